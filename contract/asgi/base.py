@@ -1,0 +1,90 @@
+"""The outermost layer of every app: gives each request an id, logs it, counts it, and catches what nobody caught."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from datetime import UTC, datetime
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract.asgi import metrics
+from contract.asgi.errors import send_error
+
+access = logging.getLogger("access")
+"""One line a request: `timestamp | request_id | client_ip | endpoint | status | duration_ms | model`."""
+
+_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_QUIET = {"/health", "/healthz", "/v1/health", "/ready", "/metrics"}
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request header's value, from the raw list: Starlette's mapping costs more than the search."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+class Base:
+    """Pure ASGI middleware. Puts `request_id` into the scope; inner code may put `endpoint` and `model` there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        scope["request_id"] = request_id = _request_id(scope)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _complete_headers(message, request_id, started)
+            await send(message)
+
+        metrics.ACTIVE.inc()
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception as error:
+            if status:
+                raise  # the answer has begun: the server aborts the connection, so that nobody takes it for whole
+            await send_error(send_with_id, error, request_id)
+        finally:
+            metrics.ACTIVE.dec()
+            _record(scope, request_id, status, time.perf_counter() - started)
+
+
+def _request_id(scope: Scope) -> str:
+    for key, value in scope["headers"]:
+        if key == b"x-request-id" and _ID.fullmatch(value):
+            return str(value, "latin-1")
+    return uuid.uuid4().hex
+
+
+def _complete_headers(message: Message, request_id: str, started: float) -> None:
+    headers = MutableHeaders(raw=message.setdefault("headers", []))
+    headers["x-request-id"] = request_id
+    if "server-timing" not in headers:
+        headers["server-timing"] = f"queue;dur=0, load;dur=0, infer;dur={(time.perf_counter() - started) * 1e3:.1f}"
+
+
+def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    # An unknown path is one label, so that a scanner cannot grow the metrics without bound.
+    endpoint = scope.get("endpoint_label") or ("unmatched" if status in {404, 405} else scope["path"])
+    code = status or 499  # nothing was sent: the client left
+    metrics.REQUESTS.labels(endpoint, code).inc()
+    metrics.DURATION.labels(endpoint).observe(seconds)
+    level = logging.DEBUG if endpoint in _QUIET else logging.INFO
+    if access.isEnabledFor(level):
+        client = scope["client"][0] if scope.get("client") else "-"
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        model = scope.get("model") or "-"
+        access.log(level, f"{now} | {request_id} | {client} | {endpoint} | {code} | {seconds * 1e3:.1f} | {model}")

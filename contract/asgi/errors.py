@@ -1,0 +1,73 @@
+"""Turns every failure into the one envelope, whoever raised it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from contract.errors import (
+    BadRequest,
+    EngineFailed,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    ServeError,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+)
+
+log = logging.getLogger(__name__)
+
+_BY_STATUS: dict[int, type[ServeError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: TooLarge,
+    415: UnsupportedMedia,
+}
+
+
+def as_serve_error(error: BaseException) -> ServeError:
+    """Foreign errors become ours here and nowhere else."""
+    if isinstance(error, ServeError):
+        return error
+    if isinstance(error, HTTPException):
+        return _BY_STATUS.get(error.status_code, EngineFailed)(str(error.detail))
+    log.error("unexpected error", exc_info=error)
+    return ServeError("Something in the server went wrong; its log has the details under this request's id.")
+
+
+def response(error: BaseException, request_id: str | None) -> Response:
+    """The envelope as a response."""
+    failure = as_serve_error(error)
+    return Response(failure.body(request_id), failure.status, failure.headers, "application/json")
+
+
+async def send_error(send: Send, error: BaseException, request_id: str | None) -> None:
+    """Send the envelope as the whole answer, from plain ASGI code."""
+    failure = as_serve_error(error)
+    body = failure.body(request_id)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(key.encode(), value.encode()) for key, value in failure.headers.items()]
+    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _handler(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        error = NotFound(f"There is nothing at {request.url.path}; GET /docs lists the paths.")
+    elif isinstance(error, HTTPException) and error.status_code == 405:
+        error = MethodNotAllowed(f"{request.url.path} does not take {request.method}; GET /docs lists the methods.")
+    return response(error, request.scope.get("request_id"))
+
+
+HANDLERS: dict[Any, Any] = {ServeError: _handler, HTTPException: _handler}
+"""For Starlette's `exception_handlers`; what is unexpected is caught by `Base`."""

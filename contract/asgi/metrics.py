@@ -1,0 +1,25 @@
+"""Prometheus counters that every program of the house keeps, and the page that shows them."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+REGISTRY = CollectorRegistry()
+"""Ours alone, so that a program shows nothing that it does not mean to."""
+
+REQUESTS = Counter("api_requests_total", "Requests answered", ["endpoint", "status"], registry=REGISTRY)
+DURATION = Histogram(
+    "api_request_duration_seconds",
+    "Time from a request's head to its answer's last byte",
+    ["endpoint"],
+    registry=REGISTRY,
+    buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300),
+)
+ACTIVE = Gauge("active_requests", "Requests in flight", registry=REGISTRY)
+
+
+async def page(_: Request) -> Response:
+    """GET /metrics."""
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,121 @@
+"""Passes a request on to another program of the house and streams its answer back, byte for byte.
+
+Used by the gateway towards the manager and by the manager towards a worker. Nothing is parsed on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from starlette.types import Receive, Scope, Send
+from yarl import URL
+
+HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"trailers",
+     b"transfer-encoding", b"upgrade", b"host", b"content-length", b"expect", b"accept-encoding"}
+)  # fmt: skip
+"""Headers that belong to one connection, or that the client library sets anew."""
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class UpstreamError(Exception):
+    """The other program could not be reached, or went away. `began`: had its answer begun?"""
+
+    def __init__(self, message: str, *, began: bool) -> None:
+        super().__init__(message)
+        self.began = began
+
+
+def session() -> aiohttp.ClientSession:
+    """A client without limits of its own: how many may run at once is the manager's decision."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, use_dns_cache=True, ttl_dns_cache=30),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
+
+
+def request_headers(
+    raw: RawHeaders, drop: Iterable[bytes] = (), add: dict[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """The client's headers as they go on: without those of one hop and without `drop`, with `add`."""
+    dropped = HOP_BY_HOP | frozenset(drop)
+    headers = [(str(key, "latin-1"), str(value, "latin-1")) for key, value in raw if key.lower() not in dropped]
+    return headers + list((add or {}).items())
+
+
+def response_headers(response: aiohttp.ClientResponse) -> RawHeaders:
+    """The upstream's headers as they go back; its length stays, since bytes are never changed."""
+    keep_length = HOP_BY_HOP - {b"content-length"}
+    return [(key.lower(), value) for key, value in response.raw_headers if key.lower() not in keep_length]
+
+
+@asynccontextmanager
+async def open_upstream(
+    client: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    headers: list[tuple[str, str]],
+    body: bytes | bytearray | AsyncIterator[bytes] | None,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Send a request and yield the response once its head is in. Raises UpstreamError(began=False) before that."""
+    try:
+        context = client.request(method, url, headers=headers, data=body, allow_redirects=False)
+        response = await context.__aenter__()
+    except (aiohttp.ClientError, OSError) as error:
+        raise UpstreamError(f"{type(error).__name__}: {error}", began=False) from error
+    whole = False
+    try:
+        yield response
+        whole = response.content.at_eof()
+    finally:
+        # A half-read answer must not go back to the pool: closing it tells the other side to stop working.
+        if whole:
+            response.release()
+        else:
+            response.close()
+
+
+async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The answer's bytes as they come in, never held back. Raises UpstreamError(began=True) if it breaks off."""
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        raise UpstreamError(f"{type(error).__name__}: {error}", began=True) from error
+
+
+async def incoming(receive: Receive) -> AsyncIterator[bytes]:
+    """A request's body as it arrives, so that it passes through without being held."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("the client left")
+        if message.get("body"):
+            yield message["body"]
+        more = message.get("more_body", False)
+
+
+def target(base: str, scope: Scope) -> URL:
+    """The same path and query at another program."""
+    query = scope["query_string"].decode("latin-1")
+    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    return URL(base + path + (f"?{query}" if query else ""), encoded=True)
+
+
+async def start(send: Send, status: int, headers: RawHeaders) -> None:
+    """Send the head of an answer."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def feed(send: Send, stream: AsyncIterator[bytes]) -> None:
+    """Send every chunk at once, then the end. An error in between leaves the answer open, so that it is aborted."""
+    async for chunk in stream:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,212 @@
+"""Every failure that a client can see, with its status and its one envelope.
+
+    ServeError                                   status  code
+    ├── BadRequest                               400     invalid_request
+    │   ├── InvalidField                         400     invalid_field       (names `param`)
+    │   ├── BadImage                             400     invalid_image
+    │   ├── ContextTooLong                       400     context_length_exceeded
+    │   ├── UnsupportedTask                      400     unsupported_task
+    │   └── UnsupportedFeature                   400     unsupported_feature (names `param`)
+    ├── Unauthorized                             401     invalid_api_key
+    ├── Forbidden                                403     forbidden
+    ├── NotFound                                 404     not_found
+    │   └── ModelNotFound                        404     model_not_found
+    ├── MethodNotAllowed                         405     method_not_allowed
+    ├── UnsupportedMedia                         415     unsupported_media_type
+    ├── TooLarge                                 413     body_too_large
+    ├── TooManyRequests                          429     rate_limit_exceeded
+    ├── EngineFailed                             500     inference_failed
+    │   └── KilledWorkers                        500     request_killed_workers
+    ├── WorkerDied                               502     worker_died         (`details.began`: were bytes sent?)
+    ├── Unavailable                              503     unavailable         (may be tried again: Retry-After)
+    │   ├── QueueFull                            503     queue_full
+    │   ├── LoadFailed                           503     model_load_failed
+    │   ├── OutOfMemory                          503     out_of_memory
+    │   ├── NeverFits                            503     never_fits          (must not be tried again)
+    │   ├── ManagerUnreachable                   503     manager_unreachable
+    │   └── ShuttingDown                         503     shutting_down
+    └── DeadlinePassed                           504     deadline_passed
+
+The envelope is `{"error": {message, type, code, param, request_id, details}}`, OpenAI's form with two fields more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, ClassVar
+
+
+class ServeError(Exception):
+    """A failure with a status, a code for programs and a sentence for people that says what to do."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        details: dict[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.details = details or {}
+        self.retry_after = retry_after
+
+    def envelope(self, request_id: str | None = None) -> dict[str, Any]:
+        """The body that a client gets."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "code": self.code,
+                "param": self.param,
+                "request_id": request_id,
+                "details": self.details,
+            }
+        }
+
+    def body(self, request_id: str | None = None) -> bytes:
+        """The envelope as JSON bytes."""
+        return json.dumps(self.envelope(request_id), ensure_ascii=False).encode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that tell a client whether and when to try again."""
+        if self.retry_after is None:
+            return {}
+        return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+
+
+class BadRequest(ServeError):
+    status, code, type = 400, "invalid_request", "invalid_request_error"
+
+
+class InvalidField(BadRequest):
+    code = "invalid_field"
+
+
+class BadImage(BadRequest):
+    code = "invalid_image"
+
+
+class ContextTooLong(BadRequest):
+    code = "context_length_exceeded"
+
+
+class UnsupportedTask(BadRequest):
+    code = "unsupported_task"
+
+
+class UnsupportedFeature(BadRequest):
+    code = "unsupported_feature"
+
+
+class Unauthorized(ServeError):
+    status, code, type = 401, "invalid_api_key", "authentication_error"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": "Bearer"}
+
+
+class Forbidden(ServeError):
+    status, code, type = 403, "forbidden", "permission_error"
+
+
+class NotFound(ServeError):
+    status, code, type = 404, "not_found", "invalid_request_error"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ServeError):
+    status, code, type = 405, "method_not_allowed", "invalid_request_error"
+
+
+class TooLarge(ServeError):
+    status, code, type = 413, "body_too_large", "invalid_request_error"
+
+
+class UnsupportedMedia(ServeError):
+    status, code, type = 415, "unsupported_media_type", "invalid_request_error"
+
+
+class TooManyRequests(ServeError):
+    status, code, type = 429, "rate_limit_exceeded", "rate_limit_error"
+
+
+class EngineFailed(ServeError):
+    status, code = 500, "inference_failed"
+
+
+class KilledWorkers(EngineFailed):
+    code = "request_killed_workers"
+
+
+class WorkerDied(ServeError):
+    status, code = 502, "worker_died"
+
+
+class Unavailable(ServeError):
+    status, code, type = 503, "unavailable", "service_unavailable_error"
+
+
+class QueueFull(Unavailable):
+    code = "queue_full"
+
+
+class LoadFailed(Unavailable):
+    code = "model_load_failed"
+
+
+class OutOfMemory(Unavailable):
+    code = "out_of_memory"
+
+
+class NeverFits(Unavailable):
+    code = "never_fits"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The OpenAI SDK retries every 503 unless it is told not to."""
+        return {"x-should-retry": "false"}
+
+
+class ManagerUnreachable(Unavailable):
+    code = "manager_unreachable"
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+
+
+class DeadlinePassed(ServeError):
+    status, code, type = 504, "deadline_passed", "timeout_error"
+
+
+def _tree(root: type[ServeError]) -> dict[str, type[ServeError]]:
+    return {root.code: root} | {k: v for sub in root.__subclasses__() for k, v in _tree(sub).items()}
+
+
+BY_CODE = _tree(ServeError)
+"""Error class by its code."""
+
+
+def from_envelope(envelope: dict[str, Any]) -> ServeError:
+    """Make the error again that another program of the house put into its envelope."""
+    error = envelope["error"]
+    kind = BY_CODE.get(error.get("code"), ServeError)
+    return kind(
+        error["message"],
+        param=error.get("param"),
+        details=error.get("details"),
+        retry_after=(error.get("details") or {}).get("retry_after"),
+    )

@@ -1,0 +1,129 @@
+"""Image inputs: what a client may send as a picture, checked by its header before anything heavy sees it.
+
+A picture comes as a data URI, plain base64, an `http(s)` URL or an upload. The gateway replaces URLs by data URIs,
+so that a worker never fetches anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from contract.errors import BadImage
+
+MAX_PIXELS = 64_000_000
+"""More than this is refused: a small file can unfold into gigabytes."""
+
+_HEADER_BYTES = 256 * 1024
+_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.+-]+)*),", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*(?:=\s*){0,2}", re.ASCII)
+
+
+class ImageInput:
+    """One picture as the client sent it. `value` is text (URI, base64, URL) or the bytes of an upload."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str | bytes) -> None:
+        self.value = value
+
+    @property
+    def url(self) -> str | None:
+        """The address, if the picture has yet to be fetched."""
+        if isinstance(self.value, str) and self.value[:8].lower().startswith(("http://", "https://")):
+            return self.value
+        return None
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises BadImage when the base64 is broken."""
+        if isinstance(self.value, bytes):
+            return self.value
+        try:
+            return base64.b64decode(self._base64(), validate=False)
+        except binascii.Error as error:
+            raise BadImage(f"The image's base64 is broken: {error}. Encode the whole file again.") from None
+
+    def check(self) -> None:
+        """Refuse what cannot be a picture of bearable size, from the alphabet and the header alone.
+
+        Raises BadImage. Costs no copy of the data, so that a body of many megabytes stays cheap.
+        """
+        if self.url:
+            return
+        if isinstance(self.value, bytes):
+            if not self._header_is_good(self.value[:_HEADER_BYTES]):
+                self._header_is_good(self.value, final=True)
+            return
+        text = self._base64()
+        if not text or not _BASE64.fullmatch(text):
+            raise BadImage("The image is neither base64, a data URI nor an http(s) URL. Encode the file with base64.")
+        head = base64.b64decode(text[: _HEADER_BYTES // 4 * 4] + "===", validate=False)
+        if not self._header_is_good(head):
+            self._header_is_good(self.read(), final=True)
+
+    def _base64(self) -> str:
+        assert isinstance(self.value, str)
+        if not self.value.startswith("data:"):
+            return self.value
+        match = _DATA_URI.match(self.value)
+        if not match or ";base64" not in match.group(2):
+            raise BadImage("The data URI must read data:image/png;base64,… (with its type, and in base64).")
+        return self.value[match.end() :]
+
+    @staticmethod
+    def _header_is_good(head: bytes, *, final: bool = False) -> bool:
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(io.BytesIO(head)) as image:
+                width, height = image.size
+        except Image.DecompressionBombError:
+            raise BadImage(f"The image is larger than {MAX_PIXELS // 10**6} megapixels. Send a smaller one.") from None
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            if not final:
+                return False
+            raise BadImage("The image is damaged or of no known format. Send PNG, JPEG, WebP, GIF or BMP.") from error
+        if width * height > MAX_PIXELS:
+            size = f"{width}x{height} pixels ({width * height // 10**6} megapixels)"
+            raise BadImage(f"The image has {size}; at most {MAX_PIXELS // 10**6} megapixels are taken.")
+        return True
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        either = core_schema.union_schema(
+            [core_schema.str_schema(min_length=1), core_schema.bytes_schema(min_length=1)]
+        )
+        text = core_schema.no_info_after_validator_function(cls, either)
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1)),
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), text]),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.as_text),
+        )
+
+    def as_text(self) -> str:
+        """The form that travels in JSON: text as it came, an upload as base64."""
+        return self.value if isinstance(self.value, str) else base64.b64encode(self.value).decode()
+
+
+def images_in(value: Any) -> Iterator[ImageInput]:
+    """Every picture in a request, in the order of its fields."""
+    if isinstance(value, ImageInput):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from images_in(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from images_in(item)
+
+
+def data_uri(content: bytes, media_type: str = "image/png") -> str:
+    """Bytes as a data URI."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,92 @@
+"""What can be asked: one file a task, each with its request, its response and its path.
+
+Gateway and worker speak the same tasks at the same paths, so a request is decoded alike at both ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contract import multipart
+from contract.errors import BadRequest, InvalidField, UnsupportedMedia
+
+
+class Request(BaseModel):
+    """What every task takes beside its own fields. Unknown fields are kept, for engines that know them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str | None = None
+    keep_alive: float | None = None
+
+    def needs(self) -> frozenset[str]:
+        """Fields in use that only some engines can honour; each must be in the engine's `features`."""
+        return frozenset()
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the answer is to come as server-sent events."""
+        return bool(getattr(self, "stream", False))
+
+
+class Response(BaseModel):
+    """An answer. Unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+Req = TypeVar("Req", bound=Request)
+Res = TypeVar("Res", bound=Response)
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[Req, Res]):
+    """Something that a model does. With `chunk` set it may stream; `fold` makes the whole answer of the chunks."""
+
+    name: str
+    path: str
+    request: type[Req]
+    response: type[Res]
+    chunk: type[BaseModel] | None = None
+    fold: Callable[[Iterable[Any]], Res] | None = None
+
+    def decode(self, content_type: str, body: bytes | bytearray) -> Req:
+        """The request in a JSON or multipart body.
+
+        Raises UnsupportedMedia, BadRequest (malformed) or InvalidField (named in `param`).
+        """
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind not in {"application/json", "multipart/form-data", ""}:
+            raise UnsupportedMedia(f"{self.path} takes application/json or multipart/form-data, not {kind}.")
+        try:
+            if kind == "multipart/form-data":
+                return self.request.model_validate(multipart.parse(content_type, body))
+            return self.request.model_validate_json(body)
+        except ValidationError as error:
+            raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> BadRequest:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return BadRequest(f"The body is not valid JSON: {first['msg']}. Send UTF-8 JSON.")
+    param = ".".join(str(part) for part in first["loc"]) or None
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "missing":
+        message = "this field is required"
+    return InvalidField(f"`{param}`: {message}." if param else f"{message}.", param=param)
+
+
+@cache
+def all_tasks() -> dict[str, Task[Any, Any]]:
+    """Every task by its name, found in the files of this folder."""
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, Task))
+    return {task.name: task for task in found}

@@ -1,0 +1,211 @@
+"""chat: text and pictures in, text out, streamed or whole, as OpenAI's chat completions.
+
+Source: platform.openai.com/docs/api-reference/chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from contract.media import ImageInput
+from contract.tasks import Request, Response, Task
+
+
+class Open(BaseModel):
+    """Part of a request whose unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ImageUrl(Open):
+    url: ImageInput
+    detail: str | None = None
+
+
+class TextPart(Open):
+    type: Literal["text"]
+    text: str
+
+
+class ImagePart(Open):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class OtherPart(Open):
+    """Audio, files and what is yet to come: kept for engines that take them."""
+
+    type: str
+
+
+class Message(Open):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[TextPart | ImagePart | OtherPart] | None = None
+    name: str | None = None
+
+    @property
+    def parts(self) -> list[TextPart | ImagePart | OtherPart]:
+        """The content as a list, plain text included."""
+        if isinstance(self.content, str):
+            return [TextPart(type="text", text=self.content)]
+        return list(self.content or [])
+
+
+class StreamOptions(Open):
+    include_usage: bool = False
+
+
+class ChatRequest(Request):
+    """OpenAI's full set of fields; those that an engine may lack are named by `needs`."""
+
+    messages: list[Message] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    n: int | None = Field(None, ge=1, le=128)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    web_search_options: dict[str, Any] | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
+
+    @field_validator("stop")
+    @classmethod
+    def _few_stops(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, list) and (len(value) > 16 or not all(value)):
+            raise ValueError("give up to 16 stop texts, none of them empty")
+        return value
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens to generate; the newer name wins."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts that end the answer."""
+        return [self.stop] if isinstance(self.stop, str) and self.stop else list(self.stop or [])
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def needs(self) -> frozenset[str]:
+        needs = {name for name in _OPTIONAL if getattr(self, name) not in _NEUTRAL.get(name, (None, [], {}, False, 0))}
+        parts = [part for message in self.messages for part in message.parts]
+        if any(isinstance(part, ImagePart) for part in parts):
+            needs.add("images")
+        needs |= {part.type for part in parts if isinstance(part, OtherPart)}
+        if any(message.role in {"tool", "function"} for message in self.messages):
+            needs.add("tools")
+        return frozenset(needs)
+
+
+_OPTIONAL = (
+    "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "response_format", "tools",
+    "tool_choice", "functions", "function_call", "modalities", "audio", "prediction", "reasoning_effort",
+    "web_search_options", "verbosity",
+)  # fmt: skip
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "response_format": (None, {"type": "text"}),
+    "tool_choice": (None, "none", "auto"),
+    "function_call": (None, "none", "auto"),
+    "modalities": (None, [], ["text"]),
+}
+"""Values that ask for nothing beyond the plain task."""
+
+
+class Delta(Open):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(Open):
+    index: int
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class ChatUsage(Open):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatChunk(Response):
+    """A piece of the answer; the last one has `usage` and no choices, and is sent only if the client asked for it."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+
+
+class Answer(Open):
+    role: Literal["assistant"] = "assistant"
+    content: str | None = None
+    refusal: str | None = None
+
+
+class Choice(Open):
+    index: int
+    message: Answer
+    finish_reason: str
+    logprobs: dict[str, Any] | None = None
+
+
+class ChatResponse(Response):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: ChatUsage | None = None
+
+
+def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:
+    """The whole answer that the chunks make together."""
+    texts: dict[int, list[str]] = {}
+    reasons: dict[int, str] = {}
+    last: ChatChunk | None = None
+    usage: ChatUsage | None = None
+    for last in chunks:
+        usage = last.usage or usage
+        for choice in last.choices:
+            texts.setdefault(choice.index, []).append(choice.delta.content or "")
+            reasons[choice.index] = choice.finish_reason or reasons.get(choice.index, "stop")
+    assert last is not None, "an engine's chat method must yield at least one chunk"
+    choices = [
+        Choice(index=index, message=Answer(content="".join(parts)), finish_reason=reasons[index])
+        for index, parts in sorted(texts.items())
+    ]
+    return ChatResponse(id=last.id, created=last.created, model=last.model, choices=choices, usage=usage)
+
+
+CHAT = Task("chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold)

@@ -1,0 +1,37 @@
+"""ocr: reads the text in a picture, line by line, in reading order."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from contract.tasks import Task
+from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
+
+
+class OcrRequest(VisionRequest):
+    """`languages` are hints (ISO 639-1, such as `en`); an engine that has one model for all ignores none silently."""
+
+    languages: list[str] | None = None
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"languages"}) if self.languages else frozenset()
+
+
+class Line(BaseModel):
+    """One line of text, its confidence (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from top left."""
+
+    text: str
+    score: float
+    polygon: list[tuple[float, float]]
+
+
+class OcrItem(VisionItem):
+    text: str
+    lines: list[Line]
+
+
+class OcrResponse(VisionResponse):
+    data: list[OcrItem]
+
+
+OCR = Task("ocr", "/v1/vision/ocr", OcrRequest, OcrResponse)

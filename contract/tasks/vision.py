@@ -1,0 +1,61 @@
+"""What the vision tasks share: pictures in, one item per picture out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from contract.media import ImageInput
+from contract.tasks import Request, Response
+
+
+class VisionRequest(Request):
+    """One picture as `image`, or several as `images`; a list given as `image` (a form's `image[]`) means the same."""
+
+    image: ImageInput | None = None
+    images: list[ImageInput] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_in_one_field(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            if isinstance(data.get("image"), list):
+                data = {**data, "images": [*data["image"], *(data.get("images") or [])], "image": None}
+            if isinstance(data.get("images"), str | bytes):
+                data = {**data, "images": [data["images"]]}
+        return data
+
+    @model_validator(mode="after")
+    def _has_a_picture(self) -> VisionRequest:
+        if not self.pictures:
+            raise ValueError("send `image`, or several as `images`")
+        return self
+
+    @property
+    def pictures(self) -> list[ImageInput]:
+        """The pictures in the order of the answer's items."""
+        return [*([self.image] if self.image else []), *(self.images or [])]
+
+
+class VisionItem(BaseModel):
+    """What was found in one picture; coordinates are pixels of the upright picture as a person sees it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    index: int
+    width: int
+    height: int
+
+
+class VisionUsage(BaseModel):
+    """How many pictures were read, and the seconds that it took."""
+
+    images: int
+    latency: float
+
+
+class VisionResponse(Response):
+    object: Literal["list"] = "list"
+    model: str
+    usage: VisionUsage

@@ -1,0 +1,1 @@
+"""The public end of the house: authenticates, limits, validates and forwards."""

@@ -1,0 +1,1 @@
+"""Decides which worker runs, waits and goes, and owns every worker's process."""

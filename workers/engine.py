@@ -1,0 +1,157 @@
+"""What a model family is: an `Engine` with one method a task, plain and synchronous.
+
+Concurrency lives outside: the batcher calls a method with the calls that fit together, on one thread, and the method
+yields each call's answer (or pieces of it, or its error) when it has it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from contract.config import ModelSpec
+from contract.errors import ServeError
+from contract.tasks import Request, Task, all_tasks
+
+Req = TypeVar("Req", bound=Request)
+
+
+class Options(BaseModel):
+    """An entry's `options`. Engines subclass it; a key that none knows is an error of configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a model goes, chosen by the manager: workers never detect.
+
+    `kind` is `cuda`, `mps`, `mlx` or `cpu`. On CUDA the process sees only its own device, so `torch` is `cuda:0`.
+    """
+
+    kind: str
+    dtype: str = "auto"
+
+    @property
+    def torch(self) -> str:
+        """The device's name in torch."""
+        return {"cuda": "cuda:0", "mps": "mps"}.get(self.kind, "cpu")
+
+
+@dataclass(eq=False)
+class Call(Generic[Req]):
+    """One request while it is being worked on."""
+
+    request: Req
+    id: str = ""
+    alone: bool = False  # it has killed a worker before: nobody else shares its batch
+    done: int = 0
+    total: int = 0
+    _left: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the client has left: stop at the next step."""
+        return self._left.is_set()
+
+    def cancel(self) -> None:
+        """Tell the engine, from any thread, that nobody waits for the answer any more."""
+        self._left.set()
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the work is, in the engine's own steps."""
+        self.done, self.total = done, total
+
+
+Answer = BaseModel | ServeError
+"""A chunk, a whole response, or why there is none."""
+
+Method = Callable[..., Iterator[tuple[Call[Any], Answer]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """How an engine's method serves a task."""
+
+    task: Task[Any, Any]
+    method: str
+    max_batch: int
+    group: Callable[[Any], Any] | None
+
+
+_MARK = "__serves__"
+
+
+def serves(
+    task: Task[Any, Any], *, max_batch: int = 1, group: Callable[[Any], Any] | None = None
+) -> Callable[[Method], Method]:
+    """Mark a method `(self, calls: list[Call]) -> Iterator[(call, chunk | response | ServeError)]` as serving a task.
+
+    Up to `max_batch` calls come at once; only calls with equal `group(request)` share a batch. To a streaming task's
+    method every answer is a stream; the app folds it for those who asked for the whole.
+    """
+
+    def mark(method: Method) -> Method:
+        setattr(method, _MARK, Serves(task, method.__name__, max_batch, group))
+        return method
+
+    return mark
+
+
+class Engine:
+    """A model family. Heavy libraries are imported inside `load`, and named in `imports` for standby processes."""
+
+    Options: ClassVar[type[Options]] = Options
+    features: ClassVar[frozenset[str]] = frozenset()
+    """What it can do beyond the plain task, as in `Request.needs()`: e.g. `images`, `tools`, `logprobs`."""
+    imports: ClassVar[tuple[str, ...]] = ()
+    """Modules (`module`) or lazy names (`module:name`) that a standby imports before it knows its model."""
+    devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "cpu")
+    """Kinds of device that it runs on."""
+
+    def load(self, spec: ModelSpec, device: Device) -> None:
+        """Load the model's weights. Raises ServeError with a sentence that says what to do, or anything else."""
+        raise NotImplementedError
+
+    @classmethod
+    def served(cls) -> dict[str, Serves]:
+        """The tasks that it serves, by name."""
+        marks = (getattr(getattr(cls, name, None), _MARK, None) for name in dir(cls))
+        return {mark.task.name: mark for mark in marks if mark}
+
+    def features_of(self) -> frozenset[str]:
+        """The features of the loaded model, where they are fewer than the family's."""
+        return self.features
+
+
+class UnknownEngine(Exception):
+    """No engine has that name; the message lists those that there are."""
+
+
+def names() -> list[str]:
+    """Every engine's name: the files and packages in `workers/engines`."""
+    from workers import engines
+
+    return sorted(info.name for info in pkgutil.iter_modules(engines.__path__) if not info.name.startswith("_"))
+
+
+def find(name: str) -> type[Engine]:
+    """The engine in the file of that name. Raises UnknownEngine."""
+    if name not in names():
+        raise UnknownEngine(
+            f"unknown engine {name!r}; there are: {', '.join(names())}. A new one is a file in workers/engines/."
+        )
+    module = importlib.import_module(f"workers.engines.{name}")
+    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Engine))
+    return next(engine for engine in classes if engine.__module__.startswith(module.__name__))
+
+
+def tasks_of(spec: ModelSpec, engine: type[Engine]) -> tuple[str, ...]:
+    """The tasks that an entry serves: those that it names, else all of its engine's."""
+    return spec.tasks or tuple(name for name in all_tasks() if name in engine.served())
