@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
@@ -23,9 +23,15 @@ Req = TypeVar("Req", bound=Request)
 
 
 class Options(BaseModel):
-    """An entry's `options`. Engines subclass it; a key that none knows is an error of configuration."""
+    """An entry's `options`. Engines subclass it; a key that none knows is an error of configuration.
+
+    `max_batch` lowers the engine's own bound; `batch_window_ms` waits for company before a batch begins.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_batch: int | None = Field(None, ge=1)
+    batch_window_ms: float = Field(0, ge=0, le=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,8 @@ class Call(Generic[Req]):
         self.done, self.total = done, total
 
 
-Answer = BaseModel | ServeError
-"""A chunk, a whole response, or why there is none."""
+Answer = BaseModel | ServeError | None
+"""A chunk, a whole response, why there is none, or None: this call's stream is complete."""
 
 Method = Callable[..., Iterator[tuple[Call[Any], Answer]]]
 
@@ -93,8 +99,20 @@ def serves(
 ) -> Callable[[Method], Method]:
     """Mark a method `(self, calls: list[Call]) -> Iterator[(call, chunk | response | ServeError)]` as serving a task.
 
-    Up to `max_batch` calls come at once; only calls with equal `group(request)` share a batch. To a streaming task's
-    method every answer is a stream; the app folds it for those who asked for the whole.
+    Up to `max_batch` calls come at once; only calls with equal `group(request)` share a batch, and `group` must be
+    cheap: it runs between the requests, not on the engine's thread.
+
+    What a method yields for a call:
+
+    - a task without chunks: one response, or one ServeError. Either ends the call.
+    - a streaming task: any number of chunks of any of the calls in turn, then `(call, None)` as soon as that call is
+      complete, so that a short answer need not wait for the long ones in its batch. A ServeError ends the call too, and
+      the end of the method ends all that are left. Always stream: the app folds the chunks for who wants the whole,
+      and withholds those that the client did not ask for (`Task.shows`, e.g. the chunk with the usage).
+
+    An item that fails yields its ServeError and the others go on. What is raised fails the batch: calls without any
+    answer yet are then run again, each alone. A call that is `cancelled` needs no further answer; drop it between
+    steps, and return when all are gone (the batcher closes the generator at its next `yield` anyway).
     """
 
     def mark(method: Method) -> Method:
@@ -118,6 +136,9 @@ class Engine:
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load the model's weights. Raises ServeError with a sentence that says what to do, or anything else."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go, at a worker's orderly end, of what the process's death would not free. Most need nothing."""
 
     @classmethod
     def served(cls) -> dict[str, Serves]:

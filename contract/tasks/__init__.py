@@ -48,7 +48,10 @@ Res = TypeVar("Res", bound=Response)
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[Req, Res]):
-    """Something that a model does. With `chunk` set it may stream; `fold` makes the whole answer of the chunks."""
+    """Something that a model does. With `chunk` set it may stream; `fold` makes the whole answer of the chunks.
+
+    `shows(request, chunk)` says whether a streamed chunk is sent to who made that request; without it all are.
+    """
 
     name: str
     path: str
@@ -56,6 +59,7 @@ class Task(Generic[Req, Res]):
     response: type[Res]
     chunk: type[BaseModel] | None = None
     fold: Callable[[Iterable[Any]], Res] | None = None
+    shows: Callable[[Any, Any], bool] | None = None
 
     def decode(self, content_type: str, body: bytes | bytearray) -> Req:
         """The request in a JSON or multipart body.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
@@ -140,8 +140,14 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 
 class Delta(Open):
+    """What a chunk adds. Absent is absent, not null: OpenAI's own client adds deltas up and stumbles over null."""
+
     role: Literal["assistant"] | None = None
     content: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class ChunkChoice(Open):
@@ -208,4 +214,9 @@ def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:
     return ChatResponse(id=last.id, created=last.created, model=last.model, choices=choices, usage=usage)
 
 
-CHAT = Task("chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold)
+def shows(request: ChatRequest, chunk: ChatChunk) -> bool:
+    """Whether a streamed chunk is sent: the one with the usage goes only to who asked for it."""
+    return chunk.usage is None or bool(chunk.choices) or request.include_usage
+
+
+CHAT = Task("chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold, shows=shows)
