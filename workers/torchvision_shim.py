@@ -55,7 +55,7 @@ def apply() -> Any:
     for operator in ("nms", "qnms"):
         library.define(operator + _SCHEMA)
     library.impl("nms", nms, "CPU")
-    boxes = importlib.import_module("torchvision.ops.boxes")
+    boxes: Any = importlib.import_module("torchvision.ops.boxes")
     boxes._assert_has_ops = lambda: None  # nms finds the kernel above; roi_align has a Python one of its own
     return library
 
