@@ -1,0 +1,66 @@
+"""Reads the memory limits that a container or a service puts on this process, in cgroup version 1 and 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One group's limit in bytes, and what of it is used; page cache that can be dropped does not count."""
+
+    total: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    limit: str
+    used: str
+    droppable: str
+
+
+_V2 = _Names("memory.max", "memory.current", "inactive_file")
+_V1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def limits(own: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> list[Limit]:
+    """The limits of this process's group and of every group above it; empty where there are none."""
+    found = (_limit(folder, names) for folder, names in _groups(own, mount))
+    return [limit for limit in found if limit]
+
+
+def _groups(own: Path, mount: Path) -> Iterator[tuple[Path, _Names]]:
+    """Inside a container the group's path may be the host's: then only the mount's own top exists."""
+    for line in _text(own).splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0" and not controllers:
+            yield from ((folder, _V2) for folder in _upwards(mount, path))
+        elif "memory" in controllers.split(","):
+            yield from ((folder, _V1) for folder in _upwards(mount / "memory", path))
+
+
+def _upwards(top: Path, path: str) -> Iterator[Path]:
+    relative = Path(path.lstrip("/"))
+    yield from (top / part for part in (relative, *relative.parents) if ".." not in part.parts)
+
+
+def _limit(folder: Path, names: _Names) -> Limit | None:
+    total, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
+    if not total.isdigit() or not used.isdigit():  # "max", or no such file
+        return None
+    return Limit(int(total), max(0, int(used) - _stat(folder, names.droppable)))
+
+
+def _stat(folder: Path, name: str) -> int:
+    pairs = (line.split() for line in _text(folder / "memory.stat").splitlines())
+    return next((int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == name), 0)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
