@@ -1,0 +1,140 @@
+"""Starts real worker processes by the birth protocol, as the manager does.
+
+    with birth.worker({"engine": "fake", "options": {...}}) as worker:
+        answer = worker.post("/v1/embeddings", {"input": "hello"})
+
+`worker.client` is an httpx2 client with the worker's address and token; a worker that cannot load raises NotReady.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import httpx2
+import psutil
+
+from contract.asgi.serve import listen
+from contract.config import ModelSpec
+
+ROOT = Path(__file__).parents[2]
+
+
+class NotReady(Exception):
+    """The worker reported a failure, or ended; `event` is its report, if there was one."""
+
+    def __init__(self, event: dict[str, Any] | None, log: str) -> None:
+        super().__init__(f"{event}\n{log}")
+        self.event = event
+
+
+class Worker:
+    """A worker process: born at once, told its model by `tell`."""
+
+    def __init__(self, imports: str = "", env: dict[str, str] | None = None) -> None:
+        self.uuid, self.token = uuid.uuid4().hex, secrets.token_hex(8)
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()  # None: the pipe has ended
+        with listen("127.0.0.1", 0) as sock:
+            self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            self.process = self._spawn(sock.fileno(), imports, env or {})
+        self.client = httpx2.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60, trust_env=False
+        )
+
+    def _spawn(self, sock: int, imports: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
+        reading, writing = os.pipe()
+        environ = {**os.environ, "ENGINEHOUSE_WORKER": self.uuid, "PYTHONUNBUFFERED": "1", **env}
+        arguments = ["--socket", str(sock), "--report", str(writing), "--imports", imports]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", *arguments],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True,
+            pass_fds=(sock, writing), env=environ,
+        )  # fmt: skip
+        os.close(writing)
+        self._reader = threading.Thread(target=self._read_reports, args=(reading,))
+        self._reader.start()
+        return process
+
+    def _read_reports(self, fd: int) -> None:
+        with os.fdopen(fd) as reports:
+            for line in reports:
+                self.events.put(json.loads(line))
+        self.events.put(None)
+
+    def tell(self, spec: dict[str, Any], dtype: str = "float32", environment: dict[str, str] | None = None) -> None:
+        """Write the birth certificate."""
+        model = ModelSpec.model_validate({"id": "model", **spec})
+        certificate = {
+            "name": f"{model.id}#1",
+            "spec": model.model_dump(mode="json"),
+            "device": {"kind": "cpu", "dtype": dtype},
+            "token": self.token,
+            "environment": environment or {},
+        }
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(certificate).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def wait_for(self, event: str, timeout: float = 90) -> dict[str, Any]:
+        """The next report of that kind. Raises NotReady if the worker fails or ends before."""
+        while (report := self.events.get(timeout=timeout)) and report["event"] != "failed":
+            if report["event"] == event:
+                return report
+        if report and event == "failed":
+            return report
+        raise NotReady(report, self.log())
+
+    def post(self, path: str, body: dict[str, Any], **headers: str) -> httpx2.Response:
+        """POST JSON."""
+        return self.client.post(path, json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def log(self) -> str:
+        """All that it has written."""
+        return os.pread(self._log.fileno(), 10**7, 0).decode(errors="replace")
+
+    def leave(self) -> None:
+        """Close its stdin, as the end of the manager would."""
+        if self.process.stdin and not self.process.stdin.closed:
+            self.process.stdin.close()
+
+    def tree(self) -> list[psutil.Process]:
+        """The processes that carry its mark."""
+        found = psutil.process_iter(["environ"])
+        return [p for p in found if (p.info["environ"] or {}).get("ENGINEHOUSE_WORKER") == self.uuid]
+
+    def close(self) -> None:
+        """Kill it and what it left."""
+        self.client.close()
+        self.leave()
+        for process in self.tree():
+            process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+        self._reader.join(30)
+        self._log.close()
+
+
+@contextmanager
+def worker(
+    spec: dict[str, Any], *, imports: str = "", dtype: str = "float32", env: dict[str, str] | None = None
+) -> Iterator[Worker]:
+    """A worker that serves `spec` (an entry of `models`; `id` may be left out). Raises NotReady."""
+    born = Worker(imports, env)
+    try:
+        born.tell(spec, dtype)
+        born.wait_for("ready")
+        yield born
+    finally:
+        born.close()

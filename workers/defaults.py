@@ -1,0 +1,49 @@
+"""Parameters that a request leaves out, taken from its model's entry (`defaults:`)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from contract.config import ConfigError, explain
+from contract.tasks import Request, Task
+
+_NOT_PARAMETERS = {"model", "keep_alive"}
+
+
+def for_task(task: Task[Any, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an entry's defaults that the task's request has, as the request's own types. Raises ConfigError."""
+    fields = task.request.model_fields
+    return {name: _validated(task.request, name, value) for name, value in defaults.items() if name in fields}
+
+
+def check(tasks: Iterable[Task[Any, Any]], defaults: Mapping[str, Any]) -> None:
+    """Raises ConfigError when a default belongs to none of the tasks, or does not fit its field."""
+    served = list(tasks)
+    known = {name for task in served for name in task.request.model_fields} - _NOT_PARAMETERS
+    for name in defaults:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown key `defaults.{name}`; {hint}")
+    for task in served:
+        for_task(task, defaults)
+
+
+def fill(request: Request, defaults: Mapping[str, Any]) -> None:
+    """Give a request what it leaves out or sets to null."""
+    for name, value in defaults.items():
+        if name not in request.model_fields_set or getattr(request, name) is None:
+            setattr(request, name, value)
+
+
+def _validated(request: type[BaseModel], name: str, value: Any) -> Any:
+    field = request.model_fields[name]
+    try:
+        constrained: Any = Annotated[field.annotation, field]
+        return TypeAdapter(constrained).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"`defaults.{name}`: {explain(error.errors()[0], request)}") from None

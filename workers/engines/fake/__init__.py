@@ -1,0 +1,192 @@
+"""A model that is none: deterministic answers at once, and every fault that a model can have, by option."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from contract.config import ModelSpec
+from contract.media import images_in
+from contract.tasks.chat import CHAT, ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta, TextPart
+from contract.tasks.embeddings import (
+    EMBEDDINGS,
+    Embedding,
+    EmbeddingsRequest,
+    EmbeddingsResponse,
+    EmbeddingsUsage,
+)
+from contract.tasks.image_generation import (
+    IMAGE_GENERATION,
+    Image,
+    ImageGenerationRequest,
+    ImageGenerationResponse,
+    ImageUsage,
+)
+from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
+from contract.tasks.vision import VisionUsage
+from workers.engine import Answer, Call, Device, Engine, Options, serves
+from workers.engines.fake.drawing import png
+from workers.engines.fake.faults import FakeOptions, Faults
+
+Calls = list[Call[Any]]
+Answers = Iterator[tuple[Call[Any], Answer]]
+
+
+class Fake(Engine):
+    """Answers without a model, deterministically, and fails as its options say."""
+
+    Options: ClassVar[type[Options]] = FakeOptions
+    features: ClassVar[frozenset[str]] = frozenset({"images", "languages"})
+    devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "mlx", "cpu")
+
+    def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs anywhere
+        """Load nothing, in the way that the options ask for."""
+        self._options = FakeOptions.model_validate(spec.options)
+        self._name = spec.id
+        self._faults = Faults(self._options)
+        self._faults.at_load()
+
+    def close(self) -> None:
+        """End, or refuse to."""
+        self._faults.at_end()
+
+    @serves(CHAT, max_batch=64)
+    def chat(self, calls: Calls) -> Answers:
+        """Say the last message's words again, one a step, all calls of the batch in turn."""
+        self._faults.at_start(calls, _prompt)
+        streams = {id(call): self._chunks(call.request, len(calls)) for call in calls}
+        going = list(calls)
+        while going:
+            self._faults.step(going)
+            for call in list(going):
+                answer = self._faults.failure(_prompt(call.request)) or next(streams[id(call)], None)
+                if self._faults.cancelled(call) or not isinstance(answer, ChatChunk):
+                    going.remove(call)
+                yield call, answer
+            self._faults.mid_answer()
+
+    @serves(EMBEDDINGS, max_batch=64)
+    def embed(self, calls: Calls) -> Answers:
+        """A vector of length one from each text's hash."""
+        self._faults.at_start(calls, _prompt)
+        for call in self._left(calls):
+            self._faults.mid_answer()
+            yield call, self._faults.failure(_prompt(call.request)) or self._embedded(call.request, len(calls))
+
+    @serves(OCR, max_batch=8)
+    def read(self, calls: Calls) -> Answers:
+        """One line a picture: its checksum."""
+        self._faults.at_start(calls, _prompt)
+        for call in self._left(calls):
+            self._faults.mid_answer()
+            yield call, self._faults.failure("") or self._read(call.request, len(calls))
+
+    @serves(IMAGE_GENERATION, max_batch=4, group=lambda request: (request.size, request.steps))
+    def draw(self, calls: Calls) -> Answers:
+        """Pictures of one colour, which follows from prompt and seed."""
+        self._faults.at_start(calls, _prompt)
+        steps = calls[0].request.steps or 4
+        for step in range(steps):
+            self._faults.step(calls)
+            for call in self._left(calls):
+                call.progress(step + 1, steps)
+        for call in self._left(calls):
+            self._faults.mid_answer()
+            yield call, self._faults.failure(_prompt(call.request)) or self._drawn(call.request, len(calls))
+
+    def _left(self, calls: Calls) -> Calls:
+        return [call for call in calls if not self._faults.cancelled(call)]
+
+    def _chunks(self, request: ChatRequest, batch: int) -> Iterator[ChatChunk]:
+        words, reason = _words(request)
+        name, created = f"chatcmpl-{_digest(_prompt(request)).hex()[:16]}", int(time.time())
+
+        def chunk(choices: list[ChunkChoice], usage: ChatUsage | None = None) -> ChatChunk:
+            extra = {"batch": batch}
+            return ChatChunk(id=name, created=created, model=self._name, choices=choices, usage=usage, **extra)
+
+        choices = range(request.n or 1)
+        for number, word in enumerate(words):
+            role = None if number else "assistant"
+            yield chunk([ChunkChoice(index=index, delta=Delta(role=role, content=word)) for index in choices])
+        yield chunk([ChunkChoice(index=index, delta=Delta(), finish_reason=reason) for index in choices])
+        read, written = len(_prompt(request).split()), len(words) * len(choices)
+        yield chunk([], ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written))
+
+    def _embedded(self, request: EmbeddingsRequest, batch: int) -> EmbeddingsResponse:
+        size = request.dimensions or self._options.dimensions
+        vectors = [_vector(text, size) for text in request.texts]
+        as_text = request.encoding_format == "base64"
+        data = [Embedding(index=n, embedding=_base64(v) if as_text else v) for n, v in enumerate(vectors)]
+        tokens = sum(len(text.split()) for text in request.texts)
+        usage = EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens)
+        return EmbeddingsResponse(model=self._name, data=data, usage=usage, batch=batch)
+
+    def _read(self, request: OcrRequest, batch: int) -> OcrResponse:
+        started = time.perf_counter()
+        items = [self._item(index, picture.read()) for index, picture in enumerate(request.pictures)]
+        usage = VisionUsage(images=len(items), latency=time.perf_counter() - started)
+        return OcrResponse(model=self._name, data=items, usage=usage, batch=batch)
+
+    def _item(self, index: int, content: bytes) -> OcrItem:
+        text = _digest(content.hex()).hex()[:8]
+        line = Line(text=text, score=1.0, polygon=[(0, 0), (1, 0), (1, 1), (0, 1)])
+        return OcrItem(index=index, width=1, height=1, text=text, lines=[line])
+
+    def _drawn(self, request: ImageGenerationRequest, batch: int) -> ImageGenerationResponse:
+        started = time.perf_counter()
+        width, height = request.pixels or (64, 64)
+        seeds = [(request.seed or 0) + number for number in range(request.n)]
+        pictures = [png(width, height, _colour(f"{request.prompt} {seed}")) for seed in seeds]
+        data = [
+            Image(b64_json=base64.b64encode(picture).decode(), seed=seed)
+            for picture, seed in zip(pictures, seeds, strict=True)
+        ]
+        usage = ImageUsage(latency=time.perf_counter() - started, seed=seeds[0])
+        return ImageGenerationResponse(created=int(time.time()), data=data, usage=usage, batch=batch)
+
+
+def _prompt(request: Any) -> str:
+    """The text of a request, whatever its task."""
+    if isinstance(request, ChatRequest):
+        last = request.messages[-1]
+        pictures = sum(1 for _ in images_in(request))
+        text = " ".join(part.text for part in last.parts if isinstance(part, TextPart))
+        return f"{text} ({pictures} pictures)" if pictures else text
+    if isinstance(request, EmbeddingsRequest):
+        return "\n".join(request.texts)
+    return str(getattr(request, "prompt", ""))
+
+
+def _words(request: ChatRequest) -> tuple[list[str], str]:
+    """The answer's pieces, and why it ends."""
+    text = _prompt(request)
+    for stop in request.stops:
+        text = text.partition(stop)[0]
+    words = [word if number == 0 else f" {word}" for number, word in enumerate(text.split())]
+    limit = request.limit or len(words)
+    return words[:limit], "length" if limit < len(words) else "stop"
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _vector(text: str, size: int) -> list[float]:
+    numbers = [byte - 127.5 for n in range(-(-size // 32)) for byte in _digest(f"{n} {text}")][:size]
+    length = math.sqrt(sum(number * number for number in numbers))
+    return [number / length for number in numbers]
+
+
+def _base64(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    red, green, blue = _digest(text)[:3]
+    return red, green, blue
