@@ -62,14 +62,17 @@ class _Ledger:
     settled: dict[str, int] = field(default_factory=dict)  # bytes in the base of workers that the driver does not see
     newcomers: frozenset[str] = frozenset()  # came since the baseline, and the driver does not see them
     listed: dict[str, frozenset[int]] = field(default_factory=dict)  # pids that the driver has listed
+    tells: bool = False  # the driver has told some worker's bytes: whoever it does not list holds nothing
 
     def share(self, look: _Look, gpu: str, workers: Collection[Resident]) -> Shares:
         """Told figures as they are; settled workers keep theirs; newcomers share what was gained."""
         told = look.told(workers)
-        unseen = {worker.uuid for worker in workers if gpu in worker.devices} - told.keys()
-        settled = {uuid: self.settled[uuid] for uuid in unseen & self.settled.keys()}
-        self.newcomers = frozenset(unseen - settled.keys())
-        self.listed |= {uuid: pids for uuid, pids in look.listed(workers).items() if pids}
+        unseen = {worker.uuid: worker.pids for worker in workers if gpu in worker.devices and worker.uuid not in told}
+        settled = {uuid: self.settled[uuid] for uuid in unseen if uuid in self.settled}
+        self.newcomers = frozenset(uuid for uuid, pids in unseen.items() if pids and uuid not in settled)
+        self.tells = self.tells or bool(told)
+        for uuid, pids in look.listed(workers).items():
+            self.listed[uuid] = self.listed.get(uuid, frozenset()) | pids
         gained = max(0, look.level - self.base)
         each = {uuid: gained // len(self.newcomers) for uuid in self.newcomers}
         return Shares(told | settled | each, self.newcomers if len(each) > 1 else frozenset())
@@ -78,13 +81,13 @@ class _Ledger:
         """A new ledger that starts from this look, in which there are no newcomers."""
         held, told = self.share(look, gpu, workers).held, look.told(workers)
         settled = {uuid: size for uuid, size in held.items() if uuid not in told}
-        present = {worker.uuid for worker in workers}
-        return _Ledger(look.level, settled, listed={uuid: p for uuid, p in self.listed.items() if uuid in present})
+        listed = {worker.uuid: self.listed[worker.uuid] for worker in workers}
+        return _Ledger(look.level, settled, listed=listed, tells=self.tells)
 
     def is_back(self, level: int, uuid: str) -> bool:
-        """With newcomers that the driver does not see, no level can be told from another: then we do not wait."""
+        """Where newcomers change the level in ways that nobody tells, it proves nothing: then we do not wait for it."""
         without = self.base - self.settled.get(uuid, 0)
-        return bool(self.newcomers - {uuid}) or level <= without + TOLERANCE
+        return level <= without + TOLERANCE or (not self.tells and bool(self.newcomers - {uuid}))
 
     def forget(self, uuid: str) -> None:
         """Close a worker's account."""
@@ -127,10 +130,8 @@ class Cuda:
     def holds(self, uuid: str, devices: Sequence[str]) -> set[int]:
         """Pids of a worker that the driver still lists on these devices; it lists some longer than they live."""
         with self._lock:
-            known = {device: self._ledgers[device].listed.get(uuid) for device in devices if device in self._gpus}
-            return {
-                pid for device, pids in known.items() if pids for pid in pids & self._gpus[device].processes().keys()
-            }
+            known = {d: self._ledgers[d].listed[uuid] for d in devices if uuid in self._listed(d)}
+            return {pid for device, pids in known.items() for pid in pids & self._gpus[device].processes().keys()}
 
     def back(self, uuid: str, devices: Sequence[str]) -> bool:
         """Whether the GPUs are where they were without this worker; if so, its account is closed."""
@@ -141,6 +142,9 @@ class Cuda:
             for ledger, _ in known:
                 ledger.forget(uuid)
             return True
+
+    def _listed(self, device: str) -> Mapping[str, frozenset[int]]:
+        return self._ledgers[device].listed if device in self._ledgers else {}
 
     def _look(self, gpu: Gpu) -> _Look:
         """A pid that we cannot see may be one of our own workers under another name: it explains nothing."""
