@@ -1,0 +1,120 @@
+"""Tells whether a silent start is still moving, from what its processes do: ours and foreign servers alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from manager.tree import tree
+
+BUSY = 0.02
+"""Share of one core above which CPU time is work; a process that only waits wakes up for less."""
+
+TICK = 0.02
+"""Seconds of CPU time that may be the clock's own grain."""
+
+MOVED_BYTES = 64 << 10
+"""Bytes read or written since the last move that are more than timers and pipes cause."""
+
+GROWN_BYTES = 1 << 20
+"""Bytes by which memory must exceed its highest value so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What a start has done until `time` (seconds): CPU seconds, and bytes logged, moved, resident and on its device.
+
+    `cpu` and `moved` add up over all processes of the tree, those that have ended included.
+    """
+
+    time: float
+    log: int = 0
+    cpu: float = 0.0
+    moved: int = 0
+    resident: int = 0
+    device: int = 0
+
+
+def is_moving(mark: Signs, last: Signs, now: Signs) -> bool:
+    """Whether anything went on: since the `last` look for CPU time, since the `mark` of the last move for the rest."""
+    return (
+        now.log != mark.log
+        or now.cpu - last.cpu > max(TICK, BUSY * (now.time - last.time))
+        or now.moved - mark.moved >= MOVED_BYTES
+        or now.resident - mark.resident >= GROWN_BYTES
+        or now.device - mark.device >= GROWN_BYTES
+    )
+
+
+def higher(mark: Signs, now: Signs) -> Signs:
+    """The next mark after a move: memory that shrinks and grows again is no progress, so its highest value stays."""
+    resident, device = max(mark.resident, now.resident), max(mark.device, now.device)
+    return Signs(now.time, now.log, now.cpu, now.moved, resident, device)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One process's counters at the last look."""
+
+    cpu: float = 0.0
+    moved: int = 0
+
+
+class Progress:
+    """Watches one start. `sample` takes some milliseconds: call it in a thread, about every second."""
+
+    def __init__(self, pid: int, uuid: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._root, self._clock = (pid, uuid), clock
+        self._known: dict[psutil.Process, _Work] = {}
+        self._cpu, self._moved = 0.0, 0
+        self._mark = self._last = Signs(clock())
+        self._since = self._last.time
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the start last moved."""
+        return self._clock() - self._since
+
+    def touch(self) -> None:
+        """It has said itself that it goes on."""
+        self._since = self._clock()
+
+    def sample(self, log_size: int = 0, device_bytes: int = 0) -> bool:
+        """Look now, given the log's size and the bytes that it holds on its devices. True where it has moved."""
+        now = self._look(log_size, device_bytes)
+        moving = is_moving(self._mark, self._last, now)
+        if moving:
+            self._mark, self._since = higher(self._mark, now), now.time
+        self._last = now
+        return moving
+
+    def _look(self, log_size: int, device_bytes: int) -> Signs:
+        resident = 0
+        for process in tree(*self._root):
+            try:
+                resident += self._add(process)
+            except psutil.Error:
+                continue
+        return Signs(self._clock(), log_size, self._cpu, self._moved, resident, device_bytes)
+
+    def _add(self, process: psutil.Process) -> int:
+        """Add what it did since the last look; returns its resident bytes."""
+        times, before = process.cpu_times(), self._known.get(process, _Work())
+        work = _Work(times.user + times.system, _bytes_moved(process))
+        self._cpu += max(0.0, work.cpu - before.cpu)
+        self._moved += max(0, work.moved - before.moved)
+        self._known[process] = work
+        return int(process.memory_info().rss)
+
+
+def _bytes_moved(process: psutil.Process) -> int:
+    """Read and written, from disk, page cache and pipes; macOS does not tell, there the other signs must do."""
+    counters = getattr(process, "io_counters", None)
+    try:
+        io = counters() if counters else None
+    except psutil.AccessDenied:
+        io = None
+    return io.read_bytes + io.read_chars + io.write_chars if io else 0
