@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -64,41 +65,39 @@ class _Work:
 
 
 class Progress:
-    """Watches one start. `sample` takes some milliseconds: call it in a thread, about every second."""
+    """Watches one start. `moved` takes some milliseconds: call it in a thread, about every second."""
 
-    def __init__(self, pid: int, uuid: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root, self._clock = (pid, uuid), clock
+    def __init__(
+        self, pid: int, uuid: str, log_path: Path | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._root, self._log_path, self._clock = (pid, uuid), log_path, clock
         self._known: dict[psutil.Process, _Work] = {}
         self._cpu, self._moved = 0.0, 0
         self._mark = self._last = Signs(clock())
-        self._since = self._last.time
 
-    @property
-    def silent_for(self) -> float:
-        """Seconds since the start last moved."""
-        return self._clock() - self._since
-
-    def touch(self) -> None:
-        """It has said itself that it goes on."""
-        self._since = self._clock()
-
-    def sample(self, log_size: int = 0, device_bytes: int = 0) -> bool:
-        """Look now, given the log's size and the bytes that it holds on its devices. True where it has moved."""
-        now = self._look(log_size, device_bytes)
+    def moved(self, device_bytes: int = 0) -> bool:
+        """Whether it has moved since the last call, given the bytes that it holds on its devices now."""
+        now = self._look(device_bytes)
         moving = is_moving(self._mark, self._last, now)
         if moving:
-            self._mark, self._since = higher(self._mark, now), now.time
+            self._mark = higher(self._mark, now)
         self._last = now
         return moving
 
-    def _look(self, log_size: int, device_bytes: int) -> Signs:
+    def _look(self, device_bytes: int) -> Signs:
         resident = 0
         for process in tree(*self._root):
             try:
                 resident += self._add(process)
             except psutil.Error:
                 continue
-        return Signs(self._clock(), log_size, self._cpu, self._moved, resident, device_bytes)
+        return Signs(self._clock(), self._log_size(), self._cpu, self._moved, resident, device_bytes)
+
+    def _log_size(self) -> int:
+        try:
+            return self._log_path.stat().st_size if self._log_path else 0
+        except OSError:
+            return 0
 
     def _add(self, process: psutil.Process) -> int:
         """Add what it did since the last look; returns its resident bytes."""

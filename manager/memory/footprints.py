@@ -8,12 +8,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 from contract.config import ModelSpec
-from manager.memory import GIB, weights
+from manager.memory import GIB
+from manager.memory.weights import Weights, find
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ DEFAULT_GUESS = GIB
 OVERHEAD = 1.2
 """What a running model needs beside its weights, as a factor, until it has been measured."""
 
+LOOK_AGAIN = 10.0
+"""Seconds after which the model's files are looked at again: they may have been downloaded or replaced."""
+
 _QUANTISED = ("quant", "bit", "dtype", "variant")
 """An option whose name contains one of these changes the weights' size in memory."""
 
@@ -32,16 +36,16 @@ _QUANTISED = ("quant", "bit", "dtype", "variant")
 class Footprints:
     """Learned bytes by key, kept in one JSON file. Methods may be called from any thread; saving takes about 1 ms."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str] = os.environ) -> None:
-        self._path, self._environ = path, environ
+    def __init__(
+        self, path: Path, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path, self._environ, self._clock = path, environ, clock
         self._lock = threading.Lock()
         self._bytes = _load(path)
+        self._found: dict[Hashable, tuple[float, Weights]] = {}
 
     def key(self, spec: ModelSpec, dtype: str, device_name: str) -> str:
-        """Equal for models that need equal memory. It looks at files: take it when the files lie there, and keep it.
-
-        A hub model's key changes once, when it has been downloaded and its commit is known.
-        """
+        """Equal for models that need equal memory. A hub model's changes once: when it is downloaded."""
         return " | ".join((self._identity(spec), spec.engine, _precision(spec, dtype), device_name))
 
     def learned(self, key: str) -> int | None:
@@ -63,15 +67,24 @@ class Footprints:
         """Bytes, until it is measured: the entry's own `memory_gb`, else its weight files times 1.2, else 1 GiB."""
         if spec.memory_gb is not None:
             return int(spec.memory_gb * GIB)
-        path = weights.locate(spec, self._environ)
-        size = weights.size(path) if path else 0
-        return int(size * OVERHEAD) if size else DEFAULT_GUESS
+        return int(self._weights(spec).size * OVERHEAD) or DEFAULT_GUESS
 
     def _identity(self, spec: ModelSpec) -> str:
         """What has no source of its own is what its options make it."""
         if not spec.source:
             return f"options:{_digest(spec.options)}"
-        return f"{spec.source}@{weights.version(spec, self._environ)}"
+        return f"{spec.source}@{self._weights(spec).version}"
+
+    def _weights(self, spec: ModelSpec) -> Weights:
+        """Asked for at every decision of the pool, so the disk is looked at only now and then."""
+        which = (spec.source, spec.revision, *sorted(spec.env.items()))
+        now = self._clock()
+        with self._lock:
+            at, found = self._found.get(which, (-LOOK_AGAIN, None))
+            if found is None or now - at >= LOOK_AGAIN:
+                found = find(spec, self._environ)
+                self._found[which] = now, found
+            return found
 
     def _save(self) -> None:
         """Whole or not at all: written beside the file, then put in its place."""

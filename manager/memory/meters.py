@@ -61,7 +61,8 @@ class Meters:
 
     def baseline(self, roots: Mapping[str, RootLike]) -> None:
         """What the GPUs have in use now is what there is without a start."""
-        self._cuda.baseline(_residents(self._trees(roots)))
+        if len(self._devices) > 1:
+            self._cuda.baseline(_residents(self._trees(roots)))
 
     def holds(self, root: RootLike, devices: tuple[str, ...]) -> list[int]:
         """Pids that live, escaped ones included, or that the GPU's driver still lists."""

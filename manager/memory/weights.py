@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from contract.config import ModelSpec, home
@@ -22,6 +23,17 @@ PACKAGE = "package:"
 
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """`size` in bytes, 0 where they are not on this machine, and `version`, which changes when the weights do.
+
+    That is the hub's commit, else a digest of the files' names, sizes and times; before a download, the revision asked.
+    """
+
+    version: str
+    size: int
 
 
 def locate(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -53,18 +65,12 @@ def weight_files(path: Path, depth: int = 3) -> list[Path]:
     return here + [file for folder in below for file in weight_files(folder, depth - 1)]
 
 
-def version(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> str:
-    """What tells this model's weights from their next version: the hub's commit, or the files' names, sizes and times.
-
-    Until a hub model is downloaded it is the revision as configured.
-    """
+def find(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Weights:
+    """What lies on this machine of a model's weights; takes some file operations per weight file."""
     path = locate(spec, environ)
     if path is None:
-        return spec.revision or "main"
-    if path.parent.name == "snapshots":
-        return path.name
-    lines = "\n".join(_stamp(file) for file in sorted(weight_files(path)))
-    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+        return Weights(spec.revision or "main", 0)
+    return Weights(_version(path), size(path))
 
 
 def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -88,6 +94,13 @@ def _snapshot(spec: ModelSpec, environ: Mapping[str, str]) -> Path | None:
             return None
     snapshot = folder / "snapshots" / commit
     return snapshot if commit and snapshot.is_dir() else None
+
+
+def _version(path: Path) -> str:
+    if path.parent.name == "snapshots":
+        return path.name
+    lines = "\n".join(_stamp(file) for file in sorted(weight_files(path)))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def _in_package(name: str) -> Path | None:
