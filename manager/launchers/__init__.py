@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from contract.config import ModelSpec
@@ -41,6 +42,7 @@ class Process(Protocol):
     url: str
     token: str
     from_standby: bool
+    log_path: Path
 
     async def ready(self) -> None:
         """Return once it serves. Raises LoadFailure when it says that it cannot, or ends."""

@@ -1,0 +1,81 @@
+"""`python -m manager`: reads the configuration, describes the models, listens and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from contract import config
+from contract.config import ConfigError, Settings
+
+log = logging.getLogger("manager")
+
+
+def main() -> int:
+    """Returns the exit code: 0 after an orderly end, 2 when the configuration is wrong."""
+    home = config.home()
+    (home / "manager").mkdir(parents=True, exist_ok=True)
+    try:
+        settings = config.load()
+        asyncio.run(serve(settings, home))
+    except (ConfigError, OSError) as error:
+        sys.stderr.write(f"enginehouse manager: {error}\n")
+        return 2
+    return 0
+
+
+async def serve(settings: Settings, home: Path) -> None:
+    """Run the manager. Raises ConfigError or OSError before it listens, if it cannot."""
+    from manager import catalog
+
+    # The engines are described in a process of their own, while this one imports the rest.
+    describing = asyncio.create_task(catalog.build(settings))
+    await asyncio.sleep(0)
+    from contract.asgi import serve as asgi
+    from manager.app import build
+    from manager.children import lock_home, reap
+    from manager.house import House
+    from manager.memory import detect
+
+    asgi.log_to_stderr()
+    with lock_home(home):
+        await asyncio.to_thread(reap, home / "manager" / "children.json")
+        house = House(await describing, home, await asyncio.to_thread(detect))
+        sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]
+        port = sockets[0].getsockname()[1]
+        app = build(house, token(settings, home), on_start=house.start)
+        server = asgi.server(app)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: asyncio.create_task(_reload(house)))
+        (home / "manager" / "address").write_text(f"http://127.0.0.1:{port}\n")
+        log.info("the manager listens on %s, port %d", ", ".join(settings.manager.listen), port)
+        await server.serve(sockets)
+
+
+def token(settings: Settings, home: Path) -> str:
+    """The configured token, else the one in the state folder, made at the first start and readable by its owner alone."""
+    if settings.manager.token:
+        return settings.manager.token
+    path = home / "manager" / "token"
+    with contextlib.suppress(FileExistsError):
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+async def _reload(house: object) -> None:
+    from manager.house import House
+
+    assert isinstance(house, House)
+    try:
+        await house.reload()
+    except ConfigError as error:
+        log.error("the configuration was not taken on: %s", error)  # noqa: TRY400 - the sentence says it all
+
+
+if __name__ == "__main__":
+    sys.exit(main())

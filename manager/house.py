@@ -1,0 +1,70 @@
+"""Puts the manager together: configuration, memory, launchers and pool, and takes on a changed configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from contract import config
+from contract.asgi.metrics import REGISTRY
+from manager import catalog as catalogs
+from manager.catalog import Catalog
+from manager.children import Children
+from manager.events import Events
+from manager.gauge import Gauge
+from manager.launchers import Launcher
+from manager.launchers.command import CommandLauncher
+from manager.launchers.local import LocalLauncher
+from manager.launchers.standby import Key
+from manager.life import Life
+from manager.memory import Meter
+from manager.metrics import PoolCollector
+from manager.pool import Pool
+from manager.roster import Roster
+
+
+class House:
+    """Everything that the manager's routes need."""
+
+    def __init__(self, catalog: Catalog, home: Path, meter: Meter) -> None:
+        self.catalog = catalog
+        self.events = Events()
+        self.gauge = Gauge.over(meter, catalog.settings.memory, home)
+        children = Children(home / "manager" / "children.json")
+        self._local = LocalLauncher(home, lambda engine: self.catalog.imports_of(engine), children)
+        self._command = CommandLauncher(home, children)
+        roster = Roster(Life(self._launcher, self.gauge), self.gauge, self.events)
+        self.pool = Pool(catalog.settings, catalog.models, self.gauge, roster, self.events)
+        self.pool.calm = self._keep_standbys
+        REGISTRY.register(PoolCollector(self.pool, self.gauge))
+
+    async def start(self) -> None:
+        """Take the first readings, and begin."""
+        await self.gauge.sample(())
+        self.pool.start()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again. Raises ConfigError and changes nothing, if it is wrong."""
+        settings = await asyncio.to_thread(config.load)
+        catalog = await catalogs.build(settings)
+        changed = self.pool.reload(settings, catalog.models)
+        self.catalog = Catalog(settings, self.pool.models)
+        return changed
+
+    async def close(self) -> None:
+        """End every worker and every standby."""
+        await self.pool.close()
+        await self._local.close()
+
+    def standbys(self) -> list[dict[str, Any]]:
+        """The processes that wait for a model, for the status page."""
+        return self._local.standbys.status()
+
+    def _launcher(self, engine: str) -> Launcher:
+        return self._command if engine == "command" else self._local
+
+    def _keep_standbys(self) -> None:
+        count = self.catalog.settings.manager.standby
+        models = [model for model in self.catalog.models.values() if model.spec.engine != "command"]
+        self._local.standbys.keep({Key.of(model.spec, model.offer.imports): count for model in models})

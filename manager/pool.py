@@ -1,0 +1,314 @@
+"""Who runs, who waits, who goes: the one owner of all state, and the one decider.
+
+Every event (a request comes or leaves, a worker is ready or dead, memory is back, a timer fires) ends in `_schedule`,
+which never awaits. It asks `plan.py` what to do, has the roster do it at once, and leaves what takes time to tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from contract.config import Settings
+from contract.errors import ModelNotFound, ServeError, ShuttingDown
+from contract.status import State
+from manager import plan, sizing
+from manager.events import Events
+from manager.gauge import Gauge
+from manager.model import Model
+from manager.placement import settle
+from manager.roster import UP, Roster
+from manager.waiting import Waiter, Waiting, never_fits, too_late
+from manager.worker import Worker
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 1.0
+"""The scheduler turns at least this often, so that its turning shows that it lives."""
+FRESH = 1.0
+"""No start and no eviction is decided on readings older than this, in seconds."""
+CALM_READINGS = 10.0
+"""How often memory is read while workers only wait for work, in seconds."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to use a worker until the last byte of the answer is out. Times in seconds."""
+
+    worker: Worker
+    queued: float
+    loaded: float
+
+
+class Pool:
+    """Models, waiters and leases. Its public methods are called from the event loop only."""
+
+    def __init__(
+        self, settings: Settings, models: dict[str, Model], gauge: Gauge, roster: Roster, events: Events
+    ) -> None:
+        self.settings = settings
+        self.models = models
+        self.roster = roster
+        self.calm: Callable[[], None] = lambda: None  # called when nothing starts: a good time to make standbys
+        self.waiting = Waiting()
+        self._gauge = gauge
+        self._events = events
+        self._timer: asyncio.TimerHandle | None = None
+        self._scheduling = self._again = self._sampling = self._closing = False
+        self._calm_due = True
+        self._turned = float("-inf")
+        roster.changed = self._roster_changed
+        roster.gave_up = lambda model: self.waiting.refuse_all(model.id, model.refusal(_now()))
+
+    def start(self) -> None:
+        """Begin to turn, and start what is to be preloaded."""
+        self._schedule()
+        self._preload()
+
+    @asynccontextmanager
+    async def lease(
+        self,
+        model_id: str,
+        keep_alive: float | None = None,
+        max_wait: float | None = None,
+        *,
+        meanwhile: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> AsyncIterator[Lease]:
+        """Wait for a worker of the model and hold it; `meanwhile` surrounds the waiting, if there is any.
+
+        Raises a ServeError when there will be no worker in time.
+        """
+        waiter = self._enter(model_id, keep_alive, max_wait)
+        self._schedule()
+        try:
+            if not waiter.future.done():
+                async with meanwhile():
+                    await asyncio.wait({waiter.future})
+            worker = waiter.future.result()
+        except BaseException:
+            self._leave(waiter)
+            raise
+        waited = _now() - waiter.since
+        loaded = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.born, waiter.since)))
+        try:
+            yield Lease(worker, waited - loaded, loaded)
+        finally:
+            self._release(worker)
+
+    def evict(self, model_id: str) -> list[Worker]:
+        """End the model's workers by hand; busy ones finish what they have. Returns those that go."""
+        going = [worker for worker in self.roster.of(model_id) if worker.state in UP]
+        for worker in going:
+            self.roster.drain(worker, "evicted by hand")
+        self._schedule()
+        return going
+
+    def reload(self, settings: Settings, models: dict[str, Model]) -> list[str]:
+        """Take on a new configuration. Only workers whose own entry changed go. Returns the ids that changed."""
+        old = self.models
+        changed = {id_ for id_ in old.keys() | models.keys() if _spec(old, id_) != _spec(models, id_)}
+        for id_ in old.keys() & models.keys():
+            models[id_].born = old[id_].born
+            old[id_].offer = models[id_].offer
+        self.models = {id_: model if id_ in changed else old[id_] for id_, model in models.items()}
+        self.settings, self._gauge.memory = settings, settings.memory
+        for worker in [w for w in self.roster.workers if w.model in changed and w.state in UP]:
+            self.roster.drain(worker, "configuration changed")
+        for id_ in changed - models.keys():
+            error = ModelNotFound(f"The model {id_!r} has been taken out of the configuration.")
+            self.waiting.refuse_all(id_, error)
+        self._events.add("models", reason=f"changed: {', '.join(sorted(changed)) or 'settings'}")
+        self.start()
+        return sorted(changed)
+
+    async def close(self) -> None:
+        """Refuse those who wait, end every worker, and return when they are gone."""
+        self._closing = True
+        for waiter in self.waiting:
+            self.waiting.refuse(waiter, _closing())
+        for worker in list(self.roster.workers):
+            self.roster.end(worker, "shutting down")
+        await self.roster.finished()
+        if self._timer:
+            self._timer.cancel()
+
+    def turning(self, deadline: float = 5.0) -> bool:
+        """Whether the scheduler has turned within `deadline` seconds."""
+        return _now() - self._turned < deadline
+
+    def state_of(self, model: Model) -> State:
+        """The model's best worker's state, or why it has none."""
+        states = {worker.state for worker in self.roster.of(model.id)}
+        idle = State.BACKOFF if (model.retry_at or 0) > _now() else State.STOPPED
+        order = (State.READY, State.STARTING, State.DRAINING, State.STOPPING)
+        return next((state for state in order if state in states), idle)
+
+    def _roster_changed(self) -> None:
+        self._calm_due = True
+        self._schedule()
+
+    # The decider --------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """Decide, and do the bookkeeping. What comes up meanwhile makes it turn once more."""
+        self._again = True
+        if self._scheduling:
+            return
+        self._scheduling = True
+        try:
+            while self._again:
+                self._again = False
+                self._turn(_now())
+            self._turned = _now()
+        finally:
+            self._scheduling = False
+
+    def _turn(self, now: float) -> None:
+        for waiter in self.waiting.late(now):
+            model = self.models[waiter.model]
+            self.waiting.refuse(waiter, too_late(waiter, now, self.state_of(model), self._numbers(model)))
+        wake = self._admit(now) if self.waiting else None
+        for worker in [w for w in self.roster.workers if w.state is State.DRAINING and not w.leases]:
+            self.roster.end(worker, worker.reason)
+        over, expiry = plan.expired([w.view() for w in self.roster.workers], self.waiting.models, now)
+        for name in over:
+            self.roster.end(self.roster.named(name), "idle")
+        self._keep_readings_current()
+        if self._calm_due and not self._closing and not self.roster.starting:
+            self._calm_due = False
+            self.calm()
+        self._wake_at(now, wake, expiry, self.waiting.first_deadline)
+
+    def _admit(self, now: float) -> float | None:
+        decided = plan.admit(self._view(now))
+        for ticket, name in decided.grants:
+            self._grant(ticket, self.roster.named(name))
+        for id_ in decided.backing_off:
+            self.waiting.refuse_all(id_, self.models[id_].refusal(now))
+        if decided.changes_workers and self._gauge.age > FRESH:
+            self._refresh()  # and then decide
+        elif decided.changes_workers:
+            self._carry_out(decided)
+        return decided.wake_at
+
+    def _carry_out(self, decided: plan.Plan) -> None:
+        for id_ in decided.never_fits:
+            self.waiting.refuse_all(id_, never_fits(self.models[id_], self._numbers(self.models[id_])))
+        for name in decided.resumes:
+            self.roster.resume(self.roster.named(name))
+            self._again = True
+        for name, reason in decided.drains:
+            self.roster.drain(self.roster.named(name), reason, resumable=True)
+        for name, reason in decided.stops:
+            self.roster.end(self.roster.named(name), reason)
+        for id_, place in decided.starts:
+            model = self.models[id_]
+            placement = settle(model.spec, model.offer.devices, self._gauge.devices[place.devices[0]])
+            timeout = model.spec.idle_timeout
+            idle = self.settings.manager.idle_timeout if timeout is None else timeout
+            self.roster.begin(model, placement, place.need, idle)
+
+    def _view(self, now: float) -> plan.View:
+        return plan.View(
+            now=now,
+            waiters=[waiter.view() for waiter in self.waiting],
+            workers=[worker.view() for worker in self.roster.workers],
+            models={id_: sizing.view(self.models[id_], self._gauge) for id_ in self.waiting.models},
+            budget=self._gauge.budgets(self.roster.workers),
+            ceiling=self._gauge.ceilings(),
+            max_leases=self.settings.resources.max_concurrent_requests,
+            swap_after=self.settings.resources.swap_after,
+        )
+
+    def _numbers(self, model: Model) -> dict[str, Any]:
+        return sizing.numbers(model, self._gauge, self._gauge.budgets(self.roster.workers))
+
+    # Leases -------------------------------------------------------------------------------------------------------
+
+    def _enter(self, model_id: str, keep_alive: float | None, max_wait: float | None) -> Waiter:
+        if self._closing:
+            raise _closing()
+        model = self.models.get(model_id)
+        if model is None:
+            raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists those that there are.")
+        longest = self.settings.resources.max_wait
+        return self.waiting.enter(model, keep_alive, longest if max_wait is None else min(max_wait, longest))
+
+    def _grant(self, ticket: int, worker: Worker) -> None:
+        waiter = self.waiting.take(ticket)
+        if waiter is None or waiter.future.done():
+            return
+        worker.leases += 1
+        worker.last_used = _now()
+        if waiter.keep_alive is not None:
+            worker.idle_timeout = waiter.keep_alive
+        waiter.future.set_result(worker)
+
+    def _leave(self, waiter: Waiter) -> None:
+        """The client is gone: give back its place, or the lease that it got in the same moment."""
+        self.waiting.take(waiter.ticket)
+        future = waiter.future
+        if future.done() and not future.cancelled() and not future.exception():
+            self._release(future.result())
+        else:
+            self._schedule()
+
+    def _release(self, worker: Worker) -> None:
+        worker.leases -= 1
+        worker.served += 1
+        worker.last_used = _now()
+        self._schedule()
+
+    def _preload(self) -> None:
+        for model in self.models.values():
+            if model.spec.preload and not self.roster.of(model.id) and not self._closing:
+                self.roster.spawn(self._lease_once(model.id))
+
+    async def _lease_once(self, model_id: str) -> None:
+        with suppress(ServeError):  # it stands in the model's status
+            async with self.lease(model_id):
+                pass
+
+    # Readings and timers ------------------------------------------------------------------------------------------
+
+    def _keep_readings_current(self) -> None:
+        workers = self.roster.workers
+        moving = self.roster.starting or any(worker.leases for worker in workers)
+        if workers and self._gauge.age > (HEARTBEAT if moving else CALM_READINGS):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        if not self._sampling and not self._closing:
+            self._sampling = True
+            self.roster.spawn(self._sample())
+
+    async def _sample(self) -> None:
+        try:
+            await self._gauge.sample(self.roster.workers)
+            for worker in self.roster.workers:
+                if worker.state in {State.READY, State.DRAINING}:
+                    self._gauge.learn(worker)
+        finally:
+            self._sampling = False
+
+    def _wake_at(self, now: float, *times: float | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        at = min(now + HEARTBEAT, *(time for time in times if time is not None), float("inf"))
+        self._timer = asyncio.get_running_loop().call_at(at, self._schedule)
+
+
+def _spec(models: dict[str, Model], id_: str) -> Any:
+    return models[id_].spec if id_ in models else None
+
+
+def _closing() -> ShuttingDown:
+    return ShuttingDown("The manager is shutting down. Try again in a moment.", retry_after=5)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
