@@ -46,7 +46,7 @@ class ImageInput:
         if isinstance(self.value, bytes):
             return self.value
         try:
-            return base64.b64decode(self._base64(), validate=False)
+            return base64.b64decode(self.value[self._begin() :], validate=False)
         except binascii.Error as error:
             raise BadImage(f"The image's base64 is broken: {error}. Encode the whole file again.") from None
 
@@ -61,21 +61,22 @@ class ImageInput:
             if not self._header_is_good(self.value[:_HEADER_BYTES]):
                 self._header_is_good(self.value, final=True)
             return
-        text = self._base64()
-        if not text or not _BASE64.fullmatch(text):
+        begin = self._begin()
+        if len(self.value) == begin or not _BASE64.fullmatch(self.value, begin):
             raise BadImage("The image is neither base64, a data URI nor an http(s) URL. Encode the file with base64.")
-        head = base64.b64decode(text[: _HEADER_BYTES // 4 * 4] + "===", validate=False)
+        head = base64.b64decode(self.value[begin : begin + _HEADER_BYTES // 4 * 4] + "===", validate=False)
         if not self._header_is_good(head):
             self._header_is_good(self.read(), final=True)
 
-    def _base64(self) -> str:
+    def _begin(self) -> int:
+        """Where the base64 begins in the text."""
         assert isinstance(self.value, str)
         if not self.value.startswith("data:"):
-            return self.value
+            return 0
         match = _DATA_URI.match(self.value)
         if not match or ";base64" not in match.group(2):
             raise BadImage("The data URI must read data:image/png;base64,… (with its type, and in base64).")
-        return self.value[match.end() :]
+        return match.end()
 
     @staticmethod
     def _header_is_good(head: bytes, *, final: bool = False) -> bool:
@@ -84,7 +85,7 @@ class ImageInput:
         try:
             with Image.open(io.BytesIO(head)) as image:
                 width, height = image.size
-        except Image.DecompressionBombError:
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise BadImage(f"The image is larger than {MAX_PIXELS // 10**6} megapixels. Send a smaller one.") from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             if not final:

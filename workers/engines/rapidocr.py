@@ -1,0 +1,151 @@
+"""Reads text in pictures with RapidOCR, whose models come with the package: no download, no GPU.
+
+Source: github.com/RapidAI/RapidOCR; models PP-OCRv6 (detection and recognition, some fifty languages in one model).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from contract.config import ModelSpec
+from contract.errors import ServeError, UnsupportedFeature
+from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
+from contract.tasks.vision import VisionUsage
+from workers.engine import Answer, Call, Device, Engine, Options, serves
+from workers.images import open_image
+
+_LONGEST_SHAPE = 8
+"""How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
+_ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
+
+Polygon = list[tuple[float, float]]
+Calls = list[Call[OcrRequest]]
+
+
+class RapidOptions(Options):
+    """`threads` of the CPU for one picture (all that there are, up to eight); lines below `min_score` are left out."""
+
+    threads: int | None = Field(None, ge=1)
+    min_score: float = Field(0.5, ge=0, le=1)
+
+
+class RapidOcr(Engine):
+    """Text in pictures, line by line, with RapidOCR; runs on the CPU, models included."""
+
+    Options: ClassVar[type[Options]] = RapidOptions
+    features: ClassVar[frozenset[str]] = frozenset({"languages"})
+    imports: ClassVar[tuple[str, ...]] = ("rapidocr:RapidOCR", "onnxruntime", "PIL.Image", "PIL.ImageOps")
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs on the CPU alone
+        """Load detector, classifier (upside down or not) and recognizer."""
+        from rapidocr import RapidOCR
+
+        options = RapidOptions.model_validate(spec.options)
+        self._name = spec.id
+        self._reader = RapidOCR(
+            params={
+                "Global.log_level": "error",  # it warns of every picture without text
+                "Global.text_score": options.min_score,
+                "EngineConfig.onnxruntime.intra_op_num_threads": options.threads or _processors(),
+            }
+        )
+        self._languages = {
+            _ISO_639_1.get(name, name) for name in RapidOCR.list_supported_langs("rec", "PP-OCRv6", "small")
+        }
+        for part in (self._reader._load_det_model, self._reader._load_cls_model, self._reader._load_rec_model):
+            part()  # else the first request would wait for them
+
+    @serves(OCR)
+    def read(self, calls: Calls) -> Iterator[tuple[Call[OcrRequest], Answer]]:
+        """Read the pictures of each call one after another; a batch would be no faster."""
+        for call in calls:
+            try:
+                answer: Answer = self._read(call)
+            except ServeError as error:
+                answer = error
+            yield call, answer
+
+    def _read(self, call: Call[OcrRequest]) -> OcrResponse | None:
+        self._check_languages(call.request.languages or [])
+        started = time.perf_counter()
+        items: list[OcrItem] = []
+        for index, picture in enumerate(call.request.pictures):
+            if call.cancelled:
+                return None
+            items.append(self._item(index, open_image(picture)))
+            call.progress(index + 1, len(call.request.pictures))
+        usage = VisionUsage(images=len(items), latency=time.perf_counter() - started)
+        return OcrResponse(model=self._name, data=items, usage=usage)
+
+    def _check_languages(self, wanted: Sequence[str]) -> None:
+        for language in wanted:
+            if language.lower().replace("_", "-").partition("-")[0] not in self._languages:
+                known = ", ".join(sorted(self._languages))
+                message = f"{self._name} does not read {language!r}. It reads: {known} (ISO 639-1), all without a hint."
+                raise UnsupportedFeature(message, param="languages")
+
+    def _item(self, index: int, image: Any) -> OcrItem:
+        width, height = image.size
+        found = self._reader(_not_too_long(image))
+        lines = [
+            Line(text=text, score=float(score), polygon=_within(polygon, width, height))
+            for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
+        ]
+        rows = reading_order([line.polygon for line in lines])
+        text = "\n".join(" ".join(lines[number].text for number in row) for row in rows)
+        ordered = [lines[number] for row in rows for number in row]
+        return OcrItem(index=index, width=width, height=height, text=text, lines=ordered)
+
+
+def reading_order(polygons: Sequence[Polygon]) -> list[list[int]]:
+    """Rows from top to bottom, each with the numbers of its polygons from left to right.
+
+    A polygon belongs to a row when their middles differ by less than half the smaller of their heights, so that
+    neither a slight slope nor a mix of letter sizes tears a row apart.
+    """
+    spans = [(min(y for _, y in polygon), max(y for _, y in polygon)) for polygon in polygons]
+    lefts = [min(x for x, _ in polygon) for polygon in polygons]
+    rows: list[list[int]] = []
+    for number in sorted(range(len(spans)), key=lambda n: sum(spans[n])):
+        if rows and _same_row(spans[rows[-1][-1]], spans[number]):
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    return [sorted(row, key=lambda n: lefts[n]) for row in rows]
+
+
+def _same_row(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    apart = abs(sum(one) - sum(other)) / 2
+    return apart < min(one[1] - one[0], other[1] - other[0]) / 2
+
+
+def _polygons(found: Any) -> list[Polygon]:
+    return [] if found.boxes is None else found.boxes.tolist()
+
+
+def _within(polygon: Sequence[Sequence[float]], width: int, height: int) -> Polygon:
+    return [(min(max(x, 0), width), min(max(y, 0), height)) for x, y in polygon]
+
+
+def _not_too_long(image: Any) -> Any:
+    """A strip gets a margin on its right or below, which moves no coordinate."""
+    from PIL import Image
+
+    shortest = -(-max(image.size) // _LONGEST_SHAPE)
+    if min(image.size) >= shortest:
+        return image
+    canvas = Image.new("RGB", (max(image.width, shortest), max(image.height, shortest)), image.getpixel((0, 0)))
+    canvas.paste(image)
+    return canvas
+
+
+def _processors() -> int:
+    """Those that this process may use; more than eight are no faster on one picture."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 8)

@@ -1,0 +1,74 @@
+"""Turns what a client sent as a picture into pixels as a person sees them: upright, RGB, first frame, on white."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from contract.errors import BadImage
+from contract.media import MAX_PIXELS, ImageInput
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+
+def open_image(picture: ImageInput) -> Image.Image:
+    """The picture as PIL's RGB, turned the way its EXIF data says; transparency shows white.
+
+    Raises BadImage when it is damaged, too large, of no known format, or an address that nobody has fetched.
+    """
+    if picture.url:
+        raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
+    try:
+        return _decode(picture.read())
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:  # decoders of some thirty formats raise whatever they like on damaged files
+        raise BadImage(
+            f"The image is damaged or of no known format ({error}). Send it again as PNG or JPEG."
+        ) from error
+
+
+def _decode(content: bytes) -> Image.Image:
+    from PIL import Image, ImageOps
+
+    try:
+        image = Image.open(io.BytesIO(content))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large("far too many") from None
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise _too_large(f"{image.width}x{image.height}")
+        image.load()  # the first frame; here a truncated file shows
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _too_large(size: str) -> BadImage:
+    return BadImage(f"The image has {size} pixels; at most {MAX_PIXELS // 10**6} megapixels are taken. Scale it down.")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_white(image.convert("RGBA"))
+    if image.mode.startswith(("I", "F")):
+        return _to_eight_bits(image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Deep greys scaled to 0..255; a plain conversion would cut everything above 255 off."""
+    brightest = float(image.getextrema()[1])
+    if image.mode == "F":
+        factor = 255.0 if brightest <= 1 else 1.0  # floats are either 0..1 or already 0..255
+    else:
+        factor = 1 / 256 if brightest > 255 or image.mode != "I" else 1.0
+    return image.point(lambda value: value * factor + 0).convert("L")
