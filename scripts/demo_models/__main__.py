@@ -1,0 +1,40 @@
+"""Makes the demo models in the folder that is named: `python -m scripts.demo_models FOLDER`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+KINDS = ("chat", "image")
+LABEL = """# {name}: a demonstration, not a model
+
+This {kind} model was made on this machine by `python -m scripts.demo_models`. Its weights are random numbers: what it
+says or draws means nothing. It is here so that the house can be shown and tested without downloading anything.
+Put a real model into config.yaml to get real answers.
+"""
+
+
+def build(folder: Path, kind: str) -> Path:
+    """Make `folder`/demo-`kind`, with a label in its README.md, unless it is there. Gives its path."""
+    path = folder / f"demo-{kind}"
+    label = path / "README.md"
+    if not label.exists():  # it is written last
+        path.mkdir(parents=True, exist_ok=True)
+        importlib.import_module(f"scripts.demo_models.{kind}").build(path)
+        label.write_text(LABEL.format(name=path.name, kind=kind), encoding="utf-8")
+    return path
+
+
+def main(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1:
+        print(__doc__)
+        return 2
+    for kind in KINDS:
+        print(build(Path(arguments[0]), kind))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

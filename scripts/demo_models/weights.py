@@ -1,0 +1,31 @@
+"""Random weights that are the same every time, and wide enough that an answer depends on what was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+}
+"""The shape of a tiny language model, in the names of transformers' configurations."""
+
+VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+"""The shape of a tiny vision tower."""
+
+
+def spread(model: Any, *, matrices: float = 0.25, vectors: float = 0.05, seed: int = 1) -> Any:
+    """Fill `model` with normal values of the given deviations; norms keep theirs. Gives the model back."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.is_floating_point() and "norm" not in name.lower():
+                scale = matrices if weight.ndim > 1 else vectors
+                weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
+    return model.eval()

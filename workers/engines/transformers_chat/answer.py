@@ -1,0 +1,94 @@
+"""One answer as it grows: its choices, when each is finished and why, and the chunks that tell it to the client."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Set
+from typing import Any
+
+from contract.tasks.chat import ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta
+from workers.engine import Call
+from workers.engines.transformers_chat.sampling import Sampler
+from workers.engines.transformers_chat.text import Detokenizer, Stops
+
+
+class Choice:
+    """One of a request's `n` answers: takes tokens, gives text, knows when it is finished."""
+
+    def __init__(self, answer: Answer, index: int, sampler: Sampler, decode: Callable[[list[int]], str]) -> None:
+        self.answer = answer
+        self.index = index
+        self.sampler = sampler
+        self.limit = 1  # the most tokens it may have; set once the prompt's length is known
+        self.tokens = 0
+        self.reason: str | None = None  # "stop" or "length", once finished
+        self._text = Detokenizer(decode)
+        self._stops = Stops(answer.call.request.stops)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it needs no further token."""
+        return self.reason is not None or self.answer.call.cancelled
+
+    def push(self, token: int, ends: Set[int]) -> str:
+        """Take the next token; `ends` are those that end an answer. Gives the text that may go out."""
+        self.tokens += 1
+        if token in ends:
+            return self._finish("stop", "")
+        text = self._stops.push(self._text.push(token))
+        if self._stops.found:
+            self.reason = "stop"
+        elif self.tokens >= self.limit:
+            return self._finish("length", text)
+        return text
+
+    def _finish(self, reason: str, text: str) -> str:
+        """No more tokens: what was held back goes out, unless a stop text is in it."""
+        text += self._stops.push(self._text.flush())
+        self.reason = "stop" if self._stops.found else reason
+        return text + self._stops.flush()
+
+
+class Answer:
+    """A call's answer: `n` choices under one id."""
+
+    def __init__(self, call: Call[ChatRequest], model: str) -> None:
+        self.call = call
+        self.prompt_tokens = 0
+        self.choices: list[Choice] = []
+        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._model = call.request.model or model
+        self._begun: set[int] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        return all(choice.reason for choice in self.choices)
+
+    def chunks(self, choice: Choice, text: str) -> Iterator[ChatChunk]:
+        """What to send after a token of `choice` that made `text` ready."""
+        first = choice.index not in self._begun
+        self._begun.add(choice.index)
+        if first:
+            yield self._chunk(choice, Delta(role="assistant", content=text))
+        elif text:
+            yield self._chunk(choice, Delta(content=text))
+        if choice.reason:
+            yield self._chunk(choice, Delta(), choice.reason)
+
+    def usage(self) -> ChatChunk:
+        """The last chunk: what the answer took."""
+        completion = sum(choice.tokens for choice in self.choices)
+        usage = ChatUsage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=completion,
+            total_tokens=self.prompt_tokens + completion,
+        )
+        return self._frame(choices=[], usage=usage)
+
+    def _chunk(self, choice: Choice, delta: Delta, reason: str | None = None) -> ChatChunk:
+        return self._frame(choices=[ChunkChoice(index=choice.index, delta=delta, finish_reason=reason)])
+
+    def _frame(self, **content: Any) -> ChatChunk:
+        return ChatChunk(id=self._id, created=self._created, model=self._model, **content)

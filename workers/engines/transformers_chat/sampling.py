@@ -1,0 +1,85 @@
+"""Picks the next token of one answer from the model's scores: greedy, or drawn with a random source of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.generation import logits_process as library
+
+from contract.tasks.chat import ChatRequest
+
+_WARPERS = (
+    ("temperature", library.TemperatureLogitsWarper, 1.0),
+    ("top_k", library.TopKLogitsWarper, 0),
+    ("top_p", library.TopPLogitsWarper, 1.0),
+    ("min_p", library.MinPLogitsWarper, 0.0),
+    ("typical_p", library.TypicalLogitsWarper, 1.0),
+    ("epsilon_cutoff", library.EpsilonLogitsWarper, 0.0),
+    ("eta_cutoff", library.EtaLogitsWarper, 0.0),
+)
+"""Name in a generation configuration, what it does to the scores, the value at which it does nothing."""
+
+
+class Sampler:
+    """What a request asks for, over what the model's authors recommend.
+
+    `temperature` 0 is greedy; without one the model's generation configuration decides. With a seed, choice `index`
+    of a request is drawn alike each time, whatever else is in the batch.
+    """
+
+    def __init__(self, request: ChatRequest, recommended: dict[str, Any], index: int, device: Any) -> None:
+        self._frequency = request.frequency_penalty or 0.0
+        self._presence = request.presence_penalty or 0.0
+        self._counts: Any = None  # how often each token has come, once a penalty needs it
+        self._warpers = _warpers(request, recommended)
+        self._random = _source(request.seed, index, device) if self._warpers is not None else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the best score simply wins."""
+        return self._warpers is None and not self._frequency and not self._presence
+
+    def pick(self, scores: Any) -> int:
+        """The next token, given the scores (vocabulary,) as float32."""
+        if self._frequency or self._presence:
+            scores = self._penalized(scores)
+        token = int(scores.argmax()) if self._warpers is None else self._draw(scores)
+        if self._counts is not None:
+            self._counts[token] += 1
+        return token
+
+    def _draw(self, scores: Any) -> int:
+        row = scores[None]
+        for warper in self._warpers or ():
+            row = warper(None, row)
+        return int(torch.multinomial(row.softmax(-1), 1, generator=self._random))
+
+    def _penalized(self, scores: Any) -> Any:
+        """OpenAI's penalties: over the answer's own tokens, not the prompt's."""
+        if self._counts is None:
+            self._counts = torch.zeros_like(scores)
+        return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
+
+
+def _warpers(request: ChatRequest, recommended: dict[str, Any]) -> list[Any] | None:
+    """What to do to the scores before drawing; None: do not draw."""
+    draws = bool(recommended.get("do_sample")) if request.temperature is None else request.temperature > 0
+    if not draws:
+        return None
+    asked = {"temperature": request.temperature, "top_p": request.top_p}
+    values = {**recommended, **{name: value for name, value in asked.items() if value is not None}}
+    return [
+        warper(float(value) if isinstance(neutral, float) else int(value))
+        for name, warper, neutral in _WARPERS
+        if (value := values.get(name)) is not None and value != neutral
+    ]
+
+
+def _source(seed: int | None, index: int, device: Any) -> Any:
+    source = torch.Generator(device)
+    if seed is None:
+        source.seed()
+    else:
+        source.manual_seed((seed + index) % 2**63)
+    return source
