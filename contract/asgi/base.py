@@ -76,9 +76,15 @@ def _complete_headers(message: Message, request_id: str, started: float) -> None
         headers["server-timing"] = f"queue;dur=0, load;dur=0, infer;dur={(time.perf_counter() - started) * 1e3:.1f}"
 
 
+def _endpoint(scope: Scope, status: int) -> str:
+    """What the request was for, in a form that a scanner of paths cannot grow without bound."""
+    if label := scope.get("endpoint_label") or getattr(scope.get("route"), "path", None):
+        return str(label)
+    return "unmatched" if status in {401, 403, 404, 405, 429} else str(scope["path"])
+
+
 def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
-    # An unknown path is one label, so that a scanner cannot grow the metrics without bound.
-    endpoint = scope.get("endpoint_label") or ("unmatched" if status in {404, 405} else scope["path"])
+    endpoint = _endpoint(scope, status)
     code = status or 499  # nothing was sent: the client left
     metrics.REQUESTS.labels(endpoint, code).inc()
     metrics.DURATION.labels(endpoint).observe(seconds)

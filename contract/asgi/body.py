@@ -17,7 +17,7 @@ class ClientLeft(Exception):
 
 
 async def read(scope: Scope, receive: Receive, limit: int) -> bytearray:
-    """The whole body. Raises TooLarge beyond `limit` bytes (before reading, where the length is told), or ClientLeft."""
+    """The whole body. Raises TooLarge beyond `limit` bytes (before reading, if the length is told), or ClientLeft."""
     declared = header(scope, b"content-length")
     if declared and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)

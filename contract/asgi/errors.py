@@ -62,11 +62,14 @@ async def send_error(send: Send, error: BaseException, request_id: str | None) -
 
 
 async def _handler(request: Request, error: Exception) -> Response:
+    allowed = dict(error.headers or {}) if isinstance(error, HTTPException) else {}  # `Allow`, for a 405
     if isinstance(error, HTTPException) and error.status_code == 404:
         error = NotFound(f"There is nothing at {request.url.path}; GET /docs lists the paths.")
     elif isinstance(error, HTTPException) and error.status_code == 405:
         error = MethodNotAllowed(f"{request.url.path} does not take {request.method}; GET /docs lists the methods.")
-    return response(error, request.scope.get("request_id"))
+    answer = response(error, request.scope.get("request_id"))
+    answer.headers.update(allowed)
+    return answer
 
 
 HANDLERS: dict[Any, Any] = {ServeError: _handler, HTTPException: _handler}

@@ -36,6 +36,8 @@ def session() -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        # What the client did not say, we do not say for it; least of all that it could read compressed answers.
+        skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
         trust_env=False,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract import multipart
 from contract.errors import BadRequest, InvalidField, UnsupportedMedia
@@ -24,7 +24,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str | None = None
-    keep_alive: float | None = None
+    keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)
 
     def needs(self) -> frozenset[str]:
         """Fields in use that only some engines can honour; each must be in the engine's `features`."""
