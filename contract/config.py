@@ -225,7 +225,8 @@ def explain(error: Any, model: type[BaseModel]) -> str:
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(known))}"
         return f"unknown key `{where}`; {hint}"
-    return f"`{where}`: {error['msg']}" if where else str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"`{where}`: {message}" if where else message
 
 
 def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

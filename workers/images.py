@@ -50,10 +50,10 @@ def _too_large(size: str) -> BadImage:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _on_white(image.convert("RGBA"))
     if image.mode.startswith(("I", "F")):
         return _to_eight_bits(image).convert("RGB")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_white(image.convert("RGBA"))
     return image.convert("RGB")
 
 

@@ -13,7 +13,7 @@ MAX_SEED = 2**63 - 1
 
 
 class ImageGenerationRequest(Request):
-    """`size` is `WIDTHxHEIGHT` in pixels or `auto`; what is left out comes from the model's `defaults`, else its own."""
+    """`size` is `WIDTHxHEIGHT` in pixels or `auto`; what is left out comes from the entry's `defaults`."""
 
     prompt: str = Field(min_length=1)
     n: int = Field(1, ge=1, le=16)

@@ -13,9 +13,9 @@ from workers.engine import Device, Engine, Options, Serves
 
 
 class CommandOptions(Options):
-    """`cmd` may hold the macros `${PORT}`, `${TOKEN}` and `${MODEL_ID}`.
+    """`cmd` may hold the macros `${PORT}`, `${TOKEN}` and `${MODEL_ID}`; `ready` answers 2xx once the server serves.
 
-    `ready` is the path that answers 2xx once it serves. `model_name` is what the server wants to read as a request's `model` (the entry's id without it); `cwd` is the
+    `model_name` is what the server wants to read as a request's `model` (the entry's id without it); `cwd` is the
     folder in which it runs.
     """
 

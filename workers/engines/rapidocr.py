@@ -19,7 +19,7 @@ from contract.tasks.vision import VisionUsage
 from workers.engine import Answer, Call, Device, Engine, Options, serves
 from workers.images import open_image
 
-_LONGEST_SHAPE = 8
+_LONGEST_SHAPE = 4
 """How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
 _ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
 
@@ -86,9 +86,8 @@ class RapidOcr(Engine):
     def _check_languages(self, wanted: Sequence[str]) -> None:
         for language in wanted:
             if language.lower().replace("_", "-").partition("-")[0] not in self._languages:
-                known = ", ".join(sorted(self._languages))
-                message = f"{self._name} does not read {language!r}. It reads: {known} (ISO 639-1), all without a hint."
-                raise UnsupportedFeature(message, param="languages")
+                known = f"It reads, all without a hint (ISO 639-1): {', '.join(sorted(self._languages))}."
+                raise UnsupportedFeature(f"{self._name} does not read {language!r}. {known}", param="languages")
 
     def _item(self, index: int, image: Any) -> OcrItem:
         width, height = image.size
