@@ -1,0 +1,79 @@
+"""Builds the gateway's app from its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from contract import __version__
+from contract.asgi.base import Base
+from contract.asgi.errors import HANDLERS
+from contract.config import Settings
+from gateway import models, system, tasks
+from gateway.auth import Auth, Keyring
+from gateway.cors import Cors
+from gateway.directory import Directory
+from gateway.fetch import Fetcher
+from gateway.foreign import ForeignPaths
+from gateway.limits import RateLimits
+from gateway.openapi import DocumentedApp
+from gateway.upstream import Manager
+
+
+def build(settings: Settings, home: Path) -> FastAPI:
+    """The whole app. Raises ConfigError when keys, networks or rates are written wrongly."""
+    manager = Manager(settings, home)
+    directory = Directory(manager)
+    limit = int(settings.gateway.max_body_mb * 2**20)
+    way = tasks.Way(manager, directory, Fetcher(limit), limit)
+    endpoints = tasks.endpoints(way)
+    keyring = Keyring(settings)
+    app = DocumentedApp(
+        title="Enginehouse",
+        version=__version__,
+        description="One OpenAI-compatible endpoint for every model on the machine.",
+        lifespan=_following(manager, directory),
+        middleware=_layers(settings, keyring, endpoints),
+        exception_handlers=HANDLERS,
+        redirect_slashes=False,
+        swagger_ui_oauth2_redirect_url=None,
+        # What the house counts, it counts in `Base`; this would cost a tenth of the way through.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.asks_for_key = bool(keyring)
+    app.router.routes.extend(tasks.routes(endpoints))
+    app.include_router(models.router(directory))
+    app.include_router(system.router(manager, directory))
+    app.router.default = ForeignPaths(way)
+    return app
+
+
+def _layers(settings: Settings, keyring: Keyring, endpoints: dict[str, tasks.TaskEndpoint]) -> list[Middleware]:
+    """Outermost first. Errors of the inner ones become envelopes in Base, or in Cors where pages must read them."""
+    layers = [Middleware(Base)]
+    if settings.gateway.cors_origins:
+        layers.append(Middleware(Cors, origins=settings.gateway.cors_origins))
+    return [
+        *layers,
+        Middleware(Auth, settings=settings, keyring=keyring),
+        Middleware(RateLimits, principals=keyring.principals),
+        Middleware(tasks.TaskRoutes, endpoints=endpoints),
+    ]
+
+
+def _following(manager: Manager, directory: Directory) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with manager.opened():
+            following = asyncio.create_task(directory.follow())
+            try:
+                yield
+            finally:
+                following.cancel()
+
+    return lifespan

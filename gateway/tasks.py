@@ -1,0 +1,152 @@
+"""One public route per task: reads and checks a request, chooses its model, and sends the original bytes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from contract.asgi.base import header
+from contract.asgi.body import ClientLeft, cancel_when_client_leaves, read
+from contract.errors import InvalidField
+from contract.media import images_in
+from contract.status import ModelStatus
+from contract.tasks import Request, Task, all_tasks
+from gateway.directory import Directory
+from gateway.fetch import Fetcher
+from gateway.forward import Call, forward, onward_headers
+from gateway.upstream import Manager
+
+log = logging.getLogger(__name__)
+
+LARGE_BODY = 256 * 1024
+"""From this size on a body is decoded in a thread, so that other requests go on meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What every route needs to get a request to a worker. `limit` is the largest body in bytes."""
+
+    manager: Manager
+    directory: Directory
+    fetcher: Fetcher
+    limit: int
+
+
+class TaskEndpoint:
+    """The ASGI app behind one task's path."""
+
+    def __init__(self, task: Task[Any, Any], way: Way) -> None:
+        self.task = task
+        self._way = way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["endpoint_label"] = self.task.path
+        try:
+            body = _Body(await read(scope, receive, self._way.limit))
+            async with cancel_when_client_leaves(receive):
+                call = await self._prepare(scope, body)
+                await forward(self._way.manager, call, send)
+        except ClientLeft:
+            log.debug("the client of request %s left", scope["request_id"])
+
+    async def _prepare(self, scope: Scope, body: _Body) -> Call:
+        request = await self._decode(header(scope, b"content-type") or "", body)
+        catalog = await self._way.directory.catalog()
+        model = catalog.choose(self.task.name, request.model)
+        scope["model"] = model.id
+        catalog.check_features(self.task.name, model, request)
+        replaced = await self._replace(request, model)
+        if replaced:
+            # The bytes go first: decoded, original and new form are never held together.
+            body.content = b""
+            body.content = await asyncio.to_thread(_encode, request)
+        headers = onward_headers(scope, json_body=replaced)
+        if request.keep_alive is not None:
+            headers.append(("x-enginehouse-keep-alive", repr(request.keep_alive)))
+        return Call(
+            url=_url(self._way.manager, scope),
+            model=model.id,
+            body=body.content,
+            max_wait=max_wait(scope, model),
+            request_id=scope["request_id"],
+            headers=headers,
+        )
+
+    async def _decode(self, content_type: str, body: _Body) -> Request:
+        if len(body.content) > LARGE_BODY:
+            return await asyncio.to_thread(self._decode_now, content_type, body)
+        return self._decode_now(content_type, body)
+
+    def _decode_now(self, content_type: str, body: _Body) -> Request:
+        request: Request = self.task.decode(content_type, body.content)
+        for image in images_in(request):
+            image.check()
+        return request
+
+    async def _replace(self, request: Request, model: ModelStatus) -> bool:
+        """Put in what the worker must get instead of what the client sent; says whether anything was."""
+        addressed = [image for image in images_in(request) if image.url]
+        if addressed:
+            await self._way.fetcher.inline(addressed)
+        if model.passthrough:
+            request.model = model.passthrough
+        return bool(addressed or model.passthrough)
+
+
+@dataclass(slots=True)
+class _Body:
+    """Holds a body's bytes, so that they can be let go while the request goes on."""
+
+    content: bytes | bytearray
+
+
+def _encode(request: Request) -> bytes:
+    return request.__pydantic_serializer__.to_json(request, exclude_unset=True)
+
+
+def _url(manager: Manager, scope: Scope) -> Any:
+    query = scope["query_string"]
+    return manager.url(scope["path"], query) if query else manager.remember(scope["path"])
+
+
+def max_wait(scope: Scope, model: ModelStatus) -> float:
+    """Seconds that a request may wait for its model: the model's own limit, or less if `X-Max-Wait` asks for it."""
+    asked = header(scope, b"x-max-wait")
+    if asked is None:
+        return model.max_wait
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = -1
+    if not seconds >= 0:
+        raise InvalidField("`X-Max-Wait` must be a number of seconds, such as 30.", param="X-Max-Wait")
+    return min(seconds, model.max_wait)
+
+
+class TaskRoutes:
+    """Middleware that takes the tasks' paths straight to their endpoints; the rest is FastAPI's."""
+
+    def __init__(self, app: ASGIApp, endpoints: dict[str, TaskEndpoint]) -> None:
+        self.app = app
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and (found := self._endpoints.get(scope["path"])):
+            await found(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def endpoints(way: Way) -> dict[str, TaskEndpoint]:
+    """An endpoint for every task, by its path."""
+    return {task.path: TaskEndpoint(task, way) for task in all_tasks().values()}
+
+
+def routes(found: dict[str, TaskEndpoint]) -> list[Route]:
+    """The same as routes, so that the router knows the paths and refuses other methods."""
+    return [Route(path, endpoint, methods=["POST"]) for path, endpoint in found.items()]
