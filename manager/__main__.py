@@ -57,7 +57,7 @@ async def serve(settings: Settings, home: Path) -> None:
 
 
 def token(settings: Settings, home: Path) -> str:
-    """The configured token, else the one in the state folder, made at the first start and readable by its owner alone."""
+    """The configured token, else the one in the state folder: made at the first start, readable by its owner alone."""
     if settings.manager.token:
         return settings.manager.token
     path = home / "manager" / "token"
@@ -74,7 +74,7 @@ async def _reload(house: object) -> None:
     try:
         await house.reload()
     except ConfigError as error:
-        log.error("the configuration was not taken on: %s", error)  # noqa: TRY400 - the sentence says it all
+        log.error("the configuration was not taken on: %s", error)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class House:
         self.events = Events()
         self.gauge = Gauge.over(meter, catalog.settings.memory, home)
         children = Children(home / "manager" / "children.json")
-        self._local = LocalLauncher(home, lambda engine: self.catalog.imports_of(engine), children)
+        self._local = LocalLauncher(home, self._imports_of, children)
         self._command = CommandLauncher(home, children)
         roster = Roster(Life(self._launcher, self.gauge), self.gauge, self.events)
         self.pool = Pool(catalog.settings, catalog.models, self.gauge, roster, self.events)
@@ -60,6 +60,9 @@ class House:
     def standbys(self) -> list[dict[str, Any]]:
         """The processes that wait for a model, for the status page."""
         return self._local.standbys.status()
+
+    def _imports_of(self, engine: str) -> tuple[str, ...]:
+        return self.catalog.imports_of(engine)  # the catalog of this moment: a reload brings another
 
     def _launcher(self, engine: str) -> Launcher:
         return self._command if engine == "command" else self._local
