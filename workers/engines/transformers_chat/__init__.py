@@ -22,6 +22,28 @@ if TYPE_CHECKING:
     from workers.engines.transformers_chat.prompt import Conversation
 
 _HERE = "workers.engines.transformers_chat"
+_FAMILIES = (
+    "llama.modeling_llama",
+    "qwen2.modeling_qwen2",
+    "qwen2.tokenization_qwen2",
+    "qwen2_5_vl.modeling_qwen2_5_vl",
+    "qwen2_5_vl.processing_qwen2_5_vl",
+    "qwen2_vl.image_processing_qwen2_vl",
+    "qwen2_vl.video_processing_qwen2_vl",
+    "smolvlm.modeling_smolvlm",
+    "smolvlm.processing_smolvlm",
+    "smolvlm.image_processing_smolvlm",
+    "smolvlm.video_processing_smolvlm",
+    "idefics3.modeling_idefics3",
+    "idefics3.processing_idefics3",
+    "idefics3.image_processing_idefics3",
+    "clip.modeling_clip",
+    "clip.image_processing_clip",
+    "llava.modeling_llava",
+    "llava.processing_llava",
+)
+"""Modules of the common families: 0.2 s and 6 MB once, a tenth of a second less at each start."""
+
 _MAX_BATCH = 8
 _UNBOUNDED = 4096
 """Tokens of an answer for which neither the model nor the request knows a bound."""
@@ -48,7 +70,17 @@ class TransformersChat(Engine):
 
     Options = Options
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
-    imports = ("workers.torchvision_shim", f"{_HERE}.decoding", f"{_HERE}.loading", f"{_HERE}.prompt")
+    imports = (
+        "workers.torchvision_shim",
+        f"{_HERE}.loading",
+        f"{_HERE}.prompt",
+        f"{_HERE}.decoding",
+        "transformers:AutoTokenizer",
+        "transformers:AutoProcessor",
+        *(f"transformers.models.{family}" for family in _FAMILIES),
+        "num2words",
+        f"{_HERE}.warm",
+    )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         import torch
