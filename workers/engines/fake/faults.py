@@ -47,6 +47,7 @@ class FakeOptions(Options):
     gate: str | None = None  # the answer waits for this file
     started_dir: str | None = None  # gets a file named by the request's id; `<id>.cancelled` when the client left
     hang: bool = False  # no answer ever, and no look at whether the client has left
+    raise_mid_answer: bool = False  # an exception after the first word
     crash_mid_answer: bool = False  # killed after the first word, or instead of a whole answer
     crash_gate: str | None = None  # ... once this file is there
     crash_on_prompt: str | None = None  # a request with this text kills the process
@@ -112,8 +113,10 @@ class Faults:
         self.wait(calls, self._options.step_seconds)
 
     def mid_answer(self) -> None:
-        """Die, if told so, when the first word is out."""
+        """Raise or die, if told so, when the first word is out."""
         options = self._options
+        if options.raise_mid_answer:
+            raise RuntimeError("raised mid-answer, as told")
         if not options.crash_mid_answer:
             return
         if options.crash_gate:

@@ -1,0 +1,250 @@
+"""A worker's HTTP, asked of real worker processes with the fake engine."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.workers import birth
+from tests.workers.birth import Worker
+
+CHAT = "/v1/chat/completions"
+EMBED = "/v1/embeddings"
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Worker]:
+    """A fake without faults, for every test that does it no harm."""
+    entry = {"engine": "fake", "defaults": {"dimensions": 4, "max_tokens": 3}}
+    with birth.worker(entry) as worker:
+        yield worker
+
+
+def chat(text: str, **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], **fields}
+
+
+def events(response: httpx2.Response) -> list[str]:
+    assert response.headers["content-type"].startswith("text/event-stream")
+    blocks = response.text.split("\n\n")
+    assert blocks.pop() == ""
+    assert all(block.startswith("data: ") for block in blocks)
+    return [block.removeprefix("data: ") for block in blocks]
+
+
+def contents(said: list[str]) -> str:
+    chunks = [json.loads(event) for event in said if event != "[DONE]"]
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.005)
+
+
+# Who may ask what -------------------------------------------------------------------------------------------------
+
+
+def test_health_is_for_everybody_and_the_rest_for_the_manager(plain: Worker) -> None:
+    assert httpx2.get(f"{plain.url}/healthz").json() == {"status": "healthy"}
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": plain.token}):
+        refused = httpx2.post(f"{plain.url}{EMBED}", json={"input": "x"}, headers=headers)
+        assert refused.status_code == 401
+        assert refused.json()["error"]["code"] == "invalid_api_key"
+    assert httpx2.post(f"{plain.url}/shutdown").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", EMBED, 405, "method_not_allowed"),
+        ("POST", "/v1/nothing", 404, "not_found"),
+        ("POST", "/", 404, "not_found"),
+    ],
+)
+def test_wrong_paths_and_methods(plain: Worker, method: str, path: str, status: int, code: str) -> None:
+    response = plain.client.request(method, path)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+def test_a_task_that_the_entry_leaves_out_is_named() -> None:
+    with birth.worker({"engine": "fake", "tasks": ["chat"]}) as worker:
+        refused = worker.post(EMBED, {"input": "x"})
+        assert refused.status_code == 400
+        assert refused.json()["error"]["code"] == "unsupported_task"
+        assert CHAT in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [(b"{", None), (b'{"input": 7}', "input"), (b"{}", "input"), (b'{"input": "x", "dimensions": 0}', "dimensions")],
+)
+def test_a_malformed_body_is_a_400(plain: Worker, body: bytes, param: str | None) -> None:
+    response = plain.client.post(EMBED, content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+    assert (response.json()["error"]["param"] or "").startswith(param or "")
+
+
+# Whole answers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_answer_and_its_headers(plain: Worker) -> None:
+    response = plain.post(EMBED, {"input": ["one", "two"]}, x_request_id="mine")
+    assert response.status_code == 200
+    assert [item["index"] for item in response.json()["data"]] == [0, 1]
+    assert response.headers["x-request-id"] == "mine"
+    assert float(response.headers["server-timing"].removeprefix("infer;dur=")) >= 0
+
+
+def test_what_a_request_leaves_out_comes_from_the_entry(plain: Worker) -> None:
+    def size(**fields: Any) -> int:
+        return len(plain.post(EMBED, {"input": "x", **fields}).json()["data"][0]["embedding"])
+
+    assert (size(), size(dimensions=None), size(dimensions=7)) == (4, 4, 7)
+    assert plain.post(CHAT, chat("a b c d")).json()["choices"][0]["message"]["content"] == "a b c"
+
+
+def test_a_stream_folds_into_a_whole_answer(plain: Worker) -> None:
+    whole = plain.post(CHAT, chat("a b")).json()
+    assert whole["object"] == "chat.completion"
+    assert whole["choices"][0]["message"]["content"] == "a b"
+    assert whole["choices"][0]["finish_reason"] == "stop"
+    assert whole["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
+
+
+def test_a_big_body_is_read_whole(plain: Worker) -> None:
+    text = "word " * 500_000
+    assert plain.post(EMBED, {"input": text}).json()["usage"]["prompt_tokens"] == 500_000
+
+
+# Streams ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_is_server_sent_events_and_ends_with_done(plain: Worker) -> None:
+    response = plain.post(CHAT, chat("a b", stream=True))
+    said = events(response)
+    assert said[-1] == "[DONE]"
+    assert contents(said) == "a b"
+    assert "infer;dur=" in response.headers["server-timing"]
+    assert all(json.loads(event)["usage"] is None for event in said[:-1])
+
+
+def test_usage_is_streamed_to_who_asked_for_it(plain: Worker) -> None:
+    said = events(plain.post(CHAT, chat("a b", stream=True, stream_options={"include_usage": True})))
+    last = json.loads(said[-2])
+    assert last["choices"] == []
+    assert last["usage"]["total_tokens"] == 4
+
+
+def test_chunks_come_as_soon_as_they_are_there(tmp_path: Path) -> None:
+    """Each word waits for a file that is made only when the one before has been read."""
+    options = {"crash_mid_answer": True, "crash_gate": str(tmp_path / "go")}
+    with birth.worker({"engine": "fake", "options": options}) as worker:
+        with worker.client.stream("POST", CHAT, json=chat("first second", stream=True)) as response:
+            lines = response.iter_lines()
+            assert contents([next(lines).removeprefix("data: ")]) == "first"
+            (tmp_path / "go").touch()
+            with pytest.raises(httpx2.RemoteProtocolError):
+                list(lines)
+        assert worker.process.wait(30) == -signal.SIGKILL
+
+
+def test_an_error_before_the_first_chunk_has_its_own_status() -> None:
+    with birth.worker({"engine": "fake", "options": {"fail_on_prompt": "poison"}}) as worker:
+        response = worker.post(CHAT, chat("poison", stream=True))
+        assert response.status_code == 500
+        assert response.json()["error"]["code"] == "inference_failed"
+        assert worker.post(CHAT, chat("fine", stream=True)).status_code == 200
+
+
+def test_an_error_mid_stream_is_an_event_and_there_is_no_done() -> None:
+    with birth.worker({"engine": "fake", "options": {"raise_mid_answer": True}}) as worker:
+        said = events(worker.post(CHAT, chat("first second", stream=True), x_request_id="r1"))
+        error = json.loads(said[-1])["error"]
+        assert contents(said[:-1]) == "first"
+        assert (error["code"], error["request_id"]) == ("inference_failed", "r1")
+        assert "raised mid-answer" in error["message"]
+        assert "Traceback" in worker.log()
+
+
+# Batches, clients that leave, ends ----------------------------------------------------------------------------------
+
+
+def gated(tmp_path: Path, **options: Any) -> dict[str, Any]:
+    """An entry whose answers wait for the file `go`, and tell in the folder when work on them began."""
+    return {"engine": "fake", "options": {"gate": str(tmp_path / "go"), "started_dir": str(tmp_path), **options}}
+
+
+def test_requests_that_come_together_share_a_batch_but_a_killer_runs_alone() -> None:
+    entry = {"engine": "fake", "options": {"batch_window_ms": 1000, "max_batch": 4}}
+    with birth.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+        together = [pool.submit(worker.post, EMBED, {"input": "x"}) for _ in range(4)]
+        assert [answer.result(30).json()["batch"] for answer in together] == [4] * 4
+        killers = [pool.submit(worker.post, EMBED, {"input": "x"}, x_enginehouse_attempt="2") for _ in range(2)]
+        assert [answer.result(30).json()["batch"] for answer in killers] == [1] * 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_cancels_its_work(tmp_path: Path, stream: bool) -> None:
+    with birth.worker(gated(tmp_path)) as worker:
+        with httpx2.Client(base_url=worker.url, headers=worker.client.headers, trust_env=False) as client:
+            with pytest.raises(httpx2.TimeoutException):
+                client.post(CHAT, json=chat("x", stream=stream), headers={"x-request-id": "gone"}, timeout=0.5)
+            wait_until((tmp_path / "gone.cancelled").exists)
+        (tmp_path / "go").touch()
+        assert worker.post(CHAT, chat("still here")).json()["choices"][0]["message"]["content"] == "still here"
+
+
+def test_shutdown_finishes_what_is_in_hand_and_ends_in_order(tmp_path: Path) -> None:
+    with birth.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(worker.post, EMBED, {"input": "x"}, x_request_id="first")
+        wait_until((tmp_path / "first").exists)
+        assert worker.post("/shutdown", {}).status_code == 200
+        (tmp_path / "go").touch()
+        assert answer.result(30).status_code == 200
+        assert worker.process.wait(30) == 0
+
+
+def test_a_term_ends_in_order() -> None:
+    with birth.worker({"engine": "fake"}) as worker:
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(30) == 0
+
+
+def test_a_second_term_ends_at_once(tmp_path: Path) -> None:
+    with birth.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(worker.post, EMBED, {"input": "x"}, x_request_id="first")
+        wait_until((tmp_path / "first").exists)
+        worker.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: _refuses(worker))
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(30) == 128 + signal.SIGTERM
+        assert isinstance(answer.exception(30), httpx2.RemoteProtocolError | httpx2.ReadError)
+
+
+def _refuses(worker: Worker) -> bool:
+    try:
+        httpx2.get(f"{worker.url}/healthz")
+    except httpx2.ConnectError:
+        return True
+    return False
+
+
+def test_out_of_memory_in_a_call_is_a_503_and_told_to_the_manager() -> None:
+    with birth.worker({"engine": "fake", "options": {"oom_on_prompt": "too much"}}) as worker:
+        response = worker.post(EMBED, {"input": "too much"})
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "out_of_memory"
+        assert response.headers["retry-after"] == "1"
+        worker.wait_for("out_of_memory")
+        assert worker.post(EMBED, {"input": "enough"}).status_code == 200
