@@ -10,6 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from contract import config
 from contract.config import ConfigError, Settings
 
@@ -22,7 +24,7 @@ def main() -> int:
     (home / "manager").mkdir(parents=True, exist_ok=True)
     try:
         settings = config.load()
-        asyncio.run(serve(settings, home))
+        uvloop.run(serve(settings, home))
     except (ConfigError, OSError) as error:
         sys.stderr.write(f"enginehouse manager: {error}\n")
         return 2

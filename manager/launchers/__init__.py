@@ -37,12 +37,15 @@ class LoadFailure(Exception):
 class Process(Protocol):
     """A born worker."""
 
-    pid: int
     uuid: str
     url: str
     token: str
     from_standby: bool
     log_path: Path
+
+    @property
+    def pid(self) -> int:
+        """The process that leads the group."""
 
     async def ready(self) -> None:
         """Return once it serves. Raises LoadFailure when it says that it cannot, or ends."""
