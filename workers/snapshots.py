@@ -12,7 +12,7 @@ from workers import sources
 
 _BESIDE = (
     "*.gguf", "*.onnx", "*.onnx_data", "onnx/*", "openvino*", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.mlmodel",
-    "*.mlpackage/*", "coreml/*", "original/*", "*.pth", "*.png", "*.jpg", "*.gif", "*.mp4",
+    "*.mlpackage/*", "consolidated*.safetensors", "coreml/*", "original/*", "*.pth", "*.png", "*.jpg", "*.gif", "*.mp4",
 )  # fmt: skip
 """The same weights for other libraries, and pictures of model cards."""
 

@@ -1,0 +1,18 @@
+"""Engines that several test files ask, loaded once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.workers import chatting
+from workers.engine import Engine
+
+
+@pytest.fixture(scope="session")
+def chat_engine(models: Callable[[str], Path]) -> Callable[[str], Engine]:
+    """`chat_engine("lm")`: the chat engine with the tiny model of that family."""
+    return cache(lambda family: chatting.load(models(family)))
