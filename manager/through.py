@@ -77,7 +77,7 @@ class Through:
                     first = await anext(answer, b"")
                     timing = _timing(lease, response, time.perf_counter() - started)
                     sent = True
-                    await relay.start(send, response.status, [*relay.response_headers(response), timing])
+                    await relay.start(send, response.status, [*relay.response_headers(response, (b"server-timing",)), timing])
                     await relay.feed(send, _with(first, answer))
         except relay.UpstreamError as error:
             if inbox.left:

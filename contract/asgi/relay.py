@@ -51,10 +51,10 @@ def request_headers(
     return headers + list((add or {}).items())
 
 
-def response_headers(response: aiohttp.ClientResponse) -> RawHeaders:
+def response_headers(response: aiohttp.ClientResponse, drop: Iterable[bytes] = ()) -> RawHeaders:
     """The upstream's headers as they go back; its length stays, since bytes are never changed."""
-    keep_length = HOP_BY_HOP - {b"content-length"}
-    return [(key.lower(), value) for key, value in response.raw_headers if key.lower() not in keep_length]
+    dropped = (HOP_BY_HOP - {b"content-length"}).union(drop)
+    return [(key.lower(), value) for key, value in response.raw_headers if key.lower() not in dropped]
 
 
 @asynccontextmanager

@@ -123,6 +123,8 @@ class LocalLauncher:
         self._logs = home / "logs"
         self._environ = {"HF_HOME": str(models_folder(home))}
         self.standbys = Standbys(self._bear)
+        for log in self._logs.glob("standby-*.log"):
+            log.unlink()  # of a manager that was killed
 
     async def start(self, spec: ModelSpec, placement: Placement, name: str, report: Report) -> LocalProcess:
         """Give birth to worker `name`, or use a standby. Raises LoadFailure if not even that works."""

@@ -73,17 +73,23 @@ class Standbys:
         if self._tending:
             self._tending.cancel()
             await asyncio.wait({self._tending})
-        await asyncio.gather(*(child.stop(1) for children in self._waiting.values() for child in children))
+        waiting, self._waiting = self._waiting, {}
+        await asyncio.gather(*(self._end(child) for children in waiting.values() for child in children))
         for task in self._watching:
             task.cancel()
 
     async def _tend(self) -> None:
         for key, children in list(self._waiting.items()):
             while len(children) > self._wanted.get(key, 0):
-                await children.pop().stop(1)
+                await self._end(children.pop())
         for key, count in list(self._wanted.items()):
             while len(self._waiting.setdefault(key, [])) < count and self._may_try(key):
                 await self._add(key)
+
+    async def _end(self, child: LocalProcess) -> None:
+        """It was never used: its log says nothing that anybody would look for."""
+        await child.stop(1)
+        child.log_path.unlink(missing_ok=True)
 
     def _may_try(self, key: Key) -> bool:
         return self._failures.get(key, (0, 0.0))[1] <= time.monotonic()
