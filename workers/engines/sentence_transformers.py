@@ -14,8 +14,8 @@ from pydantic import Field
 from contract.config import ModelSpec
 from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError
 from contract.tasks.embeddings import EMBEDDINGS, Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage
+from workers import snapshots
 from workers.engine import Answer, Call, Device, Engine, Options, serves
-from workers.sources import resolve
 
 
 class SentenceOptions(Options):
@@ -77,9 +77,8 @@ class SentenceTransformers(Engine):
             torch.set_num_threads(self.options.threads)
         self.name = spec.id
         self.model = SentenceTransformer(
-            resolve(spec.source),
+            str(snapshots.folder(spec.source, spec.revision)),
             device=device.torch,
-            revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
             model_kwargs={"dtype": device.dtype},
         ).eval()
