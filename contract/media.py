@@ -11,7 +11,8 @@ import binascii
 import io
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -114,15 +115,31 @@ class ImageInput:
 
 
 def images_in(value: Any) -> Iterator[ImageInput]:
-    """Every picture in a request, in the order of its fields."""
+    """Every picture in a request, in the order of its fields. Fields that cannot hold one are not looked at."""
     if isinstance(value, ImageInput):
         yield value
     elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
+        for name in _picture_fields(type(value)):
             yield from images_in(getattr(value, name))
     elif isinstance(value, list | tuple):
         for item in value:
             yield from images_in(item)
+
+
+@cache
+def _picture_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    fields = model.model_fields.items()
+    return tuple(name for name, field in fields if _may_hold_pictures(field.annotation, frozenset({model})))
+
+
+def _may_hold_pictures(annotation: Any, above: frozenset[Any]) -> bool:
+    """Whether a field so annotated can hold pictures, itself or in models below it; `above` ends recursion."""
+    if annotation is ImageInput:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        below = (field.annotation for field in annotation.model_fields.values())
+        return annotation not in above and any(_may_hold_pictures(part, above | {annotation}) for part in below)
+    return any(_may_hold_pictures(part, above) for part in get_args(annotation))
 
 
 def data_uri(content: bytes, media_type: str = "image/png") -> str:

@@ -91,13 +91,13 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
 def _form(request: type[BaseModel]) -> dict[str, Any] | None:
     """The form that a task with pictures takes: they are uploads there, everything else is text."""
     fields = {name: field.annotation for name, field in request.model_fields.items()}
-    if not any(_holds_pictures(annotation) for annotation in fields.values()):
+    if not any(_is_upload(annotation) for annotation in fields.values()):
         return None
     upload = {"type": "string", "format": "binary"}
     text = {"type": "string"}
     properties: dict[str, Any] = {}
     for name, annotation in fields.items():
-        if not _holds_pictures(annotation):
+        if not _is_upload(annotation):
             properties[name] = text
         elif any(typing.get_origin(part) is list for part in (annotation, *typing.get_args(annotation))):
             properties[name] = {"type": "array", "items": upload}
@@ -106,8 +106,8 @@ def _form(request: type[BaseModel]) -> dict[str, Any] | None:
     return {"type": "object", "properties": properties}
 
 
-def _holds_pictures(annotation: Any) -> bool:
-    return annotation is ImageInput or any(_holds_pictures(part) for part in typing.get_args(annotation))
+def _is_upload(annotation: Any) -> bool:
+    return annotation is ImageInput or any(_is_upload(part) for part in typing.get_args(annotation))
 
 
 def _add_security(document: dict[str, Any]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope
 
 from contract.asgi.base import header
 from contract.errors import TooLarge
+
+_MOMENT = 0.005
+"""Seconds before a client is watched."""
 
 
 class ClientLeft(Exception):
@@ -39,26 +40,35 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(message, details={"limit": limit})
 
 
-@asynccontextmanager
-async def cancel_when_client_leaves(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the enclosed work when the client goes away; raises ClientLeft then. The body must have been read."""
-    task = asyncio.current_task()
-    assert task is not None
-    left = False
+class cancel_when_client_leaves:  # noqa: N801 - reads as what it does
+    """Cancels the enclosed work when the client goes away; raises ClientLeft then. The body must have been read.
 
-    async def watch() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
+    Watching begins after a moment: most answers are out before, and a task for each would cost more than they do.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        left = True
-        task.cancel()
+        self._left = True
+        self._task.cancel()
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if left and task.uncancel() == 0:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        if self._watcher:
+            self._watcher.cancel()
+        if self._left and kind is asyncio.CancelledError and self._task.uncancel() == 0:
             raise ClientLeft from None
-        raise
-    finally:
-        watcher.cancel()
