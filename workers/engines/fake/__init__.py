@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from contract.config import ModelSpec
+from contract.errors import BadImage
 from contract.media import images_in
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta, TextPart
 from contract.tasks.embeddings import (
@@ -63,11 +64,12 @@ class Fake(Engine):
         going = list(calls)
         while going:
             self._faults.step(going)
-            for call in list(going):
+            for call in self._left(going):
                 answer = self._faults.failure(_prompt(call.request)) or next(streams[id(call)], None)
-                if self._faults.cancelled(call) or not isinstance(answer, ChatChunk):
+                if not isinstance(answer, ChatChunk):
                     going.remove(call)
                 yield call, answer
+            going = [call for call in going if not call.cancelled]
             self._faults.mid_answer()
 
     @serves(EMBEDDINGS, max_batch=64)
@@ -84,7 +86,10 @@ class Fake(Engine):
         self._faults.at_start(calls, _prompt)
         for call in self._left(calls):
             self._faults.mid_answer()
-            yield call, self._faults.failure("") or self._read(call.request, len(calls))
+            try:
+                yield call, self._read(call.request, len(calls))
+            except BadImage as error:
+                yield call, error
 
     @serves(IMAGE_GENERATION, max_batch=4, group=lambda request: (request.size, request.steps))
     def draw(self, calls: Calls) -> Answers:

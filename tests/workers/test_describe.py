@@ -1,0 +1,101 @@
+"""What `workers.describe` says of engines and entries, and that it is cheap."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.config import ModelSpec
+from workers.describe import entry
+from workers.engine import names
+
+ROOT = Path(__file__).parents[2]
+
+
+def described(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    specs = [ModelSpec.model_validate(one).model_dump(mode="json") for one in entries]
+    run = subprocess.run(
+        [sys.executable, "-m", "workers.describe"],
+        input=json.dumps(specs), cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(run.stdout)
+
+
+def error(**fields: Any) -> str:
+    return str(entry(ModelSpec.model_validate({"id": "m", "engine": "fake", **fields}))["error"])
+
+
+def test_the_program_describes_engines_and_entries() -> None:
+    said = described(
+        [{"id": "good", "engine": "fake", "tasks": ["chat"]}, {"id": "bad", "engine": "fak", "source": "x"}]
+    )
+    assert sorted(said["engines"]) == names()
+    assert said["engines"]["rapidocr"]["tasks"] == ["ocr"]
+    assert "rapidocr:RapidOCR" in said["engines"]["rapidocr"]["imports"]
+    assert all(offer["doc"].endswith(".") for offer in said["engines"].values())
+    assert said["entries"]["good"] == {
+        "tasks": ["chat"],
+        "features": ["images", "languages"],
+        "imports": [],
+        "devices": ["cuda", "mps", "mlx", "cpu"],
+        "error": None,
+    }
+    assert "unknown engine 'fak'" in said["entries"]["bad"]["error"]
+
+
+def test_it_is_cheap() -> None:
+    described([])  # compiles what has never been compiled
+    before = _children_cpu()
+    described([{"id": f"m{n}", "engine": "fake", "defaults": {"steps": 4}} for n in range(20)])
+    assert _children_cpu() - before < 0.7
+
+
+def _children_cpu() -> float:
+    """Seconds of processor time of ended children: unlike the clock's, they do not grow when others are busy."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"options": {"answer_second": 1}}, "options: unknown key `answer_second`; did you mean `answer_seconds`?"),
+        ({"options": {"memory_mb": "much"}}, "`memory_mb`"),
+        ({"tasks": ["depth"]}, "does not serve the task 'depth'; it serves: chat, embeddings, image-generation, ocr"),
+        ({"tasks": ["chat"], "default": ["ocr"]}, "default for 'ocr', which it does not serve"),
+        ({"engine": "rapidocr", "device": "cuda:1"}, "does not run on cuda; write one of: cpu"),
+        ({"defaults": {"step": 4}}, "unknown key `defaults.step`; did you mean `steps`?"),
+        ({"defaults": {"steps": "many"}}, "`defaults.steps`"),
+        ({"defaults": {"temperature": 3}}, "`defaults.temperature`"),
+        ({"tasks": ["ocr"], "defaults": {"temperature": 1}}, "unknown key `defaults.temperature`"),
+        ({"defaults": {"model": "other"}}, "unknown key `defaults.model`"),
+        ({"engine": "command"}, "`cmd`"),
+        ({"engine": "command", "options": {"cmd": "serve"}}, "write ${PORT}"),
+    ],
+)
+def test_what_cannot_work_is_an_error_that_says_what_to_write(fields: dict[str, Any], sentence: str) -> None:
+    assert sentence in error(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"defaults": {"steps": 4, "temperature": 0.5, "size": "512x512"}},
+        {"device": "cuda:1"},
+        {"engine": "command", "tasks": ["chat"], "options": {"cmd": "serve --port ${PORT}", "model_name": "x"}},
+    ],
+)
+def test_what_can_work_has_no_error(fields: dict[str, Any]) -> None:
+    assert error(**fields) == "None"
+
+
+def test_a_foreign_server_takes_every_field() -> None:
+    offer = entry(ModelSpec(id="m", engine="command", tasks=("chat",), options={"cmd": "serve ${PORT}"}))
+    assert (offer["tasks"], offer["features"]) == (["chat"], ["*"])

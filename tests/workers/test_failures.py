@@ -1,0 +1,72 @@
+"""What an engine's exceptions mean, as the libraries really raise them."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.errors import EngineFailed, InvalidField, LoadFailed, OutOfMemory
+from workers.failures import as_answer, describe, is_certain, is_out_of_memory
+
+
+def caused(error: BaseException) -> BaseException:
+    """A library's own error around the real one."""
+    try:
+        raise RuntimeError("forward failed") from error
+    except RuntimeError as outer:
+        return outer
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("std::bad_alloc"),
+        caused(MemoryError()),
+    ],
+)
+def test_memory_is_recognised_whoever_says_so(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+    assert isinstance(as_answer(error), OutOfMemory)
+    assert not is_certain(error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory"), OSError("no route")])
+def test_what_is_no_lack_of_memory_is_none(error: BaseException) -> None:
+    assert not is_out_of_memory(error)
+    assert isinstance(as_answer(error), EngineFailed)
+
+
+class LocalEntryNotFoundError(FileNotFoundError):
+    """Named as the hub's: the network was not there."""
+
+
+@pytest.mark.parametrize(
+    ("error", "certain"),
+    [
+        (LoadFailed("There is no such model."), True),
+        (ModuleNotFoundError("No module named 'x'"), True),
+        (FileNotFoundError("weights"), True),
+        (KeyError("vocab"), True),
+        (LocalEntryNotFoundError("offline"), False),
+        (ConnectionError("reset"), False),
+        (RuntimeError("CUDA error: device busy"), False),
+    ],
+)
+def test_what_would_fail_again_at_once_is_certain(error: BaseException, certain: bool) -> None:
+    assert is_certain(error) is certain
+
+
+def test_our_own_errors_keep_their_sentence_and_others_get_type_and_message() -> None:
+    refusal = InvalidField("Send less.", param="n")
+    assert as_answer(refusal) is refusal
+    assert describe(refusal) == "Send less."
+    assert describe(ValueError("odd")) == "ValueError: odd"
+    assert describe(ValueError()) == "ValueError: no message"
