@@ -1,4 +1,4 @@
-"""Chat models in real worker processes: from a folder, from a hub, from the hub's cache, and from nowhere."""
+"""Chat models in real worker processes: from a folder, from a hub, from the hub's cache."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "te
 
 @pytest.fixture(scope="module")
 def served(models: Callable[[str], Path]) -> Iterator[hub.Hub]:
-    folders = {"tests/tiny-lm": models("lm"), "tests/gated": models("lm")}
-    with hub.serve(folders, gated=frozenset({"tests/gated"})) as running:
+    with hub.serve({"tests/tiny-lm": models("lm")}) as running:
         yield running
 
 
@@ -58,17 +57,3 @@ def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(served: hub.Hub
         second = worker.post(PATH, HELLO).json()
     assert served.requests == []
     assert content(first) == content(second) != ""
-
-
-def failure(source: str | Path, env: dict[str, str], **more: Any) -> dict[str, Any]:
-    """The report of a worker that cannot load its model."""
-    with pytest.raises(birth.NotReady) as caught, birth.worker(entry(source, **more), env=env):
-        pass
-    assert caught.value.event is not None
-    return caught.value.event
-
-
-def test_a_worker_says_that_the_hub_has_no_such_model(served: hub.Hub, tmp_path: Path) -> None:
-    event = failure("tests/no-such-model", {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path)})
-    assert "The hub has no model tests/no-such-model" in event["message"]
-    assert event["certain"]

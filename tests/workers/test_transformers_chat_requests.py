@@ -222,3 +222,16 @@ def test_instructions_of_developers_reach_a_model_that_knows_only_system(engine:
         return text(ask(engine, "", messages=[{"role": role, "content": "Be kind."}], max_tokens=24))
 
     assert instructed("developer") == instructed("system") != instructed("user")
+
+
+def test_what_the_model_says_comes_in_whole_characters(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is a token of this model, so most characters and the stop text take several."""
+    words = "안녕 👋🏽 é 끝"
+    script = engine._loaded.tokenizer(words + "END and more", add_special_tokens=False)["input_ids"]
+    tokens = iter(script)
+    monkeypatch.setattr("workers.engines.transformers_chat.decoding._pick", lambda scores, rows: [next(tokens)])
+    pieces = run(engine, request("Hello", stop="END", max_tokens=100))[0]
+    texts = [c.delta.content or "" for p in pieces if isinstance(p, ChatChunk) for c in p.choices]
+    assert "".join(texts) == words
+    assert not any("\ufffd" in piece for piece in texts)
+    assert len(texts) > 10

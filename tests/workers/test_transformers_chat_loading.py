@@ -1,0 +1,111 @@
+"""Which checkpoints load, as what, and what is said of those that do not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import LoadFailed
+from tests.workers.chatting import ask, load, text
+from workers.engine import Device, find
+
+Copy = Callable[..., Path]
+
+CODE = """
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+
+class OwnConfig(Qwen2Config):
+    model_type = "own"
+
+
+class OwnModel(Qwen2ForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture
+def copy(models: Callable[[str], Path], tmp_path: Path) -> Copy:
+    """A copy of a tiny model, with other values in its config.json; None takes one out."""
+
+    def make(family: str = "lm", **changes: Any) -> Path:
+        folder = Path(shutil.copytree(models(family), tmp_path / family))
+        config = {**json.loads((folder / "config.json").read_text()), **changes}
+        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+        return folder
+
+    return make
+
+
+def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
+    with pytest.raises(
+        LoadFailed, match=r"of type 'hyperchat'.*engines are .*transformers_chat.*add an engine as a file"
+    ):
+        load(copy(model_type="hyperchat"))
+
+
+def test_a_folder_without_configuration(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed, match=r"no config\.json"):
+        load(tmp_path)
+
+
+def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
+    folder = copy()
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned sibling, or set"):
+        load(folder)
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert text(ask(load(folder, options={"chat_template": template}), "Hello"))
+
+
+def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    folder = copy(model_type="own", auto_map=auto)
+    (folder / "own.py").write_text(CODE)
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
+    with pytest.raises(LoadFailed, match=r"comes with code of its own.*trust_remote_code: true"):
+        load(folder)
+    engine = load(folder, trust_remote_code=True)
+    assert type(engine._model).__name__ == "OwnModel"
+    assert text(ask(engine, "Hello"))
+
+
+def test_a_type_that_is_two_kinds_is_decided_by_its_class(tmp_path: Path) -> None:
+    from contract.config import ModelSpec
+    from workers.engines.transformers_chat.loading import _auto_class
+
+    spec = ModelSpec(id="m", engine="transformers_chat", source=str(tmp_path))
+    for architecture, kind in {
+        "Llama4ForConditionalGeneration": "AutoModelForImageTextToText",
+        "Llama4ForCausalLM": "AutoModelForCausalLM",
+    }.items():
+        config = {"model_type": "llama4", "architectures": [architecture]}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert _auto_class(tmp_path, spec) == kind
+
+
+def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], Path]) -> None:
+    import torch
+
+    from contract.config import ModelSpec
+
+    engine: Any = find("transformers_chat")()
+    engine.load(ModelSpec(id="m", engine="transformers_chat", source=str(models("smolvlm"))), Device("cpu", "bfloat16"))
+    assert engine._model.dtype == torch.bfloat16
+    assert text(ask(engine, "Hello"))
+
+
+def test_what_the_authors_recommend_holds_where_a_request_is_silent(copy: Copy) -> None:
+    folder = copy()
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {"do_sample": True, "temperature": 0.9, "top_k": 1, "max_new_tokens": 5}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    answer = ask(load(folder), "Hello", temperature=None, max_tokens=None)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 5
+    assert text(answer) == text(ask(load(folder), "Hello", max_tokens=5)), "of one likely token, that one is drawn"
