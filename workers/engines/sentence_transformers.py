@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError
+from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.embeddings import EMBEDDINGS, Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage
 from workers import snapshots
 from workers.engine import Answer, Call, Device, Engine, Options, serves
@@ -116,6 +116,8 @@ class SentenceTransformers(Engine):
                     yield job.call, job.error or self._answer(job)
 
     def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
+        if request.needs():
+            return UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
         if request.dimensions is None or request.dimensions <= self.size:
             return None
         return InvalidField(
