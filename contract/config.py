@@ -17,6 +17,8 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from contract.default import MODELS
+
 PLACEHOLDER_KEYS = frozenset({"", "change-me"})
 """Values of `api_key` that mean that no key is asked for."""
 
@@ -164,21 +166,24 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder for state: footprints, logs, tokens, identities of children."""
-    return Path(environ.get("ENGINEHOUSE_HOME", "data")).resolve()
+    return Path(environ.get("ENGINEHOUSE_HOME") or "data").resolve()
 
 
 def default_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The configuration file that the environment names."""
-    return Path(environ.get("ENGINEHOUSE_CONFIG", "config.yaml"))
+    return Path(environ.get("ENGINEHOUSE_CONFIG") or "config.yaml")
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from `path`, `.env` and the environment.
 
-    Raises ConfigError with a sentence that names the key. Without a file there are no models, only defaults.
+    Sources that begin with `./` or `../` lie relative to the file. Where there is no file, and none was asked for, the
+    house has the models of `contract.default`. Raises ConfigError with a sentence that names the key.
     """
+    asked_for = path is not None or bool(environ.get("ENGINEHOUSE_CONFIG"))
     path = path or default_path(environ)
-    data = _read(path)
+    data = _read(path) if asked_for or path.exists() else {"models": MODELS}
+    _anchor(data, path.parent)
     dotenv = {k: v for k, v in dotenv_values(path.parent / ".env").items() if v is not None}
     _override(data, {**dotenv, **environ})
     try:
@@ -189,9 +194,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
-        if "ENGINEHOUSE_CONFIG" in os.environ:
-            raise ConfigError(f"{path} does not exist; ENGINEHOUSE_CONFIG names it")
-        return {}
+        raise ConfigError(f"{path} does not exist; create it, or have ENGINEHOUSE_CONFIG name another file")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -199,6 +202,15 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold sections such as `gateway:` and `models:`, not a {type(data).__name__}")
     return {key: value for key, value in data.items() if value is not None}
+
+
+def _anchor(data: dict[str, Any], folder: Path) -> None:
+    """Make sources such as `./weights` mean the same wherever a program was started."""
+    models = data.get("models")
+    for entry in models if isinstance(models, list) else ():
+        source = entry.get("source") if isinstance(entry, dict) else None
+        if isinstance(source, str) and source.startswith(("./", "../")):
+            entry["source"] = str((folder / source).resolve())
 
 
 def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
