@@ -1,5 +1,7 @@
 """Answers like the module `pynvml` for GPUs that a test makes up, in the moods of new, old and discreet drivers."""
 
+# ruff: noqa: N802, N815 - the names are those of the real module
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -88,8 +90,8 @@ class FakeNvml:
         return self._processes(gpu, gpu.programs)
 
     def nvmlDeviceGetGraphicsRunningProcesses(self, gpu: FakeGpu) -> list[Any]:
-        raise_if_old = self.nvmlDeviceGetComputeRunningProcesses
-        raise_if_old(gpu)
+        if self.old_driver:
+            raise pynvml.NVMLLibraryMismatchError("Unversioned function called")
         return self._processes(gpu, gpu.drawing)
 
     def nvmlDeviceGetGraphicsRunningProcesses_v2(self, gpu: FakeGpu) -> list[Any]:
