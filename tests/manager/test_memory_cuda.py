@@ -119,6 +119,15 @@ def test_while_an_unseen_worker_starts_the_level_of_its_gpu_is_not_waited_for() 
     assert not cuda.back("b", (GPU,))
 
 
+def test_a_worker_that_has_ended_takes_no_share_of_what_a_start_gains() -> None:
+    gpu = FakeGpu(uuid=GPU, lists=False)
+    cuda = over(gpu)
+    gpu.programs = {20: 6 * GIB}
+    shares = cuda.shares([worker("ended"), worker("b", 20)])[GPU]
+    assert shares.held == {"b": 6 * GIB}
+    assert shares.shared == frozenset()
+
+
 def test_a_driver_that_tells_bytes_is_waited_for_though_others_start() -> None:
     gpu = FakeGpu(uuid=GPU)
     cuda = over(gpu)
