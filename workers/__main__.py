@@ -7,6 +7,7 @@ Exit codes: 0 ended in order, 1 the engine's thread broke, 3 the model could not
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import importlib
 import json
@@ -73,7 +74,7 @@ class Worker:
         self._terminations = 0
         self._idle = False  # loaded, and to be waited for at the end
         app = App(engine, birth.spec, self._batcher, birth.token, self.stop)
-        config = serve.server(Base(app)).config
+        config = serve.server(Base(app), graceful=birth.spec.stop_grace).config
         config.lifespan = "off"
         self._server = Server(config)
 
@@ -150,6 +151,7 @@ def main() -> NoReturn:
     parser.add_argument("--imports", default="", help="modules to import before the model is known")
     arguments = parser.parse_args()
     lifeline, report = Lifeline(), Report(arguments.report)
+    faulthandler.enable()  # a crash in native code leaves its stack in the log
     gc.disable()  # importing makes many objects that stay
     serve.log_to_stderr()
     logging.getLogger("access").setLevel(logging.WARNING)  # gateway and manager have each request's line

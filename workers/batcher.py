@@ -18,7 +18,7 @@ from typing import Any
 
 from contract.errors import EngineFailed, OutOfMemory, ServeError
 from workers.engine import Answer, Call, Engine, Options, Serves
-from workers.failures import as_answer
+from workers.failures import as_answer, breaks_the_process
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Batcher:
         self._inbox.put(None)
 
     def run(self) -> None:
-        """Answer calls until `stop`."""
+        """Answer calls until `stop`. Raises what has broken the process, which must then end: a lost GPU context."""
         while (batch := self._next_batch()) is not None:
             self.busy = True
             self._run_batch(batch)
@@ -171,6 +171,8 @@ class Batcher:
         except Exception as error:
             ids = ", ".join(ticket.call.id for ticket in batch)
             log.exception("%s failed for %s", batch[0].serves.task.name, ids)
+            if breaks_the_process(error):
+                raise
             self._after_failure(batch, error)
 
     def _run_method(self, batch: list[Ticket]) -> None:

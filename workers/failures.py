@@ -16,6 +16,7 @@ _MEMORY_PHRASES = (
     "bad_alloc",
     "cublas_status_alloc_failed",
 )
+_BREAKING_PHRASES = ("cuda error", "device-side assert", "illegal memory access", "unspecified launch failure")
 _CERTAIN = (
     ServeError, ConfigError, UnknownEngine, ImportError, FileNotFoundError, NotADirectoryError, PermissionError,
     TypeError, ValueError, LookupError, AttributeError, NotImplementedError,
@@ -27,6 +28,12 @@ _UNCERTAIN_NAMES = {"LocalEntryNotFoundError", "ConnectionError", "HfHubHTTPErro
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device or the machine had no memory left."""
     return any(_names_memory(cause) for cause in _causes(error))
+
+
+def breaks_the_process(error: BaseException) -> bool:
+    """Whether the device's context is lost: every later call in this process would fail as well."""
+    broken = any(phrase in str(cause).lower() for cause in _causes(error) for phrase in _BREAKING_PHRASES)
+    return broken and not is_out_of_memory(error)
 
 
 def is_certain(error: BaseException) -> bool:

@@ -31,26 +31,33 @@ class Lifeline:
         return self._first.get()
 
     def _watch(self) -> None:
+        try:
+            self._read_to_the_end()
+        finally:
+            kill_tree()
+
+    def _read_to_the_end(self) -> None:
         line = bytearray()
         while data := os.read(self._fd, 65536):
             line += data
             if data.endswith(b"\n"):
                 self._first.put(bytes(line))
                 line.clear()
-        kill_tree()
 
 
 def kill_tree() -> None:
     """Kill this process with its group, its descendants and whatever carries its mark in the environment."""
     me = os.getpid()
-    killed: set[int] = {me}
-    while found := [pid for pid in _tree(me) if pid not in killed]:  # again: some may have forked meanwhile
-        for pid in found:
-            _kill(pid)
-        killed.update(found)
-    if os.getpgrp() == me:
-        os.killpg(me, signal.SIGKILL)
-    os.kill(me, signal.SIGKILL)
+    try:
+        killed: set[int] = {me}
+        while found := [pid for pid in _tree(me) if pid not in killed]:  # again: some may have forked meanwhile
+            for pid in found:
+                _kill(pid)
+            killed.update(found)
+    finally:
+        if os.getpgrp() == me:
+            os.killpg(me, signal.SIGKILL)
+        os.kill(me, signal.SIGKILL)
 
 
 def _tree(root: int) -> list[int]:

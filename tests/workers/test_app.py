@@ -248,3 +248,11 @@ def test_out_of_memory_in_a_call_is_a_503_and_told_to_the_manager() -> None:
         assert response.headers["retry-after"] == "1"
         worker.wait_for("out_of_memory")
         assert worker.post(EMBED, {"input": "enough"}).status_code == 200
+
+
+def test_a_worker_whose_device_is_lost_ends_so_that_another_can_begin() -> None:
+    with birth.worker({"engine": "fake", "options": {"break_on_prompt": "poison"}}) as worker:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            worker.post(EMBED, {"input": "poison"})
+        assert worker.process.wait(30) == 1
+        assert "device-side assert" in worker.log()

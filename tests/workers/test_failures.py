@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.errors import EngineFailed, InvalidField, LoadFailed, OutOfMemory
-from workers.failures import as_answer, describe, is_certain, is_out_of_memory
+from workers.failures import as_answer, breaks_the_process, describe, is_certain, is_out_of_memory
 
 
 def caused(error: BaseException) -> BaseException:
@@ -42,6 +42,19 @@ def test_memory_is_recognised_whoever_says_so(error: BaseException) -> None:
 def test_what_is_no_lack_of_memory_is_none(error: BaseException) -> None:
     assert not is_out_of_memory(error)
     assert isinstance(as_answer(error), EngineFailed)
+
+
+@pytest.mark.parametrize(
+    ("message", "broken"),
+    [
+        ("CUDA error: device-side assert triggered", True),
+        ("CUDA error: an illegal memory access was encountered", True),
+        ("CUDA error: out of memory", False),
+        ("shape mismatch", False),
+    ],
+)
+def test_a_lost_gpu_context_breaks_the_process(message: str, broken: bool) -> None:
+    assert breaks_the_process(caused(RuntimeError(message))) is broken
 
 
 class LocalEntryNotFoundError(FileNotFoundError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 import signal
 import subprocess
 import time
@@ -52,6 +53,7 @@ class FakeOptions(Options):
     crash_gate: str | None = None  # ... once this file is there
     crash_on_prompt: str | None = None  # a request with this text kills the process
     oom_on_prompt: str | None = None  # ... runs out of memory
+    break_on_prompt: str | None = None  # ... loses the GPU's context, as it were
     raise_on_prompt: str | None = None  # ... makes the whole batch raise
     fail_on_prompt: str | None = None  # ... fails, alone
     leak_mb_per_call: int = Field(0, ge=0)
@@ -139,7 +141,9 @@ class Faults:
 
     def _wait_for_gates(self, calls: Iterable[Call[Any]]) -> None:
         for call in calls if self._options.gate else ():
-            _await_file(str(self._options.gate).replace("{id}", call.id), lambda: all(c.cancelled for c in calls))
+            _await_file(
+                str(self._options.gate).replace("{id}", _safe(call.id)), lambda: all(c.cancelled for c in calls)
+            )
 
     def _load_slowly(self) -> None:
         options = self._options
@@ -158,6 +162,8 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
         if _holds(prompt, options.oom_on_prompt):
             raise MemoryError("out of memory in this request, as told")
+        if _holds(prompt, options.break_on_prompt):
+            raise RuntimeError("CUDA error: device-side assert triggered, as told")
         if _holds(prompt, options.raise_on_prompt):
             raise RuntimeError("raised by a prompt, as told")
 
@@ -172,9 +178,14 @@ class Faults:
     def _touch(self, name: str, text: str = "") -> None:
         if self._options.started_dir:
             # Renamed into place: who sees the file sees its text as well.
-            path = Path(self._options.started_dir) / name
+            path = Path(self._options.started_dir) / _safe(name)
             path.with_suffix(".new").write_text(text)
             path.with_suffix(".new").rename(path)
+
+
+def _safe(name: str) -> str:
+    """A request's id comes from the client: it must not lead out of the folder."""
+    return re.sub(r"[^\w.-]|^\.+", "_", name)
 
 
 def _holds(prompt: str, marker: str | None) -> bool:
