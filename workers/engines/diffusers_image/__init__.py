@@ -69,7 +69,7 @@ class DiffusersImage(Engine):
         "diffusers:EDMEulerScheduler",
         "diffusers:KDPM2AncestralDiscreteScheduler",
         "diffusers:KDPM2DiscreteScheduler",
-        "PIL.PngImagePlugin",
+        f"{__name__}.warm",
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:

@@ -60,11 +60,13 @@ class SentenceTransformers(Engine):
     imports = (
         "workers.torchvision_shim",
         "sentence_transformers:SentenceTransformer",
-        "sentence_transformers.models",
-        "transformers.models.bert.modeling_bert",
-        "transformers.models.bert.tokenization_bert",
+        # The names under which models say what they are made of.
+        "sentence_transformers.models.Transformer",
+        "sentence_transformers.models.Pooling",
+        "sentence_transformers.models.Normalize",
         "transformers.models.mpnet.modeling_mpnet",
         "transformers.models.xlm_roberta.modeling_xlm_roberta",
+        f"{__name__}.warm",
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
