@@ -1,0 +1,103 @@
+# Everything that one does with the house. `make help` tells what there is.
+# Several houses on one machine: set ENGINEHOUSE_CONFIG, ENGINEHOUSE_HOME, GATEWAY_PORT and MANAGER_PORT.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMOS  := data/demo-models/demo-image/README.md
+HOUSE  := $(BIN)/python -m scripts.house
+JOBS   ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup start stop restart status reload logs logs-manager logs-gateway logs-workers install uninstall \
+        demo test check format bench docs docker-up docker-down clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(READY) $(DEMOS)  ## Make the Python environment in .venv and the demo models; skipped when they are there
+
+# The environment is made anew only when pyproject.toml has changed. Debian splits venv off from Python.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=$(notdir $(PYTHON))-venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the house and its engines into $(VENV); the first time this takes some minutes."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(DEMOS): $(READY) scripts/demo_models/*.py
+	@echo "Making the demo models: tiny, with random weights."
+	@rm -rf data/demo-models && $(BIN)/python -m scripts.demo_models data/demo-models >/dev/null
+	@touch $@
+
+start: setup  ## Start gateway and manager in the background, or their services where they are installed
+	@$(HOUSE) start
+
+stop: $(READY)  ## Stop the house
+	@$(HOUSE) stop
+
+restart: setup  ## Stop and start
+	@$(HOUSE) restart
+
+status: $(READY)  ## Show programs, memory, models and workers
+	@$(HOUSE) status
+
+reload: $(READY)  ## Take on a changed config.yaml; workers whose entry did not change go on
+	@$(HOUSE) reload
+
+logs: $(READY)  ## Follow all logs
+	@$(HOUSE) logs
+
+logs-manager: $(READY)  ## Follow the manager's log
+	@$(HOUSE) logs-manager
+
+logs-gateway: $(READY)  ## Follow the gateway's log
+	@$(HOUSE) logs-gateway
+
+logs-workers: $(READY)  ## Follow the workers' logs
+	@$(HOUSE) logs-workers
+
+install: setup  ## Install the house as services that start with the machine (the gateway in Docker, if there is one)
+	@$(HOUSE) install
+
+uninstall: $(READY)  ## Remove the services; configuration, models and logs stay
+	@$(HOUSE) uninstall
+
+demo: setup  ## Show a house at work from the first request to the last, in a folder and on ports of its own
+	@$(BIN)/python -m scripts.demo
+
+test: setup  ## Run all tests, JOBS=2 at a time
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
+
+check: $(READY)  ## Check style, types, imports, sizes and that the docs are current
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m scripts.check
+
+format: $(READY)  ## Format the code and write the generated parts of the docs
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@$(BIN)/python -m scripts.check --write
+
+bench: setup  ## Measure the house and write docs/benchmarks.md; PEERS=litellm compares with that too
+	@command -v wrk >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="wrk"
+	@command -v nginx >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="nginx-light"
+	@$(BIN)/python -m scripts.bench $(if $(PEERS),--peers $(PEERS))
+
+docker-up:  ## Run the gateway alone in a container; the manager runs on the host (make install does both)
+	docker compose up --detach --build
+
+docker-down:  ## Stop and remove that container
+	docker compose down
+
+# Install packages of the system, or say which ones are needed.
+.PHONY: apt
+apt:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing $(PACKAGES) with apt."; \
+	  export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq $(PACKAGES) >/dev/null; \
+	else echo "Please install $(PACKAGES) first, for example: sudo apt-get install $(PACKAGES)"; exit 1; fi

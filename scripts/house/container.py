@@ -1,0 +1,55 @@
+"""The gateway in a container, by Docker Compose, where there is a Docker that answers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scripts.house.service import ROOT
+from scripts.house.trouble import Trouble
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine for us, and Compose."""
+    return shutil.which("docker") is not None and _says("docker", "info") and compose() is not None
+
+
+def compose() -> list[str] | None:
+    """The command of Compose: Docker's plugin, or the older program of its own."""
+    if _says("docker", "compose", "version"):
+        return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else None
+
+
+def bridge_address() -> str:
+    """The host's address on Docker's default bridge, at which containers reach it. Raises Trouble if there is none."""
+    template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+    command = ["docker", "network", "inspect", "bridge", "--format", template]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    addresses = [address for address in done.stdout.split() if ":" not in address]
+    if done.returncode or not addresses:
+        raise Trouble(f"Docker's bridge has no address: {done.stderr.strip() or 'its network is not there'}")
+    return addresses[0]
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Run Compose on our docker-compose.yml, its output shown. Raises Trouble if it fails."""
+    command = [*(compose() or ["docker", "compose"]), "--file", str(ROOT / "docker-compose.yml"), *arguments]
+    done = subprocess.run(command, check=False, env=dict(environ), cwd=ROOT)
+    if done.returncode:
+        raise Trouble(f"`{' '.join(command)}` failed with exit code {done.returncode}; see above")
+
+
+def mark(home: Path) -> Path:
+    """The file that says that this house's gateway is a container."""
+    return home / "gateway" / "container"
+
+
+def _says(*command: str) -> bool:
+    """Whether a command ends well."""
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
