@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from contract.status import State
 
@@ -45,6 +46,15 @@ class WorkerView:
     evictable: bool = True
     resumable: bool = False  # draining only to make room: may be opened again
     expires: float | None = None
+
+
+class Leasable(Protocol):
+    """What counts when one of several workers is chosen."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def last_used(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,11 @@ def expired(workers: Iterable[WorkerView], wanted: set[str], now: float) -> tupl
     return over, min((e for name, e in idle.items() if e is not None and name not in over), default=None)
 
 
+def preference(worker: Leasable, leases: int) -> tuple[int, float, str]:
+    """Which of a model's open workers is to be leased: the least. Ties go to the one that was used the longest ago."""
+    return leases, worker.last_used, worker.name
+
+
 class _Planner:
     """The plan while it grows, with the snapshot's sums beside it."""
 
@@ -152,8 +167,7 @@ class _Planner:
             if not open_workers:
                 left.append(waiter)
             elif self.total < self.view.max_leases:
-                # Ties go round robin: to the one that was used the longest ago.
-                best = min(open_workers, key=lambda w: (self.leases[w.name], w.last_used, w.name))
+                best = min(open_workers, key=lambda w: preference(w, self.leases[w.name]))
                 self.plan.grants.append((waiter.ticket, best.name))
                 self.leases[best.name] += 1
                 self.total += 1

@@ -82,18 +82,10 @@ class Pool:
 
         Raises a ServeError when there will be no worker in time.
         """
-        waiter = self._enter(model_id, keep_alive, max_wait)
-        self._schedule()
-        try:
-            if not waiter.future.done():
-                async with meanwhile():
-                    await asyncio.wait({waiter.future})
-            worker = waiter.future.result()
-        except BaseException:
-            self._leave(waiter)
-            raise
-        waited = _now() - waiter.since
-        loaded = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.born, waiter.since)))
+        since = _now()
+        worker = self._at_once(model_id, keep_alive) or await self._wait(model_id, keep_alive, max_wait, meanwhile)
+        waited = _now() - since
+        loaded = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.born, since)))
         try:
             yield Lease(worker, waited - loaded, loaded)
         finally:
@@ -212,6 +204,21 @@ class Pool:
             idle = self.settings.manager.idle_timeout if timeout is None else timeout
             self.roster.begin(model, placement, place.need, idle)
 
+    def _at_once(self, model_id: str, keep_alive: float | None) -> Worker | None:
+        """What a turn would grant where it has only one rule to apply: nobody waits, and the model has an open worker.
+
+        Most requests find it so, and it spares them the snapshot that a plan is made from.
+        """
+        model = self.models.get(model_id)
+        if self.waiting or self._closing or model is None or model.spec.replicas != 1:
+            return None  # with more replicas, a busy worker may mean that another one is to start
+        open_workers = [worker for worker in self.roster.of(model_id) if worker.state is State.READY]
+        if not open_workers or self._leases() >= self.settings.resources.max_concurrent_requests:
+            return None
+        worker = min(open_workers, key=lambda w: plan.preference(w, w.leases))
+        self._hold(worker, keep_alive)
+        return worker
+
     def _view(self, now: float) -> plan.View:
         return plan.View(
             now=now,
@@ -229,6 +236,24 @@ class Pool:
 
     # Leases -------------------------------------------------------------------------------------------------------
 
+    async def _wait(
+        self,
+        model_id: str,
+        keep_alive: float | None,
+        max_wait: float | None,
+        meanwhile: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> Worker:
+        waiter = self._enter(model_id, keep_alive, max_wait)
+        self._schedule()
+        try:
+            if not waiter.future.done():
+                async with meanwhile():
+                    await asyncio.wait({waiter.future})
+            return waiter.future.result()
+        except BaseException:
+            self._leave(waiter)
+            raise
+
     def _enter(self, model_id: str, keep_alive: float | None, max_wait: float | None) -> Waiter:
         if self._closing:
             raise _closing()
@@ -242,11 +267,17 @@ class Pool:
         waiter = self.waiting.take(ticket)
         if waiter is None or waiter.future.done():
             return
+        self._hold(worker, waiter.keep_alive)
+        waiter.future.set_result(worker)
+
+    def _hold(self, worker: Worker, keep_alive: float | None) -> None:
         worker.leases += 1
         worker.last_used = _now()
-        if waiter.keep_alive is not None:
-            worker.idle_timeout = waiter.keep_alive
-        waiter.future.set_result(worker)
+        if keep_alive is not None:
+            worker.idle_timeout = keep_alive
+
+    def _leases(self) -> int:
+        return sum(worker.leases for worker in self.roster.workers)
 
     def _leave(self, waiter: Waiter) -> None:
         """The client is gone: give back its place, or the lease that it got in the same moment."""
@@ -260,8 +291,10 @@ class Pool:
     def _release(self, worker: Worker) -> None:
         worker.leases -= 1
         worker.served += 1
-        worker.last_used = _now()
-        self._schedule()
+        worker.last_used = now = _now()
+        soon = worker.expires is not None and worker.expires < now + HEARTBEAT
+        if self.waiting or soon or worker.state is not State.READY:
+            self._schedule()  # else there is nothing to decide that the next heartbeat would not see in time
 
     def _preload(self) -> None:
         for model in self.models.values():

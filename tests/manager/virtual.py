@@ -147,6 +147,7 @@ class Bench:
 
     def __init__(self, home: Path, specs: dict[str, dict[str, Any]], sizes: dict[str, int], **resources: Any) -> None:
         self.loop = VirtualLoop()
+        self.asks: list[Ask] = []
         needs = {name: int(spec.pop("needs") * GIB) for name, spec in specs.items()}
         self.meter = FakeMeter({name: int(size * GIB) for name, size in sizes.items()}, needs)
         self.settings = Settings.model_validate(
@@ -182,6 +183,7 @@ class Bench:
 
     def ask(self, name: str, **options: Any) -> Ask:
         ask = Ask(self, name, options)
+        self.asks.append(ask)  # a loop holds its tasks weakly: one that a test lets go would leave in the middle
         self.loop.settle()
         return ask
 
