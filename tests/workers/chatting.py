@@ -17,9 +17,10 @@ Piece = ChatChunk | ServeError | None
 
 
 def load(source: Any, **entry: Any) -> Engine:
-    """The engine with a model in it."""
+    """The engine with a model in it, on one thread: so small a model is slower on more."""
     engine = find("transformers_chat")()
-    spec = ModelSpec.model_validate({"id": "tiny", "engine": "transformers_chat", "source": str(source), **entry})
+    entry = {"id": "tiny", "source": str(source), **entry, "options": {"threads": 1, **entry.get("options", {})}}
+    spec = ModelSpec.model_validate({"engine": "transformers_chat", **entry})
     engine.load(spec, Device("cpu", "float32"))
     return engine
 

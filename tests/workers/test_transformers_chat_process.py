@@ -1,59 +1,46 @@
-"""Chat models in real worker processes: from a folder, from a hub, from the hub's cache."""
+"""A chat model in real worker processes: from a hub, then from the hub's cache."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests import hub
 from tests.workers import birth
-from tests.workers.chatting import ask, part, picture, text
+from tests.workers.chatting import ask, picture, text, with_pictures
 from workers.engine import find
 
 PATH = "/v1/chat/completions"
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0, "max_tokens": 12}
+CONTENT = with_pictures("What is this?", picture())
+QUESTION = {"messages": [{"role": "user", "content": CONTENT}], "temperature": 0, "max_tokens": 12}
 
 
-@pytest.fixture(scope="module")
-def served(models: Callable[[str], Path]) -> Iterator[hub.Hub]:
-    with hub.serve({"tests/tiny-lm": models("lm")}) as running:
-        yield running
+def entry(**more: Any) -> dict[str, Any]:
+    return {"engine": "transformers_chat", "source": "tests/tiny", "options": {"threads": 1}, **more}
 
 
-def entry(source: str | Path, **more: Any) -> dict[str, Any]:
-    return {"engine": "transformers_chat", "source": str(source), **more}
-
-
-def content(answer: dict[str, Any]) -> str:
-    return str(answer["choices"][0]["message"]["content"])
-
-
-def test_a_standby_answers_whole_and_streamed(models: Any, chat_engine: Any) -> None:
-    """Born with the engine's imports before it knows its model, then told, then asked."""
-    image = {"role": "user", "content": [part(picture()), {"type": "text", "text": "What?"}]}
+def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(models: Any, chat_engine: Any, tmp_path: Path) -> None:
+    """The first worker is a standby: born with the engine's imports, then told its model, then asked."""
     imports = ",".join(find("transformers_chat").imports)
-    with birth.worker(entry(models("smolvlm")), imports=imports) as worker:
-        assert "cannot import" not in worker.log()
-        whole = worker.post(PATH, {**HELLO, "messages": [image]}).json()
-        streamed = worker.post(PATH, {**HELLO, "messages": [image], "stream": True}).text
-    events = [json.loads(line.removeprefix("data: ")) for line in streamed.split("\n\n") if "{" in line]
-    pieces = [choice["delta"].get("content", "") for event in events for choice in event["choices"]]
-    assert "".join(pieces) == content(whole) == text(ask(chat_engine("smolvlm"), image["content"]))
-    assert streamed.rstrip().endswith("data: [DONE]")
-    assert all(event["choices"] for event in events), "nobody asked for the usage"
+    with hub.serve({"tests/tiny": models("smolvlm")}) as served:
+        env = {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        with birth.worker(entry(), imports=imports, env=env) as worker:
+            assert "cannot import" not in worker.log()
+            whole = worker.post(PATH, QUESTION).json()["choices"][0]["message"]["content"]
+            events = worker.post(PATH, {**QUESTION, "stream": True}).text
+        assert "GET /tests/tiny/resolve/" + hub.COMMIT + "/model.safetensors" in served.requests
+        served.requests.clear()
+        with birth.worker(entry(revision="main"), env=env) as worker:
+            again = worker.post(PATH, QUESTION).json()["choices"][0]["message"]["content"]
+        assert served.requests == []
+    assert streamed(events) == again == whole == text(ask(chat_engine("smolvlm"), CONTENT))
 
 
-def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(served: hub.Hub, tmp_path: Path) -> None:
-    env = {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
-    with birth.worker(entry("tests/tiny-lm"), env=env) as worker:
-        first = worker.post(PATH, HELLO).json()
-    assert any(path.endswith("model.safetensors") for path in served.requests)
-    served.requests.clear()
-    with birth.worker(entry("tests/tiny-lm", revision="main"), env={**env, "HF_HUB_OFFLINE": "1"}) as worker:
-        second = worker.post(PATH, HELLO).json()
-    assert served.requests == []
-    assert content(first) == content(second) != ""
+def streamed(events: str) -> str:
+    """The text of a stream, which must end as it should and hold no usage, since nobody asked for it."""
+    *lines, done = [event.removeprefix("data: ") for event in events.strip().split("\n\n")]
+    assert done == "[DONE]"
+    chunks = [json.loads(line) for line in lines]
+    assert all(chunk["choices"] for chunk in chunks)
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])

@@ -113,8 +113,9 @@ class TransformersChat(Engine):
                 yield call, error
             else:
                 rows += [(choice, conversation) for choice in self._choices(call)]
-        for start in range(0, len(rows), _MAX_BATCH):
-            yield from self._answer(rows[start : start + _MAX_BATCH])
+        while rows := [row for row in rows if not row[0].is_over]:  # those whose client has left need no prompt
+            batch, rows = rows[:_MAX_BATCH], rows[_MAX_BATCH:]
+            yield from self._answer(batch)
 
     def _choices(self, call: Call[ChatRequest]) -> list[Choice]:
         from workers.engines.transformers_chat.answer import Answer, Choice

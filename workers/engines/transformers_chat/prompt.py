@@ -12,7 +12,7 @@ from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, UnsupportedFeature
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.engines.transformers_chat.loading import Loaded
-from workers.engines.transformers_chat.pictures import open_image
+from workers.images import open_image
 
 Conversation = list[dict[str, Any]]
 """Messages as chat templates read them; in a model with vision each content is a list of parts."""
