@@ -10,7 +10,7 @@ import fcntl
 import json
 import logging
 import os
-import tempfile
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,10 +31,16 @@ class Children:
         self._known: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def born(self, uuid: str, pid: int) -> None:
+    def born(self, uuid: str, pid: int, name: str) -> None:
         """Write down a birth."""
         with suppress(psutil.Error):  # it ended at once: nothing to remember
-            self._known[uuid] = {"pid": pid, "started": psutil.Process(pid).create_time()}
+            self._known[uuid] = {"pid": pid, "started": psutil.Process(pid).create_time(), "name": name}
+            self._save()
+
+    def named(self, uuid: str, name: str) -> None:
+        """A standby has become a worker."""
+        if uuid in self._known:
+            self._known[uuid]["name"] = name
             self._save()
 
     def gone(self, uuid: str) -> None:
@@ -43,26 +49,20 @@ class Children:
             self._save()
 
     def _save(self) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
-            json.dump(self._known, file)
-        Path(file.name).replace(self._path)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(self._known))
+        new.replace(self._path)
 
 
 def reap(path: Path) -> list[int]:
     """End what an earlier manager left, escaped grandchildren included. Returns the pids that were ended."""
-    try:
-        known: dict[str, dict[str, Any]] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return []
+    known = _read(path)
     carriers = tree.carriers() if known else {}
     ended = []
     for uuid, identity in known.items():
-        left = {process.pid: process for process in carriers.get(uuid, [])}
-        with suppress(psutil.Error):
-            root = psutil.Process(identity["pid"])
-            if abs(root.create_time() - identity["started"]) < 0.05 and tree.mark(root.pid) in {uuid, None}:
-                left |= {process.pid: process for process in (root, *root.children(recursive=True))}
-        kill(left.values())
+        left = {process.pid: process for process in (*carriers.get(uuid, []), *_family(uuid, identity))}
+        if survivors := kill(left.values()):
+            log.error("%s of an earlier manager cannot be ended: pids %s", identity.get("name"), survivors)
         ended += list(left)
     path.unlink(missing_ok=True)
     if ended:
@@ -70,19 +70,30 @@ def reap(path: Path) -> list[int]:
     return ended
 
 
-def kill(processes: Iterable[psutil.Process], bound: float = 5.0) -> None:
-    """KILL, and wait until they are gone. psutil compares start times: a recycled pid is never hit."""
+def kill(processes: Iterable[psutil.Process], bound: float = 5.0) -> list[int]:
+    """KILL, and wait until they are gone, `bound` seconds at most. Returns the pids that are still there.
+
+    psutil compares start times: a recycled pid is never hit.
+    """
     doomed = list(processes)
     for process in doomed:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(doomed, timeout=bound)
+    _, left = psutil.wait_procs(doomed, timeout=bound)
+    return [process.pid for process in left if tree.alive(process)]
+
+
+def end_group(leader: int, number: signal.Signals) -> None:
+    """Signal a process group whose leader has not been replaced; one that is gone is fine."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+        os.killpg(leader, number)
 
 
 @contextmanager
 def lock_home(home: Path) -> Iterator[None]:
     """Hold the state folder. Raises OSError when another manager has it."""
     path = home / "manager" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,3 +105,32 @@ def lock_home(home: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _family(uuid: str, identity: dict[str, Any]) -> list[psutil.Process]:
+    """The child, its group and its descendants, if it is the very process that was born, and not a recycled pid.
+
+    A program that renames itself may have overwritten its environment; then its start time says enough.
+    """
+    with suppress(psutil.Error, KeyError):
+        root = psutil.Process(identity["pid"])
+        if abs(root.create_time() - identity["started"]) < 0.05 and tree.mark(root.pid) in {uuid, None}:
+            return [root, *_group(root.pid), *root.children(recursive=True)]
+    return []
+
+
+def _group(leader: int) -> list[psutil.Process]:
+    members = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) == leader:
+                members.append(process)
+    return members

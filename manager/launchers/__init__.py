@@ -24,7 +24,7 @@ class Placement:
     environment: dict[str, str] = field(default_factory=dict)  # e.g. CUDA_VISIBLE_DEVICES, by UUID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: whoever passes an exception on sets its traceback
 class LoadFailure(Exception):
     """Why a worker did not become ready. `certain`: trying again at once would end alike."""
 
@@ -32,6 +32,9 @@ class LoadFailure(Exception):
     certain: bool = False
     out_of_memory: bool = False
     exit_code: int | None = None
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Process(Protocol):

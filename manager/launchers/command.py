@@ -6,73 +6,99 @@ import asyncio
 import shlex
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 import aiohttp
 
 from contract.config import ModelSpec
 from manager.children import Children
 from manager.launchers import LoadFailure, Placement, Report
-from manager.launchers.child import Child, new_log
+from manager.launchers.child import Child
+from manager.launchers.logs import Log, Logs
 
 GUARD = Path(__file__).with_name("guard.py")
 PORT_TRIES = 3
 """A port is chosen before the server binds it; somebody else may be faster."""
 
+NOT_THERE = 127
+"""The guard's exit code when it cannot run the program."""
+
 
 class CommandProcess(Child):
     """A foreign server behind its guard."""
 
-    def __init__(self, children: Children, log_path: Path, argv: Sequence[str], spec: ModelSpec) -> None:
-        super().__init__(children)
-        self.log_path = log_path
-        self._argv = argv
+    def __init__(self, children: Children, logs: Logs, log: Log, spec: ModelSpec, name: str) -> None:
+        super().__init__(children, name)
+        self.log = log
+        self.log_path = log.path
+        self._logs = logs
         self._spec = spec
         self._port = 0
         self._environment: dict[str, str] = {}
+        self._wanted = True
 
     async def launch(self, environment: dict[str, str]) -> None:
         """Start the guard and the server on a free port. Raises LoadFailure."""
         self._environment = environment
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        macros = {"PORT": str(self._port), "TOKEN": self.token, "MODEL_ID": self._spec.id}
-        argv = [Template(part).safe_substitute(macros) for part in self._argv]
-        env = {name: Template(value).safe_substitute(macros) for name, value in self._spec.env.items()}
+        macros = {"${PORT}": str(self._port), "${TOKEN}": self.token, "${MODEL_ID}": self._spec.id}
+        options = self._spec.options
         try:
-            await self.spawn([sys.executable, str(GUARD), *argv], {**env, **environment})
+            program = [filled_in(part, macros) for part in shlex.split(options["cmd"])]
+            env = {name: filled_in(value, macros) for name, value in self._spec.env.items()}
+            # -I -S: what the environment says about Python is meant for the server, not for its guard.
+            argv = [sys.executable, "-I", "-S", str(GUARD), *program]
+            await self.spawn(argv, {**env, **environment}, cwd=options.get("cwd"))
+        except ValueError as error:
+            raise LoadFailure(f"`cmd` cannot be understood: {error}: {options['cmd']}", certain=True) from error
         except OSError as error:
-            raise LoadFailure(f"the guard cannot be run: {error}.", certain=True) from error
+            raise LoadFailure(f"`cmd` cannot be run: {error}.", certain=True) from error
 
     async def ready(self) -> None:
         """Return once it answers. Raises LoadFailure when it ends before."""
-        for attempt in range(1, PORT_TRIES + 1):
+        for left in reversed(range(PORT_TRIES)):
             if await self._answers():
                 return
-            if attempt == PORT_TRIES or not port_taken(self._port):
+            if not left or not self._wanted or not port_taken(self._port):
                 break
-            await self.launch(self._environment)
-        code = self.exit_code
-        reason = "the program is not there" if code == 127 else f"it ended with exit code {code} while starting"
-        raise LoadFailure(f"{reason}: {shlex.join(self._argv)}.", certain=code == 127, exit_code=code)
+            await self._try_anew()
+        raise self.early_end()
+
+    async def _try_anew(self) -> None:
+        await super().stop(0)  # nothing of this attempt must be taken for a part of the next
+        await self.launch(self._environment)
+        if not self._wanted:  # it was stopped meanwhile
+            await super().stop(0)
+
+    def early_end(self) -> LoadFailure:
+        """What to say of one that ended before it was ready."""
+        failure = super().early_end()
+        if failure.exit_code == NOT_THERE:
+            failure.message = f"there is no such program: {self._spec.options['cmd']}"
+        return failure
+
+    async def stop(self, grace: float) -> None:
+        """End the server; then its log is free for the next one."""
+        self._wanted = False
+        await super().stop(grace)
+        self._logs.release(self.log)
 
     async def _answers(self) -> bool:
         """Ask until it says yes; False when it has ended."""
-        path = str(self._spec.options.get("ready") or "/health")
+        url = self.url + str(self._spec.options.get("ready") or "/health")
         delay = 0.02
-        ended = asyncio.ensure_future(self.wait())
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
+        # Some servers want their key on every path.
+        headers = {"authorization": f"Bearer {self.token}"}
+        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=5)) as client:
             while self.exit_code is None:
-                try:
-                    async with client.get(self.url + path) as response:
-                        if response.ok:
-                            ended.cancel()
-                            return True
-                except (aiohttp.ClientError, TimeoutError, OSError):
-                    pass
-                await asyncio.wait({ended}, timeout=delay)
+                asking = asyncio.create_task(_says_yes(client, url))
+                await asyncio.wait({asking, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done() and asking.result():
+                    return self.exit_code is None  # else it was somebody else who answered
+                asking.cancel()
+                await self._ends_within(delay)
                 delay = min(0.5, delay * 1.5)
         return False
 
@@ -82,14 +108,25 @@ class CommandLauncher:
 
     def __init__(self, home: Path, children: Children) -> None:
         self._children = children
-        self._logs = home / "logs"
+        self._logs = Logs(home / "logs")
 
     async def start(self, spec: ModelSpec, placement: Placement, name: str, report: Report) -> CommandProcess:  # noqa: ARG002 - a foreign server reports nothing
         """Start the server. Raises LoadFailure."""
-        argv = shlex.split(spec.options["cmd"])
-        process = CommandProcess(self._children, new_log(self._logs, name), argv, spec)
-        await process.launch(placement.environment)
+        log = self._logs.of_model(spec.id)
+        process = CommandProcess(self._children, self._logs, log, spec, name)
+        try:
+            await process.launch(placement.environment)
+        except BaseException:
+            self._logs.release(log)
+            raise
         return process
+
+
+def filled_in(text: str, macros: Mapping[str, str]) -> str:
+    """The text with our macros replaced; whatever else looks like one is the server's."""
+    for macro, value in macros.items():
+        text = text.replace(macro, value)
+    return text
 
 
 def free_port() -> int:
@@ -104,3 +141,11 @@ def port_taken(port: int) -> bool:
     """Whether somebody listens there."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def _says_yes(client: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with client.get(url) as response:
+            return 200 <= response.status < 300
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
