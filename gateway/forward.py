@@ -11,7 +11,7 @@ import aiohttp
 from starlette.types import Scope, Send
 from yarl import URL
 
-from contract.asgi.relay import HOP_BY_HOP, UpstreamError, chunks, feed, response_headers, start
+from contract.asgi.relay import HOP_BY_HOP, UpstreamError, body, chunks, feed, response_headers, start
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
 from gateway.upstream import Manager
 
@@ -138,11 +138,7 @@ async def _pass_whole(response: aiohttp.ClientResponse, send: Send) -> None:
     except UpstreamError as error:
         raise _died() from error
     await start(send, response.status, response_headers(response))
-    if response.content.at_eof():
-        await send({"type": "http.response.body", "body": first})
-        return
-    await send({"type": "http.response.body", "body": first, "more_body": True})
-    await feed(send, stream)
+    await body(send, response, first, stream)
 
 
 def _died() -> WorkerDied:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import aiohttp
@@ -27,7 +26,9 @@ MODEL = b"x-enginehouse-model"
 KEEP_ALIVE = b"x-enginehouse-keep-alive"
 DEADLINE = b"x-enginehouse-deadline"
 RETRY = (b"x-enginehouse-retry", b"1")
-_OURS = (MODEL, KEEP_ALIVE, DEADLINE, b"authorization", b"x-api-key", b"x-request-id", b"cookie")
+TIMING = b"server-timing"
+_OURS = {MODEL, KEEP_ALIVE, DEADLINE, b"authorization", b"x-api-key", b"x-request-id", b"cookie"}
+_DROPPED = relay.HOP_BY_HOP | _OURS
 
 
 class Through:
@@ -62,10 +63,9 @@ class Through:
         process = lease.worker.process
         assert process is not None
         begin, whole = await inbox.first()
-        add = {"authorization": f"Bearer {process.token}", "x-request-id": scope["request_id"]}
+        headers = _onward(scope, process.token)
         if not whole and (length := header(scope, b"content-length")):
-            add["content-length"] = length  # a stream of known length need not be sent in chunks
-        headers = relay.request_headers(scope["headers"], _OURS, add)
+            headers.append(("content-length", length))  # a stream of known length need not be sent in chunks
         body = begin if whole else inbox.stream(begin)
         url = relay.target(process.url, scope)
         sent = False
@@ -75,10 +75,10 @@ class Through:
                 async with relay.open_upstream(self._client, scope["method"], url, headers, body) as response:
                     answer = relay.chunks(response)
                     first = await anext(answer, b"")
-                    timing = _timing(lease, response, time.perf_counter() - started)
+                    head = _head(lease, response, time.perf_counter() - started)
                     sent = True
-                    await relay.start(send, response.status, [*relay.response_headers(response, (b"server-timing",)), timing])
-                    await relay.feed(send, _with(first, answer))
+                    await relay.start(send, response.status, head)
+                    await relay.body(send, response, first, answer)
         except relay.UpstreamError as error:
             if inbox.left:
                 raise ClientLeft from None
@@ -87,11 +87,10 @@ class Through:
             await _send_death(send, lease.worker, error, scope["request_id"])
 
 
-async def _with(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if first:
-        yield first
-    async for chunk in rest:
-        yield chunk
+def _onward(scope: Scope, token: str) -> list[tuple[str, str]]:
+    """The request's headers as the worker gets them."""
+    headers = [(str(k, "latin-1"), str(v, "latin-1")) for k, v in scope["headers"] if k not in _DROPPED]
+    return [*headers, ("authorization", f"Bearer {token}"), ("x-request-id", scope["request_id"])]
 
 
 async def _send_death(send: Send, worker: Worker, error: relay.UpstreamError, request_id: str) -> None:
@@ -113,10 +112,14 @@ async def _send_death(send: Send, worker: Worker, error: relay.UpstreamError, re
     await send_error(with_retry, death, request_id)  # type: ignore[arg-type]
 
 
-def _timing(lease: Lease, response: aiohttp.ClientResponse, seconds: float) -> tuple[bytes, bytes]:
-    infer = response.headers.get("server-timing") or f"infer;dur={seconds * 1e3:.1f}"
-    text = f"queue;dur={lease.queued * 1e3:.1f}, load;dur={lease.loaded * 1e3:.1f}, {infer}"
-    return b"server-timing", text.encode("latin-1")
+def _head(lease: Lease, response: aiohttp.ClientResponse, seconds: float) -> relay.RawHeaders:
+    """The answer's headers, with the time that it took: in the queue, to load, and (the worker's own word) to infer."""
+    headers = relay.response_headers(response)
+    told = next((value for name, value in headers if name == TIMING), None)
+    waits = f"queue;dur={lease.queued * 1e3:.1f}, load;dur={lease.loaded * 1e3:.1f}, "
+    if told is None:
+        return [*headers, (TIMING, f"{waits}infer;dur={seconds * 1e3:.1f}".encode())]
+    return [(name, waits.encode() + value if name == TIMING else value) for name, value in headers]
 
 
 def _seconds(scope: Scope, name: bytes) -> float | None:

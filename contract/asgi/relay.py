@@ -5,8 +5,9 @@ Used by the gateway towards the manager and by the manager towards a worker. Not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import aiohttp
 from starlette.types import Receive, Scope, Send
@@ -17,6 +18,7 @@ HOP_BY_HOP = frozenset(
      b"transfer-encoding", b"upgrade", b"host", b"content-length", b"expect", b"accept-encoding"}
 )  # fmt: skip
 """Headers that belong to one connection, or that the client library sets anew."""
+_ANSWER_DROPPED = HOP_BY_HOP - {b"content-length"}
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -42,19 +44,10 @@ def session() -> aiohttp.ClientSession:
     )
 
 
-def request_headers(
-    raw: RawHeaders, drop: Iterable[bytes] = (), add: dict[str, str] | None = None
-) -> list[tuple[str, str]]:
-    """The client's headers as they go on: without those of one hop and without `drop`, with `add`."""
-    dropped = HOP_BY_HOP | frozenset(drop)
-    headers = [(str(key, "latin-1"), str(value, "latin-1")) for key, value in raw if key.lower() not in dropped]
-    return headers + list((add or {}).items())
-
-
-def response_headers(response: aiohttp.ClientResponse, drop: Iterable[bytes] = ()) -> RawHeaders:
+def response_headers(response: aiohttp.ClientResponse) -> RawHeaders:
     """The upstream's headers as they go back; its length stays, since bytes are never changed."""
-    dropped = (HOP_BY_HOP - {b"content-length"}).union(drop)
-    return [(key.lower(), value) for key, value in response.raw_headers if key.lower() not in dropped]
+    raw = [(key.lower(), value) for key, value in response.raw_headers]
+    return [header for header in raw if header[0] not in _ANSWER_DROPPED]
 
 
 @asynccontextmanager
@@ -108,12 +101,26 @@ def target(base: str, scope: Scope) -> URL:
     """The same path and query at another program."""
     query = scope["query_string"].decode("latin-1")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-    return URL(base + path + (f"?{query}" if query else ""), encoded=True)
+    return _url(base + path + (f"?{query}" if query else ""))
+
+
+@lru_cache(256)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)  # to parse it costs more than to look it up
 
 
 async def start(send: Send, status: int, headers: RawHeaders) -> None:
     """Send the head of an answer."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def body(send: Send, response: aiohttp.ClientResponse, first: bytes, rest: AsyncIterator[bytes]) -> None:
+    """Send an answer's body, of which `first` has come: as one piece if that is all of it."""
+    if response.content.at_eof():
+        await send({"type": "http.response.body", "body": first})
+        return
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+    await feed(send, rest)
 
 
 async def feed(send: Send, stream: AsyncIterator[bytes]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -21,10 +24,52 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+class Gathered:
+    """A transport that sends what is written in one go of the event loop with one system call.
+
+    An answer's head and its body are two writes; sent apart they are two packets, and the other side wakes up twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+        self._later = asyncio.get_running_loop().call_soon
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, piece: bytes) -> None:
+        if not self._pieces:
+            self._later(self.flush)
+        self._pieces.append(piece)
+
+    def flush(self) -> None:
+        """Send what has been gathered."""
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol over a gathering transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(Gathered(transport))  # type: ignore[arg-type]
+
+    def on_response_complete(self) -> None:
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
+
+
 def server(app: ASGIApp, *, graceful: float = 5) -> uvicorn.Server:
     """A server that leaves logging to us and gives requests in flight `graceful` seconds at the end."""
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_config=None,
         access_log=False,
         lifespan="on",
