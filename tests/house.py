@@ -1,4 +1,4 @@
-"""Starts a real house for a test: manager and gateway as processes of their own, on free ports, in a folder of its own."""
+"""Starts a real house for a test: manager and gateway as processes, on free ports, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -61,7 +60,7 @@ class House:
         eventually("the house is ready", lambda: self.get("/ready").status_code == 200)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error:
             sys.stderr.write(self.log("manager")[-6000:] + self.log("gateway")[-3000:])
         for name in list(self.processes):

@@ -1,0 +1,141 @@
+"""What goes wrong gets its status, the one envelope, and a sentence that helps; one house for all of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from PIL import Image
+
+from tests.house import House
+
+MODELS = [
+    {"id": "fake", "engine": "fake", "tasks": ["chat", "embeddings"]},
+    {"id": "ocr", "engine": "rapidocr", "default": ["ocr"]},
+]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("errors"), MODELS, gateway={"max_body_mb": 8}) as running:
+        yield running
+
+
+def _png(width: int = 40, height: int = 30) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _huge_png() -> bytes:
+    """A picture of 100 megapixels whose file is tiny: only its header counts."""
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\0" * 99)) + _chunk(b"IEND")
+
+
+def _chunk(kind: bytes, content: bytes = b"") -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _truncated_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((200, 200), 80).save(buffer, "PNG")
+    return buffer.getvalue()[:5000]
+
+
+CHAT = "/v1/chat/completions"
+OCR = "/v1/vision/ocr"
+MESSAGES = [{"role": "user", "content": "x"}]
+JSON = {"content-type": "application/json"}
+
+CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
+    "malformed JSON": (CHAT, {"content": b'{"model": ', "headers": JSON}, 400, "invalid_request", "not valid JSON"),
+    "not UTF-8": (CHAT, {"content": b'{"model": "\xff"}', "headers": JSON}, 400, "invalid_request", "JSON"),
+    "an array": (CHAT, {"content": b"[1]", "headers": JSON}, 400, "invalid_field", ""),
+    "no messages": (CHAT, {"json": {"model": "fake", "messages": []}}, 400, "invalid_field", "messages"),
+    "a wrong type": (
+        CHAT, {"json": {"model": "fake", "messages": MESSAGES, "temperature": "hot"}}, 400, "invalid_field", "temperature",
+    ),
+    "an unknown model": (CHAT, {"json": {"model": "fakr", "messages": MESSAGES}}, 404, "model_not_found", "fake"),
+    "a task that it does not do": (CHAT, {"json": {"model": "ocr", "messages": MESSAGES}}, 400, "unsupported_task", "ocr"),
+    "a feature that it has not": (
+        CHAT,
+        {"json": {"model": "fake", "messages": MESSAGES, "tools": [{"type": "function"}]}},
+        400,
+        "unsupported_feature",
+        "tools",
+    ),
+    "broken base64": (OCR, {"json": {"image": "data:image/png;base64,@@@@"}}, 400, "invalid_image", "base64"),
+    "no picture at all": (OCR, {"json": {"image": base64.b64encode(b"hello").decode()}}, 400, "invalid_image", "PNG"),
+    "a truncated PNG": (OCR, {"json": {"image": base64.b64encode(_truncated_png()).decode()}}, 400, "invalid_image", ""),
+    "a truncated upload": (OCR, {"files": {"image": ("a.png", _truncated_png())}}, 400, "invalid_image", ""),
+    "a picture of 100 megapixels": (
+        OCR, {"json": {"image": base64.b64encode(_huge_png()).decode()}}, 400, "invalid_image", "100 megapixels",
+    ),
+    "a body over the limit": (OCR, {"json": {"image": "A" * 9_000_000}}, 413, "body_too_large", "8 MiB"),
+    "another content type": (
+        CHAT, {"content": b"a", "headers": {"content-type": "text/plain"}}, 415, "unsupported_media_type", "text/plain",
+    ),
+    "an unknown path": ("/v1/nothing", {"json": {}}, 404, "not_found", ""),
+    "no picture": (OCR, {"json": {}}, 400, "invalid_field", "image"),
+    "a picture from this machine": (OCR, {"json": {"image": "http://127.0.0.1:9/a.png"}}, 400, "invalid_image", ""),
+    "an empty text": ("/v1/embeddings", {"json": {"model": "fake", "input": ""}}, 400, "invalid_field", "input"),
+    "a form that is none": (
+        OCR, {"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "invalid_request", "multipart",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_goes_wrong(house: House, name: str) -> None:
+    path, options, status, code, words = CASES[name]
+    answer = house.post(path, **options)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code), error["message"]
+    assert words in error["message"] or words == error["param"]
+    assert error["message"][-1] in ".)"
+    assert set(error) == {"message", "type", "code", "param", "request_id", "details"}
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["server-timing"]
+
+
+def test_a_wrong_method(house: House) -> None:
+    answer = house.get(CHAT)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_a_callers_own_request_id_comes_back(house: House) -> None:
+    assert house.get("/v1/models", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+
+
+def test_a_body_over_the_limit_without_a_length(house: House) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 100_000
+
+    answer = httpx2.post(house.url + CHAT, content=pieces(), headers=JSON, trust_env=False, timeout=60)
+    assert answer.status_code == 413
+
+
+def test_after_all_that_it_still_works(house: House) -> None:
+    image = base64.b64encode(_png()).decode()
+    assert house.post(OCR, {"image": image}).json()["data"][0]["text"] == ""
+    assert house.chat("fake").status_code == 200
+
+
+def test_a_key_is_asked_for_once_it_is_configured(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("keys")
+    with House(folder, MODELS[:1], gateway={"api_key": "s3cret"}) as house:
+        assert house.chat("fake").status_code == 401
+        body = {"model": "fake", "messages": MESSAGES}
+        for headers in ({"authorization": "Bearer s3cret"}, {"x-api-key": "s3cret"}):
+            assert house.post(CHAT, body, headers=headers).status_code == 200
+        wrong = house.post(CHAT, body, headers={"authorization": "Bearer wrong"})
+        assert wrong.json()["error"]["code"] == "invalid_api_key"
+        assert house.get("/healthz").status_code == 200
