@@ -50,6 +50,8 @@ class House:
         catalog = await catalogs.build(settings)
         changed = self.pool.reload(settings, catalog.models)
         self.catalog = Catalog(settings, self.pool.models)
+        if not self.pool.roster.starting:  # else the end of that start brings standbys about
+            self._keep_standbys()
         return changed
 
     async def close(self) -> None:

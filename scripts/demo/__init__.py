@@ -1,0 +1,1 @@
+"""Shows a house at work: `make demo`."""
