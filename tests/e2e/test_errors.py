@@ -60,10 +60,20 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
     "an array": (CHAT, {"content": b"[1]", "headers": JSON}, 400, "invalid_field", ""),
     "no messages": (CHAT, {"json": {"model": "fake", "messages": []}}, 400, "invalid_field", "messages"),
     "a wrong type": (
-        CHAT, {"json": {"model": "fake", "messages": MESSAGES, "temperature": "hot"}}, 400, "invalid_field", "temperature",
+        CHAT,
+        {"json": {"model": "fake", "messages": MESSAGES, "temperature": "hot"}},
+        400,
+        "invalid_field",
+        "temperature",
     ),
     "an unknown model": (CHAT, {"json": {"model": "fakr", "messages": MESSAGES}}, 404, "model_not_found", "fake"),
-    "a task that it does not do": (CHAT, {"json": {"model": "ocr", "messages": MESSAGES}}, 400, "unsupported_task", "ocr"),
+    "a task that it does not do": (
+        CHAT,
+        {"json": {"model": "ocr", "messages": MESSAGES}},
+        400,
+        "unsupported_task",
+        "ocr",
+    ),
     "a feature that it has not": (
         CHAT,
         {"json": {"model": "fake", "messages": MESSAGES, "tools": [{"type": "function"}]}},
@@ -73,23 +83,41 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
     ),
     "broken base64": (OCR, {"json": {"image": "data:image/png;base64,@@@@"}}, 400, "invalid_image", "base64"),
     "no picture at all": (OCR, {"json": {"image": base64.b64encode(b"hello").decode()}}, 400, "invalid_image", "PNG"),
-    "a truncated PNG": (OCR, {"json": {"image": base64.b64encode(_truncated_png()).decode()}}, 400, "invalid_image", ""),
+    "a truncated PNG": (
+        OCR,
+        {"json": {"image": base64.b64encode(_truncated_png()).decode()}},
+        400,
+        "invalid_image",
+        "",
+    ),
     "a truncated upload": (OCR, {"files": {"image": ("a.png", _truncated_png())}}, 400, "invalid_image", ""),
     "a picture of 100 megapixels": (
-        OCR, {"json": {"image": base64.b64encode(_huge_png()).decode()}}, 400, "invalid_image", "100 megapixels",
+        OCR,
+        {"json": {"image": base64.b64encode(_huge_png()).decode()}},
+        400,
+        "invalid_image",
+        "100 megapixels",
     ),
     "a body over the limit": (OCR, {"json": {"image": "A" * 9_000_000}}, 413, "body_too_large", "8 MiB"),
     "another content type": (
-        CHAT, {"content": b"a", "headers": {"content-type": "text/plain"}}, 415, "unsupported_media_type", "text/plain",
+        CHAT,
+        {"content": b"a", "headers": {"content-type": "text/plain"}},
+        415,
+        "unsupported_media_type",
+        "text/plain",
     ),
     "an unknown path": ("/v1/nothing", {"json": {}}, 404, "not_found", ""),
     "no picture": (OCR, {"json": {}}, 400, "invalid_field", "image"),
     "a picture from this machine": (OCR, {"json": {"image": "http://127.0.0.1:9/a.png"}}, 400, "invalid_image", ""),
     "an empty text": ("/v1/embeddings", {"json": {"model": "fake", "input": ""}}, 400, "invalid_field", "input"),
     "a form that is none": (
-        OCR, {"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "invalid_request", "multipart",
+        OCR,
+        {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+        400,
+        "invalid_request",
+        "multipart",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
