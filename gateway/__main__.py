@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import signal
@@ -31,12 +32,26 @@ def main() -> int:
     # A signal ends the server in good order; its default action must not follow when the server hands it on at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    _return_large_blocks()
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
         log.info("listening on %s:%s", host, port)
         serve.server(app).run(sockets=[sock])
     return 0
+
+
+def _return_large_blocks() -> None:
+    """Have glibc give what large bodies took back to the system at once.
+
+    By itself it raises the size from which on it does so with the first large block that is freed, and keeps the next.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
+
+
+_M_MMAP_THRESHOLD = -3
 
 
 @contextmanager

@@ -50,6 +50,8 @@ def build(settings: Settings, home: Path) -> FastAPI:
     app.include_router(models.router(directory))
     app.include_router(system.router(manager, directory))
     app.router.default = ForeignPaths(way)
+    # Built now and not at the first request, so that a wrong network or rate stops the start.
+    app.middleware_stack = app.build_middleware_stack()
     return app
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi.base import header
 from contract.asgi.body import ClientLeft, cancel_when_client_leaves, read
 from contract.errors import BadRequest, NotFound
 from gateway.forward import Call, forward, onward_headers
-from gateway.tasks import LARGE_BODY, Way, max_wait
+from gateway.splice import replace_model
+from gateway.tasks import Way, beside, max_wait
 
 
 class ForeignPaths:
@@ -35,39 +35,38 @@ class ForeignPaths:
             body = await read(scope, receive, self._way.limit)
             async with cancel_when_client_leaves(receive):
                 call = await self._prepare(scope, body)
-                del body
+                del body  # `call` holds what goes on
                 await forward(self._way.manager, call, send)
         except ClientLeft:
             return
 
-    async def _prepare(self, scope: Scope, body: bytearray) -> Call:
-        document = await _parse(body)
-        name = document.get("model") if isinstance(document, dict) else None
+    async def _prepare(self, scope: Scope, body: bytes) -> Call:
+        name = await beside(len(body), _model, body)
         catalog = await self._way.directory.catalog()
         model = catalog.find(name) if isinstance(name, str) else None
         if model is None or not catalog.takes_everything(model):
             raise _nothing_at(scope)
         scope["model"], scope["endpoint_label"] = model.id, "/v1/{path}"
-        content: bytes | bytearray = body
         if model.passthrough:
-            content = await asyncio.to_thread(to_json, document | {"model": model.passthrough})
+            body = await beside(len(body), replace_model, body, model.passthrough)
         manager = self._way.manager
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         return Call(
             url=manager.url(path, scope["query_string"]),
             model=model.id,
-            body=content,
+            body=body,
             max_wait=max_wait(scope, model),
             request_id=scope["request_id"],
             headers=onward_headers(scope),
         )
 
 
-async def _parse(body: bytearray) -> Any:
+def _model(body: bytes) -> Any:
     try:
-        return await asyncio.to_thread(from_json, body) if len(body) > LARGE_BODY else from_json(body)
+        document = from_json(body)
     except ValueError as error:
         raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
+    return document.get("model") if isinstance(document, dict) else None
 
 
 def _nothing_at(scope: Scope) -> NotFound:

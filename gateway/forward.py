@@ -30,7 +30,7 @@ class Call:
 
     url: URL
     model: str
-    body: bytes | bytearray
+    body: bytes
     max_wait: float
     request_id: str
     method: str = "POST"
@@ -91,12 +91,12 @@ def _headers(call: Call, attempt: int, left: float) -> list[tuple[str, str]]:
     return headers
 
 
-def _payload(body: bytes | bytearray) -> bytes | bytearray | AsyncIterator[bytes]:
+def _payload(body: bytes) -> bytes | AsyncIterator[bytes]:
     """A large body goes in pieces, so that no layer below makes a copy of it."""
     return _pieces(body) if len(body) > _WHOLE_WRITE else body
 
 
-async def _pieces(body: bytes | bytearray) -> AsyncIterator[bytes]:
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     view = memoryview(body)
     for offset in range(0, len(view), _PIECE):
         yield bytes(view[offset : offset + _PIECE])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from contract.status import ModelStatus
 from gateway.directory import Directory
@@ -32,17 +34,23 @@ def router(directory: Directory) -> APIRouter:
     """The routes over the directory."""
     routes = APIRouter(tags=["models"])
 
-    async def list_models() -> dict[str, Any]:
+    async def list_models(_: Request) -> Response:
         """Every configured model, whether it runs or not."""
         entries = [entry(model) for model in (await directory.current()).models]
-        return {"object": "list", "data": entries, "models": entries, "count": len(entries)}
+        return JSONResponse({"object": "list", "data": entries, "models": entries, "count": len(entries)})
 
-    async def get_model(model_id: str) -> dict[str, Any]:
+    async def get_model(request: Request) -> Response:
         """One model by its id or one of its aliases."""
-        if not model_id:
-            return await list_models()
-        return entry((await directory.current()).get(model_id))
+        name = request.path_params["model_id"]
+        return JSONResponse(entry((await directory.current()).get(name))) if name else await list_models(request)
 
-    routes.get("/v1/models")(list_models)
-    routes.get("/v1/models/{model_id:path}")(get_model)
+    # Endpoints take the bare request and answer with a response: models that FastAPI would build for them at the start
+    # cost a tenth of it.
+    routes.get("/v1/models", response_model=None)(list_models)
+    routes.get("/v1/models/{model_id:path}", response_model=None, openapi_extra=in_path("model_id"))(get_model)
     return routes
+
+
+def in_path(name: str) -> dict[str, Any]:
+    """The OpenAPI entry for a part of a path."""
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}

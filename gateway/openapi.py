@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contract.media import ImageInput
+from contract.status import Status
 from contract.tasks import Task, all_tasks
 
 _REF = "#/components/schemas/{model}"
@@ -53,13 +54,15 @@ def _add_tasks(document: dict[str, Any]) -> None:
     tasks = list(all_tasks().values())
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _ERROR
-    models: list[tuple[type[BaseModel], Any]] = []
+    models: list[tuple[type[BaseModel], Any]] = [(Status, "serialization")]
     for task in tasks:
         models += [(task.request, "validation"), (task.response, "serialization")]
         if task.chunk:
             models.append((task.chunk, "serialization"))
     references, definitions = models_json_schema(models, ref_template=_REF)
     schemas.update(definitions.get("$defs", {}))
+    status = document["paths"]["/v1/system/status"]["get"]["responses"]["200"]
+    status["content"] = {"application/json": {"schema": references[Status, "serialization"]}}
     for task in tasks:
         document["paths"][task.path] = {"post": _operation(task, references)}
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from contract import __version__
@@ -16,9 +15,9 @@ from contract.asgi.body import ClientLeft, cancel_when_client_leaves
 from contract.asgi.health import alive
 from contract.asgi.relay import UpstreamError
 from contract.errors import ManagerUnreachable, ServeError, Unavailable
-from contract.status import Status
 from gateway.directory import Directory
 from gateway.forward import pass_on
+from gateway.models import in_path
 from gateway.upstream import Manager, Reply
 
 _STOPPING = 300
@@ -45,30 +44,30 @@ def _add_greetings(routes: APIRouter) -> None:
         "health": "/healthz",
     }
 
-    async def root() -> dict[str, str]:
+    async def root(_: Request) -> Response:
         """What this is and where to go on."""
-        return about | {"latest": "/v1"}
+        return JSONResponse(about | {"latest": "/v1"})
 
-    async def v1() -> dict[str, str]:
+    async def v1(_: Request) -> Response:
         """What this version of the API is called and where it begins."""
-        return about | {"api_version": "v1"}
+        return JSONResponse(about | {"api_version": "v1"})
 
-    routes.get("/")(root)
-    routes.get("/v1")(v1)
+    routes.get("/", response_model=None)(root)
+    routes.get("/v1", response_model=None)(v1)
 
 
 def _add_health(routes: APIRouter, manager: Manager, directory: Directory) -> None:
     for path in ("/healthz", "/health", "/v1/health"):
-        routes.get(path, summary="The process lives", response_class=Response, name=path)(alive)
+        routes.get(path, summary="The process lives", response_model=None, name=path)(alive)
 
-    async def ready() -> dict[str, str]:
+    async def ready(_: Request) -> Response:
         """Whether requests would be served: the manager is there and its scheduler turns."""
         reply = await manager.call("GET", "/ready", timeout=2)
         if reply.status >= 400:
             raise Unavailable("The manager's scheduler does not turn. Look into its log, or restart it.", retry_after=1)
         if not directory.connected:
             await directory.refresh()
-        return {"status": "ready"}
+        return JSONResponse({"status": "ready"})
 
     async def page(request: Request) -> Response:
         """Prometheus metrics of the gateway, then the manager's."""
@@ -82,8 +81,8 @@ def _add_health(routes: APIRouter, manager: Manager, directory: Directory) -> No
             own.headers["content-length"] = str(len(own.body))
         return own
 
-    routes.get("/ready")(ready)
-    routes.get("/metrics", response_class=Response)(page)
+    routes.get("/ready", response_model=None)(ready)
+    routes.get("/metrics", response_model=None)(page)
 
 
 def _beside(ours: bytes, theirs: bytes) -> bytes:
@@ -100,16 +99,16 @@ def _beside(ours: bytes, theirs: bytes) -> bytes:
 
 
 def _add_control(routes: APIRouter, manager: Manager, directory: Directory) -> None:
-    async def status() -> Response:
+    async def status(_: Request) -> Response:
         """Models, workers, devices and their memory, as the manager sees them now."""
         return _passed(await manager.call("GET", "/status"))
 
-    async def evict(alias: str) -> Response:
+    async def evict(request: Request) -> Response:
         """End a model's workers once they have answered what they do, and give their memory back."""
-        model = (await directory.catalog()).get(alias)
+        model = (await directory.catalog()).get(request.path_params["alias"])
         return _passed(await manager.call("POST", f"/evict/{quote(model.id, safe='')}", timeout=_STOPPING))
 
-    async def reload() -> Response:
+    async def reload(_: Request) -> Response:
         """Read the configuration again; workers whose entry did not change go on."""
         reply = await manager.call("POST", "/reload", timeout=_STOPPING)
         if reply.status < 400:
@@ -120,11 +119,10 @@ def _add_control(routes: APIRouter, manager: Manager, directory: Directory) -> N
         """Changes of state, progress of loading, evictions and their reasons, as server-sent events."""
         return _Events(manager, request.url.query)
 
-    known: dict[int | str, dict[str, Any]] = {200: {"model": Status}}
-    routes.get("/v1/system/status", response_class=Response, responses=known)(status)
-    routes.post("/v1/system/evict/{alias:path}", response_class=Response)(evict)
-    routes.post("/v1/system/reload", response_class=Response)(reload)
-    routes.get("/v1/system/events", response_class=Response)(events)
+    routes.get("/v1/system/status", response_model=None)(status)
+    routes.post("/v1/system/evict/{alias:path}", response_model=None, openapi_extra=in_path("alias"))(evict)
+    routes.post("/v1/system/reload", response_model=None)(reload)
+    routes.get("/v1/system/events", response_model=None)(events)
 
 
 def _passed(reply: Reply) -> Response:

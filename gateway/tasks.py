@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,9 +20,12 @@ from contract.tasks import Request, Task, all_tasks
 from gateway.directory import Directory
 from gateway.fetch import Fetcher
 from gateway.forward import Call, forward, onward_headers
+from gateway.splice import replace_model
 from gateway.upstream import Manager
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LARGE_BODY = 256 * 1024
 """From this size on a body is decoded in a thread, so that other requests go on meanwhile."""
@@ -55,19 +59,23 @@ class TaskEndpoint:
             log.debug("the client of request %s left", scope["request_id"])
 
     async def _prepare(self, scope: Scope, body: _Body) -> Call:
-        request = await self._decode(header(scope, b"content-type") or "", body)
+        request = await beside(len(body.content), self._decode, header(scope, b"content-type") or "", body)
         catalog = await self._way.directory.catalog()
         model = catalog.choose(self.task.name, request.model)
         scope["model"] = model.id
         catalog.check_features(self.task.name, model, request)
-        replaced = await self._replace(request, model)
-        if replaced:
-            # The bytes go first: decoded, original and new form are never held together.
+        keep_alive = request.keep_alive
+        again = await self._fetch(request) or (model.passthrough is not None and not _is_json(scope))
+        if again:
+            # The bytes go first, then the request: original, decoded and new form are never held together.
             body.content = b""
-            body.content = await asyncio.to_thread(_encode, request)
-        headers = onward_headers(scope, json_body=replaced)
-        if request.keep_alive is not None:
-            headers.append(("x-enginehouse-keep-alive", repr(request.keep_alive)))
+            body.content = await asyncio.to_thread(_encode, request)  # pictures are in it now: it may be large
+        del request
+        if model.passthrough:
+            body.content = await beside(len(body.content), replace_model, body.content, model.passthrough)
+        headers = onward_headers(scope, json_body=again)
+        if keep_alive is not None:
+            headers.append(("x-enginehouse-keep-alive", repr(keep_alive)))
         return Call(
             url=_url(self._way.manager, scope),
             model=model.id,
@@ -77,32 +85,34 @@ class TaskEndpoint:
             headers=headers,
         )
 
-    async def _decode(self, content_type: str, body: _Body) -> Request:
-        if len(body.content) > LARGE_BODY:
-            return await asyncio.to_thread(self._decode_now, content_type, body)
-        return self._decode_now(content_type, body)
-
-    def _decode_now(self, content_type: str, body: _Body) -> Request:
+    def _decode(self, content_type: str, body: _Body) -> Request:
         request: Request = self.task.decode(content_type, body.content)
         for image in images_in(request):
             image.check()
         return request
 
-    async def _replace(self, request: Request, model: ModelStatus) -> bool:
-        """Put in what the worker must get instead of what the client sent; says whether anything was."""
+    async def _fetch(self, request: Request) -> bool:
+        """Put pictures in the place of their URLs; says whether there were any."""
         addressed = [image for image in images_in(request) if image.url]
         if addressed:
             await self._way.fetcher.inline(addressed)
-        if model.passthrough:
-            request.model = model.passthrough
-        return bool(addressed or model.passthrough)
+        return bool(addressed)
+
+
+async def beside(size: int, work: Callable[..., T], *given: Any) -> T:
+    """Do work on `size` bytes: in a thread beside the loop where it would hold up others, else at once."""
+    return await asyncio.to_thread(work, *given) if size > LARGE_BODY else work(*given)
 
 
 @dataclass(slots=True)
 class _Body:
     """Holds a body's bytes, so that they can be let go while the request goes on."""
 
-    content: bytes | bytearray
+    content: bytes
+
+
+def _is_json(scope: Scope) -> bool:
+    return not (header(scope, b"content-type") or "").lower().startswith("multipart/")
 
 
 def _encode(request: Request) -> bytes:

@@ -16,7 +16,7 @@ from contract.asgi.relay import UpstreamError, open_upstream, session
 from contract.config import Settings
 from contract.errors import ManagerUnreachable, from_envelope
 
-RawBody = bytes | bytearray | AsyncIterator[bytes] | None
+RawBody = bytes | AsyncIterator[bytes] | None
 
 
 @dataclass(frozen=True, slots=True)

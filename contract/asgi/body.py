@@ -17,7 +17,7 @@ class ClientLeft(Exception):
     """The client closed its connection."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> bytearray:
+async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises TooLarge beyond `limit` bytes (before reading, if the length is told), or ClientLeft."""
     declared = header(scope, b"content-length")
     if declared and declared.isdigit() and int(declared) > limit:
@@ -32,7 +32,8 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytearray:
         if len(body) > limit:
             raise _too_large(limit)
         more = message.get("more_body", False)
-    return body
+    # As bytes, since a JSON parser would copy a bytearray for as long as it parses.
+    return bytes(body)
 
 
 def _too_large(limit: int) -> TooLarge:

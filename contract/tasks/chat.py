@@ -6,7 +6,7 @@ Source: platform.openai.com/docs/api-reference/chat.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
@@ -41,9 +41,14 @@ class OtherPart(Open):
     type: str
 
 
+Part = Annotated[ImagePart | TextPart | OtherPart, Field(union_mode="left_to_right")]
+"""Tried in this order, the first that fits is taken: otherwise each would make its own copy of a picture's text."""
+
+
 class Message(Open):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[TextPart | ImagePart | OtherPart] | None = None
+    # The list goes first: to refuse it as text would make a copy of the pictures in it.
+    content: Annotated[list[Part] | str | None, Field(union_mode="left_to_right")] = None
     name: str | None = None
 
     @property

@@ -23,6 +23,13 @@ def png(width: int, height: int, *, noise: bool = False) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The first bytes of a PNG that says it is so large."""
+    """The first bytes of a PNG that says it is so large, up to where its pixels would begin."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + struct.pack(">I", 100)
+        + b"IDAT"
+    )

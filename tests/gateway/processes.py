@@ -36,6 +36,10 @@ def eventually(look: Callable[[], T], seconds: float = 20) -> T:
         time.sleep(0.02)
 
 
+class Ended(Exception):
+    """The program gave up by itself; the argument is its exit code."""
+
+
 class Manager:
     """The tests' side of the fake manager."""
 
@@ -110,10 +114,16 @@ def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[Gateway]:
         ) as process,
     ):
         try:
-            address = eventually(lambda: (home / "gateway" / "address").read_text().strip())
+            address = eventually(lambda: _address(process, home))
             gateway = Gateway(address, process, home)
             eventually(lambda: gateway.http.get("/healthz").status_code == 200)
             yield gateway
             gateway.http.close()
         finally:
             process.kill()
+
+
+def _address(process: subprocess.Popen[str], home: Path) -> str:
+    if process.poll() is not None:
+        raise Ended(process.returncode)
+    return (home / "gateway" / "address").read_text().strip()
