@@ -103,7 +103,7 @@ class Control:
         pool = self.house.pool
         footprint = sizing.first_footprint(model, self.house.gauge)
         waiting = pool.waiting.count(model.id)
-        return model.status(pool.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
+        return model.status(pool.roster.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
 
 
 class Door:

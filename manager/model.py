@@ -94,3 +94,11 @@ class Model:
             footprint_learned=footprint[1],
             failure=self.failure,
         )
+
+
+def merged(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
+    """The models of a new configuration; one whose entry did not change stays what it was, with all that it learned."""
+    for id_ in old.keys() & new.keys():
+        new[id_].born = old[id_].born  # names of workers are never used twice
+        old[id_].offer = new[id_].offer
+    return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from contract.config import Settings
@@ -19,29 +18,17 @@ from contract.status import State
 from manager import plan, sizing
 from manager.events import Events
 from manager.gauge import Gauge
-from manager.model import Model
+from manager.model import Model, merged
 from manager.placement import settle
+from manager.readings import Readings
 from manager.roster import UP, Roster
-from manager.waiting import Waiter, Waiting, never_fits, too_late
+from manager.waiting import Lease, Waiter, Waiting, never_fits, too_late
 from manager.worker import Worker
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 1.0
 """The scheduler turns at least this often, so that its turning shows that it lives."""
-FRESH = 1.0
-"""No start and no eviction is decided on readings older than this, in seconds."""
-CALM_READINGS = 10.0
-"""How often memory is read while workers only wait for work, in seconds."""
-
-
-@dataclass(slots=True)
-class Lease:
-    """The right to use a worker until the last byte of the answer is out. Times in seconds."""
-
-    worker: Worker
-    queued: float
-    loaded: float
 
 
 class Pool:
@@ -57,8 +44,9 @@ class Pool:
         self.waiting = Waiting()
         self._gauge = gauge
         self._events = events
+        self._readings = Readings(gauge, roster)
         self._timer: asyncio.TimerHandle | None = None
-        self._scheduling = self._again = self._sampling = self._closing = False
+        self._scheduling = self._again = self._closing = False
         self._calm_due = True
         self._turned = float("-inf")
         roster.changed = self._roster_changed
@@ -101,12 +89,8 @@ class Pool:
 
     def reload(self, settings: Settings, models: dict[str, Model]) -> list[str]:
         """Take on a new configuration. Only workers whose own entry changed go. Returns the ids that changed."""
-        old = self.models
-        changed = {id_ for id_ in old.keys() | models.keys() if _spec(old, id_) != _spec(models, id_)}
-        for id_ in old.keys() & models.keys():
-            models[id_].born = old[id_].born
-            old[id_].offer = models[id_].offer
-        self.models = {id_: model if id_ in changed else old[id_] for id_, model in models.items()}
+        old, self.models = self.models, merged(self.models, models)
+        changed = {id_ for id_ in old.keys() | models.keys() if self.models.get(id_) is not old.get(id_)}
         self.settings, self._gauge.memory = settings, settings.memory
         for worker in [w for w in self.roster.workers if w.model in changed and w.state in UP]:
             self.roster.drain(worker, "configuration changed")
@@ -132,13 +116,6 @@ class Pool:
         """Whether the scheduler has turned within `deadline` seconds."""
         return _now() - self._turned < deadline
 
-    def state_of(self, model: Model) -> State:
-        """The model's best worker's state, or why it has none."""
-        states = {worker.state for worker in self.roster.of(model.id)}
-        idle = State.BACKOFF if (model.retry_at or 0) > _now() else State.STOPPED
-        order = (State.READY, State.STARTING, State.DRAINING, State.STOPPING)
-        return next((state for state in order if state in states), idle)
-
     def _roster_changed(self) -> None:
         self._calm_due = True
         self._schedule()
@@ -156,20 +133,24 @@ class Pool:
                 self._again = False
                 self._turn(_now())
             self._turned = _now()
+        except Exception:
+            # The next event tries anew; if no turn succeeds any more, /ready says so.
+            log.exception("the scheduler stumbled")
+            self._wake_at(_now())
         finally:
             self._scheduling = False
 
     def _turn(self, now: float) -> None:
         for waiter in self.waiting.late(now):
             model = self.models[waiter.model]
-            self.waiting.refuse(waiter, too_late(waiter, now, self.state_of(model), self._numbers(model)))
+            self.waiting.refuse(waiter, too_late(waiter, now, self.roster.state_of(model), self._numbers(model)))
         wake = self._admit(now) if self.waiting else None
         for worker in [w for w in self.roster.workers if w.state is State.DRAINING and not w.leases]:
             self.roster.end(worker, worker.reason)
         over, expiry = plan.expired([w.view() for w in self.roster.workers], self.waiting.models, now)
         for name in over:
             self.roster.end(self.roster.named(name), "idle")
-        self._keep_readings_current()
+        self._readings.keep_current()
         if self._calm_due and not self._closing and not self.roster.starting:
             self._calm_due = False
             self.calm()
@@ -181,10 +162,10 @@ class Pool:
             self._grant(ticket, self.roster.named(name))
         for id_ in decided.backing_off:
             self.waiting.refuse_all(id_, self.models[id_].refusal(now))
-        if decided.changes_workers and self._gauge.age > FRESH:
-            self._refresh()  # and then decide
-        elif decided.changes_workers:
+        if decided.changes_workers and self._readings.fresh:
             self._carry_out(decided)
+        elif decided.changes_workers:
+            self._readings.refresh()  # and then decide
         return decided.wake_at
 
     def _carry_out(self, decided: plan.Plan) -> None:
@@ -306,37 +287,11 @@ class Pool:
             async with self.lease(model_id):
                 pass
 
-    # Readings and timers ------------------------------------------------------------------------------------------
-
-    def _keep_readings_current(self) -> None:
-        workers = self.roster.workers
-        moving = self.roster.starting or any(worker.leases for worker in workers)
-        if workers and self._gauge.age > (HEARTBEAT if moving else CALM_READINGS):
-            self._refresh()
-
-    def _refresh(self) -> None:
-        if not self._sampling and not self._closing:
-            self._sampling = True
-            self.roster.spawn(self._sample())
-
-    async def _sample(self) -> None:
-        try:
-            await self._gauge.sample(self.roster.workers)
-            for worker in self.roster.workers:
-                if worker.state in {State.READY, State.DRAINING}:
-                    self._gauge.learn(worker)
-        finally:
-            self._sampling = False
-
     def _wake_at(self, now: float, *times: float | None) -> None:
         if self._timer:
             self._timer.cancel()
         at = min(now + HEARTBEAT, *(time for time in times if time is not None), float("inf"))
         self._timer = asyncio.get_running_loop().call_at(at, self._schedule)
-
-
-def _spec(models: dict[str, Model], id_: str) -> Any:
-    return models[id_].spec if id_ in models else None
 
 
 def _closing() -> ShuttingDown:

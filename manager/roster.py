@@ -46,6 +46,13 @@ class Roster:
     def starting(self) -> bool:
         return any(worker.state is State.STARTING for worker in self.workers)
 
+    def state_of(self, model: Model) -> State:
+        """The model's best worker's state, or why it has none."""
+        states = {worker.state for worker in self.of(model.id)}
+        idle = State.BACKOFF if (model.retry_at or 0) > _now() else State.STOPPED
+        order = (State.READY, State.STARTING, State.DRAINING, State.STOPPING)
+        return next((state for state in order if state in states), idle)
+
     def begin(self, model: Model, placement: Placement, need: int, idle_timeout: float) -> Worker:
         """A new worker, starting."""
         now = _now()

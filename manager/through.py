@@ -19,7 +19,8 @@ from contract.asgi.errors import send_error
 from contract.errors import BadRequest, WorkerDied
 from contract.tasks import all_tasks
 from manager.inbox import Inbox
-from manager.pool import Lease, Pool
+from manager.pool import Pool
+from manager.waiting import Lease
 from manager.worker import Worker
 
 MODEL = b"x-enginehouse-model"

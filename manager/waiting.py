@@ -31,6 +31,15 @@ class Waiter:
         return WaiterView(self.ticket, self.model, self.since)
 
 
+@dataclass(slots=True)
+class Lease:
+    """The right to use a worker until the last byte of the answer is out. Times in seconds."""
+
+    worker: Worker
+    queued: float
+    loaded: float
+
+
 class Waiting:
     """The queue of the house. Times are the event loop's."""
 

@@ -175,7 +175,7 @@ def test_a_model_that_cannot_start_backs_off_and_says_why(make: Make) -> None:
         assert isinstance(ask.error, LoadFailed)
         assert ask.error.details["log_tail"] == "the last line"
         bench.stopped(f"a#{number}")
-        assert bench.do(bench.pool.state_of, bench.pool.models["a"]) is State.BACKOFF
+        assert bench.do(bench.roster.state_of, bench.pool.models["a"]) is State.BACKOFF
         refused = bench.ask("a").error
         assert isinstance(refused, LoadFailed)
         assert refused.retry_after is not None
