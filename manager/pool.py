@@ -215,8 +215,6 @@ class Pool:
     def _numbers(self, model: Model) -> dict[str, Any]:
         return sizing.numbers(model, self._gauge, self._gauge.budgets(self.roster.workers))
 
-    # Leases -------------------------------------------------------------------------------------------------------
-
     async def _wait(
         self,
         model_id: str,
