@@ -88,11 +88,11 @@ bench: setup  ## Measure the house and write docs/benchmarks.md; PEERS=litellm c
 	@command -v nginx >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="nginx-light"
 	@$(BIN)/python -m scripts.bench $(if $(PEERS),--peers $(PEERS))
 
-docker-up:  ## Run the gateway alone in a container; the manager runs on the host (make install does both)
-	docker compose up --detach --build
+docker-up: $(READY)  ## Run the gateway alone in a container; the manager runs on the host (make install does both)
+	@$(HOUSE) docker-up
 
-docker-down:  ## Stop and remove that container
-	docker compose down
+docker-down: $(READY)  ## Stop and remove that container
+	@$(HOUSE) docker-down
 
 # Install packages of the system, or say which ones are needed.
 .PHONY: apt

@@ -1,4 +1,4 @@
-"""`python -m scripts.house COMMAND`: start, stop, restart, status, logs, reload, install, uninstall."""
+"""`python -m scripts.house COMMAND`: start, stop, restart, status, logs, reload, install, uninstall and more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from scripts.house import background, report
+from scripts.house import background, container, report
 from scripts.house.installed import Installed
 from scripts.house.site import Site
 from scripts.house.trouble import Trouble
@@ -72,6 +72,23 @@ def uninstall(site: Site) -> None:
     print(f"Removed. Configuration, models and logs are still there: {site.home}")
 
 
+def docker_up(site: Site) -> None:
+    """Start the gateway in a container; the manager must run already and listen where containers reach it."""
+    if site.status() is None:
+        raise Trouble(
+            "the manager does not run. Start it where containers reach it: "
+            f"MANAGER_LISTEN=127.0.0.1,{container.bridge_address()} {sys.executable} -m manager"
+        )
+    container.run(["up", "--detach", "--build"], site.home, site.environ)
+    site.wait_until_ready()
+    print(f"The gateway runs in a container. Clients find the house at {site.url}/v1")
+
+
+def docker_down(site: Site) -> None:
+    """Stop and remove the gateway's container."""
+    container.run(["down"], site.home, site.environ)
+
+
 def logs(site: Site) -> None:
     """Follow the logs of everything."""
     _follow([str(path) for path in sorted(site.manager.log.parent.glob("*.log"))])
@@ -99,7 +116,8 @@ def logs_workers(site: Site) -> None:
 COMMANDS: dict[str, Callable[[Site], None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        start, stop, restart, status, reload, install, uninstall, logs, logs_manager, logs_gateway, logs_workers
+        start, stop, restart, status, reload, install, uninstall, docker_up, docker_down,
+        logs, logs_manager, logs_gateway, logs_workers,
     )
 }  # fmt: skip
 

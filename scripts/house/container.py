@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from contract import config
 from scripts.house.service import ROOT
 from scripts.house.trouble import Trouble
 
@@ -34,12 +35,28 @@ def bridge_address() -> str:
     return addresses[0]
 
 
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+def run(arguments: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
     """Run Compose on our docker-compose.yml, its output shown. Raises Trouble if it fails."""
+    environ = {**environ, **variables(home, environ)}
     command = [*(compose() or ["docker", "compose"]), "--file", str(ROOT / "docker-compose.yml"), *arguments]
     done = subprocess.run(command, check=False, env=dict(environ), cwd=ROOT)
     if done.returncode:
         raise Trouble(f"`{' '.join(command)}` failed with exit code {done.returncode}; see above")
+
+
+def variables(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What docker-compose.yml needs to know of this house."""
+    owner = (home / "manager").stat()
+    settings = config.load(environ=environ)
+    file = config.default_path(environ).resolve()
+    return {
+        "ENGINEHOUSE_HOME": str(home),
+        "ENGINEHOUSE_USER": f"{owner.st_uid}:{owner.st_gid}",
+        "ENGINEHOUSE_CONFIG_FOLDER": str(file.parent),
+        "ENGINEHOUSE_CONFIG_NAME": file.name if file.exists() else "",
+        "GATEWAY_PORT": str(settings.gateway.port),
+        "MANAGER_PORT": str(settings.manager.port),
+    }
 
 
 def mark(home: Path) -> Path:

@@ -72,8 +72,7 @@ class Installed:
         return container.mark(self._site.home).exists()
 
     def _compose(self, *arguments: str) -> None:
-        environ = {**self._site.environ, "ENGINEHOUSE_HOME": str(self._site.home)}
-        container.run(arguments, environ)
+        container.run(arguments, self._site.home, self._site.environ)
 
 
 def _check_ports_are_fixed(settings: Settings) -> None:

@@ -15,7 +15,7 @@ def lines(site: Site) -> Iterable[str]:
     for program in (site.manager, site.gateway):
         process = program.process
         where = program.address or ""
-        yield f"{program.name:8} " + (f"pid {process.pid:<8} {where}" if process else where or "not running")
+        yield f"{program.name:8} " + (f"pid {process.pid:<8} {where}" if process else where or "not in the background")
     status = site.status()
     if status is None:
         yield "the manager does not answer; `make start` starts the house, `make logs` shows what it wrote"

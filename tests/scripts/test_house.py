@@ -80,7 +80,7 @@ def test_start_work_and_stop(terminal: Terminal) -> None:
 
     stopped = terminal("stop")
     assert (stopped.returncode, stopped.stdout) == (0, "The house is closed.\n")
-    assert "not running" in terminal("status").stdout
+    assert "not in the background" in terminal("status").stdout
     assert terminal("stop").stdout == "The house does not run.\n"
     assert (terminal.home / "logs" / "manager.log").exists()
 
@@ -124,7 +124,7 @@ def test_a_program_that_ends_at_once_is_quoted(terminal: Terminal) -> None:
     assert refused.returncode == 1
     assert "the manager ended at once" in refused.stderr
     assert "nosuch" in refused.stderr
-    assert "not running" in terminal("status").stdout.splitlines()[1]
+    assert "not in the background" in terminal("status").stdout.splitlines()[1]
 
 
 def test_a_pid_that_became_somebody_elses_is_left_alone(terminal: Terminal) -> None:

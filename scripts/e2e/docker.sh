@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Runs the gateway in a real container before a manager on the host, and looks: does a chat go through, does it survive
+# kill -9? Needs root on Debian or Ubuntu and a Python with the house's extras (PYTHON, default .venv/bin/python).
+#
+# The Docker engine is a second one, started by hand under the folder W; no image is downloaded: the base image that
+# gateway/Dockerfile names is made from Debian's packages. Firewall and forwarding are put back at the end.
+set -euo pipefail
+REPO=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$REPO"
+W=${W:-$(mktemp -d /tmp/enginehouse-docker.XXXX)}
+mkdir -p "$W/house"
+PYTHON=${PYTHON:-.venv/bin/python} BEGAN=$(date +%s)
+export PATH=/usr/bin:$PATH DOCKER_HOST=unix://$W/docker.sock COMPOSE_PROJECT_NAME=enginehouse-e2e
+export GATEWAY_PORT=${GATEWAY_PORT:-18200} MANAGER_PORT=${MANAGER_PORT:-18300}
+export ENGINEHOUSE_CONFIG=$W/house/config.yaml ENGINEHOUSE_HOME=$W/house/data
+URL=http://127.0.0.1:$GATEWAY_PORT DOCKERD='' MANAGER=''
+
+tell() { printf '[%3ds] %s\n' "$(($(date +%s) - BEGAN))" "$*"; }
+fail() { tell "FAILED: $*"; tail -n 20 "$W"/*.log 2>/dev/null || true; docker logs "$(gateway)" 2>&1 | tail -n 20; exit 1; }
+within() { # within SECONDS WHAT COMMAND...: wait until the command succeeds
+    local seconds=$1 what=$2; shift 2
+    for _ in $(seq $((seconds * 10))); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
+    fail "never: $what"
+}
+gateway() { docker ps -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME"; }
+chat() { curl -fs --noproxy '*' -m 30 -H 'content-type: application/json' "$URL/v1/chat/completions" \
+    -d '{"messages": [{"role": "user", "content": "hello"}]}' | grep -o '"content":[^}]*'; }
+ready() { curl -fs --noproxy '*' -m 2 "$URL/ready"; }
+
+end() { # a process that we started, and wait until it has ended
+    [ -z "$1" ] && return
+    kill "$1" 2>/dev/null || return 0
+    while kill -0 "$1" 2>/dev/null; do sleep 0.1; done
+}
+tear_down() {
+    set +e
+    "$PYTHON" -m scripts.house docker-down >>"$W/compose.log" 2>&1
+    end "$MANAGER"
+    end "$DOCKERD"
+    ip link delete docker0 2>/dev/null
+    restore_firewall
+    tell "torn down; $W holds $(du -sm "$W" | cut -f1) MB"
+}
+restore_firewall() { # what Docker adds goes with its tables; what stood there before comes back
+    iptables -P FORWARD ACCEPT
+    for table in filter nat; do iptables -t $table -F; iptables -t $table -X; done
+    iptables-restore <"$W/firewall"
+    echo "$FORWARDING" >/proc/sys/net/ipv4/ip_forward
+}
+
+install_tools() {
+    command -v dockerd docker-compose mmdebstrap iptables >/dev/null && return
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker.io docker-compose mmdebstrap iptables curl iproute2 >/dev/null
+}
+start_docker() {
+    iptables-save >"$W/firewall"
+    FORWARDING=$(cat /proc/sys/net/ipv4/ip_forward)
+    trap tear_down EXIT
+    setsid dockerd --data-root "$W/images" --exec-root "$W/exec" --pidfile "$W/dockerd.pid" -H "$DOCKER_HOST" \
+        >"$W/dockerd.log" 2>&1 </dev/null &
+    DOCKERD=$!
+    within 30 "dockerd answers" docker info
+}
+make_base_image() {
+    [ -s "$W/base.tar" ] || mmdebstrap --quiet --variant=apt --include=python3,python3-pip,ca-certificates \
+        --aptopt='Acquire::Check-Date "false"' --customize-hook='ln -sf python3 "$1/usr/bin/python"' \
+        --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \
+        --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' bookworm "$W/base.tar"
+    docker import -c 'ENV LANG=C.UTF-8' "$W/base.tar" python:3.11-slim >/dev/null
+}
+start_manager() {
+    BRIDGE=$(docker network inspect bridge --format '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
+    printf 'models: [{id: fake, engine: fake, default: [chat]}]\nmemory: {safety_margin_gb: 0.2}\n' >"$ENGINEHOUSE_CONFIG"
+    MANAGER_LISTEN=127.0.0.1,$BRIDGE setsid "$PYTHON" -m manager >"$W/manager.log" 2>&1 </dev/null &
+    MANAGER=$!
+    within 30 "the manager is ready" curl -fs --noproxy '*' "http://127.0.0.1:$MANAGER_PORT/ready"
+}
+
+install_tools
+start_docker
+tell "$(docker info --format 'Docker {{.ServerVersion}}, storage {{.Driver}}')"
+make_base_image
+tell "base image made, $(du -m "$W/base.tar" | cut -f1) MB"
+start_manager
+tell "the manager listens on 127.0.0.1 and $BRIDGE"
+"$PYTHON" -m scripts.house docker-up >"$W/compose.log" 2>&1 || fail "docker-up: $(tail -n 5 "$W/compose.log")"
+tell "$(tail -n 1 "$W/compose.log")"
+tell "image $(docker image inspect enginehouse-gateway --format '{{.Size}}' | awk '{print int($1 / 1e6)}') MB; chat through the container says $(chat)"
+
+kill -9 "$(docker inspect --format '{{.State.Pid}}' "$(gateway)")"
+restarted() { [ "$(docker inspect --format '{{.RestartCount}}' "$(gateway)")" -ge 1 ]; }
+within 30 "Docker started it again" restarted
+within 30 "ready after kill -9" ready
+tell "kill -9 of the gateway: restarts $(docker inspect --format '{{.RestartCount}}' "$(gateway)"), chat says $(chat)"
+tell "all went as it should"
