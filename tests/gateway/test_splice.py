@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.splice import replace_model
@@ -18,6 +18,7 @@ JSON: Any = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.text(), JSON), st.none() | st.text(), st.booleans(), st.sampled_from([None, 2]))
 def test_any_document(document: dict[str, Any], model: str | None, ascii_only: bool, indent: int | None) -> None:
     document["model"] = model
