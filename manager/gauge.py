@@ -38,7 +38,7 @@ class Gauge:
         return time.monotonic() - self._at
 
     async def sample(self, workers: Iterable[Worker]) -> None:
-        """Read all devices and trees, in a thread, and note in each worker what it holds now."""
+        """Read all devices and trees, in a thread; note what each worker holds now, and learn from those that serve."""
         living = [w for w in workers if w.live and w.process]
         roots = {w.name: root_of(w) for w in living}
         asked = time.monotonic()
@@ -47,6 +47,8 @@ class Gauge:
         for worker in living:
             worker.measured = max(sample.workers.get(worker.name, {}).values(), default=worker.measured)
             worker.shares = worker.name in sample.shared
+            if worker.state in {State.READY, State.DRAINING}:
+                self._learn(worker)
         if not any(worker.state in {State.STARTING, State.STOPPING} for worker in living):
             await asyncio.to_thread(self.meter.baseline, roots)
 
@@ -64,15 +66,13 @@ class Gauge:
         learned = self.footprints.learned(self._key(spec, device, kind))
         return (learned, True) if learned is not None else (self.footprints.guess(spec), False)
 
-    def learn(self, worker: Worker) -> bool:
-        """Note what a serving worker holds; the highest value counts. True if it is a new height."""
+    def _learn(self, worker: Worker) -> None:
+        """Note what a serving worker holds; the highest value counts."""
         device = self.devices[worker.placement.devices[0]]
-        if not worker.measured or worker.shares:
-            return False
-        key = self._key(worker.spec, device, worker.placement.kind)
-        higher = self.footprints.learn(key, worker.measured)
-        worker.expected = self.footprints.learned(key) or worker.expected
-        return higher
+        if worker.measured and not worker.shares:
+            key = self._key(worker.spec, device, worker.placement.kind)
+            self.footprints.learn(key, worker.measured)
+            worker.expected = self.footprints.learned(key) or worker.expected
 
     def raise_footprint(self, worker: Worker) -> int:
         """It ran out of memory: it needs a quarter more than what it had. Returns the new footprint."""

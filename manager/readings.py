@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contract.status import State
 from manager.gauge import Gauge
 from manager.roster import Roster
 
@@ -43,8 +42,5 @@ class Readings:
     async def _sample(self) -> None:
         try:
             await self._gauge.sample(self._roster.workers)
-            for worker in self._roster.workers:
-                if worker.state in {State.READY, State.DRAINING}:
-                    self._gauge.learn(worker)
         finally:
             self._sampling = False

@@ -143,7 +143,6 @@ def test_a_model_that_cannot_start_says_why_at_once_and_backs_off(tmp_path: Path
         assert first.status_code == 503
         assert "The weights are nowhere." in first.json()["error"]["message"]
         assert int(first.headers["retry-after"]) >= 1
-        eventually("it backs off", lambda: house.get("/v1/models/m").json()["state"] == "backoff")
         again = house.chat("m")
         assert again.status_code == 503
         assert again.json()["error"]["code"] == "model_load_failed"
