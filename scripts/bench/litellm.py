@@ -1,0 +1,36 @@
+"""LiteLLM's proxy as an optional peer: used where somebody has installed it into an environment of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.bench.servers import ROOT, free_port, running, upstream_command
+
+ENVIRONMENT = ROOT / "data" / "bench" / "litellm"
+HOW = "not installed: python -m venv data/bench/litellm && data/bench/litellm/bin/pip install 'litellm[proxy]'"
+_CONFIG = """
+model_list:
+  - model_name: upstream
+    litellm_params: {{model: openai/upstream, api_base: "http://127.0.0.1:{port}/v1", api_key: none}}
+general_settings: {{master_key: {key}}}
+"""
+
+
+def program() -> Path | None:
+    """The proxy's command, if it is installed."""
+    path = ENVIRONMENT / "bin" / "litellm"
+    return path if path.exists() else None
+
+
+@contextmanager
+def chain(folder: Path, key: str) -> Iterator[str]:
+    """The proxy, asking for a key, in front of an upstream of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    upstream, port = free_port(), free_port()
+    config = folder / "config.yaml"
+    config.write_text(_CONFIG.format(port=upstream, key=key))
+    argv = [str(program()), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    with running(upstream_command(str(upstream)), upstream), running(argv, port) as url:
+        yield url
