@@ -49,7 +49,7 @@ def _ask_all(house: House, ask: Callable[[httpx2.Client, int], httpx2.Response],
     """All at once, each from a thread of its own."""
     limits = httpx2.Limits(max_connections=None)
     with (
-        httpx2.Client(base_url=house.url, timeout=115, trust_env=False, limits=limits) as client,
+        httpx2.Client(base_url=house.url, timeout=350, trust_env=False, limits=limits) as client,
         ThreadPoolExecutor(count) as threads,
     ):
         return list(threads.map(lambda number: ask(client, number), range(count)))
@@ -139,7 +139,7 @@ def test_the_same_with_real_engines(tmp_path: Path, models: Models) -> None:
         return client.post(path, json=body)
 
     memory = {"safety_margin_gb": 0, "max_ram_gb": 2}
-    resources = {"swap_after": 1, "max_wait": 300}
+    resources = {"swap_after": 1, "max_wait": 340}
     with House(tmp_path, entries, memory=memory, resources=resources, manager={"standby": 1}) as house:
         answers = _ask_all(house, ask, REQUESTS)
         assert [answer.text[:500] for answer in answers if answer.status_code != 200] == []

@@ -11,6 +11,7 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from PIL import Image, ImageDraw
 
+import workers.torchvision_shim  # noqa: F401 - before transformers, as in a worker
 from tests.conftest import Models
 from tests.house import House
 
