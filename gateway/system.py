@@ -117,7 +117,8 @@ def _add_control(routes: APIRouter, manager: Manager, directory: Directory) -> N
 
     async def events(request: Request) -> Response:
         """Changes of state, progress of loading, evictions and their reasons, as server-sent events."""
-        return _Events(manager, request.url.query)
+        last = request.headers.get("last-event-id", "")  # what a browser sends when it connects again
+        return _Events(manager, f"since={last}" if last.isdigit() else request.url.query)
 
     routes.get("/v1/system/status", response_model=None)(status)
     routes.post("/v1/system/evict/{alias:path}", response_model=None, openapi_extra=in_path("alias"))(evict)
