@@ -70,7 +70,7 @@ make_base_image() {
     docker import -c 'ENV LANG=C.UTF-8' "$W/base.tar" python:3.11-slim >/dev/null
 }
 start_manager() {
-    BRIDGE=$(docker network inspect bridge --format '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
+    BRIDGE=$("$PYTHON" -c 'from scripts.house.container import bridge_address; print(bridge_address())')
     printf 'models: [{id: fake, engine: fake, default: [chat]}]\nmemory: {safety_margin_gb: 0.2}\n' >"$ENGINEHOUSE_CONFIG"
     MANAGER_LISTEN=127.0.0.1,$BRIDGE setsid "$PYTHON" -m manager >"$W/manager.log" 2>&1 </dev/null &
     MANAGER=$!

@@ -75,10 +75,9 @@ def uninstall(site: Site) -> None:
 def docker_up(site: Site) -> None:
     """Start the gateway in a container; the manager must run already and listen where containers reach it."""
     if site.status() is None:
-        raise Trouble(
-            "the manager does not run. Start it where containers reach it: "
-            f"MANAGER_LISTEN=127.0.0.1,{container.bridge_address()} {sys.executable} -m manager"
-        )
+        listen = ",".join(["127.0.0.1", *filter(None, [container.bridge_address()])])
+        how = f"MANAGER_LISTEN={listen} {sys.executable} -m manager"
+        raise Trouble(f"the manager does not run. Start it where containers reach it: {how}")
     container.run(["up", "--detach", "--build"], site.home, site.environ)
     site.wait_until_ready()
     print(f"The gateway runs in a container. Clients find the house at {site.url}/v1")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from contract import config
 from scripts.house.service import ROOT
@@ -24,15 +27,16 @@ def compose() -> list[str] | None:
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
-def bridge_address() -> str:
-    """The host's address on Docker's default bridge, at which containers reach it. Raises Trouble if there is none."""
-    template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+def bridge_address() -> str | None:
+    """The host's address on Docker's default bridge, at which containers reach it.
+
+    None where the bridge is not on this host, as with Docker Desktop: there, containers reach the host's 127.0.0.1.
+    """
+    template = '{{index .Options "com.docker.network.bridge.name"}}'
     command = ["docker", "network", "inspect", "bridge", "--format", template]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    addresses = [address for address in done.stdout.split() if ":" not in address]
-    if done.returncode or not addresses:
-        raise Trouble(f"Docker's bridge has no address: {done.stderr.strip() or 'its network is not there'}")
-    return addresses[0]
+    addresses = psutil.net_if_addrs().get(done.stdout.strip(), [])
+    return next((address.address for address in addresses if address.family == socket.AF_INET), None)
 
 
 def run(arguments: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:

@@ -34,8 +34,9 @@ class Installed:
         contained = container.docker_answers()
         programs = ["manager"] if contained else ["manager", "gateway"]
         listen = list(site.settings.manager.listen)
-        if contained and not {container.bridge_address(), "0.0.0.0", "::"} & set(listen):
-            listen.append(container.bridge_address())
+        bridge = container.bridge_address() if contained else None
+        if bridge and not {bridge, "0.0.0.0", "::"} & set(listen):
+            listen.append(bridge)
         system.install(programs, site.home, service.environment(site.home, listen, site.environ))
         if contained:
             site.wait_for_manager()  # its token must be there before the container mounts it

@@ -1,0 +1,89 @@
+"""The parts of the docs that are made from the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from contract.config import ENVIRONMENT
+from contract.tasks import all_tasks
+from workers import describe, engine
+
+ROOT = Path(__file__).parents[2]
+_ELSEWHERE = {
+    "ENGINEHOUSE_CONFIG": "path of the configuration file (default: `config.yaml` in the working directory)",
+    "ENGINEHOUSE_HOME": "folder for state and logs (default: `data`)",
+    "API_KEYS": "keys, separated by commas, beside `security.api_keys`",
+    "HF_HOME": "folder of downloaded models",
+    "HF_TOKEN": "key for models whose licence must be accepted on the hub",
+}
+
+
+def tasks() -> str:
+    """Every task, where it is asked for, and who does it."""
+    engines = describe.engines()
+    rows = []
+    for task in all_tasks().values():
+        serving = [f"`{name}`" for name, told in engines.items() if task.name in told["tasks"]]
+        rows.append((task.name, f"`POST {task.path}`", "yes" if task.chunk else "", ", ".join(serving)))
+    return _table(("Task", "Path", "Streams", "Engines"), rows)
+
+
+def engines() -> str:
+    """Every engine, what it is, and where it runs."""
+    rows = [
+        (f"`{name}`", _cell(told["doc"]), ", ".join(told["tasks"]), ", ".join(told["devices"]))
+        for name, told in describe.engines().items()
+    ]
+    return _table(("Engine", "What it is", "Tasks", "Devices"), rows)
+
+
+def options() -> str:
+    """What may stand under `options` of an entry, by engine."""
+    own = (_options_of(name, engine.find(name).Options) for name in describe.engines())
+    return "\n\n".join([_options_of("every engine", engine.Options), *own])
+
+
+def environment() -> str:
+    """The variables that are read, and what each replaces."""
+    ours = [(f"`{name}`", f"`{section}.{key}`") for name, (section, key) in ENVIRONMENT.items()]
+    return _table(("Variable", "Sets"), [*ours, *((f"`{name}`", text) for name, text in _ELSEWHERE.items())])
+
+
+def targets() -> str:
+    """What make does."""
+    found = re.findall(r"(?m)^([a-z-]+):.*?##\s*(.+)$", (ROOT / "Makefile").read_text())
+    return _table(("Command", "What it does"), [(f"`make {name}`", _cell(text)) for name, text in found])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "tasks": tasks,
+    "engines": engines,
+    "options": options,
+    "environment": environment,
+    "targets": targets,
+}
+
+
+def _options_of(name: str, kind: type[engine.Options]) -> str:
+    common = () if kind is engine.Options else engine.Options.model_fields
+    said = " ".join((kind.__doc__ or "").split())
+    rows = [(f"`{key}`", _value(field)) for key, field in kind.model_fields.items() if key not in common]
+    return "\n\n".join(filter(None, (f"**{name}**", said, _table(("Option", "Default"), rows))))
+
+
+def _value(field: FieldInfo) -> str:
+    return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
