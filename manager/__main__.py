@@ -51,8 +51,9 @@ async def serve(settings: Settings, home: Path) -> None:
         sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]
         port = sockets[0].getsockname()[1]
         app = build(house, token(settings, home), on_start=house.start)
-        server = asgi.server(app)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: asyncio.create_task(_reload(house)))
+        loop = asyncio.get_running_loop()
+        server = asgi.server(app, on_exit=lambda: loop.call_soon_threadsafe(house.events.close))
+        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.create_task(_reload(house)))
         (home / "manager" / "address").write_text(f"http://127.0.0.1:{port}\n")
         log.info("the manager listens on %s, port %d", ", ".join(settings.manager.listen), port)
         await server.serve(sockets)

@@ -25,6 +25,7 @@ class Events:
         self.seq = 0
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._more = asyncio.Event()
+        self._closed = False
 
     def add(self, type_: str, **fields: Any) -> Event:
         """Number an event and wake those who watch."""
@@ -38,7 +39,7 @@ class Events:
 
     async def since(self, seq: int, *, pulse: float = 15.0) -> AsyncIterator[Event | None]:
         """Events after `seq`, and then each new one. None every `pulse` seconds when nothing happens."""
-        while True:
+        while not self._closed:
             more = self._more
             for event in [event for event in self._kept if event.seq > seq]:
                 seq = event.seq
@@ -49,6 +50,11 @@ class Events:
                 await asyncio.wait_for(more.wait(), pulse)
             except TimeoutError:
                 yield None
+
+    def close(self) -> None:
+        """End every stream of events: nobody is to wait for those who watch."""
+        self._closed = True
+        self._more.set()
 
     async def next(self, *, pulse: float) -> None:
         """Return after the next event, or after `pulse` seconds."""

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -65,8 +67,23 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
 
-def server(app: ASGIApp, *, graceful: float = 5) -> uvicorn.Server:
-    """A server that leaves logging to us and gives requests in flight `graceful` seconds at the end."""
+class Server(uvicorn.Server):
+    """Says when it is told to end, so that streams without an end of their own are not waited for."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_exit()
+        super().handle_exit(sig, frame)
+
+
+def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> Server:
+    """A server that leaves logging to us and gives requests in flight `graceful` seconds at the end.
+
+    `on_exit` is called from a signal handler when the end begins.
+    """
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -78,7 +95,7 @@ def server(app: ASGIApp, *, graceful: float = 5) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )
-    return uvicorn.Server(config)
+    return Server(config, on_exit)
 
 
 def log_to_stderr(level: str = "INFO") -> None:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
@@ -50,6 +58,15 @@ class Message(Open):
     # The list goes first: to refuse it as text would make a copy of the pictures in it.
     content: Annotated[list[Part] | str | None, Field(union_mode="left_to_right")] = None
     name: str | None = None
+
+    @model_validator(mode="after")
+    def _parts_are_whole(self) -> Message:
+        for part in self.content if isinstance(self.content, list) else ():
+            if isinstance(part, OtherPart) and part.type == "text":
+                raise ValueError('a part of type text needs its `text`: {"type": "text", "text": "..."}')
+            if isinstance(part, OtherPart) and part.type == "image_url":
+                raise ValueError('a part of type image_url needs {"type": "image_url", "image_url": {"url": "..."}}')
+        return self
 
     @property
     def parts(self) -> list[TextPart | ImagePart | OtherPart]:
