@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,14 +74,18 @@ def reap(path: Path) -> list[int]:
 def kill(processes: Iterable[psutil.Process], bound: float = 5.0) -> list[int]:
     """KILL, and wait until they are gone, `bound` seconds at most. Returns the pids that are still there.
 
-    psutil compares start times: a recycled pid is never hit.
+    psutil compares start times: a recycled pid is never hit. Zombies are gone: some inits take seconds to ask for an
+    orphan's exit code, and those of our own children are for others to ask for.
     """
-    doomed = list(processes)
-    for process in doomed:
+    left = list(processes)
+    for process in left:
         with suppress(psutil.Error):
             process.kill()
-    _, left = psutil.wait_procs(doomed, timeout=bound)
-    return [process.pid for process in left if tree.alive(process)]
+    deadline, delay = time.monotonic() + bound, 0.001
+    while (left := [process for process in left if tree.alive(process)]) and time.monotonic() < deadline:
+        time.sleep(delay)
+        delay = min(0.05, delay * 2)
+    return [process.pid for process in left]
 
 
 def end_group(leader: int, number: signal.Signals) -> None:

@@ -57,9 +57,14 @@ class Births:
 
     def known(self) -> dict[str, Any]:
         """The identities that are written down."""
-        path = self.home / "manager" / "children.json"
-        written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return written
+        return known(self.home)
+
+
+def known(home: Path) -> dict[str, Any]:
+    """The identities that are written down in a state folder, by uuid."""
+    path = home / "manager" / "children.json"
+    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return written
 
 
 def fake(model: str = "m", **options: Any) -> ModelSpec:
