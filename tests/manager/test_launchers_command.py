@@ -174,12 +174,14 @@ async def test_ports_are_not_tried_for_ever(
 async def test_one_that_is_stopped_while_it_starts_is_not_started_anew(
     births: Births, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "free_port", lambda: taken)
+    asked: list[int] = []
+    monkeypatch.setattr(command, "free_port", lambda: asked.append(taken) or taken)
     server = await start(births, python("import signal; signal.pause()"))
     ready = asyncio.create_task(server.ready())
     await server.stop(1)
     with pytest.raises(LoadFailure):
         await ready
+    assert asked == [taken], "one port, one try"
     assert births.known() == {}
 
 
