@@ -76,12 +76,16 @@ def drawn_by_the_library(folder: Path, prompt: str, seed: int, given: dict[str, 
     return np.asarray(pipe(prompt, generator=torch.Generator().manual_seed(seed), **arguments).images[0])
 
 
-@pytest.mark.parametrize("fields", [{}, {"guidance": 2.0}, {"steps": None}, {"size": "auto"}])
+@pytest.mark.parametrize(
+    ("family", "fields"),
+    [
+        *((family, fields) for family in FAMILIES for fields in ({}, {"guidance": 2.0}, {"steps": None})),
+        ("sd", {"size": "auto"}),  # FLUX's own size, 1024 x 1024, is too slow for a test
+    ],
+)
 def test_pixels_are_those_of_the_pipeline_called_directly(
     engines: dict[str, Any], models: Models, family: str, fields: dict[str, Any]
 ) -> None:
-    if family == "flux" and "size" in fields:
-        pytest.skip("its own size is 1024 x 1024: too slow for a test")
     request = ask(**fields).request
     given = {"num_inference_steps": request.steps, "guidance_scale": request.guidance}
     given |= dict(zip(("width", "height"), request.pixels or (), strict=False))
