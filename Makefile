@@ -11,7 +11,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart status reload logs logs-manager logs-gateway logs-workers install uninstall \
-        demo test check format bench docs docker-up docker-down clean
+        demo test check format bench docker-up docker-down
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-14s %s\n", $$1, $$2}'
