@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from manager.worker import Worker
 
 log = logging.getLogger(__name__)
 
+LAST_WORDS = 2.0
+"""Seconds that a worker that reported its failure may take to write down the rest and end."""
 UP = frozenset({State.STARTING, State.READY, State.DRAINING})
 
 
@@ -136,6 +139,9 @@ class Roster:
         await self._take_down(worker, State.STOPPED)
 
     async def _start_failed(self, worker: Worker, model: Model, failure: LoadFailure) -> None:
+        if worker.process and failure.exit_code is not None:
+            with suppress(TimeoutError):  # what it writes last says the most
+                await asyncio.wait_for(worker.process.wait(), LAST_WORDS)
         if worker.state is not State.STARTING:
             return  # it was stopped on purpose
         worker.exit_code = failure.exit_code

@@ -127,6 +127,9 @@ class FakeLife(Life):
         self.meter.holding[worker.name] = (worker.placement.devices[0], self.meter.needs[worker.model])
         try:
             await self.starts[worker.name]
+        except LoadFailure as failure:
+            worker.process.ended.set_result(failure.exit_code or 0)  # type: ignore[attr-defined]
+            raise
         finally:
             del self.starts[worker.name]
 
