@@ -35,7 +35,10 @@ class Life:
     async def bring_up(self, worker: Worker, report: Callable[[dict[str, Any]], None]) -> None:
         """Return once the worker is ready. Raises LoadFailure: it said so, ended, fell silent or took too long."""
         launcher = self._launchers(worker.spec.engine)
-        worker.process = await launcher.start(worker.spec, worker.placement, worker.name, report)
+        try:
+            worker.process = await launcher.start(worker.spec, worker.placement, worker.name, report)
+        finally:
+            worker.birth.set()
         ready = asyncio.ensure_future(worker.process.ready())
         try:
             await self._watch_progress(worker, worker.process, ready)
@@ -60,6 +63,7 @@ class Life:
 
     async def take_down(self, worker: Worker) -> Leak | None:
         """End the process and wait until its memory is measured to be back, or until the bound: that is a leak."""
+        await worker.birth.wait()  # one that is told to go while it is being born is ended after its birth
         process = worker.process
         if process is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ class Worker:
     idle_timeout: float
     state: State = State.STOPPED
     process: Process | None = None
+    birth: asyncio.Event = field(default_factory=asyncio.Event)  # set once there is a process, or there will be none
     leases: int = 0
     served: int = 0
     born: float = 0.0
