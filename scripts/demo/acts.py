@@ -83,10 +83,10 @@ def _sign(path: Path) -> Path:
     """A picture with our lines of text."""
     from PIL import Image, ImageDraw, ImageFont
 
-    picture = Image.new("RGB", (640, 60 + 60 * len(LINES)), "white")
+    picture = Image.new("RGB", (480, 120 + 80 * len(LINES)), "white")  # the nearer to a square, the quicker it is read
     pen = ImageDraw.Draw(picture)
     for number, line in enumerate(LINES):
-        pen.text((30, 30 + 60 * number), line, fill="black", font=ImageFont.load_default(size=34))
+        pen.text((30, 80 + 80 * number), line, fill="black", font=ImageFont.load_default(size=34))
     picture.save(path)
     return path
 
