@@ -67,6 +67,7 @@ install_python
 tell "systemd is PID 1, the house is in $PLACE and belongs to the user house"
 
 house install
+house install # again: nothing is lost
 within 30 "ready after install" ready
 tell "installed: manager $(unit manager ActiveState), gateway $(unit gateway ActiveState), as user $(unit manager User)"
 tell "chat says $(chat)"

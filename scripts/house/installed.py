@@ -31,13 +31,13 @@ class Installed:
         _check_ports_are_fixed(site.settings)  # a wrong configuration is not installed
         background.stop(site)
         installed = cls(site, system)
+        if not system.belongs_to(site.home):
+            site.check_ports()
         contained = container.docker_answers()
         programs = ["manager"] if contained else ["manager", "gateway"]
-        listen = list(site.settings.manager.listen)
-        bridge = container.bridge_address() if contained else None
-        if bridge and not {bridge, "0.0.0.0", "::"} & set(listen):
-            listen.append(bridge)
+        listen = _addresses(site.settings, container.bridge_address() if contained else None)
         system.install(programs, site.home, service.environment(site.home, listen, site.environ))
+        container.mark(site.home).unlink(missing_ok=True)
         if contained:
             site.wait_for_manager()  # its token must be there before the container mounts it
             container.mark(site.home).parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,12 @@ class Installed:
 
     def _compose(self, *arguments: str) -> None:
         container.run(arguments, self._site.home, self._site.environ)
+
+
+def _addresses(settings: Settings, bridge: str | None) -> list[str]:
+    """Where the manager listens: as configured, and where containers reach it."""
+    listen = list(settings.manager.listen)
+    return listen if bridge is None or {bridge, "0.0.0.0", "::"} & set(listen) else [*listen, bridge]
 
 
 def _check_ports_are_fixed(settings: Settings) -> None:

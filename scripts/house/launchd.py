@@ -36,7 +36,7 @@ class Launchd:
     def install(self, programs: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
         if self._installed() and not self.belongs_to(home):
             raise Trouble(f"{self._agent('manager')} belongs to another house; `make uninstall` there first")
-        self.stop()
+        self.uninstall()
         self.write(programs, home, environ)
         self.start()
 

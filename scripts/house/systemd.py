@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -30,6 +30,7 @@ class Systemd:
     def install(self, programs: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
         if self._unit("manager").exists() and not self.belongs_to(home):
             raise Trouble(f"{self._unit('manager')} belongs to another house; `make uninstall` there first")
+        self._remove(set(self._installed()) - set(programs))
         self.write(programs, home, environ)
         self._control("daemon-reload")
         self._control("enable", *map(_service, programs))
@@ -49,11 +50,7 @@ class Systemd:
             _hand_over(home)
 
     def uninstall(self) -> None:
-        there = self._installed()
-        if there:
-            self._control("disable", "--now", *map(_service, there))
-        for name in there:
-            self._unit(name).unlink()
+        self._remove(self._installed())
         self._control("daemon-reload")
 
     def start(self) -> None:
@@ -61,6 +58,11 @@ class Systemd:
 
     def stop(self) -> None:
         self._control("stop", *map(_service, self._installed()))
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._control("disable", "--now", _service(name))
+            self._unit(name).unlink()
 
     def _values(self, home: Path) -> dict[str, str]:
         return {
