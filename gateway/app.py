@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp
 
 from contract import __version__
 from contract.asgi.base import Base
@@ -38,11 +39,10 @@ def build(settings: Settings, home: Path) -> FastAPI:
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
         lifespan=_following(manager, directory),
-        middleware=_layers(settings, keyring, endpoints),
         exception_handlers=HANDLERS,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
-        # What the house counts, it counts in `Base`; this would cost a tenth of the way through.
+        # What the house counts, it counts in `Base`.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.asks_for_key = bool(keyring)
@@ -51,21 +51,22 @@ def build(settings: Settings, home: Path) -> FastAPI:
     app.include_router(system.router(manager, directory))
     app.router.default = ForeignPaths(way)
     # Built now and not at the first request, so that a wrong network or rate stops the start.
-    app.middleware_stack = app.build_middleware_stack()
+    app.middleware_stack = _layers(app.build_middleware_stack(), settings, keyring, endpoints)
     return app
 
 
-def _layers(settings: Settings, keyring: Keyring, endpoints: dict[str, tasks.TaskEndpoint]) -> list[Middleware]:
-    """Outermost first. Errors of the inner ones become envelopes in Base, or in Cors where pages must read them."""
-    layers = [Middleware(Base)]
+def _layers(rest: ASGIApp, settings: Settings, keyring: Keyring, endpoints: dict[str, tasks.TaskEndpoint]) -> ASGIApp:
+    """Our layers around FastAPI's: a task's request meets none of the latter, which would cost it a tenth of its way.
+
+    Errors of the inner ones become envelopes in Base, or in Cors where pages must read them; FastAPI's outermost layer,
+    which would answer them in plain text, is left out.
+    """
+    assert isinstance(rest, ServerErrorMiddleware)
+    app: ASGIApp = tasks.TaskRoutes(rest.app, endpoints)
+    app = Auth(RateLimits(app, keyring.principals), settings, keyring)
     if settings.gateway.cors_origins:
-        layers.append(Middleware(Cors, origins=settings.gateway.cors_origins))
-    return [
-        *layers,
-        Middleware(Auth, settings=settings, keyring=keyring),
-        Middleware(RateLimits, principals=keyring.principals),
-        Middleware(tasks.TaskRoutes, endpoints=endpoints),
-    ]
+        app = Cors(app, settings.gateway.cors_origins)
+    return Base(app)
 
 
 def _following(manager: Manager, directory: Directory) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

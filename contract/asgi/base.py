@@ -8,7 +8,6 @@ import time
 import uuid
 from datetime import UTC, datetime
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi import metrics
@@ -70,10 +69,12 @@ def _request_id(scope: Scope) -> str:
 
 
 def _complete_headers(message: Message, request_id: str, started: float) -> None:
-    headers = MutableHeaders(raw=message.setdefault("headers", []))
-    headers["x-request-id"] = request_id
-    if "server-timing" not in headers:
-        headers["server-timing"] = f"queue;dur=0, load;dur=0, infer;dur={(time.perf_counter() - started) * 1e3:.1f}"
+    headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
+    headers.append((b"x-request-id", request_id.encode()))
+    if not any(name == b"server-timing" for name, _ in headers):
+        took = (time.perf_counter() - started) * 1e3
+        headers.append((b"server-timing", b"queue;dur=0, load;dur=0, infer;dur=%.1f" % took))
+    message["headers"] = headers
 
 
 def _endpoint(scope: Scope, status: int) -> str:
@@ -86,8 +87,7 @@ def _endpoint(scope: Scope, status: int) -> str:
 def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     endpoint = _endpoint(scope, status)
     code = status or 499  # nothing was sent: the client left
-    metrics.REQUESTS.labels(endpoint, code).inc()
-    metrics.DURATION.labels(endpoint).observe(seconds)
+    metrics.count(endpoint, code, seconds)
     level = logging.DEBUG if endpoint in _QUIET else logging.INFO
     if access.isEnabledFor(level):
         client = scope["client"][0] if scope.get("client") else "-"

@@ -100,6 +100,8 @@ def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] =
 
 def log_to_stderr(level: str = "INFO") -> None:
     """One line a record. The access log is already complete and gets no prefix."""
+    # No format of ours shows them, and each record would look them up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -137,8 +137,9 @@ class ChatRequest(Request):
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def needs(self) -> frozenset[str]:
-        needs = {name for name in _OPTIONAL if getattr(self, name) not in _NEUTRAL.get(name, (None, [], {}, False, 0))}
-        parts = [part for message in self.messages for part in message.parts]
+        given = _OPTIONAL & self.model_fields_set
+        needs = {name for name in given if getattr(self, name) not in _NEUTRAL.get(name, (None, [], {}, False, 0))}
+        parts = [part for message in self.messages if not isinstance(message.content, str) for part in message.parts]
         if any(isinstance(part, ImagePart) for part in parts):
             needs.add("images")
         needs |= {part.type for part in parts if isinstance(part, OtherPart)}
@@ -147,11 +148,11 @@ class ChatRequest(Request):
         return frozenset(needs)
 
 
-_OPTIONAL = (
+_OPTIONAL = frozenset((
     "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "response_format", "tools",
     "tool_choice", "functions", "function_call", "modalities", "audio", "prediction", "reasoning_effort",
     "web_search_options", "verbosity",
-)  # fmt: skip
+))  # fmt: skip
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "response_format": (None, {"type": "text"}),
     "tool_choice": (None, "none", "auto"),
