@@ -76,7 +76,7 @@ def measure(setup: Setup) -> Result:
         ready = stack.enter_context(House(setup.folder / "standby", models, manager={"standby": 1}))
         cold = stack.enter_context(House(setup.folder / "cold", models, manager={"standby": 0}))
         for subject in every:
-            seen[subject.engine] = _seconds(subject, ready, cold, setup.rounds(5))
+            seen[subject.engine] = _seconds(subject, ready, cold, setup.rounds(3))
     chat = next((s for s in every if s.engine == "transformers_chat"), None)
     weights = _weights_alone(chat.source) if chat else None
     rows = [_row(engine, times["standby"], times["cold"]) for engine, times in seen.items()]
