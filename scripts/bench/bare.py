@@ -32,7 +32,7 @@ def upstream(_: str) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if b'"stream"' in await _read(receive):
+        if b'"stream": true' in await _read(receive):
             await _stream(send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": head})
