@@ -39,8 +39,8 @@ from workers.report import Report
 log = logging.getLogger("worker")
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which the engine's thread gets the interpreter's lock from the loop that serves HTTP. It asks for it after
-each of the model's operations; with Python's own 5 ms, a burst of requests would hold it up again and again."""
+"""Seconds after which the engine's thread gets the interpreter's lock from the loop that serves HTTP. It asks for it
+after each of the model's operations; with Python's own 5 ms, a burst of requests would hold it up again and again."""
 
 
 @dataclass(frozen=True, slots=True)
