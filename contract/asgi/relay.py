@@ -33,8 +33,11 @@ class UpstreamError(Exception):
 
 def session() -> aiohttp.ClientSession:
     """A client without limits of its own: how many may run at once is the manager's decision."""
+    # Less than the 5 s after which uvicorn, under which most foreign servers run, closes a connection that rests: one
+    # that is closed in the moment of a request looks like a death.
+    rest = 4
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, use_dns_cache=True, ttl_dns_cache=30),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=rest, use_dns_cache=True, ttl_dns_cache=30),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),

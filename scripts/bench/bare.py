@@ -127,7 +127,8 @@ APPS: dict[str, Callable[[str], ASGIApp]] = {"upstream": upstream, "second": sec
 def main(name: str, port: str, next_url: str = "") -> None:
     """Serve one of the apps until ended."""
     options: dict[str, Any] = {"access_log": False, "log_level": "error", "server_header": False, "date_header": False}
-    uvicorn.run(APPS[name](next_url), port=int(port), **options)
+    # A chain that rests while another is measured must find its connections open.
+    uvicorn.run(APPS[name](next_url), port=int(port), timeout_keep_alive=75, **options)
 
 
 if __name__ == "__main__":
