@@ -6,7 +6,8 @@ The rules, in the order in which they are applied:
 2. Whoever waits for a model without one gets a start, if its footprint fits into what is free.
 3. If it does not fit, idle workers go, least recently used first, but only if that is enough.
 4. Who has waited `swap_after` closes busy workers too, least recently started first, and reserves their memory, so that
-   nobody younger can take it: that is why nobody starves.
+   nobody younger can take it: that is why nobody starves. A start that others wait for is not broken off: its memory is
+   reserved as well, and it counts as busy once it is ready.
 5. A model whose workers are all busy gets another replica, if that costs nobody anything.
 """
 
@@ -225,14 +226,21 @@ class _Planner:
         options = [(place, v) for place in places if (v := self._victims(place, urgent=urgent)) is not None]
         if not options:
             return
-        place, victims = min(options, key=lambda option: (sum(map(self._in_use, option[1])), len(option[1])))
+        place, victims = min(options, key=lambda option: self._cost(option[1]))
+        if not any(map(self._awaited, victims)):
+            self._evict(victims, f"evicted for {waiter.model}")
+        for device in place.devices:
+            self.reserved[device] += place.need
+
+    def _cost(self, victims: Sequence[WorkerView]) -> tuple[int, int, int]:
+        return sum(map(self._awaited, victims)), sum(map(self._in_use, victims)), len(victims)
+
+    def _evict(self, victims: Iterable[WorkerView], reason: str) -> None:
         for victim in victims:
             self.gone.add(victim.name)
             self._count_as_coming(victim)
             leaving = self.plan.drains if self.leases[victim.name] else self.plan.stops
-            leaving.append((victim.name, f"evicted for {waiter.model}"))
-        for device in place.devices:
-            self.reserved[device] += place.need
+            leaving.append((victim.name, reason))
 
     def _victims(self, place: Candidate, *, urgent: bool) -> list[WorkerView] | None:
         """The workers that must go so that the place comes free; None if it cannot."""
@@ -246,16 +254,21 @@ class _Planner:
         return chosen if all(rest <= 0 for rest in missing.values()) else None
 
     def _in_order_of_leaving(self, *, urgent: bool) -> list[WorkerView]:
-        """Idle ones by last use, and then, if it is urgent, busy ones by their start."""
-        movable = [w for w in self.view.workers if w.evictable and w.name not in self.gone]
+        """Idle ones by last use, and then, if it is urgent, busy ones by their start, and awaited starts at last."""
+        states = {State.READY, State.STARTING}
+        movable = [w for w in self.view.workers if w.evictable and w.name not in self.gone and w.state in states]
         # A start that nobody waits for any more is as good as idle.
-        idle = [w for w in movable if w.state in {State.READY, State.STARTING} and not self._in_use(w)]
-        busy = [w for w in movable if w.state is State.READY and self._in_use(w)] if urgent else []
-        return sorted(idle, key=lambda w: (w.last_used, w.name)) + sorted(busy, key=lambda w: (w.started, w.name))
+        idle = [w for w in movable if not self._in_use(w)]
+        busy = [w for w in movable if self._in_use(w)] if urgent else []
+        busy.sort(key=lambda w: (self._awaited(w), w.started, w.name))
+        return sorted(idle, key=lambda w: (w.last_used, w.name)) + busy
 
     def _in_use(self, worker: WorkerView) -> bool:
         """Busy, or about to be: somebody waits for its model."""
         return self.leases[worker.name] > 0 or worker.model in self.wanted
+
+    def _awaited(self, worker: WorkerView) -> bool:
+        return worker.state is State.STARTING and self._in_use(worker)
 
     def _count_as_coming(self, worker: WorkerView) -> None:
         for device in worker.devices:

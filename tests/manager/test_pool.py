@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
 from contract.errors import DeadlinePassed, LoadFailed, ModelNotFound, NeverFits, QueueFull, ShuttingDown
 from contract.status import State
 from manager.launchers import LoadFailure
-from tests.manager.virtual import Bench
-
-Make = Callable[..., Bench]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    benches: list[Bench] = []
-
-    def build(specs: dict[str, dict[str, Any]], sizes: dict[str, int] | None = None, **resources: Any) -> Bench:
-        benches.append(Bench(tmp_path / str(len(benches)), specs, sizes or {"cpu": 10}, **resources))
-        return benches[-1]
-
-    yield build
-    for bench in benches:
-        bench.close()
-
+from tests.manager.conftest import Make
 
 def test_one_start_serves_everybody_who_waits_in_order(make: Make) -> None:
     bench = make({"a": {"needs": 4}})
