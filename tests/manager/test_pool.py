@@ -7,6 +7,7 @@ from contract.status import State
 from manager.launchers import LoadFailure
 from tests.manager.conftest import Make
 
+
 def test_one_start_serves_everybody_who_waits_in_order(make: Make) -> None:
     bench = make({"a": {"needs": 4}})
     asks = [bench.ask("a") for _ in range(5)]
