@@ -28,12 +28,11 @@ class Offer:
 
 @dataclass(eq=False)
 class Model:
-    """Mutable part of a model: failures, and numbers for its workers. Only the pool changes it."""
+    """Mutable part of a model: what its engine offers, and its failures. Only the pool changes it."""
 
     spec: ModelSpec
     offer: Offer
     created: int = field(default_factory=lambda: int(time.time()))
-    born: int = 0
     failures: int = 0
     sudden: int = 0
     out_of_memory: int = 0
@@ -43,10 +42,6 @@ class Model:
     @property
     def id(self) -> str:
         return self.spec.id
-
-    def next_number(self) -> int:
-        self.born += 1
-        return self.born
 
     def failed(self, failure: Failure, now: float) -> float:
         """Back off: 1 s, 2 s, 4 s … 5 min. Returns the delay in seconds."""
@@ -99,6 +94,5 @@ class Model:
 def merged(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
     """The models of a new configuration; one whose entry did not change stays what it was, with all that it learned."""
     for id_ in old.keys() & new.keys():
-        new[id_].born = old[id_].born  # names of workers are never used twice
         old[id_].offer = new[id_].offer
     return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

@@ -277,7 +277,7 @@ class Pool:
 
     def _preload(self) -> None:
         for model in self.models.values():
-            if model.spec.preload and not self.roster.of(model.id) and not self._closing:
+            if model.spec.preload and not self.roster.serves(model.id) and not self._closing:
                 self.roster.spawn(self._lease_once(model.id))
 
     async def _lease_once(self, model_id: str) -> None:

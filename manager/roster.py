@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -38,12 +39,17 @@ class Roster:
         self._gauge = gauge
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers: Counter[str] = Counter()  # names are never used twice, also of models that come back
 
     def of(self, model_id: str) -> list[Worker]:
         return [worker for worker in self.workers if worker.model == model_id]
 
     def named(self, name: str) -> Worker:
         return next(worker for worker in self.workers if worker.name == name)
+
+    def serves(self, model_id: str) -> bool:
+        """Whether the model has a worker that takes requests, or soon will."""
+        return any(worker.state in {State.STARTING, State.READY} for worker in self.of(model_id))
 
     @property
     def starting(self) -> bool:
@@ -59,9 +65,9 @@ class Roster:
     def begin(self, model: Model, placement: Placement, need: int, idle_timeout: float) -> Worker:
         """A new worker, starting."""
         now = _now()
-        worker = Worker(
-            model.id, model.next_number(), model.spec, placement, need, idle_timeout, born=now, last_used=now
-        )
+        self._numbers[model.id] += 1
+        number = self._numbers[model.id]
+        worker = Worker(model.id, number, model.spec, placement, need, idle_timeout, born=now, last_used=now)
         self.workers.append(worker)
         self._move(worker, State.STARTING, f"needs {need / GIB:.2f} GiB on {', '.join(placement.devices)}")
         self.spawn(self._live(worker, model))
@@ -154,7 +160,7 @@ class Roster:
             model.failed(record, _now())
             self._events.add("failure", model=model.id, worker=worker.name, reason=failure.message)
         self._move(worker, State.STOPPING, f"did not start: {failure.message}")
-        if final:
+        if final and not self.serves(model.id):  # else another worker of the model's is there for those who wait
             self.gave_up(model)
         await self._take_down(worker, State.BACKOFF if final else State.STOPPED)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from contract.status import State
+from manager.launchers import LoadFailure
+from manager.memory import GIB
 from tests.manager.conftest import Make
+from tests.manager.virtual import model
 
 
 def test_starts_of_others_in_turn_do_not_starve_the_oldest(make: Make) -> None:
@@ -25,3 +28,37 @@ def test_starts_of_others_in_turn_do_not_starve_the_oldest(make: Make) -> None:
     bench.started("big#1")
     assert big.holds
     assert younger.waits
+
+
+def test_a_model_that_comes_back_gets_no_name_that_is_in_use(make: Make) -> None:
+    bench = make({"a": {"needs": 2}})
+    long = bench.ask("a")
+    bench.started("a#1")
+    bench.do(bench.pool.reload, bench.settings, {})
+    bench.do(bench.pool.reload, bench.settings, {"a": model("a", 2 * GIB, {})})
+    ask = bench.ask("a")
+    assert bench.states() == {"a#1": State.DRAINING, "a#2": State.STARTING}
+    bench.started("a#2")
+    assert (long.worker, ask.worker) == ("a#1", "a#2")
+
+
+def test_a_changed_entry_is_preloaded_again(make: Make) -> None:
+    bench = make({"a": {"needs": 2, "preload": True}})
+    bench.started("a#1")
+    changed = model("a", 2 * GIB, {"preload": True, "idle_timeout": 77})
+    bench.do(bench.pool.reload, bench.settings, {"a": changed})
+    assert bench.states() == {"a#1": State.STOPPING, "a#2": State.STARTING}
+    bench.do(bench.pool.reload, bench.settings, {"a": changed})
+    assert bench.states() == {"a#1": State.STOPPING, "a#2": State.STARTING}, "what starts is not started twice"
+
+
+def test_a_replica_that_cannot_start_refuses_nobody_whom_the_other_will_serve(make: Make) -> None:
+    bench = make({"a": {"needs": 2, "replicas": 2}}, max_concurrent_requests=2)
+    first = bench.ask("a")
+    bench.started("a#1")
+    bench.ask("a")
+    third = bench.ask("a")  # waits for one of the two to finish
+    bench.started("a#2", LoadFailure("it does not like this device.", certain=True, exit_code=3))
+    assert third.waits
+    first.finish()
+    assert third.worker == "a#1"
