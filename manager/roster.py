@@ -15,7 +15,7 @@ from contract.status import Failure, State
 from manager.events import Events
 from manager.gauge import Gauge
 from manager.launchers import LoadFailure, Placement
-from manager.life import Life
+from manager.life import Leak, Life
 from manager.memory import GIB
 from manager.model import SUDDEN_DEATHS, Model
 from manager.worker import Worker
@@ -119,6 +119,10 @@ class Roster:
         except LoadFailure as failure:
             await self._start_failed(worker, model, failure)
             return
+        except Exception as error:  # no file or process left to be had, say: whoever waits must hear of it
+            log.exception("%s could not be started", worker.name)
+            await self._start_failed(worker, model, LoadFailure(f"{type(error).__name__}: {error}."))
+            return
         if worker.state is State.STARTING:
             self._became_ready(worker, model)
         assert worker.process is not None
@@ -191,15 +195,21 @@ class Roster:
             self.changed()
 
     async def _take_down(self, worker: Worker, to: State) -> None:
-        if leak := await self._life.take_down(worker):
-            self.leaks.append({"worker": worker.name, "pids": leak.pids, "devices": worker.placement.devices})
-            held = f"held by pids {leak.pids}" if leak.pids else "held by nobody that the driver lists"
-            self._events.add("leak", model=worker.model, worker=worker.name, bytes=worker.measured, reason=held)
-        # The next decision must see the memory that came back.
-        await self._gauge.sample(w for w in self.workers if w is not worker)
+        try:
+            if leak := await self._life.take_down(worker):
+                self._note_leak(worker, leak)
+            # The next decision must see the memory that came back.
+            await self._gauge.sample(w for w in self.workers if w is not worker)
+        except Exception:  # it must not count as stopping for ever: the readings tell what it still holds
+            log.exception("%s was not taken down in order", worker.name)
         self._move(worker, to, worker.reason or "ended")
         self.workers.remove(worker)
         self.changed()
+
+    def _note_leak(self, worker: Worker, leak: Leak) -> None:
+        self.leaks.append({"worker": worker.name, "pids": leak.pids, "devices": worker.placement.devices})
+        held = f"held by pids {leak.pids}" if leak.pids else "held by nobody that the driver lists"
+        self._events.add("leak", model=worker.model, worker=worker.name, bytes=worker.measured, reason=held)
 
     def _move(self, worker: Worker, to: State, reason: str) -> None:
         was = worker.move(to)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contract.errors import LoadFailed
 from contract.status import State
 from manager.launchers import LoadFailure
 from manager.memory import GIB
@@ -62,3 +63,29 @@ def test_a_replica_that_cannot_start_refuses_nobody_whom_the_other_will_serve(ma
     assert third.waits
     first.finish()
     assert third.worker == "a#1"
+
+
+def test_a_start_that_breaks_in_an_unforeseen_way_is_a_failed_start(make: Make) -> None:
+    bench = make({"a": {"needs": 2}})
+    ask = bench.ask("a")
+    bench.life.starts["a#1"].set_exception(OSError(24, "Too many open files"))
+    bench.loop.settle()
+    assert isinstance(ask.error, LoadFailed)
+    assert "Too many open files" in str(ask.error)
+    bench.stopped("a#1")
+    bench.loop.advance(2)
+    assert bench.ask("a").waits
+    assert bench.states() == {"a#2": State.STARTING}
+
+
+def test_a_stop_that_breaks_in_an_unforeseen_way_blocks_nobody(make: Make) -> None:
+    bench = make({"a": {"needs": 2}, "b": {"needs": 9}})
+    ask = bench.ask("a")
+    bench.started("a#1")
+    ask.finish()
+    bench.ask("b")
+    bench.life.stops["a#1"].set_exception(OSError(24, "Too many open files"))
+    bench.meter.holding.pop("a#1")
+    bench.loop.settle()
+    bench.loop.advance(1)
+    assert bench.states() == {"b#1": State.STARTING}
