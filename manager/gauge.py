@@ -11,7 +11,7 @@ from contract.config import Memory, ModelSpec
 from contract.status import DeviceStatus, State
 from manager.memory import GIB, Device, Meter, Reading, Root, Sample
 from manager.memory.budget import at_best, budget, foreign
-from manager.memory.footprints import Footprints
+from manager.memory.footprints import MIB, Footprints
 from manager.placement import dtype
 from manager.worker import Worker
 
@@ -74,10 +74,15 @@ class Gauge:
             self.footprints.learn(key, worker.measured)
             worker.expected = self.footprints.learned(key) or worker.expected
 
-    def raise_footprint(self, worker: Worker) -> int:
-        """It ran out of memory: it needs a quarter more than what it had. Returns the new footprint."""
+    def raise_footprint(self, worker: Worker, workers: Iterable[Worker]) -> int:
+        """It ran out of memory: it needs a quarter more than what it had. Returns the new footprint.
+
+        No more than can be had beside the pinned `workers`: what was never measured must not mean "never fits".
+        """
         device = self.devices[worker.placement.devices[0]]
-        raised = int(max(worker.held, 1) * 1.25)
+        pinned = [w for w in workers if w is not worker and w.spec.pinned and w.live]
+        most = self.ceilings()[device.id] - sum(w.held for w in pinned if device.id in w.placement.devices)
+        raised = max(worker.held, min(int(worker.held * 1.25), most // MIB * MIB), 1)
         self.footprints.learn(self._key(worker.spec, device, worker.placement.kind), raised)
         return raised
 

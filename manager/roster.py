@@ -171,7 +171,7 @@ class Roster:
     def _is_final(self, worker: Worker, model: Model, failure: LoadFailure) -> bool:
         """Out of memory is tried once more with more of it; a death by signal may have come from outside."""
         if failure.out_of_memory:
-            raised = self._gauge.raise_footprint(worker)
+            raised = self._gauge.raise_footprint(worker, self.workers)
             self._events.add("memory", model=model.id, worker=worker.name, bytes=raised, reason="ran out of memory")
             model.out_of_memory += 1
             return model.out_of_memory > 1
@@ -188,7 +188,7 @@ class Roster:
                 "progress", model=worker.model, worker=worker.name, bytes=report.get("bytes"), total=report.get("total")
             )
         elif report.get("event") == "out_of_memory":
-            raised = self._gauge.raise_footprint(worker)
+            raised = self._gauge.raise_footprint(worker, self.workers)
             self._events.add("memory", model=worker.model, worker=worker.name, bytes=raised, reason="ran out of memory")
             if worker.state is State.READY:
                 self.drain(worker, "ran out of memory")

@@ -89,3 +89,17 @@ def test_a_stop_that_breaks_in_an_unforeseen_way_blocks_nobody(make: Make) -> No
     bench.loop.settle()
     bench.loop.advance(1)
     assert bench.states() == {"b#1": State.STARTING}
+
+
+def test_running_out_of_memory_again_and_again_never_means_never_fits(make: Make) -> None:
+    bench = make({"a": {"needs": 6}, "p": {"needs": 1, "pinned": True}}, {"cpu": 10.0001})
+    bench.ask("p")
+    bench.started("p#1")
+    for number in range(1, 6):
+        ask = bench.ask("a")
+        bench.started(f"a#{number}")
+        bench.do(bench.life.reports[f"a#{number}"], {"event": "out_of_memory"})
+        ask.finish()
+        bench.stopped(f"a#{number}")
+    assert bench.ask("a").waits
+    assert bench.states()["a#6"] is State.STARTING
