@@ -31,6 +31,7 @@ class ForeignPaths:
         json_body = (header(scope, b"content-type") or "").partition(";")[0].strip().lower() == "application/json"
         if scope["method"] != "POST" or not scope["path"].startswith("/v1/") or not json_body:
             raise _nothing_at(scope)
+        scope["endpoint_label"] = "/v1/{path}"
         try:
             body = await read(scope, receive, self._way.limit)
             async with cancel_when_client_leaves(receive):
@@ -46,7 +47,7 @@ class ForeignPaths:
         model = catalog.find(name) if isinstance(name, str) else None
         if model is None or not catalog.takes_everything(model):
             raise _nothing_at(scope)
-        scope["model"], scope["endpoint_label"] = model.id, "/v1/{path}"
+        scope["model"] = model.id
         if model.passthrough:
             body = await beside(len(body), replace_model, body, model.passthrough)
         manager = self._way.manager

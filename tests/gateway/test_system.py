@@ -58,9 +58,13 @@ def test_metrics_of_both_without_a_family_twice(gateway: Gateway) -> None:
 
 def test_a_scanner_does_not_grow_the_metrics(gateway: Gateway) -> None:
     gateway.http.get("/wp-login.php")
+    assert gateway.http.post("/v1/scan-1", json={}).status_code == 404
+    json_type = {"content-type": "application/json"}
+    assert gateway.http.post("/v1/scan-2", content=b"{", headers=json_type).status_code == 400
     page = gateway.http.get("/metrics").text
     assert 'endpoint="unmatched",status="404"' in page
     assert "wp-login" not in page
+    assert "scan-" not in page
 
 
 def test_events_pass_through(gateway: Gateway, manager: Manager) -> None:
