@@ -56,8 +56,8 @@ async def forward(manager: Manager, call: Call, send: Send) -> None:
     deadline = time.monotonic() + call.max_wait
     killed: dict[str, Any] = {}
     for attempt in range(1, ATTEMPTS + 1):
-        left = deadline - time.monotonic()
-        if left <= 0:
+        left = max(0.0, deadline - time.monotonic())
+        if attempt > 1 and not left:  # the first attempt is the manager's to judge: a free worker may serve it at once
             raise _out_of_time(call, killed)
         headers = _headers(call, attempt, left)
         try:
