@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from prometheus_client import Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from contract.asgi.metrics import REGISTRY
-from contract.status import Event, State
-from manager.gauge import Gauge
-from manager.pool import Pool
+from contract.status import State
+
+if TYPE_CHECKING:
+    from manager.gauge import Gauge
+    from manager.pool import Pool
 
 LOAD = Histogram(
     "model_load_duration_seconds",
@@ -20,13 +23,6 @@ LOAD = Histogram(
     registry=REGISTRY,
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
 )
-
-
-def observe(event: Event, pool: Pool) -> None:
-    """Count a start that has succeeded."""
-    if event.to is State.READY and event.from_ is State.STARTING and event.worker and event.model:
-        worker = pool.roster.named(event.worker)
-        LOAD.labels(event.model).observe((worker.ready_at or 0) - worker.born)
 
 
 class PoolCollector(Collector):

@@ -17,6 +17,7 @@ from manager.gauge import Gauge
 from manager.launchers import LoadFailure, Placement
 from manager.life import Leak, Life
 from manager.memory import GIB
+from manager.metrics import LOAD
 from manager.model import SUDDEN_DEATHS, Model
 from manager.worker import Worker
 
@@ -133,6 +134,7 @@ class Roster:
     def _became_ready(self, worker: Worker, model: Model) -> None:
         worker.ready_at = worker.last_used = _now()
         model.succeeded()
+        LOAD.labels(model.id).observe(worker.ready_at - worker.born)
         features = getattr(worker.process, "features", None)
         if features is not None:
             model.offer = replace(model.offer, features=tuple(features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contract.asgi.metrics import REGISTRY
 from contract.errors import LoadFailed
 from contract.status import State
 from manager.launchers import LoadFailure
@@ -103,3 +104,11 @@ def test_running_out_of_memory_again_and_again_never_means_never_fits(make: Make
         bench.stopped(f"a#{number}")
     assert bench.ask("a").waits
     assert bench.states()["a#6"] is State.STARTING
+
+
+def test_the_time_that_a_start_took_is_counted(make: Make) -> None:
+    bench = make({"counted": {"needs": 2}})
+    bench.ask("counted")
+    bench.loop.advance(3)
+    bench.started("counted#1")
+    assert REGISTRY.get_sample_value("model_load_duration_seconds_sum", {"model": "counted"}) == 3
