@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract.asgi import errors, health, metrics
 from contract.asgi.base import Base, header
 from contract.config import ConfigError
-from contract.errors import BadRequest, ModelNotFound, Unauthorized, Unavailable
+from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
 from contract.status import ModelStatus, Status
 from manager import sizing
 from manager.house import House
@@ -88,8 +88,12 @@ class Control:
 
     async def events(self, request: Request) -> Response:
         """GET /events?since=N: what happens, as it happens."""
-        since = int(request.query_params.get("since", self.house.events.seq))
-        return StreamingResponse(self._event_lines(since), media_type="text/event-stream")
+        since = request.query_params.get("since", str(self.house.events.seq))
+        if not since.isdecimal():
+            raise InvalidField(
+                "`since` must be an event's number, such as 12; leave it out for new ones.", param="since"
+            )
+        return StreamingResponse(self._event_lines(int(since)), media_type="text/event-stream")
 
     async def _event_lines(self, since: int) -> AsyncIterator[str]:
         yield ": watching\n\n"

@@ -32,8 +32,7 @@ class Events:
         self.seq += 1
         event = Event(seq=self.seq, time=time.time(), type=type_, **fields)
         self._kept.append(event)
-        self._more.set()
-        self._more = asyncio.Event()
+        self._wake()
         log.info("%s", _line(event))
         return event
 
@@ -54,7 +53,12 @@ class Events:
     def close(self) -> None:
         """End every stream of events: nobody is to wait for those who watch."""
         self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake those who wait now; who waits from now on waits for the next time."""
         self._more.set()
+        self._more = asyncio.Event()
 
     async def next(self, *, pulse: float) -> None:
         """Return after the next event, or after `pulse` seconds."""
