@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,13 +130,11 @@ class House:
         """Every living process that this house's manager has caused, however far it has gone."""
         mark = f"ENGINEHOUSE_HOME={self.home}".encode()
         own = {process.pid for process in self.processes.values()}
-        return [p for p in psutil.process_iter() if p.pid not in own and mark in _environ(p.pid) and _lives(p)]
+        return [p for p in psutil.process_iter() if p.pid not in own and mark in _environ(p.pid) and lives(p)]
 
     @contextmanager
     def watching(self) -> Iterator[Iterator[dict[str, Any]]]:
         """The event stream, from now on."""
-        import json
-
         with httpx2.stream("GET", f"{self.url}/v1/system/events", timeout=PATIENCE, trust_env=False) as response:
             lines = response.iter_lines()
             next(lines)
@@ -147,8 +148,45 @@ def _environ(pid: int) -> list[bytes]:
         return []
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs: a zombie holds nothing any more, and waits for whoever collects it."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def fake(id_: str = "m", **fields: Any) -> dict[str, Any]:
+    """An entry; what is no field of an entry is an option of the fake engine."""
+    entry = {"idle_timeout", "pinned", "preload", "memory_gb", "start_silence", "stop_grace", "max_queue", "replicas"}
+    options = {key: value for key, value in fields.items() if key not in entry}
+    return {"id": id_, "engine": "fake", **{k: v for k, v in fields.items() if k in entry}, "options": options}
+
+
+def later(function: Any, *args: Any, **options: Any) -> Future[Any]:
+    """Run in a thread; the test goes on."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function, *args, **options)
+    pool.shutdown(wait=False)
+    return future
+
+
+@contextmanager
+def asking(house: House, model: str, text: str) -> Iterator[None]:
+    """A client that has sent its request, and leaves without an answer."""
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    host, _, port = house.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head.encode() + body)
+        yield
+
+
+def until(events: Any, **fields: Any) -> list[dict[str, Any]]:
+    """Events up to the one with these fields."""
+    seen = []
+    for event in events:
+        seen.append(event)
+        if all(event[key] == value for key, value in fields.items()):
+            break
+    return seen

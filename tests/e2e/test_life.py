@@ -1,23 +1,18 @@
-"""The life of workers in a real house: born, asked, idle, evicted, crashed, killed, and always gone in the end."""
+"""The life of workers in a real house: born, asked, idle, evicted, killed, and always gone in the end."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import psutil
 import pytest
 
-from tests.house import PATIENCE, House, eventually
+from tests.house import House, asking, eventually, fake, lives, until
 
 SERVER = """
 import http.server, json, os, sys
@@ -44,21 +39,6 @@ def server(tmp_path: Path) -> str:
     return f"python3 {path} ${{PORT}} ${{TOKEN}}"
 
 
-def fake(id_: str = "m", **fields: Any) -> dict[str, Any]:
-    """An entry; what is no field of an entry is an option of the fake engine."""
-    entry = {"idle_timeout", "pinned", "preload", "memory_gb", "start_silence", "stop_grace", "max_queue", "replicas"}
-    options = {key: value for key, value in fields.items() if key not in entry}
-    return {"id": id_, "engine": "fake", **{k: v for k, v in fields.items() if k in entry}, "options": options}
-
-
-def later(function: Any, *args: Any, **options: Any) -> Future[Any]:
-    """Run in a thread; the test goes on."""
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(function, *args, **options)
-    pool.shutdown(wait=False)
-    return future
-
-
 def test_a_request_starts_a_worker_and_when_it_is_idle_all_of_it_goes(tmp_path: Path) -> None:
     with House(tmp_path, [fake(idle_timeout=1, memory_mb=200, fork_grandchild="setsid")]) as house:
         assert house.workers() == []
@@ -70,13 +50,13 @@ def test_a_request_starts_a_worker_and_when_it_is_idle_all_of_it_goes(tmp_path: 
             family = psutil.Process(worker["pid"]).children(recursive=True)
             assert worker["memory_bytes"] > 200 * 2**20
             assert len(house.carriers()) == 2
-            states = [(e["from"], e["to"]) for e in _until(events, to="stopped") if e["type"] == "state"]
+            states = [(e["from"], e["to"]) for e in until(events, to="stopped") if e["type"] == "state"]
         assert states == [
             ("stopped", "starting"), ("starting", "ready"), ("ready", "stopping"), ("stopping", "stopped"),
         ]  # fmt: skip
         assert house.workers() == []
         assert house.carriers() == [], "the grandchild that escaped is gone too"
-        assert all(not process.is_running() for process in family)
+        assert not any(lives(process) for process in family)
 
 
 def test_many_requests_start_one_worker(tmp_path: Path) -> None:
@@ -111,121 +91,10 @@ def test_a_client_that_leaves_cancels_its_work(tmp_path: Path) -> None:
         eventually("its lease has ended", lambda: house.status()["leases"] == 0)
 
 
-def test_a_crash_mid_stream_ends_with_an_error_and_no_done(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    with House(tmp_path / "house", [fake(crash_mid_answer=True, crash_gate=str(gate))]) as house:
-        body = {"model": "m", "messages": [{"role": "user", "content": "one two three"}], "stream": True}
-        lines = []
-        with httpx2.stream("POST", f"{house.url}/v1/chat/completions", json=body, trust_env=False) as response:
-            assert response.status_code == 200
-            for line in response.iter_lines():
-                gate.touch()
-                lines += [line] if line.startswith("data: ") else []
-        assert json.loads(lines[-1][6:])["error"]["code"] == "worker_died"
-        assert "data: [DONE]" not in lines
-
-
-def test_a_request_that_kills_its_worker_is_given_up_after_three_and_others_survive(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(crash_on_prompt="poison")]) as house:
-        answer = house.chat("m", "poison")
-        assert answer.status_code == 500
-        error = answer.json()["error"]
-        assert error["code"] == "request_killed_workers"
-        assert house.chat("m", "fine").json()["choices"][0]["message"]["content"] == "fine"
-        failure = next(m for m in house.status()["models"] if m["id"] == "m")["failure"]
-        assert failure["exit_code"] == -9
-        assert [worker["worker"] for worker in house.workers()] == ["m#4"]
-
-
-def test_a_model_that_cannot_start_says_why_at_once_and_backs_off(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(fail_at_load="The weights are nowhere.")]) as house:
-        first = house.chat("m")
-        assert first.status_code == 503
-        assert "The weights are nowhere." in first.json()["error"]["message"]
-        assert int(first.headers["retry-after"]) >= 1
-        again = house.chat("m")
-        assert again.status_code == 503
-        assert again.json()["error"]["code"] == "model_load_failed"
-        (model,) = house.status()["models"]
-        assert model["failure"]["exit_code"] == 3
-        assert "The weights are nowhere." in model["failure"]["log_tail"]
-
-
-def test_a_crash_at_load_shows_its_exit_code_and_last_lines(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(crash_at_load=7)]) as house:
-        error = house.chat("m").json()["error"]
-        assert error["details"]["exit_code"] == 7
-        assert "crashing at load, as told" in error["details"]["log_tail"]
-
-
-def test_a_start_is_judged_by_silence_and_not_by_its_length(tmp_path: Path) -> None:
-    models = [
-        fake("mute", silent_load=True, start_silence=2),
-        fake("chatty", load_seconds=5, talk_while_loading=True, start_silence=2),
-    ]
-    with House(tmp_path, models) as house:
-        chatty = later(house.chat, "chatty")
-        mute = house.chat("mute")
-        assert mute.status_code == 503
-        assert "silent for 2 s" in mute.json()["error"]["message"]
-        assert chatty.result(PATIENCE).status_code == 200
-
-
-def test_out_of_memory_at_load_is_tried_once_more_and_then_told(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(oom_at_load=True, memory_gb=0.1)]) as house:
-        before = house.status()["models"][0]["footprint_bytes"]
-        answer = house.chat("m")
-        assert answer.status_code == 503
-        assert house.status()["models"][0]["footprint_bytes"] > before
-        assert "m#2" in house.log("manager")
-        assert "m#3" not in house.log("manager")
-
-
-def test_out_of_memory_in_a_call_is_a_503_and_restarts_the_worker(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(oom_on_prompt="huge")]) as house:
-        house.chat("m", "fine")
-        answer = house.chat("m", "huge")
-        assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == "out_of_memory"
-        assert house.chat("m", "fine").status_code == 200
-        assert [worker["worker"] for worker in house.workers()] == ["m#2"]
-
-
-def test_what_never_fits_is_told_with_the_numbers(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(memory_mb=300)], memory={"safety_margin_gb": 0}) as house:
-        house.chat("m")
-        eventually("its footprint is learned", lambda: house.status()["models"][0]["footprint_learned"])
-        house.post("/v1/system/evict/m")
-        house.write([fake(memory_mb=300)], memory={"safety_margin_gb": 0, "max_ram_gb": 0.1})
-        assert house.post("/v1/system/reload").status_code == 200
-        answer = house.chat("m")
-        assert answer.status_code == 503
-        assert answer.headers["x-should-retry"] == "false"
-        assert "retry-after" not in answer.headers
-        assert answer.json()["error"]["details"]["needs_bytes"] > 300 * 2**20
-
-
-def test_stopping_escalates_to_one_that_ignores_it(tmp_path: Path) -> None:
-    with House(tmp_path, [fake(ignore_term=True, stop_grace=0.5, fork_grandchild="child")]) as house:
-        house.chat("m")
-        assert house.post("/v1/system/evict/m").json()["evicted"] == ["m#1"]
-        assert house.carriers() == []
-
-
 def test_keep_alive_zero_ends_the_worker_with_the_answer(tmp_path: Path) -> None:
     with House(tmp_path, [fake()]) as house, house.watching() as events:
         assert house.chat("m", keep_alive=0).status_code == 200
-        assert [e["reason"] for e in _until(events, to="stopped")][-1] == "idle"
-
-
-def test_a_hung_worker_makes_room_when_its_client_has_left(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    started.mkdir()
-    models = [fake("hung", hang=True, memory_gb=3, started_dir=str(started), stop_grace=0.5), fake("next", memory_gb=3)]
-    with House(tmp_path / "house", models, memory={"max_ram_gb": 4}) as house:
-        with asking(house, "hung", "x"):
-            eventually("it hangs", lambda: list(started.iterdir()))
-        assert house.chat("next").status_code == 200
+        assert [e["reason"] for e in until(events, to="stopped")][-1] == "idle"
 
 
 def test_a_standby_makes_a_start_quick_and_another_is_born(tmp_path: Path) -> None:
@@ -321,7 +190,7 @@ def test_a_foreign_server_in_a_workers_place(tmp_path: Path, server: str) -> Non
         assert got["auth"] not in {None, "Bearer none"}
         other = house.post("/v1/completions", {"model": "foreign", "prompt": "x"}).json()
         assert other["path"] == "/v1/completions"
-        _until(events, to="stopped")
+        until(events, to="stopped")
         assert house.carriers() == []
 
 
@@ -353,24 +222,3 @@ def test_preload_and_pinned(tmp_path: Path) -> None:
         pid = house.workers()[0]["pid"]
         time.sleep(0.5)  # longer than its idle timeout: the one thing here that is to not happen
         assert house.workers()[0]["pid"] == pid
-
-
-def _until(events: Any, **fields: Any) -> list[dict[str, Any]]:
-    """Events up to the one with these fields."""
-    seen = []
-    for event in events:
-        seen.append(event)
-        if all(event[key] == value for key, value in fields.items()):
-            break
-    return seen
-
-
-@contextmanager
-def asking(house: House, model: str, text: str) -> Iterator[None]:
-    """A client that has sent its request, and leaves without an answer."""
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-    host, _, port = house.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(head.encode() + body)
-        yield

@@ -111,7 +111,7 @@ def test_several_choices_differ_and_can_be_had_again(engine: Any) -> None:
 
 
 def test_more_choices_than_a_batch_holds(engine: Any) -> None:
-    answer = ask(engine, "Hello", n=11, temperature=1, max_tokens=3)
+    answer = ask(engine, "Hello", n=11, max_tokens=3)
     assert len(answer.choices) == 11
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 33
