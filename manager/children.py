@@ -50,9 +50,13 @@ class Children:
             self._save()
 
     def _save(self) -> None:
+        """A full disk must not make a birth fail: the child lives already, and only a crash would need the file."""
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._known))
-        new.replace(self._path)
+        try:
+            new.write_text(json.dumps(self._known))
+            new.replace(self._path)
+        except OSError as error:
+            log.error("the children cannot be written down in %s: %s", self._path, error)
 
 
 def reap(path: Path) -> list[int]:

@@ -187,7 +187,11 @@ class LocalLauncher:
             self.standbys.resume()
             raise
         child.when_settled(self.standbys.resume)
-        child.adopt(spec, placement, name, report)
+        try:
+            child.adopt(spec, placement, name, report)
+        except BaseException:
+            await child.stop(0)  # nobody else knows of it
+            raise
         return child
 
     async def close(self) -> None:
