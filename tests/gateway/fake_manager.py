@@ -17,6 +17,16 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi import serve
+from tests.gateway.replies import (
+    live,
+    read_body,
+    send_chunk,
+    send_end,
+    send_head,
+    send_json,
+    send_text,
+    wait_until_left,
+)
 
 TOKEN = "manager-token"
 ALL_TASKS = ["chat", "embeddings", "ocr", "image-generation"]
@@ -63,14 +73,14 @@ class FakeManager:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await _lifespan(receive, send)
+            return await live(receive, send)
         headers = {key.decode(): value.decode("latin-1") for key, value in scope["headers"]}
-        body = await _body(receive)
+        body = await read_body(receive)
         path = scope["path"]
         if path.startswith("/control/"):
             return await self.control(path.removeprefix("/control/"), body, send)
         if path not in {"/health", "/ready"} and headers.get("authorization") != f"Bearer {TOKEN}":
-            return await _json(send, 401, _error("invalid_api_key", "wrong token"))
+            return await send_json(send, 401, _error("invalid_api_key", "wrong token"))
         if "x-enginehouse-model" in headers:
             return await self.work(scope, headers, body, receive, send)
         return await self.answer(scope, body, receive, send)
@@ -90,7 +100,7 @@ class FakeManager:
         elif action == "drop":
             for listener in self.listeners:
                 listener.put_nowait(None)
-        await _json(send, 200, {"seen": self.seen, "left": self.left, "listeners": len(self.listeners)})
+        await send_json(send, 200, {"seen": self.seen, "left": self.left, "listeners": len(self.listeners)})
 
     def tell(self, event: dict[str, Any]) -> None:
         """Send an event to everyone who listens."""
@@ -102,34 +112,34 @@ class FakeManager:
         """The manager's own paths."""
         path = scope["path"]
         if path == "/models":
-            await _json(send, 200, {"seq": self.seq, "models": self.models})
+            await send_json(send, 200, {"seq": self.seq, "models": self.models})
         elif path == "/ready":
-            await _json(send, 200 if self.ready else 503, {})
+            await send_json(send, 200 if self.ready else 503, {})
         elif path == "/status":
-            await _json(send, 200, {"version": "fake", "models": self.models})
+            await send_json(send, 200, {"version": "fake", "models": self.models})
         elif path == "/metrics":
-            await _text(
+            await send_text(
                 send,
                 "# TYPE models_loaded gauge\nmodels_loaded 2.0\n# TYPE active_requests gauge\nactive_requests 9.0\n",
             )
         elif path.startswith("/evict/"):
             self.seen.append({"path": path})
-            await _json(send, 200, {"evicted": [f"{path.removeprefix('/evict/')}#1"], "freed_bytes": 7})
+            await send_json(send, 200, {"evicted": [f"{path.removeprefix('/evict/')}#1"], "freed_bytes": 7})
         elif path == "/reload":
             self.models = [*self.models, model("reloaded")]
-            await _json(send, 200, {"changed": ["reloaded"]})
+            await send_json(send, 200, {"changed": ["reloaded"]})
         elif path == "/events":
             await self.events(scope, receive, send)
         else:
-            await _json(send, 404, _error("not_found", "no such path"))
+            await send_json(send, 404, _error("not_found", "no such path"))
 
     async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The event stream, until the test drops it or the listener goes."""
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.listeners.append(queue)
-        left = asyncio.create_task(_left(receive))
-        await _head(send, 200, b"text/event-stream")
-        await _chunk(send, b": hello\n\n")
+        left = asyncio.create_task(wait_until_left(receive))
+        await send_head(send, 200, b"text/event-stream")
+        await send_chunk(send, b": hello\n\n")
         try:
             while not left.done():
                 getting = asyncio.create_task(queue.get())
@@ -139,8 +149,8 @@ class FakeManager:
                     break
                 if (event := getting.result()) is None:
                     break
-                await _chunk(send, f"data: {json.dumps(event)}\n\n".encode())
-            await _end(send)
+                await send_chunk(send, f"data: {json.dumps(event)}\n\n".encode())
+            await send_end(send)
         finally:
             left.cancel()
             self.listeners.remove(queue)
@@ -171,25 +181,25 @@ async def ok(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: 
         message = {"role": "assistant", "content": "hello"}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         answer = {"id": "c1", "object": "chat.completion", "created": 1, "model": "ok", "choices": choices}
-    await _json(send, 200, answer, [(b"server-timing", b"queue;dur=1.0, load;dur=2.0, infer;dur=3.0")])
+    await send_json(send, 200, answer, [(b"server-timing", b"queue;dur=1.0, load;dur=2.0, infer;dur=3.0")])
 
 
 async def stream(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
-    await _head(send, 200, b"text/event-stream")
+    await send_head(send, 200, b"text/event-stream")
     for number in range(3):
-        await _chunk(send, _event(f"{number} "))
-    await _chunk(send, b"data: [DONE]\n\n")
-    await _end(send)
+        await send_chunk(send, _event(f"{number} "))
+    await send_chunk(send, b"data: [DONE]\n\n")
+    await send_end(send)
 
 
 async def handshake(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
     """Each chunk is made only after the test said that it has the one before."""
-    await _head(send, 200, b"text/event-stream")
+    await send_head(send, 200, b"text/event-stream")
     for number in range(4):
-        await _chunk(send, _event(str(number)))
+        await send_chunk(send, _event(str(number)))
         await fake.go.acquire()
-    await _chunk(send, b"data: [DONE]\n\n")
-    await _end(send)
+    await send_chunk(send, b"data: [DONE]\n\n")
+    await send_end(send)
 
 
 async def dies(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
@@ -201,40 +211,40 @@ async def dies(fake: FakeManager, scope: Scope, headers: dict[str, str], receive
         await asyncio.sleep(float(headers["x-enginehouse-deadline"]))
     details = {"log_tail": "Segmentation fault", "exit_code": -11}
     retry = [(b"x-enginehouse-retry", b"1")]
-    return await _json(send, 502, _error("worker_died", "the worker died", details), retry)
+    return await send_json(send, 502, _error("worker_died", "the worker died", details), retry)
 
 
 async def dies_in_stream(
     fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send
 ) -> None:
-    await _head(send, 200, b"text/event-stream")
-    await _chunk(send, _event("begun"))
+    await send_head(send, 200, b"text/event-stream")
+    await send_chunk(send, _event("begun"))
     if headers["x-enginehouse-model"] == "dies-in-event":
-        await _chunk(send, b'data: {"id"')
+        await send_chunk(send, b'data: {"id"')
     raise Broken
 
 
 async def dies_in_answer(
     fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send
 ) -> None:
-    await _head(send, 200, b"application/json", [(b"content-length", b"1000")])
+    await send_head(send, 200, b"application/json", [(b"content-length", b"1000")])
     if headers["x-enginehouse-model"] == "dies-in-answer":
-        await _chunk(send, b'{"id": "c1", ')
+        await send_chunk(send, b'{"id": "c1", ')
         await fake.go.acquire()
     raise Broken
 
 
 async def refuses(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
     details = {"waiting": 64}
-    await _json(send, 503, _error("queue_full", "64 requests wait already", details), [(b"retry-after", b"3")])
+    await send_json(send, 503, _error("queue_full", "64 requests wait already", details), [(b"retry-after", b"3")])
 
 
 async def hangs(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
     """Works for ever, until the caller goes."""
     if headers["x-enginehouse-model"] == "hangs-in-stream":
-        await _head(send, 200, b"text/event-stream")
-        await _chunk(send, _event("begun"))
-    await _left(receive)
+        await send_head(send, 200, b"text/event-stream")
+        await send_chunk(send, _event("begun"))
+    await wait_until_left(receive)
     fake.left.append(headers["x-request-id"])
 
 
@@ -267,51 +277,6 @@ def _event(text: str) -> bytes:
 def _error(code: str, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
     error = {"message": message, "type": "server_error", "code": code, "param": None, "request_id": "r"}
     return {"error": {**error, "details": details or {}}}
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _head(send: Send, status: int, kind: bytes, more: list[tuple[bytes, bytes]] = []) -> None:  # noqa: B006
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), *more]})
-
-
-async def _chunk(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def _end(send: Send) -> None:
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _json(send: Send, status: int, document: Any, more: list[tuple[bytes, bytes]] = []) -> None:  # noqa: B006
-    body = json.dumps(document).encode()
-    await _head(send, status, b"application/json", [(b"content-length", str(len(body)).encode()), *more])
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _text(send: Send, text: str) -> None:
-    await _head(send, 200, b"text/plain")
-    await _chunk(send, text.encode())
-    await _end(send)
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 def main() -> None:
