@@ -43,6 +43,8 @@ class Gauge:
         roots = {w.name: root_of(w) for w in living}
         asked = time.monotonic()
         sample = await asyncio.to_thread(self.meter.sample, roots)
+        if asked < self._at:
+            return  # one that was asked for later has come first: memory that it saw come back must not be forgotten
         self._last, self._at = sample, asked
         for worker in living:
             worker.measured = max(sample.workers.get(worker.name, {}).values(), default=worker.measured)

@@ -92,8 +92,10 @@ class Pool:
         old, self.models = self.models, merged(self.models, models)
         changed = {id_ for id_ in old.keys() | models.keys() if self.models.get(id_) is not old.get(id_)}
         self.settings, self._gauge.memory = settings, settings.memory
-        for worker in [w for w in self.roster.workers if w.model in changed and w.state in UP]:
-            self.roster.drain(worker, "configuration changed")
+        for worker in list(self.roster.workers):
+            worker.default_timeout = settings.manager.idle_timeout
+            if worker.model in changed and worker.state in UP:
+                self.roster.drain(worker, "configuration changed")
         for id_ in changed - models.keys():
             error = ModelNotFound(f"The model {id_!r} has been taken out of the configuration.")
             self.waiting.refuse_all(id_, error)
@@ -181,9 +183,7 @@ class Pool:
         for id_, place in decided.starts:
             model = self.models[id_]
             placement = settle(model.spec, model.offer.devices, self._gauge.devices[place.devices[0]])
-            timeout = model.spec.idle_timeout
-            idle = self.settings.manager.idle_timeout if timeout is None else timeout
-            self.roster.begin(model, placement, place.need, idle)
+            self.roster.begin(model, placement, place.need, self.settings.manager.idle_timeout)
 
     def _at_once(self, model_id: str, keep_alive: float | None) -> Worker | None:
         """What a turn would grant where it has only one rule to apply: nobody waits, and the model has an open worker.
@@ -253,7 +253,7 @@ class Pool:
         worker.leases += 1
         worker.last_used = _now()
         if keep_alive is not None:
-            worker.idle_timeout = keep_alive
+            worker.keep_alive = keep_alive
 
     def _leases(self) -> int:
         return sum(worker.leases for worker in self.roster.workers)

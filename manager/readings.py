@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from manager.gauge import Gauge
 from manager.roster import Roster
 
@@ -20,6 +22,7 @@ class Readings:
         self._gauge = gauge
         self._roster = roster
         self._sampling = False
+        self._failed = float("-inf")
 
     @property
     def fresh(self) -> bool:
@@ -34,13 +37,16 @@ class Readings:
             self.refresh()
 
     def refresh(self) -> None:
-        """Read again now."""
-        if not self._sampling:
+        """Read again now; where that has just failed, it is not tried over and over."""
+        if not self._sampling and time.monotonic() - self._failed > MOVING:
             self._sampling = True
             self._roster.spawn(self._sample())
 
     async def _sample(self) -> None:
         try:
             await self._gauge.sample(self._roster.workers)
+        except Exception:
+            self._failed = time.monotonic()
+            raise
         finally:
             self._sampling = False

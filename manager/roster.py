@@ -63,12 +63,12 @@ class Roster:
         order = (State.READY, State.STARTING, State.DRAINING, State.STOPPING)
         return next((state for state in order if state in states), idle)
 
-    def begin(self, model: Model, placement: Placement, need: int, idle_timeout: float) -> Worker:
+    def begin(self, model: Model, placement: Placement, need: int, default_timeout: float) -> Worker:
         """A new worker, starting."""
         now = _now()
         self._numbers[model.id] += 1
         number = self._numbers[model.id]
-        worker = Worker(model.id, number, model.spec, placement, need, idle_timeout, born=now, last_used=now)
+        worker = Worker(model.id, number, model.spec, placement, need, default_timeout, born=now, last_used=now)
         self.workers.append(worker)
         self._move(worker, State.STARTING, f"needs {need / GIB:.2f} GiB on {', '.join(placement.devices)}")
         self.spawn(self._live(worker, model))

@@ -35,7 +35,7 @@ class Worker:
     spec: ModelSpec
     placement: Placement
     expected: int
-    idle_timeout: float
+    default_timeout: float  # of the house, where neither the entry nor a request says otherwise
     state: State = State.STOPPED
     process: Process | None = None
     birth: asyncio.Event = field(default_factory=asyncio.Event)  # set once there is a process, or there will be none
@@ -45,6 +45,7 @@ class Worker:
     ready_at: float | None = None
     last_used: float = 0.0
     measured: int = 0
+    keep_alive: float | None = None  # the last one that a request has asked for
     resumable: bool = False
     shares: bool = False  # what was measured is a share of several workers' memory
     reason: str = ""
@@ -65,6 +66,13 @@ class Worker:
     def live(self) -> bool:
         """Whether it has, or may have, a process."""
         return self.state in {State.STARTING, State.READY, State.DRAINING, State.STOPPING}
+
+    @property
+    def idle_timeout(self) -> float:
+        """How long it may be idle, in seconds; negative: for ever."""
+        if self.keep_alive is not None:
+            return self.keep_alive
+        return self.default_timeout if self.spec.idle_timeout is None else self.spec.idle_timeout
 
     @property
     def expires(self) -> float | None:

@@ -205,6 +205,18 @@ def test_reload_stops_only_what_changed(make: Make) -> None:
     assert bench.states()["b#2"] is State.STARTING
 
 
+def test_a_reloaded_idle_timeout_reaches_workers_that_run(make: Make) -> None:
+    bench = make({"a": {"needs": 1}})
+    ask = bench.ask("a")
+    bench.started("a#1")
+    ask.finish()
+    manager = bench.settings.manager.model_copy(update={"idle_timeout": 5.0})
+    settings = bench.settings.model_copy(update={"manager": manager})
+    assert bench.do(bench.pool.reload, settings, dict(bench.pool.models)) == []
+    bench.loop.advance(6)
+    assert bench.states() == {"a#1": State.STOPPING}
+
+
 def test_foreign_memory_is_not_handed_out(make: Make) -> None:
     bench = make({"a": {"needs": 6}}, max_wait=20)
     bench.meter.foreign = 6 * 2**30
