@@ -21,7 +21,8 @@ from contract.errors import BadRequest, InvalidField, UnsupportedMedia
 class Request(BaseModel):
     """What every task takes beside its own fields. Unknown fields are kept, for engines that know them."""
 
-    model_config = ConfigDict(extra="allow")
+    # A form may bring files that the task does not know; written as JSON, they must have some form.
+    model_config = ConfigDict(extra="allow", ser_json_bytes="base64")
 
     model: str | None = None
     keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)
