@@ -79,9 +79,12 @@ def _windows(name: str, rate_limit: str) -> list[Window]:
     from limits import parse_many
 
     try:
-        return [Window(item.amount, item.get_expiry()) for item in parse_many(rate_limit)]
+        windows = [Window(item.amount, item.get_expiry()) for item in parse_many(rate_limit)]
     except ValueError:
-        raise ConfigError(f"security.api_keys: the rate_limit of {name} must read like 60/minute") from None
+        windows = []
+    if not windows or not all(window.amount for window in windows):
+        raise ConfigError(f"security.api_keys: the rate_limit of {name} must read like 60/minute")
+    return windows
 
 
 def _with_limit_headers(send: Send, left: int, amount: int) -> Send:

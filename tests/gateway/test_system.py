@@ -161,9 +161,12 @@ def test_stops_in_good_order(tmp_path: Path, manager: Manager) -> None:
     ("section", "says"),
     [
         ({"security": {"ip_allowlist": ["10.0.0.0/99"]}}, "ip_allowlist"),
-        (
-            {"security": {"api_keys": [{"name": "a", "key_hash": "sha256:" + "0" * 64, "rate_limit": "often"}]}},
-            "60/minute",
+        *(
+            (
+                {"security": {"api_keys": [{"name": "a", "key_hash": "sha256:" + "0" * 64, "rate_limit": rate}]}},
+                "60/minute",
+            )
+            for rate in ("often", "0/minute")
         ),
         ({"gateway": {"prot": 1}}, "did you mean `port`"),
     ],
