@@ -29,15 +29,17 @@ def main() -> int:
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", error)
         return 2
-    # A signal ends the server in good order; its default action must not follow when the server hands it on at its end.
+    server = serve.server(app)
+    # A signal ends the server in good order, also one that comes before the server listens to signals itself; its
+    # default action must not follow when the server hands it on at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     _return_large_blocks()
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
         log.info("listening on %s:%s", host, port)
-        serve.server(app).run(sockets=[sock])
+        server.run(sockets=[sock])
     return 0
 
 
