@@ -43,7 +43,7 @@ class Through:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         scope["endpoint_label"] = path if path in self._tasks else "passthrough"
-        scope["model"] = model = header(scope, MODEL) or ""
+        scope["model"] = model = _model(scope)
         inbox = Inbox(receive)
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
         with suppress(ClientLeft):
@@ -121,6 +121,11 @@ def _head(lease: Lease, response: aiohttp.ClientResponse, seconds: float) -> rel
     if told is None:
         return [*headers, (TIMING, f"{waits}infer;dur={seconds * 1e3:.1f}".encode())]
     return [(name, waits.encode() + value if name == TIMING else value) for name, value in headers]
+
+
+def _model(scope: Scope) -> str:
+    """The model's id; aiohttp writes headers in UTF-8, whatever alphabet the id is in."""
+    return (header(scope, MODEL) or "").encode("latin-1").decode(errors="replace")
 
 
 def _seconds(scope: Scope, name: bytes) -> float | None:
