@@ -8,6 +8,7 @@ from typing import Any
 
 from contract import config
 from contract.asgi.metrics import REGISTRY
+from contract.config import Settings
 from manager import catalog as catalogs
 from manager.catalog import Catalog
 from manager.children import Children
@@ -30,6 +31,7 @@ class House:
     def __init__(self, catalog: Catalog, home: Path, meter: Meter) -> None:
         self.catalog = catalog
         self.events = Events()
+        self._reloading = asyncio.Lock()
         self.gauge = Gauge.over(meter, catalog.settings.memory, home)
         children = Children(home / "manager" / "children.json")
         self._local = LocalLauncher(home, self._imports_of, children)
@@ -46,8 +48,12 @@ class House:
 
     async def reload(self) -> list[str]:
         """Read the configuration again. Raises ConfigError and changes nothing, if it is wrong."""
-        settings = await asyncio.to_thread(config.load)
-        catalog = await catalogs.build(settings)
+        async with self._reloading:  # of two, the one that has read the older file must not come last
+            settings = await asyncio.to_thread(config.load)
+            catalog = await catalogs.build(settings)
+            return self._take_on(settings, catalog)
+
+    def _take_on(self, settings: Settings, catalog: Catalog) -> list[str]:
         changed = self.pool.reload(settings, catalog.models)
         self.catalog = Catalog(settings, self.pool.models)
         if not self.pool.roster.starting:  # else the end of that start brings standbys about

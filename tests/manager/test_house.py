@@ -1,0 +1,58 @@
+"""The manager put together: a changed configuration, read and taken on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contract import config
+from contract.asgi.metrics import REGISTRY
+from contract.config import Settings
+from manager import catalog as catalogs
+from manager.catalog import Catalog
+from manager.house import House
+from manager.model import Model, Offer
+from tests.manager.virtual import FakeMeter
+
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    """A house shows its metrics for as long as its process lives; here there are several."""
+    before = set(REGISTRY._collector_to_names)
+    yield
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
+
+
+async def test_of_two_reloads_the_newer_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.yaml"
+    monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
+    described, go = asyncio.Event(), asyncio.Event()
+
+    def write(*ids: str) -> None:
+        path.write_text(yaml.safe_dump({"models": [{"id": id_, "engine": "fake"} for id_ in ids]}))
+
+    async def build(settings: Settings) -> Catalog:
+        if len(settings.models) == 2:  # describing the older file takes longer
+            described.set()
+            await go.wait()
+        return Catalog(settings, {spec.id: Model(spec, Offer()) for spec in settings.models})
+
+    monkeypatch.setattr(catalogs, "build", build)
+    write("a")
+    house = House(await build(config.load()), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    house.pool.calm = house._keep_standbys = lambda: None  # type: ignore[method-assign]
+    write("a", "b")
+    older = asyncio.create_task(house.reload())
+    await described.wait()
+    write("a", "b", "c")
+    newer = asyncio.create_task(house.reload())
+    await asyncio.wait({newer}, timeout=0.2)
+    go.set()
+    await asyncio.gather(older, newer)
+    assert sorted(house.pool.models) == ["a", "b", "c"]
+    await house.close()
