@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contract.config import ModelSpec
@@ -94,5 +94,6 @@ class Model:
 def merged(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
     """The models of a new configuration; one whose entry did not change stays what it was, with all that it learned."""
     for id_ in old.keys() & new.keys():
-        old[id_].offer = new[id_].offer
+        # What its engine could do was said before; what the loaded model can do, only a worker tells.
+        old[id_].offer = replace(new[id_].offer, features=old[id_].offer.features)
     return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

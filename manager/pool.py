@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 
 from contract.config import Settings
-from contract.errors import ModelNotFound, ServeError, ShuttingDown
+from contract.errors import ModelNotFound, ServeError
 from contract.status import State
 from manager import plan, sizing
 from manager.events import Events
@@ -22,13 +22,15 @@ from manager.model import Model, merged
 from manager.placement import settle
 from manager.readings import Readings
 from manager.roster import UP, Roster
-from manager.waiting import Lease, Waiter, Waiting, never_fits, too_late
+from manager.waiting import Lease, Waiter, Waiting, closing, never_fits, too_late
 from manager.worker import Worker
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 1.0
 """The scheduler turns at least this often, so that its turning shows that it lives."""
+RESTLESS = 10.0
+"""Seconds after which standbys are made although answers are under way."""
 
 
 class Pool:
@@ -40,14 +42,14 @@ class Pool:
         self.settings = settings
         self.models = models
         self.roster = roster
-        self.calm: Callable[[], None] = lambda: None  # called when nothing starts: a good time to make standbys
+        self.calm: Callable[[], None] = lambda: None  # called at a good time to make standbys
         self.waiting = Waiting()
         self._gauge = gauge
         self._events = events
         self._readings = Readings(gauge, roster)
         self._timer: asyncio.TimerHandle | None = None
         self._scheduling = self._again = self._closing = False
-        self._calm_due = True
+        self._calm_due: float | None = 0.0
         self._turned = float("-inf")
         roster.changed = self._roster_changed
         roster.gave_up = lambda model: self.waiting.refuse_all(model.id, model.refusal(_now()))
@@ -97,8 +99,7 @@ class Pool:
             if worker.model in changed and worker.state in UP:
                 self.roster.drain(worker, "configuration changed")
         for id_ in changed - models.keys():
-            error = ModelNotFound(f"The model {id_!r} has been taken out of the configuration.")
-            self.waiting.refuse_all(id_, error)
+            self.waiting.refuse_all(id_, ModelNotFound(f"The model {id_!r} is no longer in the configuration."))
         self._events.add("models", reason=f"changed: {', '.join(sorted(changed)) or 'settings'}")
         self.start()
         return sorted(changed)
@@ -107,7 +108,7 @@ class Pool:
         """Refuse those who wait, end every worker, and return when they are gone."""
         self._closing = True
         for waiter in self.waiting:
-            self.waiting.refuse(waiter, _closing())
+            self.waiting.refuse(waiter, closing())
         for worker in list(self.roster.workers):
             self.roster.end(worker, "shutting down")
         await self.roster.finished()
@@ -119,7 +120,7 @@ class Pool:
         return _now() - self._turned < deadline
 
     def _roster_changed(self) -> None:
-        self._calm_due = True
+        self._calm_due = self._calm_due or _now()
         self._schedule()
 
     # The decider --------------------------------------------------------------------------------------------------
@@ -153,10 +154,14 @@ class Pool:
         for name in over:
             self.roster.end(self.roster.named(name), "idle")
         self._readings.keep_current()
-        if self._calm_due and not self._closing and not self.roster.starting:
-            self._calm_due = False
+        if self._calm_due is not None and self._is_calm(now - self._calm_due):
+            self._calm_due = None
             self.calm()
         self._wake_at(now, wake, expiry, self.waiting.first_deadline)
+
+    def _is_calm(self, due: float) -> bool:
+        """Nothing starts, and nobody's answer would be slowed down; in a house that is never at rest, after a while."""
+        return not (self._closing or self.roster.starting or (self._leases() and due < RESTLESS))
 
     def _admit(self, now: float) -> float | None:
         decided = plan.admit(self._view(now))
@@ -235,7 +240,7 @@ class Pool:
 
     def _enter(self, model_id: str, keep_alive: float | None, max_wait: float | None) -> Waiter:
         if self._closing:
-            raise _closing()
+            raise closing()
         model = self.models.get(model_id)
         if model is None:
             raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists those that there are.")
@@ -290,10 +295,6 @@ class Pool:
             self._timer.cancel()
         at = min(now + HEARTBEAT, *(time for time in times if time is not None), float("inf"))
         self._timer = asyncio.get_running_loop().call_at(at, self._schedule)
-
-
-def _closing() -> ShuttingDown:
-    return ShuttingDown("The manager is shutting down. Try again in a moment.", retry_after=5)
 
 
 def _now() -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError
+from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError, ShuttingDown
 from contract.status import State
 from manager.memory import GIB
 from manager.model import Model
@@ -116,3 +116,8 @@ def never_fits(model: Model, numbers: dict[str, Any]) -> NeverFits:
         "model, lower memory.safety_margin_gb, or unpin another model."
     )
     return NeverFits(message, details=numbers)
+
+
+def closing() -> ShuttingDown:
+    """The manager takes no more requests."""
+    return ShuttingDown("The manager is shutting down. Try again in a moment.", retry_after=5)

@@ -217,6 +217,23 @@ def test_a_reloaded_idle_timeout_reaches_workers_that_run(make: Make) -> None:
     assert bench.states() == {"a#1": State.STOPPING}
 
 
+def test_standbys_are_made_when_nobody_is_slowed_down_by_it(make: Make) -> None:
+    bench = make({"a": {"needs": 1}})
+    made: list[float] = []
+    bench.pool.calm = lambda: made.append(bench.loop.time())
+    ask = bench.ask("a")
+    bench.started("a#1")
+    bench.loop.advance(3)
+    assert not made
+    ask.finish()
+    bench.loop.advance(1)
+    assert len(made) == 1
+    bench.ask("a")
+    bench.do(bench.roster.changed)
+    bench.loop.advance(12)
+    assert len(made) == 2, "a house that is never at rest gets them too"
+
+
 def test_foreign_memory_is_not_handed_out(make: Make) -> None:
     bench = make({"a": {"needs": 6}}, max_wait=20)
     bench.meter.foreign = 6 * 2**30
