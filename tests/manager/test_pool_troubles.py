@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from contract.asgi.metrics import REGISTRY
 from contract.errors import LoadFailed
 from contract.status import State
@@ -112,3 +114,14 @@ def test_the_time_that_a_start_took_is_counted(make: Make) -> None:
     bench.loop.advance(3)
     bench.started("counted#1")
     assert REGISTRY.get_sample_value("model_load_duration_seconds_sum", {"model": "counted"}) == 3
+
+
+def test_a_reload_keeps_what_a_loaded_model_said_that_it_can_do(make: Make) -> None:
+    bench = make({"a": {"needs": 2}})
+    bench.ask("a")
+    bench.roster.named("a#1").process.features = ["seed"]  # type: ignore[union-attr]
+    bench.started("a#1")
+    again = model("a", 2 * GIB, {})
+    again.offer = replace(again.offer, features=("images", "seed"))
+    bench.do(bench.pool.reload, bench.settings, {"a": again})
+    assert bench.pool.models["a"].offer.features == ("seed",)
