@@ -58,7 +58,7 @@ class Control:
             uptime=round(time.monotonic() - self.started, 1),
             seq=self.house.events.seq,
             waiting=len(pool.waiting),
-            leases=sum(worker.leases for worker in workers),
+            leases=pool.roster.leases,
             devices=gauge.status(workers),
             workers=[worker.status(now) for worker in workers],
             models=[self._status_of(model) for model in pool.models.values()],

@@ -161,7 +161,7 @@ class Pool:
 
     def _is_calm(self, due: float) -> bool:
         """Nothing starts, and nobody's answer would be slowed down; in a house that is never at rest, after a while."""
-        return not (self._closing or self.roster.starting or (self._leases() and due < RESTLESS))
+        return not (self._closing or self.roster.starting or (self.roster.leases and due < RESTLESS))
 
     def _admit(self, now: float) -> float | None:
         decided = plan.admit(self._view(now))
@@ -199,7 +199,7 @@ class Pool:
         if self.waiting or self._closing or model is None or model.spec.replicas != 1:
             return None  # with more replicas, a busy worker may mean that another one is to start
         open_workers = [worker for worker in self.roster.of(model_id) if worker.state is State.READY]
-        if not open_workers or self._leases() >= self.settings.resources.max_concurrent_requests:
+        if not open_workers or self.roster.leases >= self.settings.resources.max_concurrent_requests:
             return None
         worker = min(open_workers, key=lambda w: plan.preference(w, w.leases))
         self._hold(worker, keep_alive)
@@ -259,9 +259,6 @@ class Pool:
         worker.last_used = _now()
         if keep_alive is not None:
             worker.keep_alive = keep_alive
-
-    def _leases(self) -> int:
-        return sum(worker.leases for worker in self.roster.workers)
 
     def _leave(self, waiter: Waiter) -> None:
         """The client is gone: give back its place, or the lease that it got in the same moment."""

@@ -56,6 +56,11 @@ class Roster:
     def starting(self) -> bool:
         return any(worker.state is State.STARTING for worker in self.workers)
 
+    @property
+    def leases(self) -> int:
+        """Requests under way, in all workers."""
+        return sum(worker.leases for worker in self.workers)
+
     def state_of(self, model: Model) -> State:
         """The model's best worker's state, or why it has none."""
         states = {worker.state for worker in self.of(model.id)}
