@@ -54,6 +54,8 @@ class Life:
             if done:
                 return ready.result()
             now = time.monotonic()
+            if process.pid != progress.pid:  # a foreign server whose port was taken has been started anew
+                progress, moved = Progress(process.pid, process.uuid, process.log_path), now
             if await asyncio.to_thread(progress.moved, worker.measured):
                 moved = now
             if now - moved > worker.spec.start_silence:

@@ -70,6 +70,7 @@ class Progress:
     def __init__(
         self, pid: int, uuid: str, log_path: Path | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.pid = pid
         self._root, self._log_path, self._clock = (pid, uuid), log_path, clock
         self._known: dict[psutil.Process, _Work] = {}
         self._cpu, self._moved = 0.0, 0
