@@ -144,10 +144,10 @@ class Pool:
             self._scheduling = False
 
     def _turn(self, now: float) -> None:
+        wake = self._admit(now) if self.waiting else None
         for waiter in self.waiting.late(now):
             model = self.models[waiter.model]
             self.waiting.refuse(waiter, too_late(waiter, now, self.roster.state_of(model), self._numbers(model)))
-        wake = self._admit(now) if self.waiting else None
         for worker in [w for w in self.roster.workers if w.state is State.DRAINING and not w.leases]:
             self.roster.end(worker, worker.reason)
         over, expiry = plan.expired([w.view() for w in self.roster.workers], self.waiting.models, now)

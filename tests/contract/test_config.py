@@ -1,0 +1,66 @@
+"""The configuration file: what wins, and what is said of what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract.config import ConfigError, hash_key, load
+
+MODEL = "models: [{id: m, engine: fake}]"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_environment_wins_over_dotenv_and_that_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "gateway: {port: 1}\nmanager: {port: 2, idle_timeout: 3}")
+    (tmp_path / ".env").write_text("MANAGER_PORT=20\nIDLE_TIMEOUT=30\n")
+    settings = load(path, {"IDLE_TIMEOUT": "300"})
+    assert (settings.gateway.port, settings.manager.port, settings.manager.idle_timeout) == (1, 20, 300)
+
+
+def test_the_gateways_own_name_for_its_port_wins(tmp_path: Path) -> None:
+    assert load(write(tmp_path, MODEL), {"PORT": "1", "GATEWAY_PORT": "2"}).gateway.port == 2
+
+
+def test_lists_and_keys_come_from_the_environment(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, MODEL), {"CORS_ORIGINS": "http://a, http://b", "API_KEYS": "one,two"})
+    assert settings.gateway.cors_origins == ("http://a", "http://b")
+    assert [key.key_hash for key in settings.security.api_keys] == [hash_key("one"), hash_key("two")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gatewy: {}", "unknown key `gatewy`; did you mean `gateway`?"),
+        ("manager: {idle_timout: 3}", "did you mean `idle_timeout`?"),
+        ("models: [{id: m, engine: fake, pined: true}]", "did you mean `pinned`?"),
+        ("gateway: {port: many}", "`gateway.port`"),
+        ("gateway: {port: 70000}", "`gateway.port`"),
+        ("models: [{id: a b, engine: fake}]", "`models.0.id`"),
+        ("models: [{id: m, engine: transformers_chat}]", "`source` is missing"),
+        ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),
+        ("models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]", "keep one"),
+        ("models: [{id: m, engine: fake, device: tpu}]", "`models.0.device`"),
+        ("- a list", "must hold sections"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=r"config\.yaml") as error:
+        load(write(tmp_path, text), {})
+    assert words in str(error.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, {})
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        load(path, {})
