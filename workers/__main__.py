@@ -38,10 +38,6 @@ from workers.report import Report
 
 log = logging.getLogger("worker")
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which the engine's thread gets the interpreter's lock from the loop that serves HTTP. It asks for it
-after each of the model's operations; with Python's own 5 ms, a burst of requests would hold it up again and again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Birth:
@@ -155,7 +151,6 @@ def main() -> NoReturn:
     parser.add_argument("--imports", default="", help="modules to import before the model is known")
     arguments = parser.parse_args()
     lifeline, report = Lifeline(), Report(arguments.report)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     faulthandler.enable()  # a crash in native code leaves its stack in the log
     gc.disable()  # importing makes many objects that stay
     serve.log_to_stderr()

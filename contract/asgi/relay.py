@@ -82,7 +82,7 @@ async def open_upstream(
 async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The answer's bytes as they come in, never held back. Raises UpstreamError(began=True) if it breaks off."""
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             yield chunk
     except (aiohttp.ClientError, OSError) as error:
         raise UpstreamError(f"{type(error).__name__}: {error}", began=True) from error

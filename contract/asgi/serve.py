@@ -27,29 +27,34 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Gathered:
-    """A transport that sends what is written in one go of the event loop with one system call.
+    """A transport that sends an answer's head together with the first piece of its body.
 
-    An answer's head and its body are two writes; sent apart they are two packets, and the other side wakes up twice.
+    Sent apart they are two system calls and two packets, and the other side wakes up twice.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._pieces: list[bytes] = []
+        self._head = b""
         self._later = asyncio.get_running_loop().call_soon
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, piece: bytes) -> None:
-        if not self._pieces:
+        """Send now, but for a head: what follows it at once goes along."""
+        if self._head:
+            piece, self._head = self._head + piece, b""
+        elif piece[:9] == b"HTTP/1.1 ":
+            self._head = piece
             self._later(self.flush)
-        self._pieces.append(piece)
+            return
+        self._transport.write(piece)
 
     def flush(self) -> None:
-        """Send what has been gathered."""
-        if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        """Send a head that nothing has followed."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
 
     def close(self) -> None:
         self.flush()
@@ -61,10 +66,6 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Gathered(transport))  # type: ignore[arg-type]
-
-    def on_response_complete(self) -> None:
-        self.transport.flush()  # type: ignore[attr-defined]
-        super().on_response_complete()
 
 
 class Server(uvicorn.Server):
