@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from contract import __version__
 from contract.asgi import errors, health, metrics
 from contract.asgi.base import Base, header
 from contract.config import ConfigError
@@ -25,7 +26,6 @@ from manager.house import House
 from manager.model import Model
 from manager.through import MODEL, Through
 
-VERSION = "0.1.0"
 OPEN = frozenset({"/health", "/ready"})
 
 
@@ -54,7 +54,7 @@ class Control:
         await gauge.sample(workers)
         now = asyncio.get_running_loop().time()
         page = Status(
-            version=VERSION,
+            version=__version__,
             uptime=round(time.monotonic() - self.started, 1),
             seq=self.house.events.seq,
             waiting=len(pool.waiting),

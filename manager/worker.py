@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contract.config import ModelSpec
 from contract.status import State, WorkerStatus
 from manager.launchers import Placement, Process
-from manager.plan import WorkerView
+from manager.plan import LIVE, WorkerView
 
 LEGAL: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.STARTING}),
@@ -65,7 +65,7 @@ class Worker:
     @property
     def live(self) -> bool:
         """Whether it has, or may have, a process."""
-        return self.state in {State.STARTING, State.READY, State.DRAINING, State.STOPPING}
+        return self.state in LIVE
 
     @property
     def idle_timeout(self) -> float:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 
 import aiohttp
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 from yarl import URL
 
 HOP_BY_HOP = frozenset(
@@ -86,18 +86,6 @@ async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
     except (aiohttp.ClientError, OSError) as error:
         raise UpstreamError(f"{type(error).__name__}: {error}", began=True) from error
-
-
-async def incoming(receive: Receive) -> AsyncIterator[bytes]:
-    """A request's body as it arrives, so that it passes through without being held."""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the client left")
-        if message.get("body"):
-            yield message["body"]
-        more = message.get("more_body", False)
 
 
 def target(base: str, scope: Scope) -> URL:

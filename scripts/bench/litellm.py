@@ -9,7 +9,6 @@ from pathlib import Path
 from scripts.bench.servers import ROOT, free_port, running, upstream_command
 
 ENVIRONMENT = ROOT / "data" / "bench" / "litellm"
-HOW = "not installed: python -m venv data/bench/litellm && data/bench/litellm/bin/pip install 'litellm[proxy]'"
 _CONFIG = """
 model_list:
   - model_name: upstream

@@ -13,7 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
-NO_NGINX = "nginx is not installed (apt-get install nginx-core)"
 
 _NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log error;

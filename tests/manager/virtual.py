@@ -12,7 +12,7 @@ from contract.config import ModelSpec, Settings
 from contract.status import State
 from manager.events import Events
 from manager.gauge import Gauge
-from manager.launchers import LoadFailure, Placement
+from manager.launchers import LoadFailure
 from manager.life import Leak, Life
 from manager.memory import GIB, Device, Reading, Sample
 from manager.memory.footprints import Footprints
@@ -268,6 +268,3 @@ def model(name: str, need: int, options: dict[str, Any]) -> Model:
     entry = {"id": name, "engine": "fake", "source": name, "memory_gb": need / GIB, **options}
     devices = ("cpu",) if options.get("device", "cpu") == "cpu" else ("cuda",)
     return Model(ModelSpec.model_validate(entry), Offer(tasks=("chat",), devices=devices))
-
-
-__all__ = ["Ask", "Bench", "FakeMeter", "LoadFailure", "Placement", "VirtualLoop", "model"]
