@@ -12,6 +12,7 @@
     ├── NotFound                                 404     not_found
     │   └── ModelNotFound                        404     model_not_found
     ├── MethodNotAllowed                         405     method_not_allowed
+    ├── NotAcceptable                            406     not_acceptable      (the answer has no such form)
     ├── UnsupportedMedia                         415     unsupported_media_type
     ├── TooLarge                                 413     body_too_large
     ├── TooManyRequests                          429     rate_limit_exceeded
@@ -129,6 +130,10 @@ class ModelNotFound(NotFound):
 
 class MethodNotAllowed(ServeError):
     status, code, type = 405, "method_not_allowed", "invalid_request_error"
+
+
+class NotAcceptable(ServeError):
+    status, code, type = 406, "not_acceptable", "invalid_request_error"
 
 
 class TooLarge(ServeError):

@@ -12,13 +12,14 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
+from contract.array import holds_arrays
 from contract.asgi import body
 from contract.asgi.base import header
 from contract.asgi.errors import send_error
 from contract.config import ModelSpec
 from contract.errors import MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
 from contract.tasks import all_tasks
-from workers import defaults
+from workers import defaults, forms
 from workers.batcher import Batcher, Ticket
 from workers.engine import Answer, Call, Engine, Serves, tasks_of
 
@@ -97,8 +98,10 @@ class App:
         try:
             async with body.cancel_when_client_leaves(receive):
                 ticket = self._batcher.submit(served.serves, call)
-                answer = _stream if task.chunk and request.wants_stream else _whole
-                await answer(ticket, send, time.perf_counter())
+                if task.chunk and request.wants_stream:
+                    await _stream(ticket, send, time.perf_counter())
+                else:
+                    await _whole(ticket, send, forms.wanted(header(scope, b"accept")), time.perf_counter())
         finally:
             call.cancel()  # when it has been answered, that changes nothing any more
 
@@ -112,18 +115,25 @@ def _timing(started: float) -> tuple[bytes, bytes]:
     return b"server-timing", b"infer;dur=%.2f" % ((time.perf_counter() - started) * 1e3)
 
 
-async def _send_json(send: Send, content: bytes, *headers: tuple[bytes, bytes]) -> None:
-    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content)), *headers]
+async def _send(send: Send, content: bytes, *headers: tuple[bytes, bytes]) -> None:
+    head = [*headers, (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": content})
 
 
-async def _whole(ticket: Ticket, send: Send, started: float) -> None:
-    """Send one JSON answer, folded from its chunks where the task streams."""
+async def _send_json(send: Send, content: bytes) -> None:
+    await _send(send, content, (b"content-type", b"application/json"))
+
+
+async def _whole(ticket: Ticket, send: Send, form: forms.Form, started: float) -> None:
+    """Send one answer in the form that the client wants, folded from its chunks where the task streams."""
     fold = ticket.serves.task.fold
     result = fold(await _all_chunks(ticket)) if fold else _unless_error((await ticket.next())[0])
     assert isinstance(result, BaseModel), "an engine answers such a task with a response"
-    await _send_json(send, result.model_dump_json().encode(), _timing(started))
+    timing = _timing(started)
+    # Arrays are written beside the loop: base64 and PNG of megabytes take their time.
+    headers, content = await asyncio.to_thread(form, result) if holds_arrays(type(result)) else form(result)
+    await _send(send, content, *headers, timing)
 
 
 async def _all_chunks(ticket: Ticket) -> list[BaseModel]:

@@ -6,11 +6,14 @@ Gateway and worker speak the same tasks at the same paths, so a request is decod
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +33,13 @@ class Request(BaseModel):
     def needs(self) -> frozenset[str]:
         """Fields in use that only some engines can honour; each must be in the engine's `features`."""
         return frozenset()
+
+    def first(self) -> tuple[Task[Any, Any], Request] | None:
+        """The task and request whose answer this one needs first, from another model; None: it stands alone."""
+        return None
+
+    def follow(self, answer: Response) -> None:
+        """Take in the answer to `first`."""
 
     @property
     def wants_stream(self) -> bool:
@@ -72,10 +82,24 @@ class Task(Generic[Req, Res]):
             raise UnsupportedMedia(f"{self.path} takes application/json or multipart/form-data, not {kind}.")
         try:
             if kind == "multipart/form-data":
-                return self.request.model_validate(multipart.parse(content_type, body))
+                return self.request.model_validate(_structured(self.request, multipart.parse(content_type, body)))
             return self.request.model_validate_json(body)
         except ValidationError as error:
             raise _refusal(error) from None
+
+
+def _structured(request: type[Request], form: dict[str, Any]) -> dict[str, Any]:
+    """A form has text alone: what belongs into a field that takes no text, and looks like JSON, is read as that."""
+    for name, value in form.items():
+        field = request.model_fields.get(name)
+        if field and isinstance(value, str) and value[:1] in {"{", "["} and not _takes_text(field.annotation):
+            with suppress(ValueError):  # the field's own complaint says more
+                form[name] = json.loads(value)
+    return form
+
+
+def _takes_text(annotation: Any) -> bool:
+    return annotation is str or (get_origin(annotation) in {Union, UnionType} and str in get_args(annotation))
 
 
 def _refusal(error: ValidationError) -> BadRequest:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.media import ImageInput
 from contract.tasks import Request, Response
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Point = tuple[Coordinate, Coordinate]
+"""`[x, y]` in pixels of the upright picture, from its top left corner."""
+Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+"""`[x0, y0, x1, y1]`: top left and bottom right corner."""
 
 
 class VisionRequest(Request):

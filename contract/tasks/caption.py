@@ -1,0 +1,26 @@
+"""caption: says in a sentence what a picture shows."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contract.tasks import Task
+from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
+
+
+class CaptionRequest(VisionRequest):
+    """`prompt` is how the caption is to begin, or for a chat model what it is asked; `max_tokens` bounds its length."""
+
+    prompt: str | None = Field(None, min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+
+
+class CaptionItem(VisionItem):
+    text: str
+
+
+class CaptionResponse(VisionResponse):
+    data: list[CaptionItem]
+
+
+CAPTION = Task("caption", "/v1/vision/caption", CaptionRequest, CaptionResponse)

@@ -1,0 +1,163 @@
+"""segment: masks of what is in a picture, found by words, boxes, points, another model's detections, or all of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from contract.array import Array
+from contract.tasks import Request, Response, Task
+from contract.tasks.detect import DETECT, DetectRequest, DetectResponse
+from contract.tasks.vision import Box, Point, VisionItem, VisionRequest, VisionResponse
+
+MAX_PROMPTS = 256
+
+
+class SegmentPrompt(BaseModel):
+    """What to segment: words, or boxes and points in pixels of the upright picture.
+
+    Labels are 1 for what belongs to it and 0 for what does not; without them all are 1. `image` is the index of the
+    picture that the prompt is for, all without it. `label` and `score` come back with the segments.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(None, min_length=1)
+    boxes: list[Box] | None = Field(None, min_length=1)
+    box_labels: list[Literal[0, 1]] | None = None
+    points: list[Point] | None = Field(None, min_length=1)
+    point_labels: list[Literal[0, 1]] | None = None
+    image: int | None = Field(None, ge=0)
+    label: str | None = None
+    score: float | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> SegmentPrompt:
+        if not (self.text or self.boxes or self.points):
+            raise ValueError("a prompt needs `text`, `boxes` or `points`")
+        labelled = (("box", self.box_labels, self.boxes), ("point", self.point_labels, self.points))
+        for name, labels, things in labelled:
+            if labels is not None and len(labels) != len(things or []):
+                raise ValueError(f"{len(labels)} `{name}_labels` for {len(things or [])} {name}s: give one for each")
+        for x0, y0, x1, y1 in self.boxes or []:
+            if not (x0 < x1 and y0 < y1):
+                raise ValueError(f"the box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is empty: write [x0, y0, x1, y1], x0 < x1")
+        return self
+
+
+class SegmentRequest(VisionRequest):
+    """One or more prompts for every picture, or `automatic` for everything in it.
+
+    `prompt` is short for prompts of words alone. `threshold` is the least score of a segment, `mask_threshold` that of
+    a pixel in its mask (0 to 1). `multimask` asks for several masks where a point may mean several things. `semantic`
+    adds one mask of all that fits a prompt. `detector` names a model that finds `prompt` first; its boxes then are the
+    prompts (`box_threshold`, `text_threshold` and `max_detections` are the detector's).
+    """
+
+    prompt: str | list[str] | None = None
+    prompts: Annotated[list[SegmentPrompt] | None, Field(max_length=MAX_PROMPTS)] = None
+    threshold: float | None = Field(None, ge=0, le=1)
+    mask_threshold: float | None = Field(None, ge=0, le=1)
+    format: Literal["rle", "polygon", "dense"] = "rle"
+    automatic: bool | None = None
+    multimask: bool | None = None
+    semantic: bool | None = None
+    detector: str | None = None
+    box_threshold: float | None = Field(None, ge=0, le=1)
+    text_threshold: float | None = Field(None, ge=0, le=1)
+    max_detections: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _says_what(self) -> SegmentRequest:
+        if self.detector and not self.prompt:
+            raise ValueError("`detector` needs a `prompt`: the label or labels that it is to find")
+        if self.detector and (self.prompts or self.automatic):
+            raise ValueError("`detector` makes the prompts itself: leave out `prompts` and `automatic`")
+        if self.automatic and (self.prompt or self.prompts):
+            raise ValueError("`automatic` segments everything: leave out `prompt` and `prompts`, or leave out it")
+        last = len(self.pictures) - 1
+        if any((prompt.image or 0) > last for prompt in self.prompts or []):
+            raise ValueError(f"a prompt's `image` is beyond the last picture, which has index {last}")
+        return self
+
+    def asked(self, picture: int) -> list[SegmentPrompt]:
+        """The prompts for one picture, by its index."""
+        words = [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
+        given = [SegmentPrompt(text=text) for text in words] + (self.prompts or [])
+        return [prompt for prompt in given if prompt.image in {None, picture}]
+
+    def needs(self) -> frozenset[str]:
+        needs = {name for name in ("automatic", "multimask", "semantic") if getattr(self, name)}
+        prompts = self.prompts or []
+        if (self.prompt and not self.detector) or any(prompt.text for prompt in prompts):
+            needs.add("prompt")
+        if any(prompt.points for prompt in prompts):
+            needs.add("points")
+        if any(0 in (prompt.box_labels or []) for prompt in prompts):
+            needs.add("box_labels")
+        return frozenset(needs)
+
+    def first(self) -> tuple[Task[Any, Any], Request] | None:
+        if not self.detector:
+            return None
+        fields = ("image", "images", "prompt", "box_threshold", "text_threshold", "max_detections")
+        given = {name: getattr(self, name) for name in fields if name in self.model_fields_set}
+        return DETECT, DetectRequest(model=self.detector, **given)
+
+    def follow(self, answer: Response) -> None:
+        assert isinstance(answer, DetectResponse)
+        self.prompts = [
+            SegmentPrompt(boxes=[found.box], image=item.index, label=found.label, score=found.score)
+            for item in answer.data
+            for found in item.detections
+        ]
+        self.detector = self.prompt = None
+
+
+class Mask(BaseModel):
+    """A mask as COCO's compressed run lengths, as polygons (outlines, holes left out), or as a PNG of 0 and 255."""
+
+    format: Literal["rle", "polygon", "dense"]
+    size: tuple[int, int] | None = None  # height, width
+    counts: str | None = None
+    polygons: list[list[Point]] | None = None
+    png: Array | None = None
+
+
+class Segment(BaseModel):
+    """One mask: the index of its prompt, its label, the model's score, its box, and its area in pixels.
+
+    `detection_score` is the score that the prompt brought along: the detector's.
+    """
+
+    prompt: int | None
+    label: str | None
+    score: float
+    detection_score: float | None = None
+    box: Box
+    area: int
+    mask: Mask
+
+
+class SemanticMask(BaseModel):
+    """Everything in the picture that fits a prompt, as one mask."""
+
+    prompt: int
+    label: str | None
+    area: int
+    mask: Mask
+
+
+class SegmentItem(VisionItem):
+    """`segments` in the order of the prompts, each prompt's best first; `semantic` if the request asked for it."""
+
+    segments: list[Segment]
+    semantic: list[SemanticMask] | None = None
+
+
+class SegmentResponse(VisionResponse):
+    data: list[SegmentItem]
+
+
+SEGMENT = Task("segment", "/v1/vision/segment", SegmentRequest, SegmentResponse)
