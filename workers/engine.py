@@ -132,6 +132,8 @@ class Engine:
     """Modules (`module`) or lazy names (`module:name`) that a standby imports before it knows its model."""
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "cpu")
     """Kinds of device that it runs on."""
+    model_types: ClassVar[tuple[str, ...]] = ()
+    """The `model_type`s of transformers that it serves; none named: it finds out otherwise what it can load."""
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load the model's weights. Raises ServeError with a sentence that says what to do, or anything else."""

@@ -1,0 +1,113 @@
+"""Loads models that transformers knows: what an entry names becomes a model on its device, in its precision.
+
+One place decides which keywords a device and an entry's `quantization` mean, and says what to do about a checkpoint
+that an engine does not serve.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from contract.config import ModelSpec
+from contract.errors import LoadFailed
+from workers import engine, snapshots
+from workers.engine import Device, Engine
+
+Quantization = Literal["4bit", "8bit"]
+
+
+class TorchOptions(engine.Options):
+    """`quantization` shrinks the weights as they are loaded; `threads` are torch's on a CPU (null: torch's own)."""
+
+    quantization: Quantization | None = None
+    threads: int | None = Field(None, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model's folder on this machine and what its config.json says."""
+
+    spec: ModelSpec
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def model_type(self) -> str:
+        """transformers' name of the architecture, such as `sam2`."""
+        return str(self.config.get("model_type") or "")
+
+    def processor(self, kind: str, **keywords: Any) -> Any:
+        """The processor through one of transformers' Auto classes, such as `AutoImageProcessor`."""
+        return self._auto(kind).from_pretrained(self.folder, trust_remote_code=self.spec.trust_remote_code, **keywords)
+
+    def model(self, kind: str, device: Device, options: TorchOptions, **keywords: Any) -> Any:
+        """The model through one of transformers' Auto classes, on its device, ready to be asked."""
+        placed = keywords_for(device, options.quantization)
+        trust = self.spec.trust_remote_code
+        model = self._auto(kind).from_pretrained(self.folder, trust_remote_code=trust, **{**placed, **keywords})
+        return model.eval()
+
+    @staticmethod
+    def _auto(kind: str) -> Any:
+        return getattr(importlib.import_module("transformers"), kind)
+
+
+def prepare(options: TorchOptions) -> None:
+    """Make torch ready in this process: the shim for a torchvision of another build, then the number of threads."""
+    importlib.import_module("workers.torchvision_shim")  # before anything that imports torchvision
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+
+def checkpoint(spec: ModelSpec, served_by: type[Engine]) -> Checkpoint:
+    """What `spec.source` names, downloaded if need be, if it is of a type that the engine serves.
+
+    Raises LoadFailed, with the engines that there are, for any other type.
+    """
+    folder = snapshots.folder(spec.source, spec.revision)
+    file = folder / "config.json"
+    if not file.is_file():
+        raise LoadFailed(f"{spec.source} has no config.json; this engine takes folders as transformers saves them.")
+    config = json.loads(file.read_text(encoding="utf-8"))
+    found = Checkpoint(spec, folder, config)
+    if served_by.model_types and found.model_type not in served_by.model_types:
+        raise LoadFailed(not_served(spec, found.model_type))
+    return found
+
+
+def not_served(spec: ModelSpec, model_type: str) -> str:
+    """What to do about a checkpoint of a type that the entry's engine does not serve."""
+    others = [name for name in engine.names() if model_type in engine.find(name).model_types]
+    if others:
+        return (
+            f"{spec.source} is of type {model_type!r}, which the engine {spec.engine} does not serve. Write "
+            f"`engine: {' or '.join(others)}` in its entry."
+        )
+    return (
+        f"{spec.source} is of type {model_type!r}, which no engine serves that is here: {', '.join(engine.names())}. "
+        "Install a newer transformers if it is a new kind of chat model, or add an engine: one file in "
+        "workers/engines/, as docs/adding-a-model.md shows."
+    )
+
+
+def keywords_for(device: Device, quantization: Quantization | None = None) -> dict[str, Any]:
+    """What `from_pretrained` is told about a device: precision, place, and how weights are quantised.
+
+    Attention is torch's scaled dot product everywhere (transformers' own choice): it runs on all devices.
+    """
+    import torch
+
+    keywords: dict[str, Any] = {"dtype": device.dtype if device.dtype == "auto" else getattr(torch, device.dtype)}
+    if device.torch != "cpu":
+        keywords["device_map"] = device.torch
+    if quantization:
+        raise LoadFailed(f"`options.quantization: {quantization}` is not supported on {device.kind}. Leave it out.")
+    return keywords
