@@ -17,6 +17,7 @@ from contract.errors import InvalidField
 from contract.media import images_in
 from contract.status import ModelStatus
 from contract.tasks import Request, Task, all_tasks
+from gateway.before import ask_first
 from gateway.directory import Directory
 from gateway.fetch import Fetcher
 from gateway.forward import Call, forward, onward_headers
@@ -66,6 +67,7 @@ class TaskEndpoint:
         catalog.check_features(self.task.name, model, request)
         keep_alive = request.keep_alive
         again = await self._fetch(request) or (model.passthrough is not None and not _is_json(scope))
+        again = await ask_first(self._way.manager, catalog, request, scope["request_id"]) or again
         if again:
             # The bytes go first, then the request: original, decoded and new form are never held together.
             body.content = b""

@@ -34,8 +34,8 @@ class Request(BaseModel):
         """Fields in use that only some engines can honour; each must be in the engine's `features`."""
         return frozenset()
 
-    def first(self) -> tuple[Task[Any, Any], Request] | None:
-        """The task and request whose answer this one needs first, from another model; None: it stands alone."""
+    def first(self) -> tuple[Task[Any, Any], Request, str] | None:
+        """The task and request whose answer this one needs first, and the field that says so; None: it stands alone."""
         return None
 
     def follow(self, answer: Response) -> None:

@@ -98,12 +98,12 @@ class SegmentRequest(VisionRequest):
             needs.add("box_labels")
         return frozenset(needs)
 
-    def first(self) -> tuple[Task[Any, Any], Request] | None:
+    def first(self) -> tuple[Task[Any, Any], Request, str] | None:
         if not self.detector:
             return None
         fields = ("image", "images", "prompt", "box_threshold", "text_threshold", "max_detections")
         given = {name: getattr(self, name) for name in fields if name in self.model_fields_set}
-        return DETECT, DetectRequest(model=self.detector, **given)
+        return DETECT, DetectRequest(model=self.detector, **given), "detector"
 
     def follow(self, answer: Response) -> None:
         assert isinstance(answer, DetectResponse)

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from contract.asgi import serve
 from tests.gateway.replies import (
+    DETECTED,
     live,
     read_body,
     send_chunk,
@@ -41,6 +42,8 @@ MODELS = [
     model("ok", tasks=ALL_TASKS, aliases=["fine"], default=["chat"], max_wait=50),
     model("org/slashed", tasks=["embeddings"], features=[]),
     model("reader", tasks=["ocr"], default=["ocr"]),
+    model("finder", tasks=["detect"], features=["prompt"]),
+    model("masks", tasks=["segment"], features=["points"]),
     model("stream"),
     model("handshake"),
     model("dies-once"),
@@ -177,6 +180,8 @@ async def ok(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: 
         answer: dict[str, Any] = {"object": "list", "model": "ok", "data": vector, "usage": usage}
     elif scope["path"] == "/v1/images/generations":
         answer = {"created": 1, "data": [{"b64_json": "aGk="}], "usage": {"latency": 1.0, "seed": 1}}
+    elif scope["path"] == "/v1/vision/detect":
+        answer = DETECTED
     else:
         message = {"role": "assistant", "content": "hello"}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]

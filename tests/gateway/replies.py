@@ -7,6 +7,15 @@ from typing import Any
 
 from starlette.types import Receive, Send
 
+DETECTED = {
+    "object": "list",
+    "model": "finder",
+    "data": [
+        {"index": 0, "width": 40, "height": 30, "detections": [{"label": "cat", "score": 0.75, "box": [1, 2, 30, 20]}]}
+    ],
+    "usage": {"images": 1, "latency": 0.1},
+}
+
 
 async def read_body(receive: Receive) -> bytes:
     body, more = b"", True
