@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
+from tests.workers.odd_pictures import ODD_PICTURES, OddPicture
 from workers.images import open_image
 
 
@@ -150,3 +151,10 @@ def test_broken_base64_is_refused() -> None:
 def test_a_worker_fetches_nothing() -> None:
     with pytest.raises(BadImage, match="has not been fetched"):
         open_image(ImageInput("https://example.org/cat.png"))
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+def test_an_odd_picture_has_the_pixels_of_its_plain_twin(odd: OddPicture) -> None:
+    image = opened(odd.content)
+    assert image.size == odd.size
+    assert image.tobytes() == opened(odd.plain).tobytes()

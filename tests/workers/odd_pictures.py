@@ -1,0 +1,120 @@
+"""Pictures as clients send them by mistake or by nature: not RGB, not upright, not still. One drawing, many files.
+
+What an engine says of each must be what it says of the same pixels as a plain RGB file:
+
+    @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+    def test_an_odd_picture_is_read_as_a_person_sees_it(engine: Engine, odd: OddPicture) -> None:
+        item, plain = ask(engine, images=[odd.uri, odd.plain_uri])
+        assert (item.width, item.height) == odd.size
+        assert content(item) == content(plain)
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from contract.media import data_uri
+
+SIZE = (80, 60)
+_GLASS = (60, 40, 79, 59)  # the corner that is transparent where a picture has transparency
+_SIDEWAYS = 6  # EXIF orientation: to be turned by 90 degrees clockwise
+
+
+@dataclass(frozen=True)
+class OddPicture:
+    """A file, the same picture as a plain RGB file, and its width and height as a person sees it."""
+
+    name: str
+    content: bytes
+    plain: bytes
+    size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def uri(self) -> str:
+        return data_uri(self.content)
+
+    @property
+    def plain_uri(self) -> str:
+        return data_uri(self.plain, "image/png")
+
+
+def drawing() -> Image.Image:
+    """A few shapes in flat colours, RGB: few enough for a palette, none of them symmetrical."""
+    image = Image.new("RGB", SIZE, (230, 230, 240))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((6, 6, 36, 28), fill=(200, 30, 30))
+    draw.ellipse((40, 20, 74, 54), fill=(30, 90, 200))
+    draw.polygon([(10, 56), (24, 34), (38, 56)], fill=(20, 150, 60))
+    draw.line((0, 0, 79, 10), fill=(0, 0, 0), width=2)
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The picture as a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _odd(name: str, content: bytes, plain: Image.Image) -> OddPicture:
+    return OddPicture(name, content, encoded(plain), plain.size)
+
+
+def _pictures() -> Iterator[OddPicture]:
+    rgb, grey = drawing(), drawing().convert("L")
+    yield _odd("grey", encoded(grey), grey.convert("RGB"))
+    yield _odd("palette", encoded(rgb.quantize(16)), rgb.quantize(16).convert("RGB"))
+    yield _odd("16-bit", encoded(_deep(grey)), grey.convert("RGB"))
+    yield _odd("RGBA", encoded(_with_a_window(rgb)), _on_white(rgb))
+    yield _odd("grey-alpha", encoded(_with_a_window(grey)), _on_white(grey.convert("RGB")))
+    yield _odd("EXIF-rotated", *_sideways(rgb))
+    yield _odd("animated-GIF", _animated(rgb.quantize(16), "GIF"), rgb.quantize(16).convert("RGB"))
+    yield _odd("animated-WebP", _animated(rgb, "WEBP", lossless=True), rgb)
+
+
+def _deep(grey: Image.Image) -> Image.Image:
+    """The same greys on a scale from 0 to 65535."""
+    deep = Image.new("I;16", grey.size)
+    for y in range(grey.height):
+        for x in range(grey.width):
+            deep.putpixel((x, y), grey.getpixel((x, y)) * 257)
+    return deep
+
+
+def _with_a_window(image: Image.Image) -> Image.Image:
+    alpha = Image.new("L", image.size, 255)
+    ImageDraw.Draw(alpha).rectangle(_GLASS, fill=0)
+    image = image.copy()
+    image.putalpha(alpha)
+    return image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    image = image.copy()
+    ImageDraw.Draw(image).rectangle(_GLASS, fill="white")
+    return image
+
+
+def _sideways(image: Image.Image) -> tuple[bytes, Image.Image]:
+    """A photograph by a camera held on its side, and what it shows upright."""
+    exif = Image.Exif()
+    exif[0x0112] = _SIDEWAYS
+    content = encoded(image, "JPEG", exif=exif, quality=95)
+    with Image.open(io.BytesIO(content)) as stored:
+        return content, stored.convert("RGB").transpose(Image.Transpose.ROTATE_270)
+
+
+def _animated(image: Image.Image, kind: str, **options: Any) -> bytes:
+    later = Image.new(image.mode, image.size)
+    return encoded(image, kind, save_all=True, append_images=[later, image], **options)
+
+
+ODD_PICTURES = tuple(_pictures())
