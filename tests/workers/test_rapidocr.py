@@ -14,7 +14,7 @@ from contract.errors import UnsupportedFeature
 from contract.media import data_uri
 from contract.tasks.ocr import OcrRequest, OcrResponse
 from workers.engine import Call, Device, find
-from workers.engines.rapidocr import RapidOcr, reading_order
+from workers.engines.rapidocr import RapidOcr
 
 
 @pytest.fixture(scope="module")
@@ -101,22 +101,3 @@ def test_who_leaves_between_two_pictures_ends_it(engine: RapidOcr) -> None:
     call = Call(request)
     call.progress = lambda done, total: call.cancel()  # type: ignore[method-assign,assignment]
     assert [answer for _, answer in engine.read([call])] == [None]
-
-
-def box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
-    return [(left, top), (right, top), (right, bottom), (left, bottom)]
-
-
-@pytest.mark.parametrize(
-    ("boxes", "rows"),
-    [
-        ([], []),
-        ([box(0, 0, 9, 9)], [[0]]),
-        ([box(50, 1, 90, 11), box(0, 0, 40, 10)], [[1, 0]]),
-        ([box(0, 20, 9, 30), box(0, 0, 9, 10)], [[1], [0]]),
-        ([box(0, 0, 40, 10), box(50, 3, 90, 13), box(100, 6, 140, 16)], [[0, 1, 2]]),  # a slight slope
-        ([box(0, 0, 40, 40), box(50, 12, 90, 26), box(0, 45, 40, 55)], [[0, 1], [2]]),  # a large letter
-    ],
-)
-def test_reading_order(boxes: list[Any], rows: list[list[int]]) -> None:
-    assert reading_order(boxes) == rows

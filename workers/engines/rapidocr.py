@@ -16,6 +16,7 @@ from contract.config import ModelSpec
 from contract.errors import ServeError, UnsupportedFeature
 from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
 from contract.tasks.vision import VisionUsage
+from workers import reading
 from workers.engine import Answer, Call, Device, Engine, Options, serves
 from workers.images import open_image
 
@@ -23,7 +24,6 @@ _LONGEST_SHAPE = 4
 """How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
 _ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
 
-Polygon = list[tuple[float, float]]
 Calls = list[Call[OcrRequest]]
 
 
@@ -93,43 +93,15 @@ class RapidOcr(Engine):
         width, height = image.size
         found = self._reader(_not_too_long(image))
         lines = [
-            Line(text=text, score=float(score), polygon=_within(polygon, width, height))
+            Line(text=text, score=float(score), polygon=reading.within(polygon, width, height))
             for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
         ]
-        rows = reading_order([line.polygon for line in lines])
-        text = "\n".join(" ".join(lines[number].text for number in row) for row in rows)
-        ordered = [lines[number] for row in rows for number in row]
+        text, ordered = reading.read(lines)
         return OcrItem(index=index, width=width, height=height, text=text, lines=ordered)
 
 
-def reading_order(polygons: Sequence[Polygon]) -> list[list[int]]:
-    """Rows from top to bottom, each with the numbers of its polygons from left to right.
-
-    A polygon belongs to a row when their middles differ by less than half the smaller of their heights, so that
-    neither a slight slope nor a mix of letter sizes tears a row apart.
-    """
-    spans = [(min(y for _, y in polygon), max(y for _, y in polygon)) for polygon in polygons]
-    lefts = [min(x for x, _ in polygon) for polygon in polygons]
-    rows: list[list[int]] = []
-    for number in sorted(range(len(spans)), key=lambda n: sum(spans[n])):
-        if rows and _same_row(spans[rows[-1][-1]], spans[number]):
-            rows[-1].append(number)
-        else:
-            rows.append([number])
-    return [sorted(row, key=lambda n: lefts[n]) for row in rows]
-
-
-def _same_row(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    apart = abs(sum(one) - sum(other)) / 2
-    return apart < min(one[1] - one[0], other[1] - other[0]) / 2
-
-
-def _polygons(found: Any) -> list[Polygon]:
+def _polygons(found: Any) -> list[reading.Polygon]:
     return [] if found.boxes is None else found.boxes.tolist()
-
-
-def _within(polygon: Sequence[Sequence[float]], width: int, height: int) -> Polygon:
-    return [(min(max(x, 0), width), min(max(y, 0), height)) for x, y in polygon]
 
 
 def _not_too_long(image: Any) -> Any:
