@@ -1,5 +1,8 @@
 """Queue, batch, one thread: what waits and fits together becomes one call of the engine's method.
 
+A method with `joins` is handed a feed instead, through which it takes what waits when it has room: the batch is then
+whatever it has at work.
+
 The loop's side submits calls and reads their answers; the engine's thread forms batches and runs them. They meet in
 two queues that need no lock of ours: calls go over in a SimpleQueue, answers come back in a deque, with one wake-up
 of the loop for as many as have gathered.
@@ -17,7 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from contract.errors import EngineFailed, OutOfMemory, ServeError
-from workers.engine import Answer, Call, Engine, Options, Serves
+from workers.engine import Answer, Call, Engine, Feed, Options, Serves
 from workers.failures import as_answer, breaks_the_process
 
 log = logging.getLogger(__name__)
@@ -26,12 +29,13 @@ log = logging.getLogger(__name__)
 class Ticket:
     """One call on its way through the batcher, and the answers that have come back for it."""
 
-    __slots__ = ("_answers", "_waiter", "answered", "call", "ended", "group", "serves")
+    __slots__ = ("_answers", "_waiter", "alone", "answered", "call", "ended", "group", "serves")
 
     def __init__(self, serves: Serves, call: Call[Any]) -> None:
         self.serves = serves
         self.call = call
         self.group = serves.group(call.request) if serves.group else None
+        self.alone = call.alone  # or a batch with it has failed
         self.answered = False  # the engine's thread has given some answer
         self.ended = False  # ... and the last one
         self._answers: deque[Answer] = deque()
@@ -57,7 +61,12 @@ class Ticket:
 
     def fits(self, other: Ticket) -> bool:
         """Whether both may share a batch."""
-        return self.serves is other.serves and not (self.call.alone or other.call.alone) and self.group == other.group
+        return self.serves is other.serves and not (self.alone or other.alone) and self.group == other.group
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self.ended or self.call.cancelled
 
 
 class Outbox:
@@ -83,6 +92,30 @@ class Outbox:
             ticket.deliver(answer)
 
 
+class Batch:
+    """The calls that one run of a method has at work: they leave when they are over, and newcomers may join."""
+
+    def __init__(self, oldest: Ticket) -> None:
+        self.oldest = oldest  # decides who fits
+        self.size = 0  # how many it has had
+        self._tickets: dict[int, Ticket] = {}
+
+    def add(self, tickets: list[Ticket]) -> list[Call[Any]]:
+        """Take them in. Gives their calls."""
+        self.size += len(tickets)
+        self._tickets = {id(ticket.call): ticket for ticket in (*self.living(), *tickets)}
+        return [ticket.call for ticket in tickets]
+
+    def find(self, call: Call[Any]) -> Ticket | None:
+        """The call's ticket, unless it is over."""
+        ticket = self._tickets.get(id(call))
+        return None if ticket is None or ticket.ended else ticket
+
+    def living(self) -> list[Ticket]:
+        """Those that wait for an answer."""
+        return [ticket for ticket in self._tickets.values() if not ticket.is_over]
+
+
 class Batcher:
     """Runs an engine's methods on the thread that calls `run`."""
 
@@ -93,6 +126,7 @@ class Batcher:
         self._out_of_memory = out_of_memory
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._waiting: deque[Ticket] = deque()  # touched by the engine's thread alone
+        self._stopped = False
         self._outbox: Outbox | None = None
         self.busy = False
 
@@ -109,85 +143,116 @@ class Batcher:
 
     def run(self) -> None:
         """Answer calls until `stop`. Raises what has broken the process, which must then end: a lost GPU context."""
-        while (batch := self._next_batch()) is not None:
+        while (oldest := self._oldest()) is not None:
             self.busy = True
-            self._run_batch(batch)
+            self._run_batch(Batch(oldest))
             self.busy = False
 
     # Forming a batch ------------------------------------------------------------------------------------------
 
-    def _next_batch(self) -> list[Ticket] | None:
-        """The oldest call and those that fit it, in order; None when the batcher is stopped."""
+    def _oldest(self) -> Ticket | None:
+        """The call whose turn it is; None when the batcher is stopped."""
         while self._gather(block=not self._waiting):
             while self._waiting and self._waiting[0].call.cancelled:
                 self._waiting.popleft()
             if self._waiting:
                 self._wait_for_company(self._waiting[0])
-                return self._take(self._waiting[0])
+                return self._waiting[0]
         return None
 
     def _gather(self, *, block: bool, timeout: float | None = None) -> bool:
         """Fetch what has been submitted, waiting for a first one if `block`. False once stopped."""
-        try:
-            ticket = self._inbox.get(block, timeout)
-            while ticket is not None:
-                self._waiting.append(ticket)
-                ticket = self._inbox.get_nowait()
-        except queue.Empty:
-            return True
-        return False
+        with suppress(queue.Empty):
+            while not self._stopped:
+                ticket = self._inbox.get(block, timeout)
+                if ticket is None:
+                    self._stopped = True
+                else:
+                    self._waiting.append(ticket)
+                block = False
+        return not self._stopped
 
     def _wait_for_company(self, oldest: Ticket) -> None:
-        if oldest.call.alone:
+        if oldest.alone:
             return
         end = time.monotonic() + self._window
         while (left := end - time.monotonic()) > 0 and len(self._waiting) < self._limit(oldest.serves):
             if not self._gather(block=True, timeout=left):
-                self.stop()  # what was gathered is answered first
-                return
+                return  # what was gathered is answered first
 
     def _limit(self, serves: Serves) -> int:
         return min(serves.max_batch, self._most or serves.max_batch)
 
-    def _take(self, oldest: Ticket) -> list[Ticket]:
-        """Oldest first, and the oldest decides who fits; whose client has left is dropped."""
-        limit = self._limit(oldest.serves)
+    def _take(self, oldest: Ticket, most: int) -> list[Ticket]:
+        """Those that begin together: all that fit the oldest, in order. Whose client has left is dropped."""
         batch: list[Ticket] = []
         rest: deque[Ticket] = deque()
         for ticket in self._waiting:
             if ticket.call.cancelled:
                 continue
-            fits = ticket is oldest or (len(batch) < limit and oldest.fits(ticket))
+            fits = ticket is oldest or (len(batch) < most and oldest.fits(ticket))
             (batch if fits else rest).append(ticket)
         self._waiting = rest
         return batch
 
+    def _newcomers(self, oldest: Ticket, most: int) -> list[Ticket]:
+        """Those that may join a batch at work: none who came after one that does not fit, which else never got in."""
+        batch: list[Ticket] = []
+        while self._waiting and len(batch) < most:
+            ticket = self._waiting[0]
+            if not (ticket.call.cancelled or oldest.fits(ticket)):
+                break
+            self._waiting.popleft()
+            if not ticket.call.cancelled:
+                batch.append(ticket)
+        return batch
+
+    def _feed(self, batch: Batch) -> Feed[Any]:
+        limit = self._limit(batch.oldest.serves)
+
+        def more(most: int) -> list[Call[Any]]:
+            going_on = self._gather(block=False)
+            room = min(most, limit - len(batch.living()))
+            if not batch.size:
+                return batch.add(self._take(batch.oldest, room))
+            return batch.add(self._newcomers(batch.oldest, room)) if going_on else []
+
+        return Feed(limit, more)
+
     # Running it -----------------------------------------------------------------------------------------------
 
-    def _run_batch(self, batch: list[Ticket]) -> None:
+    def _run_batch(self, batch: Batch) -> None:
+        serves = batch.oldest.serves
         try:
-            if batch:  # everybody may have left in the meantime
-                self._run_method(batch)
+            if serves.joins:
+                self._run_method(batch, self._feed(batch))
+            elif calls := batch.add(self._take(batch.oldest, self._limit(serves))):
+                self._run_method(batch, calls)  # else everybody has left in the meantime
         except Exception as error:
-            ids = ", ".join(ticket.call.id for ticket in batch)
-            log.exception("%s failed for %s", batch[0].serves.task.name, ids)
+            self._claim(batch)
+            ids = ", ".join(ticket.call.id for ticket in batch.living())
+            log.exception("%s failed for %s", serves.task.name, ids)
             if breaks_the_process(error):
                 raise
             self._after_failure(batch, error)
 
-    def _run_method(self, batch: list[Ticket]) -> None:
+    def _run_method(self, batch: Batch, calls: list[Call[Any]] | Feed[Any]) -> None:
         """Call the method once and pass its answers on."""
-        serves = batch[0].serves
-        by_call = {id(ticket.call): ticket for ticket in batch}
-        answers: Iterator[tuple[Call[Any], Answer]] = getattr(self._engine, serves.method)([t.call for t in batch])
+        answers: Iterator[tuple[Call[Any], Answer]] = getattr(self._engine, batch.oldest.serves.method)(calls)
         for call, answer in answers:
-            ticket = by_call[id(call)]
-            if not ticket.ended:
+            if ticket := batch.find(call):
                 self._pass_on(ticket, answer)
-            if all(t.ended or t.call.cancelled for t in batch):
+            if not batch.living():
                 break  # leaves the generator, which ends it
-        for ticket in batch:
+        self._claim(batch)
+        for ticket in batch.living():
             self._end(ticket)
+
+    def _claim(self, batch: Batch) -> None:
+        """Where a method has not even taken the oldest call, it is the one to be told."""
+        if not batch.size and batch.oldest in self._waiting:
+            self._waiting.remove(batch.oldest)
+            batch.add([batch.oldest])
 
     def _pass_on(self, ticket: Ticket, answer: Answer) -> None:
         streams = ticket.serves.task.chunk is not None
@@ -199,22 +264,18 @@ class Batcher:
         self._outbox.put(ticket, answer)
 
     def _end(self, ticket: Ticket) -> None:
-        """The method has ended: so have the streams; who has no answer at all is told so."""
-        if ticket.ended or ticket.call.cancelled:
-            return
+        """The method has ended: so has the stream; who has no answer at all is told so."""
         name = type(self._engine).__module__.rpartition(".")[2]
         unanswered = EngineFailed(f"The engine {name} ended without an answer to this request.")
         self._pass_on(ticket, None if ticket.answered else unanswered)
 
-    def _after_failure(self, batch: list[Ticket], error: Exception) -> None:
+    def _after_failure(self, batch: Batch, error: Exception) -> None:
         """One failing request never takes another with it: those without any answer yet run again, each alone."""
-        again = [ticket for ticket in batch if not (ticket.answered or ticket.call.cancelled)]
-        if len(batch) > 1:
-            for ticket in batch:
-                if ticket.answered and not ticket.ended:
-                    self._pass_on(ticket, as_answer(error))
-            for ticket in again:
-                self._run_batch([ticket])
-            return
-        if not batch[0].ended:
-            self._pass_on(batch[0], as_answer(error))
+        again: list[Ticket] = []
+        for ticket in batch.living():
+            if ticket.answered or batch.size == 1:
+                self._pass_on(ticket, as_answer(error))
+            else:
+                ticket.alone = True
+                again.append(ticket)
+        self._waiting.extendleft(reversed(again))

@@ -1,7 +1,8 @@
 """What a model family is: an `Engine` with one method a task, plain and synchronous.
 
 Concurrency lives outside: the batcher calls a method with the calls that fit together, on one thread, and the method
-yields each call's answer (or pieces of it, or its error) when it has it.
+yields each call's answer (or pieces of it, or its error) when it has it. A method that works in steps may instead take
+its calls from a `Feed`, newcomers between two steps included.
 """
 
 from __future__ import annotations
@@ -75,6 +76,19 @@ class Call(Generic[Req]):
         self.done, self.total = done, total
 
 
+class Feed(Generic[Req]):
+    """Where a method with `joins=True` gets its calls: at its beginning, and newcomers between its steps."""
+
+    def __init__(self, limit: int, more: Callable[[int], list[Call[Req]]]) -> None:
+        self.limit = limit
+        """The most calls at work at once: the engine's own bound, or the entry's lower one."""
+        self._more = more
+
+    def take(self, most: int) -> list[Call[Req]]:
+        """Up to `most` calls to begin now, oldest first; none where none waits that fits. Never blocks."""
+        return self._more(most) if most > 0 else []
+
+
 Answer = BaseModel | ServeError | None
 """A chunk, a whole response, why there is none, or None: this call's stream is complete."""
 
@@ -89,13 +103,14 @@ class Serves:
     method: str
     max_batch: int
     group: Callable[[Any], Any] | None
+    joins: bool = False
 
 
 _MARK = "__serves__"
 
 
 def serves(
-    task: Task[Any, Any], *, max_batch: int = 1, group: Callable[[Any], Any] | None = None
+    task: Task[Any, Any], *, max_batch: int = 1, group: Callable[[Any], Any] | None = None, joins: bool = False
 ) -> Callable[[Method], Method]:
     """Mark a method `(self, calls: list[Call]) -> Iterator[(call, chunk | response | ServeError)]` as serving a task.
 
@@ -113,10 +128,20 @@ def serves(
     An item that fails yields its ServeError and the others go on. What is raised fails the batch: calls without any
     answer yet are then run again, each alone. A call that is `cancelled` needs no further answer; drop it between
     steps, and return when all are gone (the batcher closes the generator at its next `yield` anyway).
+
+    With `joins` the method is `(self, feed: Feed) -> Iterator[…]` and takes its calls itself: `feed.take(most)` as soon
+    as it begins (at least one call waits then), and again between its steps, with `most` for what it has room. It ends
+    when it has no work left and the feed gives it none; the batcher calls it again for the next call that comes.
+
+    - All above holds for who joins as for who began. So keep a newcomer's failure from the others: catch what reading
+      its prompt raises and yield `failures.as_answer(error)` for it alone; what you raise ends the streams of all.
+    - While a call waits that does not fit (of another task or group, or one that must be alone), the feed gives none
+      that came after it: those at work finish, then it has its turn. So neither side can keep the other waiting.
+    - At most `feed.limit` of the calls are unfinished at any time.
     """
 
     def mark(method: Method) -> Method:
-        setattr(method, _MARK, Serves(task, method.__name__, max_batch, group))
+        setattr(method, _MARK, Serves(task, method.__name__, max_batch, group, joins))
         return method
 
     return mark

@@ -9,30 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
-from contract.tasks import Request, Response, Task
-from workers.batcher import Batcher, Ticket
-from workers.engine import Answer, Call, Engine, Options, serves
-
-
-class Ask(Request):
-    text: str
-    size: int = 1
-
-
-class Told(Response):
-    text: str
-    batch: int = 1
-
-
-def fold(chunks: Any) -> Told:
-    return Told(text="".join(chunk.text for chunk in chunks))
-
-
-WHOLE = Task("whole", "/whole", Ask, Told)
-STREAM = Task("stream", "/stream", Ask, Told, chunk=Told, fold=fold)
+from tests.workers import batching
+from tests.workers.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
+from workers.batcher import Ticket
+from workers.engine import Answer, Call, Engine, serves
 
 Calls = list[Call[Ask]]
 Answers = Iterator[tuple[Call[Ask], Answer]]
@@ -94,22 +76,11 @@ class Recorder(Engine):
         return Told(text=letter)
 
 
-class House:
-    """A batcher on a thread of its own."""
+class House(batching.House[Recorder]):
+    """With a `Recorder`."""
 
-    def __init__(self, options: Options) -> None:
-        self.engine = Recorder()
-        self.out_of_memory = 0
-        self.batcher = Batcher(self.engine, options, self._note_out_of_memory)
-        self.thread = threading.Thread(target=self.batcher.run)
-        self.thread.start()
-
-    def _note_out_of_memory(self) -> None:
-        self.out_of_memory += 1
-
-    def ask(self, text: str, task: str = "whole", *, size: int = 1, alone: bool = False) -> Ticket:
-        call = Call(Ask(text=text, size=size), id=text, alone=alone)
-        return self.batcher.submit(self.engine.served()[task], call)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Recorder(), **options)
 
     async def occupied(self) -> Ticket:
         """Have the thread at work on a first call, so that what is asked from now on queues up."""
@@ -119,9 +90,7 @@ class House:
 
     def close(self) -> None:
         self.engine.gate.set()
-        self.batcher.stop()
-        self.thread.join(30)
-        assert not self.thread.is_alive()
+        super().close()
 
 
 @pytest.fixture
@@ -129,28 +98,12 @@ async def houses() -> AsyncIterator[Callable[..., House]]:
     made: list[House] = []
 
     def make(**options: Any) -> House:
-        made.append(House(Options(**options)))
+        made.append(House(**options))
         return made[-1]
 
     yield make
     for house in made:
         house.close()
-
-
-async def answer(ticket: Ticket) -> Answer:
-    return (await asyncio.wait_for(ticket.next(), 30))[0]
-
-
-async def stream(ticket: Ticket) -> list[Answer]:
-    """All answers, the ending one included."""
-    answers: list[Answer] = []
-    while not answers or isinstance(answers[-1], BaseModel):
-        answers += await asyncio.wait_for(ticket.next(), 30)
-    return answers
-
-
-def text(answers: list[Answer]) -> str:
-    return "".join(told.text for told in answers if isinstance(told, Told))
 
 
 async def test_what_queued_while_the_thread_was_busy_becomes_one_call(houses: Callable[..., House]) -> None:
