@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,7 +102,8 @@ def not_served(spec: ModelSpec, model_type: str) -> str:
 def keywords_for(device: Device, quantization: Quantization | None = None) -> dict[str, Any]:
     """What `from_pretrained` is told about a device: precision, place, and how weights are quantised.
 
-    Attention is torch's scaled dot product everywhere (transformers' own choice): it runs on all devices.
+    Attention is torch's scaled dot product everywhere (transformers' own choice): it runs on all devices. Raises
+    LoadFailed where weights cannot be quantised that way.
     """
     import torch
 
@@ -109,5 +111,40 @@ def keywords_for(device: Device, quantization: Quantization | None = None) -> di
     if device.torch != "cpu":
         keywords["device_map"] = device.torch
     if quantization:
-        raise LoadFailed(f"`options.quantization: {quantization}` is not supported on {device.kind}. Leave it out.")
+        keywords["quantization_config"] = _quantized(device, quantization, keywords["dtype"])
     return keywords
+
+
+def _quantized(device: Device, quantization: Quantization, dtype: Any) -> Any:
+    """transformers' configuration for weights of 4 or 8 bits.
+
+    bitsandbytes has both for CUDA and the CPU (arXiv:2208.07339 and, for 4 bits, NF4 of arXiv:2305.14314); on Apple's
+    GPUs torchao has 8 bits.
+    """
+    if device.kind == "mps":
+        if quantization == "4bit":
+            raise LoadFailed(
+                "`options.quantization: 4bit` does not exist for torch on Apple's GPUs. Use the engine mlx for this "
+                "model, write 8bit, or leave it out."
+            )
+        require("torchao", quantization)
+        from torchao.quantization import Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        return TorchAoConfig(Int8WeightOnlyConfig(version=2))
+    require("bitsandbytes", quantization)
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    computing = {} if dtype == "auto" else {"bnb_4bit_compute_dtype": dtype}
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", **computing)
+
+
+def require(library: str, quantization: Quantization) -> None:
+    """Raises LoadFailed, with the command that mends it, when the library that quantises is not installed."""
+    if find_spec(library) is None:
+        raise LoadFailed(
+            f"`options.quantization: {quantization}` needs {library}, which is not installed: `pip install {library}`, "
+            "or leave the option out."
+        )
