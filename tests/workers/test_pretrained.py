@@ -28,15 +28,18 @@ def saved(folder: Path, model_type: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def load(models: Callable[[str], Path]) -> Callable[..., Any]:
-    """The tiny language model in some precision."""
+def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """A language model in some precision; wide enough for bitsandbytes' blocks of 64."""
     pretrained.prepare(TorchOptions(threads=1))
-    folder = models("lm")
+    from tests.models.chat import build_lm
 
-    def loaded(quantization: str | None = None, device: Device = CPU) -> Any:
+    folder = tmp_path_factory.mktemp("lm")
+    build_lm(folder, hidden_size=128, intermediate_size=256)
+
+    def loaded(quantization: str | None = None) -> Any:
         found = Checkpoint(entry(folder), folder, {})
         options = TorchOptions.model_validate({"quantization": quantization})
-        return found.model("AutoModelForCausalLM", device, options)
+        return found.model("AutoModelForCausalLM", CPU, options)
 
     return loaded
 
