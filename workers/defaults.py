@@ -16,14 +16,14 @@ _NOT_PARAMETERS = {"model", "keep_alive"}
 
 def for_task(task: Task[Any, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Those of an entry's defaults that the task's request has, as the request's own types. Raises ConfigError."""
-    fields = task.request.model_fields
+    fields = _fillable(task)
     return {name: _validated(task.request, name, value) for name, value in defaults.items() if name in fields}
 
 
 def check(tasks: Iterable[Task[Any, Any]], defaults: Mapping[str, Any]) -> None:
     """Raises ConfigError when a default belongs to none of the tasks, or does not fit its field."""
     served = list(tasks)
-    known = {name for task in served for name in task.request.model_fields} - _NOT_PARAMETERS
+    known = {name for task in served for name in _fillable(task)}
     for name in defaults:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -38,6 +38,11 @@ def fill(request: Request, defaults: Mapping[str, Any]) -> None:
     for name, value in defaults.items():
         if name not in request.model_fields_set or getattr(request, name) is None:
             setattr(request, name, value)
+
+
+def _fillable(task: Task[Any, Any]) -> set[str]:
+    fields: set[str] = set(task.request.model_fields)
+    return fields - _NOT_PARAMETERS - task.request.no_defaults
 
 
 def _validated(request: type[BaseModel], name: str, value: Any) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import BadImage
 from contract.media import MAX_PIXELS, ImageInput
 
 if TYPE_CHECKING:
     from PIL import Image
+
+T = TypeVar("T")
 
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 
@@ -19,10 +22,27 @@ def open_image(picture: ImageInput) -> Image.Image:
 
     Raises BadImage when it is damaged, too large, of no known format, or an address that nobody has fetched.
     """
+    return _opened(picture, _to_rgb)
+
+
+def open_with_holes(picture: ImageInput) -> tuple[Image.Image, Image.Image | None]:
+    """The picture as `open_image` gives it, and its fully transparent part as a mask (255 in mode L), if it has one."""
+    return _opened(picture, lambda image: (_to_rgb(image), _holes(image)))
+
+
+def open_mask(picture: ImageInput) -> Image.Image:
+    """A mask in mode L, upright like its picture: 255 where the picture is to be drawn anew, else 0.
+
+    That is where it is fully transparent (OpenAI's convention) or, if nothing is transparent in it, where it is white.
+    """
+    return _opened(picture, lambda image: _holes(image) or _white(_to_rgb(image)))
+
+
+def _opened(picture: ImageInput, look: Callable[[Image.Image], T]) -> T:
     if picture.url:
         raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
     try:
-        return _decode(picture.read())
+        return look(_decode(picture.read()))
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # decoders of some thirty formats raise whatever they like on damaged files
@@ -42,7 +62,7 @@ def _decode(content: bytes) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise _too_large(f"{image.width}x{image.height}")
         image.load()  # the first frame; here a truncated file shows
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return ImageOps.exif_transpose(image)
 
 
 def _too_large(size: str) -> BadImage:
@@ -55,6 +75,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return _on_white(image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _holes(image: Image.Image) -> Image.Image | None:
+    """255 where the picture is fully transparent, in mode L; None if it is so nowhere."""
+    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
+        return None
+    holes = image.convert("RGBA").getchannel("A").point(lambda value: 255 * (value == 0))
+    return holes if holes.getbbox() else None
+
+
+def _white(image: Image.Image) -> Image.Image:
+    return image.convert("L").point(lambda value: 255 * (value >= 128))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,9 @@ class Request(BaseModel):
 
     # A form may bring files that the task does not know; written as JSON, they must have some form.
     model_config = ConfigDict(extra="allow", ser_json_bytes="base64")
+
+    no_defaults: ClassVar[frozenset[str]] = frozenset()
+    """Fields that an entry's `defaults` leave alone, since what is right depends on the request."""
 
     model: str | None = None
     keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -11,9 +11,19 @@ from contract.tasks import Request, Response, Task
 
 MAX_SEED = 2**63 - 1
 
+_BEYOND_PLAIN = (
+    "background", "complexity", "frame_count", "frame_duration_ms", "input_fidelity", "markup", "mask",
+    "partial_images", "stream", "style", "svg",
+)  # fmt: skip
+"""Fields of OpenAI's that change the picture or the answer, and that few local engines can honour."""
 
-class ImageGenerationRequest(Request):
-    """`size` is `WIDTHxHEIGHT` in pixels or `auto`; what is left out comes from the entry's `defaults`."""
+
+class DrawingRequest(Request):
+    """What generation, edits and variations share; what is left out comes from the entry's `defaults`.
+
+    `size` is `WIDTHxHEIGHT` in pixels or `auto`. Picture n of several is drawn with `seed` + n. `guidance` is how
+    closely to keep to the prompt, `output_compression` the quality of a JPEG or WebP from 0 to 100.
+    """
 
     prompt: str = Field(min_length=1)
     n: int = Field(1, ge=1, le=16)
@@ -24,13 +34,17 @@ class ImageGenerationRequest(Request):
     guidance: float | None = Field(None, ge=0, le=100)
     negative_prompt: str | None = None
     quality: str | None = None
-    style: str | None = None
     background: str | None = None
     moderation: str | None = None
-    output_format: Literal["png"] | None = None
-    output_compression: int | None = None
+    complexity: str | None = None
+    output_format: Literal["png", "jpeg", "webp", "gif", "svg"] | None = None
+    output_compression: int | None = Field(None, ge=0, le=100)
+    frame_count: int | None = None
+    frame_duration_ms: int | None = None
+    svg: dict[str, Any] | None = None
     stream: bool | None = None
     partial_images: int | None = None
+    safety_identifier: str | None = None
     user: str | None = None
 
     @field_validator("size")
@@ -51,17 +65,26 @@ class ImageGenerationRequest(Request):
         return int(width), int(height)
 
     def needs(self) -> frozenset[str]:
-        optional = ("style", "background", "stream", "partial_images")
-        needs = {name for name in optional if getattr(self, name) not in {None, False, "auto"}}
+        needs = {name for name in _BEYOND_PLAIN if getattr(self, name, None) not in (None, False, "auto")}
+        if self.background == "opaque":  # as every picture is
+            needs.discard("background")
         if self.quality not in {None, "auto", "standard", "medium"}:
             needs.add("quality")
         if self.response_format == "url":
             needs.add("response_format")
+        if self.output_format not in {None, "png"}:
+            needs.add("output_format")
         return frozenset(needs)
 
 
+class ImageGenerationRequest(DrawingRequest):
+    """A picture of what `prompt` says."""
+
+    style: str | None = None
+
+
 class Image(BaseModel):
-    """One picture as base64 of a PNG file, and the seed that draws it again."""
+    """One picture as base64 of a file (PNG, if nothing else was asked for), and the seed that draws it again."""
 
     b64_json: str
     revised_prompt: str | None = None
@@ -76,6 +99,8 @@ class ImageUsage(BaseModel):
 
 
 class ImageGenerationResponse(Response):
+    """The answer to all three tasks that draw."""
+
     created: int
     data: list[Image]
     usage: ImageUsage

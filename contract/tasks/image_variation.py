@@ -1,0 +1,30 @@
+"""image-variation: pictures like a given one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from contract.media import ImageInput
+from contract.tasks import Task
+from contract.tasks.image_generation import DrawingRequest, ImageGenerationResponse
+
+
+class ImageVariationRequest(DrawingRequest):
+    """`image` drawn anew, as much as `strength` says: 0.0 keeps it, 1.0 keeps nothing.
+
+    `size`: without it as for edits. OpenAI's variations have no `prompt`; here one may say what they should show.
+    """
+
+    no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})
+
+    prompt: str = ""
+    image: ImageInput
+    strength: float | None = Field(None, ge=0, le=1)
+
+    def needs(self) -> frozenset[str]:
+        return super().needs() | ({"strength"} if self.strength is not None else set())
+
+
+IMAGE_VARIATION = Task("image-variation", "/v1/images/variations", ImageVariationRequest, ImageGenerationResponse)
