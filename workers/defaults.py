@@ -41,8 +41,8 @@ def fill(request: Request, defaults: Mapping[str, Any]) -> None:
 
 
 def _fillable(task: Task[Any, Any]) -> set[str]:
-    fields: set[str] = set(task.request.model_fields)
-    return fields - _NOT_PARAMETERS - task.request.no_defaults
+    request: type[Request] = task.request
+    return set(request.model_fields) - _NOT_PARAMETERS - request.no_defaults
 
 
 def _validated(request: type[BaseModel], name: str, value: Any) -> Any:
