@@ -123,7 +123,8 @@ def images_in(value: Any) -> Iterator[ImageInput]:
             yield from images_in(getattr(value, name))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from images_in(item)
+            if type(item) is not str:  # there may be thousands
+                yield from images_in(item)
 
 
 @cache

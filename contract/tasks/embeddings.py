@@ -1,41 +1,92 @@
-"""embeddings: texts to vectors, as in OpenAI's API (platform.openai.com/docs/api-reference/embeddings)."""
+"""embeddings: texts and pictures to vectors, as in OpenAI's API and, for pictures, beyond it.
+
+Source: platform.openai.com/docs/api-reference/embeddings.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
+from contract.tasks.chat import ImagePart, TextPart
+from contract.tasks.vision import pictures_in_one_field
 
-Input = str | list[str] | list[int] | list[list[int]]
+
+class Picture(BaseModel):
+    """A picture in the list of inputs, written shorter than a part of a chat message."""
+
+    image: ImageInput
+
+
+Tokens = list[int] | list[list[int]]
+Thing = str | Picture | ImagePart | TextPart
+Input = Annotated[str | list[str] | Tokens | list[Thing], Field(union_mode="left_to_right")]
 
 
 class EmbeddingsRequest(Request):
-    """`input` is a text, texts, or token ids; `dimensions` cuts vectors and scales them to length one again."""
+    """`input` is a text, or a list of texts, of pictures, or of both; or token ids.
 
-    input: Input
+    A picture in the list is `{"image": …}`, or a part as in chat (`{"type": "image_url", …}`). Pictures may also come
+    as `image` and `images` (a form's files): they follow what is in `input`. `dimensions` cuts vectors and scales them
+    to length one again.
+    """
+
+    input: Input | None = None
+    image: ImageInput | None = None
+    images: list[ImageInput] | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     user: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _several_in_one_field(cls, data: Any) -> Any:
+        return pictures_in_one_field(data)
+
     @field_validator("input")
     @classmethod
-    def _not_empty(cls, value: Input) -> Input:
-        if len(value) == 0 or (isinstance(value, list) and any(isinstance(v, str | list) and not v for v in value)):
+    def _not_empty(cls, value: Input | None) -> Input | None:
+        parts = value if isinstance(value, list) else [value]
+        if not parts or any(isinstance(part, str | list) and not part for part in parts):
             raise ValueError("every text must have at least one character")
-        if isinstance(value, list) and len(value) > 2048:
-            raise ValueError(f"{len(value)} texts are too many for one request; send at most 2048")
+        if len(parts) > 2048:
+            raise ValueError(f"{len(parts)} inputs are too many for one request; send at most 2048")
         return value
+
+    @model_validator(mode="after")
+    def _has_something(self) -> EmbeddingsRequest:
+        if self.input is None and not (self.image or self.images):
+            raise ValueError("`input` is required: a text, or a list of texts and pictures")
+        return self
 
     def needs(self) -> frozenset[str]:
         first = self.input[0] if isinstance(self.input, list) else ""
-        return frozenset() if isinstance(first, str) else frozenset({"input_tokens"})
+        if isinstance(first, int | list):
+            return frozenset({"input_tokens"})
+        return frozenset({"images"}) if any(isinstance(thing, ImageInput) for thing in self.things) else frozenset()
+
+    @property
+    def things(self) -> list[str | ImageInput]:
+        """What is to become vectors, in the order of the answer; nothing where `input` holds token ids."""
+        given = [self.input] if isinstance(self.input, str) else self.input or []
+        things = [_plain(thing) for thing in given if not isinstance(thing, int | list)]
+        return [*things, *([self.image] if self.image else []), *(self.images or [])]
 
     @property
     def texts(self) -> list[str]:
-        """The texts, when `input` holds texts."""
-        return [self.input] if isinstance(self.input, str) else [text for text in self.input if isinstance(text, str)]
+        """The texts among them."""
+        return [thing for thing in self.things if isinstance(thing, str)]
+
+
+def _plain(thing: Thing) -> str | ImageInput:
+    if isinstance(thing, str):
+        return thing
+    if isinstance(thing, TextPart):
+        return thing.text
+    return thing.image if isinstance(thing, Picture) else thing.image_url.url
 
 
 class Embedding(BaseModel):

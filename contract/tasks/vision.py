@@ -16,6 +16,16 @@ Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 """`[x0, y0, x1, y1]`: top left and bottom right corner."""
 
 
+def pictures_in_one_field(data: Any) -> Any:
+    """A request in which a list given as `image` has become `images`, and one picture given as `images` a list."""
+    if isinstance(data, dict):
+        if isinstance(data.get("image"), list):
+            data = {**data, "images": [*data["image"], *(data.get("images") or [])], "image": None}
+        if isinstance(data.get("images"), str | bytes):
+            data = {**data, "images": [data["images"]]}
+    return data
+
+
 class VisionRequest(Request):
     """One picture as `image`, or several as `images`; a list given as `image` (a form's `image[]`) means the same."""
 
@@ -25,12 +35,7 @@ class VisionRequest(Request):
     @model_validator(mode="before")
     @classmethod
     def _several_in_one_field(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            if isinstance(data.get("image"), list):
-                data = {**data, "images": [*data["image"], *(data.get("images") or [])], "image": None}
-            if isinstance(data.get("images"), str | bytes):
-                data = {**data, "images": [data["images"]]}
-        return data
+        return pictures_in_one_field(data)
 
     @model_validator(mode="after")
     def _has_a_picture(self) -> VisionRequest:

@@ -1,4 +1,4 @@
-"""Sentence embedding families: look-alikes of MiniLM, bge and mpnet with a few thousand random weights each."""
+"""Embedding families: look-alikes of MiniLM, bge, mpnet, CLIP and SigLIP with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from scripts.demo_models.image import clip_tokenizer
+from scripts.demo_models.tokenizers import byte_level
 from scripts.demo_models.weights import spread
 
 importlib.import_module("workers.torchvision_shim")  # before transformers
@@ -35,6 +37,31 @@ def build_mpnet(folder: Path) -> None:
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
     model = MPNetModel(MPNetConfig(vocab_size=len(tokenizer), max_position_embeddings=WINDOW + 2, **ids, **SHAPE))
     _save(folder, model, tokenizer, pooling="mean", normalize=False)
+
+
+def build_clip(folder: Path) -> None:
+    """CLIP: texts and pictures into one space, in transformers' own layout."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    tokens = clip_tokenizer()
+    text = {"vocab_size": len(tokens), "bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
+    vision = {"image_size": 32, "patch_size": 8}
+    config = CLIPConfig(text_config={**text, **SHAPE}, vision_config={**vision, **SHAPE}, projection_dim=16)
+    spread(CLIPModel(config), matrices=0.2).save_pretrained(folder)
+    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(pictures, tokens).save_pretrained(folder)
+
+
+def build_siglip(folder: Path) -> None:
+    """SigLIP: the same with a tokenizer whose texts are all padded to one length."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+
+    tokens = byte_level(("<pad>", "</s>"), pad_token="<pad>", eos_token="</s>", model_max_length=WINDOW)
+    text = {"vocab_size": len(tokens), "max_position_embeddings": WINDOW, "projection_size": SHAPE["hidden_size"]}
+    vision = {"image_size": 32, "patch_size": 8}
+    config = SiglipConfig(text_config={**text, **SHAPE}, vision_config={**vision, **SHAPE})
+    spread(SiglipModel(config), matrices=0.2).save_pretrained(folder)
+    SiglipProcessor(SiglipImageProcessor(size={"height": 32, "width": 32}), tokens).save_pretrained(folder)
 
 
 def _bert() -> tuple[Any, Any]:

@@ -1,29 +1,31 @@
-"""Texts to vectors with the sentence-transformers library: MiniLM, mpnet, bge, e5 and their kind."""
+"""Texts and pictures to vectors with the sentence-transformers library: MiniLM, mpnet, bge, gte; CLIP and SigLIP."""
 
 from __future__ import annotations
 
-import base64
-import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
-from contract.tasks.embeddings import EMBEDDINGS, Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage
-from workers import snapshots
-from workers.engine import Answer, Call, Device, Engine, Options, serves
+from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
+from workers import pretrained, snapshots
+from workers.engine import Answer, Call, Device, Engine, serves
+from workers.images import open_image
+from workers.pretrained import TorchOptions
+
+if TYPE_CHECKING:
+    from workers.engines.sentence_transformers.job import Job
 
 
-class SentenceOptions(Options):
+class SentenceOptions(TorchOptions):
     """How texts are read.
 
     `truncate`: cut a text that the model cannot read whole, instead of refusing it. `prompt` or `prompt_name` (one that
     the model brings, such as `query`) is put before every text. `normalize`: vectors of length one from models that
-    do not make such themselves. `batch_size`: texts in one forward pass. `threads`: torch's, on CPU; null: torch's own.
+    do not make such themselves. `batch_size`: texts or pictures in one forward pass. `quantization` and `threads` as
+    elsewhere.
     """
 
     truncate: bool = False
@@ -31,23 +33,6 @@ class SentenceOptions(Options):
     prompt_name: str | None = None
     normalize: bool = False
     batch_size: int = Field(32, ge=1)
-    threads: int | None = Field(None, ge=1)
-
-
-@dataclass(eq=False, slots=True)
-class _Job:
-    """A call on its way: its texts, and what is known of each."""
-
-    call: Call[EmbeddingsRequest]
-    texts: list[str]
-    vectors: dict[int, Any] = field(default_factory=dict)  # position of the text -> numpy float32, shape (dimensions,)
-    tokens: int = 0
-    error: ServeError | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether it still needs work that somebody waits for."""
-        return self.error is None and len(self.vectors) < len(self.texts) and not self.call.cancelled
 
 
 class SentenceTransformers(Engine):
@@ -57,6 +42,7 @@ class SentenceTransformers(Engine):
     """
 
     Options = SentenceOptions
+    features = frozenset({"images"})
     imports = (
         "workers.torchvision_shim",
         "sentence_transformers:SentenceTransformer",
@@ -66,27 +52,32 @@ class SentenceTransformers(Engine):
         "sentence_transformers.models.Normalize",
         "transformers.models.mpnet.modeling_mpnet",
         "transformers.models.xlm_roberta.modeling_xlm_roberta",
+        "workers.pretrained",
+        "workers.images",
+        f"{__name__}.job",
         f"{__name__}.warm",
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        importlib.import_module("workers.torchvision_shim")  # before anything that imports torchvision
-        import torch
+        self.options = SentenceOptions.model_validate(spec.options)
+        pretrained.prepare(self.options)
         from sentence_transformers import SentenceTransformer
 
-        self.options = SentenceOptions.model_validate(spec.options)
-        if self.options.threads:
-            torch.set_num_threads(self.options.threads)
+        keywords = pretrained.keywords_for(device, self.options.quantization)
+        keywords.pop("device_map", None)  # `device` says it
         self.name = spec.id
         self.model = SentenceTransformer(
             str(snapshots.folder(spec.source, spec.revision)),
             device=device.torch,
             trust_remote_code=spec.trust_remote_code,
-            model_kwargs={"dtype": device.dtype},
+            model_kwargs=keywords,
         ).eval()
         self.prompt = self._prompt()
         self.limit: int | None = self.model.max_seq_length
         self.size: int = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
+
+    def features_of(self) -> frozenset[str]:
+        return self.features if "image" in self.model.modalities else frozenset()
 
     def _prompt(self) -> str | None:
         """The text to put before every text, as the library itself would choose it."""
@@ -102,24 +93,35 @@ class SentenceTransformers(Engine):
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
-        """Embed all calls' texts together, those of like length side by side; answer each call when it is whole."""
-        jobs = [_Job(call, call.request.texts, error=self._refusal(call.request)) for call in calls]
+        """Embed what all calls bring together, texts of like length side by side; answer each call when it is whole."""
+        from workers.engines.sentence_transformers.job import Job
+
+        jobs = [Job(call, call.request.things, error=self._refusal(call.request)) for call in calls]
         yield from ((job.call, job.error) for job in jobs if job.error)
-        texts = [(job, position) for job in jobs if job.open for position in range(len(job.texts))]
-        texts.sort(key=lambda item: len(item[0].texts[item[1]]), reverse=True)
-        for start in range(0, len(texts), self.options.batch_size):
-            batch = [item for item in texts[start : start + self.options.batch_size] if item[0].open]
-            if not batch:
+        for batch in self._batches([job for job in jobs if job.open]):
+            wanted = [(job, position) for job, position in batch if job.open]
+            if not wanted:
                 continue
-            self._embed(batch)
-            for job in dict.fromkeys(job for job, _ in batch):
-                job.call.progress(len(job.vectors), len(job.texts))
+            self._embed(wanted)
+            for job in dict.fromkeys(job for job, _ in wanted):
+                job.call.progress(len(job.vectors), len(job.things))
                 if not job.open and not job.call.cancelled:
-                    yield job.call, job.error or self._answer(job)
+                    yield job.call, job.error or job.answer(self.name)
+
+    def _batches(self, jobs: list[Job]) -> Iterator[list[tuple[Job, int]]]:
+        """Jobs and positions of what goes through the model at once: texts, the longest first, then pictures."""
+        things = [(job, position) for job in jobs for position in range(len(job.things))]
+        lengths = {item: len(text) for item in things if isinstance(text := item[0].things[item[1]], str)}
+        texts = sorted(lengths, key=lambda item: lengths[item], reverse=True)
+        for kind in (texts, [item for item in things if item not in lengths]):
+            for start in range(0, len(kind), self.options.batch_size):
+                yield kind[start : start + self.options.batch_size]
 
     def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
-        if request.needs():
+        if "input_tokens" in request.needs():
             return UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
+        if request.needs() - self.features_of():
+            return UnsupportedFeature(f"{self.name} reads texts alone; ask a model such as CLIP about pictures.")
         if request.dimensions is None or request.dimensions <= self.size:
             return None
         return InvalidField(
@@ -127,29 +129,47 @@ class SentenceTransformers(Engine):
             param="dimensions",
         )
 
-    def _embed(self, batch: list[tuple[_Job, int]]) -> None:
+    def _embed(self, batch: list[tuple[Job, int]]) -> None:
         """One forward pass; the vectors and token counts go to their jobs."""
-        texts = [job.texts[position] for job, position in batch]
-        vectors, lengths = self._forward(texts)
-        for (job, position), vector, length in zip(batch, vectors, lengths, strict=True):
+        opened = self._opened(batch)
+        if not opened:
+            return
+        vectors, lengths = self._forward([thing for _, _, thing in opened])
+        for (job, position, thing), vector, length in zip(opened, vectors, lengths, strict=True):
             job.vectors[position] = vector
             job.tokens += length
-            if self.limit and length >= self.limit and not self.options.truncate and job.error is None:
-                job.error = self._too_long(job.texts[position], position)
+            full = self.limit and length >= self.limit and isinstance(thing, str)
+            if full and not self.options.truncate and job.error is None:
+                job.error = self._too_long(thing, position)
 
-    def _forward(self, texts: list[str]) -> tuple[Any, list[int]]:
-        """Vectors as numpy float32 of shape (texts, dimensions), and how many tokens of each text were read."""
+    @staticmethod
+    def _opened(batch: list[tuple[Job, int]]) -> list[tuple[Job, int, Any]]:
+        """Texts as they are and pictures in pixels; a job with a picture that does not open has its error."""
+        opened = []
+        for job, position in batch:
+            thing = job.things[position]
+            try:
+                opened.append((job, position, thing if isinstance(thing, str) else open_image(thing)))
+            except ServeError as error:
+                job.error = error
+        return [item for item in opened if not item[0].error]
+
+    def _forward(self, things: list[Any]) -> tuple[Any, list[int]]:
+        """Vectors as numpy float32 of shape (things, dimensions), and how many tokens of each were read."""
         import torch
         from sentence_transformers.util import batch_to_device
 
+        from workers.engines.sentence_transformers.job import lengths
+
         with torch.inference_mode():
-            features = self.model.preprocess(texts, prompt=self.prompt)
-            lengths = _lengths(features)
+            prompt = self.prompt if isinstance(things[0], str) else None
+            features = self.model.preprocess(things, prompt=prompt)
+            read = lengths(features, len(things))
             vectors = self.model(batch_to_device(features, self.model.device))["sentence_embedding"]
             vectors = vectors[:, : self.model.truncate_dim]
             if self.options.normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
-            return vectors.float().cpu().numpy(), lengths
+            return vectors.float().cpu().numpy(), read
 
     def _too_long(self, text: str, position: int) -> ContextTooLong | None:
         """Why a text that fills the model's window cannot be read whole; None if it fits exactly."""
@@ -162,41 +182,3 @@ class SentenceTransformers(Engine):
             param="input",
             details={"index": position, "tokens": tokens, "limit": self.limit},
         )
-
-    def _answer(self, job: _Job) -> EmbeddingsResponse:
-        request = job.call.request
-        vectors = (_cut(job.vectors[position], request.dimensions) for position in range(len(job.texts)))
-        write = _base64 if request.encoding_format == "base64" else _floats
-        return EmbeddingsResponse(
-            model=self.name,
-            data=[Embedding(index=index, embedding=write(vector)) for index, vector in enumerate(vectors)],
-            usage=EmbeddingsUsage(prompt_tokens=job.tokens, total_tokens=job.tokens),
-        )
-
-
-def _lengths(features: dict[str, Any]) -> list[int]:
-    """How many tokens each text has, special ones included, padding not."""
-    if "attention_mask" in features:
-        lengths: list[int] = features["attention_mask"].sum(dim=1).tolist()
-        return lengths
-    # Static embeddings have no mask: all tokens lie in one row, `offsets` says where each text begins.
-    starts = [*features["offsets"].tolist(), len(features["input_ids"])]
-    return [end - start for start, end in pairwise(starts)]
-
-
-def _cut(vector: Any, dimensions: int | None) -> Any:
-    """The first `dimensions` values, scaled to length one again (Matryoshka representation, arXiv:2205.13147)."""
-    if dimensions is None or dimensions == len(vector):
-        return vector
-    cut = vector[:dimensions]
-    return cut / max(float((cut * cut).sum()) ** 0.5, 1e-12)
-
-
-def _floats(vector: Any) -> list[float]:
-    numbers: list[float] = vector.tolist()
-    return numbers
-
-
-def _base64(vector: Any) -> str:
-    """Base64 of the little-endian float32 values, as OpenAI's SDK expects them."""
-    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
