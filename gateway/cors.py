@@ -13,6 +13,8 @@ _SHOWN = [
     "x-request-id",
     "server-timing",
     "retry-after",
+    "x-array-dtype",
+    "x-array-shape",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
 ]

@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from contract.array import holds_arrays
 from contract.media import ImageInput
 from contract.status import Status
 from contract.tasks import Task, all_tasks
 
+_BYTES = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{model}"
 _ERROR = {
     "type": "object",
@@ -75,6 +77,8 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     answers = {"application/json": {"schema": references[task.response, "serialization"]}}
     if task.chunk:
         answers["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
+    if holds_arrays(task.response):
+        answers |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
     return {
         "tags": ["tasks"],
         "summary": task.name,
@@ -96,16 +100,15 @@ def _form(request: type[BaseModel]) -> dict[str, Any] | None:
     fields = {name: field.annotation for name, field in request.model_fields.items()}
     if not any(_is_upload(annotation) for annotation in fields.values()):
         return None
-    upload = {"type": "string", "format": "binary"}
     text = {"type": "string"}
     properties: dict[str, Any] = {}
     for name, annotation in fields.items():
         if not _is_upload(annotation):
             properties[name] = text
         elif any(typing.get_origin(part) is list for part in (annotation, *typing.get_args(annotation))):
-            properties[name] = {"type": "array", "items": upload}
+            properties[name] = {"type": "array", "items": _BYTES}
         else:
-            properties[name] = upload
+            properties[name] = _BYTES
     return {"type": "object", "properties": properties}
 
 

@@ -84,6 +84,8 @@ def test_openapi_shows_tasks_and_control_routes(gateway: Gateway) -> None:
     assert "messages" in _schema(document, chat["requestBody"]["content"]["application/json"])["properties"]
     ocr = document["paths"]["/v1/vision/ocr"]["post"]["requestBody"]["content"]
     assert ocr["multipart/form-data"]["schema"]["properties"]["image"] == {"type": "string", "format": "binary"}
+    depth = document["paths"]["/v1/vision/depth"]["post"]["responses"]["200"]["content"]
+    assert depth.keys() == {"application/json", "application/octet-stream", "application/x-npz"}
     assert {"/v1/models", "/v1/system/status", "/v1/system/events", "/metrics", "/ready"} <= document["paths"].keys()
     for reference in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)):
         assert reference in document["components"]["schemas"]
