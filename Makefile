@@ -10,7 +10,7 @@ HOUSE  := $(BIN)/python -m scripts.house
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup start stop restart status reload logs logs-manager logs-gateway logs-workers install uninstall \
+.PHONY: help setup start stop restart status reload models logs logs-manager logs-gateway logs-workers install uninstall \
         demo test check format bench docker-up docker-down
 
 help:  ## Show this list
@@ -46,6 +46,9 @@ status: $(READY)  ## Show programs, memory, models and workers
 
 reload: $(READY)  ## Take on a changed config.yaml; workers whose entry did not change go on
 	@$(HOUSE) reload
+
+models: $(READY)  ## Show the models that the house knows; MODEL=sam3 shows one, MODEL=detect those for a task
+	@$(BIN)/python -m scripts.models $(MODEL)
 
 logs: $(READY)  ## Follow all logs
 	@$(HOUSE) logs

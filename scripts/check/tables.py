@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from contract import catalogue
+from contract.catalogue import KnownModel
 from contract.config import ENVIRONMENT
 from contract.tasks import all_tasks
 from workers import describe, engine
@@ -24,22 +26,41 @@ _ELSEWHERE = {
 
 
 def tasks() -> str:
-    """Every task, where it is asked for, and who does it."""
+    """Every task, where it is asked for, who does it, and the families of models in the catalogue."""
     engines = describe.engines()
     rows = []
     for task in all_tasks().values():
         serving = [f"`{name}`" for name, told in engines.items() if task.name in told["tasks"]]
-        rows.append((task.name, f"`POST {task.path}`", "yes" if task.chunk else "", ", ".join(serving)))
-    return _table(("Task", "Path", "Streams", "Engines"), rows)
+        models = _families(model for model in catalogue.load() if task.name in model.tasks)
+        rows.append((task.name, f"`POST {task.path}`", "yes" if task.chunk else "", ", ".join(serving), models))
+    return _table(("Task", "Path", "Streams", "Engines", "Models"), rows)
 
 
 def engines() -> str:
-    """Every engine, what it is, and where it runs."""
-    rows = [
-        (f"`{name}`", _cell(told["doc"]), ", ".join(told["tasks"]), ", ".join(told["devices"]))
-        for name, told in describe.engines().items()
-    ]
-    return _table(("Engine", "What it is", "Tasks", "Devices"), rows)
+    """Every engine, what it is, where it runs, and the families of models in the catalogue that it runs."""
+    rows = []
+    for name, told in describe.engines().items():
+        models = _families(model for model in catalogue.load() if name in {spec.engine for spec in model.specs})
+        rows.append((f"`{name}`", _cell(told["doc"]), ", ".join(told["tasks"]), ", ".join(told["devices"]), models))
+    return _table(("Engine", "What it is", "Tasks", "Devices", "Models"), rows)
+
+
+def models() -> str:
+    """The catalogue, a row for each model."""
+    header = (
+        "Model",
+        "What it is",
+        "Tasks",
+        "Engine",
+        "Licence",
+        "Download",
+        "32 bit",
+        "16 bit",
+        "8 bit",
+        "4 bit",
+        "Apple",
+    )
+    return _table(header, [_known(model) for model in catalogue.load()])
 
 
 def options() -> str:
@@ -63,10 +84,31 @@ def targets() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "tasks": tasks,
     "engines": engines,
+    "models": models,
     "options": options,
     "environment": environment,
     "targets": targets,
 }
+
+
+def _known(model: KnownModel) -> Sequence[str]:
+    what = model.name + (f"; vectors of {model.dimensions}" if model.dimensions else "")
+    memory = [model.memory_gb.get(precision) for precision in catalogue.BITS]
+    apple = model.apple and f"{model.apple.memory_gb:g}, {model.apple.precision}"
+    return (
+        f"`{model.id}`",
+        _cell(what),
+        ", ".join(model.tasks),
+        f"`{model.engine}`",
+        _cell(model.licence) + ("; gated" if model.gated else ""),
+        f"{model.size_mb / 1000:.1f} GB" if model.size_mb >= 1000 else f"{model.size_mb} MB",
+        *(f"{gib:g}" if gib else "" for gib in memory),
+        apple or "",
+    )
+
+
+def _families(models: Iterable[KnownModel]) -> str:
+    return ", ".join(dict.fromkeys(model.family for model in models))
 
 
 def _options_of(name: str, kind: type[engine.Options]) -> str:

@@ -28,12 +28,12 @@ def _about(status: Status) -> Iterable[str]:
     yield ""
     header = ("DEVICE", "TOTAL", "IN USE", "BUDGET", "HELD")
     rows = [(d.name, *map(_size, (d.total, d.used, d.budget, d.committed))) for d in status.devices]
-    yield from _table(header, rows)
+    yield from table(header, rows)
     yield ""
-    yield from _table(("MODEL", "ENGINE", "TASKS", "STATE", "TAKES"), [_model(model) for model in status.models])
+    yield from table(("MODEL", "ENGINE", "TASKS", "STATE", "TAKES"), [_model(model) for model in status.models])
     if status.workers:
         yield ""
-        yield from _table(("WORKER", "STATE", "PID", "MEMORY", "SERVED"), [_worker(w) for w in status.workers])
+        yield from table(("WORKER", "STATE", "PID", "MEMORY", "SERVED"), [_worker(w) for w in status.workers])
 
 
 def _model(model: ModelStatus) -> Sequence[str]:
@@ -45,7 +45,8 @@ def _worker(worker: WorkerStatus) -> Sequence[str]:
     return worker.worker, worker.state, str(worker.pid or ""), _size(worker.memory_bytes), str(worker.served)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Lines with columns as wide as what stands in them."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,1 @@
+"""Shows the models that the house knows; what `make models` calls."""
