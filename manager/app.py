@@ -21,7 +21,7 @@ from contract.asgi.base import Base, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
 from contract.status import ModelStatus, Status
-from manager import sizing
+from manager import hub, sizing
 from manager.house import House
 from manager.model import Model
 from manager.through import MODEL, Through
@@ -46,6 +46,11 @@ class Control:
         """GET /models: every configured model, for the gateway."""
         models = [self._status_of(model).model_dump(mode="json") for model in self.house.pool.models.values()]
         return JSONResponse({"seq": self.house.events.seq, "models": models})
+
+    async def downloads(self, _: Request) -> Response:
+        """GET /downloads: which models lie on this machine, the configured ones and those of the catalogue."""
+        known = await asyncio.to_thread(hub.of_catalogue)
+        return JSONResponse({"models": await self.house.downloads(), "catalogue": known})
 
     async def status(self, _: Request) -> Response:
         """GET /status: everything there is to see."""
@@ -146,6 +151,7 @@ def build(house: House, token: str, *, on_start: Callable[[], Awaitable[None]]) 
         Route("/ready", control.ready),
         Route("/metrics", metrics.page),
         Route("/models", control.models),
+        Route("/downloads", control.downloads),
         Route("/status", control.status),
         Route("/events", control.events),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),

@@ -10,6 +10,7 @@ from contract import config
 from contract.asgi.metrics import REGISTRY
 from contract.config import Settings
 from manager import catalog as catalogs
+from manager import hub
 from manager.catalog import Catalog
 from manager.children import Children
 from manager.events import Events
@@ -32,6 +33,7 @@ class House:
         self.catalog = catalog
         self.events = Events()
         self._reloading = asyncio.Lock()
+        self._looking: set[asyncio.Task[None]] = set()
         self.gauge = Gauge.over(meter, catalog.settings.memory, home)
         children = Children(home / "manager" / "children.json")
         self._local = LocalLauncher(home, self._imports_of, children)
@@ -62,6 +64,8 @@ class House:
 
     async def close(self) -> None:
         """End every worker and every standby."""
+        for task in self._looking:
+            task.cancel()
         await self.pool.close()
         await self._local.close()
 
@@ -76,6 +80,22 @@ class House:
         return self._command if engine == "command" else self._local
 
     def _keep_standbys(self) -> None:
-        count = self.catalog.settings.manager.standby
-        models = [model for model in self.catalog.models.values() if model.spec.engine != "command"]
-        self._local.standbys.keep({Key.of(model.spec, model.offer.imports): count for model in models})
+        task = asyncio.create_task(self._choose_standbys())
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _choose_standbys(self) -> None:
+        """A standby takes memory for good: keep those that a request may need soon.
+
+        They are for models that lie on this machine, and for those that somebody asked for: the first start of any
+        other one waits for a download anyway.
+        """
+        there = await self.downloads()
+        standbys, count = self._local.standbys, self.catalog.settings.manager.standby
+        keys = {id_: Key.of(model.spec, model.offer.imports) for id_, model in self.catalog.models.items()}
+        standbys.keep({key: count for id_, key in keys.items() if there.get(id_) or key in standbys.asked_for})
+
+    async def downloads(self) -> dict[str, bool | None]:
+        """Which configured models lie on this machine; looked up beside the event loop, for disks may be slow."""
+        specs = [model.spec for model in self.catalog.models.values()]
+        return await asyncio.to_thread(lambda: {spec.id: hub.downloaded(spec) for spec in specs})

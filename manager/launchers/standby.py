@@ -56,6 +56,7 @@ class Standbys:
         self._waiting: dict[Key, list[LocalProcess]] = {}
         self._wanted: dict[Key, int] = {}
         self._setbacks: dict[Key, Setback] = {}
+        self.asked_for: set[Key] = set()  # since this manager began, whether there was one or not
         self._starts = 0
         self._calm = asyncio.Event()
         self._calm.set()
@@ -65,6 +66,7 @@ class Standbys:
 
     def take(self, key: Key) -> LocalProcess | None:
         """A standby for this key, the one that is furthest; even one that still imports is ahead of a new birth."""
+        self.asked_for.add(key)
         living = [child for child in self._waiting.get(key, []) if child.exit_code is None]
         if not living:
             return None

@@ -11,11 +11,12 @@ import yaml
 
 from contract import config
 from contract.asgi.metrics import REGISTRY
-from contract.config import Settings
+from contract.config import ModelSpec, Settings
 from manager import catalog as catalogs
 from manager.catalog import Catalog
 from manager.house import House
 from manager.model import Model, Offer
+from tests.manager.births import eventually
 from tests.manager.virtual import FakeMeter
 
 
@@ -56,3 +57,25 @@ async def test_of_two_reloads_the_newer_file_counts(tmp_path: Path, monkeypatch:
     await asyncio.gather(older, newer)
     assert sorted(house.pool.models) == ["a", "b", "c"]
     await house.close()
+
+
+async def test_standbys_are_kept_for_what_is_here_and_for_what_was_asked_for(tmp_path: Path) -> None:
+    """Other models' first start waits for a download: a process that waits with it would only take memory."""
+
+    def model(source: str, *imports: str) -> Model:
+        return Model(ModelSpec(id=source or "here", engine="fake", source=source), Offer(("chat",), imports=imports))
+
+    models = {m.id: m for m in (model("org/far", "csv"), model("", "json"), model("org/farther", "wave"))}
+    settings = Settings(models=tuple(m.spec for m in models.values()))
+    house = House(Catalog(settings, models), tmp_path, FakeMeter({"cpu": 64 << 30}, {}))
+    await house.start()
+    assert await eventually("one is born", lambda: imports_of_born(house)) == [["json"]]
+    async with house.pool.lease("org/far"):
+        pass
+    await eventually("its engine has one as well", lambda: imports_of_born(house) == [["json"], ["csv"]])
+    assert [standby["imports"] for standby in house.standbys()] == [["json"], ["csv"]]
+    await house.close()
+
+
+def imports_of_born(house: House) -> list[list[str]]:
+    return [standby["imports"] for standby in house.standbys() if standby["born"]]
