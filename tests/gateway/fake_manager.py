@@ -57,6 +57,7 @@ MODELS = [
     model("hangs"),
     model("hangs-in-stream"),
     model("foreign", engine="command", features=["*"], passthrough="gguf"),
+    model("our-eyes", engine="transformers_chat", source="Qwen/Qwen2.5-VL-7B-Instruct", state="ready"),
 ]
 
 
@@ -116,6 +117,9 @@ class FakeManager:
         path = scope["path"]
         if path == "/models":
             await send_json(send, 200, {"seq": self.seq, "models": self.models})
+        elif path == "/downloads":
+            here = {"models": {told["id"]: True for told in self.models}, "catalogue": {"sam3": True, "dinov3": False}}
+            await send_json(send, 200, here)
         elif path == "/ready":
             await send_json(send, 200 if self.ready else 503, {})
         elif path == "/status":
