@@ -76,7 +76,7 @@ class Model:
             engine=spec.engine,
             tasks=self.offer.tasks,
             aliases=spec.aliases,
-            default=spec.default,
+            default=tuple(task for task in spec.default if task in self.offer.tasks),
             features=self.offer.features,
             defaults=spec.defaults,
             passthrough=spec.options.get("model_name") if spec.engine == "command" else None,
@@ -95,5 +95,6 @@ def merged(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
     """The models of a new configuration; one whose entry did not change stays what it was, with all that it learned."""
     for id_ in old.keys() & new.keys():
         # What its engine could do was said before; what the loaded model can do, only a worker tells.
-        old[id_].offer = replace(new[id_].offer, features=old[id_].offer.features)
+        said = old[id_].offer
+        old[id_].offer = replace(new[id_].offer, features=said.features, tasks=said.tasks)
     return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

@@ -140,9 +140,9 @@ class Roster:
         worker.ready_at = worker.last_used = _now()
         model.succeeded()
         LOAD.labels(model.id).observe(worker.ready_at - worker.born)
-        features = getattr(worker.process, "features", None)
-        if features is not None:
-            model.offer = replace(model.offer, features=tuple(features))
+        for name in ("features", "tasks"):  # a foreign server says nothing of itself
+            if (said := getattr(worker.process, name, None)) is not None:
+                model.offer = replace(model.offer, **{name: tuple(said)})
         self._move(worker, State.READY, f"after {worker.ready_at - worker.born:.2f} s")
         self.changed()
 

@@ -31,7 +31,7 @@ from contract.asgi.base import Base
 from contract.config import ModelSpec
 from workers.app import App
 from workers.batcher import Batcher
-from workers.engine import Device, Engine, find
+from workers.engine import Device, Engine, find, tasks_of_loaded
 from workers.failures import describe, is_certain, is_out_of_memory
 from workers.orphan import Lifeline
 from workers.report import Report
@@ -73,8 +73,8 @@ class Worker:
         self._batcher = Batcher(engine, options, lambda: report("out_of_memory"))
         self._terminations = 0
         self._idle = False  # loaded, and to be waited for at the end
-        app = App(engine, birth.spec, self._batcher, birth.token, self.stop)
-        config = serve.server(Base(app), graceful=birth.spec.stop_grace).config
+        self._app = App(engine, birth.spec, self._batcher, birth.token, self.stop)
+        config = serve.server(Base(self._app), graceful=birth.spec.stop_grace).config
         config.lifespan = "off"
         self._server = Server(config)
 
@@ -107,7 +107,9 @@ class Worker:
             fail(self._report, error)
         gc.freeze()  # the weights' many objects live as long as the process: no collection need look at them
         self._idle = True
-        self._report("ready", features=sorted(self._engine.features_of()))
+        tasks = tasks_of_loaded(self._birth.spec, self._engine)
+        self._app.keep_to(tasks)
+        self._report("ready", features=sorted(self._engine.features_of()), tasks=tasks)
         try:
             self._batcher.run()
             self._engine.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from contract.tasks import all_tasks
 from workers import defaults, forms
 from workers.batcher import Batcher, Ticket
 from workers.engine import Answer, Call, Engine, Serves, tasks_of
+from workers.through_chat import Interviewer
 
 _MAX_BODY = 1 << 30
 """The gateway has applied the house's limit; this one only guards against nonsense."""
@@ -48,6 +49,7 @@ class App:
 
     def __init__(self, engine: Engine, spec: ModelSpec, batcher: Batcher, token: str, stop: Callable[[], None]) -> None:
         self._batcher = batcher
+        self._interviewer = Interviewer(batcher, spec.id, spec.defaults)
         self._authorization = f"Bearer {token}".encode()
         self._stop = stop
         served, tasks = engine.served(), all_tasks()
@@ -55,8 +57,12 @@ class App:
             tasks[name].path: Served(served[name], defaults.for_task(tasks[name], spec.defaults))
             for name in tasks_of(spec, type(engine))
         }
-        self._others = {task.path for task in tasks.values()} - set(self._tasks)
+        self._paths = {task.path for task in tasks.values()}
         self._id = spec.id
+
+    def keep_to(self, tasks: Collection[str]) -> None:
+        """Drop the tasks that the loaded model turned out not to do."""
+        self._tasks = {path: served for path, served in self._tasks.items() if served.serves.task.name in tasks}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,8 +81,8 @@ class App:
         if not hmac.compare_digest((header(scope, b"authorization") or "").encode(), self._authorization):
             raise Unauthorized("A worker answers its own manager only; ask the gateway.")
         if path not in self._tasks and path != "/shutdown":
-            kind = UnsupportedTask if path in self._others else NotFound
-            raise kind(f"The model {self._id} does not serve {path}; it serves {', '.join(self._tasks)}.")
+            kind = UnsupportedTask if path in self._paths else NotFound
+            raise kind(f"The model {self._id} does not serve {path}; it serves {', '.join(self._tasks) or 'nothing'}.")
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{path} takes POST, not {scope['method']}.")
         if path == "/shutdown":
@@ -97,13 +103,19 @@ class App:
         call = Call(request, scope.get("request_id", ""), alone=_attempt(scope) > 1)
         try:
             async with body.cancel_when_client_leaves(receive):
-                ticket = self._batcher.submit(served.serves, call)
+                started = time.perf_counter()
                 if task.chunk and request.wants_stream:
-                    await _stream(ticket, send, time.perf_counter())
+                    await _stream(self._batcher.submit(served.serves, call), send, started)
                 else:
-                    await _whole(ticket, send, forms.wanted(header(scope, b"accept")), time.perf_counter())
+                    answer = await self._whole(served.serves, call)
+                    await _send_whole(answer, send, forms.wanted(header(scope, b"accept")), started)
         finally:
             call.cancel()  # when it has been answered, that changes nothing any more
+
+    async def _whole(self, serves: Serves, call: Call[Any]) -> BaseModel:
+        if serves.through:
+            return await self._interviewer.answer(serves, call)
+        return await self._batcher.submit(serves, call).whole()
 
 
 def _attempt(scope: Scope) -> int:
@@ -125,25 +137,12 @@ async def _send_json(send: Send, content: bytes) -> None:
     await _send(send, content, (b"content-type", b"application/json"))
 
 
-async def _whole(ticket: Ticket, send: Send, form: forms.Form, started: float) -> None:
-    """Send one answer in the form that the client wants, folded from its chunks where the task streams."""
-    fold = ticket.serves.task.fold
-    result = fold(await _all_chunks(ticket)) if fold else _unless_error((await ticket.next())[0])
-    assert isinstance(result, BaseModel), "an engine answers such a task with a response"
+async def _send_whole(answer: BaseModel, send: Send, form: forms.Form, started: float) -> None:
+    """Send one answer in the form that the client wants."""
     timing = _timing(started)
     # Arrays are written beside the loop: base64 and PNG of megabytes take their time.
-    headers, content = await asyncio.to_thread(form, result) if holds_arrays(type(result)) else form(result)
+    headers, content = await asyncio.to_thread(form, answer) if holds_arrays(type(answer)) else form(answer)
     await _send(send, content, *headers, timing)
-
-
-async def _all_chunks(ticket: Ticket) -> list[BaseModel]:
-    chunks: list[BaseModel] = []
-    while True:
-        for answer in await ticket.next():
-            chunk = _unless_error(answer)
-            if chunk is None:
-                return chunks
-            chunks.append(chunk)
 
 
 def _unless_error(answer: Answer) -> BaseModel | None:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from pydantic import BaseModel
+
 from contract.errors import EngineFailed, OutOfMemory, ServeError
 from workers.engine import Answer, Call, Engine, Feed, Options, Serves
 from workers.failures import as_answer, breaks_the_process
@@ -52,6 +54,22 @@ class Ticket:
         answers = list(self._answers)
         self._answers.clear()
         return answers
+
+    async def whole(self) -> BaseModel:
+        """The one answer, folded from its chunks where the task streams. Raises the error that came instead."""
+        fold = self.serves.task.fold
+        chunks: list[BaseModel] = []
+        while True:
+            for answer in await self.next():
+                if isinstance(answer, ServeError):
+                    raise answer
+                if answer is None:
+                    assert fold, "an engine answers such a task with a response"
+                    folded: BaseModel = fold(chunks)
+                    return folded
+                if not fold:
+                    return answer
+                chunks.append(answer)
 
     def deliver(self, answer: Answer) -> None:
         """Called on the loop."""

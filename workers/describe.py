@@ -66,7 +66,8 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
     kind = spec.device.partition(":")[0]
     if kind not in {"auto", *engine.devices}:
         raise ConfigError(f"the engine {spec.engine} does not run on {kind}; write one of: {', '.join(engine.devices)}")
-    defaults.check([served[name].task for name in tasks], spec.defaults)
+    asked = [one.task for name in tasks for one in (served[name], served[name].through) if one]
+    defaults.check(asked, spec.defaults)
 
 
 def _offer(engine: type[Engine]) -> dict[str, Any]:

@@ -19,8 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks import Request, Task, all_tasks
+from contract.tasks.analyze import ANALYZE
+from contract.tasks.caption import CAPTION
+from contract.tasks.chat import CHAT
+from contract.tasks.ocr import OCR
 
 Req = TypeVar("Req", bound=Request)
+
+THROUGH_CHAT: tuple[Task[Any, Any], ...] = (ANALYZE, CAPTION, OCR)
+"""Tasks that the worker does by chat where an engine that chats and sees has no method for them (`through_chat`)."""
+SIGHT = "images"
+"""The feature of an engine that sees."""
 
 
 class Options(BaseModel):
@@ -97,13 +106,14 @@ Method = Callable[..., Iterator[tuple[Call[Any], Answer]]]
 
 @dataclass(frozen=True, slots=True)
 class Serves:
-    """How an engine's method serves a task."""
+    """How an engine's method serves a task; `through` is set where the worker asks that method instead."""
 
     task: Task[Any, Any]
     method: str
     max_batch: int
     group: Callable[[Any], Any] | None
     joins: bool = False
+    through: Serves | None = None
 
 
 _MARK = "__serves__"
@@ -169,9 +179,13 @@ class Engine:
 
     @classmethod
     def served(cls) -> dict[str, Serves]:
-        """The tasks that it serves, by name."""
+        """The tasks that it serves, by name: those of its methods, and what can be done through its chat."""
         marks = (getattr(getattr(cls, name, None), _MARK, None) for name in dir(cls))
-        return {mark.task.name: mark for mark in marks if mark}
+        own: dict[str, Serves] = {mark.task.name: mark for mark in marks if mark}
+        chat = own.get(CHAT.name)
+        if chat is None or SIGHT not in cls.features:
+            return own
+        return {task.name: Serves(task, "", 1, None, through=chat) for task in THROUGH_CHAT} | own
 
     def features_of(self) -> frozenset[str]:
         """The features of the loaded model, where they are fewer than the family's."""
@@ -203,3 +217,9 @@ def find(name: str) -> type[Engine]:
 def tasks_of(spec: ModelSpec, engine: type[Engine]) -> tuple[str, ...]:
     """The tasks that an entry serves: those that it names, else all of its engine's."""
     return spec.tasks or tuple(name for name in all_tasks() if name in engine.served())
+
+
+def tasks_of_loaded(spec: ModelSpec, engine: Engine) -> tuple[str, ...]:
+    """Those of an entry's tasks that its loaded model can do: nothing about pictures through chat if it is blind."""
+    served, sees = engine.served(), SIGHT in engine.features_of()
+    return tuple(name for name in tasks_of(spec, type(engine)) if sees or not served[name].through)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, {5, 6, 7, 8}
+"""The EXIF tag, and those of its values with which width and height change places."""
+_TURNED_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+"""What a PNG file begins a chunk with that may say how it is turned."""
 
 
 def open_image(picture: ImageInput) -> Image.Image:
@@ -38,11 +42,23 @@ def open_mask(picture: ImageInput) -> Image.Image:
     return _opened(picture, lambda image: _holes(image) or _white(_to_rgb(image)))
 
 
+def size_of(picture: ImageInput) -> tuple[int, int]:
+    """Width and height of what `open_image` gives, from the file's header alone where its format allows that.
+
+    Raises BadImage as that does, but for damage beyond the header.
+    """
+    return _guarded(picture, _upright_size)
+
+
 def _opened(picture: ImageInput, look: Callable[[Image.Image], T]) -> T:
+    return _guarded(picture, lambda content: look(_decode(content)))
+
+
+def _guarded(picture: ImageInput, read: Callable[[bytes], T]) -> T:
     if picture.url:
         raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
     try:
-        return look(_decode(picture.read()))
+        return read(picture.read())
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # decoders of some thirty formats raise whatever they like on damaged files
@@ -52,17 +68,35 @@ def _opened(picture: ImageInput, look: Callable[[Image.Image], T]) -> T:
 
 
 def _decode(content: bytes) -> Image.Image:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
+
+    with _header(content) as image:
+        image.load()  # the first frame; here a truncated file shows
+        return ImageOps.exif_transpose(image)
+
+
+def _header(content: bytes) -> Image.Image:
+    from PIL import Image
 
     try:
         image = Image.open(io.BytesIO(content))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large("far too many") from None
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_large(f"{image.width}x{image.height}")
-        image.load()  # the first frame; here a truncated file shows
-        return ImageOps.exif_transpose(image)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise _too_large(f"{image.width}x{image.height}")
+    return image
+
+
+def _upright_size(content: bytes) -> tuple[int, int]:
+    with _header(content) as image:
+        width, height = image.size
+        if image.format == "TIFF":  # its size is that of the upright picture already
+            return width, height
+        if image.format == "PNG" and not any(mark in content for mark in _TURNED_PNG):
+            return width, height  # asked for its EXIF data it would be decoded: it may have them at its end
+        turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+        return (height, width) if turned else (width, height)
 
 
 def _too_large(size: str) -> BadImage:

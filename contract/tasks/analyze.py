@@ -59,7 +59,7 @@ class AnalyzeRequest(VisionRequest):
     @property
     def question(self) -> str:
         """What to ask the model."""
-        return self.prompt or PROMPTS[self.name]
+        return PROMPTS.get(self.name) or str(self.prompt)  # an entry may have given every request a prompt
 
 
 class AnalyzeResponse(Response):

@@ -26,6 +26,8 @@ class Line(BaseModel):
 
 
 class OcrItem(VisionItem):
+    """`lines` is empty where a model says what is written but not where, as one that is asked through chat does."""
+
     text: str
     lines: list[Line]
 

@@ -40,6 +40,7 @@ class LocalProcess(Child):
         self.log = logs.of_standby(self.uuid)
         self.log_path = self.log.path
         self.features: list[str] | None = None
+        self.tasks: list[str] | None = None
         self.born = asyncio.Event()
         self._logs = logs
         self._settled: asyncio.Future[LoadFailure | None] = asyncio.get_running_loop().create_future()
@@ -153,7 +154,7 @@ class LocalProcess(Child):
             case "born":
                 self.born.set()
             case "ready":
-                self.features = report.get("features")
+                self.features, self.tasks = report.get("features"), report.get("tasks")
                 self._settle(None)
             case "failed":
                 certain, memory = bool(report.get("certain")), bool(report.get("out_of_memory"))

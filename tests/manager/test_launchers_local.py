@@ -45,6 +45,7 @@ async def live(births: Births) -> None:
     await worker.ready()
     assert (await embed(worker), await embed(worker, "guess")) == (200, 401)
     assert worker.features == ["images", "languages"]
+    assert worker.tasks == ["analyze", "caption", "chat", "embeddings", "image-generation", "ocr"]
     assert not worker.from_standby
     assert worker.log_path == births.home / "logs" / "org_name.log"
     assert births.known()[worker.uuid]["name"] == "org/name#1"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contract.asgi.metrics import REGISTRY
+from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from contract.status import State
 from manager.launchers import LoadFailure
 from manager.memory import GIB
+from manager.model import Model, Offer
 from tests.manager.conftest import Make
 from tests.manager.virtual import model
 
@@ -119,9 +121,17 @@ def test_the_time_that_a_start_took_is_counted(make: Make) -> None:
 def test_a_reload_keeps_what_a_loaded_model_said_that_it_can_do(make: Make) -> None:
     bench = make({"a": {"needs": 2}})
     bench.ask("a")
-    bench.roster.named("a#1").process.features = ["seed"]  # type: ignore[union-attr]
+    said = {"features": ["seed"], "tasks": ["chat"]}
+    vars(bench.roster.named("a#1").process).update(said)
     bench.started("a#1")
     again = model("a", 2 * GIB, {})
-    again.offer = replace(again.offer, features=("images", "seed"))
+    again.offer = replace(again.offer, features=("images", "seed"), tasks=("chat", "caption"))
     bench.do(bench.pool.reload, bench.settings, {"a": again})
-    assert bench.pool.models["a"].offer.features == ("seed",)
+    offer = bench.pool.models["a"].offer
+    assert (offer.features, offer.tasks) == (("seed",), ("chat",))
+
+
+def test_a_model_is_the_default_only_for_what_it_turned_out_to_do() -> None:
+    spec = ModelSpec(id="a", engine="fake", default=("chat", "caption"))
+    blind = Model(spec, Offer(("chat",)))
+    assert blind.status(State.READY, 0, 1, (0, True)).default == ("chat",)

@@ -67,7 +67,7 @@ def _children_cpu() -> float:
     [
         ({"options": {"answer_second": 1}}, "options: unknown key `answer_second`; did you mean `answer_seconds`?"),
         ({"options": {"memory_mb": "much"}}, "`memory_mb`"),
-        ({"tasks": ["depth"]}, "does not serve the task 'depth'; it serves: chat, embeddings, image-generation, ocr"),
+        ({"tasks": ["depth"]}, "does not serve the task 'depth'; it serves: analyze, caption, chat, embeddings"),
         ({"tasks": ["chat"], "default": ["ocr"]}, "default for 'ocr', which it does not serve"),
         ({"engine": "rapidocr", "device": "cuda:1"}, "does not run on cuda; write one of: cpu"),
         ({"defaults": {"step": 4}}, "unknown key `defaults.step`; did you mean `steps`?"),
@@ -89,6 +89,7 @@ def test_what_cannot_work_is_an_error_that_says_what_to_write(fields: dict[str, 
         {},
         {"defaults": {"steps": 4, "temperature": 0.5, "size": "512x512"}},
         {"device": "cuda:1"},
+        {"tasks": ["caption"], "defaults": {"temperature": 0, "max_tokens": 60}},  # through chat, with chat's defaults
         {"engine": "command", "tasks": ["chat"], "options": {"cmd": "serve --port ${PORT}", "model_name": "x"}},
     ],
 )

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
 from tests.workers.odd_pictures import ODD_PICTURES, OddPicture
-from workers.images import open_image
+from workers.images import open_image, size_of
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -158,3 +158,25 @@ def test_an_odd_picture_has_the_pixels_of_its_plain_twin(odd: OddPicture) -> Non
     image = opened(odd.content)
     assert image.size == odd.size
     assert image.tobytes() == opened(odd.plain).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_that_of_the_upright_picture(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(half_red(), kind, exif=exif)
+    assert size_of(ImageInput(content)) == opened(content).size == ((8, 4) if orientation < 5 else (4, 8))
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+def test_the_size_of_an_odd_picture(odd: OddPicture) -> None:
+    assert size_of(ImageInput(odd.uri)) == odd.size
+
+
+def test_a_size_needs_no_more_than_the_header() -> None:
+    assert size_of(ImageInput(encoded(half_red())[:60])) == (8, 4)
+    with pytest.raises(BadImage, match="damaged"):
+        size_of(ImageInput(b"not a picture"))
+    with pytest.raises(BadImage, match="has not been fetched"):
+        size_of(ImageInput("http://example.org/a.png"))

@@ -52,6 +52,10 @@ class Fake(Engine):
         self._faults = Faults(self._options)
         self._faults.at_load()
 
+    def features_of(self) -> frozenset[str]:
+        """The features that its options leave it."""
+        return self.features - self._options.lacks
+
     def close(self) -> None:
         """End, or refuse to."""
         self._faults.at_end()

@@ -58,6 +58,7 @@ class FakeOptions(Options):
     fail_on_prompt: str | None = None  # ... fails, alone
     leak_mb_per_call: int = Field(0, ge=0)
     dimensions: int = Field(16, ge=1)  # of the embeddings
+    lacks: frozenset[str] = frozenset()  # features that the model, once loaded, turns out not to have
 
 
 class Faults:
