@@ -15,7 +15,7 @@ from contract import __version__
 from contract.asgi.base import Base
 from contract.asgi.errors import HANDLERS
 from contract.config import Settings
-from gateway import models, system, tasks
+from gateway import api_models, models, system, tasks, vision
 from gateway.auth import Auth, Keyring
 from gateway.cors import Cors
 from gateway.directory import Directory
@@ -48,6 +48,8 @@ def build(settings: Settings, home: Path) -> FastAPI:
     app.asks_for_key = bool(keyring)
     app.router.routes.extend(tasks.routes(endpoints))
     app.include_router(models.router(directory))
+    app.include_router(api_models.router(manager, directory))
+    app.include_router(vision.router())
     app.include_router(system.router(manager, directory))
     app.router.default = ForeignPaths(way)
     # Built now and not at the first request, so that a wrong network or rate stops the start.

@@ -80,7 +80,8 @@ def test_wrong_keys_do_not(locked: Gateway, headers: dict[str, str], says: str) 
 def test_only_the_open_paths_are_open(locked: Gateway) -> None:
     for path in ("/", "/v1", "/health", "/healthz", "/v1/health", "/ready", "/docs", "/redoc", "/openapi.json"):
         assert locked.http.get(path).status_code == 200, path
-    for path in ("/metrics", "/v1/models", "/v1/system/status", "/v1/system/events", "/v1/nothing", "/nothing"):
+    closed = ("/metrics", "/v1/models", "/v1/vision/tasks", "/v1/system/status", "/v1/system/events")
+    for path in (*closed, "/v1/nothing", "/nothing"):
         assert locked.http.get(path).status_code == 401, path
     assert locked.http.post("/v1/system/reload").status_code == 401
     assert locked.http.get("/openapi.json").json()["components"]["securitySchemes"]

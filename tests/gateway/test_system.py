@@ -181,3 +181,13 @@ def test_a_wrong_configuration_is_told_at_the_start(tmp_path: Path, section: dic
 
 def test_small_at_rest(gateway: Gateway) -> None:
     assert psutil.Process(gateway.process.pid).memory_info().rss < 120 * 2**20
+
+
+def test_what_analyze_can_be_asked_by_name_is_listed(gateway: Gateway) -> None:
+    listing = gateway.http.get("/v1/vision/tasks").json()
+    assert listing["object"] == "list"
+    assert [task["id"] for task in listing["data"]] == ["caption", "ocr", "describe", "analyze", "objects", "custom"]
+    assert {bool(task["prompt"]) for task in listing["data"] if task["id"] != "custom"} == {True}
+    assert listing["data"][-1]["prompt"] is None
+    assert all(task["description"] for task in listing["data"])
+    assert "/v1/vision/tasks" in gateway.http.get("/openapi.json").json()["paths"]
