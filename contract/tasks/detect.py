@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
@@ -13,10 +14,11 @@ MAX_LABELS = 100
 
 
 class DetectRequest(VisionRequest):
-    """`prompt` is what to look for: a label, or several as a list; models with classes of their own take none.
+    """`prompt` is what to look for: a label, several as a list, or several in one text, each ended by a full stop.
 
-    `box_threshold` is the least score of a box, `text_threshold` that of the words which make its label;
-    `max_detections` keeps the best. `points` asks for points on things instead of boxes.
+    Models with classes of their own take none. `box_threshold` is what the score of a box must exceed, and
+    `text_threshold` what that of its label's best word must exceed, else the box is left out; `max_detections` keeps
+    the best. `points` asks for points on things instead of boxes.
     """
 
     prompt: str | list[str] | None = None
@@ -28,23 +30,32 @@ class DetectRequest(VisionRequest):
     @field_validator("prompt", mode="before")
     @classmethod
     def _is_labels(cls, value: Any) -> Any:
-        labels = [value] if isinstance(value, str) else value
-        if labels is None:
+        if value is None:
             return None
-        if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+        labels = _split(value) if isinstance(value, str) else value
+        if not isinstance(labels, list) or not labels or not all(map(_is_label, labels)):
             raise ValueError('write a label, or a list of labels such as ["cat", "remote control"]; none may be empty')
-        if not 0 < len(labels) <= MAX_LABELS:
-            raise ValueError(f"give from 1 to {MAX_LABELS} labels")
+        if len(labels) > MAX_LABELS:
+            raise ValueError(f"give at most {MAX_LABELS} labels")
         return value
 
     @property
     def labels(self) -> list[str]:
-        """The labels to look for."""
-        return [self.prompt] if isinstance(self.prompt, str) else list(self.prompt or [])
+        """The labels to look for, as the client wrote them."""
+        return _split(self.prompt) if isinstance(self.prompt, str) else list(self.prompt or [])
 
     def needs(self) -> frozenset[str]:
         needs = {name for name in ("prompt", "text_threshold") if getattr(self, name) is not None}
         return frozenset(needs | ({"points"} if self.points else set()))
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip(" .\t\n"))
+
+
+def _split(prompt: str) -> list[str]:
+    """The labels of a text such as `a cat. a remote control.`, the form of Grounding DINO; numbers keep their point."""
+    return [label.strip() for label in re.split(r"\.(?!\d)", prompt) if label.strip()]
 
 
 class Detection(BaseModel):

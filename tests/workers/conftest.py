@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers import chatting
+from tests.workers import chatting, detecting
 from workers.engine import Engine
 
 
@@ -16,3 +16,9 @@ from workers.engine import Engine
 def chat_engine(models: Callable[[str], Path]) -> Callable[[str], Engine]:
     """`chat_engine("lm")`: the chat engine with the tiny model of that family."""
     return cache(lambda family: chatting.load(models(family)))
+
+
+@pytest.fixture(scope="session")
+def detector(models: Callable[[str], Path]) -> detecting.Detector:
+    """`detector("detr", batch_size=2)`: the detection engine with the tiny model of that family."""
+    return cache(lambda family, **options: detecting.load(models(family), **options))

@@ -76,6 +76,10 @@ def drawn(prompt: str, **fields: Any) -> Body:
     return {"prompt": prompt, "size": "64x64", "steps": 2, "seed": 1, **fields}
 
 
+def searched(prompt: str | None, **fields: Any) -> Body:
+    return {"image": written("Hello"), "prompt": prompt, "box_threshold": 0, "max_detections": 3, **fields}
+
+
 POISON = {"fail_on_prompt": "poison"}
 PICTURES = ({"image": written("Hello")}, {"image": written("World")}, {"image": "data:image/png;base64,abcde"})
 
@@ -90,6 +94,8 @@ CASES = [
     Case("transformers_chat", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="lm"),
     Case("diffusers_image", "image-generation", drawn("cat"), drawn("dog"), drawn("cat", size="17x17"),
          model="sd", options={"threads": 1}),
+    Case("transformers_detect", "detect", searched("cat"), searched("remote control"), searched(None),
+         model="grounding_dino", options={"threads": 1}),
 ]  # fmt: skip
 
 

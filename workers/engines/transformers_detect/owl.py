@@ -1,0 +1,61 @@
+"""OWL-ViT and OWLv2: every label is a query of its own, and a box has the label whose query fits it best.
+
+Source: arxiv.org/abs/2205.06230, arxiv.org/abs/2306.09683.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+
+from contract.errors import ContextTooLong, UnsupportedFeature
+from contract.tasks.detect import DetectRequest
+from workers.engine import Device
+from workers.engines.transformers_detect.detector import Candidate, Detector, named, no_prompt, sizes_of
+from workers.pretrained import Checkpoint, TorchOptions
+
+
+class Owl(Detector):
+    """Its threshold is that of the model card, low since it scores each label by itself."""
+
+    features: ClassVar[frozenset[str]] = frozenset({"prompt"})
+    box_threshold: ClassVar[float] = 0.1
+
+    def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
+        self._name = checkpoint.spec.id
+        self._processor = checkpoint.processor("AutoProcessor")
+        self._model = checkpoint.model("AutoModelForZeroShotObjectDetection", device, options)
+        self._limit: int = self._model.config.text_config.max_position_embeddings
+
+    @property
+    def pictures(self) -> Any:
+        return self._processor.image_processor
+
+    def check(self, request: DetectRequest) -> None:
+        if not request.labels:
+            raise no_prompt(self._name)
+        if request.text_threshold is not None:
+            raise UnsupportedFeature(
+                f"{self._name} scores a label as a whole: leave `text_threshold` out, `box_threshold` is enough.",
+                param="text_threshold",
+            )
+        for label in request.labels:
+            tokens = len(self._processor.tokenizer(label)["input_ids"])
+            if tokens > self._limit:
+                raise ContextTooLong(
+                    f"The label {label!r} has {tokens} tokens, and {self._name} reads {self._limit}: shorten it.",
+                    param="prompt",
+                    details={"tokens": tokens, "limit": self._limit},
+                )
+
+    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
+        with torch.inference_mode():
+            inputs = self._processor(images=list(images), text=[list(labels)] * len(images), return_tensors="pt")
+            outputs = self._model(**inputs.to(self._model.device, self._model.dtype))
+            found = self._processor.image_processor.post_process_object_detection(
+                outputs, threshold=-1.0, target_sizes=sizes_of(images)
+            )
+        return [named(one, labels) for one in found]
