@@ -11,6 +11,8 @@ from contract.tasks import Request
 
 EVERYTHING = "*"
 """The feature of a foreign server: it judges its requests itself."""
+SHOWN = 8
+"""Names that a sentence may list."""
 
 
 class Catalog:
@@ -95,4 +97,7 @@ class Catalog:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "nothing"
+    """The names for a sentence; of many, the first ones."""
+    names = list(names)
+    rest = f" and {len(names) - SHOWN} more, which GET /v1/models lists" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest if names else "nothing"
