@@ -38,7 +38,7 @@ CASES = [
     ("missing field", CHAT, {"model": "ok"}, 400, "invalid_field", "messages", "required"),
     ("not a number", EMBED, b'{"input":"x","keep_alive":NaN}', 400, "invalid_field", "keep_alive", "finite"),
     ("unknown model", CHAT, {"model": "olk", "messages": SAY}, 404, "model_not_found", "model", "Did you mean 'ok'"),
-    ("one of many", CHAT, {"model": "?", "messages": SAY}, 404, "model_not_found", "model", "more, which GET /v1/models"),
+    ("one of many", CHAT, {"model": "?", "messages": SAY}, 404, "model_not_found", "model", "which GET /v1/models"),
     ("no model, no default", EMBED, {"input": "x"}, 400, "invalid_field", "model", "ok, org/slashed"),
     ("wrong task", OCR, {**picture(png(8, 8)), "model": "stream"}, 400, "unsupported_task", "model", "it does chat"),
     ("unsupported field", CHAT, {**HI, "logprobs": True}, 400, "unsupported_feature", "logprobs", "ask foreign"),
