@@ -89,6 +89,7 @@ CASES = [
     Case("fake", "image-generation", drawn("cat"), drawn("dog"), drawn("poison"), options=POISON),
     Case("fake", "ocr", *PICTURES),
     Case("rapidocr", "ocr", *PICTURES, options={"threads": 1}),
+    Case("blip", "caption", *PICTURES, model="blip", options={"threads": 1}),
     Case("sentence_transformers", "embeddings", {"input": "a cat"}, {"input": "a dog"},
          {"input": "a cat", "dimensions": 10**6}, model="minilm", options={"threads": 1}),
     Case("transformers_chat", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="lm"),

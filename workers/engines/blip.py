@@ -1,0 +1,110 @@
+"""Captions of pictures by BLIP: in its own words, or from a beginning that the request gives.
+
+Source: arXiv:2201.12086; checkpoints Salesforce/blip-image-captioning-base and -large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from contract.config import ModelSpec
+from contract.errors import ContextTooLong, LoadFailed
+from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
+from workers import engine
+from workers.engine import Answer, Call, Device, Engine, serves
+from workers.pictures import Picture, Pictures
+from workers.pretrained import TorchOptions, checkpoint, prepare
+
+_CLASS = "BlipForConditionalGeneration"
+
+
+class BlipOptions(TorchOptions):
+    """`batch_size` is how many pictures are captioned at once; `max_tokens` bounds a caption unless a request does."""
+
+    batch_size: int = Field(16, ge=1)
+    max_tokens: int = Field(50, ge=1)
+
+
+def _alike(request: CaptionRequest) -> Hashable:
+    """Captions that begin alike and may be equally long are written side by side, without padding."""
+    return request.prompt, request.max_tokens
+
+
+class Blip(Engine):
+    """Captions by BLIP, plain or from a beginning: `prompt` is how the caption starts, and stands in the answer."""
+
+    Options: ClassVar[type[engine.Options]] = BlipOptions
+    model_types: ClassVar[tuple[str, ...]] = ("blip",)
+    imports: ClassVar[tuple[str, ...]] = (
+        "workers.torchvision_shim",
+        "transformers:AutoProcessor",
+        "transformers.models.blip.modeling_blip",
+        "transformers.models.blip.processing_blip",
+        "transformers.models.blip.image_processing_blip",
+        "transformers:BertTokenizer",
+    )
+
+    def load(self, spec: ModelSpec, device: Device) -> None:
+        """Load model and processor. Raises LoadFailed for a BLIP that answers questions or compares."""
+        self._options = BlipOptions.model_validate(spec.options)
+        prepare(self._options)
+        found = checkpoint(spec, type(self))
+        made_as = found.config.get("architectures") or [_CLASS]
+        if _CLASS not in made_as:
+            raise LoadFailed(
+                f"{spec.source} is a {made_as[0]}, which writes no captions. Name a BLIP that does, such as "
+                "Salesforce/blip-image-captioning-base."
+            )
+        self._processor = found.processor("AutoProcessor")
+        self._model = found.model("AutoModelForImageTextToText", device, self._options)
+        self._window: int = self._model.config.text_config.max_position_embeddings
+        self._pictures = Pictures(spec.id, self._options.batch_size, alike=lambda picture: _alike(picture.request))
+
+    @serves(CAPTION, max_batch=16, group=_alike)
+    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Answer]]:
+        """Caption the calls' pictures together."""
+        yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=self._check)
+
+    def _check(self, picture: Picture[CaptionRequest]) -> None:
+        self._room(picture.request)
+
+    def _room(self, request: CaptionRequest) -> int:
+        """How many tokens the caption may have beyond its beginning. Raises ContextTooLong."""
+        begun = len(self._processor.tokenizer(request.prompt or "")["input_ids"]) - 1  # its end is taken off
+        if begun >= self._window:
+            raise ContextTooLong(
+                f"The prompt has {begun} tokens, and a caption {self._window} at most, its beginning included. "
+                "Shorten the prompt.",
+                param="prompt",
+                details={"prompt_tokens": begun, "context": self._window},
+            )
+        return min(request.max_tokens or self._options.max_tokens, self._window - begun)
+
+    def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem]:
+        """The captions of pictures that are alike, chosen token by token as the model's generation config says."""
+        request = pictures[0].request
+        inputs = self._processor(
+            images=[picture.image for picture in pictures],
+            text=[request.prompt] * len(pictures) if request.prompt else None,
+            return_tensors="pt",
+        ).to(self._model.device, dtype=self._model.dtype)
+        tokens = self._model.generate(
+            **inputs, max_new_tokens=self._room(request), stopping_criteria=_until_left(pictures)
+        )
+        texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
+        return [CaptionItem(**picture.place, text=text.strip()) for picture, text in zip(pictures, texts, strict=True)]
+
+
+def _until_left(pictures: list[Picture[Any]]) -> Any:
+    """Ends the rows whose clients have left, between two tokens; the generation ends when all rows have."""
+    import torch
+    from transformers import StoppingCriteriaList
+
+    def left(ids: Any, _: Any, **__: Any) -> Any:
+        over = torch.tensor([picture.call.cancelled for picture in pictures], device=ids.device)
+        return over.repeat_interleave(len(ids) // len(pictures))  # a row has several beams if the model searches so
+
+    return StoppingCriteriaList([left])
