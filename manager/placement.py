@@ -22,7 +22,8 @@ def places(spec: ModelSpec, runs_on: Sequence[str], devices: Sequence[Device]) -
         return [d for d in devices if d.kind == kind] or ([d for d in devices if "cpu" in kinds and d.kind == "mps"])
     kind, _, index = spec.device.partition(":")
     found = [d for d in devices if d.kind == _kind(kind) and (not index or d.index == int(index))]
-    return found or [d for d in devices if kind == "cpu" and d.kind == "mps"]
+    # Without an Apple GPU MLX computes on the CPU.
+    return found or [d for d in devices if (kind, d.kind) in {("cpu", "mps"), ("mlx", "cpu")}]
 
 
 def candidates(found: Sequence[Device], footprint: int, *, learned: bool) -> tuple[Candidate, ...]:
@@ -38,9 +39,14 @@ def settle(spec: ModelSpec, runs_on: Sequence[str], device: Device) -> Placement
 
 
 def dtype(spec: ModelSpec, device: Device, kind: str) -> str:
-    """float32 on CPU, bfloat16 where the GPU has it, else float16; unless the entry says otherwise."""
+    """float32 on CPU, bfloat16 where the GPU has it, else float16; unless the entry says otherwise.
+
+    MLX takes weights as they were saved (`auto`): those of mlx-community are quantised, with scales of their own.
+    """
     if spec.dtype != "auto":
         return spec.dtype
+    if kind == "mlx":
+        return "auto"
     if kind == "cpu":
         return "float32"
     return "bfloat16" if kind == "cuda" and device.bf16 else "float16"
@@ -52,6 +58,8 @@ def _kind(name: str) -> str:
 
 
 def _worker_kind(spec: ModelSpec, runs_on: Sequence[str], device: Device) -> str:
+    if device.kind == "cpu":
+        return "cpu"
     if spec.device != "auto":
         return spec.device.partition(":")[0]
     if device.kind == "mps":

@@ -169,6 +169,8 @@ class Engine:
     """Kinds of device that it runs on."""
     model_types: ClassVar[tuple[str, ...]] = ()
     """The `model_type`s of transformers that it serves; none named: it finds out otherwise what it can load."""
+    named_only: ClassVar[frozenset[str]] = frozenset()
+    """Tasks that only an entry which names them in `tasks` serves: they take another kind of model than the others."""
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load the model's weights. Raises ServeError with a sentence that says what to do, or anything else."""
@@ -215,8 +217,8 @@ def find(name: str) -> type[Engine]:
 
 
 def tasks_of(spec: ModelSpec, engine: type[Engine]) -> tuple[str, ...]:
-    """The tasks that an entry serves: those that it names, else all of its engine's."""
-    return spec.tasks or tuple(name for name in all_tasks() if name in engine.served())
+    """The tasks that an entry serves: those that it names, else all of its engine's that need no naming."""
+    return spec.tasks or tuple(name for name in all_tasks() if name in engine.served().keys() - engine.named_only)
 
 
 def tasks_of_loaded(spec: ModelSpec, engine: Engine) -> tuple[str, ...]:
