@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from starlette.requests import Request
 
 from contract import config
 from contract.asgi.metrics import REGISTRY
 from contract.config import ModelSpec, Settings
 from manager import catalog as catalogs
+from manager.app import Control
 from manager.catalog import Catalog
 from manager.house import House
 from manager.model import Model, Offer
@@ -79,3 +82,14 @@ async def test_standbys_are_kept_for_what_is_here_and_for_what_was_asked_for(tmp
 
 def imports_of_born(house: House) -> list[list[str]]:
     return [standby["imports"] for standby in house.standbys() if standby["born"]]
+
+
+async def test_it_tells_what_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    specs = [ModelSpec(id="here", engine="fake"), ModelSpec(id="far", engine="dino", source="facebook/dinov2-base")]
+    models = {spec.id: Model(spec, Offer()) for spec in specs}
+    house = House(Catalog(Settings(models=tuple(specs)), models), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    told = json.loads(bytes((await Control(house, 0.0).downloads(Request({"type": "http"}))).body))
+    assert told["models"] == {"here": True, "far": False}
+    assert (told["catalogue"]["minilm"], told["catalogue"]["dinov2"]) == (True, False)
+    await house.close()
