@@ -19,9 +19,14 @@ def build_lm(folder: Path, **shape: Any) -> None:
     """A Qwen2 that knows text alone."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    save_text(folder, Qwen2Config, Qwen2ForCausalLM, **{**TEXT, **shape})
+
+
+def save_text(folder: Path, config: Any, model: Any, **shape: Any) -> None:
+    """A model of those classes that knows text alone, each byte a token."""
     tokens = byte_level(ENDS, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=chat_template())
-    config = Qwen2Config(vocab_size=len(tokens), tie_word_embeddings=False, **_ends(tokens), **{**TEXT, **shape})
-    _save(folder, Qwen2ForCausalLM(config), tokens, tokens)
+    settings = config(vocab_size=len(tokens), tie_word_embeddings=False, **_ends(tokens), **shape)
+    _save(folder, model(settings), tokens, tokens)
 
 
 def build_llama(folder: Path) -> None:

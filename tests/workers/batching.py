@@ -59,8 +59,8 @@ class House(Generic[E]):
 
 
 def feed_of(calls: Iterable[Call[Any]], limit: int = 16) -> Feed[Any]:
-    """What a method with `joins` takes its calls from, with no batcher behind it."""
-    waiting = deque(calls)
+    """What a method with `joins` takes its calls from, with no batcher behind it. A deque may get more meanwhile."""
+    waiting = calls if isinstance(calls, deque) else deque(calls)
     return Feed(limit, lambda most: [waiting.popleft() for _ in range(min(most, len(waiting)))])
 
 

@@ -11,6 +11,7 @@ from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.media import data_uri
 from contract.tasks.chat import ChatChunk, ChatRequest, ChatResponse, fold
+from tests.workers.batching import feed_of
 from workers.engine import Call, Device, Engine, find
 
 Piece = ChatChunk | ServeError | None
@@ -35,7 +36,7 @@ def run(engine: Any, *requests: ChatRequest) -> list[list[Piece]]:
     """What each of the requests gets when they share a batch, its closing None included."""
     calls = [Call(item) for item in requests]
     pieces: dict[int, list[Piece]] = {id(call): [] for call in calls}
-    for call, piece in engine.chat(calls):
+    for call, piece in engine.chat(feed_of(calls)):
         pieces[id(call)].append(piece)
     return [pieces[id(call)] for call in calls]
 

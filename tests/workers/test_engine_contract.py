@@ -24,6 +24,7 @@ from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks import all_tasks
 from tests.conftest import Models
+from tests.workers.batching import feed_of
 from workers.batcher import Batcher, Ticket
 from workers.engine import Answer, Call, Device, Engine, Options, find, names
 
@@ -201,20 +202,28 @@ async def test_answers_in_a_batch_are_those_given_alone_and_a_failing_request_fa
     assert content(other) == await alone(engine, case, "other")
 
 
+def run(engine: Engine, case: Case, call: Call[Any]) -> Iterator[tuple[Call[Any], Any]]:
+    """The method's own answers, with no batcher between."""
+    served = engine.served()[case.task]
+    answers: Iterator[tuple[Call[Any], Any]] = getattr(engine, served.method)(
+        feed_of([call]) if served.joins else [call]
+    )
+    return answers
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_who_has_left_gets_no_work(case: Case, load: Callable[[Case], Engine]) -> None:
     engine, task = load(case), all_tasks()[case.task]
     call = Call(task.request.model_validate(case.one))
     call.cancel()
-    method = getattr(engine, engine.served()[case.task].method)
-    assert not [answer for _, answer in method([call]) if isinstance(answer, BaseModel)]
+    assert not [answer for _, answer in run(engine, case, call) if isinstance(answer, BaseModel)]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if all_tasks()[case.task].chunk], ids=str)
 def test_who_leaves_mid_stream_ends_it(case: Case, load: Callable[[Case], Engine]) -> None:
     engine, task = load(case), all_tasks()[case.task]
     call = Call(task.request.model_validate({**case.one, "max_tokens": 500}))
-    answers = getattr(engine, engine.served()[case.task].method)([call])
+    answers = run(engine, case, call)
     assert isinstance(next(answers)[1], BaseModel)
     call.cancel()
     assert len([answer for _, answer in answers if isinstance(answer, BaseModel)]) <= 1

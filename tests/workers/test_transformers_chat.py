@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.workers.batching import feed_of
 from tests.workers.chatting import ask, load, picture, request, run, text, whole, with_pictures
 
 FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "llava", "idefics3"]
@@ -92,7 +93,7 @@ def test_short_answers_end_before_long_ones(chat_engine: Callable[[str], Any]) -
     from workers.engine import Call
 
     long, short = Call(request("Hello", max_tokens=30)), Call(request("Hello", max_tokens=2))
-    closed = [call for call, piece in chat_engine("lm").chat([long, short]) if piece is None]
+    closed = [call for call, piece in chat_engine("lm").chat(feed_of([long, short])) if piece is None]
     assert closed == [short, long]
 
 

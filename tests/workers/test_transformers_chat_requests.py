@@ -9,6 +9,7 @@ import pytest
 
 from contract.errors import BadImage, BadRequest, ContextTooLong, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
+from tests.workers.batching import feed_of
 from tests.workers.chatting import ask, load, part, picture, request, run, text, whole, with_pictures
 from workers.engine import Call
 
@@ -154,7 +155,7 @@ def test_who_leaves_does_not_disturb_the_others(engine: Any) -> None:
     leaver, stayer = Call(request("Goodbye", max_tokens=40)), Call(request("Hello", max_tokens=40))
     seen: list[Any] = []
     left_at = 0
-    for call, piece in engine.chat([leaver, stayer]):
+    for call, piece in engine.chat(feed_of([leaver, stayer])):
         if call is leaver:
             assert not leaver.cancelled, "a piece for someone who has left"
             if leaver.done >= 3:
@@ -168,17 +169,9 @@ def test_who_leaves_does_not_disturb_the_others(engine: Any) -> None:
 
 def test_when_all_have_left_the_model_rests(engine: Any) -> None:
     call = Call(request("Hello", max_tokens=4000))
-    for _ in engine.chat([call]):
+    for _ in engine.chat(feed_of([call])):
         call.cancel()
     assert call.done == 1
-
-
-def test_pictures_and_text_do_not_share_a_batch(engine: Any) -> None:
-    group = engine.served()["chat"].group
-    words, seen = request("Hi"), request(with_pictures("Hi", picture()))
-    assert group(words) == group(request([{"type": "text", "text": "Hi"}]))
-    assert group(words) != group(seen)
-    assert group(request("Hi", n=2)) != group(request("Hi", n=2))
 
 
 def test_a_broken_picture_is_told_and_spares_its_company(vision: Any) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 
 from contract.tasks.chat import ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta
 from workers.engine import Call
-from workers.engines.transformers_chat.sampling import Sampler
 from workers.engines.transformers_chat.text import Detokenizer, Stops
 
 
 class Choice:
     """One of a request's `n` answers: takes tokens, gives text, knows when it is finished."""
 
-    def __init__(self, answer: Answer, index: int, sampler: Sampler, decode: Callable[[list[int]], str]) -> None:
+    def __init__(
+        self, answer: Answer, index: int, sampler: Any, decode: Callable[[list[int]], str], limit: int = 1
+    ) -> None:
         self.answer = answer
         self.index = index
         self.sampler = sampler
-        self.limit = 1  # the most tokens it may have; set once the prompt's length is known
+        self.limit = limit  # the most tokens that it may have
         self.tokens = 0
         self.reason: str | None = None  # "stop" or "length", once finished
         self._text = Detokenizer(decode)
@@ -29,7 +30,7 @@ class Choice:
     @property
     def is_over(self) -> bool:
         """Whether it needs no further token."""
-        return self.reason is not None or self.answer.call.cancelled
+        return self.reason is not None or self.answer.failed or self.answer.call.cancelled
 
     def push(self, token: int, ends: Set[int]) -> str:
         """Take the next token; `ends` are those that end an answer. Gives the text that may go out."""
@@ -56,6 +57,7 @@ class Answer:
     def __init__(self, call: Call[ChatRequest], model: str) -> None:
         self.call = call
         self.prompt_tokens = 0
+        self.failed = False  # for one of its choices, and thereby as a whole
         self.choices: list[Choice] = []
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())

@@ -1,8 +1,7 @@
-"""Makes the model's inputs of conversations: pictures are opened, the chat template is applied, rows are padded."""
+"""Makes the model's inputs of conversations: pictures are opened, the chat template is applied."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -38,13 +37,10 @@ class Prompts:
         """The request's messages. Raises BadImage, or UnsupportedFeature for what the model cannot take."""
         return [self._message(message) for message in request.messages]
 
-    def encode(self, conversations: Sequence[Conversation]) -> Any:
-        """Inputs for `generate`, one row a conversation, padded on the left.
-
-        Raises BadRequest when the chat template or the processor refuses one of them.
-        """
+    def encode(self, conversation: Conversation) -> Any:
+        """Inputs for `generate`, in one row. Raises BadRequest when the chat template or the processor refuses it."""
         try:
-            return self._apply(list(conversations), self._guards)
+            return self._apply(conversation, self._guards)
         except TemplateError as error:
             raise BadRequest(f"The model's chat template refuses this conversation: {error}.") from None
         except ValueError as error:
@@ -64,17 +60,15 @@ class Prompts:
             )
         return self.context - tokens
 
-    def _apply(self, conversations: list[Conversation], guard: bool) -> Any:
-        nested: dict[str, Any] = {"processor_kwargs": {"padding": True}} if self._vision else {"padding": True}
+    def _apply(self, conversation: Conversation, guard: bool) -> Any:
         return self._processor.apply_chat_template(
-            conversations,
+            [conversation],
             chat_template=self._template if isinstance(self._template, str) else None,
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             sanitize_control_tokens=guard,
-            **nested,
         )
 
     def _can_guard(self) -> bool:
@@ -83,7 +77,7 @@ class Prompts:
         if self._vision:
             content = [{"type": "image", "image": Image.new("RGB", (56, 56))}, {"type": "text", "text": "?"}]
         try:
-            self._apply([[{"role": "user", "content": content}]], guard=True)
+            self._apply([{"role": "user", "content": content}], guard=True)
         except (NotImplementedError, ValueError, TemplateError):
             return False
         return True

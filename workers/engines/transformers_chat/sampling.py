@@ -34,19 +34,33 @@ class Sampler:
         self._counts: Any = None  # how often each token has come, once a penalty needs it
         self._warpers = _warpers(request, recommended)
         self._random = _source(request.seed, index, device) if self._warpers is not None else None
+        self._processors: Any = None
+        self._tokens: Any = None  # of prompt and answer, where processors look at them
+
+    def follow(self, prompt: Any, processors: Any) -> None:
+        """Apply these from now on: what transformers makes of the authors' settings that look at tokens so far.
+
+        `prompt` is its tokens, (1, tokens).
+        """
+        self._processors, self._tokens = processors, prompt
 
     @property
     def is_plain(self) -> bool:
         """Whether the best score simply wins."""
-        return self._warpers is None and not self._frequency and not self._presence
+        penalized = self._frequency or self._presence
+        return self._warpers is None and self._processors is None and not penalized
 
     def pick(self, scores: Any) -> int:
         """The next token, given the scores (vocabulary,) as float32."""
+        if self._processors is not None:
+            scores = self._processors(self._tokens, scores[None])[0]
         if self._frequency or self._presence:
             scores = self._penalized(scores)
         token = int(scores.argmax()) if self._warpers is None else self._draw(scores)
         if self._counts is not None:
             self._counts[token] += 1
+        if self._tokens is not None:
+            self._tokens = torch.cat([self._tokens, self._tokens.new_tensor([[token]])], dim=-1)
         return token
 
     def _draw(self, scores: Any) -> int:
