@@ -18,7 +18,10 @@ class OcrRequest(VisionRequest):
 
 
 class Line(BaseModel):
-    """One line of text, its confidence (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from top left."""
+    """One line of text, its confidence (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from top left.
+
+    `polygon` is empty where a model says what is written but not where.
+    """
 
     text: str
     score: float
@@ -26,10 +29,14 @@ class Line(BaseModel):
 
 
 class OcrItem(VisionItem):
-    """`lines` is empty where a model says what is written but not where, as one that is asked through chat does."""
+    """`lines` is empty where a model says what is written and nothing more, as one that is asked through chat does.
+
+    `truncated`: the model reached the longest answer that it gives before the end of the text.
+    """
 
     text: str
     lines: list[Line]
+    truncated: bool = False
 
 
 class OcrResponse(VisionResponse):

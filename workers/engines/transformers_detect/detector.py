@@ -12,7 +12,7 @@ from PIL import Image
 from contract.errors import InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.pretrained import Checkpoint, TorchOptions, scales_to_one_size
 
 
 class Candidate(NamedTuple):
@@ -45,9 +45,8 @@ class Detector(ABC):
 
     @property
     def one_size(self) -> bool:
-        """Whether the processor scales every picture to the same height and width."""
-        size = self.pictures.size
-        return bool(size and size.get("height") and size.get("width"))
+        """Whether pictures of any size may be looked at together."""
+        return scales_to_one_size(self.pictures)
 
     @abstractmethod
     def check(self, request: DetectRequest) -> None:

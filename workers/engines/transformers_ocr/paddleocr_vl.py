@@ -1,0 +1,25 @@
+"""PaddleOCR-VL: whole pages, or parts of them, in more than a hundred languages.
+
+Source: arxiv.org/abs/2510.14528, huggingface.co/docs/transformers/model_doc/paddleocr_vl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from workers.engines.transformers_ocr.reader import PageReader
+
+_QUESTION = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}
+
+
+class PaddleOcrVl(PageReader):
+    """Asked as a chat model is. A picture has as many tokens as its size calls for."""
+
+    def inputs(self, images: Sequence[Image.Image]) -> Any:
+        prompt = self.processor.apply_chat_template([_QUESTION], add_generation_prompt=True, tokenize=False)
+        return self.processor(
+            images=list(images), text=[prompt] * len(images), padding=True, padding_side="left", return_tensors="pt"
+        )
