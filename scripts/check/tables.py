@@ -119,7 +119,10 @@ def _options_of(name: str, kind: type[engine.Options]) -> str:
 
 
 def _value(field: FieldInfo) -> str:
-    return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    return f"`{json.dumps(sorted(default) if isinstance(default, set | frozenset) else default)}`"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
