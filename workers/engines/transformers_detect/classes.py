@@ -36,9 +36,11 @@ class Classes(Detector):
     def check(self, request: DetectRequest) -> None:
         for field in ("prompt", "text_threshold"):
             if getattr(request, field) is not None:
-                some = ", ".join(list(self._classes.values())[:_NAMED_IN_AN_ERROR])
+                names = list(self._classes.values())
+                more = ["…"] if len(names) > _NAMED_IN_AN_ERROR else []
+                some = ", ".join(names[:_NAMED_IN_AN_ERROR] + more)
                 raise UnsupportedFeature(
-                    f"{self._name} looks for the {len(self._classes)} classes that it was trained for ({some}, …) and "
+                    f"{self._name} looks for the {len(self._classes)} classes that it was trained for ({some}) and "
                     f"for all of them at once: leave `{field}` out, or ask a model such as Grounding DINO.",
                     param=field,
                 )

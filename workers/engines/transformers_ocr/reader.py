@@ -56,6 +56,8 @@ class Reader(ABC):
     def ends(self) -> set[int]:
         """Tokens that end a text."""
         ends = self.model.generation_config.eos_token_id
+        if ends is None:
+            ends = self.tokenizer.eos_token_id
         return set(ends) if isinstance(ends, list) else {ends}
 
     @property
