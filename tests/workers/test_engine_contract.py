@@ -96,6 +96,7 @@ CASES = [
     Case("transformers_chat", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="lm"),
     Case("diffusers_image", "image-generation", drawn("cat"), drawn("dog"), drawn("cat", size="17x17"),
          model="sd", options={"threads": 1}),
+    Case("transformers_ocr", "ocr", *PICTURES, model="trocr", options={"threads": 1, "max_new_tokens": 8}),
     Case("transformers_detect", "detect", searched("cat"), searched("remote control"), searched(None),
          model="grounding_dino", options={"threads": 1}),
 ]  # fmt: skip
