@@ -5,6 +5,9 @@ What the cache has in full is used without asking the hub, so that a start needs
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from contract.errors import LoadFailed
@@ -19,6 +22,9 @@ _BESIDE = (
 _PICKLED = ("*.bin", "*.pt", "*.ckpt")
 """Weights that are only fetched where there are no safetensors."""
 
+_SETTINGS = ("*.json", "*.txt", "*.model")
+"""Configurations and tokenizers."""
+
 
 def folder(source: str, revision: str | None = None) -> Path:
     """The folder (or file) of a local path, an installed package or a hub id, downloaded if need be.
@@ -29,31 +35,55 @@ def folder(source: str, revision: str | None = None) -> Path:
     where = sources.resolve(source)
     if Path(where).exists():
         return Path(where)
-    path = _snapshot(source, revision, (*_BESIDE, *_PICKLED))
+    path = _snapshot(source, revision, ignore=(*_BESIDE, *_PICKLED))
     if any(path.rglob("*.safetensors")):
         return path
-    return _snapshot(source, revision, _BESIDE)
+    return _snapshot(source, revision, ignore=_BESIDE)
 
 
-def _snapshot(source: str, revision: str | None, ignore: tuple[str, ...]) -> Path:
+def settings(source: str, revision: str | None = None) -> Path:
+    """Like `folder`, but of a hub id only what says how the model is built comes, no weights."""
+    where = sources.resolve(source)
+    return Path(where) if Path(where).exists() else _snapshot(source, revision, allow=_SETTINGS)
+
+
+def file(source: str, revision: str | None = None) -> Path:
+    """One file of a repository, written as `organisation/model/path/to/file`. Raises like `folder`."""
+    from huggingface_hub import hf_hub_download
+
+    organisation, name, path = source.split("/", 2)
+    return _from_cache_or_hub(source, revision, partial(hf_hub_download, f"{organisation}/{name}", path))
+
+
+def _snapshot(
+    source: str, revision: str | None, *, allow: Sequence[str] | None = None, ignore: Sequence[str] | None = None
+) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    patterns = {"allow_patterns": allow and list(allow), "ignore_patterns": ignore and list(ignore)}
+    return _from_cache_or_hub(source, revision, partial(snapshot_download, source, **patterns))
+
+
+def _from_cache_or_hub(source: str, revision: str | None, fetch: Callable[..., str]) -> Path:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with _explained(source, revision):
+        try:
+            return Path(fetch(revision=revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            return Path(fetch(revision=revision))
+
+
+@contextmanager
+def _explained(source: str, revision: str | None) -> Iterator[None]:
+    from huggingface_hub import errors
 
     try:
-        return Path(snapshot_download(source, revision=revision, ignore_patterns=list(ignore), local_files_only=True))
-    except HFValidationError:
+        yield
+    except errors.HFValidationError:
         raise LoadFailed(
             f"`source: {source}` is neither a path on this machine nor a hub id such as organisation/model. Correct it."
         ) from None
-    except LocalEntryNotFoundError:
-        return _download(source, revision, ignore)
-
-
-def _download(source: str, revision: str | None, ignore: tuple[str, ...]) -> Path:
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        return Path(snapshot_download(source, revision=revision, ignore_patterns=list(ignore)))
     except errors.GatedRepoError:
         raise LoadFailed(
             f"{source} is gated: accept its terms on its page at the hub, and set HF_TOKEN to a token of that account."
@@ -72,3 +102,5 @@ def _download(source: str, revision: str | None, ignore: tuple[str, ...]) -> Pat
             f"{source} is not (wholly) on this machine and the hub cannot be reached ({error.__cause__ or error}). "
             "Check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or put the model into a folder and name that."
         ) from error
+    except errors.EntryNotFoundError:
+        raise LoadFailed(f"The hub's repository has no file {source}: correct the entry's `source`.") from None

@@ -54,12 +54,13 @@ def autoencoder(channels: int, **settings: Any) -> Any:
     )
 
 
-def denoiser(sample_size: int) -> Any:
-    """A UNet whose own picture is `sample_size` latents wide and high."""
+def denoiser(sample_size: int, sees: int = 4) -> Any:
+    """A UNet whose own picture is `sample_size` latents wide and high; it gets `sees` channels and gives 4."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=sample_size,
+        in_channels=sees,
         block_out_channels=(16, 32),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -70,7 +71,7 @@ def denoiser(sample_size: int) -> Any:
     )
 
 
-def stable_diffusion(sample_size: int = 16) -> Any:
+def stable_diffusion(sample_size: int = 16, sees: int = 4) -> Any:
     """A Stable Diffusion 1 pipeline; its own picture is 8 x `sample_size` pixels wide and high."""
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
@@ -89,7 +90,7 @@ def stable_diffusion(sample_size: int = 16) -> Any:
         vae=autoencoder(channels=4),
         text_encoder=clip_text_encoder(tokenizer),
         tokenizer=tokenizer,
-        unet=denoiser(sample_size),
+        unet=denoiser(sample_size, sees),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
 
-from contract.config import ModelSpec
-from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
-from contract.tasks.image_generation import ImageGenerationRequest, ImageGenerationResponse
+from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
+from contract.tasks.image_generation import ImageGenerationResponse
 from tests.conftest import Models
 from tests.workers import birth
-from workers.engine import Call, Device, find
+from tests.workers.painting import ask, draw, load, mosaic, picture, pixels, sent
+from workers.engine import find
 
 FAMILIES = ("sd", "flux")
 PATH = "/v1/images/generations"
-
-
-def load(source: object, **options: Any) -> Any:
-    engine = find("diffusers_image")()
-    options = {"threads": 1} | options  # more are slower where tests run side by side
-    spec = ModelSpec(id="painter", engine="diffusers_image", source=str(source), options=options)
-    engine.load(spec, Device("cpu", "float32"))
-    return engine
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -48,22 +37,6 @@ def sd(engines: dict[str, Any]) -> Any:
 @pytest.fixture(scope="module")
 def flux(engines: dict[str, Any]) -> Any:
     return engines["flux"]
-
-
-def ask(**fields: Any) -> Call[ImageGenerationRequest]:
-    return Call(ImageGenerationRequest.model_validate({"prompt": "a red box", "size": "64x64", "steps": 3} | fields))
-
-
-def draw(engine: Any, **fields: Any) -> ImageGenerationResponse:
-    [(_, answer)] = engine.generate([ask(**fields)])
-    if isinstance(answer, ServeError):
-        raise answer
-    return answer
-
-
-def pixels(answer: ImageGenerationResponse, number: int = 0) -> Any:
-    """uint8, shape (height, width, 3)."""
-    return np.asarray(Picture.open(io.BytesIO(base64.b64decode(answer.data[number].b64_json))))
 
 
 def drawn_by_the_library(folder: Path, prompt: str, seed: int, given: dict[str, Any]) -> Any:
@@ -102,8 +75,8 @@ def test_prompt_seed_and_guidance_change_the_picture(engines: dict[str, Any], fa
         for fields in ({}, {"prompt": "the deep blue sea"}, {"seed": 2}, {"guidance": 30.0}, {"steps": 2})
     ]
 
-    for number, picture in enumerate(pictures):
-        assert not any(np.array_equal(picture, other) for other in pictures[:number]), number
+    for number, drawn in enumerate(pictures):
+        assert not any(np.array_equal(drawn, other) for other in pictures[:number]), number
 
 
 def test_several_pictures_are_those_of_their_own_seeds(engines: dict[str, Any], family: str) -> None:
@@ -203,23 +176,37 @@ def test_progress_counts_the_steps_of_all_pictures(sd: Any) -> None:
     assert (call.done, call.total) == (6, 6)
 
 
-def test_a_single_file_is_refused_with_what_to_give_instead(models: Models) -> None:
-    file = models("sd") / "unet" / "config.json"
+def test_files_are_written_as_asked(sd: Any) -> None:
+    answers = {kind: draw(sd, seed=1, output_format=kind) for kind in (None, "png", "jpeg", "webp")}
 
-    with pytest.raises(LoadFailed, match="folder in diffusers' layout"):
-        load(file)
+    assert [picture(answer).format for answer in answers.values()] == ["PNG", "PNG", "JPEG", "WEBP"]
+    sizes = [len(draw(sd, seed=1, output_format="jpeg", output_compression=q).data[0].b64_json) for q in (10, 100)]
+    assert sizes[0] < sizes[1] == len(answers["jpeg"].data[0].b64_json)
+    assert np.array_equal(pixels(answers["png"]), pixels(answers[None]))
 
 
-def test_a_worker_draws_over_http(models: Models) -> None:
-    spec = {"engine": "diffusers_image", "source": str(models("sd")), "defaults": {"steps": 2, "size": "64x64"}}
+def test_a_kind_of_file_that_is_not_written_is_refused(sd: Any) -> None:
+    with pytest.raises(InvalidField, match="png, jpeg or webp"):
+        draw(sd, output_format="gif")
+
+
+def test_a_worker_draws_and_edits_over_http(models: Models) -> None:
+    defaults = {"steps": 2, "size": "64x64"}
+    spec = {"engine": "diffusers_image", "source": str(models("sd")), "defaults": defaults}
     with birth.worker(spec, imports=",".join(find("diffusers_image").imports)) as worker:
         answers = [worker.post(PATH, {"prompt": "a red box", "seed": 5}) for _ in range(2)]
         refused = worker.post(PATH, {"prompt": "a red box", "size": "65x64"})
+        form = {"prompt": "make it sunset", "strength": "0.7", "steps": "4", "seed": "5"}
+        changed = worker.client.post(
+            "/v1/images/edits", data=form, files={"image": ("a.png", sent(mosaic(48, 40)), "image/png")}
+        )
         log = worker.log()
 
-    assert [answer.status_code for answer in answers] == [200, 200]
-    picture = Picture.open(io.BytesIO(base64.b64decode(answers[0].json()["data"][0]["b64_json"])))
-    assert (picture.format, picture.size) == ("PNG", (64, 64))
-    assert answers[0].json()["data"] == answers[1].json()["data"]
+    assert [answer.status_code for answer in (*answers, changed)] == [200, 200, 200]
+    drawn, again, from_picture = (ImageGenerationResponse.model_validate(a.json()) for a in (*answers, changed))
+    assert (picture(drawn).format, picture(drawn).size) == ("PNG", (64, 64))
+    assert drawn.data == again.data
+    assert picture(from_picture).size == (48, 40), "an edit is as large as its picture, whatever the entry's default"
+    assert from_picture.usage.seed == 5
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
     assert "cannot import" not in log

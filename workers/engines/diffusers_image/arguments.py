@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
-from contract.tasks.image_generation import ImageGenerationRequest
+from contract.tasks.image_generation import DrawingRequest
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
 class Reading:
-    """Reads requests for one loaded pipeline, by the pipeline's own signature; what it leaves out is up to that."""
+    """Reads requests for one pipeline, by the pipeline's own signature; what it leaves out is up to that."""
 
     def __init__(self, pipe: Any, *, truncate: bool = True, true_cfg_scale: float | None = None) -> None:
+        self.pipe = pipe
         self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(pipe.__call__).parameters
+        self.multiple = _multiple(pipe)
         self._truncate = truncate
         self._true_cfg_scale = true_cfg_scale
-        self._multiple = _multiple(pipe)
         self._encoders = list(_encoders(pipe, self._default("max_sequence_length")))
-        transformer = getattr(pipe, "transformer", None)
-        self._is_distilled = transformer is not None and transformer.config.get("guidance_embeds") is False
+        self._is_distilled = _is_distilled(pipe)
 
-    def read(self, request: ImageGenerationRequest) -> tuple[dict[str, Any], list[str]]:
-        """The pipeline's arguments, but for the generator, and warnings for the client.
+    def read(self, request: DrawingRequest) -> tuple[dict[str, Any], list[str]]:
+        """The pipeline's arguments, but for sizes, pictures and the generator, and warnings for the client.
 
         Raises InvalidField, UnsupportedFeature or ContextTooLong.
         """
         warnings = self._prompt_warnings("prompt", request.prompt)
-        arguments: dict[str, Any] = {"prompt": request.prompt, **self._size(request)}
+        arguments: dict[str, Any] = {"prompt": request.prompt}
         if request.steps is not None:
             arguments["num_inference_steps"] = request.steps
         if request.guidance is not None:
@@ -41,14 +46,11 @@ class Reading:
             arguments |= self._negative_prompt(request.negative_prompt, request.guidance)
         return arguments, warnings
 
-    def _default(self, parameter: str) -> Any:
-        return self.parameters[parameter].default if parameter in self.parameters else None
-
-    def _size(self, request: ImageGenerationRequest) -> dict[str, int]:
+    def asked_size(self, request: DrawingRequest) -> Size | None:
+        """The size that the client asks for, if it asks for one. Raises InvalidField when the model has none such."""
         if request.pixels is None:
-            return {}
-        width, height = request.pixels
-        step = self._multiple
+            return None
+        (width, height), step = request.pixels, self.multiple
         if width % step or height % step:
             lower, upper = (f"{fit(width, step)}x{fit(height, step)}" for fit in (_at_most, _at_least))
             raise InvalidField(
@@ -56,7 +58,54 @@ class Reading:
                 f"the nearest are {lower} and {upper}.",
                 param="size",
             )
-        return {"width": width, "height": height}
+        return width, height
+
+    def size_arguments(self, size: Size) -> dict[str, int]:
+        """A size as the pipeline takes it: some draw in that of the picture that they are given."""
+        width, height = size
+        told = {"width": width, "height": height, "max_area": width * height}  # else FLUX Kontext scales to its own
+        return {name: value for name, value in told.items() if name in self.parameters}
+
+    @property
+    def own_pixels(self) -> int:
+        """How many pixels the model was made to draw, as far as it says so; else a million, as most are today."""
+        side = getattr(self.pipe, "default_sample_size", None)
+        for part in ("unet", "transformer"):
+            config = getattr(getattr(self.pipe, part, None), "config", {})
+            side = side or config.get("sample_size")
+        if not isinstance(side, int):
+            return 1024 * 1024
+        return int((side * getattr(self.pipe, "vae_scale_factor", 8)) ** 2)
+
+    def strength(self, request: DrawingRequest, strength: float | None) -> dict[str, float]:
+        """`strength` as an argument. Raises UnsupportedFeature, or InvalidField where no step would be left."""
+        if "strength" not in self.parameters:
+            if strength is None:
+                return {}
+            raise UnsupportedFeature(
+                "This model edits as the prompt tells it and takes no `strength`: leave it out.", param="strength"
+            )
+        value = self._default("strength") if strength is None else strength
+        steps = request.steps or self._default("num_inference_steps")
+        if steps and value and not self._steps_left(steps, value):
+            least = math.ceil(100 / steps) / 100
+            raise InvalidField(
+                f"`strength` {value:g} of {steps} steps is less than one: raise `strength` to {least:g} or `steps` to "
+                f"{math.ceil(1 / value)}.",
+                param="strength",
+            )
+        return {} if strength is None else {"strength": strength}
+
+    def _steps_left(self, steps: int, strength: float) -> int:
+        """How many of the steps are taken: pipelines round differently, so theirs is asked."""
+        counting = getattr(type(self.pipe), "get_timesteps", None)
+        if counting is None:
+            return int(steps * strength)
+        schedule = SimpleNamespace(timesteps=range(steps), order=1)
+        return int(counting(SimpleNamespace(scheduler=schedule), steps, strength, None)[1])
+
+    def _default(self, parameter: str) -> Any:
+        return self.parameters[parameter].default if parameter in self.parameters else None
 
     def _negative_prompt(self, text: str, guidance: float | None) -> dict[str, Any]:
         """Refuses where the pipeline would take the negative prompt and not listen to it."""
@@ -98,6 +147,15 @@ def _multiple(pipe: Any) -> int:
     processor = getattr(pipe, "image_processor", None)
     scale = getattr(pipe, "vae_scale_factor", 8) * (getattr(pipe, "patch_size", None) or 1)
     return max(scale, processor.config.vae_scale_factor if processor else 1)
+
+
+def _is_distilled(pipe: Any) -> bool:
+    """Whether guidance was trained into the weights, so that it cannot be chosen any more."""
+    told = pipe.config.get("is_distilled")
+    transformer = getattr(pipe, "transformer", None)
+    if told is None and transformer is not None:
+        return transformer.config.get("guidance_embeds") is False
+    return bool(told)
 
 
 def _encoders(pipe: Any, longest: int | None) -> Any:

@@ -1,0 +1,53 @@
+"""Loads the pipeline that an entry names: a hub id, a folder in diffusers' layout, or a single checkpoint file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from contract.config import ModelSpec
+from contract.errors import LoadFailed
+from workers import snapshots
+from workers.engine import Device
+from workers.engines.diffusers_image import checkpoints
+from workers.engines.diffusers_image.options import ImageOptions
+from workers.engines.diffusers_image.quantizing import pipeline_config
+from workers.sources import resolve
+
+
+def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
+    """The pipeline on its device, in its precision. Raises LoadFailed with what to do."""
+    import torch
+
+    dtype = getattr(torch, device.dtype)
+    source = resolve(spec.source)
+    if not Path(source).exists() and checkpoints.is_file_of_a_repository(source):
+        source = str(snapshots.file(source, spec.revision))
+    if Path(source).is_file():
+        pipe = checkpoints.load(Path(source), device, options, dtype)
+    else:
+        pipe = _from_folder(source, spec, device, options, dtype)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device.torch)
+
+
+def _from_folder(source: str, spec: ModelSpec, device: Device, options: ImageOptions, dtype: Any) -> Any:
+    from diffusers import DiffusionPipeline
+
+    if Path(source).is_dir() and not (Path(source) / DiffusionPipeline.config_name).is_file():
+        raise LoadFailed(
+            f"{source} has no {DiffusionPipeline.config_name}: give a folder in diffusers' layout, a hub id, or one "
+            "checkpoint file as `source`."
+        )
+    keywords: dict[str, Any] = {}
+    if options.quantization:
+        parts = DiffusionPipeline.load_config(source, revision=spec.revision)
+        keywords["quantization_config"] = pipeline_config(parts, device, options.quantization)
+    return DiffusionPipeline.from_pretrained(
+        source,
+        revision=spec.revision,
+        variant=options.variant,
+        trust_remote_code=spec.trust_remote_code,
+        dtype=dtype,
+        **keywords,
+    )

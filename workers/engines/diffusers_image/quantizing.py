@@ -1,0 +1,47 @@
+"""Which parts of a pipeline are quantised, and by which library: bitsandbytes on CUDA, torchao elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from contract.errors import LoadFailed
+from workers.engine import Device
+from workers.pretrained import Quantization, require
+
+_PARTS = ("transformer", "transformer_2", "unet", "prior", "text_encoder", "text_encoder_2", "text_encoder_3")
+"""Denoisers and text encoders; the rest of a pipeline is small, and autoencoders suffer."""
+
+
+def pipeline_config(index: Mapping[str, Any], device: Device, bits: Quantization) -> Any:
+    """diffusers' configuration for a whole pipeline. `index` is its model_index.json. Raises LoadFailed."""
+    from diffusers import PipelineQuantizationConfig
+
+    libraries = {name: index[name][0] for name in _PARTS if index.get(name, (None,))[0]}
+    mapping = {
+        name: part_config(device, bits, "transformers" if library == "transformers" else "diffusers")
+        for name, library in libraries.items()
+    }
+    return PipelineQuantizationConfig(quant_mapping=mapping)
+
+
+def part_config(device: Device, bits: Quantization, library: str = "diffusers") -> Any:
+    """The configuration of diffusers or transformers for one part. Raises LoadFailed where there is no way."""
+    import torch
+
+    if bits == "4bit" and device.kind != "cuda":
+        raise LoadFailed(
+            f"`options.quantization: 4bit` exists for image models on CUDA, not on {device.kind}. Write 8bit, leave it "
+            "out, or name a file whose weights are quantised already (.gguf)."
+        )
+    require("bitsandbytes" if device.kind == "cuda" else "torchao", bits)
+    configs = importlib.import_module(library)
+    if device.kind != "cuda":
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return configs.TorchAoConfig(Int8WeightOnlyConfig(version=2, set_inductor_config=False))
+    if bits == "8bit":
+        return configs.BitsAndBytesConfig(load_in_8bit=True)
+    computing = getattr(torch, device.dtype)
+    return configs.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computing)
