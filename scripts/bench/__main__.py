@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.bench import cold, embeddings, idle, memory, report, stream, way
+from scripts.bench import chat, cold, embeddings, idle, memory, report, stream, way
 from scripts.bench.measurement import Measure, Setup
 from scripts.bench.servers import ROOT
 
@@ -17,6 +17,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "way": way.measure,
     "stream": stream.measure,
     "cold": cold.measure,
+    "chat": chat.measure,
     "embeddings": embeddings.measure,
     "memory": memory.measure,
     "idle": idle.measure,

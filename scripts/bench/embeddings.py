@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-from scripts.bench import wrk
+from scripts.bench import servers, wrk
 from scripts.bench.library import MINILM, SENTENCES
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from scripts.bench.servers import ROOT
 from tests.house import House
 
 CLIENTS = 32
@@ -35,7 +30,7 @@ def measure(setup: Setup) -> Result:
     seconds = setup.seconds(4)
     with ExitStack() as stack:
         house = stack.enter_context(_house(setup.folder / "embeddings"))
-        library = stack.enter_context(_library())
+        library = stack.enter_context(servers.meter("scripts.bench.library"))
         house.post("/v1/embeddings", _BODIES[0]).raise_for_status()
         library(0.1)
         ways = {"house": lambda: _served(house, seconds), "library": lambda: library(seconds)}
@@ -64,19 +59,3 @@ def _house(folder: Path) -> House:
 
 def _served(house: House, seconds: float) -> float:
     return wrk.run(f"{house.url}/v1/embeddings", _BODIES, clients=CLIENTS, seconds=seconds).rate
-
-
-@contextmanager
-def _library() -> Iterator[Callable[[float], float]]:
-    argv, env = [sys.executable, "-m", "scripts.bench.library"], {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as it:
-        assert it.stdin
-        assert it.stdout
-
-        def rate(seconds: float) -> float:
-            print(seconds, file=it.stdin, flush=True)
-            return float(it.stdout.readline()) if it.stdout else 0.0
-
-        yield rate
-        it.stdin.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -62,6 +63,23 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
 def upstream_command(port: str) -> list[str]:
     """The server at the end of every chain."""
     return [sys.executable, "-m", "scripts.bench.bare", "upstream", port]
+
+
+@contextmanager
+def meter(module: str, *arguments: str) -> Iterator[Callable[[float], float]]:
+    """A process on one thread that answers a number of seconds on its stdin with the rate that it reached in them."""
+    argv, env = [sys.executable, "-m", module, *arguments], {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as it:
+        assert it.stdin
+        assert it.stdout
+
+        def rate(seconds: float) -> float:
+            print(seconds, file=it.stdin, flush=True)
+            return float(it.stdout.readline()) if it.stdout else 0.0
+
+        yield rate
+        it.stdin.close()
 
 
 @contextmanager

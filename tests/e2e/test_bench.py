@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import stream, way, wrk
-from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
+from scripts.bench import chat, stream, way, wrk
+from scripts.bench.measurement import Goal, Measure, Result, Setup, in_turns, ratio
 from scripts.bench.report import page, summary
 
 
@@ -17,9 +17,10 @@ def test_a_measurement_gives_a_value_for_every_goal(tmp_path: Path) -> None:
     assert result.title in page([result], "make bench", 0.0)
 
 
-def test_the_way_can_only_be_measured_with_wrk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("measure", [way.measure, chat.measure], ids=["way", "chat"])
+def test_rates_can_only_be_measured_with_wrk(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wrk, "is_installed", lambda: False)
-    goals = way.measure(Setup(tmp_path, quick=True)).goals
+    goals = measure(Setup(tmp_path, quick=True)).goals
     assert {goal.verdict for goal in goals} == {f"skipped: {wrk.MISSING}"}
 
 

@@ -44,8 +44,8 @@ def build_llama(folder: Path) -> None:
     _save(folder, LlamaForCausalLM(config), tokens, tokens)
 
 
-def build_qwen2_5_vl(folder: Path) -> None:
-    """Qwen2.5-VL: pictures of any size, positions in three dimensions."""
+def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
+    """Qwen2.5-VL: pictures of any size, positions in three dimensions. `shape` is the language model's."""
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -56,13 +56,15 @@ def build_qwen2_5_vl(folder: Path) -> None:
 
     tokens = byte_level((*ENDS, *VISION_TOKENS), eos_token="<|im_end|>", pad_token="<|endoftext|>")
     start, end, image, video = tokens.convert_tokens_to_ids(list(VISION_TOKENS))
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]}
+    text = {**TEXT, **shape}
+    eighth = text["hidden_size"] // text["num_attention_heads"] // 8
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [eighth, eighth, 2 * eighth]}
     vision = {
-        "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32,
+        "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": text["hidden_size"],
         "fullatt_block_indexes": [1], "window_size": 56,
     }  # fmt: skip
     config = Qwen2_5_VLConfig(
-        text_config={"vocab_size": len(tokens), "rope_parameters": rope, **_ends(tokens), **TEXT},
+        text_config={"vocab_size": len(tokens), "rope_parameters": rope, **_ends(tokens), **text},
         vision_config=vision,
         vision_start_token_id=start,
         vision_end_token_id=end,
