@@ -100,6 +100,9 @@ CASES = [
          model="sd", options={"threads": 1}),
     Case("diffusers_image", "image-variation", *(drawn("", **sent) for sent in PICTURES),
          model="sd", options={"threads": 1}),
+    Case("mlx", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="mlx_smolvlm"),
+    Case("mlx", "embeddings", {"input": "a cat"}, {"input": "a dog"}, {"input": "a cat", "dimensions": 10**6},
+         model="mlx_minilm"),
     Case("transformers_ocr", "ocr", *PICTURES, model="trocr", options={"threads": 1, "max_new_tokens": 8}),
     Case("transformers_detect", "detect", searched("cat"), searched("remote control"), searched(None),
          model="grounding_dino", options={"threads": 1}),
@@ -111,14 +114,18 @@ def load(models: Models) -> Callable[[Case], Engine]:
     """The case's engine with its model in it, loaded once."""
 
     @cache
-    def loaded(name: str, model: str | None, options: str) -> Engine:
+    def loaded(name: str, tasks: tuple[str, ...], model: str | None, options: str) -> Engine:
         source = str(models(model)) if model else ""
-        spec = ModelSpec(id="case", engine=name, source=source, options=json.loads(options))
+        spec = ModelSpec(id="case", engine=name, tasks=tasks, source=source, options=json.loads(options))
         engine = find(name)()
         engine.load(spec, Device("cpu", "float32"))
         return engine
 
-    return lambda case: loaded(case.engine, case.model, json.dumps(case.options))
+    def load_for(case: Case) -> Engine:
+        named = (case.task,) if case.task in find(case.engine).named_only else ()
+        return loaded(case.engine, named, case.model, json.dumps(case.options))
+
+    return load_for
 
 
 @contextmanager
