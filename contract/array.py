@@ -12,7 +12,7 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -48,6 +48,11 @@ class Array:
     def of(cls, values: Any, show: Callable[[Array], Any] | None = None) -> Array:
         """Of a numpy array, or anything with its `dtype`, `shape` and buffer: little-endian and in C order."""
         return cls(str(values.dtype), tuple(int(side) for side in values.shape), memoryview(values), show)
+
+    @classmethod
+    def file(cls, content: bytes | bytearray) -> Array:
+        """A whole file: its bytes, as uint8."""
+        return cls("uint8", (len(content),), memoryview(content))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Array):
@@ -156,7 +161,6 @@ def npz(answer: BaseModel) -> bytes:
     arrays = arrays_in(answer)
     names = {id(array): name for name, array in arrays.items()}
     shows = {name: array.show for name, array in arrays.items()}
-    buffer = io.BytesIO()
     try:
         for array in arrays.values():
             array.show = lambda one: names[id(one)]
@@ -164,8 +168,15 @@ def npz(answer: BaseModel) -> bytes:
     finally:
         for name, array in arrays.items():
             array.show = shows[name]
+    return packed(arrays, {"answer.json": json.dumps(json.loads(rest), ensure_ascii=False)})
+
+
+def packed(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
+    """An npz file with the arrays by name, and beside them files of text."""
+    buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # numbers of a model hardly shrink
         for name, array in arrays.items():
             archive.writestr(f"{name}.npy", array.npy())
-        archive.writestr("answer.json", json.dumps(json.loads(rest), ensure_ascii=False))
+        for name, text in (texts or {}).items():
+            archive.writestr(name, text)
     return buffer.getvalue()

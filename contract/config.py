@@ -177,8 +177,9 @@ def default_path(environ: Mapping[str, str] = os.environ) -> Path:
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from `path`, `.env` and the environment.
 
-    Sources that begin with `./` or `../` lie relative to the file. Where there is no file, and none was asked for, the
-    house has the models of `contract.default`. Raises ConfigError with a sentence that names the key.
+    Sources and interpreters that begin with `./` or `../` lie relative to the file. Where there is no file, and none
+    was asked for, the house has the models of `contract.default`. Raises ConfigError with a sentence that names the
+    key.
     """
     asked_for = path is not None or bool(environ.get("ENGINEHOUSE_CONFIG"))
     path = path or default_path(environ)
@@ -207,12 +208,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _anchor(data: dict[str, Any], folder: Path) -> None:
-    """Make sources such as `./weights` mean the same wherever a program was started."""
+    """Make paths such as `./weights` mean the same wherever a program was started."""
     models = data.get("models")
     for entry in models if isinstance(models, list) else ():
-        source = entry.get("source") if isinstance(entry, dict) else None
-        if isinstance(source, str) and source.startswith(("./", "../")):
-            entry["source"] = str((folder / source).resolve())
+        for key in ("source", "python") if isinstance(entry, dict) else ():
+            path = entry.get(key)
+            if isinstance(path, str) and path.startswith(("./", "../")):
+                # An environment's `bin/python` leads to an interpreter outside of it: links are not followed.
+                entry[key] = os.path.abspath(folder / path)
 
 
 def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -79,11 +79,18 @@ def test_an_empty_file_means_no_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("written", "means"), [("./m/x", "house/m/x"), ("../m", "m")])
-def test_a_relative_source_begins_at_the_file(tmp_path: Path, written: str, means: str) -> None:
+def test_a_relative_path_begins_at_the_file(tmp_path: Path, written: str, means: str) -> None:
     file = tmp_path / "house" / "config.yaml"
     file.parent.mkdir()
-    file.write_text(f"models: [{{id: a, engine: transformers_chat, source: {written}}}]")
-    assert config.load(file, {}).models[0].source == str(tmp_path / means)
+    file.write_text(f"models: [{{id: a, engine: transformers_chat, source: {written}, python: {written}}}]")
+    model = config.load(file, {}).models[0]
+    assert model.source == model.python == str(tmp_path / means)
+
+
+def test_an_interpreter_stays_in_its_environment(tmp_path: Path) -> None:
+    (tmp_path / "python").symlink_to("/usr/bin/python3")
+    (tmp_path / "config.yaml").write_text("models: [{id: a, engine: fake, python: ./python}]")
+    assert config.load(tmp_path / "config.yaml", {}).models[0].python == str(tmp_path / "python")
 
 
 def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:

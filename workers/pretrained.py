@@ -79,15 +79,19 @@ def checkpoint(spec: ModelSpec, served_by: type[Engine]) -> Checkpoint:
 
     Raises LoadFailed, with the engines that there are, for any other type.
     """
+    found = read(spec)
+    if served_by.model_types and found.model_type not in served_by.model_types:
+        raise LoadFailed(not_served(spec, found.model_type))
+    return found
+
+
+def read(spec: ModelSpec) -> Checkpoint:
+    """What `spec.source` names, downloaded if need be, of whatever type. Raises LoadFailed if it has no config.json."""
     folder = snapshots.folder(spec.source, spec.revision)
     file = folder / "config.json"
     if not file.is_file():
         raise LoadFailed(f"{spec.source} has no config.json; this engine takes folders as transformers saves them.")
-    config = json.loads(file.read_text(encoding="utf-8"))
-    found = Checkpoint(spec, folder, config)
-    if served_by.model_types and found.model_type not in served_by.model_types:
-        raise LoadFailed(not_served(spec, found.model_type))
-    return found
+    return Checkpoint(spec, folder, json.loads(file.read_text(encoding="utf-8")))
 
 
 def not_served(spec: ModelSpec, model_type: str) -> str:

@@ -24,13 +24,16 @@ class DepthParameters(VisionRequest):
     """What depth and pointcloud share.
 
     `max_depth` is the far end of a metric model's range in metres, for pictures of another scale than it was trained
-    on. `model_input_size` is the shorter side, in pixels, at which the model sees the picture. `confidence` asks for
-    the model's own, where it has one.
+    on. `model_input_size` is the shorter side, in pixels, at which the model sees the picture (rounded to its patches).
+    `confidence` asks for the model's own, where it has one. `camera_intrinsics` make metres of what models tell in
+    focal lengths (Depth Anything 3 Metric). With `encoding_format` `float`, numbers come as lists, for reading by eye.
     """
 
     max_depth: float | None = Field(None, gt=0, allow_inf_nan=False)
     model_input_size: int | None = Field(None, ge=14, le=4096)
     confidence: bool | None = None
+    camera_intrinsics: Intrinsics | None = None
+    encoding_format: Literal["float", "base64"] = "base64"
 
     def needs(self) -> frozenset[str]:
         needs = {"max_depth"} if self.max_depth is not None else set()
@@ -64,8 +67,13 @@ class Confidence(BaseModel):
 
 
 class DepthItem(VisionItem):
-    """`unit` is `metre` (distance from the camera), or `relative` (disparity up to scale: larger is nearer)."""
+    """How far away everything is, along the camera's axis.
 
+    `kind` is `depth` (larger is farther) or `disparity` (one over depth: larger is nearer). `unit` is `metre`, or
+    `relative`: up to a scale that nobody knows, and with disparity an offset too. `min` and `max` are in that unit.
+    """
+
+    kind: Literal["depth", "disparity"]
     unit: Literal["relative", "metre"]
     min: float
     max: float

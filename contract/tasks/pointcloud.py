@@ -15,11 +15,11 @@ from contract.tasks.vision import VisionItem, VisionResponse
 class PointcloudRequest(DepthParameters):
     """`camera_intrinsics` are needed unless the model finds them itself. `colors` adds each point's colour.
 
-    `format`: `float32` values, a `ply` file (binary, little-endian), or an `npz` file. `depth: false` leaves out the
-    depth map, which otherwise comes along as float32.
+    The pixel in column u and row v, both from 0, is the point x = (u - cx) z / fx, y = (v - cy) z / fy, with z its
+    depth. `format`: `float32` values, a `ply` file (binary, little-endian), or an `npz` file, which hold the colours
+    too. `depth: false` leaves out the depth map, which otherwise comes along as float32.
     """
 
-    camera_intrinsics: Intrinsics | None = None
     colors: bool = False
     depth: bool = True
     format: Literal["float32", "ply", "npz"] = "float32"
@@ -28,7 +28,8 @@ class PointcloudRequest(DepthParameters):
 class Points(BaseModel):
     """X to the right, Y down and Z forward from the camera, in the depth's unit, row by row of the picture: (n, 3).
 
-    `data` is base64 of little-endian float32 in C order, or of a PLY or npz file.
+    `data` is base64 of little-endian float32 in C order, or of a PLY file (x, y, z, red, green, blue) or an npz file
+    (`points`, `colors`, `depth`).
     """
 
     format: Literal["float32", "ply", "npz"]
