@@ -16,9 +16,8 @@ from typing import Any
 
 from contract.errors import LoadFailed
 from workers import snapshots, sources
-from workers.engine import Device
 from workers.engines.diffusers_image.options import ImageOptions
-from workers.engines.diffusers_image.quantizing import part_config
+from workers.engines.diffusers_image.quantizing import shrink
 
 _KINDS = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 _CONFIG = "a folder or a hub id in diffusers' layout as `options.config`"
@@ -29,7 +28,7 @@ def is_file_of_a_repository(source: str) -> bool:
     return source.count("/") > 1 and Path(source).suffix in _KINDS
 
 
-def load(file: Path, device: Device, options: ImageOptions, dtype: Any) -> Any:
+def load(file: Path, options: ImageOptions, dtype: Any) -> Any:
     """The pipeline whose weights the file has. Raises LoadFailed, or ConnectionError if the hub is needed and away."""
     import diffusers
 
@@ -38,57 +37,54 @@ def load(file: Path, device: Device, options: ImageOptions, dtype: Any) -> Any:
             f"{file} is no checkpoint ({', '.join(_KINDS)}): give one, a folder in diffusers' layout or a hub id as "
             "`source`."
         )
+    if options.quantization and file.suffix == ".gguf":
+        raise LoadFailed(f"The weights of {file.name} are quantised already: leave `options.quantization` out.")
     weights = _weights(file)  # also refuses what holds more
     model = options.config or _family(file, weights)
     settings = _settings(file, model, named=options.config is not None)
     index = _index(settings)
     kind = getattr(diffusers, index["_class_name"])
-    denoiser = _Denoiser(file, settings, index)
-    given = denoiser.load(device, options, dtype) if options.quantization else {}
-    pipe = _from_file_alone(kind, file, settings, dtype, given)
+    pipe = _from_file_alone(kind, file, settings, dtype)
     if pipe is None:
         if options.config is None:
             raise LoadFailed(
                 f"{file.name} has only a part of a {kind.__name__}: name {_CONFIG} that has the rest (text encoders, "
                 f"autoencoder), such as {model}."
             )
-        given = given or denoiser.load(device, options, dtype)
+        given = _denoiser(file, settings, index, dtype)
         pipe = kind.from_pretrained(sources.resolve(options.config), dtype=dtype, **given)
-    return _complete(pipe, file)
+    if options.quantization:
+        shrink(pipe.components, options.quantization)
+    return pipe
 
 
-def _from_file_alone(kind: Any, file: Path, settings: Path, dtype: Any, given: Mapping[str, Any]) -> Any:
-    """The pipeline, if the file has all of it but what is given; else None."""
+def _from_file_alone(kind: Any, file: Path, settings: Path, dtype: Any) -> Any:
+    """The pipeline if the file has all of it, else None."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     if file.suffix == ".gguf" or not hasattr(kind, "from_single_file"):  # GGUF files have the denoiser alone
         return None
     try:
-        return kind.from_single_file(str(file), config=str(settings), dtype=dtype, **given)
+        return kind.from_single_file(str(file), config=str(settings), dtype=dtype)
     except SingleFileComponentError:
         return None
+    except NotImplementedError as error:  # torch's word for a weight that no value was found for
+        raise LoadFailed(
+            f"{file.name} lacks weights that a {kind.__name__} has: it is of another family, or not whole. Name "
+            f"{_CONFIG} that says how it is built, or download it again."
+        ) from error
 
 
-class _Denoiser:
-    """The part of a pipeline that does the work, and that has most of the weights."""
+def _denoiser(file: Path, settings: Path, index: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """The part of a pipeline that does the work and has most of the weights, by its name in the pipeline."""
+    import diffusers
 
-    def __init__(self, file: Path, settings: Path, index: Mapping[str, Any]) -> None:
-        self._file, self._settings = file, settings
-        self._name = "transformer" if index.get("transformer") else "unet"
-        self._class = index[self._name][1]
-
-    def load(self, device: Device, options: ImageOptions, dtype: Any) -> dict[str, Any]:
-        """It, by its name in the pipeline, quantised as the file is or the options say."""
-        import diffusers
-
-        keywords: dict[str, Any] = {}
-        if self._file.suffix == ".gguf":
-            keywords["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
-        elif options.quantization:
-            keywords["quantization_config"] = part_config(device, options.quantization)
-        kind = getattr(diffusers, self._class)
-        path, config = str(self._file), str(self._settings)
-        return {self._name: kind.from_single_file(path, config=config, subfolder=self._name, dtype=dtype, **keywords)}
+    name = "transformer" if index.get("transformer") else "unet"
+    kind = getattr(diffusers, index[name][1])
+    keywords: dict[str, Any] = {}
+    if file.suffix == ".gguf":
+        keywords["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
+    return {name: kind.from_single_file(str(file), config=str(settings), subfolder=name, dtype=dtype, **keywords)}
 
 
 def _settings(file: Path, model: str, *, named: bool) -> Path:
@@ -156,16 +152,3 @@ def _weights(file: Path) -> dict[str, Any]:
         told = str(error).partition("\n")[0]
         raise LoadFailed(f"{file.name} is damaged or no checkpoint ({told}). Download it again.") from error
     return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-
-
-def _complete(pipe: Any, file: Path) -> Any:
-    """The pipeline. Raises LoadFailed if diffusers left weights out that the file does not have."""
-    for name, part in pipe.components.items():
-        weights = part.named_parameters() if hasattr(part, "named_parameters") else ()
-        missing = [key for key, value in weights if value.is_meta]
-        if missing:
-            raise LoadFailed(
-                f"{file.name} lacks {len(missing)} weights of the {name}, {missing[0]} for one: it is of another "
-                f"family than {type(pipe).__name__}. Name {_CONFIG} that says how it is built."
-            )
-    return pipe

@@ -24,7 +24,7 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
     if not Path(source).exists() and checkpoints.is_file_of_a_repository(source):
         source = str(snapshots.file(source, spec.revision))
     if Path(source).is_file():
-        pipe = checkpoints.load(Path(source), device, options, dtype)
+        pipe = checkpoints.load(Path(source), options, dtype)
     else:
         pipe = _from_folder(source, spec, device, options, dtype)
     pipe.set_progress_bar_config(disable=True)

@@ -26,6 +26,21 @@ def pipeline_config(index: Mapping[str, Any], device: Device, bits: Quantization
     return PipelineQuantizationConfig(quant_mapping=mapping)
 
 
+def shrink(parts: Mapping[str, Any], bits: Quantization) -> None:
+    """Quantise the parts of a pipeline that is loaded already, as those of single files are. Raises LoadFailed."""
+    if bits == "4bit":
+        raise LoadFailed(
+            "`options.quantization: 4bit` exists for folders and hub ids, not for a single file. Write 8bit, leave it "
+            "out, or name a file whose weights are quantised already (.gguf)."
+        )
+    require("torchao", bits)
+    from torchao.quantization import quantize_
+
+    for name in _PARTS:
+        if parts.get(name) is not None:
+            quantize_(parts[name], _eight_bits())
+
+
 def part_config(device: Device, bits: Quantization, library: str = "diffusers") -> Any:
     """The configuration of diffusers or transformers for one part. Raises LoadFailed where there is no way."""
     import torch
@@ -38,10 +53,14 @@ def part_config(device: Device, bits: Quantization, library: str = "diffusers") 
     require("bitsandbytes" if device.kind == "cuda" else "torchao", bits)
     configs = importlib.import_module(library)
     if device.kind != "cuda":
-        from torchao.quantization import Int8WeightOnlyConfig
-
-        return configs.TorchAoConfig(Int8WeightOnlyConfig(version=2, set_inductor_config=False))
+        return configs.TorchAoConfig(_eight_bits())
     if bits == "8bit":
         return configs.BitsAndBytesConfig(load_in_8bit=True)
     computing = getattr(torch, device.dtype)
     return configs.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computing)
+
+
+def _eight_bits() -> Any:
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    return Int8WeightOnlyConfig(version=2, set_inductor_config=False)
