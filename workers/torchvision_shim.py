@@ -2,7 +2,8 @@
 
 PyPI's torchvision for Linux is a CUDA build. Beside a CPU torch its compiled part does not load, its import fails
 ("operator torchvision::nms does not exist"), and with it everything in transformers that handles pictures. The shim
-declares the operators that the compiled part would have declared and gives `nms` a kernel in Python. It does nothing
+declares the operators that the compiled part would have declared, gives `nms` a kernel in Python, and keeps
+`roi_align` (SAM 3's examples) from compiling one at its first use, which takes 17 s and a C++ compiler. It does nothing
 where torchvision is absent or healthy. `torchvision.io` stays unusable; pictures are decoded by Pillow here.
 """
 
@@ -36,6 +37,15 @@ def nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
     return torch.stack(keep) if keep else order.new_empty(0)
 
 
+def _one_by_one(align: Any) -> Any:
+    """torchvision's `roi_align` in Python, not compiled: boxes go through it singly, since it wants much memory."""
+
+    def aligned(features: Any, boxes: Any, *settings: Any) -> Any:
+        return torch.cat([align(features, box, *settings) for box in boxes.split(1)])
+
+    return aligned
+
+
 def _is_broken(folder: Path) -> bool:
     """Whether torchvision is there with a compiled part that this torch cannot load."""
     compiled = [*folder.glob("_C*.so"), *folder.glob("_C*.pyd")]
@@ -56,7 +66,9 @@ def apply() -> Any:
         library.define(operator + _SCHEMA)
     library.impl("nms", nms, "CPU")
     boxes: Any = importlib.import_module("torchvision.ops.boxes")
-    boxes._assert_has_ops = lambda: None  # nms finds the kernel above; roi_align has a Python one of its own
+    boxes._assert_has_ops = lambda: None  # nms finds the kernel above
+    regions: Any = importlib.import_module("torchvision.ops.roi_align")
+    regions._roi_align = _one_by_one(regions._roi_align.__wrapped__)
     return library
 
 
