@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from contract.array import Array
 from contract.tasks import Request, Response, Task
@@ -18,19 +18,20 @@ class SegmentPrompt(BaseModel):
     """What to segment: words, or boxes and points in pixels of the upright picture.
 
     Labels are 1 for what belongs to it and 0 for what does not; without them all are 1. `image` is the index of the
-    picture that the prompt is for, all without it. `label` and `score` come back with the segments.
+    picture that the prompt is for, all without it. `label` and `score` come back with the segments; a `score` says that
+    a detector has found the boxes, so that they hold the things themselves where a model else takes them for examples.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = Field(None, min_length=1)
+    text: str | None = Field(None, pattern=r"\S")
     boxes: list[Box] | None = Field(None, min_length=1)
     box_labels: list[Literal[0, 1]] | None = None
     points: list[Point] | None = Field(None, min_length=1)
     point_labels: list[Literal[0, 1]] | None = None
     image: int | None = Field(None, ge=0)
     label: str | None = None
-    score: float | None = None
+    score: float | None = Field(None, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _is_whole(self) -> SegmentPrompt:
@@ -67,6 +68,18 @@ class SegmentRequest(VisionRequest):
     box_threshold: float | None = Field(None, ge=0, le=1)
     text_threshold: float | None = Field(None, ge=0, le=1)
     max_detections: int | None = Field(None, ge=1)
+
+    @field_validator("prompt")
+    @classmethod
+    def _is_words(cls, value: str | list[str] | None) -> str | list[str] | None:
+        words = [value] if isinstance(value, str) else value
+        if words is not None and not (words and all(word.strip() for word in words)):
+            raise ValueError(
+                'write what to segment, such as "dog", or a list such as ["dog", "ball"]; none may be empty'
+            )
+        if len(words or []) > MAX_PROMPTS:
+            raise ValueError(f"give at most {MAX_PROMPTS} prompts")
+        return value
 
     @model_validator(mode="after")
     def _says_what(self) -> SegmentRequest:
@@ -108,15 +121,25 @@ class SegmentRequest(VisionRequest):
     def follow(self, answer: Response) -> None:
         assert isinstance(answer, DetectResponse)
         self.prompts = [
-            SegmentPrompt(boxes=[found.box], image=item.index, label=found.label, score=found.score)
+            SegmentPrompt(boxes=[box], image=item.index, label=found.label, score=found.score)
             for item in answer.data
             for found in item.detections
+            if (box := _inside(found.box, item))
         ]
         self.detector = self.prompt = None
 
 
+def _inside(box: Box, item: VisionItem) -> Box | None:
+    """The part of a detector's box that lies in the picture, if there is one."""
+    x0, y0, x1, y1 = max(box[0], 0), max(box[1], 0), min(box[2], item.width), min(box[3], item.height)
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
 class Mask(BaseModel):
-    """A mask as COCO's compressed run lengths, as polygons (outlines, holes left out), or as a PNG of 0 and 255."""
+    """A mask as COCO's compressed run lengths, as polygons, or as a PNG of 0 and 255 in the picture's size.
+
+    Polygons are the outlines of its parts along the edges of pixels; holes are left out.
+    """
 
     format: Literal["rle", "polygon", "dense"]
     size: tuple[int, int] | None = None  # height, width
@@ -126,8 +149,9 @@ class Mask(BaseModel):
 
 
 class Segment(BaseModel):
-    """One mask: the index of its prompt, its label, the model's score, its box, and its area in pixels.
+    """One mask: the index of its prompt among those for this picture, its label, the model's score, its area in pixels.
 
+    `box` is tight around the mask: the edges of its outermost pixels; that of an empty mask is all zeros.
     `detection_score` is the score that the prompt brought along: the detector's.
     """
 

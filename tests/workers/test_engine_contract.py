@@ -77,6 +77,10 @@ def drawn(prompt: str, **fields: Any) -> Body:
     return {"prompt": prompt, "size": "64x64", "steps": 2, "seed": 1, **fields}
 
 
+def pointed(x: float, y: float) -> Body:
+    return {"image": written("Hello"), "prompts": [{"points": [[x, y]]}]}
+
+
 def searched(prompt: str | None, **fields: Any) -> Body:
     return {"image": written("Hello"), "prompt": prompt, "box_threshold": 0, "max_detections": 3, **fields}
 
@@ -106,6 +110,8 @@ CASES = [
     Case("transformers_ocr", "ocr", *PICTURES, model="trocr", options={"threads": 1, "max_new_tokens": 8}),
     Case("transformers_detect", "detect", searched("cat"), searched("remote control"), searched(None),
          model="grounding_dino", options={"threads": 1}),
+    Case("transformers_segment", "segment", pointed(30, 30), pointed(90, 20), pointed(500, 30), model="sam2",
+         options={"threads": 1}),
 ]  # fmt: skip
 
 
