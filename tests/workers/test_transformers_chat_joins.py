@@ -14,12 +14,13 @@ import pytest
 
 from contract.errors import BadImage, ContextTooLong, EngineFailed, OutOfMemory
 from contract.tasks.chat import ChatRequest
+from tests.workers import batching
 from tests.workers.batching import feed_of
 from tests.workers.chatting import Piece, load, part, picture, request, run, text, whole, with_pictures
 from workers.engine import Call
 
 FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "llava", "idefics3"]
-VISION = FAMILIES[2:]
+VISION = [*FAMILIES[2:], "paddleocr_vl"]
 CACHES = ["sliding", "convolving", "linear"]
 RED, TALL = picture("red"), picture("green", (100, 190))
 LONG = "Tell me a rather long story, in so many words that it takes a while."
@@ -138,6 +139,21 @@ def test_a_short_answer_does_not_wait_for_a_long_one(engines: Engines) -> None:
     talk = Talk(engines("lm"), request(LONG, max_tokens=60), (30, request("Hi", max_tokens=2)))
     assert talk.closed == [1, 0]
     assert talk.calls[0].total == 60
+
+
+async def test_so_it_is_through_the_batcher(engines: Engines) -> None:
+    """A newcomer's whole answer comes while the long one is still being made."""
+    house = batching.House(engines("lm"))
+    serves = house.engine.served()["chat"]
+    long = house.batcher.submit(serves, Call(request(LONG, max_tokens=3000)))
+    begun = await long.next()
+    short = request("Hi", max_tokens=4)
+    pieces = await batching.stream(house.batcher.submit(serves, Call(short)))
+    assert not long.ended
+    assert begun[-1] is not None
+    long.call.cancel()
+    house.close()
+    assert text(whole(pieces)) == alone(house.engine, short)[0]
 
 
 def test_columns_that_nobody_needs_any_more_are_forgotten(engines: Engines) -> None:

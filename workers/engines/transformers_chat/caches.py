@@ -12,21 +12,20 @@ from typing import Any
 import torch
 from transformers import cache_utils as library
 
-_KNOWN = (
+_KNOWN = {
     library.DynamicLayer,
     library.DynamicSlidingWindowLayer,
     library.LinearAttentionLayer,
     library.LinearAttentionAndFullAttentionLayer,
     library.LinearAttentionAndSlidingWindowAttentionLayer,
     library.DummyLayer,
-)
+}
 """Exact types: what is derived from them (quantised, static, indexed) keeps more than is handled here."""
 
 
 def is_known(cache: Any) -> bool:
     """Whether the functions below can handle this cache."""
-    layers = getattr(cache, "layers", None)
-    return bool(layers) and not cache.offloading and all(type(layer) in _KNOWN for layer in layers or ())
+    return type(cache) is library.DynamicCache and not cache.offloading and {*map(type, cache.layers)} <= _KNOWN
 
 
 def join(cache: Any, other: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -164,7 +165,7 @@ class Batch:
         known = {"input_ids", "past_key_values", *_PER_TOKEN}
         others = [name for name, value in inputs.items() if torch.is_tensor(value) and name not in known]
         placed = inputs.get("position_ids") is not None
-        self.is_exclusive |= not placed and any(hasattr(module, "rope_deltas") for module in self._model.modules())
+        self.is_exclusive |= bool(_kept_by_modules(self._model) - ({"rope_deltas"} if placed else set()))
         self.is_open = placed and not others and not self.is_exclusive and caches.is_known(self._cache)
 
     # Rows and columns -----------------------------------------------------------------------------------------
@@ -218,6 +219,13 @@ def _padded(model: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
     width = max(prompt.length for prompt in prompts)
     rows = {name: [_widen(prompt.inputs[name], width) for prompt in prompts] for name in first}
     return {name: torch.cat(tensors).to(model.device) for name, tensors in rows.items()}
+
+
+@lru_cache(1)
+def _kept_by_modules(model: Any) -> frozenset[str]:
+    """What the modules themselves keep of the rows that they saw last: no cache, no positions that they are told."""
+    names = ("rope_deltas", "recurrent_states")
+    return frozenset(name for name in names if any(hasattr(module, name) for module in model.modules()))
 
 
 def _pick(scores: Any, choices: Sequence[Choice]) -> list[int]:
