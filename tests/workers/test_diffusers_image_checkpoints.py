@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import huggingface_hub.constants
 import numpy as np
 import pytest
+import yaml
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from tests import hub
 from tests.conftest import Models
 from tests.workers.painting import draw, load, pixels
+from workers import describe
 from workers.engine import Device, find
 from workers.engines.diffusers_image.quantizing import part_config
 
@@ -260,3 +263,12 @@ def test_on_cuda_both_are_bitsandbytes(bits: Any, told: str, library: str) -> No
 
     assert type(config).__module__.startswith(f"{library}.")
     assert config.to_dict()[told] is True
+
+
+def test_the_entries_of_the_page_about_pictures_are_right() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "images.md").read_text()
+    blocks = re.findall(r"(?s)```yaml\n(.*?)```", page)
+    entries = [ModelSpec.model_validate(entry) for block in blocks for entry in yaml.safe_load(block)]
+
+    assert len(entries) >= 4
+    assert {entry.id: describe.entry(entry)["error"] for entry in entries} == {entry.id: None for entry in entries}
