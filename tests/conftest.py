@@ -6,7 +6,7 @@ import fcntl
 import importlib
 import os
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
         return folder
 
     return build
+
+
+@pytest.fixture(scope="session")
+def model_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """transformers runs a copy of the code that comes with a model: here it lies in a folder of this process."""
+    from transformers import dynamic_module_utils as library
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("model-code")))
+        patch.syspath_prepend(library.HF_MODULES_CACHE)
+        yield
 
 
 def _builder(family: str) -> Callable[[Path], None]:

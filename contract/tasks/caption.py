@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from contract.tasks import Task
@@ -9,13 +11,22 @@ from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
 class CaptionRequest(VisionRequest):
-    """`prompt` is how the caption is to begin, or for a chat model what it is asked; `max_tokens` bounds its length."""
+    """`prompt` is how the caption is to begin, or for a chat model what it is asked; `max_tokens` bounds its length.
+
+    `length` is for models that know captions of several kinds.
+    """
 
     prompt: str | None = Field(None, min_length=1)
     max_tokens: int | None = Field(None, ge=1)
+    length: Literal["short", "normal", "long"] | None = None
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"length"}) if self.length else frozenset()
 
 
 class CaptionItem(VisionItem):
+    """`text` is the whole caption, with a beginning that the request gave."""
+
     text: str
 
 

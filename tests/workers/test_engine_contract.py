@@ -55,6 +55,7 @@ class Case:
     bad: Body
     model: str | None = None  # of tests/models
     options: Body = field(default_factory=dict)
+    trusted: bool = False  # the model comes with code of its own
 
     def __str__(self) -> str:
         return f"{self.engine}-{self.task}"
@@ -95,6 +96,11 @@ CASES = [
     Case("fake", "ocr", *PICTURES),
     Case("rapidocr", "ocr", *PICTURES, options={"threads": 1}),
     Case("blip", "caption", *PICTURES, model="blip", options={"threads": 1}),
+    Case("moondream", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="moondream",
+         trusted=True),
+    Case("moondream", "caption", *PICTURES, model="moondream", options={"max_tokens": 6}, trusted=True),
+    Case("moondream", "detect", searched("cat"), searched("remote control"), searched(None), model="moondream",
+         trusted=True),
     Case("sentence_transformers", "embeddings", {"input": "a cat"}, {"input": "a dog"},
          {"input": "a cat", "dimensions": 10**6}, model="minilm", options={"threads": 1}),
     Case("transformers_chat", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="lm"),
@@ -116,20 +122,23 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def load(models: Models) -> Callable[[Case], Engine]:
+def load(models: Models, request: pytest.FixtureRequest) -> Callable[[Case], Engine]:
     """The case's engine with its model in it, loaded once."""
 
     @cache
-    def loaded(name: str, tasks: tuple[str, ...], model: str | None, options: str) -> Engine:
+    def loaded(name: str, tasks: tuple[str, ...], model: str | None, options: str, trusted: bool) -> Engine:
         source = str(models(model)) if model else ""
-        spec = ModelSpec(id="case", engine=name, tasks=tasks, source=source, options=json.loads(options))
+        entry = {"id": "case", "engine": name, "tasks": tasks, "source": source, "trust_remote_code": trusted}
+        spec = ModelSpec.model_validate({**entry, "options": json.loads(options)})
         engine = find(name)()
         engine.load(spec, Device("cpu", "float32"))
         return engine
 
     def load_for(case: Case) -> Engine:
         named = (case.task,) if case.task in find(case.engine).named_only else ()
-        return loaded(case.engine, named, case.model, json.dumps(case.options))
+        if case.trusted:
+            request.getfixturevalue("model_code")
+        return loaded(case.engine, named, case.model, json.dumps(case.options), case.trusted)
 
     return load_for
 
