@@ -61,14 +61,15 @@ def test_an_edit_is_that_of_the_pipeline_called_directly(engines: dict[str, Any]
     assert np.array_equal(got, direct("AutoPipelineForImage2Image", family, image=PICTURE, strength=0.5, **size))
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, "sd_inpaint"])
+@pytest.mark.parametrize("family", [*FAMILIES, "sd_inpaint", "flux2_klein"])
 def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
     engines: dict[str, Any], direct: Any, family: str
 ) -> None:
     got = edited(engines[family], image=sent(PICTURE), mask=sent(transparent(MASK)), strength=1.0)
 
     given = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
-    drawn = direct("AutoPipelineForInpainting", family, **given)
+    way = "Flux2KleinInpaintPipeline" if family == "flux2_klein" else "AutoPipelineForInpainting"
+    drawn = direct(way, family, **given)
     assert np.array_equal(got[:, :32], drawn[:, :32])
     assert np.array_equal(got[:, 32:], np.asarray(PICTURE)[:, 32:])
     assert not np.array_equal(drawn[:, 32:], got[:, 32:]), "the pipeline alone changes those pixels too"

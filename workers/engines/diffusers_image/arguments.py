@@ -67,15 +67,17 @@ class Reading:
         return {name: value for name, value in told.items() if name in self.parameters}
 
     @property
-    def own_pixels(self) -> int:
-        """How many pixels the model was made to draw, as far as it says so; else a million, as most are today."""
+    def most_pixels(self) -> int:
+        """As many as it draws unasked: half as many again as in its own square, which pictures of 2:3 beside it have.
+
+        Where the model does not say how large its own square is, it is a million pixels, as in most today.
+        """
         side = getattr(self.pipe, "default_sample_size", None)
         for part in ("unet", "transformer"):
             config = getattr(getattr(self.pipe, part, None), "config", {})
             side = side or config.get("sample_size")
-        if not isinstance(side, int):
-            return 1024 * 1024
-        return int((side * getattr(self.pipe, "vae_scale_factor", 8)) ** 2)
+        own = side * getattr(self.pipe, "vae_scale_factor", 8) if isinstance(side, int) else 1024
+        return int(own**2 * 1.5)
 
     def strength(self, request: DrawingRequest, strength: float | None) -> dict[str, float]:
         """`strength` as an argument. Raises UnsupportedFeature, or InvalidField where no step would be left."""

@@ -94,8 +94,8 @@ class Canvas:
         """What the client asks for, else the picture's own size as far as the model can draw it."""
         if asked := way.asked_size(request):
             return cls(asked, asked, crops=True)
-        drawn = _nearest(size, way.multiple, way.own_pixels)
-        if size[0] * size[1] <= way.own_pixels:
+        drawn = _nearest(size, way.multiple, way.most_pixels)
+        if size[0] * size[1] <= way.most_pixels:
             return cls(drawn, size)
         told = f"The picture of {size[0]}x{size[1]} pixels was drawn in {drawn[0]}x{drawn[1]}, the model's own scale"
         if masked:
