@@ -17,7 +17,7 @@ from contract.media import ImageInput
 from contract.tasks import Response
 from contract.tasks.analyze import ANALYZE, PROMPTS, AnalyzeRequest, AnalyzeResponse
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
-from contract.tasks.chat import CHAT, ChatRequest, ChatResponse, ImagePart, ImageUrl, Message, TextPart
+from contract.tasks.chat import CHAT, ChatRequest, ChatResponse, ChatUsage, ImagePart, ImageUrl, Message, TextPart
 from contract.tasks.ocr import OCR, OcrItem, OcrRequest, OcrResponse
 from contract.tasks.vision import VisionRequest, VisionUsage
 from workers import defaults
@@ -27,27 +27,27 @@ from workers.images import size_of
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What the model said of one picture. `place` is the item's index, and width and height of the picture."""
+
+    place: dict[str, int]
+    text: str
+    truncated: bool
+    usage: ChatUsage | None
+
+
+@dataclass(frozen=True, slots=True)
 class Interview:
-    """A request, the model's name, the size of each picture (width, height) and what was said of it."""
+    """A request, the model's name, and what it said of each picture."""
 
     request: VisionRequest
     model: str
-    sizes: list[tuple[int, int]]
-    replies: list[ChatResponse]
+    said: list[Said]
     seconds: float
 
     @property
-    def texts(self) -> list[str]:
-        return [(reply.choices[0].message.content or "").strip() for reply in self.replies]
-
-    def response(self, kind: Callable[..., Response], item: Callable[..., Any], **fields: Any) -> Response:
-        """A response with an item of that kind for each picture; `fields` are the same in all of them."""
-        said = zip(self.sizes, self.texts, strict=True)
-        data = [
-            item(index=index, width=width, height=height, text=text, **fields)
-            for index, ((width, height), text) in enumerate(said)
-        ]
-        return kind(model=self.model, data=data, usage=VisionUsage(images=len(data), latency=self.seconds))
+    def usage(self) -> VisionUsage:
+        return VisionUsage(images=len(self.said), latency=self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +64,26 @@ def _analyze_question(request: AnalyzeRequest) -> str:
 
 def _analysis(held: Interview) -> AnalyzeResponse:
     assert isinstance(held.request, AnalyzeRequest)
-    [reply], [text] = held.replies, held.texts
-    return AnalyzeResponse(model=held.model, task=held.request.name, text=text, usage=reply.usage)
+    [one] = held.said
+    return AnalyzeResponse(model=held.model, task=held.request.name, text=one.text, usage=one.usage)
 
 
 def _caption_question(request: CaptionRequest) -> str:
     return request.prompt or PROMPTS["caption"]
 
 
-def _captions(held: Interview) -> Response:
-    return held.response(CaptionResponse, CaptionItem)
+def _captions(held: Interview) -> CaptionResponse:
+    data = [CaptionItem(**one.place, text=one.text) for one in held.said]
+    return CaptionResponse(model=held.model, data=data, usage=held.usage)
 
 
 def _ocr_question(_: OcrRequest) -> str:
     return PROMPTS["ocr"]
 
 
-def _readings(held: Interview) -> Response:
-    return held.response(OcrResponse, OcrItem, lines=[])
+def _readings(held: Interview) -> OcrResponse:
+    data = [OcrItem(**one.place, text=one.text, lines=[], truncated=one.truncated) for one in held.said]
+    return OcrResponse(model=held.model, data=data, usage=held.usage)
 
 
 CONVERSIONS = {
@@ -118,7 +120,8 @@ class Interviewer:
             if error.param not in type(request).model_fields:
                 error.param = None  # names a field of chat, which the client has not sent
             raise
-        return conversion.response(Interview(request, self._model, sizes, replies, time.perf_counter() - started))
+        said = [_said(index, *both) for index, both in enumerate(zip(sizes, replies, strict=True))]
+        return conversion.response(Interview(request, self._model, said, time.perf_counter() - started))
 
     def _ask(self, chat: Serves, call: Call[Any], picture: ImageInput, question: str) -> Ticket:
         parts = [
@@ -129,6 +132,12 @@ class Interviewer:
         request = ChatRequest(messages=[Message(role="user", content=parts)], max_completion_tokens=limit, n=1)
         defaults.fill(request, self._defaults)
         return self._batcher.submit(chat, Call(request, call.id, alone=call.alone))
+
+
+def _said(index: int, size: tuple[int, int], reply: ChatResponse) -> Said:
+    choice = reply.choices[0]
+    place = {"index": index, "width": size[0], "height": size[1]}
+    return Said(place, (choice.message.content or "").strip(), choice.finish_reason == "length", reply.usage)
 
 
 def _sizes(pictures: list[ImageInput]) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,10 +265,7 @@ def test_another_kind_of_model_is_refused_with_a_sentence(models: Models) -> Non
 
 
 def copy_of(models: Models, folder: Path) -> Path:
-    folder.mkdir()
-    for file in models("moondream").iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
+    return Path(shutil.copytree(models("moondream"), folder))
 
 
 def test_weights_that_are_missing_are_told(models: Models, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ async def test_the_clients_prompt_and_length_count(answer: Answer, engine: Engin
 
 async def test_text_that_is_read_through_chat_has_no_places(answer: Answer, engine: Engine) -> None:
     [item] = (await answer("ocr", image=SENT["blue"])).data
-    assert (item.text, item.lines) == (said(engine, PROMPTS["ocr"], BLUE), [])
+    assert (item.text, item.lines, item.truncated) == (said(engine, PROMPTS["ocr"], BLUE), [], True)
 
 
 @pytest.mark.parametrize("name", PROMPTS)
