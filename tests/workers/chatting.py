@@ -14,16 +14,18 @@ from contract.tasks.chat import ChatChunk, ChatRequest, ChatResponse, fold
 from tests.workers.batching import feed_of
 from workers.engine import Call, Device, Engine, find
 
+CPU = Device("cpu", "float32")
+
 Piece = ChatChunk | ServeError | None
 
 
-def load(source: Any, **entry: Any) -> Engine:
+def load(source: Any, engine: str = "transformers_chat", device: Device = CPU, **entry: Any) -> Engine:
     """The engine with a model in it, on one thread: so small a model is slower on more."""
-    engine = find("transformers_chat")()
-    entry = {"id": "tiny", "source": str(source), **entry, "options": {"threads": 1, **entry.get("options", {})}}
-    spec = ModelSpec.model_validate({"engine": "transformers_chat", **entry})
-    engine.load(spec, Device("cpu", "float32"))
-    return engine
+    threads = {"threads": 1} if "threads" in find(engine).Options.model_fields else {}
+    entry = {"id": "tiny", "source": str(source), **entry, "options": {**threads, **entry.get("options", {})}}
+    loaded = find(engine)()
+    loaded.load(ModelSpec.model_validate({"engine": engine, **entry}), device)
+    return loaded
 
 
 def request(content: Any, **fields: Any) -> ChatRequest:

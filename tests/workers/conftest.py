@@ -11,11 +11,13 @@ import pytest
 from tests.workers import chatting, detecting
 from workers.engine import Engine
 
+pytest.register_assert_rewrite("tests.workers.chat_requests")
+
 
 @pytest.fixture(scope="session")
-def chat_engine(models: Callable[[str], Path]) -> Callable[[str], Engine]:
-    """`chat_engine("lm")`: the chat engine with the tiny model of that family."""
-    return cache(lambda family: chatting.load(models(family)))
+def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
+    """`chat_engine("lm", context=16)`: the chat engine with the tiny model of that family."""
+    return cache(lambda family, **options: chatting.load(models(family), options=options))
 
 
 @pytest.fixture(scope="session")

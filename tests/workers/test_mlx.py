@@ -13,24 +13,21 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import BadImage, ServeError
+from tests.workers import chatting
 from tests.workers.batching import feed_of
-from tests.workers.chatting import ask, part, picture, request, run, text, whole, with_pictures
+from tests.workers.chatting import CPU, ask, part, picture, request, run, text, whole, with_pictures
 from tests.workers.test_transformers_chat import reference
-from workers.engine import Call, Device, Engine, find, tasks_of
+from workers.engine import Call, Device, find, tasks_of
 
 FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "idefics3", "llava"]
 VISION = FAMILIES[2:]
 RED, BLUE, TALL = picture("red"), picture("blue"), picture("green", (100, 190))
 
-CPU = Device("cpu", "float32")
-
 Engines = Callable[[str], Any]
 
 
-def load(source: Any, device: Device = CPU, **entry: Any) -> Engine:
-    engine = find("mlx")()
-    engine.load(ModelSpec.model_validate({"id": "tiny", "engine": "mlx", "source": str(source), **entry}), device)
-    return engine
+def load(source: Any, device: Device = CPU, **entry: Any) -> Any:
+    return chatting.load(source, "mlx", device, **entry)
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +137,10 @@ def test_a_newcomer_that_fails_fails_alone(engines: Engines, monkeypatch: pytest
 
 
 def test_many_choices_keep_nobody_from_a_first_one(engine: Any) -> None:
-    many, one = Call(request("Hello", n=40, max_tokens=4)), Call(request("Hi", max_tokens=4))
+    many, one = Call(request("Hello", n=12, max_tokens=3)), Call(request("Hi", max_tokens=4))
     waiting, coming = deque([many]), [one]
     ended = []
-    for call, piece in engine.chat(feed_of(waiting, limit=4)):
+    for call, piece in engine.chat(feed_of(waiting, limit=2)):
         if coming:
             waiting.append(coming.pop())
         if piece is None:

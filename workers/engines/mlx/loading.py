@@ -179,8 +179,8 @@ def _quantize(model: Any, bits: int) -> None:
     own = getattr(model, "quant_predicate", None)
 
     def choose(path: str, module: Any) -> bool | dict[str, int]:
-        if not hasattr(module, "to_quantized") or skip_multimodal_module(path):
-            return False
+        if not hasattr(module, "to_quantized") or skip_multimodal_module(path) or module.weight.size % 64:
+            return False  # as in mlx-vlm's own conversions
         if own is not None and not own(path, module):
             return False
         group = next((size for size in _GROUPS if module.weight.shape[-1] % size == 0), None)
