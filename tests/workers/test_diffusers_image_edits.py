@@ -87,14 +87,16 @@ def test_picture_prompt_seed_strength_and_mask_change_the_answer(engines: dict[s
             assert not any(np.array_equal(answer, other) for other in answers[:number]), (family, others[number])
 
 
-def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(sd: Any) -> None:
-    words = pixels(draw(sd, seed=3))
-    answer = draw(sd, "edit", image=sent(PICTURE), n=2, seed=40)
+@pytest.mark.parametrize("family", ["sd", "flux"])
+def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(engines: dict[str, Any], family: str) -> None:
+    engine = engines[family]
+    words = pixels(draw(engine, seed=3))
+    answer = draw(engine, "edit", image=sent(PICTURE), n=2, seed=40, strength=0.5)
 
     assert [image.seed for image in answer.data] == [40, 41]
     for number, seed in enumerate((40, 41)):
-        assert np.array_equal(pixels(answer, number), edited(sd, image=sent(PICTURE), seed=seed))
-    assert np.array_equal(words, pixels(draw(sd, seed=3)))
+        assert np.array_equal(pixels(answer, number), edited(engine, image=sent(PICTURE), seed=seed, strength=0.5))
+    assert np.array_equal(words, pixels(draw(engine, seed=3)))
 
 
 @pytest.mark.parametrize("family", ["sd", "flux"])
