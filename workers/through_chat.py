@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from contract.errors import ServeError
@@ -100,7 +101,11 @@ class Interviewer:
     def __init__(self, batcher: Batcher, model: str, entry_defaults: Mapping[str, Any]) -> None:
         self._batcher = batcher
         self._model = model
-        self._defaults = defaults.for_task(CHAT, entry_defaults)
+        self._entry_defaults = entry_defaults
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return defaults.for_task(CHAT, self._entry_defaults)
 
     async def answer(self, serves: Serves, call: Call[Any]) -> Response:
         """The response to a call of a task that is done through chat.
