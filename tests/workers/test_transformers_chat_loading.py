@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contract.errors import LoadFailed
-from tests.workers.chatting import ask, load, text
+from tests.workers.chatting import ask, load, request, text
 from workers.engine import Device, find
 
 Copy = Callable[..., Path]
@@ -44,9 +44,30 @@ def copy(models: Callable[[str], Path], tmp_path: Path) -> Copy:
 
 def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
     with pytest.raises(
-        LoadFailed, match=r"of type 'hyperchat'.*engines are .*transformers_chat.*add an engine as a file"
+        LoadFailed, match=r"of type 'hyperchat'.*no engine serves.*transformers_chat.*add an engine: one file"
     ):
         load(copy(model_type="hyperchat"))
+
+
+def test_a_type_of_another_engine_is_sent_there(models: Callable[[str], Path]) -> None:
+    with pytest.raises(LoadFailed, match=r"of type 'sam'.*Write `engine: transformers_segment`"):
+        load(models("sam"))
+    with pytest.raises(LoadFailed, match=r"no chat template.*For another task than chat.*transformers_ocr"):
+        load(models("got_ocr2"))
+
+
+def test_weights_of_fewer_bits_answer_as_transformers_own(models: Callable[[str], Path]) -> None:
+    """8 bits, on the CPU: other weights than those on disk, and the same as the library makes of them."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    engine: Any = load(models("lm"), options={"quantization": "8bit"})
+    config = BitsAndBytesConfig(load_in_8bit=True)
+    library = AutoModelForCausalLM.from_pretrained(models("lm"), dtype=torch.float32, quantization_config=config)
+    inputs = engine._prompts.encode(engine._prompts.conversation(request("Hello")))
+    tokens = library.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[-1] :]
+    assert text(ask(engine, "Hello")) == engine._decode(tokens.tolist())
+    assert engine._model.get_memory_footprint() < load(models("lm"))._model.get_memory_footprint()
 
 
 def test_a_folder_without_configuration(tmp_path: Path) -> None:
@@ -77,7 +98,8 @@ def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypat
 
 def test_a_type_that_is_two_kinds_is_decided_by_its_class(tmp_path: Path) -> None:
     from contract.config import ModelSpec
-    from workers.engines.transformers_chat.loading import _auto_class
+    from workers import pretrained
+    from workers.engines.transformers_chat.loading import auto_class
 
     spec = ModelSpec(id="m", engine="transformers_chat", source=str(tmp_path))
     for architecture, kind in {
@@ -86,7 +108,7 @@ def test_a_type_that_is_two_kinds_is_decided_by_its_class(tmp_path: Path) -> Non
     }.items():
         config = {"model_type": "llama4", "architectures": [architecture]}
         (tmp_path / "config.json").write_text(json.dumps(config))
-        assert _auto_class(tmp_path, spec) == kind
+        assert auto_class(pretrained.read(spec)) == kind
 
 
 def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], Path]) -> None:

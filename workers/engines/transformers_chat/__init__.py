@@ -14,8 +14,9 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.tasks.chat import CHAT, ChatRequest
-from workers import engine
+from workers import pretrained
 from workers.engine import Call, Device, Engine, Feed, serves
+from workers.pretrained import TorchOptions
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.answer import Answer, Choice
@@ -50,11 +51,13 @@ _UNBOUNDED = 4096
 """Tokens of an answer for which neither the model nor the request knows a bound."""
 
 
-class Options(engine.Options):
-    """`context` bounds prompt and answer together, in tokens; `threads` are torch's on a CPU."""
+class Options(TorchOptions):
+    """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one.
+
+    `quantization` and `threads` as elsewhere: weights of 8 or 4 bits, and torch's threads on a CPU.
+    """
 
     context: int | None = Field(None, ge=2)
-    threads: int | None = Field(None, ge=1)
     chat_template: str | None = None
 
 
@@ -68,6 +71,7 @@ class TransformersChat(Engine):
         f"{_HERE}.loading",
         f"{_HERE}.prompt",
         f"{_HERE}.loop",
+        f"{_HERE}.sampling",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         *(f"transformers.models.{family}" for family in _FAMILIES),
@@ -76,15 +80,11 @@ class TransformersChat(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        import torch
-
-        import workers.torchvision_shim  # noqa: F401  (before transformers)
+        options = Options.model_validate(spec.options)
+        pretrained.prepare(options)
         from workers.engines.transformers_chat import loading, prompt
 
-        options = Options.model_validate(spec.options)
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        loaded = loading.load(spec, device)
+        loaded = loading.load(spec, device, options)
         self._name = spec.id
         self._loaded = loaded
         self._model = loaded.model

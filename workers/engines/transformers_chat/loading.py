@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from transformers import PreTrainedConfig
 from transformers.models.auto import modeling_auto
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import snapshots
-from workers.engine import Device, names
+from workers import pretrained
+from workers.engine import Device
+from workers.pretrained import Checkpoint, TorchOptions
 
 _KINDS = {
     "AutoModelForImageTextToText": modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -33,49 +30,35 @@ class Loaded:
     vision: bool
 
 
-def load(spec: ModelSpec, device: Device) -> Loaded:
+def load(spec: ModelSpec, device: Device, options: TorchOptions) -> Loaded:
     """Load what `spec.source` names onto `device`. Raises LoadFailed with a sentence that says what to do."""
-    folder = snapshots.folder(spec.source, spec.revision)
-    kind = _auto_class(folder, spec)
+    found = pretrained.read(spec)
+    kind = auto_class(found)
     vision = kind == "AutoModelForImageTextToText"
-    trust = {"trust_remote_code": spec.trust_remote_code}
-    processor = getattr(transformers, "AutoProcessor" if vision else "AutoTokenizer").from_pretrained(folder, **trust)
+    processor = found.processor("AutoProcessor" if vision else "AutoTokenizer")
     tokenizer = processor.tokenizer if vision else processor
     tokenizer.padding_side = "left"  # an answer goes on where its prompt ends
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    placed = {} if device.torch == "cpu" else {"device_map": device.torch}
-    dtype = device.dtype if device.dtype == "auto" else getattr(torch, device.dtype)
-    model = getattr(transformers, kind).from_pretrained(folder, dtype=dtype, **placed, **trust)
-    return Loaded(model.eval(), processor, tokenizer, vision)
+    return Loaded(found.model(kind, device, options), processor, tokenizer, vision)
 
 
-def _auto_class(folder: Path, spec: ModelSpec) -> str:
-    """The name of the Auto class that serves the checkpoint in `folder`."""
-    if not (folder / "config.json").is_file():
-        raise LoadFailed(f"{spec.source} has no config.json; this engine takes models saved by transformers.")
-    config, _ = PreTrainedConfig.get_config_dict(folder)
-    remote = [kind for kind in _KINDS if kind in config.get("auto_map", {})]
-    if remote and spec.trust_remote_code:
+def auto_class(found: Checkpoint) -> str:
+    """The name of the Auto class that serves a checkpoint. Raises LoadFailed where none does."""
+    remote = [kind for kind in _KINDS if kind in found.config.get("auto_map", {})]
+    if remote and found.spec.trust_remote_code:
         return remote[0]
-    model_type = config.get("model_type")
-    fitting = [kind for kind, table in _KINDS.items() if model_type in table]
+    fitting = [kind for kind, table in _KINDS.items() if found.model_type in table]
     if not fitting:
-        raise LoadFailed(_unknown(spec, model_type, bool(remote)))
-    architectures = config.get("architectures") or []
-    return next((kind for kind in fitting if _KINDS[kind][model_type] in architectures), fitting[0])
+        raise LoadFailed(_foreign(found.spec) if remote else pretrained.not_served(found.spec, found.model_type))
+    architectures = found.config.get("architectures") or []
+    return next((kind for kind in fitting if _KINDS[kind][found.model_type] in architectures), fitting[0])
 
 
-def _unknown(spec: ModelSpec, model_type: str | None, remote: bool) -> str:
-    if remote:
-        return (
-            f"{spec.source} comes with code of its own. Set `trust_remote_code: true` in its entry if you trust it: "
-            "the code then runs on this machine."
-        )
+def _foreign(spec: ModelSpec) -> str:
     return (
-        f"{spec.source} is of type {model_type!r}, which transformers {transformers.__version__} does not know as a "
-        f"chat model. The engines are {', '.join(names())}: choose the one that serves it, install a newer "
-        "transformers, or add an engine as a file in workers/engines/."
+        f"{spec.source} comes with code of its own. Set `trust_remote_code: true` in its entry if you trust it: "
+        "the code then runs on this machine."
     )
 
 

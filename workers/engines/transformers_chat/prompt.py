@@ -10,6 +10,7 @@ from PIL import Image
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, UnsupportedFeature
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
+from workers.engine import find, names
 from workers.engines.transformers_chat.loading import Loaded
 from workers.images import open_image
 
@@ -26,10 +27,7 @@ class Prompts:
         self._template = template or loaded.processor.chat_template
         self.context = context
         if not self._template:
-            raise LoadFailed(
-                f"{spec.source} has no chat template, so nobody knows how it wants a conversation written. Use the "
-                "model's instruction-tuned sibling, or set `options: {chat_template: …}` to a Jinja template."
-            )
+            raise LoadFailed(_without_template(spec, loaded.model.config.model_type))
         self._knows_developer = "developer" in str(self._template)
         self._guards = not spec.trust_remote_code and self._can_guard()
 
@@ -100,3 +98,11 @@ def _part(part: TextPart | ImagePart | OtherPart) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         return {"type": "image", "image": open_image(part.image_url.url)}
     raise UnsupportedFeature(f"This model does not take content of type {part.type!r}.", param="messages")
+
+
+def _without_template(spec: ModelSpec, model_type: str) -> str:
+    others = [name for name in names() if model_type in find(name).model_types]
+    return (
+        f"{spec.source} has no chat template, so nobody knows how it wants a conversation written. Use the "
+        "model's instruction-tuned sibling, or set `options: {chat_template: …}` to a Jinja template."
+    ) + (f" For another task than chat, write `engine: {' or '.join(others)}`." if others else "")
