@@ -119,11 +119,9 @@ class _Family:
             return None
         if "mask_image" in self._takes:
             return self._loaded
-        return (
-            None
-            if self._name is None
-            else self._in_masks.get(self._name) or self._called("Inpaint", takes="mask_image")
-        )
+        if self._name is None:
+            return None
+        return self._in_masks.get(self._name) or self._called("Inpaint", takes="mask_image")
 
     def _called(self, suffix: str, takes: str = "prompt") -> Any:
         """The class that is called like the loaded one but for its way: ChromaPipeline, ChromaImg2ImgPipeline."""
