@@ -94,7 +94,7 @@ def test_less_precision_needs_less_memory_and_never_less_than_the_weights() -> N
     for model in MODELS:
         needs = list(model.memory_gb.values())
         assert needs == sorted(needs, reverse=True), model.id
-        assert needs[0] > model.parameters * 4e6 / 2**30, model.id
+        assert needs[0] > model.parameters * 1e6 * catalogue.BITS[model.precisions[0]] / 8 / 2**30, model.id
 
 
 def test_memory_is_what_the_page_about_models_says() -> None:
