@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TESTED := $(VENV)/.tested
 DEMOS  := data/demo-models/demo-image/README.md
 HOUSE  := $(BIN)/python -m scripts.house
 JOBS   ?= 2
@@ -29,6 +30,12 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=$(notdir $(PYTHON))-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the house and its engines into $(VENV); the first time this takes some minutes."
+	@$(BIN)/python -m pip install -qq --editable '.[all,demo]'
+	@touch $@
+
+# What only tests need comes with them: the libraries that quantise would cost every start of an image model a second.
+$(TESTED): $(READY)
+	@echo "Installing what the tests need."
 	@$(BIN)/python -m pip install -qq --editable '.[dev]'
 	@test "$$(uname -s)" != Linux || $(BIN)/python -m pip install -qq --no-deps $(MLX) || \
 	  echo "MLX does not install here (it needs glibc 2.35), so its tests cannot pass. Everything else works."
@@ -78,17 +85,17 @@ uninstall: $(READY)  ## Remove the services; configuration, models and logs stay
 demo: setup  ## Show a house at work from the first request to the last, in a folder and on ports of its own
 	@$(BIN)/python -m scripts.demo
 
-test: setup  ## Run all tests, JOBS=2 at a time
+test: setup $(TESTED)  ## Run all tests, JOBS=2 at a time
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
-check: $(READY)  ## Check style, types, imports, sizes and that the docs are current
+check: $(TESTED)  ## Check style, types, imports, sizes and that the docs are current
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m scripts.check
 
-format: $(READY)  ## Format the code and write the generated parts of the docs
+format: $(TESTED)  ## Format the code and write the generated parts of the docs
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m scripts.check --write
