@@ -77,7 +77,8 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     answers = {"application/json": {"schema": references[task.response, "serialization"]}}
     if task.chunk:
         answers["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
-    if holds_arrays(task.response):
+    response: type[BaseModel] = task.response
+    if holds_arrays(response):
         answers |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
     return {
         "tags": ["tasks"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
@@ -34,9 +34,9 @@ class EmbeddingsRequest(Request):
     to length one again.
     """
 
-    input: Input | None = None
     image: ImageInput | None = None
     images: list[ImageInput] | None = None
+    input: Input | None = Field(None, validate_default=True)  # behind the pictures, without which it must be there
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     user: str | None = None
@@ -48,19 +48,15 @@ class EmbeddingsRequest(Request):
 
     @field_validator("input")
     @classmethod
-    def _not_empty(cls, value: Input | None) -> Input | None:
+    def _not_empty(cls, value: Input | None, info: ValidationInfo) -> Input | None:
+        if value is None and not (info.data.get("image") or info.data.get("images")):
+            raise ValueError("this field is required: a text, or a list of texts and pictures")
         parts = value if isinstance(value, list) else [value]
         if not parts or any(isinstance(part, str | list) and not part for part in parts):
             raise ValueError("every text must have at least one character")
         if len(parts) > 2048:
             raise ValueError(f"{len(parts)} inputs are too many for one request; send at most 2048")
         return value
-
-    @model_validator(mode="after")
-    def _has_something(self) -> EmbeddingsRequest:
-        if self.input is None and not (self.image or self.images):
-            raise ValueError("`input` is required: a text, or a list of texts and pictures")
-        return self
 
     def needs(self) -> frozenset[str]:
         first = self.input[0] if isinstance(self.input, list) else ""
