@@ -14,8 +14,8 @@ from contract.errors import BadImage, BadRequest, ContextTooLong, UnsupportedFea
 from contract.tasks.chat import ChatChunk
 from tests.workers.batching import feed_of
 from tests.workers.chatting import ask, part, picture, request, run, text, whole, with_pictures
+from workers.chat.answer import Choice
 from workers.engine import Call
-from workers.engines.transformers_chat.answer import Choice
 
 ChatEngine = Callable[..., Any]
 

@@ -96,17 +96,23 @@ class Mlx(Engine):
     @serves(CHAT, max_batch=16, joins=True)
     def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Answer]]:
         """Answer conversations; see `workers.engine.serves` for what is yielded."""
-        yield from self._chat.run(feed)
+        from workers.engines.mlx.loading import releasing
+
+        yield from releasing(self._chat.run(feed))
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
         """Make vectors of texts."""
-        yield from self._embedder.run(calls)
+        from workers.engines.mlx.loading import releasing
+
+        yield from releasing(self._embedder.run(calls))
 
     @serves(IMAGE_GENERATION)
     def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Answer]]:
         """Draw pictures of texts."""
-        yield from self._painter.run(calls)
+        from workers.engines.mlx.loading import releasing
+
+        yield from releasing(self._painter.run(calls))
 
 
 def _painter(spec: ModelSpec, options: MlxOptions) -> Painter:
@@ -129,8 +135,6 @@ def _chat(spec: ModelSpec, device: Device, options: MlxOptions) -> Chat:
     from workers.engines.mlx.chatting import Chat
     from workers.engines.mlx.prompts import Prompts, VisionPrompts
 
-    found = loading.checkpoint(spec)
-    loaded = loading.load_chat(found, device, options.quantization)
+    loaded = loading.load_chat(loading.checkpoint(spec), device, options.quantization)
     kind = VisionPrompts if loaded.vision else Prompts
-    prompts = kind(spec, loaded, options.chat_template, found.context(options.context))
-    return Chat(spec.id, loaded, prompts, found.read("generation_config.json"))
+    return Chat(loaded, kind(loaded, options.chat_template, options.context))

@@ -10,12 +10,12 @@ from typing import Any
 
 from contract.errors import ServeError
 from contract.tasks.chat import ChatRequest
+from workers.chat.answer import Answer, Choice
 from workers.engine import Call, Feed
 from workers.engines.mlx.decoding import Decoder
 from workers.engines.mlx.loading import Loaded
 from workers.engines.mlx.prompts import Prompt, Prompts
 from workers.engines.mlx.sampling import Sampler
-from workers.engines.transformers_chat.answer import Answer, Choice
 from workers.failures import as_answer
 
 _UNBOUNDED = 4096
@@ -27,11 +27,11 @@ Pieces = Iterator[tuple[Call[ChatRequest], Any]]
 class Chat:
     """A loaded model that talks."""
 
-    def __init__(self, name: str, loaded: Loaded, prompts: Prompts, recommended: dict[str, Any]) -> None:
+    def __init__(self, loaded: Loaded, prompts: Prompts) -> None:
         self.loaded = loaded
         self.prompts = prompts
-        self.recommended = recommended
-        self._name = name
+        self.recommended = loaded.found.read("generation_config.json")
+        self._name = loaded.found.spec.id
 
     def run(self, feed: Feed[ChatRequest]) -> Pieces:
         """Take calls as there is room, and answer them together a token a step."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlx.core as mx
 from mlx import nn
@@ -19,6 +19,8 @@ from contract.errors import LoadFailed
 from workers import snapshots
 from workers.engine import Device
 from workers.pretrained import not_served
+
+Answered = TypeVar("Answered")
 
 BITS = {"4bit": 4, "8bit": 8}
 _GROUPS = (64, 32)
@@ -62,6 +64,7 @@ class Checkpoint:
 class Loaded:
     """A chat model that is ready. For one without vision the processor is its tokenizer; `ends` are tokens."""
 
+    found: Checkpoint
     model: Any
     processor: Any
     tokenizer: Any
@@ -76,6 +79,14 @@ def use(device: Device) -> None:
     mx.set_default_device(mx.gpu if on_gpu else mx.cpu)
     if not on_gpu:
         mx.disable_compile()  # which needs a C++ compiler on the machine, and seconds for each new function
+
+
+def releasing(answers: Iterator[Answered]) -> Iterator[Answered]:
+    """The answers; after the last one, give back the memory that MLX keeps for what might come next."""
+    try:
+        yield from answers
+    finally:
+        mx.clear_cache()
 
 
 def checkpoint(spec: ModelSpec) -> Checkpoint:
@@ -112,10 +123,9 @@ def _load_text(found: Checkpoint, device: Device, quantization: str | None) -> L
     model, config = utils.load_model(found.folder, lazy=True, trust_remote_code=trust)
     ends = config.get("eos_token_id")
     tokenizer = utils.load_tokenizer(found.folder, {"trust_remote_code": trust}, eos_token_ids=ends)
-    settled = _settle(model, found, device, quantization)
-    return Loaded(
-        settled, tokenizer, tokenizer, tokenizer.chat_template, frozenset(tokenizer.eos_token_ids), vision=False
-    )
+    ended_by = frozenset(tokenizer.eos_token_ids)
+    _settle(model, found, device, quantization)
+    return Loaded(found, model, tokenizer, tokenizer, tokenizer.chat_template, ended_by, vision=False)
 
 
 def _load_vision(found: Checkpoint, device: Device, quantization: str | None) -> Loaded:
@@ -138,7 +148,8 @@ def _load_vision(found: Checkpoint, device: Device, quantization: str | None) ->
     tokenizer = processor.tokenizer
     template = processor.chat_template or tokenizer.chat_template
     ended_by = frozenset(tokenizer.stopping_criteria.eos_token_ids)
-    return Loaded(_settle(model, found, device, quantization), processor, tokenizer, template, ended_by, vision=True)
+    _settle(model, found, device, quantization)
+    return Loaded(found, model, processor, tokenizer, template, ended_by, vision=True)
 
 
 def load_embedding(found: Checkpoint, device: Device, quantization: str | None) -> tuple[Any, Any]:
@@ -158,18 +169,18 @@ def load_embedding(found: Checkpoint, device: Device, quantization: str | None) 
         )
     model.pooling_config = read_pooling_config(found.folder)
     tokenizer = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=found.spec.trust_remote_code)
-    return _settle(model, found, device, quantization), tokenizer
+    _settle(model, found, device, quantization)
+    return model, tokenizer
 
 
-def _settle(model: Any, found: Checkpoint, device: Device, quantization: str | None) -> Any:
-    """In its precision, quantised if asked for, and read from disk: until here nothing was (`lazy`)."""
+def _settle(model: Any, found: Checkpoint, device: Device, quantization: str | None) -> None:
+    """Bring it into its precision, quantise it if asked for, and read it from disk: until here nothing was (`lazy`)."""
     if device.dtype != "auto":
         model.set_dtype(getattr(mx, device.dtype))
     if quantization and not found.is_quantized:
         _quantize(model, BITS[quantization])
     mx.eval(model.parameters())
     model.eval()
-    return model
 
 
 def _quantize(model: Any, bits: int) -> None:

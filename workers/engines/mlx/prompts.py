@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
-from jinja2 import TemplateError
 
-from contract.config import ModelSpec
-from contract.errors import BadRequest, ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
+from workers.chat import conversation as shared
 from workers.engines.mlx.guard import Guard
 from workers.engines.mlx.loading import Loaded
 from workers.images import open_image
@@ -26,20 +24,14 @@ class Prompt:
 
 
 class Prompts:
-    """A language model's tokenizer, its chat template and the length of its context."""
+    """A language model's tokenizer, its chat template and the length of its context; an entry may set the last two."""
 
-    def __init__(self, spec: ModelSpec, loaded: Loaded, template: str | None, context: int | None) -> None:
-        template = template or loaded.template
-        if not template:
-            raise LoadFailed(
-                f"{spec.source} has no chat template, so nobody knows how it wants a conversation written. Use the "
-                "model's instruction-tuned sibling, or set `options: {chat_template: …}` to a Jinja template."
-            )
+    def __init__(self, loaded: Loaded, template: str | None, context: int | None) -> None:
+        found = loaded.found
         self._tokenizer = loaded.tokenizer
-        self._template = template
-        self._context = context
-        self._guard = Guard(loaded.tokenizer, template)
-        self._knows_developer = "developer" in template
+        self._template = shared.required(template or loaded.template, found.spec, found.model_type)
+        self._context = found.context(context)
+        self._guard = Guard(loaded.tokenizer, self._template)
 
     def read(self, request: ChatRequest) -> Prompt:
         """The request's conversation.
@@ -47,54 +39,32 @@ class Prompts:
         Raises BadImage, UnsupportedFeature for what the model cannot take, BadRequest when the chat template or the
         processor refuses the conversation.
         """
-        try:
+        with shared.refusals():
             return self._read(request.messages)
-        except ServeError:
-            raise
-        except TemplateError as error:
-            raise BadRequest(f"The model's chat template refuses this conversation: {error}.") from None
-        except ValueError as error:
-            raise BadRequest(f"The model's processor refuses this conversation: {error}") from error
 
     def room(self, prompt: Prompt) -> int | None:
-        """How many tokens are left for the answer; None if nobody knows the context's end. Raises ContextTooLong."""
-        if self._context is None:
-            return None
-        tokens = len(prompt.tokens)
-        if tokens >= self._context:
-            over = tokens - self._context + 1
-            raise ContextTooLong(
-                f"The prompt has {tokens} tokens. The model's context of {self._context} must hold it and at least one "
-                f"of the answer: it is too long by {over}. Shorten the messages or leave out the oldest.",
-                param="messages",
-                details={"prompt_tokens": tokens, "context": self._context, "over": over},
-            )
-        return self._context - tokens
+        """How many tokens are left for the answer; None: nobody knows. Raises ContextTooLong."""
+        return shared.room(len(prompt.tokens), self._context)
 
     def _read(self, messages: Sequence[Message]) -> Prompt:
         conversation = []
         for message in messages:
-            if not all(isinstance(part, TextPart) for part in message.parts):
-                raise UnsupportedFeature("This model reads text alone. Send text, or ask a model with vision.")
-            texts = [self._guard.hide(part.text) for part in message.parts if isinstance(part, TextPart)]
-            conversation.append({"role": self._role(message), "content": "\n".join(texts)})
+            text = "\n".join(self._guard.hide(text) for text in shared.texts(message))
+            conversation.append({"role": shared.role(message, self._template), "content": text})
         return Prompt(self._guard.encode(self._render(conversation), add_special_tokens=False))
 
-    def _render(self, conversation: list[dict[str, Any]]) -> str:
+    def _render(self, conversation: shared.Conversation) -> str:
         text: str = self._tokenizer.apply_chat_template(
             conversation, chat_template=self._template, add_generation_prompt=True, tokenize=False
         )
         return text
 
-    def _role(self, message: Message) -> str:
-        return "system" if message.role == "developer" and not self._knows_developer else message.role
-
 
 class VisionPrompts(Prompts):
     """The same for a vision-language model, whose vision tower turns pictures into embeddings of the prompt."""
 
-    def __init__(self, spec: ModelSpec, loaded: Loaded, template: str | None, context: int | None) -> None:
-        super().__init__(spec, loaded, template, context)
+    def __init__(self, loaded: Loaded, template: str | None, context: int | None) -> None:
+        super().__init__(loaded, template, context)
         self._model, self._processor = loaded.model, loaded.processor
         self._processor.tokenizer = self._guard.tokenizer
 
@@ -118,8 +88,8 @@ class VisionPrompts(Prompts):
                 images.append(open_image(part.image_url.url))
                 parts.append({"type": "image"})
             else:
-                raise UnsupportedFeature(f"This model does not take content of type {part.type!r}.", param="messages")
-        return {"role": self._role(message), "content": parts}
+                raise shared.refusal(part)
+        return {"role": shared.role(message, self._template), "content": parts}
 
     def _embed(self, inputs: dict[str, Any]) -> Prompt:
         """Run the vision tower: what is slow about a picture happens here, once a request."""

@@ -2,7 +2,7 @@
 
 `loading` finds the classes, `prompt` makes the inputs, `loop` lets newcomers join between two steps of the model,
 `decoding` does a step for all rows at work, `caches` joins and parts what the model remembers of them, `sampling` picks
-each row's token, `text` and `answer` make chunks of tokens. Nothing heavy is imported before `load`.
+each row's token, `workers.chat` makes chunks of tokens. Nothing heavy is imported before `load`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from workers.engine import Call, Device, Engine, Feed, serves
 from workers.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_chat.answer import Answer, Choice
+    from workers.chat.answer import Answer, Choice
     from workers.engines.transformers_chat.decoding import Prompt
 
 _HERE = "workers.engines.transformers_chat"
@@ -104,7 +104,7 @@ class TransformersChat(Engine):
 
     def _read(self, call: Call[ChatRequest]) -> Prompt:
         """A call's prompt. Raises what is to be told: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
-        from workers.engines.transformers_chat.answer import Answer, Choice
+        from workers.chat.answer import Answer, Choice
         from workers.engines.transformers_chat.decoding import Prompt
         from workers.engines.transformers_chat.sampling import Sampler
 

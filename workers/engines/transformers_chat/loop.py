@@ -19,8 +19,8 @@ from typing import Any
 
 from contract.tasks.chat import ChatRequest
 from workers import engine
+from workers.chat.answer import Choice
 from workers.engine import Call, Feed
-from workers.engines.transformers_chat.answer import Choice
 from workers.engines.transformers_chat.decoding import Batch, Prompt, Tokens
 from workers.engines.transformers_chat.line import Line
 from workers.failures import breaks_the_process, describe

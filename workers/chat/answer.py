@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 from contract.tasks.chat import ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta
+from workers.chat.text import Detokenizer, Stops
 from workers.engine import Call
-from workers.engines.transformers_chat.text import Detokenizer, Stops
 
 
 class Choice:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.engines.transformers_chat.text import Detokenizer, Stops
+from workers.chat.text import Detokenizer, Stops
 
 TEXTS = ["plain words", "가나다 한국어", "e\u0301 cafe\u0301", "👩‍👩‍👧‍👦 and 🇰🇷!", "mixed é한🎉\u200d", "a\ufffdb"]
 

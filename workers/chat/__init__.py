@@ -1,0 +1,1 @@
+"""What chat engines share, whatever library decodes for them: conversations in, text and chunks out."""
