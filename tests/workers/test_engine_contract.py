@@ -95,6 +95,7 @@ CASES = [
     Case("fake", "image-generation", drawn("cat"), drawn("dog"), drawn("poison"), options=POISON),
     Case("fake", "ocr", *PICTURES),
     Case("rapidocr", "ocr", *PICTURES, options={"threads": 1}),
+    Case("dino", "features", *PICTURES, model="dinov2", options={"threads": 1}),
     Case("blip", "caption", *PICTURES, model="blip", options={"threads": 1}),
     Case("moondream", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="moondream",
          trusted=True),
