@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 import struct
 import zipfile
@@ -168,7 +167,7 @@ def npz(answer: BaseModel) -> bytes:
     finally:
         for name, array in arrays.items():
             array.show = shows[name]
-    return packed(arrays, {"answer.json": json.dumps(json.loads(rest), ensure_ascii=False)})
+    return packed(arrays, {"answer.json": rest})
 
 
 def packed(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
