@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +21,7 @@ from workers.pictures import Picture, Pictures, by_size
 from workers.pretrained import TorchOptions, checkpoint, prepare
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_detect.detector import Candidate
+    from workers.engines.transformers_detect.detector import Candidate, Detector
 
 _HERE = "workers.engines.transformers_detect"
 _FAMILIES = {
@@ -61,13 +62,11 @@ class TransformersDetect(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        from workers.engines.transformers_detect.detector import make
-
         options = DetectOptions.model_validate(spec.options)
         prepare(options)
         found = checkpoint(spec, type(self))
         family = next(name for name, types in _FAMILIES.items() if found.model_type in types)
-        self._detector = make(f"{_HERE}.{family}", found, device, options)
+        self._detector: Detector = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
         self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
 
     def features_of(self) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -55,13 +54,6 @@ class Detector(ABC):
     @abstractmethod
     def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
         """Every candidate in each of the pictures."""
-
-
-def make(family: str, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> Detector:
-    """Load a checkpoint with the class `family`, given as `module:Name`."""
-    module, _, name = family.partition(":")
-    detector: Detector = getattr(importlib.import_module(module), name)(checkpoint, device, options)
-    return detector
 
 
 def no_prompt(name: str) -> InvalidField:

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Hashable, Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +19,9 @@ from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
 from workers.pictures import Picture, Pictures, by_size
 from workers.pretrained import TorchOptions, checkpoint, prepare
+
+if TYPE_CHECKING:
+    from workers.engines.transformers_ocr.reader import Reader, Written
 
 _HERE = "workers.engines.transformers_ocr"
 _FAMILIES = {
@@ -54,13 +58,12 @@ class TransformersOcr(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        from workers.engines.transformers_ocr.reader import make
-
         options = OcrOptions.model_validate(spec.options)
         prepare(options)
         found = checkpoint(spec, type(self))
         self._longest = options.max_new_tokens
-        self._reader = make(f"{_HERE}.{_FAMILIES[found.model_type]}", found, device, options)
+        family = _FAMILIES[found.model_type]
+        self._reader: Reader = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
         self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
 
     @serves(OCR, max_batch=16)
@@ -77,6 +80,6 @@ class TransformersOcr(Engine):
         written = self._reader.write([picture.image for picture in pictures], calls, self._longest)
         return [self._item(picture, one) for picture, one in zip(pictures, written, strict=True)]
 
-    def _item(self, picture: Picture[OcrRequest], written: Any) -> OcrItem:
+    def _item(self, picture: Picture[OcrRequest], written: Written) -> OcrItem:
         text, lines = self._reader.lines(written, picture.width, picture.height)
         return OcrItem(**picture.place, text=text, lines=lines, truncated=not written.complete)

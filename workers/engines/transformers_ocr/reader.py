@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,10 +131,3 @@ class _Left(StoppingCriteria):  # type: ignore[misc]
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002
         return torch.tensor([call.cancelled for call in self._calls], device=input_ids.device)
-
-
-def make(family: str, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> Reader:
-    """Load a checkpoint with the class `family`, given as `module:Name`."""
-    module, _, name = family.partition(":")
-    reader: Reader = getattr(importlib.import_module(module), name)(checkpoint, device, options)
-    return reader
