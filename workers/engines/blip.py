@@ -6,7 +6,7 @@ Source: arXiv:2201.12086; checkpoints Salesforce/blip-image-captioning-base and 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -40,6 +40,7 @@ class Blip(Engine):
     model_types: ClassVar[tuple[str, ...]] = ("blip",)
     imports: ClassVar[tuple[str, ...]] = (
         "workers.torchvision_shim",
+        "workers.generating",
         "transformers:AutoProcessor",
         "transformers.models.blip.modeling_blip",
         "transformers.models.blip.processing_blip",
@@ -85,26 +86,15 @@ class Blip(Engine):
 
     def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem]:
         """The captions of pictures that are alike, chosen token by token as the model's generation config says."""
+        from workers.generating import until_left
+
         request = pictures[0].request
         inputs = self._processor(
             images=[picture.image for picture in pictures],
             text=[request.prompt] * len(pictures) if request.prompt else None,
             return_tensors="pt",
         ).to(self._model.device, dtype=self._model.dtype)
-        tokens = self._model.generate(
-            **inputs, max_new_tokens=self._room(request), stopping_criteria=_until_left(pictures)
-        )
+        wanted = until_left([picture.call for picture in pictures])
+        tokens = self._model.generate(**inputs, max_new_tokens=self._room(request), stopping_criteria=wanted)
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
         return [CaptionItem(**picture.place, text=text.strip()) for picture, text in zip(pictures, texts, strict=True)]
-
-
-def _until_left(pictures: list[Picture[Any]]) -> Any:
-    """Ends the rows whose clients have left, between two tokens; the generation ends when all rows have."""
-    import torch
-    from transformers import StoppingCriteriaList
-
-    def left(ids: Any, _: Any, **__: Any) -> Any:
-        over = torch.tensor([picture.call.cancelled for picture in pictures], device=ids.device)
-        return over.repeat_interleave(len(ids) // len(pictures))  # a row has several beams if the model searches so
-
-    return StoppingCriteriaList([left])

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from contract.tasks.ocr import Line
 from workers.engine import Call, Device
+from workers.generating import until_left
 from workers.pretrained import Checkpoint, TorchOptions, scales_to_one_size
 
 _PLAIN = {
@@ -76,7 +77,7 @@ class Reader(ABC):
                 max_new_tokens=min(longest, self.context - start),
                 eos_token_id=sorted(self.ends),
                 logits_processor=LogitsProcessorList([sure]),
-                stopping_criteria=StoppingCriteriaList([_Left(calls)]),
+                stopping_criteria=until_left(calls),
             )
             probabilities = torch.stack(sure.steps, dim=1).tolist()
         return [self._up_to_end(row, sure) for row, sure in zip(rows[:, start:].tolist(), probabilities, strict=True)]
@@ -121,13 +122,3 @@ class _Certainty(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002
         self.steps.append(scores.softmax(-1).amax(-1))
         return scores
-
-
-class _Left(StoppingCriteria):  # type: ignore[misc]
-    """Ends the rows whose client has left."""
-
-    def __init__(self, calls: Sequence[Call[Any]]) -> None:
-        self._calls = calls
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002
-        return torch.tensor([call.cancelled for call in self._calls], device=input_ids.device)
