@@ -96,8 +96,14 @@ def test_a_language_that_it_reads_is_taken_and_another_refused_by_name(engine: R
     assert " zh" in refusal.message
 
 
-def test_who_leaves_between_two_pictures_ends_it(engine: RapidOcr) -> None:
-    request = OcrRequest(images=[picture(size=(32, 32))] * 3)  # type: ignore[list-item]
-    call = Call(request)
-    call.progress = lambda done, total: call.cancel()  # type: ignore[method-assign,assignment]
-    assert [answer for _, answer in engine.read([call])] == [None]
+def test_who_leaves_between_two_pictures_ends_it(engine: RapidOcr, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(OcrRequest(images=[picture(size=(32, 32))] * 3))  # type: ignore[list-item]
+    reached: list[int] = []
+
+    def leave(done: int, _: int) -> None:
+        reached.append(done)
+        call.cancel()
+
+    monkeypatch.setattr(call, "progress", leave)
+    assert list(engine.read([call])) == []
+    assert reached == [1]

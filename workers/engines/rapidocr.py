@@ -6,25 +6,21 @@ Source: github.com/RapidAI/RapidOCR; models PP-OCRv6 (detection and recognition,
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import ServeError, UnsupportedFeature
+from contract.errors import UnsupportedFeature
 from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
-from contract.tasks.vision import VisionUsage
 from workers import reading
 from workers.engine import Answer, Call, Device, Engine, Options, serves
-from workers.images import open_image
+from workers.pictures import Picture, Pictures
 
 _LONGEST_SHAPE = 4
 """How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
 _ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
-
-Calls = list[Call[OcrRequest]]
 
 
 class RapidOptions(Options):
@@ -47,7 +43,7 @@ class RapidOcr(Engine):
         from rapidocr import RapidOCR
 
         options = RapidOptions.model_validate(spec.options)
-        self._name = spec.id
+        self._pictures = Pictures(spec.id, batch_size=1)
         self._reader = RapidOCR(
             params={
                 "Global.log_level": "error",  # it warns of every picture without text
@@ -62,42 +58,27 @@ class RapidOcr(Engine):
             part()  # else the first request would wait for them
 
     @serves(OCR)
-    def read(self, calls: Calls) -> Iterator[tuple[Call[OcrRequest], Answer]]:
-        """Read the pictures of each call one after another; a batch would be no faster."""
-        for call in calls:
-            try:
-                answer: Answer = self._read(call)
-            except ServeError as error:
-                answer = error
-            yield call, answer
+    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Answer]]:
+        """Read picture after picture; a batch would be no faster."""
+        yield from self._pictures.answer(calls, self._read, OcrResponse, prepare=self._check_languages)
 
-    def _read(self, call: Call[OcrRequest]) -> OcrResponse | None:
-        self._check_languages(call.request.languages or [])
-        started = time.perf_counter()
-        items: list[OcrItem] = []
-        for index, picture in enumerate(call.request.pictures):
-            if call.cancelled:
-                return None
-            items.append(self._item(index, open_image(picture)))
-            call.progress(index + 1, len(call.request.pictures))
-        usage = VisionUsage(images=len(items), latency=time.perf_counter() - started)
-        return OcrResponse(model=self._name, data=items, usage=usage)
-
-    def _check_languages(self, wanted: Sequence[str]) -> None:
-        for language in wanted:
+    def _check_languages(self, picture: Picture[OcrRequest]) -> None:
+        for language in picture.request.languages or ():
             if language.lower().replace("_", "-").partition("-")[0] not in self._languages:
                 known = f"It reads, all without a hint (ISO 639-1): {', '.join(sorted(self._languages))}."
-                raise UnsupportedFeature(f"{self._name} does not read {language!r}. {known}", param="languages")
+                raise UnsupportedFeature(
+                    f"{self._pictures.model} does not read {language!r}. {known}", param="languages"
+                )
 
-    def _item(self, index: int, image: Any) -> OcrItem:
-        width, height = image.size
-        found = self._reader(_not_too_long(image))
+    def _read(self, pictures: list[Picture[OcrRequest]]) -> list[OcrItem]:
+        [picture] = pictures
+        found = self._reader(_not_too_long(picture.image))
         lines = [
-            Line(text=text, score=float(score), polygon=reading.within(polygon, width, height))
+            Line(text=text, score=float(score), polygon=reading.within(polygon, picture.width, picture.height))
             for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
         ]
         text, ordered = reading.read(lines)
-        return OcrItem(index=index, width=width, height=height, text=text, lines=ordered)
+        return [OcrItem(**picture.place, text=text, lines=ordered)]
 
 
 def _polygons(found: Any) -> list[reading.Polygon]:
