@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Callable, Iterator, Set
 from typing import Any
 
-from contract.tasks.chat import ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta
+from contract.tasks.chat import ChatChunk, ChatRequest
+from workers.chat.reply import Reply
 from workers.chat.text import Detokenizer, Stops
 from workers.engine import Call
 
@@ -59,9 +58,7 @@ class Answer:
         self.prompt_tokens = 0
         self.failed = False  # for one of its choices, and thereby as a whole
         self.choices: list[Choice] = []
-        self._id = f"chatcmpl-{uuid.uuid4().hex}"
-        self._created = int(time.time())
-        self._model = call.request.model or model
+        self._reply = Reply(call.request.model or model)
         self._begun: set[int] = set()
 
     @property
@@ -73,24 +70,12 @@ class Answer:
         first = choice.index not in self._begun
         self._begun.add(choice.index)
         if first:
-            yield self._chunk(choice, Delta(role="assistant", content=text))
-        elif text:
-            yield self._chunk(choice, Delta(content=text))
+            yield self._reply.begin(choice.index, text)
+        else:
+            yield from self._reply.piece(choice.index, text)
         if choice.reason:
-            yield self._chunk(choice, Delta(), choice.reason)
+            yield self._reply.end(choice.index, choice.reason)
 
     def usage(self) -> ChatChunk:
         """The last chunk: what the answer took."""
-        completion = sum(choice.tokens for choice in self.choices)
-        usage = ChatUsage(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=completion,
-            total_tokens=self.prompt_tokens + completion,
-        )
-        return self._frame(choices=[], usage=usage)
-
-    def _chunk(self, choice: Choice, delta: Delta, reason: str | None = None) -> ChatChunk:
-        return self._frame(choices=[ChunkChoice(index=choice.index, delta=delta, finish_reason=reason)])
-
-    def _frame(self, **content: Any) -> ChatChunk:
-        return ChatChunk(id=self._id, created=self._created, model=self._model, **content)
+        return self._reply.usage(self.prompt_tokens, sum(choice.tokens for choice in self.choices))

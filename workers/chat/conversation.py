@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jinja2 import TemplateError
-
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
@@ -50,6 +48,8 @@ def refusal(part: ImagePart | OtherPart) -> UnsupportedFeature:
 @contextmanager
 def refusals() -> Iterator[None]:
     """Raises BadRequest where the chat template or the processor refuses what is read within."""
+    from jinja2 import TemplateError
+
     try:
         yield
     except ServeError:

@@ -17,9 +17,10 @@ from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, Caption
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse, PointedAt
 from workers import engine
+from workers.chat.reply import Reply
 from workers.chat.text import Stops
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.engines.moondream.conversation import Reply, question_of
+from workers.engines.moondream.conversation import question_of
 from workers.images import open_image
 from workers.pictures import Picture, Pictures
 from workers.pretrained import TorchOptions, prepare

@@ -1,26 +1,13 @@
-"""From a conversation to the one question that Moondream answers, and from its answer to a stream's chunks."""
+"""Makes of a conversation the one question that Moondream answers."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from contract.errors import BadRequest, UnsupportedFeature
+from contract.errors import BadRequest
 from contract.media import ImageInput
-from contract.tasks.chat import (
-    ChatChunk,
-    ChatRequest,
-    ChatUsage,
-    ChunkChoice,
-    Delta,
-    ImagePart,
-    Message,
-    OtherPart,
-    TextPart,
-)
+from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
+from workers.chat.conversation import refusal
 
 _ANOTHER = "(another picture)"
 
@@ -73,37 +60,5 @@ def _text(message: Message) -> str:
 def _pictures(message: Message) -> list[ImageInput]:
     for part in message.parts:
         if isinstance(part, OtherPart):
-            raise UnsupportedFeature(f"This model does not take content of type {part.type!r}.", param="messages")
+            raise refusal(part)
     return [part.image_url.url for part in message.parts if isinstance(part, ImagePart)]
-
-
-class Reply:
-    """The chunks of one answer."""
-
-    def __init__(self, model: str) -> None:
-        self._frame: dict[str, Any] = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "created": int(time.time()),
-            "model": model,
-        }
-
-    def begin(self, index: int) -> ChatChunk:
-        """The first chunk of a choice."""
-        return self._chunk(index, Delta(role="assistant", content=""))
-
-    def piece(self, index: int, text: str) -> Iterator[ChatChunk]:
-        """A piece of its text, if there is any."""
-        if text:
-            yield self._chunk(index, Delta(content=text))
-
-    def end(self, index: int, reason: str) -> ChatChunk:
-        """The last chunk of a choice: `stop` or `length`."""
-        return self._chunk(index, Delta(), reason)
-
-    def usage(self, read: int, written: int) -> ChatChunk:
-        """What it took, in tokens."""
-        usage = ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
-        return ChatChunk(**self._frame, choices=[], usage=usage)
-
-    def _chunk(self, index: int, delta: Delta, reason: str | None = None) -> ChatChunk:
-        return ChatChunk(**self._frame, choices=[ChunkChoice(index=index, delta=delta, finish_reason=reason)])
