@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from contract.array import Array, as_base64, as_list
 from contract.errors import ServeError
 from contract.media import ImageInput
 from contract.tasks.embeddings import Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage
@@ -32,10 +32,10 @@ class Job:
         """The answer of a job that is whole."""
         request = self.call.request
         vectors = (_cut(self.vectors[position], request.dimensions) for position in range(len(self.things)))
-        write = _base64 if request.encoding_format == "base64" else _floats
+        show = as_base64 if request.encoding_format == "base64" else as_list
         return EmbeddingsResponse(
             model=model,
-            data=[Embedding(index=index, embedding=write(vector)) for index, vector in enumerate(vectors)],
+            data=[Embedding(index=index, embedding=show(Array.of(vector))) for index, vector in enumerate(vectors)],
             usage=EmbeddingsUsage(prompt_tokens=self.tokens, total_tokens=self.tokens),
         )
 
@@ -60,13 +60,3 @@ def _cut(vector: Any, dimensions: int | None) -> Any:
         return vector
     cut = vector[:dimensions]
     return cut / max(float((cut * cut).sum()) ** 0.5, 1e-12)
-
-
-def _floats(vector: Any) -> list[float]:
-    numbers: list[float] = vector.tolist()
-    return numbers
-
-
-def _base64(vector: Any) -> str:
-    """Base64 of the little-endian float32 values, as OpenAI's SDK expects them."""
-    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
