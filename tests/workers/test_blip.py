@@ -26,7 +26,7 @@ TOKENS = 12
 
 def load(folder: Path, **options: Any) -> Engine:
     engine = find("blip")()
-    options = {"threads": 1, "max_tokens": TOKENS, **options}
+    options = {"threads": 1, **options}
     engine.load(ModelSpec(id="captions", engine="blip", source=str(folder), options=options), Device("cpu", "float32"))
     return engine
 
@@ -52,7 +52,8 @@ def library(models: Models) -> Callable[..., str]:
 
 
 def request(*images: Any, **fields: Any) -> CaptionRequest:
-    return CaptionRequest(images=[ImageInput(encoded(image)) for image in images], **fields)
+    images_sent = [ImageInput(encoded(image)) for image in images]
+    return CaptionRequest.model_validate({"images": images_sent, "max_tokens": TOKENS, **fields})
 
 
 def ask(engine: Any, *requests: CaptionRequest) -> list[Any]:
@@ -109,7 +110,7 @@ def test_a_prompt_that_leaves_no_room_is_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
 def test_an_odd_picture_is_seen_as_a_person_sees_it(engine: Engine, odd: OddPicture, library: Any) -> None:
-    [answer] = ask(engine, CaptionRequest.model_validate({"image": odd.uri}))
+    [answer] = ask(engine, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": TOKENS}))
     [item] = answer.data
     assert (item.width, item.height) == odd.size
     assert item.text == library(open_image(ImageInput(odd.plain_uri)))

@@ -38,7 +38,7 @@ def load(models: Models) -> Load:
 
     @cache
     def loaded(family: str, **options: Any) -> TransformersOcr:
-        return made(models(family), threads=1, **{"max_new_tokens": TOKENS.get(family, 10), **options})
+        return made(models(family), threads=1, **{"max_tokens": TOKENS.get(family, 10), **options})
 
     return loaded
 
@@ -201,7 +201,7 @@ def test_a_line_by_itself_fills_its_picture(load: Load) -> None:
 
 def test_a_text_that_comes_to_its_end_is_whole(models: Models, load: Load) -> None:
     [[cut]] = read(load("trocr"), ask(UPRIGHT))
-    engine = made(models("trocr"), threads=1, max_new_tokens=10)
+    engine = made(models("trocr"), threads=1, max_tokens=10)
     tokens = engine._reader.tokenizer(cut.text, add_special_tokens=False)["input_ids"]
     engine._reader.model.generation_config.eos_token_id = [tokens[4]]
     [[whole]] = read(engine, ask(UPRIGHT))
@@ -228,7 +228,7 @@ def test_an_odd_picture_is_read_as_a_person_sees_it(load: Load, odd: OddPicture)
 
 
 def test_who_leaves_amid_a_text_ends_it_and_no_other(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = load("trocr", max_new_tokens=50)
+    engine = load("trocr", max_tokens=50)
     [[alone]] = read(engine, ask(UPRIGHT))
     gone, here, steps = ask(TURNED), ask(UPRIGHT), []
 

@@ -19,13 +19,14 @@ from workers.pictures import Picture, Pictures
 from workers.pretrained import TorchOptions, checkpoint, prepare
 
 _CLASS = "BlipForConditionalGeneration"
+_LONGEST = 50
+"""Tokens of a caption for which neither the request nor the entry's `defaults` have `max_tokens`."""
 
 
 class BlipOptions(TorchOptions):
-    """`batch_size` is how many pictures are captioned at once; `max_tokens` bounds a caption unless a request does."""
+    """`batch_size` is how many pictures are captioned at once."""
 
     batch_size: int = Field(16, ge=1)
-    max_tokens: int = Field(50, ge=1)
 
 
 def _alike(request: CaptionRequest) -> Hashable:
@@ -50,8 +51,8 @@ class Blip(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load model and processor. Raises LoadFailed for a BLIP that answers questions or compares."""
-        self._options = BlipOptions.model_validate(spec.options)
-        prepare(self._options)
+        options = BlipOptions.model_validate(spec.options)
+        prepare(options)
         found = checkpoint(spec, type(self))
         made_as = found.config.get("architectures") or [_CLASS]
         if _CLASS not in made_as:
@@ -60,9 +61,9 @@ class Blip(Engine):
                 "Salesforce/blip-image-captioning-base."
             )
         self._processor = found.processor("AutoProcessor")
-        self._model = found.model("AutoModelForImageTextToText", device, self._options)
+        self._model = found.model("AutoModelForImageTextToText", device, options)
         self._window: int = self._model.config.text_config.max_position_embeddings
-        self._pictures = Pictures(spec.id, self._options.batch_size, alike=lambda picture: _alike(picture.request))
+        self._pictures = Pictures(spec.id, options.batch_size, alike=lambda picture: _alike(picture.request))
 
     @serves(CAPTION, max_batch=16, group=_alike)
     def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Answer]]:
@@ -82,7 +83,7 @@ class Blip(Engine):
                 param="prompt",
                 details={"prompt_tokens": begun, "context": self._window},
             )
-        return min(request.max_tokens or self._options.max_tokens, self._window - begun)
+        return min(request.max_tokens or _LONGEST, self._window - begun)
 
     def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem]:
         """The captions of pictures that are alike, chosen token by token as the model's generation config says."""

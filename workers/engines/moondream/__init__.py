@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST = 768
+"""Tokens of an answer for which neither the request nor the entry's `defaults` have a bound, as in the model's code."""
 _TEMPLATE = 8
 """Tokens that the model's own code may put around a question."""
 
 
 class MoondreamOptions(engine.Options):
-    """`max_tokens` bounds an answer unless a request does; `threads` are torch's on a CPU (null: torch's own)."""
+    """`threads` are torch's on a CPU (null: torch's own)."""
 
-    max_tokens: int = Field(768, ge=1)
     threads: int | None = Field(None, ge=1)
 
 
@@ -60,8 +61,8 @@ class Moondream(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load the model, if its entry trusts its code. Raises LoadFailed."""
-        self._options = MoondreamOptions.model_validate(spec.options)
-        prepare(TorchOptions(threads=self._options.threads))
+        options = MoondreamOptions.model_validate(spec.options)
+        prepare(TorchOptions(threads=options.threads))
         from workers.engines.moondream.loading import load
 
         self._name = spec.id
@@ -166,7 +167,7 @@ class Moondream(Engine):
         """For the model's code: what is left out there is as its authors chose it."""
         left = self._skills.context - read - _TEMPLATE
         given = {name: value for name, value in wanted.items() if value is not None}
-        return {"max_tokens": min(asked or self._options.max_tokens, left), **given}
+        return {"max_tokens": min(asked or _LONGEST, left), **given}
 
 
 def _while_wanted(call: Call[Any], steps: Iterable[T]) -> Iterator[T]:

@@ -34,10 +34,10 @@ _FAMILIES = {
 
 
 class OcrOptions(TorchOptions):
-    """`batch_size` is how many pictures are read at once; `max_new_tokens` is the longest text of one picture."""
+    """`batch_size` is how many pictures are read at once; `max_tokens` is the longest text of one picture."""
 
     batch_size: int = Field(8, ge=1)
-    max_new_tokens: int = Field(4096, ge=1)
+    max_tokens: int = Field(4096, ge=1)
 
 
 class TransformersOcr(Engine):
@@ -61,7 +61,7 @@ class TransformersOcr(Engine):
         options = OcrOptions.model_validate(spec.options)
         prepare(options)
         found = checkpoint(spec, type(self))
-        self._longest = options.max_new_tokens
+        self._longest = options.max_tokens
         family = _FAMILIES[found.model_type]
         self._reader: Reader = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
         self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
