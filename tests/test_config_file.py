@@ -9,19 +9,24 @@ from typing import Any
 import pytest
 import yaml
 
-from contract import config
+from contract import catalogue, config
 from contract.config import ConfigError, ModelSpec, Settings
+from manager import hub
 from workers import describe
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "config.yaml"
 
 
-def commented_entries() -> list[dict[str, Any]]:
+def commented_entries(text: str = SHIPPED.read_text()) -> list[dict[str, Any]]:
     """What `models:` holds behind `#`."""
-    text = SHIPPED.read_text().split("\nmodels:", 1)[1]
-    entries = [block for block in re.split(r"\n\s*\n", text) if re.match(r"\s+# - id:", block)]
-    return [yaml.safe_load(re.sub(r"(?m)^  # ", "", entry))[0] for entry in entries]
+    blocks = re.findall(r"(?m)^  # - id:.*\n(?:^  #   .*\n?)*", text)
+    return [yaml.safe_load(re.sub(r"(?m)^  # ", "", block))[0] for block in blocks]
+
+
+def live_entries() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = yaml.safe_load(SHIPPED.read_text())["models"]
+    return entries
 
 
 def test_it_says_what_the_defaults_are() -> None:
@@ -36,28 +41,90 @@ def test_it_shows_every_key_of_every_section() -> None:
             assert set(told[name]) == set(getattr(field.annotation, "model_fields")), name  # noqa: B009
 
 
-def test_what_is_live_needs_no_hub() -> None:
+def test_each_task_has_a_default_and_those_of_the_first_readme_examples_need_no_hub() -> None:
     models = config.load(SHIPPED, {}).models
-    assert {m.id: m.default for m in models} == {
-        "ocr": ("ocr",),
-        "minilm": ("embeddings",),
-        "demo-chat": ("chat",),
-        "demo-image": ("image-generation",),
+    chosen = {task: model.id for model in models for task in model.default}
+    assert chosen == {
+        "ocr": "ocr",
+        "embeddings": "minilm",
+        "chat": "demo-chat",
+        "image-generation": "demo-image",
+        "image-edit": "demo-image",
+        "image-variation": "demo-image",
+        "analyze": "vlm-best",
+        "detect": "grounding-dino",
+        "segment": "sam3",
+        "depth": "depth-small",
+        "pointcloud": "depth-indoor-small",
+        "features": "dinov2",
+        "caption": "blip-base",
     }
-    assert all(not m.source or m.source.startswith(("/", "package:")) for m in models)
+    here = [model for model in models if hub.downloaded(model, {"HF_HUB_CACHE": "/not/there"}) is True]
+    at_once = {model.id for model in models if not model.source or model.source.startswith(("/", "package:"))}
+    assert at_once == {"ocr", "minilm", "demo-chat", "demo-image"} >= {model.id for model in here}
 
 
-@pytest.mark.parametrize("told", commented_entries(), ids=lambda told: str(told["id"]))
-def test_a_commented_model_is_right(told: dict[str, Any]) -> None:
+def test_a_default_is_open_to_all_where_there_is_a_choice() -> None:
+    known = catalogue.load()
+    gated = [m.id for m in config.load(SHIPPED, {}).models if m.default and (k := known.find(m.id)) and k.gated]
+    assert gated == ["sam3"], "no other one takes a prompt"
+
+
+@pytest.mark.parametrize("told", [*live_entries(), *commented_entries()], ids=lambda told: str(told["id"]))
+def test_an_entry_is_right(told: dict[str, Any]) -> None:
     offer = describe.entry(ModelSpec.model_validate(told))
     assert offer["error"] is None
     assert offer["tasks"]
 
 
+@pytest.mark.parametrize("told", [*live_entries(), *commented_entries()], ids=lambda told: str(told["id"]))
+def test_an_entry_is_the_catalogues(told: dict[str, Any]) -> None:
+    """But for the tasks that it is the default for; and what runs a stranger's code is left to who owns the machine."""
+    known = catalogue.load().run_by(told["engine"], told.get("source", ""))
+    if known is None:
+        assert told["id"].startswith(("demo-", "my-")) or told["engine"] == "command"
+        return
+    expected = next(entry for entry in known.entries if entry["engine"] == told["engine"])
+    assert {k: v for k, v in told.items() if k != "default"} == {
+        k: v for k, v in expected.items() if k != "trust_remote_code"
+    }
+
+
+def test_the_seed_models_are_live() -> None:
+    live = {entry["id"] for entry in live_entries()}
+    assert {"vlm-fast", "vlm-best", "image-gen", "dev", "stable-diffusion", "llava", "blip-base", "mpnet"} <= live
+    assert {"sam3", "grounding-dino", "dinov3", "bge-large"} <= live
+    assert {m.id for m in catalogue.load() if m.family == "Depth Anything V2"} <= live
+
+
 def test_all_of_them_fit_beside_each_other() -> None:
-    entries = commented_entries()
-    assert len(entries) == 10
-    assert len(Settings.model_validate({"models": entries}).models) == 10
+    """The live ones as they are; a commented one beside them or in the place of the one with its name."""
+    live, commented = live_entries(), commented_entries()
+    assert len(commented) > 15
+    others = {entry["id"]: entry for entry in commented}
+    replaced = [entry for entry in live if entry["id"] not in others]
+    assert len(Settings.model_validate({"models": [*replaced, *others.values()]}).models) == len(replaced) + len(others)
+
+
+def foreign_recipes() -> list[dict[str, Any]]:
+    """The entries that the page about foreign servers shows."""
+    blocks = re.findall(r"(?s)```yaml\n(.*?)```", (ROOT / "docs" / "foreign-servers.md").read_text())
+    return [entry for block in blocks for entry in yaml.safe_load(block)]
+
+
+@pytest.mark.parametrize("told", foreign_recipes(), ids=lambda told: str(told["id"]))
+def test_a_documented_recipe_is_right(told: dict[str, Any]) -> None:
+    offer = describe.entry(ModelSpec.model_validate(told))
+    assert offer["error"] is None
+    assert set(offer["tasks"]) == set(told["tasks"]), "who asks for something else is told so"
+    assert "127.0.0.1" in yaml.safe_dump(told), "reached through the house alone"
+
+
+def test_recipes_in_the_configuration_are_the_documented_ones() -> None:
+    recipes = foreign_recipes()
+    shipped = [entry for entry in commented_entries() if entry["engine"] == "command"]
+    assert {entry["id"] for entry in shipped} == {"llama-cpp", "vllm"}
+    assert all(entry in recipes for entry in shipped)
 
 
 def test_no_file_means_models_that_need_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,18 +146,11 @@ def test_an_empty_file_means_no_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("written", "means"), [("./m/x", "house/m/x"), ("../m", "m")])
-def test_a_relative_path_begins_at_the_file(tmp_path: Path, written: str, means: str) -> None:
+def test_a_relative_source_begins_at_the_file(tmp_path: Path, written: str, means: str) -> None:
     file = tmp_path / "house" / "config.yaml"
     file.parent.mkdir()
-    file.write_text(f"models: [{{id: a, engine: transformers_chat, source: {written}, python: {written}}}]")
-    model = config.load(file, {}).models[0]
-    assert model.source == model.python == str(tmp_path / means)
-
-
-def test_an_interpreter_stays_in_its_environment(tmp_path: Path) -> None:
-    (tmp_path / "python").symlink_to("/usr/bin/python3")
-    (tmp_path / "config.yaml").write_text("models: [{id: a, engine: fake, python: ./python}]")
-    assert config.load(tmp_path / "config.yaml", {}).models[0].python == str(tmp_path / "python")
+    file.write_text(f"models: [{{id: a, engine: transformers_chat, source: {written}}}]")
+    assert config.load(file, {}).models[0].source == str(tmp_path / means)
 
 
 def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:

@@ -89,3 +89,12 @@ def test_the_smallest_entry_is_one() -> None:
 
     told = yaml.safe_load(re.findall(r"(?s)```yaml\n(.*?)```", README)[0])
     assert Settings.model_validate(told).models[0].id == "smolvlm"
+
+
+def test_the_catalogue_tells_what_is_here(house: House) -> None:
+    rows = {row["id"]: row for row in house.get("/api/models").json()["models"]}
+    assert rows["minilm"].items() >= {"configured": "minilm", "downloaded": True, "dimensions": 384}.items()
+    assert rows["demo-chat"].items() >= {"configured": "demo-chat", "downloaded": True, "licence": None}.items()
+    assert rows["sam3"].items() >= {"configured": "sam3", "gated": True, "state": "stopped"}.items()
+    assert rows["siglip"]["configured"] is None
+    assert house.get("/api/models/sam-3").status_code == 404
