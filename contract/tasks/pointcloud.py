@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from contract.array import Array
 from contract.tasks import Task
-from contract.tasks.depth import DepthMap, DepthParameters, Intrinsics
+from contract.tasks.depth import Confidence, DepthMap, DepthParameters, Intrinsics
 from contract.tasks.vision import VisionItem, VisionResponse
 
 
@@ -16,8 +16,8 @@ class PointcloudRequest(DepthParameters):
     """`camera_intrinsics` are needed unless the model finds them itself. `colors` adds each point's colour.
 
     The pixel in column u and row v, both from 0, is the point x = (u - cx) z / fx, y = (v - cy) z / fy, with z its
-    depth. `format`: `float32` values, a `ply` file (binary, little-endian), or an `npz` file, which hold the colours
-    too. `depth: false` leaves out the depth map, which otherwise comes along as float32.
+    depth. `format`: `float32` values, a `ply` file (binary, little-endian) with the colours in it, or an `npz` file
+    with all that is asked for. `depth: false` leaves out the depth map, which otherwise comes along as float32.
     """
 
     colors: bool = False
@@ -29,7 +29,7 @@ class Points(BaseModel):
     """X to the right, Y down and Z forward from the camera, in the depth's unit, row by row of the picture: (n, 3).
 
     `data` is base64 of little-endian float32 in C order, or of a PLY file (x, y, z, red, green, blue) or an npz file
-    (`points`, `colors`, `depth`).
+    (`points`, `colors`, `depth`, `confidence`).
     """
 
     format: Literal["float32", "ply", "npz"]
@@ -51,6 +51,7 @@ class PointcloudItem(VisionItem):
     points: Points
     colors: Colors | None = None
     depth: DepthMap | None = None
+    confidence: Confidence | None = None
     camera_intrinsics: Intrinsics
 
 

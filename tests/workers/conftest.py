@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers import chatting, detecting
+from tests.workers import chatting, detecting, estimating
 from workers.engine import Engine
 
 pytest.register_assert_rewrite("tests.workers.chat_requests")
@@ -24,3 +24,9 @@ def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
 def detector(models: Callable[[str], Path]) -> detecting.Detector:
     """`detector("detr", batch_size=2)`: the detection engine with the tiny model of that family."""
     return cache(lambda family, **options: detecting.load(models(family), **options))
+
+
+@pytest.fixture(scope="session")
+def depth_engine(models: Callable[[str], Path]) -> estimating.DepthEngine:
+    """`depth_engine("depth_metric", batch_size=2)`: the depth engine with the tiny model of that family."""
+    return cache(lambda family, **options: estimating.load(models(family), **options))

@@ -87,6 +87,9 @@ def searched(prompt: str | None, **fields: Any) -> Body:
 
 
 POISON = {"fail_on_prompt": "poison"}
+CAMERA = {"fx": 100, "fy": 100, "cx": 60, "cy": 30}
+EXACT = {"threads": 1, "batch_size": 1}
+"""For answers in base64, which this test compares byte by byte: together they are a hundred-thousandth off."""
 PICTURES = ({"image": written("Hello")}, {"image": written("World")}, {"image": "data:image/png;base64,abcde"})
 
 CASES = [
@@ -95,6 +98,9 @@ CASES = [
     Case("fake", "image-generation", drawn("cat"), drawn("dog"), drawn("poison"), options=POISON),
     Case("fake", "ocr", *PICTURES),
     Case("rapidocr", "ocr", *PICTURES, options={"threads": 1}),
+    Case("depth_anything", "depth", *PICTURES, model="depth_metric", options=EXACT),
+    Case("depth_anything", "pointcloud", *({**picture, "camera_intrinsics": CAMERA} for picture in PICTURES),
+         model="depth_metric", options=EXACT),
     Case("dino", "features", *PICTURES, model="dinov2", options={"threads": 1}),
     Case("blip", "caption", *PICTURES, model="blip", options={"threads": 1}),
     Case("moondream", "chat", said("hello you"), said("hello they"), said("far " * 20_000), model="moondream",
