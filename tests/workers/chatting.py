@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
-from contract.media import data_uri
 from contract.tasks.chat import ChatChunk, ChatRequest, ChatResponse, fold
 from tests.workers.batching import feed_of
+from tests.workers.odd_pictures import uri
 from workers.engine import Call, Device, Engine, find
 
 CPU = Device("cpu", "float32")
@@ -71,9 +70,7 @@ def picture(colour: str = "red", size: tuple[int, int] = (160, 120)) -> Any:
 
 def part(image: Any) -> dict[str, Any]:
     """A picture as part of a message."""
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return {"type": "image_url", "image_url": {"url": data_uri(content.getvalue())}}
+    return {"type": "image_url", "image_url": {"url": uri(image)}}
 
 
 def with_pictures(words: str, *images: Any) -> list[dict[str, Any]]:

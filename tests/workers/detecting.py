@@ -11,9 +11,8 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
-from contract.media import data_uri
 from contract.tasks.detect import DetectItem, DetectRequest
-from tests.workers.odd_pictures import drawing, encoded
+from tests.workers.odd_pictures import drawing, uri
 from workers.engine import Call, Device, find
 from workers.engines.transformers_detect import TransformersDetect
 
@@ -41,10 +40,6 @@ def load(folder: Path, **options: Any) -> TransformersDetect:
     spec = ModelSpec(id=folder.name, engine="transformers_detect", source=str(folder), options=options)
     engine.load(spec, Device("cpu", "float32"))
     return engine
-
-
-def uri(image: Image.Image) -> str:
-    return data_uri(encoded(image), "image/png")
 
 
 def ask(*images: Image.Image, **fields: Any) -> Call[DetectRequest]:

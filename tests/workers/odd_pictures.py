@@ -64,6 +64,11 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def uri(image: Image.Image) -> str:
+    """The picture as a data URI."""
+    return data_uri(encoded(image), "image/png")
+
+
 def _odd(name: str, content: bytes, plain: Image.Image) -> OddPicture:
     return OddPicture(name, content, encoded(plain), plain.size)
 

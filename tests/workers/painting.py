@@ -61,13 +61,6 @@ def pixels(answer: ImageGenerationResponse, number: int = 0) -> Any:
     return np.asarray(picture(answer, number))
 
 
-def sent(image: Picture.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """A picture as a client uploads it."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def mosaic(width: int = 64, height: int = 64, seed: int = 0) -> Picture.Image:
     """Large squares of random colours."""
     squares = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)

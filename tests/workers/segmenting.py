@@ -12,9 +12,8 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
-from contract.media import data_uri
 from contract.tasks.segment import Mask, Segment, SegmentItem, SegmentRequest, SegmentResponse
-from tests.workers.odd_pictures import drawing, encoded
+from tests.workers.odd_pictures import drawing, uri
 from workers.engine import Call, Device, find
 
 EVERYTHING = {"points_per_side": 3, "min_score": 0.0, "min_stability": 0.0, "max_overlap": 1.0}
@@ -31,10 +30,6 @@ def load(folder: Path, dtype: str = "float32", **options: Any) -> Any:
     spec = ModelSpec(id="masks", engine="transformers_segment", source=str(folder), options=options)
     engine.load(spec, Device("cpu", dtype))
     return engine
-
-
-def uri(image: Image.Image) -> str:
-    return data_uri(encoded(image), "image/png")
 
 
 def call(image: Image.Image = PICTURE, **fields: Any) -> Call[SegmentRequest]:

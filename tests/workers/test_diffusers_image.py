@@ -12,7 +12,8 @@ from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
 from contract.tasks.image_generation import ImageGenerationResponse
 from tests.conftest import Models
 from tests.workers import birth
-from tests.workers.painting import ask, draw, load, mosaic, picture, pixels, sent
+from tests.workers.odd_pictures import encoded
+from tests.workers.painting import ask, draw, load, mosaic, picture, pixels
 from workers.engine import find
 
 FAMILIES = ("sd", "flux")
@@ -198,7 +199,7 @@ def test_a_worker_draws_and_edits_over_http(models: Models) -> None:
         refused = worker.post(PATH, {"prompt": "a red box", "size": "65x64"})
         form = {"prompt": "make it sunset", "strength": "0.7", "steps": "4", "seed": "5"}
         changed = worker.client.post(
-            "/v1/images/edits", data=form, files={"image": ("a.png", sent(mosaic(48, 40)), "image/png")}
+            "/v1/images/edits", data=form, files={"image": ("a.png", encoded(mosaic(48, 40)), "image/png")}
         )
         log = worker.log()
 

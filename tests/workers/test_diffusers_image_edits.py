@@ -10,8 +10,8 @@ import pytest
 
 from contract.errors import InvalidField, UnsupportedFeature, UnsupportedTask
 from tests.conftest import Models
-from tests.workers.odd_pictures import ODD_PICTURES
-from tests.workers.painting import ask, draw, edited, left_half, load, mosaic, pixels, sent, transparent
+from tests.workers.odd_pictures import ODD_PICTURES, encoded
+from tests.workers.painting import ask, draw, edited, left_half, load, mosaic, pixels, transparent
 
 FAMILIES = ("sd", "flux", "flux_schnell")
 PICTURE = mosaic()
@@ -55,7 +55,7 @@ def direct(models: Models) -> Any:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_edit_is_that_of_the_pipeline_called_directly(engines: dict[str, Any], direct: Any, family: str) -> None:
-    got = edited(engines[family], image=sent(PICTURE), strength=0.5)
+    got = edited(engines[family], image=encoded(PICTURE), strength=0.5)
 
     size = {} if family == "sd" else {"width": 64, "height": 64}
     assert np.array_equal(got, direct("AutoPipelineForImage2Image", family, image=PICTURE, strength=0.5, **size))
@@ -65,7 +65,7 @@ def test_an_edit_is_that_of_the_pipeline_called_directly(engines: dict[str, Any]
 def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
     engines: dict[str, Any], direct: Any, family: str
 ) -> None:
-    got = edited(engines[family], image=sent(PICTURE), mask=sent(transparent(MASK)), strength=1.0)
+    got = edited(engines[family], image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
 
     given = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
     way = "Flux2KleinInpaintPipeline" if family == "flux2_klein" else "AutoPipelineForInpainting"
@@ -76,10 +76,10 @@ def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
 
 
 def test_picture_prompt_seed_strength_and_mask_change_the_answer(engines: dict[str, Any]) -> None:
-    plain = {"image": sent(PICTURE), "strength": 0.5, "steps": 4}
+    plain = {"image": encoded(PICTURE), "strength": 0.5, "steps": 4}
     others: tuple[dict[str, Any], ...] = (
-        {}, {"image": sent(mosaic(seed=1))}, {"prompt": "the sea"}, {"seed": 8}, {"strength": 1.0}, {"steps": 6},
-        {"mask": sent(MASK)},
+        {}, {"image": encoded(mosaic(seed=1))}, {"prompt": "the sea"}, {"seed": 8}, {"strength": 1.0}, {"steps": 6},
+        {"mask": encoded(MASK)},
     )  # fmt: skip
     for family in ("sd", "flux"):
         answers = [edited(engines[family], **{**plain, **other}) for other in others]
@@ -91,11 +91,11 @@ def test_picture_prompt_seed_strength_and_mask_change_the_answer(engines: dict[s
 def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(engines: dict[str, Any], family: str) -> None:
     engine = engines[family]
     words = pixels(draw(engine, seed=3))
-    answer = draw(engine, "edit", image=sent(PICTURE), n=2, seed=40, strength=0.5)
+    answer = draw(engine, "edit", image=encoded(PICTURE), n=2, seed=40, strength=0.5)
 
     assert [image.seed for image in answer.data] == [40, 41]
     for number, seed in enumerate((40, 41)):
-        assert np.array_equal(pixels(answer, number), edited(engine, image=sent(PICTURE), seed=seed, strength=0.5))
+        assert np.array_equal(pixels(answer, number), edited(engine, image=encoded(PICTURE), seed=seed, strength=0.5))
     assert np.array_equal(words, pixels(draw(engine, seed=3)))
 
 
@@ -115,9 +115,9 @@ def test_all_ways_of_drawing_share_one_copy_of_the_weights(engines: dict[str, An
 # Strength ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mask", [None, sent(MASK)])
+@pytest.mark.parametrize("mask", [None, encoded(MASK)])
 def test_no_strength_keeps_the_picture(sd: Any, mask: bytes | None) -> None:
-    call = ask("edit", image=sent(PICTURE), mask=mask, strength=0.0, n=2, seed=1)
+    call = ask("edit", image=encoded(PICTURE), mask=mask, strength=0.0, n=2, seed=1)
 
     [(_, answer)] = sd.edit([call])
 
@@ -128,7 +128,7 @@ def test_no_strength_keeps_the_picture(sd: Any, mask: bytes | None) -> None:
 def test_more_strength_means_more_steps(sd: Any) -> None:
     steps = []
     for strength in (0.25, 0.5, 1.0):
-        call = ask("edit", image=sent(PICTURE), strength=strength, steps=8)
+        call = ask("edit", image=encoded(PICTURE), strength=strength, steps=8)
         assert list(sd.edit([call]))
         steps.append((call.done, call.total))
 
@@ -137,12 +137,12 @@ def test_more_strength_means_more_steps(sd: Any) -> None:
 
 def test_too_little_strength_for_a_step_names_the_least(sd: Any, engines: dict[str, Any]) -> None:
     with pytest.raises(InvalidField, match=r"raise `strength` to 0\.34 or `steps` to 10\.") as caught:
-        edited(sd, image=sent(PICTURE), strength=0.1)
+        edited(sd, image=encoded(PICTURE), strength=0.1)
     assert caught.value.param == "strength"
 
     for enough in ({"strength": 0.34}, {"strength": 0.1, "steps": 10}):
-        edited(sd, image=sent(PICTURE), **enough)
-    edited(engines["flux"], image=sent(PICTURE), strength=0.1)  # these pipelines round up
+        edited(sd, image=encoded(PICTURE), **enough)
+    edited(engines["flux"], image=encoded(PICTURE), strength=0.1)  # these pipelines round up
 
 
 # Guidance, several pictures, other models --------------------------------------------------------------------------
@@ -152,54 +152,54 @@ def test_guidance_embedded_in_the_weights_is_heard_and_where_there_is_none_that_
     engines: dict[str, Any], direct: Any
 ) -> None:
     for way, given in (("Image2Image", {}), ("Inpainting", {"mask_image": MASK})):
-        mask = sent(MASK) if given else None
-        answer = draw(engines["flux"], "edit", image=sent(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
+        mask = encoded(MASK) if given else None
+        answer = draw(engines["flux"], "edit", image=encoded(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
         size = {"width": 64, "height": 64, "strength": 1.0}
         drawn = direct(f"AutoPipelineFor{way}", "flux", image=PICTURE, guidance_scale=2.0, **given, **size)
         assert np.array_equal(pixels(answer)[:, :32], drawn[:, :32])
 
-        told = draw(engines["flux_schnell"], "edit", image=sent(PICTURE), mask=mask, guidance=2.0)
+        told = draw(engines["flux_schnell"], "edit", image=encoded(PICTURE), mask=mask, guidance=2.0)
         assert told.model_dump()["warnings"] == ["`guidance` has no effect on this model."]
 
 
 def test_several_pictures_go_into_one_where_the_model_combines_them(klein: Any, direct: Any) -> None:
     first, second = mosaic(), mosaic(96, 64, seed=1)
 
-    together = edited(klein, image=[sent(first), sent(second)])
+    together = edited(klein, image=[encoded(first), encoded(second)])
 
     size = {"width": 64, "height": 64}
     assert np.array_equal(together, direct("Flux2KleinPipeline", "flux2_klein", image=[first, second], **size))
-    assert not np.array_equal(together, edited(klein, image=sent(first)))
-    assert not np.array_equal(together, edited(klein, image=[sent(first), sent(mosaic(96, 64, seed=2))]))
+    assert not np.array_equal(together, edited(klein, image=encoded(first)))
+    assert not np.array_equal(together, edited(klein, image=[encoded(first), encoded(mosaic(96, 64, seed=2))]))
 
 
 def test_several_pictures_are_refused_elsewhere(sd: Any, klein: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="one picture at a time; this request has 2") as caught:
-        edited(sd, image=[sent(PICTURE)] * 2)
+        edited(sd, image=[encoded(PICTURE)] * 2)
     assert caught.value.param == "image"
     with pytest.raises(UnsupportedFeature, match="but not with a mask"):
-        edited(klein, image=[sent(PICTURE)] * 2, mask=sent(MASK))
+        edited(klein, image=[encoded(PICTURE)] * 2, mask=encoded(MASK))
 
 
 def test_a_picture_that_the_pipeline_does_not_take_is_refused(klein: Any) -> None:
     with pytest.raises(InvalidField, match="at least 64px") as caught:
-        edited(klein, image=sent(mosaic(40, 40)))
+        edited(klein, image=encoded(mosaic(40, 40)))
     assert caught.value.param == "image"
 
 
 def test_a_model_that_edits_by_instruction_takes_no_strength(klein: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="leave it out") as caught:
-        edited(klein, image=sent(PICTURE), strength=0.5)
+        edited(klein, image=encoded(PICTURE), strength=0.5)
     assert caught.value.param == "strength"
 
 
 def test_what_a_model_cannot_do_is_said(engines: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFeature, match="send a `mask`"):
-        edited(engines["sd_inpaint"], image=sent(PICTURE))
+        edited(engines["sd_inpaint"], image=encoded(PICTURE))
     with pytest.raises(UnsupportedTask, match="/v1/images/edits"):
         draw(engines["sd_inpaint"])
     with pytest.raises(UnsupportedTask, match="draws from words alone"):
-        edited(engines["pixart"], image=sent(PICTURE))
+        edited(engines["pixart"], image=encoded(PICTURE))
     assert pixels(draw(engines["pixart"], steps=2)).shape == (64, 64, 3)
 
 
@@ -215,7 +215,7 @@ def test_loaded_models_tell_what_they_can(engines: dict[str, Any]) -> None:
 
 
 def test_who_leaves_ends_an_edit_between_two_steps(sd: Any) -> None:
-    call = ask("edit", image=sent(PICTURE), steps=40, strength=1.0)
+    call = ask("edit", image=encoded(PICTURE), steps=40, strength=1.0)
     progress = call.progress
 
     def leave_at_second_step(done: int, total: int) -> None:
@@ -233,7 +233,7 @@ def test_who_leaves_ends_an_edit_between_two_steps(sd: Any) -> None:
 
 
 def test_a_variation_is_an_edit_without_words(sd: Any, direct: Any) -> None:
-    got = pixels(draw(sd, "vary", prompt="", image=sent(PICTURE), strength=0.7, seed=7))
+    got = pixels(draw(sd, "vary", prompt="", image=encoded(PICTURE), strength=0.7, seed=7))
 
     assert np.array_equal(got, direct("AutoPipelineForImage2Image", "sd", prompt="", image=PICTURE, strength=0.7))
 
@@ -246,4 +246,4 @@ def test_a_variation_of_a_picture_with_holes_sees_them_white(sd: Any) -> None:
 
 def test_a_model_that_edits_by_instruction_draws_no_variations(klein: Any) -> None:
     with pytest.raises(UnsupportedTask, match="a prompt to /v1/images/edits"):
-        draw(klein, "vary", image=sent(PICTURE))
+        draw(klein, "vary", image=encoded(PICTURE))

@@ -11,8 +11,8 @@ from PIL import ImageOps
 
 from contract.errors import BadImage, InvalidField
 from tests.conftest import Models
-from tests.workers.odd_pictures import ODD_PICTURES, OddPicture
-from tests.workers.painting import ask, draw, edited, left_half, load, mosaic, pixels, sent, transparent
+from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, encoded
+from tests.workers.painting import ask, draw, edited, left_half, load, mosaic, pixels, transparent
 
 PICTURE = mosaic()
 MASK = left_half()
@@ -39,7 +39,7 @@ def test_a_mask_is_what_is_transparent_or_white_or_missing_in_the_picture_itself
     holes.putalpha(MASK.point(lambda value: 255 - value))
 
     answers = [
-        edited(sd, image=sent(image), mask=mask and sent(mask))
+        edited(sd, image=encoded(image), mask=mask and encoded(mask))
         for image, mask in (
             (holes.convert("RGB"), transparent(MASK)),
             (holes.convert("RGB"), transparent(MASK, "white")),
@@ -56,9 +56,9 @@ def test_picture_and_mask_are_turned_upright_alike(sd: Any) -> None:
     exif = Picture.Exif()
     exif[0x0112] = 6
     stored, mask = mosaic(64, 32), left_half(64, 32)
-    sideways = {name: sent(image, exif=exif) for name, image in (("image", stored), ("mask", transparent(mask)))}
+    sideways = {name: encoded(image, exif=exif) for name, image in (("image", stored), ("mask", transparent(mask)))}
     upright = {
-        name: sent(image.transpose(Picture.Transpose.ROTATE_270))
+        name: encoded(image.transpose(Picture.Transpose.ROTATE_270))
         for name, image in (("image", stored), ("mask", transparent(mask)))
     }
 
@@ -78,13 +78,13 @@ def test_picture_and_mask_are_turned_upright_alike(sd: Any) -> None:
 )
 def test_a_mask_that_does_not_fit_is_refused(sd: Any, mask: Picture.Image, words: str) -> None:
     with pytest.raises(InvalidField, match=words) as caught:
-        edited(sd, image=sent(PICTURE), mask=sent(mask))
+        edited(sd, image=encoded(PICTURE), mask=encoded(mask))
 
     assert caught.value.param == "mask"
 
 
 def test_a_damaged_picture_is_refused_alone(sd: Any) -> None:
-    calls = [ask("edit", image=image, seed=1) for image in (sent(PICTURE), b"no picture", sent(PICTURE))]
+    calls = [ask("edit", image=image, seed=1) for image in (encoded(PICTURE), b"no picture", encoded(PICTURE))]
 
     answers = [answer for _, answer in sd.edit(calls)]
 
@@ -104,14 +104,14 @@ def test_an_odd_picture_is_taken_as_a_person_sees_it(flux: Any, odd: OddPicture)
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 100)])
 def test_without_a_size_the_answer_is_as_large_as_the_picture(engines: dict[str, Any], size: tuple[int, int]) -> None:
     for family in ("sd", "flux"):
-        answer = draw(engines[family], "edit", image=sent(mosaic(*size)), size="auto")
+        answer = draw(engines[family], "edit", image=encoded(mosaic(*size)), size="auto")
 
         assert pixels(answer).shape == (size[1], size[0], 3)
         assert "warnings" not in answer.model_dump()
 
 
 def test_a_picture_larger_than_the_models_own_is_drawn_smaller_and_says_so(sd: Any) -> None:
-    answer = draw(sd, "edit", image=sent(mosaic(200, 100)))
+    answer = draw(sd, "edit", image=encoded(mosaic(200, 100)))
 
     assert pixels(answer).shape == (48, 104, 3)
     [warning] = answer.model_dump()["warnings"]
@@ -120,7 +120,7 @@ def test_a_picture_larger_than_the_models_own_is_drawn_smaller_and_says_so(sd: A
 
 def test_in_a_large_picture_what_no_mask_marks_stays_in_its_own_size(sd: Any) -> None:
     large = mosaic(200, 100)
-    answer = draw(sd, "edit", image=sent(large), mask=sent(left_half(200, 100)))
+    answer = draw(sd, "edit", image=encoded(large), mask=encoded(left_half(200, 100)))
 
     assert np.array_equal(pixels(answer)[:, 100:], np.asarray(large)[:, 100:])
     assert not np.array_equal(pixels(answer)[:, :100], np.asarray(large)[:, :100])
@@ -129,7 +129,7 @@ def test_in_a_large_picture_what_no_mask_marks_stays_in_its_own_size(sd: Any) ->
 
 def test_a_size_of_other_proportions_cuts_the_picture(sd: Any) -> None:
     wide = mosaic(128, 64)
-    got = edited(sd, image=sent(wide), mask=sent(left_half(128, 64)), size="64x64")
+    got = edited(sd, image=encoded(wide), mask=encoded(left_half(128, 64)), size="64x64")
 
     assert got.shape == (64, 64, 3)
     assert np.array_equal(got[:, 32:], np.asarray(ImageOps.fit(wide, (64, 64)))[:, 32:])
@@ -137,4 +137,4 @@ def test_a_size_of_other_proportions_cuts_the_picture(sd: Any) -> None:
 
 def test_a_size_between_the_models_steps_is_refused(sd: Any) -> None:
     with pytest.raises(InvalidField, match="multiples of 8"):
-        edited(sd, image=sent(PICTURE), size="65x64")
+        edited(sd, image=encoded(PICTURE), size="65x64")

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 import struct
 import zlib
-from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
-from tests.workers.odd_pictures import ODD_PICTURES, OddPicture
+from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, encoded
 from workers.images import open_image, size_of
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def opened(content: bytes) -> Image.Image:

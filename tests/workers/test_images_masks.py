@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
@@ -10,13 +9,12 @@ from PIL import Image
 
 from contract.errors import BadImage
 from contract.media import ImageInput
+from tests.workers.odd_pictures import encoded
 from workers.images import open_mask, open_with_holes
 
 
 def sent(image: Image.Image, kind: str = "PNG", **options: Any) -> ImageInput:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return ImageInput(buffer.getvalue())
+    return ImageInput(encoded(image, kind, **options))
 
 
 def strip(mode: str, *pixels: Any) -> Image.Image:

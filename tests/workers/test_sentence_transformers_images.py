@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -13,10 +12,10 @@ from PIL import Image, ImageDraw
 
 from contract.config import ModelSpec
 from contract.errors import BadImage, InvalidField, ServeError, UnsupportedFeature
-from contract.media import data_uri, images_in
+from contract.media import images_in
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from tests.conftest import Models
-from tests.workers.odd_pictures import ODD_PICTURES, OddPicture
+from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, encoded, uri
 from workers.engine import Call, Device, Engine, find
 
 FAMILIES = ("clip", "siglip")
@@ -28,13 +27,7 @@ def picture(color: str) -> Image.Image:
     return image
 
 
-def png(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
-
-
-RED, BLUE = (data_uri(png(picture(color))) for color in ("red", "blue"))
+RED, BLUE = (uri(picture(color)) for color in ("red", "blue"))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +88,7 @@ def test_a_picture_may_be_written_in_several_ways(body: dict[str, Any], engine: 
 
 
 def test_a_form_may_bring_files() -> None:
-    form = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + png(picture("red"))
+    form = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + encoded(picture("red"))
     request = EMBEDDINGS.decode("multipart/form-data; boundary=b", form + b"\r\n--b--\r\n")
     assert len(request.things) == 1
     assert request.needs() == {"images"}

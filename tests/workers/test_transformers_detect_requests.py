@@ -12,7 +12,8 @@ from contract.errors import BadImage, ContextTooLong, InvalidField, LoadFailed, 
 from contract.tasks.detect import DetectRequest
 from tests.conftest import Models
 from tests.models.detect import CLASSES
-from tests.workers.detecting import BY_TEXT, UPRIGHT, Detector, ask, prompted, uri
+from tests.workers.detecting import BY_TEXT, UPRIGHT, Detector, ask, prompted
+from tests.workers.odd_pictures import uri
 from workers.engine import Call, Device, find
 
 

@@ -15,10 +15,9 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.errors import BadImage, LoadFailed, ServeError
-from contract.media import data_uri
 from contract.tasks.ocr import OcrItem, OcrRequest
 from tests.conftest import Models
-from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, drawing, encoded
+from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, drawing, uri
 from workers.engine import Call, Device, find
 from workers.engines.transformers_ocr import TransformersOcr
 
@@ -54,7 +53,7 @@ def made(folder: Path, **options: Any) -> TransformersOcr:
 
 
 def ask(*images: Image.Image, **fields: Any) -> Call[OcrRequest]:
-    uris = [data_uri(encoded(image), "image/png") for image in images]
+    uris = [uri(image) for image in images]
     return Call(OcrRequest.model_validate({"images": uris, **fields}))
 
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Models
-from tests.workers.segmenting import OTHER, PICTURE, alike, call, decoded, found, items, load, same, uri
+from tests.workers.odd_pictures import uri
+from tests.workers.segmenting import OTHER, PICTURE, alike, call, decoded, found, items, load, same
 from workers.engine import Call
 
 FAMILIES = {

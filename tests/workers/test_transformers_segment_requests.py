@@ -17,8 +17,8 @@ from contract.array import Array
 from contract.errors import InvalidField, UnsupportedFeature
 from contract.tasks.segment import SegmentResponse
 from tests.conftest import Models
-from tests.workers.odd_pictures import ODD_PICTURES, OddPicture
-from tests.workers.segmenting import OTHER, PICTURE, answers, call, decoded, found, items, load, refused, uri
+from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, uri
+from tests.workers.segmenting import OTHER, PICTURE, answers, call, decoded, found, items, load, refused
 
 POINT = {"points": [[20, 20]]}
 BOX = {"boxes": [[6, 6, 37, 29]]}

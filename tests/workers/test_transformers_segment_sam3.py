@@ -11,7 +11,8 @@ from PIL import Image
 
 from contract.errors import ContextTooLong, InvalidField, ServeError, UnsupportedFeature
 from tests.conftest import Models
-from tests.workers.segmenting import OTHER, PICTURE, call, decoded, found, items, load, refused, same, uri
+from tests.workers.odd_pictures import uri
+from tests.workers.segmenting import OTHER, PICTURE, call, decoded, found, items, load, refused, same
 
 WORDS = {"text": "red box"}
 EXAMPLE = {"boxes": [[6, 6, 37, 29]]}
