@@ -24,7 +24,10 @@ Quantization = Literal["4bit", "8bit"]
 
 
 class TorchOptions(engine.Options):
-    """`quantization` shrinks the weights as they are loaded; `threads` are torch's on a CPU (null: torch's own)."""
+    """`quantization`: `8bit` or `4bit` weights, shrunk as they are loaded, where the device's libraries have them.
+
+    `threads` are torch's on a CPU (null: torch's own).
+    """
 
     quantization: Quantization | None = None
     threads: int | None = Field(None, ge=1)

@@ -113,7 +113,8 @@ def _families(models: Iterable[KnownModel]) -> str:
 
 def _options_of(name: str, kind: type[engine.Options]) -> str:
     common = () if kind is engine.Options else engine.Options.model_fields
-    said = " ".join((kind.__doc__ or "").split())
+    kinds = [one for one in kind.__mro__ if issubclass(one, engine.Options) and one is not engine.Options] or [kind]
+    said = " ".join(" ".join((one.__doc__ or "").split()) for one in kinds)
     rows = [(f"`{key}`", _value(field)) for key, field in kind.model_fields.items() if key not in common]
     return "\n\n".join(filter(None, (f"**{name}**", said, _table(("Option", "Default"), rows))))
 

@@ -41,6 +41,14 @@ def test_tables_are_written_where_they_belong() -> None:
     assert documents.written(now) == now
 
 
+def test_every_option_of_an_engine_is_explained_above_its_table() -> None:
+    for part in re.split(r"(?m)^(?=\*\*)", tables.options()):
+        said, _, rows = part.partition("| Option |")
+        options = set(re.findall(r"(?m)^\| `(\w+)` \|", rows))
+        told = set(re.findall(r"`(\w+)`", said))
+        assert options <= told or part.startswith("**fake**"), part  # whose faults are explained where they are
+
+
 def test_every_target_explains_itself() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"(?s)\.PHONY: (.*?)\n\n", makefile)

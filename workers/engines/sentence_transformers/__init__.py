@@ -24,8 +24,7 @@ class SentenceOptions(TorchOptions):
 
     `truncate`: cut a text that the model cannot read whole, instead of refusing it. `prompt` or `prompt_name` (one that
     the model brings, such as `query`) is put before every text. `normalize`: vectors of length one from models that
-    do not make such themselves. `batch_size`: texts or pictures in one forward pass. `quantization` and `threads` as
-    elsewhere.
+    do not make such themselves. `batch_size`: texts or pictures in one forward pass.
     """
 
     truncate: bool = False

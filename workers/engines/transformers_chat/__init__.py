@@ -52,10 +52,7 @@ _UNBOUNDED = 4096
 
 
 class Options(TorchOptions):
-    """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one.
-
-    `quantization` and `threads` as elsewhere: weights of 8 or 4 bits, and torch's threads on a CPU.
-    """
+    """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one."""
 
     context: int | None = Field(None, ge=2)
     chat_template: str | None = None
