@@ -41,8 +41,8 @@ class SegmentOptions(TorchOptions):
     """How `automatic` finds everything in a picture; a request's `threshold` goes before `min_score`.
 
     A grid of `points_per_side` times as many points is asked for masks, and again in `crop_layers` layers of ever
-    smaller parts of the picture. Masks with a lower score or less stability (how little they change with their
-    threshold) are dropped, and those whose box overlaps a better one's by more than `max_overlap`.
+    smaller parts of the picture. Masks with a score below `min_score`, or that change more with their threshold than
+    `min_stability` allows, are dropped, and those whose box overlaps a better one's by more than `max_overlap`.
     `points_per_pass` bounds memory, never the answer.
     """
 
