@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.workers import chatting, detecting, estimating
+from tests.workers import chatting, detecting, estimating, painting
 from workers.engine import Engine
 
 pytest.register_assert_rewrite("tests.workers.chat_requests")
@@ -30,3 +31,21 @@ def detector(models: Callable[[str], Path]) -> detecting.Detector:
 def depth_engine(models: Callable[[str], Path]) -> estimating.DepthEngine:
     """`depth_engine("depth_metric", batch_size=2)`: the depth engine with the tiny model of that family."""
     return cache(lambda family, **options: estimating.load(models(family), **options))
+
+
+@pytest.fixture(scope="session")
+def painter(models: Callable[[str], Path]) -> painting.Painter:
+    """`painter("sd_inpaint")`: the image engine with the tiny model of that family."""
+    return cache(lambda family: painting.load(models(family)))
+
+
+@pytest.fixture(scope="session")
+def sd(painter: painting.Painter) -> Any:
+    """The image engine with a tiny Stable Diffusion."""
+    return painter("sd")
+
+
+@pytest.fixture(scope="session")
+def flux(painter: painting.Painter) -> Any:
+    """The image engine with a tiny FLUX.1 dev."""
+    return painter("flux")

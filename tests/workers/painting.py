@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from contract.tasks.image_edit import ImageEditRequest
 from contract.tasks.image_generation import DrawingRequest, ImageGenerationRequest, ImageGenerationResponse
 from contract.tasks.image_variation import ImageVariationRequest
 from workers.engine import Call, Device, find
+
+Painter = Callable[[str], Any]
+"""The engine with a family's tiny model in it: `painter("flux")`."""
 
 _REQUESTS: dict[str, type[DrawingRequest]] = {
     "generate": ImageGenerationRequest,

@@ -13,7 +13,7 @@ from contract.tasks.image_generation import ImageGenerationResponse
 from tests.conftest import Models
 from tests.workers import birth
 from tests.workers.odd_pictures import encoded
-from tests.workers.painting import ask, draw, load, mosaic, picture, pixels
+from tests.workers.painting import Painter, ask, draw, load, mosaic, picture, pixels
 from workers.engine import find
 
 FAMILIES = ("sd", "flux")
@@ -23,21 +23,6 @@ PATH = "/v1/images/generations"
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-@pytest.fixture(scope="module")
-def engines(models: Models) -> dict[str, Any]:
-    return {name: load(models(name)) for name in FAMILIES}
-
-
-@pytest.fixture(scope="module")
-def sd(engines: dict[str, Any]) -> Any:
-    return engines["sd"]
-
-
-@pytest.fixture(scope="module")
-def flux(engines: dict[str, Any]) -> Any:
-    return engines["flux"]
 
 
 def drawn_by_the_library(folder: Path, prompt: str, seed: int, given: dict[str, Any]) -> Any:
@@ -58,19 +43,19 @@ def drawn_by_the_library(folder: Path, prompt: str, seed: int, given: dict[str, 
     ],
 )
 def test_pixels_are_those_of_the_pipeline_called_directly(
-    engines: dict[str, Any], models: Models, family: str, fields: dict[str, Any]
+    painter: Painter, models: Models, family: str, fields: dict[str, Any]
 ) -> None:
     request = ask(**fields).request
     given = {"num_inference_steps": request.steps, "guidance_scale": request.guidance}
     given |= dict(zip(("width", "height"), request.pixels or (), strict=False))
 
-    got = pixels(draw(engines[family], seed=7, **fields))
+    got = pixels(draw(painter(family), seed=7, **fields))
 
     assert np.array_equal(got, drawn_by_the_library(models(family), request.prompt, 7, given))
 
 
-def test_prompt_seed_and_guidance_change_the_picture(engines: dict[str, Any], family: str) -> None:
-    engine = engines[family]
+def test_prompt_seed_and_guidance_change_the_picture(painter: Painter, family: str) -> None:
+    engine = painter(family)
     pictures = [
         pixels(draw(engine, **{"seed": 1, **fields}))
         for fields in ({}, {"prompt": "the deep blue sea"}, {"seed": 2}, {"guidance": 30.0}, {"steps": 2})
@@ -80,8 +65,8 @@ def test_prompt_seed_and_guidance_change_the_picture(engines: dict[str, Any], fa
         assert not any(np.array_equal(drawn, other) for other in pictures[:number]), number
 
 
-def test_several_pictures_are_those_of_their_own_seeds(engines: dict[str, Any], family: str) -> None:
-    engine = engines[family]
+def test_several_pictures_are_those_of_their_own_seeds(painter: Painter, family: str) -> None:
+    engine = painter(family)
 
     answer = draw(engine, n=2, seed=40)
 
@@ -102,11 +87,11 @@ def test_size_is_width_by_height(sd: Any) -> None:
     assert pixels(draw(sd, size="72x40", seed=1)).shape == (40, 72, 3)
 
 
-def test_a_size_between_the_models_steps_names_the_nearest(engines: dict[str, Any], family: str) -> None:
+def test_a_size_between_the_models_steps_names_the_nearest(painter: Painter, family: str) -> None:
     step, nearest = {"sd": (8, "96x64 and 104x64"), "flux": (16, "96x64 and 112x64")}[family]
 
     with pytest.raises(InvalidField, match=f"multiples of {step}; the nearest are {nearest}") as caught:
-        draw(engines[family], size="100x64")
+        draw(painter(family), size="100x64")
 
     assert caught.value.param == "size"
 
@@ -150,8 +135,8 @@ def test_a_long_prompt_is_refused_where_the_entry_says_so(models: Models) -> Non
     assert caught.value.param == "prompt"
 
 
-def test_who_leaves_ends_the_drawing_between_two_steps(engines: dict[str, Any], family: str) -> None:
-    engine = engines[family]
+def test_who_leaves_ends_the_drawing_between_two_steps(painter: Painter, family: str) -> None:
+    engine = painter(family)
     expected = pixels(draw(engine, seed=3))
     call = ask(steps=40, n=2)
     progress, steps = call.progress, []

@@ -11,7 +11,7 @@ import pytest
 from contract.errors import InvalidField, UnsupportedFeature, UnsupportedTask
 from tests.conftest import Models
 from tests.workers.odd_pictures import ODD_PICTURES, encoded
-from tests.workers.painting import ask, draw, edited, left_half, load, mosaic, pixels, transparent
+from tests.workers.painting import Painter, ask, draw, edited, left_half, mosaic, pixels, transparent
 
 FAMILIES = ("sd", "flux", "flux_schnell")
 PICTURE = mosaic()
@@ -19,23 +19,8 @@ MASK = left_half()
 
 
 @pytest.fixture(scope="module")
-def engines(models: Models) -> dict[str, Any]:
-    return {name: load(models(name)) for name in (*FAMILIES, "flux2_klein", "sd_inpaint", "pixart")}
-
-
-@pytest.fixture(scope="module")
-def sd(engines: dict[str, Any]) -> Any:
-    return engines["sd"]
-
-
-@pytest.fixture(scope="module")
-def flux(engines: dict[str, Any]) -> Any:
-    return engines["flux"]
-
-
-@pytest.fixture(scope="module")
-def klein(engines: dict[str, Any]) -> Any:
-    return engines["flux2_klein"]
+def klein(painter: Painter) -> Any:
+    return painter("flux2_klein")
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +39,8 @@ def direct(models: Models) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_edit_is_that_of_the_pipeline_called_directly(engines: dict[str, Any], direct: Any, family: str) -> None:
-    got = edited(engines[family], image=encoded(PICTURE), strength=0.5)
+def test_an_edit_is_that_of_the_pipeline_called_directly(painter: Painter, direct: Any, family: str) -> None:
+    got = edited(painter(family), image=encoded(PICTURE), strength=0.5)
 
     size = {} if family == "sd" else {"width": 64, "height": 64}
     assert np.array_equal(got, direct("AutoPipelineForImage2Image", family, image=PICTURE, strength=0.5, **size))
@@ -63,9 +48,9 @@ def test_an_edit_is_that_of_the_pipeline_called_directly(engines: dict[str, Any]
 
 @pytest.mark.parametrize("family", [*FAMILIES, "sd_inpaint", "flux2_klein"])
 def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
-    engines: dict[str, Any], direct: Any, family: str
+    painter: Painter, direct: Any, family: str
 ) -> None:
-    got = edited(engines[family], image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
+    got = edited(painter(family), image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
 
     given = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
     way = "Flux2KleinInpaintPipeline" if family == "flux2_klein" else "AutoPipelineForInpainting"
@@ -75,21 +60,21 @@ def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
     assert not np.array_equal(drawn[:, 32:], got[:, 32:]), "the pipeline alone changes those pixels too"
 
 
-def test_picture_prompt_seed_strength_and_mask_change_the_answer(engines: dict[str, Any]) -> None:
+def test_picture_prompt_seed_strength_and_mask_change_the_answer(painter: Painter) -> None:
     plain = {"image": encoded(PICTURE), "strength": 0.5, "steps": 4}
     others: tuple[dict[str, Any], ...] = (
         {}, {"image": encoded(mosaic(seed=1))}, {"prompt": "the sea"}, {"seed": 8}, {"strength": 1.0}, {"steps": 6},
         {"mask": encoded(MASK)},
     )  # fmt: skip
     for family in ("sd", "flux"):
-        answers = [edited(engines[family], **{**plain, **other}) for other in others]
+        answers = [edited(painter(family), **{**plain, **other}) for other in others]
         for number, answer in enumerate(answers):
             assert not any(np.array_equal(answer, other) for other in answers[:number]), (family, others[number])
 
 
 @pytest.mark.parametrize("family", ["sd", "flux"])
-def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(engines: dict[str, Any], family: str) -> None:
-    engine = engines[family]
+def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(painter: Painter, family: str) -> None:
+    engine = painter(family)
     words = pixels(draw(engine, seed=3))
     answer = draw(engine, "edit", image=encoded(PICTURE), n=2, seed=40, strength=0.5)
 
@@ -100,10 +85,10 @@ def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(engine
 
 
 @pytest.mark.parametrize("family", ["sd", "flux"])
-def test_all_ways_of_drawing_share_one_copy_of_the_weights(engines: dict[str, Any], family: str) -> None:
+def test_all_ways_of_drawing_share_one_copy_of_the_weights(painter: Painter, family: str) -> None:
     import torch
 
-    ways = engines[family].pipelines
+    ways = painter(family).pipelines
     pipes = [way.pipe for way in (ways.draw, ways.edit, ways.fill)]
 
     assert len({type(pipe) for pipe in pipes}) == 3
@@ -135,30 +120,30 @@ def test_more_strength_means_more_steps(sd: Any) -> None:
     assert steps == [(2, 2), (4, 4), (8, 8)]
 
 
-def test_too_little_strength_for_a_step_names_the_least(sd: Any, engines: dict[str, Any]) -> None:
+def test_too_little_strength_for_a_step_names_the_least(sd: Any, flux: Any) -> None:
     with pytest.raises(InvalidField, match=r"raise `strength` to 0\.34 or `steps` to 10\.") as caught:
         edited(sd, image=encoded(PICTURE), strength=0.1)
     assert caught.value.param == "strength"
 
     for enough in ({"strength": 0.34}, {"strength": 0.1, "steps": 10}):
         edited(sd, image=encoded(PICTURE), **enough)
-    edited(engines["flux"], image=encoded(PICTURE), strength=0.1)  # these pipelines round up
+    edited(flux, image=encoded(PICTURE), strength=0.1)  # these pipelines round up
 
 
 # Guidance, several pictures, other models --------------------------------------------------------------------------
 
 
 def test_guidance_embedded_in_the_weights_is_heard_and_where_there_is_none_that_is_told(
-    engines: dict[str, Any], direct: Any
+    painter: Painter, direct: Any
 ) -> None:
     for way, given in (("Image2Image", {}), ("Inpainting", {"mask_image": MASK})):
         mask = encoded(MASK) if given else None
-        answer = draw(engines["flux"], "edit", image=encoded(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
+        answer = draw(painter("flux"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
         size = {"width": 64, "height": 64, "strength": 1.0}
         drawn = direct(f"AutoPipelineFor{way}", "flux", image=PICTURE, guidance_scale=2.0, **given, **size)
         assert np.array_equal(pixels(answer)[:, :32], drawn[:, :32])
 
-        told = draw(engines["flux_schnell"], "edit", image=encoded(PICTURE), mask=mask, guidance=2.0)
+        told = draw(painter("flux_schnell"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0)
         assert told.model_dump()["warnings"] == ["`guidance` has no effect on this model."]
 
 
@@ -193,18 +178,19 @@ def test_a_model_that_edits_by_instruction_takes_no_strength(klein: Any) -> None
     assert caught.value.param == "strength"
 
 
-def test_what_a_model_cannot_do_is_said(engines: dict[str, Any]) -> None:
+def test_what_a_model_cannot_do_is_said(painter: Painter) -> None:
     with pytest.raises(UnsupportedFeature, match="send a `mask`"):
-        edited(engines["sd_inpaint"], image=encoded(PICTURE))
+        edited(painter("sd_inpaint"), image=encoded(PICTURE))
     with pytest.raises(UnsupportedTask, match="/v1/images/edits"):
-        draw(engines["sd_inpaint"])
+        draw(painter("sd_inpaint"))
     with pytest.raises(UnsupportedTask, match="draws from words alone"):
-        edited(engines["pixart"], image=encoded(PICTURE))
-    assert pixels(draw(engines["pixart"], steps=2)).shape == (64, 64, 3)
+        edited(painter("pixart"), image=encoded(PICTURE))
+    assert pixels(draw(painter("pixart"), steps=2)).shape == (64, 64, 3)
 
 
-def test_loaded_models_tell_what_they_can(engines: dict[str, Any]) -> None:
-    told = {name: engine.features_of() - {"output_format"} for name, engine in engines.items()}
+def test_loaded_models_tell_what_they_can(painter: Painter) -> None:
+    families = (*FAMILIES, "flux2_klein", "sd_inpaint", "pixart")
+    told = {name: painter(name).features_of() - {"output_format"} for name in families}
 
     assert told == {
         **{name: {"mask", "strength"} for name in FAMILIES},

@@ -10,27 +10,11 @@ from PIL import Image as Picture
 from PIL import ImageOps
 
 from contract.errors import BadImage, InvalidField
-from tests.conftest import Models
 from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, encoded
-from tests.workers.painting import ask, draw, edited, left_half, load, mosaic, pixels, transparent
+from tests.workers.painting import Painter, ask, draw, edited, left_half, mosaic, pixels, transparent
 
 PICTURE = mosaic()
 MASK = left_half()
-
-
-@pytest.fixture(scope="module")
-def engines(models: Models) -> dict[str, Any]:
-    return {name: load(models(name)) for name in ("sd", "flux")}
-
-
-@pytest.fixture(scope="module")
-def sd(engines: dict[str, Any]) -> Any:
-    return engines["sd"]
-
-
-@pytest.fixture(scope="module")
-def flux(engines: dict[str, Any]) -> Any:
-    return engines["flux"]
 
 
 def test_a_mask_is_what_is_transparent_or_white_or_missing_in_the_picture_itself(sd: Any) -> None:
@@ -102,9 +86,9 @@ def test_an_odd_picture_is_taken_as_a_person_sees_it(flux: Any, odd: OddPicture)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 100)])
-def test_without_a_size_the_answer_is_as_large_as_the_picture(engines: dict[str, Any], size: tuple[int, int]) -> None:
+def test_without_a_size_the_answer_is_as_large_as_the_picture(painter: Painter, size: tuple[int, int]) -> None:
     for family in ("sd", "flux"):
-        answer = draw(engines[family], "edit", image=encoded(mosaic(*size)), size="auto")
+        answer = draw(painter(family), "edit", image=encoded(mosaic(*size)), size="auto")
 
         assert pixels(answer).shape == (size[1], size[0], 3)
         assert "warnings" not in answer.model_dump()
