@@ -1,7 +1,9 @@
-"""Engines that several test files ask, loaded once a process."""
+"""Engines that several test files ask, loaded once a process, and models that are not what they ought to be."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -49,3 +51,16 @@ def sd(painter: painting.Painter) -> Any:
 def flux(painter: painting.Painter) -> Any:
     """The image engine with a tiny FLUX.1 dev."""
     return painter("flux")
+
+
+@pytest.fixture
+def copy(models: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
+    """`copy("lm", model_type="x")`: a tiny model with other values in its config.json, of which None takes one out."""
+
+    def copied(family: str, **changes: Any) -> Path:
+        folder = Path(shutil.copytree(models(family), tmp_path / family))
+        config = {**json.loads((folder / "config.json").read_text()), **changes}
+        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+        return folder
+
+    return copied

@@ -16,27 +16,14 @@ from tests.workers.chatting import ask, load, picture, text, with_pictures
 Copy = Callable[..., Path]
 
 
-@pytest.fixture
-def copy(models: Callable[[str], Path], tmp_path: Path) -> Copy:
-    """A copy of a tiny model, with other values in its config.json; None takes one out."""
-
-    def make(family: str = "mlx_lm", **changes: Any) -> Path:
-        folder = Path(shutil.copytree(models(family), tmp_path / family))
-        config = {**json.loads((folder / "config.json").read_text()), **changes}
-        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
-        return folder
-
-    return make
-
-
 def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
     with pytest.raises(LoadFailed, match=r"of type 'hyperchat'.*no engine.*mlx.*add an engine: one file"):
-        load(copy(model_type="hyperchat"), "mlx")
+        load(copy("mlx_lm", model_type="hyperchat"), "mlx")
 
 
 def test_a_type_of_another_engine_is_told_which(copy: Copy) -> None:
     with pytest.raises(LoadFailed, match=r"Write `engine: transformers_detect` in its entry"):
-        load(copy(model_type="grounding-dino"), "mlx")
+        load(copy("mlx_lm", model_type="grounding-dino"), "mlx")
 
 
 def test_a_folder_without_configuration(tmp_path: Path) -> None:
@@ -70,7 +57,7 @@ def test_one_model_does_one_thing(models: Any) -> None:
 
 
 def test_code_that_comes_with_a_model_does_not_run_unless_trusted(copy: Copy, tmp_path: Path) -> None:
-    folder = copy(model_file="own.py")
+    folder = copy("mlx_lm", model_file="own.py")
     (folder / "own.py").write_text(
         f"import pathlib\nfrom mlx_lm.models.qwen2 import *\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,24 +28,11 @@ class OwnModel(Qwen2ForCausalLM):
 """
 
 
-@pytest.fixture
-def copy(models: Callable[[str], Path], tmp_path: Path) -> Copy:
-    """A copy of a tiny model, with other values in its config.json; None takes one out."""
-
-    def make(family: str = "lm", **changes: Any) -> Path:
-        folder = Path(shutil.copytree(models(family), tmp_path / family))
-        config = {**json.loads((folder / "config.json").read_text()), **changes}
-        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
-        return folder
-
-    return make
-
-
 def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
     with pytest.raises(
         LoadFailed, match=r"of type 'hyperchat'.*no engine serves.*transformers_chat.*add an engine: one file"
     ):
-        load(copy(model_type="hyperchat"))
+        load(copy("lm", model_type="hyperchat"))
 
 
 def test_a_type_of_another_engine_is_sent_there(models: Callable[[str], Path]) -> None:
@@ -76,7 +62,7 @@ def test_a_folder_without_configuration(tmp_path: Path) -> None:
 
 
 def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
-    folder = copy()
+    folder = copy("lm")
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned sibling, or set"):
         load(folder)
@@ -86,7 +72,7 @@ def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
 
 def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     auto = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
-    folder = copy(model_type="own", auto_map=auto)
+    folder = copy("lm", model_type="own", auto_map=auto)
     (folder / "own.py").write_text(CODE)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
     with pytest.raises(LoadFailed, match=r"comes with code of its own.*trust_remote_code: true"):
@@ -123,7 +109,7 @@ def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], P
 
 
 def test_what_the_authors_recommend_holds_where_a_request_is_silent(copy: Copy) -> None:
-    folder = copy()
+    folder = copy("lm")
     settings = json.loads((folder / "generation_config.json").read_text())
     settings |= {"do_sample": True, "temperature": 0.9, "top_k": 1, "max_new_tokens": 5}
     (folder / "generation_config.json").write_text(json.dumps(settings))
