@@ -81,8 +81,8 @@ FAMILIES = [
 
 
 PRINTS = {
-    "Detection": {"bash": ['"detections":['], "python": ["that is all"]},
-    "Segmentation": {"bash": ['"polygons":'], "python": ["that is all"]},
+    "Detection": {"bash": ['"detections":['], "python": [" found"]},
+    "Segmentation": {"bash": ['"polygons":'], "python": [" found"]},
     "Depth and point clouds": {"bash": ["x-array-shape: 60,80"], "python": ["(4800, 3) uint8", '{"object": "list"']},
     "Features": {"python": ["32 "]},
     "Captions, text, questions": {"bash": ['"text":"', '"task":"objects"', '"describe"']},
