@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from contract import catalogue
 from contract.errors import InvalidField, ModelNotFound, UnsupportedFeature, UnsupportedTask
 from contract.status import ModelStatus
 from contract.tasks import Request
@@ -80,10 +81,14 @@ class Catalog:
         raise InvalidField(message, param="model", details={"available_models": serving})
 
     def _unknown(self, name: str) -> ModelNotFound:
+        details = {"model_id": name, "available_models": self._ids()}
+        if kept := catalogue.load().find(name):
+            told = f"The house knows the model {kept.id!r}, but config.yaml has no entry for it: "
+            told += f"`make models MODEL={kept.id}` shows one to paste under `models:`; then `make reload`."
+            return ModelNotFound(told, param="model", details=details)
         near = difflib.get_close_matches(name, self._named, n=1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
         known = f"Available: {_listed(self._ids())}." if self.models else "None is configured: add one under `models:`."
-        details = {"model_id": name, "available_models": self._ids()}
         return ModelNotFound(f"There is no model {name[:200]!r}. {guess}{known}", param="model", details=details)
 
     def _wrong_task(self, task: str, model: ModelStatus) -> UnsupportedTask:

@@ -83,3 +83,9 @@ def test_a_key_is_asked_for_as_everywhere(manager: Manager, tmp_path: Path) -> N
     with run_gateway(tmp_path, settings) as gateway:
         assert gateway.http.get("/api/models").status_code == 401
         assert gateway.http.get("/api/models", headers={"x-api-key": "secret"}).status_code == 200
+
+
+def test_a_known_model_without_an_entry_is_told_as_such(gateway: Gateway) -> None:
+    answer = gateway.http.get("/v1/models/rt-detr")
+    assert answer.status_code == 404
+    assert "`make models MODEL=rt-detr` shows one" in answer.json()["error"]["message"]
