@@ -189,6 +189,11 @@ class Engine:
             return own
         return {task.name: Serves(task, "", 1, None, through=chat) for task in THROUGH_CHAT} | own
 
+    @classmethod
+    def knows(cls, model_type: str) -> bool:
+        """Whether it serves checkpoints of a type of transformers. Asked when a model does not load: it may import."""
+        return model_type in cls.model_types
+
     def features_of(self) -> frozenset[str]:
         """The features of the loaded model, where they are fewer than the family's."""
         return self.features

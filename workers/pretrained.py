@@ -99,16 +99,17 @@ def read(spec: ModelSpec) -> Checkpoint:
 
 def not_served(spec: ModelSpec, model_type: str) -> str:
     """What to do about a checkpoint of a type that the entry's engine does not serve."""
-    others = [name for name in engine.names() if model_type in engine.find(name).model_types]
-    if others:
+    engines = {name: engine.find(name) for name in engine.names() if name != spec.engine}
+    named = [name for name, kind in engines.items() if model_type in kind.model_types]
+    if others := named or [name for name, kind in engines.items() if kind.knows(model_type)]:
         return (
             f"{spec.source} is of type {model_type!r}, which the engine {spec.engine} does not serve. Write "
             f"`engine: {' or '.join(others)}` in its entry."
         )
     return (
         f"{spec.source} is of type {model_type!r}, which no engine serves that is here: {', '.join(engine.names())}. "
-        "Install a newer transformers if it is a new kind of chat model, or add an engine: one file in "
-        "workers/engines/, as docs/adding-a-model.md shows."
+        "Write `engine: sentence_transformers` if it makes embeddings of texts, install a newer transformers if it is "
+        "a new kind of chat model, or add an engine: one file in workers/engines/, as docs/adding-a-model.md shows."
     )
 
 

@@ -94,10 +94,14 @@ def test_a_type_that_no_engine_serves_gets_the_engines_and_how_to_add_one(tmp_pa
     assert all(name in str(failed.value) for name in names())
 
 
-def test_a_type_of_another_engine_names_that_engine(tmp_path: Path) -> None:
-    spec = entry(saved(tmp_path, "sam2"), "transformers_detect")
-    with pytest.raises(LoadFailed, match=r"`engine: transformers_segment` in its entry"):
-        checkpoint(spec, find("transformers_detect"))
+@pytest.mark.parametrize(
+    ("model_type", "other"),
+    [("sam2", "transformers_segment"), ("blip", "blip"), ("qwen2_5_vl", "transformers_chat"),
+     ("llama", "transformers_chat"), ("bert", "sentence_transformers")],
+)  # fmt: skip
+def test_a_type_of_another_engine_names_that_engine(tmp_path: Path, model_type: str, other: str) -> None:
+    with pytest.raises(LoadFailed, match=rf"[wW]rite `engine: {other}`"):
+        checkpoint(entry(saved(tmp_path, model_type), "transformers_detect"), find("transformers_detect"))
 
 
 def test_a_folder_without_a_configuration_is_none(tmp_path: Path) -> None:

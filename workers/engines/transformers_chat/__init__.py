@@ -89,6 +89,12 @@ class TransformersChat(Engine):
         self._ends = loading.ends_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
 
+    @classmethod
+    def knows(cls, model_type: str) -> bool:
+        from workers.engines.transformers_chat import loading
+
+        return loading.is_for_chat(model_type)
+
     def features_of(self) -> frozenset[str]:
         return self.features if self._loaded.vision else self.features - {"images"}
 

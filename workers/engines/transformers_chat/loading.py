@@ -55,6 +55,12 @@ def auto_class(found: Checkpoint) -> str:
     return next((kind for kind in fitting if _KINDS[kind][found.model_type] in architectures), fitting[0])
 
 
+def is_for_chat(model_type: str) -> bool:
+    """Whether an Auto class serves that type, and not only since an encoder of texts can be made to write as well."""
+    encoders = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return any(model_type in table for table in _KINDS.values()) and model_type not in encoders
+
+
 def _foreign(spec: ModelSpec) -> str:
     return (
         f"{spec.source} comes with code of its own. Set `trust_remote_code: true` in its entry if you trust it: "
