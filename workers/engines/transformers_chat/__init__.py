@@ -51,7 +51,7 @@ _UNBOUNDED = 4096
 """Tokens of an answer for which neither the model nor the request knows a bound."""
 
 
-class Options(TorchOptions):
+class ChatOptions(TorchOptions):
     """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one."""
 
     context: int | None = Field(None, ge=2)
@@ -61,7 +61,7 @@ class Options(TorchOptions):
 class TransformersChat(Engine):
     """Text and vision-language models through transformers' Auto classes."""
 
-    Options = Options
+    Options = ChatOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     imports = (
         "workers.torchvision_shim",
@@ -77,7 +77,7 @@ class TransformersChat(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        options = Options.model_validate(spec.options)
+        options = ChatOptions.model_validate(spec.options)
         pretrained.prepare(options)
         from workers.engines.transformers_chat import loading, prompt
 
