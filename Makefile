@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 DEMOS  := data/demo-models/demo-image/README.md
+DA3    := data/envs/depth-anything-3/.ready
 HOUSE  := $(BIN)/python -m scripts.house
 JOBS   ?= 2
 
@@ -17,10 +18,10 @@ MLX := mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2 mlx-vlm==0.7.10 mflux==0.24.0 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart status reload models logs logs-manager logs-gateway logs-workers install uninstall \
-        demo test check format bench docker-up docker-down
+        demo test check format bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 setup: $(READY) $(DEMOS)  ## Make the Python environment in .venv and the demo models; skipped when they are there
 
@@ -82,10 +83,17 @@ install: setup  ## Install the house as services that start with the machine (th
 uninstall: $(READY)  ## Remove the services; configuration, models and logs stay
 	@$(HOUSE) uninstall
 
+env-depth-anything-3: $(READY)  ## Make the environment for Depth Anything 3, on top of .venv
+	@$(BIN)/python -m scripts.environments depth-anything-3
+
+# Made anew with .venv. Where it cannot be made, the tests that need it say so and are skipped.
+$(DA3): $(READY) scripts/environments.py
+	@$(MAKE) --no-print-directory env-depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
+
 demo: setup  ## Show a house at work from the first request to the last, in a folder and on ports of its own
 	@$(BIN)/python -m scripts.demo
 
-test: setup $(TESTED)  ## Run all tests, JOBS=2 at a time
+test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
 check: $(TESTED)  ## Check style, types, imports, sizes and that the docs are current

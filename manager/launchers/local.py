@@ -64,7 +64,7 @@ class LocalProcess(Child):
             os.close(reading)
             child.discard_log()
             if isinstance(error, OSError):
-                raise LoadFailure(f"{program} cannot be run: {error}.", certain=True) from error
+                raise LoadFailure(f"{program} cannot be run: {error}.{_how_to_make(program)}", certain=True) from error
             raise
         finally:
             os.close(writing)
@@ -201,6 +201,12 @@ class LocalLauncher:
 
     async def _bear(self, key: Key) -> LocalProcess:
         return await LocalProcess.bear(key, self._children, self._logs, self._environ)
+
+
+def _how_to_make(program: str) -> str:
+    """What to do about an interpreter that is missing, where it is of an environment that the house makes."""
+    *_, envs, name, _, _ = ("", "", "", "", *Path(program).parts)
+    return f" Run `make env-{name}` first." if envs == "envs" and not Path(program).exists() else ""
 
 
 def models_folder(home: Path) -> Path:

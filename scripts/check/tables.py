@@ -77,7 +77,7 @@ def environment() -> str:
 
 def targets() -> str:
     """What make does."""
-    found = re.findall(r"(?m)^([a-z-]+):.*?##\s*(.+)$", (ROOT / "Makefile").read_text())
+    found = re.findall(r"(?m)^([a-z0-9-]+):.*?##\s*(.+)$", (ROOT / "Makefile").read_text())
     return _table(("Command", "What it does"), [(f"`make {name}`", _cell(text)) for name, text in found])
 
 

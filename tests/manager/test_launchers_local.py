@@ -193,6 +193,12 @@ async def test_an_interpreter_that_is_not_there_is_told_at_once(births: Births) 
     assert caught.value.certain
 
 
+async def test_an_environment_that_is_not_there_is_told_with_how_to_make_it(births: Births) -> None:
+    spec = fake().model_copy(update={"python": "/house/data/envs/depth-anything-3/bin/python"})
+    with pytest.raises(LoadFailure, match=r"cannot be run: .*\. Run `make env-depth-anything-3` first\.$"):
+        await births.local.start(spec, CPU, "m#1", births.reports.append)
+
+
 async def test_a_worker_gets_its_entrys_environment_and_not_our_keys(
     births: Births, monkeypatch: pytest.MonkeyPatch
 ) -> None:

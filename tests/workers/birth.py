@@ -43,23 +43,23 @@ class NotReady(Exception):
 class Worker:
     """A worker process: born at once, told its model by `tell`."""
 
-    def __init__(self, imports: str = "", env: dict[str, str] | None = None) -> None:
+    def __init__(self, imports: str = "", env: dict[str, str] | None = None, python: str | None = None) -> None:
         self.uuid, self.token = uuid.uuid4().hex, secrets.token_hex(8)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()  # None: the pipe has ended
         with listen("127.0.0.1", 0) as sock:
             self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            self.process = self._spawn(sock.fileno(), imports, env or {})
+            self.process = self._spawn(python or sys.executable, sock.fileno(), imports, env or {})
         self.client = httpx2.Client(
             base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60, trust_env=False
         )
 
-    def _spawn(self, sock: int, imports: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, python: str, sock: int, imports: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
         reading, writing = os.pipe()
         environ = {**os.environ, "ENGINEHOUSE_WORKER": self.uuid, "PYTHONUNBUFFERED": "1", **env}
         arguments = ["--socket", str(sock), "--report", str(writing), "--imports", imports]
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", *arguments],
+            [python, "-m", "workers", *arguments],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True,
             pass_fds=(sock, writing), env=environ,
         )  # fmt: skip
@@ -131,7 +131,7 @@ def worker(
     spec: dict[str, Any], *, imports: str = "", dtype: str = "float32", env: dict[str, str] | None = None
 ) -> Iterator[Worker]:
     """A worker that serves `spec` (an entry of `models`; `id` may be left out). Raises NotReady."""
-    born = Worker(imports, env)
+    born = Worker(imports, env, spec.get("python"))
     try:
         born.tell(spec, dtype)
         born.wait_for("ready")

@@ -131,30 +131,38 @@ class DepthAnything(Engine):
 
     # Answers --------------------------------------------------------------------------------------------------
 
-    def _depth_items(self, pictures: list[Picture[DepthRequest]]) -> list[DepthItem]:
+    def _depth_items(self, pictures: list[Picture[DepthRequest]]) -> list[DepthItem | ServeError]:
         from workers.engines.depth_anything.answers import depth_item
 
-        return [depth_item(picture, estimate, self._estimator.kind) for picture, estimate in self._look(pictures)]
+        kind = self._estimator.kind
+        return [
+            found if isinstance(found, ServeError) else depth_item(picture, found, kind)
+            for picture, found in self._look(pictures)
+        ]
 
     def _point_items(self, pictures: list[Picture[PointcloudRequest]]) -> list[PointcloudItem | ServeError]:
         from workers.engines.depth_anything.answers import point_item
 
         items: list[PointcloudItem | ServeError] = []
-        for picture, estimate in self._look(pictures):
-            camera = picture.request.camera_intrinsics or estimate.camera
-            items.append(point_item(picture, estimate, camera) if camera else self._no_camera())
+        for picture, found in self._look(pictures):
+            if isinstance(found, ServeError):
+                items.append(found)
+            elif camera := picture.request.camera_intrinsics or found.camera:
+                items.append(point_item(picture, found, camera))
+            else:
+                items.append(self._no_camera())
         return items
 
-    def _look(self, pictures: Sequence[Picture[Any]]) -> Iterator[tuple[Picture[Any], Estimate]]:
-        """Each picture with its estimate, made to fit its request."""
+    def _look(self, pictures: Sequence[Picture[Any]]) -> Iterator[tuple[Picture[Any], Estimate | ServeError]]:
+        """Each picture with its estimate, made to fit its request, or with why it has none."""
         shorter = pictures[0].request.model_input_size
         height, width = self._estimator.grid(pictures[0].width, pictures[0].height, shorter) or (1, 1)
         room = max(1, min(self._batch_size, self._batch_size * _USUAL_PIXELS // (height * width)))
         for start in range(0, len(pictures), room):
             batch = pictures[start : start + room]
             found = self._estimator.look([picture.image for picture in batch], shorter)
-            for picture, estimate in zip(batch, found, strict=True):
-                yield picture, self._estimator.fit(estimate, picture.request)
+            for picture, one in zip(batch, found, strict=True):
+                yield picture, one if isinstance(one, ServeError) else self._estimator.fit(one, picture.request)
 
     def _no_camera(self) -> InvalidField:
         return InvalidField(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from PIL import Image
 
+from contract.errors import BadImage
 from contract.tasks.depth import DepthParameters, Intrinsics
 
 Grid = tuple[int, int]
@@ -61,8 +62,8 @@ class Estimator(ABC):
         return self.grid(width, height, shorter) or (width, height)
 
     @abstractmethod
-    def look(self, images: Sequence[Image.Image], shorter: int | None) -> list[Estimate]:
-        """Estimate the depth of pictures that are alike."""
+    def look(self, images: Sequence[Image.Image], shorter: int | None) -> Sequence[Estimate | BadImage]:
+        """Estimate the depth of pictures that are alike; BadImage for one that has none."""
 
     def fit(self, estimate: Estimate, request: DepthParameters) -> Estimate:  # noqa: ARG002 - for families
         """What the request makes of a picture's estimate, such as metres of another scale."""
