@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
+import huggingface_hub.hf_api
 import numpy as np
 import pytest
 import yaml
@@ -29,9 +30,11 @@ _TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 @pytest.fixture
 def served(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.Hub]:
     """A hub with the model that made Stable Diffusion 1 known and one with single files, and an empty cache."""
-    with hub.serve({SD_1: models("sd"), "an/artist": models("sd_file")}) as running:
+    repositories = {SD_1: models("sd"), "an/artist": models("sd_file"), "a/gated": models("sd")}
+    with hub.serve(repositories, gated=frozenset({"a/gated"})) as running:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", running.url)  # which diffusers asks as well
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + _TEMPLATE)
         yield running
 
@@ -69,6 +72,17 @@ def test_how_a_file_is_built_comes_from_the_model_that_made_its_family_known(
     served.requests.clear()
     load(models("sd_file") / "model.ckpt")
     assert served.requests == [], "the second time the cache knows"
+
+
+def test_a_repository_is_downloaded_whole(expected: dict[str, Any], served: hub.Hub) -> None:
+    assert np.array_equal(picture(load(SD_1)), expected["sd"])
+
+
+@pytest.mark.parametrize("options", [{}, {"quantization": "8bit"}])
+@pytest.mark.parametrize(("source", "told"), [("a/gated", "accept its terms"), ("a/missing", "The hub has no model")])
+def test_what_the_hub_does_not_give_is_told(source: str, told: str, options: dict[str, Any], served: hub.Hub) -> None:
+    with pytest.raises(LoadFailed, match=told):
+        load(source, **options)
 
 
 def test_a_file_of_a_repository(models: Models, expected: dict[str, Any], served: hub.Hub) -> None:

@@ -34,14 +34,15 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
 def _from_folder(source: str, spec: ModelSpec, device: Device, options: ImageOptions, dtype: Any) -> Any:
     from diffusers import DiffusionPipeline
 
-    if Path(source).is_dir() and not (Path(source) / DiffusionPipeline.config_name).is_file():
+    settings = snapshots.settings(source, spec.revision)  # says what to do where the hub gives nothing
+    if not (settings / DiffusionPipeline.config_name).is_file():
         raise LoadFailed(
-            f"{source} has no {DiffusionPipeline.config_name}: give a folder in diffusers' layout, a hub id, or one "
-            "checkpoint file as `source`."
+            f"{source} has no {DiffusionPipeline.config_name}: give a folder in diffusers' layout, a hub id of one, or "
+            "one checkpoint file as `source`."
         )
     keywords: dict[str, Any] = {}
     if options.quantization:
-        parts = DiffusionPipeline.load_config(source, revision=spec.revision)
+        parts = DiffusionPipeline.load_config(settings)
         keywords["quantization_config"] = pipeline_config(parts, device, options.quantization)
     return DiffusionPipeline.from_pretrained(
         source,
