@@ -28,13 +28,19 @@ class Array:
     """Numbers of one type in C order, little-endian.
 
     `dtype` is a name as numpy has it (`float32`), `shape` any number of lengths, `data` the bytes; `show` makes the
-    form that stands in JSON: base64 of the bytes, unless something else is wanted.
+    form that stands in JSON: base64 of the bytes, unless something else is wanted. `notes` are what one must know to
+    read the numbers where nothing stands beside them, such as their `unit`.
     """
 
-    __slots__ = ("data", "dtype", "shape", "show")
+    __slots__ = ("data", "dtype", "notes", "shape", "show")
 
     def __init__(
-        self, dtype: str, shape: tuple[int, ...], data: memoryview, show: Callable[[Array], Any] | None = None
+        self,
+        dtype: str,
+        shape: tuple[int, ...],
+        data: memoryview,
+        show: Callable[[Array], Any] | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
         if data.nbytes != math.prod(shape) * struct.calcsize(_CODES[dtype]):
             raise ValueError(f"{data.nbytes} bytes are not an array of {dtype} with shape {shape}")
@@ -42,11 +48,14 @@ class Array:
         self.shape = shape
         self.data = data.cast("B") if data.nbytes else data
         self.show = show or as_base64
+        self.notes = notes or {}
 
     @classmethod
-    def of(cls, values: Any, show: Callable[[Array], Any] | None = None) -> Array:
+    def of(
+        cls, values: Any, show: Callable[[Array], Any] | None = None, notes: Mapping[str, str] | None = None
+    ) -> Array:
         """Of a numpy array, or anything with its `dtype`, `shape` and buffer: little-endian and in C order."""
-        return cls(str(values.dtype), tuple(int(side) for side in values.shape), memoryview(values), show)
+        return cls(str(values.dtype), tuple(int(side) for side in values.shape), memoryview(values), show, notes)
 
     @classmethod
     def file(cls, content: bytes | bytearray) -> Array:
@@ -102,14 +111,14 @@ def as_list(array: Array) -> Any:
     return array.data.cast(_CODES[array.dtype], array.shape).tolist()
 
 
-def as_png(array: Array, text: dict[str, str] | None = None) -> str:
-    """Base64 of a PNG file with `text` as metadata: (h, w) of uint8 or uint16 is grey, (h, w, 3) of uint8 colours."""
+def as_png(array: Array) -> str:
+    """Base64 of a PNG file, its metadata the notes: (h, w) of uint8 or uint16 is grey, (h, w, 3) of uint8 colours."""
     from PIL import Image, PngImagePlugin
 
     height, width = array.shape[:2]
     mode = {("uint8", 2): "L", ("uint16", 2): "I;16", ("uint8", 3): "RGB"}[array.dtype, len(array.shape)]
     told = PngImagePlugin.PngInfo()
-    for key, value in (text or {}).items():
+    for key, value in array.notes.items():
         told.add_text(key, value)
     buffer = io.BytesIO()
     # Level 1 makes files a little larger than 6 and is several times faster.

@@ -15,6 +15,10 @@ _SHOWN = [
     "retry-after",
     "x-array-dtype",
     "x-array-shape",
+    "x-array-scale",
+    "x-array-offset",
+    "x-array-unit",
+    "x-array-kind",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
 ]

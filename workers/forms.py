@@ -49,8 +49,9 @@ def _as_bytes(answer: BaseModel) -> tuple[list[Header], bytes]:
             details={"arrays": {name: list(array.shape) for name, array in arrays.items()}},
         )
     [array] = arrays.values()
-    shape = ",".join(map(str, array.shape)).encode()
-    return [_type(BYTES), (b"x-array-dtype", array.dtype.encode()), (b"x-array-shape", shape)], bytes(array.data)
+    told = {"dtype": array.dtype, "shape": ",".join(map(str, array.shape)), **array.notes}
+    headers = [(f"x-array-{key}".encode(), value.encode()) for key, value in told.items()]
+    return [_type(BYTES), *headers], bytes(array.data)
 
 
 def _as_npz(answer: BaseModel) -> tuple[list[Header], bytes]:

@@ -59,7 +59,7 @@ def test_a_shape_that_does_not_fit_is_an_error() -> None:
 )
 def test_a_png_holds_the_same_numbers_and_what_is_told_of_them(dtype: str, shape: tuple[int, ...], mode: str) -> None:
     values = (np.arange(np.prod(shape)) * 1000).astype(dtype).reshape(shape)
-    encoded = as_png(Array.of(values), {"scale": "0.5"})
+    encoded = as_png(Array.of(values, notes={"scale": "0.5"}))
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         assert image.mode == mode
         assert image.text["scale"] == "0.5"

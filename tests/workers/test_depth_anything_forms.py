@@ -66,6 +66,17 @@ def test_a_deep_grey_png_is_half_a_step_off_at_most(family: str, depth_engine: D
         assert (offset, scale) == pytest.approx((exact.min(), (exact.max() - exact.min()) / 65535))
 
 
+def test_sixteen_bits_come_as_bytes_too_with_what_they_mean(depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_relative")
+    exact = values(depth_item(engine).depth)
+    headers, content = forms.wanted(forms.BYTES)(whole(engine, depth(PICTURE, format="png16")))
+    told = {key.decode(): value.decode() for key, value in headers}
+    assert (told["x-array-dtype"], told["x-array-kind"], told["x-array-unit"]) == ("uint16", "disparity", "relative")
+    scale, offset = float(told["x-array-scale"]), float(told["x-array-offset"])
+    read = np.frombuffer(content, "<u2").reshape(exact.shape) * scale + offset
+    assert np.abs(read - exact).max() <= scale / 2 + 1e-6
+
+
 def test_the_steps_of_a_png_follow_the_range(depth_engine: DepthEngine) -> None:
     item = depth_item(depth_engine("depth_metric"), format="png16", max_depth=80)
     assert item.depth.scale == pytest.approx(80 / 65535)
@@ -143,6 +154,7 @@ def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> N
     headers, content = forms.wanted(forms.BYTES)(whole(engine, depth(PICTURE)))
     told = dict(headers)
     assert (told[b"x-array-dtype"], told[b"x-array-shape"]) == (b"float32", b"60,80")
+    assert (told[b"x-array-unit"], told[b"x-array-kind"]) == (b"metre", b"depth")
     assert np.array_equal(np.frombuffer(content, "<f4").reshape(60, 80), values(exact.depth))
     _, content = forms.wanted(forms.NPZ)(whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=True)))
     with np.load(io.BytesIO(content)) as arrays:

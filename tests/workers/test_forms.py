@@ -52,6 +52,11 @@ def test_bytes_come_with_type_and_shape() -> None:
     assert content == ONE.tobytes()
 
 
+def test_bytes_come_with_what_is_noted_of_them() -> None:
+    headers, _ = forms.wanted(forms.BYTES)(Answer(first=Array.of(ONE, notes={"unit": "metre"})))
+    assert (b"x-array-unit", b"metre") in headers
+
+
 def test_bytes_of_two_arrays_are_refused_with_what_to_ask_for() -> None:
     answer = Answer(first=Array.of(ONE), second=Array.of(ONE))
     with pytest.raises(NotAcceptable, match=r"holds 2 \(first, second\).*application/x-npz") as refused:

@@ -33,7 +33,7 @@ def point_item(picture: Picture[PointcloudRequest], estimate: Estimate, camera: 
     return PointcloudItem(
         points=data,
         colors=_colors(colors, request) if request.format == "float32" else None,
-        depth=maps.float32(estimate, request.encoding_format) if request.depth else None,
+        depth=maps.float32(estimate, "depth", request.encoding_format) if request.depth else None,
         camera_intrinsics=camera,
         **beside,
     )
@@ -47,7 +47,7 @@ def _written(found: Any, colors: Any, estimate: Estimate, request: PointcloudReq
         confidence = estimate.confidence if request.confidence else None
         data = points.npz(points=found, colors=colors, depth=depth, confidence=confidence)
     else:
-        data = maps.numbers(found, request.encoding_format)
+        data = maps.numbers(found, request.encoding_format, unit=maps.unit(estimate))
     return Points(format=request.format, shape=found.shape, data=data)
 
 

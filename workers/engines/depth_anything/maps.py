@@ -13,6 +13,7 @@ from contract.tasks.depth import DepthMap
 from workers.engines.depth_anything.estimator import Estimate
 
 Kind = Literal["depth", "disparity"]
+Encoding = Literal["float", "base64"]
 
 _DEEPEST = 65535
 _NEAR_TO_FAR = (
@@ -21,14 +22,15 @@ _NEAR_TO_FAR = (
 """ColorBrewer's Spectral (colorbrewer2.org, 11 classes), as Depth Anything's own pictures have it."""
 
 
-def numbers(values: Any, encoding: Literal["float", "base64"]) -> Array:
+def numbers(values: Any, encoding: Encoding, **notes: str) -> Array:
     """A numpy array, shown in JSON as the request wants it."""
-    return Array.of(np.ascontiguousarray(values), as_list if encoding == "float" else None)
+    return Array.of(np.ascontiguousarray(values), as_list if encoding == "float" else None, notes)
 
 
-def float32(estimate: Estimate, encoding: Literal["float", "base64"]) -> DepthMap:
+def float32(estimate: Estimate, kind: Kind, encoding: Encoding) -> DepthMap:
     """Depth as it is."""
-    return DepthMap(format="float32", shape=estimate.depth.shape, data=numbers(estimate.depth, encoding))
+    data = numbers(estimate.depth, encoding, kind=kind, unit=unit(estimate))
+    return DepthMap(format="float32", shape=estimate.depth.shape, data=data)
 
 
 def png16(estimate: Estimate, kind: Kind) -> DepthMap:
@@ -40,8 +42,8 @@ def png16(estimate: Estimate, kind: Kind) -> DepthMap:
     low, high = (0.0, estimate.far) if estimate.far else (float(depth.min()), float(depth.max()))
     scale = (high - low) / _DEEPEST or 1.0
     steps = np.rint((depth.astype(np.float64) - low) / scale).astype(np.uint16)
-    told = {"scale": repr(scale), "offset": repr(low), "kind": kind, "unit": unit(estimate)}
-    data = Array.of(steps, partial(as_png, text=told))
+    notes = {"scale": repr(scale), "offset": repr(low), "kind": kind, "unit": unit(estimate)}
+    data = Array.of(steps, as_png, notes)
     return DepthMap(format="png16", shape=depth.shape, scale=scale, offset=low, data=data)
 
 
@@ -60,10 +62,10 @@ def unit(estimate: Estimate) -> Literal["relative", "metre"]:
     return "metre" if estimate.metric else "relative"
 
 
-def write(estimate: Estimate, kind: Kind, form: str, encoding: Literal["float", "base64"]) -> DepthMap:
+def write(estimate: Estimate, kind: Kind, form: str, encoding: Encoding) -> DepthMap:
     """The depth map in the form that a request names."""
     forms: dict[str, Callable[[], DepthMap]] = {
-        "float32": partial(float32, estimate, encoding),
+        "float32": partial(float32, estimate, kind, encoding),
         "png16": partial(png16, estimate, kind),
         "preview": partial(preview, estimate, kind),
     }
