@@ -7,11 +7,12 @@ a picture's answer does not depend on whom it shared a batch with.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contract.errors import ServeError
+from contract.media import MAX_PIXELS
 from contract.tasks import Response
 from contract.tasks.vision import VisionItem, VisionRequest, VisionUsage
 from workers.engine import Answer, Call
@@ -65,6 +66,8 @@ class _Job(Generic[Req]):
         return not (self.told or self.call.cancelled)
 
 
+_Batch = list[tuple[_Job[Req], Picture[Req]]]
+
 Work = Callable[[list[Picture[Req]]], Sequence[VisionItem | ServeError]]
 """Makes of a batch of pictures an item each, in their order, or the error that its call is to get."""
 
@@ -93,17 +96,19 @@ class Pictures:
 
         `work` gets pictures that are alike, from one call or several. `prepare` may refuse a picture before by raising
         a ServeError (a box that lies outside of it), which is then its call's answer. So is a picture that does not
-        open.
+        open. Pictures wait open for company only up to MAX_PIXELS in all.
         """
         started = time.perf_counter()
         jobs = [_Job(call, len(call.request.pictures)) for call in calls]
-        batches: dict[Hashable, list[tuple[_Job[Req], Picture[Req]]]] = {}
+        batches: dict[Hashable, _Batch[Req]] = {}
         for job in jobs:
             for picture in _open(job, prepare):
                 batch = batches.setdefault(self.alike(picture), [])
                 batch.append((job, picture))
                 if len(batch) == self.batch_size:
                     _run(batch, work)
+                elif _pixels(batches.values()) > MAX_PIXELS:
+                    _run(max(batches.values(), key=lambda one: _pixels([one])), work)
             yield from self._finished(jobs, respond, started)
         for batch in batches.values():
             _run(batch, work)
@@ -137,7 +142,12 @@ def _open(job: _Job[Req], prepare: Callable[[Picture[Req]], None] | None) -> Ite
         yield picture
 
 
-def _run(batch: list[tuple[_Job[Req], Picture[Req]]], work: Work[Req]) -> None:
+def _pixels(batches: Iterable[_Batch[Any]]) -> int:
+    """How many pixels wait in batches; an open picture takes three bytes for each."""
+    return sum(picture.width * picture.height for batch in batches for _, picture in batch)
+
+
+def _run(batch: _Batch[Req], work: Work[Req]) -> None:
     """Work on those of the batch that somebody still waits for, and empty it."""
     wanted = [(job, picture) for job, picture in batch if job.open and not job.error]
     batch.clear()
