@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.bench import chat, cold, embeddings, idle, memory, report, stream, way
+from scripts.bench import arrays, chat, cold, embeddings, idle, memory, report, stream, way
 from scripts.bench.measurement import Measure, Setup
 from scripts.bench.servers import ROOT
 
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "cold": cold.measure,
     "chat": chat.measure,
     "embeddings": embeddings.measure,
+    "arrays": arrays.measure,
     "memory": memory.measure,
     "idle": idle.measure,
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.bench import arrays
 from tests.models.depth import FAR
 from tests.workers.estimating import (
     CAMERA,
@@ -166,6 +167,15 @@ def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> N
         whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, format="ply", depth=False))
     )
     assert len(read_ply(content)) == 4800
+
+
+@pytest.mark.parametrize("name", arrays.FORMS)
+def test_each_form_that_is_measured_is_read_aright(name: str, depth_engine: DepthEngine) -> None:
+    """By the client of `make bench`."""
+    engine, form = depth_engine("depth_metric"), arrays.FORMS[name]
+    headers, content = forms.wanted(form.accept)(whole(engine, depth(PICTURE, **form.fields)))
+    read = form.read({key.decode(): value.decode() for key, value in headers}, content)
+    assert np.abs(read - values(depth_item(engine).depth)).max() < FAR / 65535
 
 
 def test_depth_pro_needs_no_intrinsics_and_takes_them(depth_engine: DepthEngine) -> None:
