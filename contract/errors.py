@@ -94,6 +94,8 @@ class InvalidField(BadRequest):
 
 class BadImage(BadRequest):
     code = "invalid_image"
+    picture: object = None
+    """The picture that is meant, as it stands in the request: whoever holds that can name its place in `param`."""
 
 
 class ContextTooLong(BadRequest):

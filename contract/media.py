@@ -10,7 +10,7 @@ import base64
 import binascii
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, get_args
 
@@ -21,6 +21,10 @@ from contract.errors import BadImage
 
 MAX_PIXELS = 64_000_000
 """More than this is refused: a small file can unfold into gigabytes."""
+
+MAX_RATIO = 200
+"""Of the longer side to the shorter. Scaled to the same height as others, or padded to a square, longer pictures too
+unfold into gigabytes."""
 
 _HEADER_BYTES = 256 * 1024
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.+-]+)*),", re.ASCII)
@@ -56,6 +60,13 @@ class ImageInput:
 
         Raises BadImage. Costs no copy of the data, so that a body of many megabytes stays cheap.
         """
+        try:
+            self._check()
+        except BadImage as error:
+            error.picture = self
+            raise
+
+    def _check(self) -> None:
         if self.url:
             return
         if isinstance(self.value, bytes):
@@ -86,15 +97,15 @@ class ImageInput:
         try:
             with Image.open(io.BytesIO(head)) as image:
                 width, height = image.size
+                if image.format == "EPS":  # a program, which PIL would have run
+                    raise UnidentifiedImageError
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise BadImage(f"The image is larger than {MAX_PIXELS // 10**6} megapixels. Send a smaller one.") from None
+            raise too_large("far too many") from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             if not final:
                 return False
             raise BadImage("The image is damaged or of no known format. Send PNG, JPEG, WebP, GIF or BMP.") from error
-        if width * height > MAX_PIXELS:
-            size = f"{width}x{height} pixels ({width * height // 10**6} megapixels)"
-            raise BadImage(f"The image has {size}; at most {MAX_PIXELS // 10**6} megapixels are taken.")
+        check_size(width, height)
         return True
 
     @classmethod
@@ -112,6 +123,36 @@ class ImageInput:
     def as_text(self) -> str:
         """The form that travels in JSON: text as it came, an upload as base64."""
         return self.value if isinstance(self.value, str) else base64.b64encode(self.value).decode()
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises BadImage for a picture that is too large, or too long for its height."""
+    if width * height > MAX_PIXELS:
+        raise too_large(f"{width}x{height} ({-(-width * height // 10**6)} million)")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise BadImage(
+            f"The image has {width}x{height} pixels; one side may be at most {MAX_RATIO} times as long as the other. "
+            "Cut it into parts."
+        )
+
+
+def too_large(size: str) -> BadImage:
+    """What to do about a picture with so many pixels."""
+    return BadImage(f"The image has {size} pixels; at most {MAX_PIXELS // 10**6} megapixels are taken. Scale it down.")
+
+
+def place_of(picture: object, value: Any) -> str | None:
+    """The way to one of the pictures in a request, such as `images.2`; None where it is none of them."""
+    if picture is None:
+        return None
+    if value is picture:
+        return ""
+    if isinstance(value, BaseModel):
+        below: Iterable[tuple[Any, Any]] = ((name, getattr(value, name)) for name in _picture_fields(type(value)))
+    else:
+        below = enumerate(value) if isinstance(value, list | tuple) else ()
+    found = ((step, place_of(picture, part)) for step, part in below)
+    return next((f"{step}.{rest}".rstrip(".") for step, rest in found if rest is not None), None)
 
 
 def images_in(value: Any) -> Iterator[ImageInput]:

@@ -90,7 +90,15 @@ class Fetcher:
     async def _inline(
         self, client: aiohttp.ClientSession, image: ImageInput, left: _Allowance, turn: asyncio.Semaphore
     ) -> None:
-        address = image.url
+        try:
+            image.value = await self._fetched(client, image.url, left, turn)
+        except BadImage as error:
+            error.picture = image
+            raise
+
+    async def _fetched(
+        self, client: aiohttp.ClientSession, address: str | None, left: _Allowance, turn: asyncio.Semaphore
+    ) -> str:
         assert address is not None, "only pictures with a URL are fetched"
         try:
             async with turn, asyncio.timeout(SECONDS):
@@ -99,7 +107,7 @@ class Fetcher:
             raise BadImage(f"{_short(address)} did not answer within {SECONDS} s. Send the picture itself.") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _failed(address, error) from error
-        image.value = await asyncio.to_thread(_checked, content, media_type)
+        return await asyncio.to_thread(_checked, content, media_type)
 
     async def _get(self, client: aiohttp.ClientSession, url: URL, left: _Allowance) -> tuple[bytearray, str]:
         for _ in range(REDIRECTS + 1):

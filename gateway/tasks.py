@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.asgi.base import header
 from contract.asgi.body import ClientLeft, cancel_when_client_leaves, read
-from contract.errors import InvalidField
-from contract.media import images_in
+from contract.errors import BadImage, InvalidField
+from contract.media import images_in, place_of
 from contract.status import ModelStatus
 from contract.tasks import Request, Task, all_tasks
 from gateway.before import ask_first
@@ -89,15 +89,23 @@ class TaskEndpoint:
 
     def _decode(self, content_type: str, body: _Body) -> Request:
         request: Request = self.task.decode(content_type, body.content)
-        for image in images_in(request):
-            image.check()
+        try:
+            for image in images_in(request):
+                image.check()
+        except BadImage as error:
+            error.param = place_of(error.picture, request)
+            raise
         return request
 
     async def _fetch(self, request: Request) -> bool:
         """Put pictures in the place of their URLs; says whether there were any."""
         addressed = [image for image in images_in(request) if image.url]
-        if addressed:
-            await self._way.fetcher.inline(addressed)
+        try:
+            if addressed:
+                await self._way.fetcher.inline(addressed)
+        except BadImage as error:
+            error.param = place_of(error.picture, request)
+            raise
         return bool(addressed)
 
 

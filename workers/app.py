@@ -17,7 +17,8 @@ from contract.asgi import body
 from contract.asgi.base import header
 from contract.asgi.errors import send_error
 from contract.config import ModelSpec
-from contract.errors import MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
+from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
+from contract.media import place_of
 from contract.tasks import all_tasks
 from workers import defaults, forms
 from workers.batcher import Batcher, Ticket
@@ -109,6 +110,9 @@ class App:
                 else:
                     answer = await self._whole(served.serves, call)
                     await _send_whole(answer, send, forms.wanted(header(scope, b"accept")), started)
+        except BadImage as error:
+            error.param = error.param or place_of(error.picture, request)
+            raise
         finally:
             call.cancel()  # when it has been answered, that changes nothing any more
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import BadImage
-from contract.media import MAX_PIXELS, ImageInput
+from contract.media import ImageInput, check_size, too_large
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,10 +55,18 @@ def _opened(picture: ImageInput, look: Callable[[Image.Image], T]) -> T:
 
 
 def _guarded(picture: ImageInput, read: Callable[[bytes], T]) -> T:
-    if picture.url:
-        raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
     try:
-        return read(picture.read())
+        if picture.url:
+            raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
+        return _readable(picture.read(), read)
+    except BadImage as error:
+        error.picture = picture
+        raise
+
+
+def _readable(content: bytes, read: Callable[[bytes], T]) -> T:
+    try:
+        return read(content)
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # decoders of some thirty formats raise whatever they like on damaged files
@@ -81,10 +89,8 @@ def _header(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large("far too many") from None
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise _too_large(f"{image.width}x{image.height}")
+        raise too_large("far too many") from None
+    check_size(*image.size)
     return image
 
 
@@ -97,10 +103,6 @@ def _upright_size(content: bytes) -> tuple[int, int]:
             return width, height  # asked for its EXIF data it would be decoded: it may have them at its end
         turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
         return (height, width) if turned else (width, height)
-
-
-def _too_large(size: str) -> BadImage:
-    return BadImage(f"The image has {size} pixels; at most {MAX_PIXELS // 10**6} megapixels are taken. Scale it down.")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -132,9 +134,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Deep greys scaled to 0..255; a plain conversion would cut everything above 255 off."""
+    deep = image.mode.startswith("I;")
+    if deep:
+        image = image.convert("I")  # whatever the order of its bytes
     brightest = float(image.getextrema()[1])
+    factor = 1 / 256 if deep or brightest > 255 else 1.0
     if image.mode == "F":
         factor = 255.0 if brightest <= 1 else 1.0  # floats are either 0..1 or already 0..255
-    else:
-        factor = 1 / 256 if brightest > 255 or image.mode != "I" else 1.0
     return image.point(lambda value: value * factor + 0).convert("L")

@@ -96,7 +96,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
         {"json": {"image": base64.b64encode(_huge_png()).decode()}},
         400,
         "invalid_image",
-        "100 megapixels",
+        "100 million",
     ),
     "a body over the limit": (OCR, {"json": {"image": "A" * 9_000_000}}, 413, "body_too_large", "8 MiB"),
     "another content type": (

@@ -29,6 +29,8 @@ def seeing(url: str) -> dict[str, Any]:
 
 HUGE = png_header(10_000, 10_000)
 CHAT, EMBED, OCR = "/v1/chat/completions", "/v1/embeddings", "/v1/vision/ocr"
+SEEN = "messages.0.content.0.image_url.url"
+
 CASES = [
     ("malformed JSON", CHAT, b'{"model": ', 400, "invalid_request", None, "not valid JSON"),
     ("no JSON at all", CHAT, b"\xff\xfe", 400, "invalid_request", None, "UTF-8 JSON"),
@@ -42,15 +44,15 @@ CASES = [
     ("no model, no default", EMBED, {"input": "x"}, 400, "invalid_field", "model", "ok, org/slashed"),
     ("wrong task", OCR, {**picture(png(8, 8)), "model": "stream"}, 400, "unsupported_task", "model", "it does chat"),
     ("unsupported field", CHAT, {**HI, "logprobs": True}, 400, "unsupported_feature", "logprobs", "ask foreign"),
-    ("broken base64", OCR, {"model": "reader", "image": "no base64!"}, 400, "invalid_image", None, "base64"),
-    ("base64 of no picture", OCR, picture(b"hello"), 400, "invalid_image", None, "PNG"),
-    ("truncated header", OCR, picture(png(8, 8)[:20]), 400, "invalid_image", None, "damaged"),
-    ("100 megapixels", OCR, picture(HUGE), 400, "invalid_image", None, "100 megapixels"),
-    ("100 megapixels in chat", CHAT, seeing(data_uri(HUGE)), 400, "invalid_image", None, "100 megapixels"),
-    ("private URL", CHAT, seeing("http://127.0.0.1:1/a.png"), 400, "invalid_image", None, "not public"),
-    ("metadata service", CHAT, seeing("http://169.254.169.254/latest"), 400, "invalid_image", None, "not public"),
-    ("name of this machine", CHAT, seeing("http://localhost/a.png"), 400, "invalid_image", None, "not public"),
-    ("other scheme", CHAT, seeing("file:///etc/passwd"), 400, "invalid_image", None, "data URI"),
+    ("broken base64", OCR, {"model": "reader", "image": "no base64!"}, 400, "invalid_image", "image", "base64"),
+    ("base64 of no picture", OCR, picture(b"hello"), 400, "invalid_image", "image", "PNG"),
+    ("truncated header", OCR, picture(png(8, 8)[:20]), 400, "invalid_image", "image", "damaged"),
+    ("100 megapixels", OCR, picture(HUGE), 400, "invalid_image", "image", "100 million"),
+    ("100 megapixels in chat", CHAT, seeing(data_uri(HUGE)), 400, "invalid_image", SEEN, "100 million"),
+    ("private URL", CHAT, seeing("http://127.0.0.1:1/a.png"), 400, "invalid_image", SEEN, "not public"),
+    ("metadata service", CHAT, seeing("http://169.254.169.254/latest"), 400, "invalid_image", SEEN, "not public"),
+    ("name of this machine", CHAT, seeing("http://localhost/a.png"), 400, "invalid_image", SEEN, "not public"),
+    ("other scheme", CHAT, seeing("file:///etc/passwd"), 400, "invalid_image", SEEN, "data URI"),
 ]  # fmt: skip
 
 

@@ -81,11 +81,9 @@ def test_other_modes_become_rgb(mode: str) -> None:
     assert (image.mode, image.getpixel((0, 0))) == ("RGB", (0, 0, 0))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bit_grey_is_scaled_not_cut_off(kind: str) -> None:
-    image = Image.new("I;16", (3, 1))
-    for x, value in enumerate((0, 0x8000, 0xFFFF)):
-        image.putpixel((x, 0), value)
+@pytest.mark.parametrize(("mode", "kind"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF")])
+def test_sixteen_bit_grey_is_scaled_not_cut_off(mode: str, kind: str) -> None:
+    image = Image.frombytes(mode, (3, 1), struct.pack(">3H" if mode == "I;16B" else "<3H", 0, 0x8000, 0xFFFF))
     result = opened(encoded(image, kind))
     assert [result.getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
 
@@ -138,6 +136,13 @@ def bomb(side: int) -> bytes:
 def test_broken_base64_is_refused() -> None:
     with pytest.raises(BadImage, match="base64"):
         open_image(ImageInput("data:image/png;base64,abcde"))
+
+
+def test_which_picture_is_refused_is_told() -> None:
+    picture = ImageInput(b"not a picture at all")
+    with pytest.raises(BadImage) as refused:
+        open_image(picture)
+    assert refused.value.picture is picture
 
 
 def test_a_worker_fetches_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from contract.config import ModelSpec
@@ -12,7 +13,7 @@ from contract.errors import BadImage, ContextTooLong, InvalidField, LoadFailed, 
 from contract.tasks.detect import DetectRequest
 from tests.conftest import Models
 from tests.models.detect import CLASSES
-from tests.workers.detecting import BY_TEXT, UPRIGHT, Detector, ask, prompted
+from tests.workers.detecting import BY_TEXT, UPRIGHT, Detector, ask, detect, prompted
 from tests.workers.odd_pictures import uri
 from workers.engine import Call, Device, find
 
@@ -77,6 +78,18 @@ def test_a_label_too_long_for_owl_is_refused_by_name(detector: Detector) -> None
     error = refusal(detector, "owlv2", ask(UPRIGHT, prompt=["cat", "a very very long label"]))
     assert isinstance(error, ContextTooLong)
     assert error.message.startswith("The label 'a very very long label' has 20 tokens")
+    assert len(refusal(detector, "owlv2", ask(UPRIGHT, prompt="long " * 1000)).message) < 300
+
+
+@pytest.mark.parametrize("size", [(2560, 20), (1200, 900)])
+def test_owl_sees_a_large_picture_by_a_smaller_copy(detector: Detector, size: tuple[int, int]) -> None:
+    large = UPRIGHT.resize(size, Image.Resampling.NEAREST)
+    small = large.resize((256, round(size[1] * 256 / size[0])), Image.Resampling.BOX)
+    [[one], [other]] = detect(detector("owlv2"), ask(large, prompt="cat"), ask(small, prompt="cat"))
+    scale = max(large.size) / max(small.size)
+    for found, expected in zip(one.detections, other.detections, strict=True):
+        assert found.score == pytest.approx(expected.score, abs=1e-5)
+        assert found.box == pytest.approx([side * scale for side in expected.box], abs=scale)
 
 
 def test_a_label_that_the_model_cannot_read_is_refused(detector: Detector) -> None:
