@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
+from pydantic import ValidationError
 from starlette.types import Message
 
-from contract.errors import ServeError, from_envelope
-from contract.tasks import Request
+from contract.errors import BadImage, ContextTooLong, InvalidField, ServeError, from_envelope
+from contract.tasks import Request, refusal
 from gateway.catalog import Catalog
 from gateway.forward import Call, forward
 from gateway.upstream import Manager
@@ -17,9 +18,12 @@ from gateway.upstream import Manager
 async def ask_first(manager: Manager, catalog: Catalog, request: Request, request_id: str) -> bool:
     """Put into the request what another model must say before; False if it needs nothing of that kind.
 
-    Raises what that model's request would be refused with, naming the field that asked for it.
+    Raises what that model's request is refused with: of the field that is wrong, or else the one that asked for it.
     """
-    needed = request.first()
+    try:
+        needed = request.first()
+    except ValidationError as error:
+        raise refusal(error) from None
     if needed is None:
         return False
     task, asked, field = needed
@@ -38,6 +42,8 @@ async def ask_first(manager: Manager, catalog: Catalog, request: Request, reques
         )
         await forward(manager, call, heard)
         request.follow(task.response.model_validate_json(heard.answer()))
+    except (BadImage, ContextTooLong, InvalidField):
+        raise  # of a field that the client has sent
     except ServeError as error:
         error.param = field
         raise

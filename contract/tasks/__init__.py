@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from types import UnionType
-from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -88,32 +88,63 @@ class Task(Generic[Req, Res]):
                 return self.request.model_validate(_structured(self.request, multipart.parse(content_type, body)))
             return self.request.model_validate_json(body)
         except ValidationError as error:
-            raise _refusal(error) from None
+            raise refusal(error) from None
 
 
 def _structured(request: type[Request], form: dict[str, Any]) -> dict[str, Any]:
-    """A form has text alone: what belongs into a field that takes no text, and looks like JSON, is read as that."""
-    for name, value in form.items():
-        field = request.model_fields.get(name)
-        if field and isinstance(value, str) and value[:1] in {"{", "["} and not _takes_text(field.annotation):
-            with suppress(ValueError):  # the field's own complaint says more
-                form[name] = json.loads(value)
+    """A form has text and files alone: lists and objects are read from JSON, and one thing may stand for a list of one.
+
+    A field that takes text as well gets text where that is no JSON.
+    """
+    for name in form.keys() & request.model_fields.keys():
+        kinds, given = _kinds(request.model_fields[name].annotation), form[name]
+        if kinds & {list, dict}:
+            value = [_from_json(part) for part in given] if isinstance(given, list) else _from_json(given)
+            one = kinds <= {list, type(None)} and not isinstance(value, list)
+            form[name] = [value] if one else value
     return form
 
 
-def _takes_text(annotation: Any) -> bool:
-    return annotation is str or (get_origin(annotation) in {Union, UnionType} and str in get_args(annotation))
+def _from_json(part: Any) -> Any:
+    if isinstance(part, str) and part[:1] in {"{", "["}:
+        with suppress(ValueError, RecursionError):  # the field's own complaint says more
+            return json.loads(part)
+    return part
 
 
-def _refusal(error: ValidationError) -> BadRequest:
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return BadRequest(f"The body is not valid JSON: {first['msg']}. Send UTF-8 JSON.")
-    param = ".".join(str(part) for part in first["loc"]) or None
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "missing":
+def _kinds(annotation: Any) -> frozenset[type]:
+    """What a field takes, as far as a form may have to be read for it: lists, objects, and whatever else."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return frozenset({dict})
+    origin = get_origin(annotation)
+    if origin in {list, tuple}:
+        return frozenset({list})
+    if origin in {None, dict, Literal}:
+        return frozenset({origin or annotation})
+    first = get_args(annotation)[:1] if origin is Annotated else get_args(annotation)
+    return frozenset().union(*map(_kinds, first))
+
+
+def refusal(error: ValidationError) -> BadRequest:
+    """What to tell a client whose request is not valid: the first field that is wrong."""
+    errors = error.errors(include_url=False, include_input=False)
+    if errors[0]["type"] == "json_invalid":
+        return BadRequest(f"The body is not valid JSON: {errors[0]['msg']}. Send UTF-8 JSON.")
+    # Where a field may be one of several things, each of them complains: who has read the most of it knows best.
+    told = max((one for one in errors if one["loc"][:1] == errors[0]["loc"][:1]), key=lambda one: len(_steps(one)))
+    param = ".".join(_steps(told)) or None
+    message = str(told["msg"]).removeprefix("Value error, ")
+    if told["type"] == "missing":
         message = "this field is required"
     return InvalidField(f"`{param}`: {message}." if param else f"{message}.", param=param)
+
+
+def _steps(error: Any) -> list[str]:
+    """The way to a field, without the names of types that pydantic puts in where there are several."""
+    return [str(step) for step in error["loc"] if isinstance(step, int) or _FIELD.fullmatch(step)]
+
+
+_FIELD = re.compile(r"(?!(?:str|int|float|bool|bytes)$)[a-z_][a-z0-9_]*")
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from contract.errors import InvalidField
 from contract.tasks import Response, Task
 from contract.tasks.chat import ChatUsage
 from contract.tasks.vision import VisionRequest
@@ -44,11 +45,17 @@ class AnalyzeRequest(VisionRequest):
     @model_validator(mode="after")
     def _is_one_question(self) -> AnalyzeRequest:
         if len(self.pictures) > 1:
-            raise ValueError("analyze takes one picture; send one request for each, or ask chat about several at once")
+            raise InvalidField(
+                "analyze takes one picture; send one request for each, or ask chat about several at once.",
+                param="images",
+            )
         if self.task == "custom" and not self.prompt:
-            raise ValueError("the task `custom` needs a `prompt`: the question to ask")
+            raise InvalidField("The task `custom` needs a `prompt`: the question to ask.", param="prompt")
         if self.prompt and self.task not in {None, "custom"}:
-            raise ValueError(f"the task {self.task!r} has a question of its own; leave out `prompt`, or write `custom`")
+            raise InvalidField(
+                f"The task {self.task!r} has a question of its own; leave out `prompt`, or write `custom`.",
+                param="prompt",
+            )
         return self
 
     @property

@@ -46,7 +46,7 @@ class ImagePart(Open):
 class OtherPart(Open):
     """Audio, files and what is yet to come: kept for engines that take them."""
 
-    type: str
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
 
 
 Part = Annotated[ImagePart | TextPart | OtherPart, Field(union_mode="left_to_right")]

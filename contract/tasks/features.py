@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from contract.array import Array
+from contract.errors import InvalidField
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -27,7 +28,7 @@ class FeaturesRequest(VisionRequest):
     @model_validator(mode="after")
     def _asks_for_something(self) -> FeaturesRequest:
         if not (self.pooled or self.patches):
-            raise ValueError("ask for `pooled`, for `patches`, or for both")
+            raise InvalidField("Ask for `pooled`, for `patches`, or for both.", param="pooled")
         return self
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from contract.media import ImageInput
 from contract.tasks import Task
 from contract.tasks.image_generation import DrawingRequest, ImageGenerationResponse
+from contract.tasks.vision import listed
 
 MAX_PICTURES = 16
 
@@ -39,8 +40,9 @@ class ImageEditRequest(DrawingRequest):
     @model_validator(mode="before")
     @classmethod
     def _several_under_another_name(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("images") is not None and data.get("image") is None:
-            data = {name: value for name, value in data.items() if name != "images"} | {"image": data["images"]}
+        if isinstance(data, dict) and data.get("images") is not None:
+            pictures = [*listed(data.get("image")), *listed(data["images"])]
+            data = {name: value for name, value in data.items() if name != "images"} | {"image": pictures}
         return data
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections import Counter
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from contract.array import Array
+from contract.errors import InvalidField
 from contract.tasks import Request, Response, Task
 from contract.tasks.detect import DETECT, DetectRequest, DetectResponse
 from contract.tasks.vision import Box, Point, VisionItem, VisionRequest, VisionResponse
@@ -37,10 +39,13 @@ class SegmentPrompt(BaseModel):
     def _is_whole(self) -> SegmentPrompt:
         if not (self.text or self.boxes or self.points):
             raise ValueError("a prompt needs `text`, `boxes` or `points`")
-        labelled = (("box", self.box_labels, self.boxes), ("point", self.point_labels, self.points))
-        for name, labels, things in labelled:
+        labelled = (
+            ("box_labels", self.box_labels, "boxes", self.boxes),
+            ("point_labels", self.point_labels, "points", self.points),
+        )
+        for name, labels, of, things in labelled:
             if labels is not None and len(labels) != len(things or []):
-                raise ValueError(f"{len(labels)} `{name}_labels` for {len(things or [])} {name}s: give one for each")
+                raise ValueError(f"{len(labels)} `{name}` for {len(things or [])} `{of}`: give one for each")
         for x0, y0, x1, y1 in self.boxes or []:
             if not (x0 < x1 and y0 < y1):
                 raise ValueError(f"the box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is empty: write [x0, y0, x1, y1], x0 < x1")
@@ -57,7 +62,7 @@ class SegmentRequest(VisionRequest):
     """
 
     prompt: str | list[str] | None = None
-    prompts: Annotated[list[SegmentPrompt] | None, Field(max_length=MAX_PROMPTS)] = None
+    prompts: list[SegmentPrompt] | None = None
     threshold: float | None = Field(None, ge=0, le=1)
     mask_threshold: float | None = Field(None, ge=0, le=1)
     format: Literal["rle", "polygon", "dense"] = "rle"
@@ -84,15 +89,34 @@ class SegmentRequest(VisionRequest):
     @model_validator(mode="after")
     def _says_what(self) -> SegmentRequest:
         if self.detector and not self.prompt:
-            raise ValueError("`detector` needs a `prompt`: the label or labels that it is to find")
+            raise InvalidField("`detector` needs a `prompt`: the label or labels that it is to find.", param="prompt")
         if self.detector and (self.prompts or self.automatic):
-            raise ValueError("`detector` makes the prompts itself: leave out `prompts` and `automatic`")
+            raise InvalidField(
+                "`detector` makes the prompts itself: leave out `prompts` and `automatic`.",
+                param="prompts" if self.prompts else "automatic",
+            )
         if self.automatic and (self.prompt or self.prompts):
-            raise ValueError("`automatic` segments everything: leave out `prompt` and `prompts`, or leave out it")
+            raise InvalidField(
+                "`automatic` segments everything: leave out `prompt` and `prompts`, or leave out it.", param="automatic"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_prompts_for_its_pictures(self) -> SegmentRequest:
         last = len(self.pictures) - 1
         if any((prompt.image or 0) > last for prompt in self.prompts or []):
-            raise ValueError(f"a prompt's `image` is beyond the last picture, which has index {last}")
+            message = f"A prompt's `image` is beyond the last picture, which has index {last}."
+            raise InvalidField(message, param="prompts")
+        if self._most_prompts() > MAX_PROMPTS:
+            raise InvalidField(f"Give at most {MAX_PROMPTS} prompts for a picture.", param="prompts")
         return self
+
+    def _most_prompts(self) -> int:
+        """How many prompts the picture has that has most."""
+        words = self.prompt if isinstance(self.prompt, list) else [self.prompt] if self.prompt else []
+        counts = Counter(prompt.image for prompt in self.prompts or [])
+        for_all = counts.pop(None, 0) + len(words)
+        return for_all + max(counts.values(), default=0)
 
     def asked(self, picture: int) -> list[SegmentPrompt]:
         """The prompts for one picture, by its index."""
@@ -119,6 +143,7 @@ class SegmentRequest(VisionRequest):
         return DETECT, DetectRequest(model=self.detector, **given), "detector"
 
     def follow(self, answer: Response) -> None:
+        """Make the detector's boxes the prompts. Raises InvalidField where they are too many."""
         assert isinstance(answer, DetectResponse)
         self.prompts = [
             SegmentPrompt(boxes=[box], image=item.index, label=found.label, score=found.score)
@@ -127,6 +152,9 @@ class SegmentRequest(VisionRequest):
             if (box := _inside(found.box, item))
         ]
         self.detector = self.prompt = None
+        if (most := self._most_prompts()) > MAX_PROMPTS:
+            message = f"The detector has found {most} things in a picture, and at most {MAX_PROMPTS} can be segmented."
+            raise InvalidField(f"{message} Set `max_detections`, or raise `box_threshold`.", param="max_detections")
 
 
 def _inside(box: Box, item: VisionItem) -> Box | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from contract.errors import InvalidField
 from contract.media import ImageInput
 from contract.tasks import Request, Response
 
@@ -18,12 +19,15 @@ Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 def pictures_in_one_field(data: Any) -> Any:
     """A request in which a list given as `image` has become `images`, and one picture given as `images` a list."""
-    if isinstance(data, dict):
-        if isinstance(data.get("image"), list):
-            data = {**data, "images": [*data["image"], *(data.get("images") or [])], "image": None}
-        if isinstance(data.get("images"), str | bytes):
-            data = {**data, "images": [data["images"]]}
+    if isinstance(data, dict) and (isinstance(data.get("image"), list) or data.get("images") is not None):
+        one, more = data.get("image"), listed(data.get("images"))
+        data = {**data, **({"image": None, "images": [*one, *more]} if isinstance(one, list) else {"images": more})}
     return data
+
+
+def listed(given: Any) -> list[Any]:
+    """What is to be a list, whatever it is: what does not belong there is the field's to refuse."""
+    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 class VisionRequest(Request):
@@ -40,7 +44,7 @@ class VisionRequest(Request):
     @model_validator(mode="after")
     def _has_a_picture(self) -> VisionRequest:
         if not self.pictures:
-            raise ValueError("send `image`, or several as `images`")
+            raise InvalidField("Send a picture as `image`, or several as `images`.", param="image")
         return self
 
     @property

@@ -37,7 +37,7 @@ def test_prompts_that_say_nothing_or_contradict_themselves_are_refused(body: str
 
 
 def test_a_prompt_for_a_picture_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="beyond the last picture, which has index 0"):
+    with pytest.raises(InvalidField, match="beyond the last picture, which has index 0"):
         request(prompts=[{"points": [[1, 2]], "image": 1}])
 
 
@@ -68,6 +68,35 @@ def test_detections_become_prompts_within_their_picture() -> None:
     assert (prompt.boxes, prompt.label, prompt.score) == ([(0, 5, 50, 60)], "cat", 0.5)
     assert asked.asked(1) == []
     assert (asked.detector, asked.prompt) == (None, None)
+
+
+def test_prompts_are_bounded_for_each_picture_and_detections_too() -> None:
+    box = {"boxes": [[1, 1, 2, 2]]}
+    request(images=[PICTURE], prompts=[{**box, "image": 0}] * 256 + [{**box, "image": 1}] * 256)
+    with pytest.raises(InvalidField, match="at most 256 prompts for a picture"):
+        request(images=[PICTURE], prompts=[{**box, "image": 0}] * 200 + [box] * 57)
+    asked = request(prompt="cat", detector="finder")
+    found = [_detected(0, *[(1, 1, 2, 2)] * 257)]
+    with pytest.raises(InvalidField, match="257 things") as refused:
+        asked.follow(DetectResponse(model="finder", data=found, usage=VisionUsage(images=1, latency=0)))
+    assert refused.value.param == "max_detections"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"detector": "finder"}, "prompt"),
+        ({"detector": "finder", "prompt": "cat", "prompts": [{"text": "cat"}]}, "prompts"),
+        ({"detector": "finder", "prompt": "cat", "automatic": True}, "automatic"),
+        ({"automatic": True, "prompt": "cat"}, "automatic"),
+        ({"prompts": [{"text": "cat", "image": 1}]}, "prompts"),
+        ({"image": []}, "image"),
+    ],
+)
+def test_what_contradicts_itself_names_the_field_to_change(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        request(**fields)
+    assert refused.value.param == param
 
 
 def _detected(index: int, *boxes: Box) -> DetectItem:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contract.errors import BY_CODE, BadImage, BadRequest, InvalidField, NeverFits, UnsupportedMedia, from_envelope
-from contract.media import ImageInput, images_in
+from contract.media import ImageInput, images_in, place_of
 from contract.tasks import all_tasks
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest, fold
 from contract.tasks.ocr import OCR
@@ -68,6 +68,36 @@ def test_a_wrong_body(kind: str, body: bytes, error: type[Exception], words: str
 
 
 @pytest.mark.parametrize(
+    ("task", "fields", "param"),
+    [
+        ("image-edit", {"prompt": "x", "image": 5}, "image"),
+        ("image-edit", {"prompt": "x", "image": [ENCODED, 5]}, "image.1"),
+        ("image-edit", {"prompt": "x", "image": ENCODED, "images": [5]}, "image.1"),
+        ("detect", {"image": [ENCODED], "images": 5}, "images.1"),
+        ("embeddings", {"image": [ENCODED], "images": {"a": 5}}, "images.1"),
+        ("embeddings", {"input": 5}, "input"),
+        ("segment", {"image": ENCODED, "prompt": ["cat", 5]}, "prompt.1"),
+        ("features", {"image": ENCODED, "pooled": False}, "pooled"),
+        ("analyze", {"image": [ENCODED, ENCODED]}, "images"),
+        ("analyze", {"image": ENCODED, "task": "custom"}, "prompt"),
+        ("caption", {"image": []}, "image"),
+        ("chat", {"messages": [{"role": "user", "content": [{"image": 5}]}]}, "messages.0.content.0.type"),
+        ("chat", {"messages": [{"role": "user", "content": [{"type": "x " * 99}]}]}, "messages.0.content.0.type"),
+        ("chat", {"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
+    ],
+)
+def test_a_refusal_names_the_field_as_the_client_wrote_it(task: str, fields: dict[str, object], param: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        all_tasks()[task].decode("application/json", json.dumps(fields).encode())
+    assert refused.value.param == param
+
+
+def test_pictures_under_both_names_are_edited_together() -> None:
+    body = json.dumps({"prompt": "x", "image": ENCODED, "images": [ENCODED]}).encode()
+    assert len(all_tasks()["image-edit"].decode("application/json", body).pictures) == 2
+
+
+@pytest.mark.parametrize(
     ("fields", "needs"),
     [
         ({}, set()),
@@ -89,7 +119,10 @@ def test_what_a_chat_needs_of_an_engine(fields: dict[str, object], needs: set[st
 def test_pictures_are_found_wherever_they_are() -> None:
     part = {"type": "image_url", "image_url": {"url": ENCODED}}
     request = chat(messages=[{"role": "user", "content": [part, {"type": "text", "text": "?"}, part]}])
-    assert [picture.read() for picture in images_in(request)] == [PNG.getvalue()] * 2
+    found = list(images_in(request))
+    assert [picture.read() for picture in found] == [PNG.getvalue()] * 2
+    assert place_of(found[1], request) == "messages.0.content.2.image_url.url"
+    assert place_of(None, request) is None
 
 
 @pytest.mark.parametrize("form", [ENCODED, f"data:image/png;base64,{ENCODED}", PNG.getvalue()])
@@ -103,6 +136,19 @@ def test_forms_of_a_picture(form: str | bytes) -> None:
 def test_what_is_no_picture(form: str | bytes) -> None:
     with pytest.raises(BadImage):
         ImageInput(form).check()
+
+
+@pytest.mark.parametrize("size", [(201, 1), (1, 201), (60_000, 1)])
+def test_a_picture_far_longer_than_high_is_refused(size: tuple[int, int]) -> None:
+    content = io.BytesIO()
+    Image.new("1", size).save(content, "PNG")
+    with pytest.raises(BadImage, match="at most 200 times"):
+        ImageInput(content.getvalue()).check()
+
+
+def test_a_picture_that_is_a_program_is_refused() -> None:
+    with pytest.raises(BadImage, match="no known format"):
+        ImageInput(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n").check()
 
 
 def test_chunks_fold_to_the_whole() -> None:

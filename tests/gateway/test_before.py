@@ -50,6 +50,13 @@ def test_what_the_detector_refuses_names_the_field(
     assert error["param"] == "detector"
 
 
+@pytest.mark.parametrize("prompt", [["cat"] * 101, ". .", ["...", "cat"]])
+def test_a_prompt_that_no_detector_takes_names_the_prompt(gateway: Gateway, manager: Manager, prompt: Any) -> None:
+    answer = segment(gateway, "unfit", detector="finder", prompt=prompt)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+    assert manager.seen("unfit") == []
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
