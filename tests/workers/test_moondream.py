@@ -251,6 +251,12 @@ def test_nothing_to_find_is_an_error_that_says_what_to_send(engine: Any) -> None
     assert answer.param == "prompt"
 
 
+def test_a_label_beyond_the_context_is_refused(engine: Any) -> None:
+    [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt=["cat", "far " * 100]))
+    assert isinstance(answer, ContextTooLong)
+    assert answer.param == "prompt"
+
+
 # Loading ------------------------------------------------------------------------------------------------------------
 
 

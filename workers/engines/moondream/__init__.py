@@ -136,9 +136,14 @@ class Moondream(Engine):
         """Look for each label in picture after picture."""
         yield from self._pictures.answer(calls, self._find, DetectResponse, prepare=_something_to_find)
 
-    def _find(self, pictures: list[Picture[DetectRequest]]) -> list[DetectItem]:
+    def _find(self, pictures: list[Picture[DetectRequest]]) -> list[DetectItem | ServeError]:
         [picture] = pictures
         request, seen = picture.request, self._skills.encode(picture.image)
+        try:
+            for label in request.labels:
+                self._read(seen, label, "prompt")
+        except ServeError as error:
+            return [error]
         item = DetectItem(**picture.place, detections=[], points=[] if request.points else None)
         for label in _while_wanted(picture.call, request.labels):
             if item.points is None:
