@@ -87,11 +87,11 @@ def test_a_model_of_one_size_takes_no_other(depth_engine: DepthEngine) -> None:
 def test_a_strip_is_not_made_gigantic(depth_engine: DepthEngine) -> None:
     error = refusal(
         depth_engine("depth_metric"),
-        depth(PICTURE.resize((2000, 5)), model_input_size=1400),
+        depth(PICTURE.resize((1000, 5)), model_input_size=1400),
         depth(PICTURE, model_input_size=70),
     )
     assert isinstance(error, BadImage)
-    assert "2000x5 at 560000x1400" in error.message
+    assert "1000x5 at 280000x1400" in error.message
 
 
 def test_a_broken_picture_fails_alone(depth_engine: DepthEngine) -> None:

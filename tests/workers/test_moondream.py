@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,21 @@ from typing import Any
 import pytest
 
 from contract.config import ModelSpec
-from contract.errors import BadImage, BadRequest, ContextTooLong, InvalidField, LoadFailed, UnsupportedFeature
+from contract.errors import BadImage, BadRequest, ContextTooLong, InvalidField, UnsupportedFeature
 from contract.media import ImageInput
 from contract.tasks.caption import CaptionRequest, CaptionResponse
 from contract.tasks.chat import ChatRequest
 from contract.tasks.detect import DetectRequest
 from tests.models.moondream import moondream
 from tests.workers.chatting import Piece, part, picture, text, whole
+from tests.workers.moondreaming import load
 from tests.workers.odd_pictures import ODD_PICTURES, OddPicture, drawing, encoded
-from workers.engine import Call, Device, Engine, find, tasks_of_loaded
+from workers.engine import Call, Engine, tasks_of_loaded
 from workers.images import open_image
 
 Models = Callable[[str], Path]
 RED, BLUE = picture("red", (80, 60)), picture("blue", (60, 80))
 GREEDY = {"temperature": 0, "max_tokens": 12}
-
-
-def load(folder: Path, **entry: Any) -> Engine:
-    engine = find("moondream")()
-    entry = {"trust_remote_code": True, "options": {"threads": 1}, **entry}
-    spec = ModelSpec.model_validate({"id": "moon", "engine": "moondream", "source": str(folder), **entry})
-    engine.load(spec, Device("cpu", "float32"))
-    return engine
 
 
 pytestmark = pytest.mark.usefixtures("model_code")
@@ -258,35 +250,6 @@ def test_a_label_beyond_the_context_is_refused(engine: Any) -> None:
 
 
 # Loading ------------------------------------------------------------------------------------------------------------
-
-
-def test_its_code_runs_only_where_the_entry_trusts_it(models: Models) -> None:
-    with pytest.raises(LoadFailed, match="set `trust_remote_code: true` in its entry"):
-        load(models("moondream"), trust_remote_code=False)
-
-
-def test_another_kind_of_model_is_refused_with_a_sentence(models: Models) -> None:
-    with pytest.raises(LoadFailed, match="'blip', which the engine moondream does not serve"):
-        load(models("blip"))
-
-
-def copy_of(models: Models, folder: Path) -> Path:
-    return Path(shutil.copytree(models("moondream"), folder))
-
-
-def test_weights_that_are_missing_are_told(models: Models, tmp_path: Path) -> None:
-    folder = copy_of(models, tmp_path / "half")
-    (folder / "model-00001-of-00002.safetensors").unlink()
-    with pytest.raises(LoadFailed, match=r"lack 5 weights that its code asks for, such as model\."):
-        load(folder)
-
-
-def test_code_that_is_too_old_is_told(models: Models, tmp_path: Path) -> None:
-    folder = copy_of(models, tmp_path / "old")
-    code = folder / "moondream_tiny.py"
-    code.write_text(code.read_text().replace("    def point(self):", "    def answer_question(self):"))
-    with pytest.raises(LoadFailed, match=r"no point. Set `revision`"):
-        load(folder)
 
 
 def test_who_leaves_between_two_labels_ends_it(engine: Any) -> None:
