@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import mlx.core as mx
@@ -16,7 +15,7 @@ from mlx import nn
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import snapshots
+from workers import pretrained
 from workers.engine import Device
 from workers.pretrained import not_served
 
@@ -27,17 +26,10 @@ _GROUPS = (64, 32)
 """Weights that share a scale; MLX's own choice first, the smaller for rows that it does not divide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A model's folder on this machine, and what its config.json says."""
+class Checkpoint(pretrained.Checkpoint):
+    """A model's folder on this machine, and what its config.json and other files say to MLX."""
 
-    spec: ModelSpec
-    folder: Path
-    config: dict[str, Any]
-
-    @property
-    def model_type(self) -> str:
-        return str(self.config.get("model_type") or "")
+    __slots__ = ()
 
     @property
     def is_quantized(self) -> bool:
@@ -91,10 +83,8 @@ def releasing(answers: Iterator[Answered]) -> Iterator[Answered]:
 
 def checkpoint(spec: ModelSpec) -> Checkpoint:
     """What `spec.source` names, downloaded if need be. Raises LoadFailed where that is no model of this kind."""
-    folder = snapshots.folder(spec.source, spec.revision)
-    if not (folder / "config.json").is_file():
-        raise LoadFailed(f"{spec.source} has no config.json; this engine takes models in the layout of the hub.")
-    return Checkpoint(spec, folder, json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    found = pretrained.read(spec)
+    return Checkpoint(found.spec, found.folder, found.config)
 
 
 def _has_vision(found: Checkpoint) -> bool:
