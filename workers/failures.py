@@ -22,6 +22,7 @@ _CERTAIN = (
     TypeError, ValueError, LookupError, AttributeError, NotImplementedError,
 )  # fmt: skip
 _CERTAIN_NAMES = {"RepositoryNotFoundError", "GatedRepoError", "RevisionNotFoundError", "SafetensorError"}
+_DAMAGE_NAMES = {"SafetensorError", "JSONDecodeError", "UnpicklingError", "BadZipFile"}
 _UNCERTAIN_NAMES = {"LocalEntryNotFoundError", "ConnectionError", "HfHubHTTPError"}
 
 
@@ -50,6 +51,15 @@ def describe(error: BaseException) -> str:
         return error.message
     message = str(error).strip() or "no message"
     return f"{type(error).__name__}: {message[:2000]}"
+
+
+def of_loading(error: BaseException, source: str | None) -> str:
+    """Why a model could not be loaded, as sentences for who runs the house. `source` is what its entry names."""
+    if isinstance(error, ServeError):
+        return error.message
+    if _DAMAGE_NAMES & {kind.__name__ for kind in type(error).__mro__}:
+        return f"A file of {source} is damaged ({describe(error)}). Download it again."
+    return describe(error).removesuffix(".") + "."
 
 
 def as_answer(error: BaseException) -> ServeError:

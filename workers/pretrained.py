@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,18 +49,58 @@ class Checkpoint:
 
     def processor(self, kind: str, **keywords: Any) -> Any:
         """The processor through one of transformers' Auto classes, such as `AutoImageProcessor`."""
-        return self._auto(kind).from_pretrained(self.folder, trust_remote_code=self.spec.trust_remote_code, **keywords)
+        trust = self.spec.trust_remote_code
+        processor = self._auto(kind).from_pretrained(self.folder, trust_remote_code=trust, **keywords)
+        check_words(getattr(processor, "tokenizer", processor), self.spec)
+        return processor
 
     def model(self, kind: str, device: Device, options: TorchOptions, **keywords: Any) -> Any:
         """The model through one of transformers' Auto classes, on its device, ready to be asked."""
         placed = keywords_for(device, options.quantization)
         trust = self.spec.trust_remote_code
         model = self._auto(kind).from_pretrained(self.folder, trust_remote_code=trust, **{**placed, **keywords})
+        if options.quantization:
+            mend_layers(model)
         return model.eval()
 
     @staticmethod
     def _auto(kind: str) -> Any:
         return getattr(importlib.import_module("transformers"), kind)
+
+
+def check_words(tokenizer: Any, spec: ModelSpec) -> None:
+    """Raises LoadFailed for a tokenizer without a vocabulary, which transformers makes where its files are missing.
+
+    All words would be unknown to it, and answers nonsense without any error. Other things pass.
+    """
+    special = getattr(tokenizer, "all_special_ids", None)
+    if special is not None and len(tokenizer) <= len(set(special)) + 1:  # T5's has one token more
+        raise LoadFailed(
+            f"{spec.source} lacks the files of its tokenizer ({type(tokenizer).__name__}), such as tokenizer.json. "
+            "Download them too."
+        )
+
+
+def mend_layers(model: Any) -> None:
+    """What bitsandbytes (0.50) forgets of layers in image models.
+
+    With 8 bits it takes (texts, tokens, values) at most, and (pictures, rows, columns, values) come out flat. With 4
+    bits its fast way on CPUs with AVX-512 packs weights in blocks, and ends where a layer's sides are no multiples.
+    """
+    for layer in model.modules():
+        if type(layer).__name__ == "Linear8bitLt":
+            layer.forward = _flattening(layer.forward)
+        elif type(layer).__name__ == "Linear4bit" and (layer.out_features % 32 or layer.in_features % 64):
+            layer.support_avx512bf16_for_cpu = False
+
+
+def _flattening(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def flat(values: Any) -> Any:
+        if values.ndim <= 3:
+            return forward(values)
+        return forward(values.flatten(0, -2)).unflatten(0, values.shape[:-1])
+
+    return flat
 
 
 def scales_to_one_size(pictures: Any) -> bool:

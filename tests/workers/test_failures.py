@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from contract.errors import EngineFailed, InvalidField, LoadFailed, OutOfMemory
-from workers.failures import as_answer, breaks_the_process, describe, is_certain, is_out_of_memory
+from workers.failures import as_answer, breaks_the_process, describe, is_certain, is_out_of_memory, of_loading
 
 
 def caused(error: BaseException) -> BaseException:
@@ -83,3 +87,13 @@ def test_our_own_errors_keep_their_sentence_and_others_get_type_and_message() ->
     assert describe(refusal) == "Send less."
     assert describe(ValueError("odd")) == "ValueError: odd"
     assert describe(ValueError()) == "ValueError: no message"
+
+
+def test_why_a_model_could_not_be_loaded_is_told_in_sentences(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"garbage" * 9)
+    with pytest.raises(SafetensorError) as damaged:
+        load_file(tmp_path / "model.safetensors")
+    assert of_loading(damaged.value, "org/model").startswith("A file of org/model is damaged (SafetensorError:")
+    assert of_loading(LoadFailed("There is no such model."), "org/model") == "There is no such model."
+    assert of_loading(OSError("no weights."), "org/model") == "OSError: no weights."
+    assert of_loading(OSError("no weights"), "org/model") == "OSError: no weights."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
+from tests.conftest import Models
 from workers import pretrained
 from workers.engine import Device, find, names
 from workers.pretrained import Checkpoint, TorchOptions, checkpoint, keywords_for
@@ -59,6 +61,32 @@ def test_quantised_weights_are_smaller_and_say_nearly_the_same(
         tokens = torch.arange(1, 9)[None]
         exact, rounded = (model(tokens).logits.float() for model in (plain, small))
     assert float((exact - rounded).abs().mean() / exact.abs().mean()) < error
+
+
+@pytest.mark.parametrize(("quantization", "error"), [("8bit", 0.1), ("4bit", 0.6)])
+def test_encoders_of_pictures_are_quantised_whatever_their_layers_sides(
+    models: Models, quantization: str, error: float
+) -> None:
+    import torch
+
+    folder = models("sam")  # its layers see (pictures, rows, columns, values), of sides that are no multiples of 64
+    found = Checkpoint(entry(folder), folder, {})
+    plain, small = (
+        found.model("AutoModelForMaskGeneration", CPU, TorchOptions.model_validate({"quantization": bits}))
+        for bits in (None, quantization)
+    )
+    side = plain.config.vision_config.image_size
+    with torch.inference_mode():
+        pixels = torch.linspace(-1, 1, 3 * side * side).reshape(1, 3, side, side)
+        exact, rounded = (model.get_image_embeddings(pixels).float() for model in (plain, small))
+    assert float((exact - rounded).abs().mean() / exact.abs().mean()) < error
+
+
+def test_a_tokenizer_without_words_is_refused(models: Models, tmp_path: Path) -> None:
+    folder = shutil.copytree(models("lm"), tmp_path / "lm")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(LoadFailed, match="lacks the files of its tokenizer"):
+        Checkpoint(entry(folder), folder, {}).processor("AutoTokenizer")
 
 
 def test_four_bits_on_apples_gpus_name_the_engine_that_has_them() -> None:

@@ -114,6 +114,13 @@ def test_a_model_of_texts_refuses_pictures(engine: Callable[[str], Engine]) -> N
     assert len(fine.data) == 1
 
 
+def test_a_model_of_pictures_refuses_texts(engine: Callable[[str], Engine]) -> None:
+    refused, fine = embed(engine("dinov2"), {"input": ["a"], "images": [RED]}, {"images": [RED]})
+    assert isinstance(refused, UnsupportedFeature)
+    assert "reads pictures alone" in refused.message
+    assert len(fine.data) == 1
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"input": []}', b'{"input": [{"picture": "x"}]}', b'{"input": [""]}'])
 def test_what_is_neither_text_nor_picture_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidField):

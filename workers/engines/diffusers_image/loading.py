@@ -7,7 +7,7 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import snapshots
+from workers import pretrained, snapshots
 from workers.engine import Device
 from workers.engines.diffusers_image import checkpoints
 from workers.engines.diffusers_image.options import ImageOptions
@@ -27,6 +27,8 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
         pipe = checkpoints.load(Path(source), options, dtype)
     else:
         pipe = _from_folder(source, spec, device, options, dtype)
+    for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
+        pretrained.check_words(getattr(pipe, name, None), spec)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device.torch)
 

@@ -71,6 +71,8 @@ class SentenceTransformers(Engine):
             trust_remote_code=spec.trust_remote_code,
             model_kwargs=keywords,
         ).eval()
+        pretrained.mend_layers(self.model)
+        pretrained.check_words(getattr(self.model, "tokenizer", None), spec)
         self.prompt = self._prompt()
         self.limit: int | None = self.model.max_seq_length
         self.size: int = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
@@ -121,6 +123,10 @@ class SentenceTransformers(Engine):
             return UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
         if request.needs() - self.features_of():
             return UnsupportedFeature(f"{self.name} reads texts alone; ask a model such as CLIP about pictures.")
+        if request.texts and "text" not in self.model.modalities:
+            return UnsupportedFeature(
+                f"{self.name} reads pictures alone; ask another model about texts.", param="input"
+            )
         if request.dimensions is None or request.dimensions <= self.size:
             return None
         return InvalidField(
