@@ -114,11 +114,13 @@ class ImageInput:
             [core_schema.str_schema(min_length=1), core_schema.bytes_schema(min_length=1)]
         )
         text = core_schema.no_info_after_validator_function(cls, either)
-        return core_schema.json_or_python_schema(
+        schema = core_schema.json_or_python_schema(
             json_schema=core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1)),
             python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), text]),
             serialization=core_schema.plain_serializer_function_ser_schema(cls.as_text),
         )
+        what = "send a picture: a data URI, base64, an http(s) URL, or in a form a file that is not empty"
+        return core_schema.custom_error_schema(schema, "picture", custom_error_message=what)
 
     def as_text(self) -> str:
         """The form that travels in JSON: text as it came, an upload as base64."""

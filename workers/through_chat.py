@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from contract.errors import ServeError
+from contract.errors import ContextTooLong, ServeError
 from contract.media import ImageInput
 from contract.tasks import Response
 from contract.tasks.analyze import ANALYZE, PROMPTS, AnalyzeRequest, AnalyzeResponse
@@ -122,8 +122,9 @@ class Interviewer:
         try:
             replies = await _all(asked)
         except ServeError as error:
-            if error.param not in type(request).model_fields:
-                error.param = None  # names a field of chat, which the client has not sent
+            if error.param not in type(request).model_fields:  # but one of chat, which the client has not sent
+                too_long = isinstance(error, ContextTooLong) and getattr(request, "prompt", None)
+                error.param = "prompt" if too_long else None
             raise
         said = [_said(index, *both) for index, both in enumerate(zip(sizes, replies, strict=True))]
         return conversion.response(Interview(request, self._model, said, time.perf_counter() - started))

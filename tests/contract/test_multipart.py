@@ -69,3 +69,10 @@ def test_an_object_of_a_form_is_json_alone_or_in_a_list() -> None:
 def test_json_without_end_in_a_form_is_refused() -> None:
     with pytest.raises(InvalidField, match=r"`prompts\.0`"):
         decode("segment", ("prompts", "[" * 100_000))
+
+
+@pytest.mark.parametrize("task", ["ocr", "image-edit", "embeddings"])
+def test_an_empty_file_is_no_picture(task: str) -> None:
+    with pytest.raises(InvalidField, match="`image`: send a picture") as refused:
+        all_tasks()[task].decode(f"multipart/form-data; boundary={BOUNDARY}", form(image=b"", prompt=b"x"))
+    assert refused.value.param == "image"
