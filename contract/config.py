@@ -105,7 +105,7 @@ class ModelSpec(Frozen):
     aliases: Names = ()
     memory_gb: float | None = Field(None, gt=0)
     device: str = Field("auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$")
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     replicas: Annotated[int, Field(ge=1)] | Literal["per-gpu"] = 1
     idle_timeout: float | None = Field(None, ge=-1)
     start_silence: float = Field(120, gt=0)

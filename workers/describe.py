@@ -41,9 +41,9 @@ def entry(spec: ModelSpec) -> dict[str, Any]:
         engine = find(spec.engine)
         check(spec, engine)
     except (ConfigError, UnknownEngine) as error:
-        return _broken(f"model {spec.id}: {error}")
+        return _broken(str(error))
     except Exception as error:  # an engine's file that does not even import
-        return _broken(f"model {spec.id}: the engine {spec.engine} is broken: {type(error).__name__}: {error}")
+        return _broken(f"the engine {spec.engine} is broken: {type(error).__name__}: {error}")
     return {**_offer(engine), "tasks": _in_order(tasks_of(spec, engine)), "error": None}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -60,6 +60,11 @@ class SegmentRequest(VisionRequest):
     adds one mask of all that fits a prompt. `detector` names a model that finds `prompt` first; its boxes then are the
     prompts (`box_threshold`, `text_threshold` and `max_detections` are the detector's).
     """
+
+    # The gateway asks a detector before it knows the defaults of this model; that one's entry has defaults of its own.
+    no_defaults: ClassVar[frozenset[str]] = VisionRequest.no_defaults | {
+        "detector", "box_threshold", "text_threshold", "max_detections",
+    }  # fmt: skip
 
     prompt: str | list[str] | None = None
     prompts: list[SegmentPrompt] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +32,8 @@ def listed(given: Any) -> list[Any]:
 
 class VisionRequest(Request):
     """One picture as `image`, or several as `images`; a list given as `image` (a form's `image[]`) means the same."""
+
+    no_defaults: ClassVar[frozenset[str]] = frozenset({"image", "images"})
 
     image: ImageInput | None = None
     images: list[ImageInput] | None = None

@@ -47,6 +47,7 @@ def test_lists_and_keys_come_from_the_environment(tmp_path: Path) -> None:
         ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),
         ("models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]", "keep one"),
         ("models: [{id: m, engine: fake, device: tpu}]", "`models.0.device`"),
+        ("models: [{id: m, engine: fake, dtype: fp8}]", "`models.0.dtype`"),
         ("- a list", "must hold sections"),
         ("a: [", "is not valid YAML"),
     ],

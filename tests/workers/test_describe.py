@@ -75,6 +75,11 @@ def _children_cpu() -> float:
         ({"defaults": {"temperature": 3}}, "`defaults.temperature`"),
         ({"tasks": ["ocr"], "defaults": {"temperature": 1}}, "unknown key `defaults.temperature`"),
         ({"defaults": {"model": "other"}}, "unknown key `defaults.model`"),
+        ({"engine": "rapidocr", "defaults": {"image": "a.png"}}, "unknown key `defaults.image`"),
+        (
+            {"engine": "transformers_segment", "source": "x", "defaults": {"detector": "finder"}},
+            "unknown key `defaults.detector`",
+        ),
         ({"engine": "command"}, "`cmd`"),
         ({"engine": "command", "options": {"cmd": "serve"}}, "write ${PORT}"),
     ],
