@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 DEMOS  := data/demo-models/demo-image/README.md
 DA3    := data/envs/depth-anything-3/.ready
-HOUSE  := $(BIN)/python -m scripts.house
+HOUSE  := $(BIN)/python -m scripts.control
 JOBS   ?= 2
 
 # On Linux MLX is there for the tests of its engine, in the versions that pyproject.toml asks for on Apple silicon. It

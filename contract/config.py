@@ -17,7 +17,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from contract.default import MODELS
+from contract.default_config import MODELS
 
 PLACEHOLDER_KEYS = frozenset({"", "change-me"})
 """Values of `api_key` that mean that no key is asked for."""
@@ -177,9 +177,8 @@ def default_path(environ: Mapping[str, str] = os.environ) -> Path:
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from `path`, `.env` and the environment.
 
-    Sources and interpreters that begin with `./` or `../` lie relative to the file. Where there is no file, and none
-    was asked for, the house has the models of `contract.default`. Raises ConfigError with a sentence that names the
-    key.
+    Sources and interpreters that begin with `./` or `../` are relative to the file. Without a file, and unless one was
+    asked for, the models are those of `contract.default_config`. Raises ConfigError with a sentence that names the key.
     """
     asked_for = path is not None or bool(environ.get("ENGINEHOUSE_CONFIG"))
     path = path or default_path(environ)

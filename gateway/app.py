@@ -12,18 +12,18 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from contract import __version__
-from contract.asgi.base import Base
 from contract.asgi.errors import HANDLERS
+from contract.asgi.middleware import Base
 from contract.config import Settings
-from gateway import api_models, models, system, tasks, vision
-from gateway.auth import Auth, Keyring
-from gateway.cors import Cors
-from gateway.directory import Directory
-from gateway.fetch import Fetcher
-from gateway.foreign import ForeignPaths
-from gateway.limits import RateLimits
-from gateway.openapi import DocumentedApp
-from gateway.upstream import Manager
+from gateway.access.auth import Auth, Keyring
+from gateway.access.cors import Cors
+from gateway.access.rate_limits import RateLimits
+from gateway.forwarding.image_fetcher import Fetcher
+from gateway.forwarding.manager_client import Manager
+from gateway.forwarding.model_directory import Directory
+from gateway.routes import catalogue, models, system, tasks, vision_tasks
+from gateway.routes.openapi import DocumentedApp
+from gateway.routes.passthrough import ForeignPaths
 
 
 def build(settings: Settings, home: Path) -> FastAPI:
@@ -48,8 +48,8 @@ def build(settings: Settings, home: Path) -> FastAPI:
     app.asks_for_key = bool(keyring)
     app.router.routes.extend(tasks.routes(endpoints))
     app.include_router(models.router(directory))
-    app.include_router(api_models.router(manager, directory))
-    app.include_router(vision.router())
+    app.include_router(catalogue.router(manager, directory))
+    app.include_router(vision_tasks.router())
     app.include_router(system.router(manager, directory))
     app.router.default = ForeignPaths(way)
     # Built now and not at the first request, so that a wrong network or rate stops the start.

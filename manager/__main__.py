@@ -33,16 +33,16 @@ def main() -> int:
 
 async def serve(settings: Settings, home: Path) -> None:
     """Run the manager. Raises ConfigError or OSError before it listens, if it cannot."""
-    from manager import catalog
+    from manager.models import configured
 
     # The engines are described in a process of their own, while this one imports the rest.
-    describing = asyncio.create_task(catalog.build(settings))
+    describing = asyncio.create_task(configured.build(settings))
     await asyncio.sleep(0)
     from contract.asgi import serve as asgi
     from manager.app import build
-    from manager.children import lock_home, reap
-    from manager.house import House
     from manager.memory import detect
+    from manager.processes.children import lock_home, reap
+    from manager.runtime import House
 
     asgi.log_to_stderr()
     with lock_home(home):
@@ -71,7 +71,7 @@ def token(settings: Settings, home: Path) -> str:
 
 
 async def _reload(house: object) -> None:
-    from manager.house import House
+    from manager.runtime import House
 
     assert isinstance(house, House)
     try:

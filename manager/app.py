@@ -17,14 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import errors, health, metrics
-from contract.asgi.base import Base, header
+from contract.asgi.middleware import Base, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
 from contract.status import ModelStatus, Status
-from manager import hub, sizing
-from manager.house import House
-from manager.model import Model
-from manager.through import MODEL, Through
+from manager.models import downloads
+from manager.proxy import MODEL, Through
+from manager.runtime import House
+from manager.scheduling import sizing
+from manager.state.model import Model
 
 OPEN = frozenset({"/health", "/ready"})
 
@@ -49,7 +50,7 @@ class Control:
 
     async def downloads(self, _: Request) -> Response:
         """GET /downloads: which models lie on this machine, the configured ones and those of the catalogue."""
-        known = await asyncio.to_thread(hub.of_catalogue)
+        known = await asyncio.to_thread(downloads.of_catalogue)
         return JSONResponse({"models": await self.house.downloads(), "catalogue": known})
 
     async def status(self, _: Request) -> Response:

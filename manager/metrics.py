@@ -13,8 +13,8 @@ from contract.asgi.metrics import REGISTRY
 from contract.status import State
 
 if TYPE_CHECKING:
-    from manager.gauge import Gauge
-    from manager.pool import Pool
+    from manager.memory.monitor import Gauge
+    from manager.scheduling.pool import Pool
 
 LOAD = Histogram(
     "model_load_duration_seconds",

@@ -56,7 +56,7 @@ def make(name: str) -> Path:
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps"]
     subprocess.run([*pip, *wanted.packages, *missing], check=True)
     _see_the_house(folder)  # after pip, which would leave out what the house has today
-    imports = "import workers.torchvision_shim, " + ", ".join(wanted.modules)
+    imports = "import workers.toolkit.torchvision_shim, " + ", ".join(wanted.modules)
     subprocess.run([python, "-P", "-W", "ignore", "-c", imports], check=True, stdout=subprocess.DEVNULL)
     return python
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import models as families
+from scripts.testbed import models as families
 
 Models = Callable[[str], Path]
 """The folder of the tiny model of a family: `models("sd")`, for which `build_sd(folder)` stands in tests/models."""

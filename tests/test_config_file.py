@@ -11,7 +11,7 @@ import yaml
 
 from contract import catalogue, config
 from contract.config import ConfigError, ModelSpec, Settings
-from manager import hub
+from manager.models import downloads
 from workers import describe
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +59,7 @@ def test_each_task_has_a_default_and_those_of_the_first_readme_examples_need_no_
         "features": "dinov2",
         "caption": "blip-base",
     }
-    here = [model for model in models if hub.downloaded(model, {"HF_HUB_CACHE": "/not/there"}) is True]
+    here = [model for model in models if downloads.downloaded(model, {"HF_HUB_CACHE": "/not/there"}) is True]
     at_once = {model.id for model in models if not model.source or model.source.startswith(("/", "package:"))}
     assert at_once == {"ocr", "minilm", "demo-chat", "demo-image"} >= {model.id for model in here}
 

@@ -27,13 +27,13 @@ import uvicorn.protocols.http.httptools_impl  # with uvloop: what uvicorn would 
 import uvloop  # noqa: F401
 
 from contract.asgi import serve
-from contract.asgi.base import Base
+from contract.asgi.middleware import Base
 from contract.config import ModelSpec
 from workers.app import App
 from workers.batcher import Batcher
 from workers.engine import Device, Engine, find, tasks_of_loaded
 from workers.failures import describe, is_certain, is_out_of_memory, of_loading
-from workers.orphan import Lifeline
+from workers.lifeline import Lifeline
 from workers.report import Report
 
 log = logging.getLogger("worker")

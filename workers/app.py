@@ -12,18 +12,18 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from contract.array import holds_arrays
+from contract.arrays import holds_arrays
 from contract.asgi import body
-from contract.asgi.base import header
 from contract.asgi.errors import send_error
+from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
 from contract.media import place_of
 from contract.tasks import all_tasks
-from workers import defaults, forms
+from workers import content_negotiation, defaults
 from workers.batcher import Batcher, Ticket
 from workers.engine import Answer, Call, Engine, Serves, tasks_of
-from workers.through_chat import Interviewer
+from workers.vision_by_chat import Interviewer
 
 _MAX_BODY = 1 << 30
 """The gateway has applied the house's limit; this one only guards against nonsense."""
@@ -109,7 +109,7 @@ class App:
                     await _stream(self._batcher.submit(served.serves, call), send, started)
                 else:
                     answer = await self._whole(served.serves, call)
-                    await _send_whole(answer, send, forms.wanted(header(scope, b"accept")), started)
+                    await _send_whole(answer, send, content_negotiation.wanted(header(scope, b"accept")), started)
         except BadImage as error:
             error.param = error.param or place_of(error.picture, request)
             raise
@@ -141,7 +141,7 @@ async def _send_json(send: Send, content: bytes) -> None:
     await _send(send, content, (b"content-type", b"application/json"))
 
 
-async def _send_whole(answer: BaseModel, send: Send, form: forms.Form, started: float) -> None:
+async def _send_whole(answer: BaseModel, send: Send, form: content_negotiation.Form, started: float) -> None:
     """Send one answer in the form that the client wants."""
     timing = _timing(started)
     # Arrays are written beside the loop: base64 and PNG of megabytes take their time.

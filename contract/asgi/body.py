@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
-from contract.asgi.base import header
+from contract.asgi.middleware import header
 from contract.errors import TooLarge
 
 _MOMENT = 0.005

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse

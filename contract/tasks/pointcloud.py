@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.tasks import Task
 from contract.tasks.depth import Confidence, DepthMap, DepthParameters, Intrinsics
 from contract.tasks.vision import VisionItem, VisionResponse

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.tasks import Request, Response, Task
 from contract.tasks.detect import DETECT, DetectRequest, DetectResponse

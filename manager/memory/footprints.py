@@ -14,7 +14,7 @@ from typing import Any
 
 from contract.config import ModelSpec
 from manager.memory import GIB
-from manager.memory.weights import Weights, find
+from manager.models.weights import Weights, find
 
 log = logging.getLogger(__name__)
 

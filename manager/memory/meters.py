@@ -12,7 +12,7 @@ from typing import Protocol
 
 import psutil
 
-from manager import tree
+from manager import process_tree
 from manager.memory import Device, Reading, Root, RootLike, Sample, nvml
 from manager.memory.cuda import Cuda, Resident
 from manager.memory.host import Host
@@ -67,7 +67,7 @@ class Meters:
     def holds(self, root: RootLike, devices: tuple[str, ...]) -> list[int]:
         """Pids that live, escaped ones included, or that the GPU's driver still lists."""
         known = Root(*root)
-        living = {process.pid for process in tree.whole(known.pid, known.uuid)}
+        living = {process.pid for process in process_tree.whole(known.pid, known.uuid)}
         return sorted(living | self._cuda.holds(known.uuid, devices))
 
     def freed(self, root: RootLike, devices: tuple[str, ...]) -> bool:
@@ -86,19 +86,19 @@ class Meters:
     def _trees(self, roots: Mapping[str, RootLike]) -> dict[str, tuple[Root, list[psutil.Process]]]:
         if not roots:
             return {}
-        families, carriers = tree.families(), self._known_carriers()
+        families, carriers = process_tree.families(), self._known_carriers()
         found: dict[str, tuple[Root, list[psutil.Process]]] = {}
         for name, like in roots.items():
             root = Root(*like)
-            below = tree.tree(root.pid, root.uuid, families)
-            escaped = [process for process in carriers.get(root.uuid, ()) if tree.alive(process)]
+            below = process_tree.tree(root.pid, root.uuid, families)
+            escaped = [process for process in carriers.get(root.uuid, ()) if process_tree.alive(process)]
             found[name] = root, list({process.pid: process for process in (*below, *escaped)}.values())
         return found
 
     def _known_carriers(self) -> dict[str, list[psutil.Process]]:
         with self._lock:
             if self._clock() - self._scanned >= SCAN_EVERY:
-                self._carriers, self._scanned = tree.carriers(), self._clock()
+                self._carriers, self._scanned = process_tree.carriers(), self._clock()
             return self._carriers
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from tests.house import House
+from scripts.testbed.server import House
 
 WIDTH, HEIGHT = 1024, 768
 _TITLE = "A depth map on the wire"
@@ -111,7 +111,7 @@ def _check(seen: dict[str, list[Seen]]) -> None:
 
 
 def _house(folder: Path) -> House:
-    from tests.models.depth import build_depth_metric
+    from scripts.testbed.models.depth import build_depth_metric
 
     model = folder / "model"
     model.mkdir(parents=True)

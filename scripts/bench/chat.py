@@ -17,7 +17,7 @@ import httpx2
 from scripts.bench import servers, wrk
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.pictures import data_uri
-from tests.house import House
+from scripts.testbed.server import House
 
 CLIENTS = (1, 4, 16)
 TOKENS, LONG, SHORT = 32, 400, 4
@@ -80,7 +80,7 @@ def _name(clients: int) -> str:
 
 
 def _model(folder: Path) -> Path:
-    from tests.models.chat import build_qwen2_5_vl
+    from scripts.testbed.models.chat import build_qwen2_5_vl
 
     folder.mkdir(parents=True)
     build_qwen2_5_vl(folder, **_SHAPE)

@@ -19,7 +19,7 @@ from scripts.bench.measurement import Goal, Result, Setup, in_turns
 from scripts.bench.pictures import data_uri
 from scripts.bench.servers import ROOT
 from scripts.demo_models.__main__ import build
-from tests.house import House, eventually
+from scripts.testbed.server import House, eventually
 
 _TEXT = """
 Each model is evicted, and asked again once its process is gone: in one house a standby is ready, in the other there is

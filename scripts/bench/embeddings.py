@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.bench import servers, wrk
 from scripts.bench.library import MINILM, SENTENCES
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from tests.house import House
+from scripts.testbed.server import House
 
 CLIENTS = 32
 _TITLE = "Embeddings under many clients"

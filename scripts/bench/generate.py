@@ -31,7 +31,7 @@ def main(folder: str, requests: str) -> None:
 
 def _answers(folder: str) -> Callable[[dict[str, Any]], int]:
     """A function that answers a request and tells how many tokens that took."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 

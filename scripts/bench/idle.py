@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.bench.measurement import Goal, Result, Setup
 from scripts.demo_models.__main__ import build
-from tests.house import House, eventually
+from scripts.testbed.server import House, eventually
 
 TIMEOUT = 0.5
 NO_GPU = "NVML finds no GPU here"

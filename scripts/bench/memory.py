@@ -11,7 +11,7 @@ import psutil
 
 from scripts.bench.measurement import Goal, Result, Setup
 from scripts.bench.pictures import data_uri
-from tests.house import House
+from scripts.testbed.server import House
 
 MB = 1e6
 PROGRAMS = ("gateway", "manager")

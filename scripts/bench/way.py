@@ -14,7 +14,7 @@ from contract.config import hash_key
 from scripts.bench import litellm, servers, wrk
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.wrk import Load
-from tests.house import House
+from scripts.testbed.server import House
 
 KEY = "sk-bench"
 MESSAGES = [{"role": "user", "content": "What do two hops cost?"}]

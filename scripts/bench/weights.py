@@ -10,7 +10,7 @@ import time
 
 def main(source: str) -> None:
     """Print the seconds of three loads as JSON."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     importlib.import_module("workers.engines.transformers_chat.warm")  # a load and a run of another model

@@ -15,9 +15,9 @@ import yaml
 from openai import OpenAI
 
 from contract.config import ENVIRONMENT
+from scripts.control import background
+from scripts.control.site import Site
 from scripts.demo_models.__main__ import KINDS, build
-from scripts.house import background
-from scripts.house.site import Site
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "demo"

@@ -57,7 +57,7 @@ def settle_generation(model: Any, tokens: Any, **settings: Any) -> None:
 
 def build(folder: Path) -> None:
     """Save the demo model in `folder`: it looks at pictures and answers with random words."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
     tokens = tokenizer()

@@ -100,5 +100,5 @@ def stable_diffusion(sample_size: int = 16, sees: int = 4) -> Any:
 
 def build(path: Path) -> None:
     """Save the demo model in `path`; its own picture is 256 x 256 pixels."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     stable_diffusion(sample_size=32).save_pretrained(path)

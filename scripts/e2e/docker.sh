@@ -34,7 +34,7 @@ end() { # a process that we started, and wait until it has ended
 }
 tear_down() {
     set +e
-    "$PYTHON" -m scripts.house docker-down >>"$W/compose.log" 2>&1
+    "$PYTHON" -m scripts.control docker-down >>"$W/compose.log" 2>&1
     end "$MANAGER"
     end "$DOCKERD"
     ip link delete docker0 2>/dev/null
@@ -70,7 +70,7 @@ make_base_image() {
     docker import -c 'ENV LANG=C.UTF-8' "$W/base.tar" python:3.11-slim >/dev/null
 }
 start_manager() {
-    BRIDGE=$("$PYTHON" -c 'from scripts.house.container import bridge_address; print(bridge_address())')
+    BRIDGE=$("$PYTHON" -c 'from scripts.control.container import bridge_address; print(bridge_address())')
     printf 'models: [{id: fake, engine: fake, default: [chat]}]\nmemory: {safety_margin_gb: 0.2}\n' >"$ENGINEHOUSE_CONFIG"
     MANAGER_LISTEN=127.0.0.1,$BRIDGE setsid "$PYTHON" -m manager >"$W/manager.log" 2>&1 </dev/null &
     MANAGER=$!
@@ -84,7 +84,7 @@ make_base_image
 tell "base image made, $(du -m "$W/base.tar" | cut -f1) MB"
 start_manager
 tell "the manager listens on 127.0.0.1 and $BRIDGE"
-"$PYTHON" -m scripts.house docker-up >"$W/compose.log" 2>&1 || fail "docker-up: $(tail -n 5 "$W/compose.log")"
+"$PYTHON" -m scripts.control docker-up >"$W/compose.log" 2>&1 || fail "docker-up: $(tail -n 5 "$W/compose.log")"
 tell "$(tail -n 1 "$W/compose.log")"
 tell "image $(docker image inspect enginehouse-gateway --format '{{.Size}}' | awk '{print int($1 / 1e6)}') MB; chat through the container says $(chat)"
 

@@ -19,7 +19,7 @@ within() { # within SECONDS WHAT COMMAND...: wait until the command succeeds
 }
 inside() { nsenter -t "$LEADER" -m -u -i -p -C -- "$@"; }
 house() { inside env -C "$PLACE" PATH=/usr/bin:/bin:/usr/sbin:/sbin GATEWAY_PORT="$PORT" MANAGER_PORT="$MANAGER_PORT" \
-    ENGINEHOUSE_CONFIG="$PLACE/fake.yaml" .venv/bin/python -m scripts.house "$@"; }
+    ENGINEHOUSE_CONFIG="$PLACE/fake.yaml" .venv/bin/python -m scripts.control "$@"; }
 ready() { curl -fs --noproxy '*' -m 2 "$URL/ready" >/dev/null; }
 deaf() { ! curl -s --noproxy '*' -m 2 "$URL/healthz" >/dev/null; }
 chat() { curl -fs --noproxy '*' -m 30 -H 'content-type: application/json' "$URL/v1/chat/completions" \

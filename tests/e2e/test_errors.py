@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.house import House
+from scripts.testbed.server import House
 
 MODELS = [
     {"id": "fake", "engine": "fake", "tasks": ["chat", "embeddings"]},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.house import PATIENCE, House, asking, eventually, fake, later
+from scripts.testbed.server import PATIENCE, House, asking, eventually, fake, later
 
 
 def test_a_crash_mid_stream_ends_with_an_error_and_no_done(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.house import House, asking, eventually, fake, lives, until
+from scripts.testbed.server import House, asking, eventually, fake, lives, until
 
 SERVER = """
 import http.server, json, os, sys

@@ -17,8 +17,8 @@ import httpx2
 import pytest
 from PIL import Image, ImageDraw
 
+from scripts.testbed.server import House, eventually
 from tests.conftest import Models
-from tests.house import House, eventually
 
 REQUESTS = 200
 ROUNDS = 10

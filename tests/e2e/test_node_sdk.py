@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.house import House
+from scripts.testbed.server import House
 
 FOLDER = Path(__file__).parent / "node"
 PIN = json.loads((FOLDER / "package.json").read_text())["dependencies"]["openai"]

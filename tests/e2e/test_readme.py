@@ -14,7 +14,7 @@ import yaml
 from PIL import Image, ImageDraw, ImageFont
 
 from scripts.demo_models.__main__ import build
-from tests.house import House
+from scripts.testbed.server import House
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -11,9 +11,9 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from PIL import Image, ImageDraw
 
-import workers.torchvision_shim  # noqa: F401 - before transformers, as in a worker
+import workers.toolkit.torchvision_shim  # noqa: F401 - before transformers, as in a worker
+from scripts.testbed.server import House
 from tests.conftest import Models
-from tests.house import House
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.tasks import all_tasks
+from scripts.testbed.server import House
 from tests.conftest import Models
-from tests.house import House
-from tests.workers.odd_pictures import drawing
-from tests.workers.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
+from tests.support.odd_images import drawing
+from tests.workers.engines.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
 from workers.engine import Device, find
 
 PAGE = (Path(__file__).parents[2] / "docs" / "vision.md").read_text()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests.gateway.processes import Gateway, Manager, configuration, run_gateway, run_manager
+from tests.support.gateway_processes import Gateway, Manager, configuration, run_gateway, run_manager
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.manager.virtual import Bench
+from tests.support.virtual_clock import Bench
 
 Make = Callable[..., Bench]
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from contract.config import ModelSpec
 from contract.errors import LoadFailed, UnsupportedFeature
 from contract.tasks.features import FeaturesRequest
-from tests.workers.odd_pictures import encoded
+from tests.support.odd_images import encoded
 from workers import describe, engines
 from workers.engine import Call, Device, find
 
@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, as the page builds it."""
     folder = tmp_path_factory.mktemp("vit")
     namespace: dict[str, Any] = {}
-    exec(compile(BUILDER, "tests/models/vit.py", "exec"), namespace)
+    exec(compile(BUILDER, "scripts/testbed/models/vit.py", "exec"), namespace)
     namespace["build_vit"](folder)
     return folder
 

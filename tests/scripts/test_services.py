@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from contract.config import Settings
-from scripts.house import container, installed, service
-from scripts.house.launchd import Launchd
-from scripts.house.service import ROOT
-from scripts.house.systemd import Systemd
+from scripts.control import container, installed, service
+from scripts.control.launchd import Launchd
+from scripts.control.service import ROOT
+from scripts.control.systemd import Systemd
 
 PROGRAMS = ("manager", "gateway")
 

@@ -11,44 +11,44 @@ from typing import Any
 
 import pytest
 
-from tests.workers import chatting, detecting, estimating, painting
+from tests.support import chat_engines, depth_engines, detect_engines, image_engines
 from workers.engine import Engine
 
-pytest.register_assert_rewrite("tests.workers.chat_requests")
+pytest.register_assert_rewrite("tests.support.chat_requests")
 
 
 @pytest.fixture(scope="session")
 def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
     """`chat_engine("lm", context=16)`: the chat engine with the tiny model of that family."""
-    return cache(lambda family, **options: chatting.load(models(family), options=options))
+    return cache(lambda family, **options: chat_engines.load(models(family), options=options))
 
 
 @pytest.fixture(scope="session")
-def detector(models: Callable[[str], Path]) -> detecting.Detector:
+def detector(models: Callable[[str], Path]) -> detect_engines.Detector:
     """`detector("detr", batch_size=2)`: the detection engine with the tiny model of that family."""
-    return cache(lambda family, **options: detecting.load(models(family), **options))
+    return cache(lambda family, **options: detect_engines.load(models(family), **options))
 
 
 @pytest.fixture(scope="session")
-def depth_engine(models: Callable[[str], Path]) -> estimating.DepthEngine:
+def depth_engine(models: Callable[[str], Path]) -> depth_engines.DepthEngine:
     """`depth_engine("depth_metric", batch_size=2)`: the depth engine with the tiny model of that family."""
-    return cache(lambda family, **options: estimating.load(models(family), **options))
+    return cache(lambda family, **options: depth_engines.load(models(family), **options))
 
 
 @pytest.fixture(scope="session")
-def painter(models: Callable[[str], Path]) -> painting.Painter:
+def painter(models: Callable[[str], Path]) -> image_engines.Painter:
     """`painter("sd_inpaint")`: the image engine with the tiny model of that family."""
-    return cache(lambda family: painting.load(models(family)))
+    return cache(lambda family: image_engines.load(models(family)))
 
 
 @pytest.fixture(scope="session")
-def sd(painter: painting.Painter) -> Any:
+def sd(painter: image_engines.Painter) -> Any:
     """The image engine with a tiny Stable Diffusion."""
     return painter("sd")
 
 
 @pytest.fixture(scope="session")
-def flux(painter: painting.Painter) -> Any:
+def flux(painter: image_engines.Painter) -> Any:
     """The image engine with a tiny FLUX.1 dev."""
     return painter("flux")
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.workers import birth
-from tests.workers.birth import Worker
+from tests.support import worker_process
+from tests.support.worker_process import Worker
 
 CHAT = "/v1/chat/completions"
 EMBED = "/v1/embeddings"
@@ -24,7 +24,7 @@ EMBED = "/v1/embeddings"
 def plain() -> Iterator[Worker]:
     """A fake without faults, for every test that does it no harm."""
     entry = {"engine": "fake", "defaults": {"dimensions": 4, "max_tokens": 3}}
-    with birth.worker(entry) as worker:
+    with worker_process.worker(entry) as worker:
         yield worker
 
 
@@ -78,7 +78,7 @@ def test_wrong_paths_and_methods(plain: Worker, method: str, path: str, status: 
 
 
 def test_a_task_that_the_entry_leaves_out_is_named() -> None:
-    with birth.worker({"engine": "fake", "tasks": ["chat"]}) as worker:
+    with worker_process.worker({"engine": "fake", "tasks": ["chat"]}) as worker:
         refused = worker.post(EMBED, {"input": "x"})
         assert refused.status_code == 400
         assert refused.json()["error"]["code"] == "unsupported_task"
@@ -149,7 +149,7 @@ def test_usage_is_streamed_to_who_asked_for_it(plain: Worker) -> None:
 def test_chunks_come_as_soon_as_they_are_there(tmp_path: Path) -> None:
     """Each word waits for a file that is made only when the one before has been read."""
     options = {"crash_mid_answer": True, "crash_gate": str(tmp_path / "go")}
-    with birth.worker({"engine": "fake", "options": options}) as worker:
+    with worker_process.worker({"engine": "fake", "options": options}) as worker:
         with worker.client.stream("POST", CHAT, json=chat("first second", stream=True)) as response:
             lines = response.iter_lines()
             assert contents([next(lines).removeprefix("data: ")]) == "first"
@@ -160,7 +160,7 @@ def test_chunks_come_as_soon_as_they_are_there(tmp_path: Path) -> None:
 
 
 def test_an_error_before_the_first_chunk_has_its_own_status() -> None:
-    with birth.worker({"engine": "fake", "options": {"fail_on_prompt": "poison"}}) as worker:
+    with worker_process.worker({"engine": "fake", "options": {"fail_on_prompt": "poison"}}) as worker:
         response = worker.post(CHAT, chat("poison", stream=True))
         assert response.status_code == 500
         assert response.json()["error"]["code"] == "inference_failed"
@@ -168,7 +168,7 @@ def test_an_error_before_the_first_chunk_has_its_own_status() -> None:
 
 
 def test_an_error_mid_stream_is_an_event_and_there_is_no_done() -> None:
-    with birth.worker({"engine": "fake", "options": {"raise_mid_answer": True}}) as worker:
+    with worker_process.worker({"engine": "fake", "options": {"raise_mid_answer": True}}) as worker:
         said = events(worker.post(CHAT, chat("first second", stream=True), x_request_id="r1"))
         error = json.loads(said[-1])["error"]
         assert contents(said[:-1]) == "first"
@@ -187,7 +187,7 @@ def gated(tmp_path: Path, **options: Any) -> dict[str, Any]:
 
 def test_requests_that_come_together_share_a_batch_but_a_killer_runs_alone() -> None:
     entry = {"engine": "fake", "options": {"batch_window_ms": 1000, "max_batch": 4}}
-    with birth.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+    with worker_process.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         together = [pool.submit(worker.post, EMBED, {"input": "x"}) for _ in range(4)]
         assert [answer.result(30).json()["batch"] for answer in together] == [4] * 4
         killers = [pool.submit(worker.post, EMBED, {"input": "x"}, x_enginehouse_attempt="2") for _ in range(2)]
@@ -196,7 +196,7 @@ def test_requests_that_come_together_share_a_batch_but_a_killer_runs_alone() -> 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_cancels_its_work(tmp_path: Path, stream: bool) -> None:
-    with birth.worker(gated(tmp_path)) as worker:
+    with worker_process.worker(gated(tmp_path)) as worker:
         with httpx2.Client(base_url=worker.url, headers=worker.client.headers, trust_env=False) as client:
             with pytest.raises(httpx2.TimeoutException):
                 client.post(CHAT, json=chat("x", stream=stream), headers={"x-request-id": "gone"}, timeout=0.5)
@@ -206,7 +206,7 @@ def test_a_client_that_leaves_cancels_its_work(tmp_path: Path, stream: bool) -> 
 
 
 def test_shutdown_finishes_what_is_in_hand_and_ends_in_order(tmp_path: Path) -> None:
-    with birth.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+    with worker_process.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         answer = pool.submit(worker.post, EMBED, {"input": "x"}, x_request_id="first")
         wait_until((tmp_path / "first").exists)
         assert worker.post("/shutdown", {}).status_code == 200
@@ -216,13 +216,13 @@ def test_shutdown_finishes_what_is_in_hand_and_ends_in_order(tmp_path: Path) -> 
 
 
 def test_a_term_ends_in_order() -> None:
-    with birth.worker({"engine": "fake"}) as worker:
+    with worker_process.worker({"engine": "fake"}) as worker:
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(30) == 0
 
 
 def test_a_second_term_ends_at_once(tmp_path: Path) -> None:
-    with birth.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+    with worker_process.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         answer = pool.submit(worker.post, EMBED, {"input": "x"}, x_request_id="first")
         wait_until((tmp_path / "first").exists)
         worker.process.send_signal(signal.SIGTERM)
@@ -241,7 +241,7 @@ def _refuses(worker: Worker) -> bool:
 
 
 def test_out_of_memory_in_a_call_is_a_503_and_told_to_the_manager() -> None:
-    with birth.worker({"engine": "fake", "options": {"oom_on_prompt": "too much"}}) as worker:
+    with worker_process.worker({"engine": "fake", "options": {"oom_on_prompt": "too much"}}) as worker:
         response = worker.post(EMBED, {"input": "too much"})
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "out_of_memory"
@@ -251,7 +251,7 @@ def test_out_of_memory_in_a_call_is_a_503_and_told_to_the_manager() -> None:
 
 
 def test_a_worker_whose_device_is_lost_ends_so_that_another_can_begin() -> None:
-    with birth.worker({"engine": "fake", "options": {"break_on_prompt": "poison"}}) as worker:
+    with worker_process.worker({"engine": "fake", "options": {"break_on_prompt": "poison"}}) as worker:
         with pytest.raises(httpx2.RemoteProtocolError):
             worker.post(EMBED, {"input": "poison"})
         assert worker.process.wait(30) == 1

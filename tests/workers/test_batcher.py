@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
-from tests.workers import batching
-from tests.workers.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
+from tests.support import batching
+from tests.support.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
 from workers.batcher import Ticket
 from workers.engine import Answer, Call, Engine, serves
 

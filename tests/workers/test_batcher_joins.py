@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
-from tests.workers import batching
-from tests.workers.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
+from tests.support import batching
+from tests.support.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
 from workers.engine import Answer, Call, Engine, Feed, serves
 from workers.failures import as_answer
 

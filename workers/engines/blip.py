@@ -15,8 +15,8 @@ from contract.errors import ContextTooLong, LoadFailed
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 _CLASS = "BlipForConditionalGeneration"
 _LONGEST = 50
@@ -40,8 +40,8 @@ class Blip(Engine):
     Options: ClassVar[type[engine.Options]] = BlipOptions
     model_types: ClassVar[tuple[str, ...]] = ("blip",)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
-        "workers.generating",
+        "workers.toolkit.torchvision_shim",
+        "workers.toolkit.stopping",
         "transformers:AutoProcessor",
         "transformers.models.blip.modeling_blip",
         "transformers.models.blip.processing_blip",
@@ -87,7 +87,7 @@ class Blip(Engine):
 
     def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem]:
         """The captions of pictures that are alike, chosen token by token as the model's generation config says."""
-        from workers.generating import until_left
+        from workers.toolkit.stopping import until_left
 
         request = pictures[0].request
         inputs = self._processor(

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from contract.array import Array, as_base64, as_list
+from contract.arrays import Array, as_base64, as_list
 from contract.config import ModelSpec
 from contract.errors import InvalidField
 from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest, FeaturesResponse, Layer, Patches
 from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures, by_size
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import Picture, Pictures, by_size
+from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 
 class DinoOptions(TorchOptions):
@@ -42,7 +42,7 @@ class Dino(Engine):
     Options: ClassVar[type[engine.Options]] = DinoOptions
     model_types: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers", "dinov3_vit", "dinov3_convnext")
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "transformers:AutoModel",
         "transformers:AutoImageProcessor",
         "transformers.models.dinov2.modeling_dinov2",

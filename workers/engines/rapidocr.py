@@ -14,9 +14,9 @@ from pydantic import Field
 from contract.config import ModelSpec
 from contract.errors import UnsupportedFeature
 from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
-from workers import reading
 from workers.engine import Answer, Call, Device, Engine, Options, serves
-from workers.pictures import Picture, Pictures
+from workers.toolkit import reading_order
+from workers.toolkit.image_batches import Picture, Pictures
 
 _LONGEST_SHAPE = 4
 """How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
@@ -74,14 +74,14 @@ class RapidOcr(Engine):
         [picture] = pictures
         found = self._reader(_not_too_long(picture.image))
         lines = [
-            Line(text=text, score=float(score), polygon=reading.within(polygon, picture.width, picture.height))
+            Line(text=text, score=float(score), polygon=reading_order.within(polygon, picture.width, picture.height))
             for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
         ]
-        text, ordered = reading.read(lines)
+        text, ordered = reading_order.read(lines)
         return [OcrItem(**picture.place, text=text, lines=ordered)]
 
 
-def _polygons(found: Any) -> list[reading.Polygon]:
+def _polygons(found: Any) -> list[reading_order.Polygon]:
     return [] if found.boxes is None else found.boxes.tolist()
 
 

@@ -18,12 +18,12 @@ from contract.tasks.depth import DEPTH, DepthItem, DepthParameters, DepthRequest
 from contract.tasks.pointcloud import POINTCLOUD, PointcloudItem, PointcloudRequest, PointcloudResponse
 from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions, not_served, prepare, read
+from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.pretrained import TorchOptions, not_served, prepare, read
 
 if TYPE_CHECKING:
     from workers.engines.depth_anything.estimator import Estimate, Estimator
-    from workers.pretrained import Checkpoint
+    from workers.toolkit.pretrained import Checkpoint
 
 _HERE = "workers.engines.depth_anything"
 _FAMILIES = {
@@ -65,7 +65,7 @@ class DepthAnything(Engine):
     features: ClassVar[frozenset[str]] = frozenset({"max_depth", "confidence"})
     model_types: ClassVar[tuple[str, ...]] = tuple(_FAMILIES)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         f"{_HERE}.through_transformers",
         f"{_HERE}.answers",
         "transformers:AutoModelForDepthEstimation",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.tasks.depth import Confidence, DepthItem, DepthParameters, DepthRequest, Intrinsics
 from contract.tasks.pointcloud import Colors, PointcloudItem, PointcloudRequest, Points
 from workers.engines.depth_anything import maps, points
 from workers.engines.depth_anything.estimator import Estimate
-from workers.pictures import Picture
+from workers.toolkit.image_batches import Picture
 
 
 def depth_item(picture: Picture[DepthRequest], estimate: Estimate, kind: maps.Kind) -> DepthItem:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from contract.array import Array, as_list, as_png
+from contract.arrays import Array, as_list, as_png
 from contract.tasks.depth import DepthMap
 from workers.engines.depth_anything.estimator import Estimate
 

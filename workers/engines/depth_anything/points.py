@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.array import Array, packed
+from contract.arrays import Array, packed
 from contract.tasks.depth import Intrinsics
 
 

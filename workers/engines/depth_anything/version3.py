@@ -21,7 +21,7 @@ from contract.errors import BadImage, LoadFailed
 from contract.tasks.depth import DepthParameters, Intrinsics
 from workers.engine import Device
 from workers.engines.depth_anything.estimator import Estimate, Estimator, Grid
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from contract.errors import ServeError
 from contract.tasks.image_edit import IMAGE_EDIT, ImageEditRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from contract.tasks.image_variation import IMAGE_VARIATION, ImageVariationRequest
-from workers import pretrained
 from workers.engine import Answer, Call, Device, Engine, serves
 from workers.engines.diffusers_image import drawing, editing, loading
 from workers.engines.diffusers_image.drawing import ClientLeft, Work
 from workers.engines.diffusers_image.options import ImageOptions
 from workers.engines.diffusers_image.pipelines import Pipelines
+from workers.toolkit import pretrained
 
 Answers = Iterator[tuple[Call[Any], Answer]]
 
@@ -30,7 +30,7 @@ class DiffusersImage(Engine):
     Options = ImageOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "mask", "output_format", "strength"})
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "diffusers:AutoPipelineForText2Image",
         # Modules that loading a pipeline asks for beyond that, even where it does not use them.
         "diffusers.guiders",

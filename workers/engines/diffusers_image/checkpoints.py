@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import LoadFailed
-from workers import snapshots, sources
 from workers.engines.diffusers_image.options import ImageOptions
 from workers.engines.diffusers_image.quantizing import shrink
+from workers.toolkit import snapshots, sources
 
 _KINDS = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 _CONFIG = "a folder or a hub id in diffusers' layout as `options.config`"

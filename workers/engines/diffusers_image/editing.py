@@ -13,7 +13,7 @@ from contract.tasks.image_variation import ImageVariationRequest
 from workers.engines.diffusers_image.arguments import Reading, Size
 from workers.engines.diffusers_image.drawing import Work
 from workers.engines.diffusers_image.pipelines import Pipelines
-from workers.images import open_image, open_mask, open_with_holes
+from workers.toolkit.image_loading import open_image, open_mask, open_with_holes
 
 if TYPE_CHECKING:
     from PIL import Image

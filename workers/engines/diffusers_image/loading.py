@@ -7,12 +7,12 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import pretrained, snapshots
 from workers.engine import Device
 from workers.engines.diffusers_image import checkpoints
 from workers.engines.diffusers_image.options import ImageOptions
 from workers.engines.diffusers_image.quantizing import pipeline_config
-from workers.sources import resolve
+from workers.toolkit import pretrained, snapshots
+from workers.toolkit.sources import resolve
 
 
 def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from workers import pretrained
+from workers.toolkit import pretrained
 
 
 class ImageOptions(pretrained.TorchOptions):

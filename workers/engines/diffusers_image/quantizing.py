@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.errors import LoadFailed
 from workers.engine import Device
-from workers.pretrained import Quantization, require
+from workers.toolkit.pretrained import Quantization, require
 
 _PARTS = ("transformer", "transformer_2", "unet", "prior", "text_encoder", "text_encoder_2", "text_encoder_3")
 """Denoisers and text encoders; the rest of a pipeline is small, and autoencoders suffer."""

@@ -19,7 +19,7 @@ from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from workers import engine
 from workers.engine import Answer, Call, Device, Engine, Feed, serves, tasks_of
-from workers.pretrained import Quantization
+from workers.toolkit.pretrained import Quantization
 
 if TYPE_CHECKING:
     from workers.engines.mlx.chatting import Chat
@@ -53,7 +53,7 @@ class Mlx(Engine):
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         f"{__name__}.chatting",
@@ -70,7 +70,7 @@ class Mlx(Engine):
     _painter: Painter
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        import workers.torchvision_shim  # noqa: F401  (before transformers)
+        import workers.toolkit.torchvision_shim  # noqa: F401  (before transformers)
         from workers.engines.mlx import loading
 
         options = MlxOptions.model_validate(spec.options)

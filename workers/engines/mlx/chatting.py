@@ -10,13 +10,13 @@ from typing import Any
 
 from contract.errors import ServeError
 from contract.tasks.chat import ChatRequest
-from workers.chat.answer import Answer, Choice
 from workers.engine import Call, Feed
 from workers.engines.mlx.decoding import Decoder
 from workers.engines.mlx.loading import Loaded
 from workers.engines.mlx.prompts import Prompt, Prompts
 from workers.engines.mlx.sampling import Sampler
 from workers.failures import as_answer
+from workers.toolkit.chat.answer import Answer, Choice
 
 _UNBOUNDED = 4096
 """Tokens of an answer for which neither the model nor the request knows a bound."""

@@ -20,9 +20,9 @@ from contract.tasks.image_generation import (
     ImageGenerationResponse,
     ImageUsage,
 )
-from workers import snapshots
 from workers.engine import Answer, Call
 from workers.engines.mlx.loading import BITS
+from workers.toolkit import snapshots
 
 if TYPE_CHECKING:
     from pathlib import Path

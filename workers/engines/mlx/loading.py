@@ -15,9 +15,9 @@ from mlx import nn
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import pretrained
 from workers.engine import Device
-from workers.pretrained import not_served
+from workers.toolkit import pretrained
+from workers.toolkit.pretrained import not_served
 
 Answered = TypeVar("Answered")
 

@@ -9,10 +9,10 @@ from typing import Any
 import mlx.core as mx
 
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
-from workers.chat import conversation as shared
 from workers.engines.mlx.guard import Guard
 from workers.engines.mlx.loading import Loaded
-from workers.images import open_image
+from workers.toolkit.chat import conversation as shared
+from workers.toolkit.image_loading import open_image
 
 
 @dataclass(frozen=True, slots=True)

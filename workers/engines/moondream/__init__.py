@@ -17,13 +17,13 @@ from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, Caption
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse, PointedAt
 from workers import engine
-from workers.chat.reply import Reply
-from workers.chat.text import Stops
 from workers.engine import Answer, Call, Device, Engine, serves
 from workers.engines.moondream.conversation import question_of
-from workers.images import open_image
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions, prepare
+from workers.toolkit.chat.reply import Reply
+from workers.toolkit.chat.text import Stops
+from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.image_loading import open_image
+from workers.toolkit.pretrained import TorchOptions, prepare
 
 if TYPE_CHECKING:
     from workers.engines.moondream.loading import Skills
@@ -53,7 +53,7 @@ class Moondream(Engine):
     features: ClassVar[frozenset[str]] = frozenset({"images", "prompt", "points", "length"})
     model_types: ClassVar[tuple[str, ...]] = ("moondream1",)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         f"{__name__}.loading",
         "transformers:AutoModelForCausalLM",
         "transformers:PreTrainedModel",

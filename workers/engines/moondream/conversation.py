@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.errors import BadRequest
 from contract.media import ImageInput
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
-from workers.chat.conversation import refusal
+from workers.toolkit.chat.conversation import refusal
 
 _ANOTHER = "(another picture)"
 

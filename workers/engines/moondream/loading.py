@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device, Engine
-from workers.pretrained import Checkpoint, checkpoint
+from workers.toolkit.pretrained import Checkpoint, checkpoint
 
 _SKILLS = ("encode_image", "query", "caption", "detect", "point")
 

@@ -10,10 +10,10 @@ from pydantic import Field
 from contract.config import ModelSpec
 from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
-from workers import pretrained, snapshots
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.images import open_image
-from workers.pretrained import TorchOptions
+from workers.toolkit import pretrained, snapshots
+from workers.toolkit.image_loading import open_image
+from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
     from workers.engines.sentence_transformers.job import Job
@@ -43,7 +43,7 @@ class SentenceTransformers(Engine):
     Options = SentenceOptions
     features = frozenset({"images"})
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "sentence_transformers:SentenceTransformer",
         # The names under which models say what they are made of.
         "sentence_transformers.models.Transformer",
@@ -51,8 +51,8 @@ class SentenceTransformers(Engine):
         "sentence_transformers.models.Normalize",
         "transformers.models.mpnet.modeling_mpnet",
         "transformers.models.xlm_roberta.modeling_xlm_roberta",
-        "workers.pretrained",
-        "workers.images",
+        "workers.toolkit.pretrained",
+        "workers.toolkit.image_loading",
         f"{__name__}.job",
         f"{__name__}.warm",
     )

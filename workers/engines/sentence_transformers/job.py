@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from contract.array import Array, as_base64, as_list
+from contract.arrays import Array, as_base64, as_list
 from contract.errors import ServeError
 from contract.media import ImageInput
 from contract.tasks.embeddings import Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage

@@ -2,7 +2,7 @@
 
 `loading` finds the classes, `prompt` makes the inputs, `loop` lets newcomers join between two steps of the model,
 `decoding` does a step for all rows at work, `caches` joins and parts what the model remembers of them, `sampling` picks
-each row's token, `workers.chat` makes chunks of tokens. Nothing heavy is imported before `load`.
+each row's token, `workers.toolkit.chat` makes chunks of tokens. Nothing heavy is imported before `load`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.tasks.chat import CHAT, ChatRequest
-from workers import pretrained
 from workers.engine import Call, Device, Engine, Feed, serves
-from workers.pretrained import TorchOptions
+from workers.toolkit import pretrained
+from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.chat.answer import Answer, Choice
     from workers.engines.transformers_chat.decoding import Prompt
+    from workers.toolkit.chat.answer import Answer, Choice
 
 _HERE = "workers.engines.transformers_chat"
 _FAMILIES = (
@@ -64,7 +64,7 @@ class TransformersChat(Engine):
     Options = ChatOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         f"{_HERE}.loading",
         f"{_HERE}.prompt",
         f"{_HERE}.loop",
@@ -107,9 +107,9 @@ class TransformersChat(Engine):
 
     def _read(self, call: Call[ChatRequest]) -> Prompt:
         """A call's prompt. Raises what is to be told: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
-        from workers.chat.answer import Answer, Choice
         from workers.engines.transformers_chat.decoding import Prompt
         from workers.engines.transformers_chat.sampling import Sampler
+        from workers.toolkit.chat.answer import Answer, Choice
 
         request = call.request
         inputs = self._prompts.encode(self._prompts.conversation(request))

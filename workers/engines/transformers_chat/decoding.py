@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from contract.tasks.chat import ChatRequest
-from workers.chat.answer import Choice
 from workers.engine import Call
 from workers.engines.transformers_chat import caches
+from workers.toolkit.chat.answer import Choice
 
 _PER_TOKEN = ("attention_mask", "position_ids", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
 """Inputs with a column for each token, (rows, tokens) or (axes, rows, tokens)."""

@@ -9,9 +9,9 @@ from transformers.models.auto import modeling_auto
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import pretrained
 from workers.engine import Device
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit import pretrained
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _KINDS = {
     "AutoModelForImageTextToText": modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,

@@ -19,11 +19,11 @@ from typing import Any
 
 from contract.tasks.chat import ChatRequest
 from workers import engine
-from workers.chat.answer import Choice
 from workers.engine import Call, Feed
 from workers.engines.transformers_chat.decoding import Batch, Prompt, Tokens
 from workers.engines.transformers_chat.line import Line
 from workers.failures import breaks_the_process, describe
+from workers.toolkit.chat.answer import Choice
 
 log = logging.getLogger(__name__)
 

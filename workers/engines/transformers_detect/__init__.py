@@ -17,8 +17,8 @@ from contract.errors import ServeError
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse
 from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures, by_size
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import Picture, Pictures, by_size
+from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 if TYPE_CHECKING:
     from workers.engines.transformers_detect.detector import Candidate, Detector
@@ -52,7 +52,7 @@ class TransformersDetect(Engine):
     features: ClassVar[frozenset[str]] = frozenset({"prompt", "text_threshold"})
     model_types: ClassVar[tuple[str, ...]] = tuple(name for family in _FAMILIES.values() for name in family)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         *(f"{_HERE}.{family.partition(':')[0]}" for family in _FAMILIES),
         "transformers:AutoProcessor",
         "transformers.models.grounding_dino.modeling_grounding_dino",

@@ -15,7 +15,7 @@ from contract.errors import UnsupportedFeature
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
 from workers.engines.transformers_detect.detector import Candidate, Detector, named, sizes_of
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _NAMED_IN_AN_ERROR = 20
 

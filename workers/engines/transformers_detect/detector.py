@@ -11,7 +11,7 @@ from PIL import Image
 from contract.errors import InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.pretrained import Checkpoint, TorchOptions, scales_to_one_size
+from workers.toolkit.pretrained import Checkpoint, TorchOptions, scales_to_one_size
 
 
 class Candidate(NamedTuple):

@@ -17,7 +17,7 @@ from contract.errors import ContextTooLong, InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
 from workers.engines.transformers_detect.detector import Candidate, Detector, no_prompt
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 
 @dataclass(frozen=True, slots=True)

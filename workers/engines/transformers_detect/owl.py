@@ -16,7 +16,7 @@ from contract.errors import ContextTooLong, UnsupportedFeature
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
 from workers.engines.transformers_detect.detector import Candidate, Detector, named, no_prompt, sizes_of
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _LARGEST = 4
 """Times the side at which the model sees a picture: a larger one is scaled down to that before."""

@@ -17,8 +17,8 @@ from contract.errors import ServeError
 from contract.tasks.ocr import OCR, OcrItem, OcrRequest, OcrResponse
 from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures, by_size
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import Picture, Pictures, by_size
+from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 if TYPE_CHECKING:
     from workers.engines.transformers_ocr.reader import Reader, Written
@@ -46,7 +46,7 @@ class TransformersOcr(Engine):
     Options: ClassVar[type[engine.Options]] = OcrOptions
     model_types: ClassVar[tuple[str, ...]] = tuple(_FAMILIES)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         *(f"{_HERE}.{family.partition(':')[0]}" for family in _FAMILIES.values()),
         "transformers:AutoProcessor",
         "transformers:AutoModelForImageTextToText",

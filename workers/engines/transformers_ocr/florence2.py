@@ -12,10 +12,10 @@ from typing import Any
 from PIL import Image
 
 from contract.tasks.ocr import Line
-from workers import reading
 from workers.engine import Device
 from workers.engines.transformers_ocr.reader import Reader, Written
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit import reading_order
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _TASK = "<OCR_WITH_REGION>"
 _STEPS = 1000
@@ -47,13 +47,13 @@ class Florence2(Reader):
             places.append(self._places[token])
             if len(places) == _CORNERS:
                 if text := self.decode(tokens):
-                    polygon = reading.within(_corners(places, width, height), width, height)
+                    polygon = reading_order.within(_corners(places, width, height), width, height)
                     lines.append(Line(text=text, score=self.score(tokens, probabilities), polygon=polygon))
                 tokens, probabilities, places = [], [], []
-        return reading.read(lines)
+        return reading_order.read(lines)
 
 
-def _corners(places: Sequence[int], width: int, height: int) -> reading.Polygon:
+def _corners(places: Sequence[int], width: int, height: int) -> reading_order.Polygon:
     """The middles of the steps that tokens name, in pixels."""
     xs, ys = places[0::2], places[1::2]
     return [((x + 0.5) * width / _STEPS, (y + 0.5) * height / _STEPS) for x, y in zip(xs, ys, strict=True)]

@@ -13,8 +13,8 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from contract.tasks.ocr import Line
 from workers.engine import Call, Device
-from workers.generating import until_left
-from workers.pretrained import Checkpoint, TorchOptions, scales_to_one_size
+from workers.toolkit.pretrained import Checkpoint, TorchOptions, scales_to_one_size
+from workers.toolkit.stopping import until_left
 
 _PLAIN = {
     "do_sample": False, "num_beams": 1, "early_stopping": False, "length_penalty": 1.0, "max_length": None,

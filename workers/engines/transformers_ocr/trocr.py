@@ -14,7 +14,7 @@ from contract.errors import LoadFailed
 from contract.tasks.ocr import Line
 from workers.engine import Device
 from workers.engines.transformers_ocr.reader import Reader, Written
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 
 class TrOcr(Reader):

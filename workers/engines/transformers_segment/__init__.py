@@ -22,10 +22,11 @@ from contract.tasks.segment import (
     SegmentResponse,
     SemanticMask,
 )
-from workers import engine, pretrained
+from workers import engine
 from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions
+from workers.toolkit import pretrained
+from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
     from workers.engines.transformers_segment.masks import Found
@@ -69,7 +70,7 @@ class TransformersSegment(Engine):
         {"prompt", "semantic", "box_labels", "points", "automatic", "multimask"}
     )
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         f"{_HERE}.sam3",
         "transformers:AutoImageProcessor",
         "transformers:AutoModelForMaskGeneration",

@@ -15,7 +15,7 @@ from torchvision.ops import nms
 
 from contract.tasks.segment import SegmentRequest
 from workers.engines.transformers_segment.masks import Found, Runs
-from workers.pictures import Picture
+from workers.toolkit.image_batches import Picture
 
 if TYPE_CHECKING:
     from workers.engines.transformers_segment import SegmentOptions

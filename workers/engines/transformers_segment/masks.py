@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.array import Array, as_png
+from contract.arrays import Array, as_png
 from contract.tasks.segment import Mask
 from contract.tasks.vision import Box, Point
 

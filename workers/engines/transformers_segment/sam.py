@@ -17,7 +17,7 @@ from contract.tasks.segment import SegmentPrompt, SegmentRequest
 from contract.tasks.vision import Box, Point
 from workers.engines.transformers_segment.everything import Everything
 from workers.engines.transformers_segment.masks import Found, Runs
-from workers.pictures import Picture
+from workers.toolkit.image_batches import Picture
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,8 +11,8 @@ from contract.tasks.segment import SegmentPrompt, SegmentRequest
 from workers.engine import Device
 from workers.engines.transformers_segment.masks import Found, Runs
 from workers.engines.transformers_segment.sam import Asked, Sam
-from workers.pictures import Picture
-from workers.pretrained import Checkpoint
+from workers.toolkit.image_batches import Picture
+from workers.toolkit.pretrained import Checkpoint
 
 if TYPE_CHECKING:
     from workers.engines.transformers_segment import SegmentOptions

@@ -1,0 +1,87 @@
+"""A manager that is killed leaves nothing: no worker, no standby, no foreign server, no grandchild."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager import process_tree
+from manager.processes.children import reap
+from tests.support.process_family import gone
+from tests.support.spawning import PATIENCE, known, runs
+
+ROOT = Path(__file__).parents[4]
+
+MANAGER = """
+import asyncio, json, sys
+from pathlib import Path
+from manager import tree
+from manager.processes.launchers.standby import Key
+from tests.support.spawning import CPU, Births, eventually, foreign
+
+async def main():
+    home = Path(sys.argv[1])
+    births = Births(home)
+    worker = await births.worker("worker", fork_grandchild="setsid")
+    server = await births.command.start(foreign(home, "--escape"), CPU, "server#1", print)
+    await worker.ready()
+    await server.ready()
+    births.local.standbys.keep({Key(None, (("OF", "another"),), ()): 1})
+    await eventually("a standby is born", lambda: any(s["born"] for s in births.local.standbys.status()))
+    loading = await births.worker("loading", load_gate=str(home / "never"), fork_grandchild="child")
+    await eventually("it has forked", lambda: len(process_tree.escaped(loading.uuid)) == 2)
+    print(json.dumps(list(births.known())), flush=True)
+    await asyncio.Event().wait()
+
+if sys.argv[2] == "uvloop":
+    import uvloop
+    uvloop.run(main())
+else:
+    asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has given birth to workers, a standby and a foreign server."""
+    argv = [sys.executable, "-c", MANAGER, str(tmp_path), request.param]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout
+        assert process.stdout.readline(), "it has failed"
+        yield process
+        process.kill()
+
+
+def family(home: Path) -> list[int]:
+    """The pids of all that was born, however far it has gone."""
+    children = known(home)
+    assert sorted(child["name"] for child in children.values()) == ["loading#1", "server#1", "standby", "worker#1"]
+    carriers = process_tree.carriers()
+    pids = [process.pid for uuid in children for process in carriers[uuid]]
+    assert len(pids) == 8, "two workers and their grandchildren; guard, server and its grandchild; a standby"
+    return pids
+
+
+def test_a_killed_manager_leaves_nothing(manager: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    pids = family(tmp_path)
+    manager.kill()
+    gone(*pids, within=PATIENCE)
+
+
+def test_the_next_manager_ends_what_could_not_see_its_manager_go(
+    manager: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    pids = family(tmp_path)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    manager.kill()
+    manager.wait()
+    assert all(runs(pid) for pid in pids)
+    assert sorted(reap(tmp_path / "manager" / "children.json")) == sorted(pids)
+    assert not any(runs(pid) for pid in pids)

@@ -1,0 +1,193 @@
+"""Depth and points in every form: numbers, deep grey PNG, preview, PLY, npz, raw bytes; each reads back as it was."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.bench import arrays
+from scripts.testbed.models.depth import FAR
+from tests.support.depth_engines import (
+    CAMERA,
+    PICTURE,
+    DepthEngine,
+    cloud,
+    cloud_item,
+    depth,
+    depth_item,
+    picture_of,
+    read_ply,
+    values,
+    whole,
+)
+from workers import content_negotiation
+
+RED, BLUE = (158, 1, 66), (94, 79, 162)
+
+
+def as_json(answer: Any) -> Any:
+    """What a client reads of the one item."""
+    return json.loads(content_negotiation.as_json(answer)[1])["data"][0]
+
+
+def decoded(part: Any) -> bytes:
+    return base64.b64decode(part["data"])
+
+
+def test_numbers_are_little_endian_in_rows_or_lists(depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_metric")
+    coded, listed = (as_json(whole(engine, depth(PICTURE, encoding_format=form))) for form in ("base64", "float"))
+    found = np.frombuffer(decoded(coded["depth"]), "<f4").reshape(coded["depth"]["shape"])
+    assert np.array_equal(found, np.array(listed["depth"]["data"], "<f4"))
+    assert (coded["min"], coded["max"]) == (found.min(), found.max())
+    assert coded["depth"]["shape"] == [60, 80]
+
+
+@pytest.mark.parametrize("family", ["depth_relative", "depth_metric"])
+def test_a_deep_grey_png_is_half_a_step_off_at_most(family: str, depth_engine: DepthEngine) -> None:
+    engine = depth_engine(family)
+    exact = values(depth_item(engine).depth)
+    item = as_json(whole(engine, depth(PICTURE, format="png16")))
+    image = picture_of(decoded(item["depth"]))
+    assert image.mode == "I;16"
+    scale, offset = item["depth"]["scale"], item["depth"]["offset"]
+    assert (float(image.text["scale"]), float(image.text["offset"])) == (scale, offset)  # type: ignore[attr-defined]
+    assert (image.text["unit"], image.text["kind"]) == (item["unit"], item["kind"])  # type: ignore[attr-defined]
+    read = np.asarray(image).astype("f8") * scale + offset
+    assert np.abs(read - exact).max() <= scale / 2 + 1e-6
+    if family == "depth_metric":
+        assert (scale, offset) == (FAR / 65535, 0)
+    else:
+        assert (offset, scale) == pytest.approx((exact.min(), (exact.max() - exact.min()) / 65535))
+
+
+def test_sixteen_bits_come_as_bytes_too_with_what_they_mean(depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_relative")
+    exact = values(depth_item(engine).depth)
+    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(
+        whole(engine, depth(PICTURE, format="png16"))
+    )
+    told = {key.decode(): value.decode() for key, value in headers}
+    assert (told["x-array-dtype"], told["x-array-kind"], told["x-array-unit"]) == ("uint16", "disparity", "relative")
+    scale, offset = float(told["x-array-scale"]), float(told["x-array-offset"])
+    read = np.frombuffer(content, "<u2").reshape(exact.shape) * scale + offset
+    assert np.abs(read - exact).max() <= scale / 2 + 1e-6
+
+
+def test_the_steps_of_a_png_follow_the_range(depth_engine: DepthEngine) -> None:
+    item = depth_item(depth_engine("depth_metric"), format="png16", max_depth=80)
+    assert item.depth.scale == pytest.approx(80 / 65535)
+
+
+@pytest.mark.parametrize(("family", "nearest"), [("depth_relative", "max"), ("depth_metric", "min")])
+def test_a_preview_is_red_where_it_is_near_and_blue_where_it_is_far(
+    family: str, nearest: str, depth_engine: DepthEngine
+) -> None:
+    exact = values(depth_item(depth_engine(family)).depth)
+    item = as_json(whole(depth_engine(family), depth(PICTURE, format="preview")))
+    colors = np.asarray(picture_of(decoded(item["depth"])))
+    assert colors.shape == (60, 80, 3)
+    near, far = (exact.argmax(), exact.argmin()) if nearest == "max" else (exact.argmin(), exact.argmax())
+    assert tuple(colors.reshape(-1, 3)[near]) == RED
+    assert tuple(colors.reshape(-1, 3)[far]) == BLUE
+
+
+def test_a_picture_that_is_all_as_far_away_has_forms_too(depth_engine: DepthEngine) -> None:
+    flat = Image.new("RGB", (1, 1), "white")
+    for family in ("depth_relative", "depth_metric"):
+        exact = values(depth_item(depth_engine(family), flat).depth)
+        item = as_json(whole(depth_engine(family), depth(flat, format="png16")))
+        grey = np.asarray(picture_of(decoded(item["depth"])))
+        assert grey * item["depth"]["scale"] + item["depth"]["offset"] == pytest.approx(exact, abs=2e-4)
+        assert depth_item(depth_engine(family), flat, format="preview").depth.shape == (1, 1)
+
+
+def test_points_are_where_the_pinhole_camera_sees_them(depth_engine: DepthEngine) -> None:
+    item = cloud_item(depth_engine("depth_metric"), camera_intrinsics=CAMERA, colors=True)
+    exact, points = values(item.depth), values(item.points)
+    assert item.points.shape == points.shape == (4800, 3)
+    assert points.dtype == np.float32
+    for row, column in ((0, 0), (7, 79), (59, 3)):
+        x, y, z = points[row * 80 + column]
+        assert z == exact[row, column]
+        assert x == pytest.approx((column - CAMERA["cx"]) * z / CAMERA["fx"], rel=1e-5)
+        assert y == pytest.approx((row - CAMERA["cy"]) * z / CAMERA["fy"], rel=1e-5)
+        assert tuple(values(item.colors)[row * 80 + column]) == PICTURE.getpixel((column, row))
+    assert item.camera_intrinsics.model_dump() == CAMERA
+    assert item.unit == "metre"
+
+
+@pytest.mark.parametrize("colors", [False, True])
+def test_a_ply_file_has_the_same_points(colors: bool, depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_metric")
+    exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
+    item = as_json(whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=colors, format="ply", depth=False)))
+    vertices = read_ply(decoded(item["points"]))
+    assert item["points"]["shape"] == [4800, 3]
+    assert np.array_equal(np.stack([vertices[name] for name in "xyz"], -1), values(exact.points))
+    assert (item["colors"], item["depth"]) == (None, None)
+    if colors:
+        assert np.array_equal(np.stack([vertices[name] for name in ("red", "green", "blue")], -1), values(exact.colors))
+    else:
+        assert vertices.dtype.names == ("x", "y", "z")
+
+
+def test_an_npz_file_has_all_that_is_asked_for(depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_metric")
+    exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
+    item = as_json(whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=True, format="npz")))
+    with np.load(io.BytesIO(decoded(item["points"]))) as arrays:
+        assert set(arrays) == {"points", "colors", "depth"}
+        for name in arrays:
+            assert np.array_equal(arrays[name], values(getattr(exact, name)))
+    bare = cloud_item(engine, camera_intrinsics=CAMERA, format="npz", depth=False)
+    with np.load(io.BytesIO(bytes(values(bare.points)))) as arrays:
+        assert set(arrays) == {"points"}
+
+
+def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_metric")
+    exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
+    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(whole(engine, depth(PICTURE)))
+    told = dict(headers)
+    assert (told[b"x-array-dtype"], told[b"x-array-shape"]) == (b"float32", b"60,80")
+    assert (told[b"x-array-unit"], told[b"x-array-kind"]) == (b"metre", b"depth")
+    assert np.array_equal(np.frombuffer(content, "<f4").reshape(60, 80), values(exact.depth))
+    _, content = content_negotiation.wanted(content_negotiation.NPZ)(
+        whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=True))
+    )
+    with np.load(io.BytesIO(content)) as arrays:
+        for name in ("points", "colors", "depth"):
+            assert np.array_equal(arrays[f"0.{name}"], values(getattr(exact, name)))
+        rest = json.loads(arrays["answer.json"])
+    assert rest["data"][0]["camera_intrinsics"] == CAMERA
+    _, content = content_negotiation.wanted(content_negotiation.BYTES)(
+        whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, format="ply", depth=False))
+    )
+    assert len(read_ply(content)) == 4800
+
+
+@pytest.mark.parametrize("name", arrays.FORMS)
+def test_each_form_that_is_measured_is_read_aright(name: str, depth_engine: DepthEngine) -> None:
+    """By the client of `make bench`."""
+    engine, form = depth_engine("depth_metric"), arrays.FORMS[name]
+    headers, content = content_negotiation.wanted(form.accept)(whole(engine, depth(PICTURE, **form.fields)))
+    read = form.read({key.decode(): value.decode() for key, value in headers}, content)
+    assert np.abs(read - values(depth_item(engine).depth)).max() < FAR / 65535
+
+
+def test_depth_pro_needs_no_intrinsics_and_takes_them(depth_engine: DepthEngine) -> None:
+    engine = depth_engine("depth_pro")
+    own = cloud_item(engine)
+    given = cloud_item(engine, camera_intrinsics=CAMERA)
+    camera = own.camera_intrinsics
+    assert given.camera_intrinsics.model_dump() == CAMERA
+    x, _, z = values(own.points)[79]
+    assert x == pytest.approx((79 - camera.cx) * z / camera.fx, rel=1e-5)
+    assert values(given.points)[79][0] == pytest.approx((79 - CAMERA["cx"]) * z / CAMERA["fx"], rel=1e-5)

@@ -1,0 +1,142 @@
+"""What depth and point clouds can be asked: odd pictures, and a sentence for each thing that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.config import ModelSpec
+from contract.errors import BadImage, InvalidField, LoadFailed, ServeError, UnsupportedFeature
+from contract.tasks.depth import DEPTH, DepthRequest
+from contract.tasks.pointcloud import POINTCLOUD
+from tests.conftest import Models
+from tests.support.depth_engines import (
+    CAMERA,
+    PICTURE,
+    DepthEngine,
+    answers,
+    cloud,
+    cloud_item,
+    depth,
+    refusal,
+    values,
+    whole,
+)
+from tests.support.odd_images import ODD_PICTURES, OddPicture
+from workers.engine import Call, Device, find
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+def test_an_odd_picture_is_read_as_a_person_sees_it(odd: OddPicture, depth_engine: DepthEngine) -> None:
+    call = Call(DepthRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
+    item, plain = whole(depth_engine("depth_metric"), call).data
+    assert (item.width, item.height) == odd.size
+    assert item.depth.shape == odd.size[::-1]
+    assert np.abs(values(item.depth) - values(plain.depth)).max() < 1e-4
+
+
+def test_points_of_a_turned_picture_are_those_of_the_upright_one(depth_engine: DepthEngine) -> None:
+    turned = next(odd for odd in ODD_PICTURES if odd.name == "EXIF-rotated")
+    for_both = {"camera_intrinsics": CAMERA, "colors": True}
+    call = Call(POINTCLOUD.request.model_validate({"images": [turned.uri, turned.plain_uri], **for_both}))
+    item, plain = whole(depth_engine("depth_metric"), call).data
+    assert np.array_equal(values(item.colors), values(plain.colors))
+    assert np.abs(values(item.points) - values(plain.points)).max() < 1e-3
+
+
+def test_missing_intrinsics_are_named_with_what_to_send(depth_engine: DepthEngine) -> None:
+    error = refusal(depth_engine("depth_metric"), cloud(PICTURE), cloud(PICTURE, camera_intrinsics=CAMERA))
+    assert isinstance(error, InvalidField)
+    assert error.param == "camera_intrinsics"
+    assert "fx = fy = 0.8 x" in error.message
+
+
+def test_disparity_gives_no_points(depth_engine: DepthEngine) -> None:
+    [error] = answers(depth_engine("depth_relative"), cloud(PICTURE, camera_intrinsics=CAMERA))
+    assert isinstance(error, UnsupportedFeature)
+    assert "Depth-Anything-V2-Metric-Indoor" in error.message
+
+
+@pytest.mark.parametrize(
+    ("family", "fields"),
+    [
+        ("depth_relative", {"max_depth": 10}),
+        ("zoedepth", {"max_depth": 10}),
+        ("depth_metric", {"confidence": True}),
+    ],
+)
+def test_what_a_model_lacks_is_refused(family: str, fields: dict[str, Any], depth_engine: DepthEngine) -> None:
+    engine = depth_engine(family)
+    error = refusal(engine, depth(PICTURE, **fields), depth(PICTURE))
+    assert isinstance(error, UnsupportedFeature)
+    [field] = fields
+    assert error.param == field
+    assert field not in engine.features_of()
+    assert field in type(engine).features
+
+
+def test_a_model_of_one_size_takes_no_other(depth_engine: DepthEngine) -> None:
+    [error] = answers(depth_engine("depth_pro"), depth(PICTURE, model_input_size=140))
+    assert isinstance(error, InvalidField)
+    assert error.param == "model_input_size"
+
+
+def test_a_strip_is_not_made_gigantic(depth_engine: DepthEngine) -> None:
+    error = refusal(
+        depth_engine("depth_metric"),
+        depth(PICTURE.resize((1000, 5)), model_input_size=1400),
+        depth(PICTURE, model_input_size=70),
+    )
+    assert isinstance(error, BadImage)
+    assert "1000x5 at 280000x1400" in error.message
+
+
+def test_a_broken_picture_fails_alone(depth_engine: DepthEngine) -> None:
+    broken = Call(DepthRequest.model_validate({"image": b"GIF89a"}))
+    assert isinstance(refusal(depth_engine("depth_metric"), broken, depth(PICTURE)), BadImage)
+
+
+@pytest.mark.parametrize(
+    ("task", "fields", "param"),
+    [
+        (DEPTH, '"max_depth": 0', "max_depth"),
+        (DEPTH, '"model_input_size": 5', "model_input_size"),
+        (DEPTH, '"format": "exr"', "format"),
+        (POINTCLOUD, '"camera_intrinsics": {"fx": 0, "fy": 1, "cx": 0, "cy": 0}', "camera_intrinsics.fx"),
+        (POINTCLOUD, '"camera_intrinsics": {"fx": 1, "fy": 1}', "camera_intrinsics.cx"),
+    ],
+)
+def test_fields_are_checked_by_name(task: Any, fields: str, param: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        task.decode("application/json", f'{{"image": "aGk=", {fields}}}'.encode())
+    assert refused.value.param == param
+
+
+def test_intrinsics_come_in_a_form_too(depth_engine: DepthEngine) -> None:
+    camera = b'{"fx": 64, "fy": 60, "cx": 39.5, "cy": 30}'
+    part = b'--x\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    picture = cloud(PICTURE).request.pictures[0].read()
+    form = b"".join(
+        (part % (b"camera_intrinsics", b"", camera), part % (b"image", b'; filename="a.png"', picture), b"--x--\r\n")
+    )
+    request = POINTCLOUD.decode("multipart/form-data; boundary=x", form)
+    item = whole(depth_engine("depth_metric"), Call(request)).data[0]
+    assert np.array_equal(
+        values(item.points), values(cloud_item(depth_engine("depth_metric"), camera_intrinsics=CAMERA).points)
+    )
+
+
+def test_another_kind_of_model_is_sent_to_its_engine(models: Models, tmp_path: Path) -> None:
+    engine = find("depth_anything")()
+    with pytest.raises(LoadFailed, match="Write `engine: dino`"):
+        engine.load(_spec(models("dinov2")), Device("cpu", "float32"))
+    (tmp_path / "config.json").write_text('{"model_type": "glpn"}')
+    with pytest.raises(ServeError, match="'glpn', which no engine serves that is here"):
+        engine.load(_spec(tmp_path), Device("cpu", "float32"))
+
+
+def _spec(folder: Path) -> ModelSpec:
+    return ModelSpec(id="x", engine="depth_anything", source=str(folder))

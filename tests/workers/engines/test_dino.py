@@ -1,0 +1,178 @@
+"""Features: equal to the library's own for each family, alone and in a batch, in every form that may be asked for."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from contract.config import ModelSpec
+from contract.errors import BadImage, InvalidField, LoadFailed, ServeError
+from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest
+from tests.conftest import Models
+from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
+from workers import content_negotiation
+from workers.engine import Call, Device, find
+
+FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3", "dinov3_convnext")
+BEFORE = {"dinov2": 1, "dinov2_with_registers": 3, "dinov3": 5, "dinov3_convnext": 1}
+GRID = {"dinov2": (5, 5), "dinov2_with_registers": (5, 5), "dinov3": (4, 4), "dinov3_convnext": (2, 2)}
+
+
+@pytest.fixture(scope="module")
+def engine(models: Models) -> Callable[[str], Any]:
+    def load(family: str) -> Any:
+        loaded = find("dino")()
+        spec = ModelSpec(id=family, engine="dino", source=str(models(family)), options={"threads": 1})
+        loaded.load(spec, Device("cpu", "float32"))
+        return loaded
+
+    return cache(load)
+
+
+@pytest.fixture(scope="module")
+def library(models: Models, engine: Callable[[str], Any]) -> Callable[..., Any]:
+    """What transformers says of pictures, called directly."""
+
+    def ask(family: str, *pictures: Image.Image) -> Any:
+        engine(family)  # makes torchvision importable
+        import torch
+        from transformers import AutoImageProcessor, AutoModel
+
+        model = AutoModel.from_pretrained(models(family)).eval()
+        inputs = AutoImageProcessor.from_pretrained(models(family))(list(pictures), return_tensors="pt")
+        with torch.inference_mode():
+            return model(**inputs, output_hidden_states=True)
+
+    return ask
+
+
+def pictures() -> list[Image.Image]:
+    """Two pictures of different sizes and contents."""
+    return [drawing(), ImageOps.invert(drawing()).resize((50, 90))]
+
+
+def request(*images: Image.Image, **fields: Any) -> Call[FeaturesRequest]:
+    return Call(FeaturesRequest.model_validate({"images": [encoded(image) for image in images], **fields}))
+
+
+def ask(engine: Any, *calls: Call[FeaturesRequest]) -> list[Any]:
+    answers = dict(engine.extract(list(calls)))
+    return [answers[call] for call in calls]
+
+
+def item(engine: Any, **fields: Any) -> FeaturesItem:
+    [answer] = ask(engine, request(drawing(), **fields))
+    assert not isinstance(answer, ServeError), answer
+    found: FeaturesItem = answer.data[0]
+    return found
+
+
+def values(array: Any) -> Any:
+    return np.frombuffer(array.data, "<f4").reshape(array.shape)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vectors_are_the_librarys_own_alone_and_together(
+    family: str, engine: Callable[[str], Any], library: Callable[..., Any]
+) -> None:
+    expected = library(family, *pictures())
+    first, both = ask(
+        engine(family), request(pictures()[0], patches=True), request(*pictures(), patches=True, pooled=True)
+    )
+    assert [(one.index, one.width, one.height) for one in both.data] == [(0, 80, 60), (1, 50, 90)]
+    for row, one in ((0, first.data[0]), (0, both.data[0]), (1, both.data[1])):
+        tokens = expected.last_hidden_state[row, BEFORE[family] :].numpy()
+        assert one.dimensions == 32
+        assert one.patches.shape == (*GRID[family], 32)
+        assert np.abs(values(one.pooled) - expected.pooler_output[row].numpy()).max() < 1e-5
+        assert np.abs(values(one.patches.data).reshape(tokens.shape) - tokens).max() < 1e-5
+    assert np.abs(values(both.data[0].pooled) - values(both.data[1].pooled)).max() > 1e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_are_the_librarys_hidden_states(
+    family: str, engine: Callable[[str], Any], library: Callable[..., Any]
+) -> None:
+    states = library(family, drawing()).hidden_states
+    found = item(engine(family), layers=[1, -1], patches=True).layers
+    assert found
+    assert [layer.layer for layer in found] == [1, -1]
+    for layer in found:
+        state = states[layer.layer][0].numpy()
+        if family == "dinov3_convnext":
+            pooled, patches = state.mean((1, 2)), state.transpose(1, 2, 0)
+        else:
+            pooled, patches = state[0], state[BEFORE[family] :].reshape(*GRID[family], -1)
+        assert np.abs(values(layer.pooled) - pooled).max() < 1e-5
+        assert layer.patches
+        assert np.abs(values(layer.patches.data) - patches).max() < 1e-5
+
+
+def test_normalised_vectors_are_of_length_one_and_point_the_same_way(engine: Callable[[str], Any]) -> None:
+    plain, normal = (item(engine("dinov3"), normalize=on, patches=True, layers=[2]) for on in (False, True))
+    for one, other in ((plain.pooled, normal.pooled), (plain.layers[0].pooled, normal.layers[0].pooled)):
+        assert np.linalg.norm(values(other)) == pytest.approx(1, abs=1e-5)
+        assert np.allclose(values(one) / np.linalg.norm(values(one)), values(other), atol=1e-6)
+    assert normal.patches
+    assert np.allclose(np.linalg.norm(values(normal.patches.data), axis=-1), 1, atol=1e-5)
+
+
+def test_what_is_not_asked_for_is_not_there(engine: Callable[[str], Any]) -> None:
+    plain = item(engine("dinov2"))
+    assert (plain.patches, plain.layers) == (None, None)
+    assert item(engine("dinov2"), pooled=False, patches=True).pooled is None
+
+
+def test_every_form_holds_the_same_numbers(engine: Callable[[str], Any]) -> None:
+    numbers, coded = (
+        item(engine("dinov2"), encoding_format=form).model_dump(mode="json") for form in ("float", "base64")
+    )
+    assert np.array_equal(np.array(numbers["pooled"], "<f4"), np.frombuffer(base64.b64decode(coded["pooled"]), "<f4"))
+    [answer] = ask(engine("dinov2"), request(drawing()))
+    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(answer)
+    assert dict(headers)[b"x-array-shape"] == b"32"
+    assert np.array_equal(np.frombuffer(content, "<f4"), np.array(numbers["pooled"], "<f4"))
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+def test_an_odd_picture_is_read_as_a_person_sees_it(odd: OddPicture, engine: Callable[[str], Any]) -> None:
+    call = Call(FeaturesRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
+    [answer] = ask(engine("dinov2"), call)
+    one, plain = answer.data
+    assert (one.width, one.height) == odd.size
+    assert np.abs(values(one.pooled) - values(plain.pooled)).max() < 1e-5
+
+
+@pytest.mark.parametrize(("family", "layer"), [("dinov2", 4), ("dinov2", -5), ("dinov3_convnext", 0)])
+def test_a_layer_that_there_is_not_is_refused_and_nobody_else(
+    family: str, layer: int, engine: Callable[[str], Any]
+) -> None:
+    refused, fine = ask(engine(family), request(drawing(), layers=[1, layer]), request(drawing(), layers=[1]))
+    assert isinstance(refused, InvalidField)
+    assert refused.param == "layers"
+    assert f"no layer {layer}. It has" in refused.message
+    assert len(fine.data) == 1
+
+
+def test_a_broken_picture_is_refused_and_nobody_else(engine: Callable[[str], Any]) -> None:
+    broken = Call(FeaturesRequest.model_validate({"image": b"GIF89a"}))
+    refused, fine = ask(engine("dinov2"), broken, request(drawing()))
+    assert isinstance(refused, BadImage)
+    assert len(fine.data) == 1
+
+
+def test_a_request_must_ask_for_something() -> None:
+    with pytest.raises(InvalidField, match="`pooled`, for `patches`"):
+        FEATURES.decode("application/json", b'{"image": "aGk=", "pooled": false}')
+
+
+def test_another_kind_of_model_is_sent_to_its_engine(models: Models) -> None:
+    spec = ModelSpec(id="x", engine="dino", source=str(models("sam2")))
+    with pytest.raises(LoadFailed, match="`engine: transformers_segment`"):
+        find("dino")().load(spec, Device("cpu", "float32"))

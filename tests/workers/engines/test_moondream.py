@@ -1,0 +1,268 @@
+"""Moondream says, finds and points at what its own code does when it is asked directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.config import ModelSpec
+from contract.errors import BadImage, BadRequest, ContextTooLong, InvalidField, UnsupportedFeature
+from contract.media import ImageInput
+from contract.tasks.caption import CaptionRequest, CaptionResponse
+from contract.tasks.chat import ChatRequest
+from contract.tasks.detect import DetectRequest
+from scripts.testbed.models.moondream import moondream
+from tests.support.chat_engines import Piece, part, picture, text, whole
+from tests.support.moondream_engines import load
+from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
+from workers.engine import Call, Engine, tasks_of_loaded
+from workers.toolkit.image_loading import open_image
+
+Models = Callable[[str], Path]
+RED, BLUE = picture("red", (80, 60)), picture("blue", (60, 80))
+GREEDY = {"temperature": 0, "max_tokens": 12}
+
+
+pytestmark = pytest.mark.usefixtures("model_code")
+
+
+@pytest.fixture(scope="module")
+def engine(models: Models, model_code: None) -> Engine:
+    return load(models("moondream"))
+
+
+@pytest.fixture(scope="module")
+def library(models: Models) -> Any:
+    """The same model, asked with nothing of ours in between."""
+    return moondream()
+
+
+def chat(words: str = "", image: Any = None, **fields: Any) -> ChatRequest:
+    content = [*([part(image)] if image else []), {"type": "text", "text": words}]
+    return ChatRequest.model_validate({"messages": [{"role": "user", "content": content}], **GREEDY, **fields})
+
+
+def run(engine: Any, request: ChatRequest) -> list[Piece]:
+    return [piece for _, piece in engine.chat([Call(request)])]
+
+
+def said(engine: Any, request: ChatRequest, index: int = 0) -> str:
+    return text(whole(run(engine, request)), index)
+
+
+def ask(method: Any, *requests: Any) -> list[Any]:
+    calls = [Call(request) for request in requests]
+    answers = {id(call): answer for call, answer in method(calls)}
+    return [answers[id(call)] for call in calls]
+
+
+def sent(*images: Any) -> list[ImageInput]:
+    return [ImageInput(encoded(image)) for image in images]
+
+
+def test_one_entry_serves_all_that_it_can(engine: Engine) -> None:
+    spec = ModelSpec(id="moon", engine="moondream", source="x")
+    assert tasks_of_loaded(spec, engine) == ("analyze", "caption", "chat", "detect", "ocr")
+
+
+# Chat ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_its_codes(engine: Engine, library: Any) -> None:
+    asked = [("What is it?", RED), ("What is it?", BLUE), ("Where is it?", RED), ("What is it?", None)]
+    answers = [said(engine, chat(words, image)) for words, image in asked]
+    direct = []
+    for words, image in asked:
+        seen = library.encode_image(image) if image else None
+        direct.append(library.query(seen, words, settings=GREEDY)["answer"])
+    assert answers == direct
+    assert len(set(answers)) == 4
+
+
+def test_it_streams_in_pieces_and_tells_what_it_took(engine: Engine, library: Any) -> None:
+    pieces = run(engine, chat("What?", RED))
+    assert len(pieces) == 16  # role, 12 tokens, end, usage, None
+    answer = whole(pieces)
+    assert answer.choices[0].finish_reason == "length"
+    assert whole(run(engine, chat("Who?", RED, max_tokens=60))).choices[0].finish_reason == "stop"
+    assert answer.usage
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (9 + 5, 12)
+
+
+def test_it_stops_where_it_is_told(engine: Engine) -> None:
+    full = said(engine, chat("What is it?", RED))
+    answer = whole(run(engine, chat("What is it?", RED, stop=full[5:7])))
+    assert text(answer) == full[: full.index(full[5:7])]
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_drawn_answers_follow_from_their_seed(engine: Engine) -> None:
+    drawn = chat("What?", RED, temperature=2, top_p=1, seed=7, n=2)
+    one, other = (said(engine, drawn, index) for index in (0, 1))
+    assert one != other
+    assert said(engine, drawn) == one
+    assert said(engine, drawn.model_copy(update={"seed": 8})) == other
+
+
+def test_without_a_temperature_it_draws_as_its_authors_chose(engine: Engine, library: Any) -> None:
+    import torch
+
+    answer = said(engine, chat("What?", RED, temperature=None, seed=3))
+    seen = library.encode_image(RED)
+    torch.manual_seed(3)
+    assert answer == library.query(seen, "What?", settings={"max_tokens": 12})["answer"]
+
+
+def test_earlier_turns_are_read_as_text_and_the_newest_picture_is_seen(engine: Engine, library: Any) -> None:
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [part(BLUE), {"type": "text", "text": "Look."}]},
+        {"role": "assistant", "content": "I see."},
+        {"role": "user", "content": [part(RED), {"type": "text", "text": "And this?"}]},
+        {"role": "assistant", "content": "Red."},
+        {"role": "user", "content": "Sure?"},
+    ]
+    written = (
+        "Be brief.\n\nQuestion: (another picture) Look.\nAnswer: I see.\nQuestion: And this?\nAnswer: Red.\n"
+        "Question: Sure?"
+    )
+    seen = library.encode_image(RED)
+    answer = said(engine, chat(messages=turns))
+    assert answer == library.query(seen, written, settings=GREEDY)["answer"]
+    alone = said(engine, chat(messages=[turns[0], turns[3]]))
+    assert alone == library.query(seen, "Be brief.\n\nAnd this?", settings=GREEDY)["answer"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind", "says"),
+    [
+        ([{"role": "user", "content": [part(RED), part(BLUE), {"type": "text", "text": "?"}]}], BadRequest, "2 pict"),
+        ([{"role": "user", "content": [part(RED)]}], BadRequest, "with a question"),
+        ([{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "I"}], BadRequest, "must be a user's"),
+        ([{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "?"}]}], UnsupportedFeature, "file"),
+        ([{"role": "user", "content": "far " * 100}], ContextTooLong, "context of 160"),
+    ],
+)
+def test_what_it_cannot_answer_is_refused_with_a_sentence(
+    engine: Engine, messages: list[Any], kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind, match=says):
+        said(engine, chat(messages=messages))
+
+
+def test_an_answer_ends_where_the_context_does(engine: Engine) -> None:
+    answer = whole(run(engine, chat("far " * 20, RED, max_tokens=1000)))
+    assert answer.usage
+    assert answer.usage.completion_tokens == 160 - 8 - answer.usage.prompt_tokens
+
+
+# Captions -----------------------------------------------------------------------------------------------------------
+
+
+def texts(answer: Any) -> list[str]:
+    assert isinstance(answer, CaptionResponse), answer
+    return [item.text for item in answer.data]
+
+
+@pytest.mark.parametrize("length", [None, "short", "long"])
+def test_captions_are_its_codes(engine: Any, library: Any, length: str | None) -> None:
+    request = CaptionRequest.model_validate({"images": sent(RED, BLUE), "length": length, "max_tokens": 12})
+    captions = texts(ask(engine.caption, request)[0])
+    settings = {"temperature": 0, "max_tokens": 12}
+    seen = [library.encode_image(image) for image in (RED, BLUE)]
+    assert captions == [library.caption(s, length or "normal", settings=settings)["caption"].strip() for s in seen]
+    assert captions[0] != captions[1]
+
+
+def test_a_prompt_is_a_question(engine: Any, library: Any) -> None:
+    [answer] = ask(engine.caption, CaptionRequest(images=sent(RED), prompt="Which colour?", max_tokens=7))
+    seen = library.encode_image(RED)
+    assert texts(answer) == [
+        library.query(seen, "Which colour?", settings={**GREEDY, "max_tokens": 7})["answer"].strip()
+    ]
+
+
+def test_wishes_that_exclude_each_other_and_broken_pictures_fail_alone(engine: Any) -> None:
+    both = CaptionRequest(images=sent(RED), prompt="Which?", length="short")
+    broken = CaptionRequest(images=[ImageInput(encoded(drawing())[:-200])])
+    long = CaptionRequest(images=sent(RED), prompt="far " * 100)
+    answers = ask(engine.caption, both, broken, long, CaptionRequest(images=sent(RED), max_tokens=12))
+    assert [type(answer) for answer in answers] == [InvalidField, BadImage, ContextTooLong, CaptionResponse]
+    assert CaptionRequest(images=sent(RED), length="short").needs() == {"length"} <= engine.features
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+def test_an_odd_picture_is_seen_as_a_person_sees_it(engine: Any, odd: OddPicture, library: Any) -> None:
+    [answer] = ask(engine.caption, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": 12}))
+    [item] = answer.data
+    seen = library.encode_image(open_image(ImageInput(odd.plain_uri)))
+    assert (item.width, item.height) == odd.size
+    assert item.text == library.caption(seen, settings=GREEDY)["caption"].strip()
+
+
+# Boxes and points ---------------------------------------------------------------------------------------------------
+
+
+def test_boxes_are_its_codes_in_pixels(engine: Any, library: Any) -> None:
+    [answer] = ask(engine.detect, DetectRequest.model_validate({"images": sent(RED, BLUE), "prompt": ["cat", "a dog"]}))
+    for item, image in zip(answer.data, (RED, BLUE), strict=True):
+        seen, direct = library.encode_image(image), []
+        for label in ("cat", "a dog"):
+            for box in library.detect(seen, label)["objects"]:
+                x = [min(max(box[side], 0), 1) * image.width for side in ("x_min", "x_max")]
+                y = [min(max(box[side], 0), 1) * image.height for side in ("y_min", "y_max")]
+                direct.append((label, 1.0, (x[0], y[0], x[1], y[1])))
+        assert [(found.label, found.score, found.box) for found in item.detections] == direct
+        assert item.points is None
+        assert any(0 in found.box or image.width in found.box for found in item.detections), "some reach beyond it"
+    assert answer.data[0].detections != answer.data[1].detections
+
+
+def test_points_are_its_codes_in_pixels(engine: Any, library: Any) -> None:
+    [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt="cat", points=True))
+    seen = library.encode_image(RED)
+    direct = [(point["x"] * 80, point["y"] * 60) for point in library.point(seen, "cat")["points"]]
+    [item] = answer.data
+    assert ([found.point for found in item.points], item.detections) == (direct, [])
+    assert {found.label for found in item.points} == {"cat"}
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_max_detections_bounds_what_is_found(engine: Any, points: bool) -> None:
+    [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt=["ab", "cd"], max_detections=3, points=points))
+    [item] = answer.data
+    assert len(item.points if points else item.detections) == 3
+
+
+def test_nothing_to_find_is_an_error_that_says_what_to_send(engine: Any) -> None:
+    [answer] = ask(engine.detect, DetectRequest(images=sent(RED)))
+    assert isinstance(answer, InvalidField)
+    assert answer.param == "prompt"
+
+
+def test_a_label_beyond_the_context_is_refused(engine: Any) -> None:
+    [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt=["cat", "far " * 100]))
+    assert isinstance(answer, ContextTooLong)
+    assert answer.param == "prompt"
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+
+def test_who_leaves_between_two_labels_ends_it(engine: Any) -> None:
+    call = Call(DetectRequest(images=sent(RED), prompt=["ab"] * 9))
+    looked = []
+    detect = engine._skills.detect
+
+    def counted(*given: Any) -> Any:
+        looked.append(1)
+        call.cancel()
+        return detect(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine._skills, "detect", counted)
+        assert list(engine.detect([call])) == []
+    assert len(looked) == 1

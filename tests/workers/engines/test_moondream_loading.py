@@ -1,0 +1,45 @@
+"""Moondream's code and weights: trusted, of its kind, whole and new enough, or refused with a sentence."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contract.errors import LoadFailed
+from tests.support.moondream_engines import load
+
+Models = Callable[[str], Path]
+
+pytestmark = pytest.mark.usefixtures("model_code")
+
+
+def test_its_code_runs_only_where_the_entry_trusts_it(models: Models) -> None:
+    with pytest.raises(LoadFailed, match="set `trust_remote_code: true` in its entry"):
+        load(models("moondream"), trust_remote_code=False)
+
+
+def test_another_kind_of_model_is_refused_with_a_sentence(models: Models) -> None:
+    with pytest.raises(LoadFailed, match="'blip', which the engine moondream does not serve"):
+        load(models("blip"))
+
+
+def copy_of(models: Models, folder: Path) -> Path:
+    return Path(shutil.copytree(models("moondream"), folder))
+
+
+def test_weights_that_are_missing_are_told(models: Models, tmp_path: Path) -> None:
+    folder = copy_of(models, tmp_path / "half")
+    (folder / "model-00001-of-00002.safetensors").unlink()
+    with pytest.raises(LoadFailed, match=r"lack 5 weights that its code asks for, such as model\."):
+        load(folder)
+
+
+def test_code_that_is_too_old_is_told(models: Models, tmp_path: Path) -> None:
+    folder = copy_of(models, tmp_path / "old")
+    code = folder / "moondream_tiny.py"
+    code.write_text(code.read_text().replace("    def point(self):", "    def answer_question(self):"))
+    with pytest.raises(LoadFailed, match=r"no point. Set `revision`"):
+        load(folder)

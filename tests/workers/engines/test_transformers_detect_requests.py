@@ -1,0 +1,121 @@
+"""What detection can be asked: forms of labels, and a sentence for each thing that cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from contract.config import ModelSpec
+from contract.errors import BadImage, ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
+from contract.tasks.detect import DetectRequest
+from scripts.testbed.models.detect import CLASSES
+from tests.conftest import Models
+from tests.support.detect_engines import BY_TEXT, UPRIGHT, Detector, ask, detect, prompted
+from tests.support.odd_images import uri
+from workers.engine import Call, Device, find
+
+
+@pytest.mark.parametrize(
+    ("prompt", "labels"),
+    [
+        ("cat", ["cat"]),
+        (" a cat. ", ["a cat"]),
+        ("a cat. a remote control.", ["a cat", "a remote control"]),
+        ("cat . remote control", ["cat", "remote control"]),
+        ("a 2.5 litre bottle", ["a 2.5 litre bottle"]),
+        (["a cat", "Dr. Pepper"], ["a cat", "Dr. Pepper"]),
+    ],
+)
+def test_labels_are_one_text_or_a_list(prompt: str | list[str], labels: list[str]) -> None:
+    call = ask(UPRIGHT, prompt=prompt)
+    assert call.request.labels == labels
+
+
+def refusal(detector: Detector, family: str, call: Call[DetectRequest]) -> ServeError:
+    """Why a request is refused, beside one that is answered."""
+    good = ask(UPRIGHT, **prompted(family))
+    answers = dict(detector(family).detect([call, good]))
+    assert not isinstance(answers[good], ServeError)
+    error = answers[call]
+    assert isinstance(error, ServeError)
+    return error
+
+
+@pytest.mark.parametrize("family", BY_TEXT)
+def test_a_model_that_needs_a_prompt_says_so(family: str, detector: Detector) -> None:
+    error = refusal(detector, family, ask(UPRIGHT))
+    assert isinstance(error, InvalidField)
+    assert error.param == "prompt"
+    assert '["cat", "remote control"]' in error.message
+
+
+@pytest.mark.parametrize("fields", [{"prompt": "cat"}, {"text_threshold": 0.2}], ids=["prompt", "text_threshold"])
+def test_a_model_of_known_classes_takes_no_prompt(detector: Detector, fields: dict[str, Any]) -> None:
+    error = refusal(detector, "detr", ask(UPRIGHT, **fields))
+    assert isinstance(error, UnsupportedFeature)
+    assert error.param == next(iter(fields))
+    assert ", ".join(CLASSES) in error.message
+    assert detector("detr").features_of() == frozenset()
+
+
+def test_owl_has_no_threshold_for_words(detector: Detector) -> None:
+    error = refusal(detector, "owlvit", ask(UPRIGHT, prompt="cat", text_threshold=0.2))
+    assert isinstance(error, UnsupportedFeature)
+    assert error.param == "text_threshold"
+    assert detector("owlvit").features_of() == {"prompt"}
+
+
+def test_too_many_words_are_refused_by_how_many(detector: Detector) -> None:
+    error = refusal(detector, "grounding_dino", ask(UPRIGHT, prompt=["cat " * 5] * 43))
+    assert isinstance(error, ContextTooLong)
+    assert error.details == {"tokens": 260, "limit": 256}
+
+
+def test_a_label_too_long_for_owl_is_refused_by_name(detector: Detector) -> None:
+    error = refusal(detector, "owlv2", ask(UPRIGHT, prompt=["cat", "a very very long label"]))
+    assert isinstance(error, ContextTooLong)
+    assert error.message.startswith("The label 'a very very long label' has 20 tokens")
+    assert len(refusal(detector, "owlv2", ask(UPRIGHT, prompt="long " * 1000)).message) < 300
+
+
+@pytest.mark.parametrize("size", [(2560, 20), (1200, 900)])
+def test_owl_sees_a_large_picture_by_a_smaller_copy(detector: Detector, size: tuple[int, int]) -> None:
+    large = UPRIGHT.resize(size, Image.Resampling.NEAREST)
+    small = large.resize((256, round(size[1] * 256 / size[0])), Image.Resampling.BOX)
+    [[one], [other]] = detect(detector("owlv2"), ask(large, prompt="cat"), ask(small, prompt="cat"))
+    scale = max(large.size) / max(small.size)
+    for found, expected in zip(one.detections, other.detections, strict=True):
+        assert found.score == pytest.approx(expected.score, abs=1e-5)
+        assert found.box == pytest.approx([side * scale for side in expected.box], abs=scale)
+
+
+def test_a_label_that_the_model_cannot_read_is_refused(detector: Detector) -> None:
+    error = refusal(detector, "grounding_dino", ask(UPRIGHT, prompt=["cat", "\u200b"]))
+    assert isinstance(error, InvalidField)
+    assert error.param == "prompt"
+
+
+@pytest.mark.parametrize("prompt", ["", " . ", [], [""], ["cat", "."], ["cat", 7], {"cat": 1}, ["x"] * 101])
+def test_what_is_no_label_is_refused(prompt: Any) -> None:
+    with pytest.raises(ValidationError, match="label"):
+        DetectRequest(image=uri(UPRIGHT), prompt=prompt)
+
+
+def test_a_broken_picture_fails_its_request_alone(detector: Detector) -> None:
+    error = refusal(detector, "detr", Call(DetectRequest(images=[uri(UPRIGHT), "data:image/png;base64,abcd"])))
+    assert isinstance(error, BadImage)
+
+
+def test_who_has_left_is_not_looked_for(detector: Detector) -> None:
+    engine, gone, here = detector("detr"), ask(UPRIGHT), ask(UPRIGHT)
+    gone.cancel()
+    assert [call for call, _ in engine.detect([gone, here])] == [here]
+
+
+def test_a_model_of_another_kind_is_refused_with_the_engine_that_takes_it(models: Models) -> None:
+    spec = ModelSpec(id="m", engine="transformers_detect", source=str(models("trocr")))
+    with pytest.raises(LoadFailed, match="transformers_ocr"):
+        find("transformers_detect")().load(spec, Device("cpu", "float32"))

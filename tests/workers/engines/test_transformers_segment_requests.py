@@ -1,0 +1,211 @@
+"""Requests of all kinds to the segment engine: the forms of masks, prompts per picture, odd pictures, refusals."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from contract.arrays import Array
+from contract.errors import InvalidField, UnsupportedFeature
+from contract.tasks.segment import SegmentResponse
+from tests.conftest import Models
+from tests.support.odd_images import ODD_PICTURES, OddPicture, uri
+from tests.support.segment_engines import OTHER, PICTURE, answers, call, decoded, found, items, load, refused
+
+POINT = {"points": [[20, 20]]}
+BOX = {"boxes": [[6, 6, 37, 29]]}
+PIXELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 1))
+
+
+@pytest.fixture
+def engine(models: Models) -> Any:
+    return load(models("sam2"))
+
+
+# Forms ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_form_shows_the_same_mask(engine: Any) -> None:
+    rle, polygon, dense = (
+        found(engine, prompts=[POINT], multimask=True, format=form) for form in ("rle", "polygon", "dense")
+    )
+
+    for one, outline, pixels in zip(rle, polygon, dense, strict=True):
+        mask = decoded(one.mask)
+        assert isinstance(pixels.mask.png, Array)
+        png = Image.open(io.BytesIO(base64.b64decode(pixels.mask.png.as_json())))
+        assert (png.mode, png.size) == ("L", (80, 60))
+        assert (np.asarray(png) == mask * 255).all()
+        assert (np.frombuffer(pixels.mask.png.data, np.uint8).reshape(60, 80) == mask * 255).all()
+        assert outline.mask.polygons
+        assert (rasterised(outline.mask.polygons, mask.shape) == without_holes(mask)).all()
+        assert one.area == pixels.area == outline.area == mask.sum()
+        ys, xs = np.nonzero(mask)
+        assert one.box == outline.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+
+
+def rasterised(polygons: Any, shape: tuple[int, ...]) -> Any:
+    """The polygons filled by pycocotools."""
+    from pycocotools import mask as coco
+
+    flat = [[float(number) for corner in polygon for number in corner] for polygon in polygons]
+    if not flat:
+        return np.zeros(shape, bool)
+    return decode(coco.merge(coco.frPyObjects(flat, *shape)))
+
+
+def decode(rle: Any) -> Any:
+    from contract.tasks.segment import Mask
+
+    return decoded(Mask(format="rle", size=rle["size"], counts=rle["counts"].decode()))
+
+
+def without_holes(mask: Any) -> Any:
+    """Each part of the mask with its holes filled; parts that touch at a corner are two."""
+    from scipy import ndimage
+
+    parts, number = ndimage.label(mask)
+    filled = np.zeros_like(mask, bool)
+    for part in range(1, number + 1):
+        outside, _ = ndimage.label(np.pad(parts != part, 1, constant_values=True), np.ones((3, 3)))
+        filled |= (outside != outside[0, 0])[1:-1, 1:-1]
+    return filled
+
+
+@given(PIXELS)
+def test_run_lengths_are_cocos_own(pixels: Any) -> None:
+    import torch
+    from pycocotools import mask as coco
+
+    from workers.engines.transformers_segment.masks import Runs
+
+    expected = coco.encode(np.asfortranarray(pixels))
+    runs = Runs.of(torch.from_numpy(pixels))
+
+    assert runs.compressed.encode() == expected["counts"]
+    assert runs.area == coco.area(expected)
+    x, y, width, height = coco.toBbox(expected)
+    assert runs.box == (x, y, x + width, y + height)
+    assert (runs.pixels == pixels).all()
+
+
+@given(PIXELS)
+def test_outlines_filled_are_the_mask_without_its_holes(pixels: Any) -> None:
+    from workers.engines.transformers_segment.masks import outlines
+
+    polygons = outlines(pixels)
+
+    assert (rasterised(polygons, pixels.shape) == without_holes(pixels)).all()
+    assert all(len(polygon) == len(set(polygon)) or len(polygon) > 4 for polygon in polygons)
+
+
+def test_an_outline_goes_round_the_edges_of_pixels() -> None:
+    from workers.engines.transformers_segment.masks import outlines
+
+    ring = np.pad(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), 1)
+
+    assert outlines(ring, 10, 20) == [[(11, 21), (14, 21), (14, 24), (11, 24)]]
+
+
+# Prompts ----------------------------------------------------------------------------------------------------------
+
+
+def test_prompts_may_be_for_one_picture_and_a_picture_without_any_has_no_segments(engine: Any) -> None:
+    first, second, third = items(
+        engine,
+        images=[uri(PICTURE), uri(OTHER), uri(PICTURE)],
+        prompts=[{**POINT, "image": 0}, {**BOX, "image": 0, "label": "crate"}, {**BOX, "image": 2}],
+    )
+
+    assert [(one.prompt, one.label) for one in first.segments] == [(0, None), (1, "crate")]
+    assert second.segments == []
+    assert [one.prompt for one in third.segments] == [0]
+    assert third.segments[0].mask == first.segments[1].mask
+
+
+def test_no_detections_are_no_segments(engine: Any) -> None:
+    assert found(engine, prompts=[]) == []
+
+
+def test_label_and_score_of_a_detection_come_back(engine: Any) -> None:
+    [segment] = found(engine, prompts=[{**BOX, "label": "crate", "score": 0.5}])
+
+    assert (segment.label, segment.detection_score) == ("crate", 0.5)
+    assert segment.mask == found(engine, prompts=[BOX])[0].mask
+
+
+def test_usage_and_progress_count_pictures(engine: Any) -> None:
+    asked = call(images=[uri(PICTURE), uri(OTHER)], prompts=[POINT])
+
+    [answer] = answers(engine, asked)
+
+    assert isinstance(answer, SegmentResponse)
+    assert (answer.model, answer.usage.images) == ("masks", 2)
+    assert (asked.done, asked.total) == (2, 2)
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
+def test_an_odd_picture_is_read_as_a_person_sees_it(engine: Any, odd: OddPicture) -> None:
+    item, plain = items(engine, images=[odd.uri, odd.plain_uri], prompts=[POINT, BOX])
+
+    assert (item.width, item.height) == odd.size
+    assert item.segments == plain.segments
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 3)])
+def test_pictures_of_odd_shapes_have_masks_of_their_size(engine: Any, size: tuple[int, int]) -> None:
+    [segment] = found(engine, PICTURE.resize(size), prompts=[{"points": [[0, 0]]}])
+
+    assert decoded(segment.mask).shape == size[::-1]
+    assert isinstance(found(engine, PICTURE.resize(size), automatic=True), list)
+
+
+# What cannot be answered ------------------------------------------------------------------------------------------
+
+
+def test_a_request_for_nothing_is_told_what_to_send(engine: Any) -> None:
+    error = refused(engine)
+
+    assert isinstance(error, InvalidField)
+    assert "`points` or `boxes`, or `automatic: true`" in error.message
+
+
+@pytest.mark.parametrize("fields", [{"prompt": "cat"}, {"prompts": [POINT], "semantic": True}])
+def test_what_the_model_does_not_know_is_refused(engine: Any, fields: Any) -> None:
+    assert isinstance(refused(engine, **fields), UnsupportedFeature)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "where"),
+    [
+        ({"points": [[20, 20], [82, 20]]}, "point [82, 20]"),
+        ({"points": [[20, -3]]}, "point [20, -3]"),
+        ({"boxes": [[6, 6, 37, 29], [10, 10, 20, 62.5]]}, "box [10, 10, 20, 62.5]"),
+        ({"boxes": [[-2, 0, 10, 10]]}, "box [-2, 0, 10, 10]"),
+    ],
+)
+def test_what_lies_outside_of_the_picture_is_named_with_its_size(engine: Any, prompt: Any, where: str) -> None:
+    [error, answer] = answers(engine, call(prompts=[prompt]), call(prompts=[POINT]))
+
+    assert isinstance(error, InvalidField)
+    assert f"The {where} lies outside of picture 0, which is 80 wide and 60 high" in error.message
+    assert isinstance(answer, SegmentResponse)
+
+
+def test_a_detectors_rounding_is_borne(engine: Any) -> None:
+    assert len(found(engine, prompts=[{"boxes": [[-0.4, 0, 80.3, 60]]}])) == 1
+
+
+def test_points_with_several_boxes_are_refused(engine: Any) -> None:
+    error = refused(engine, prompts=[{**POINT, "boxes": [[1, 1, 9, 9], [2, 2, 9, 9]]}])
+
+    assert isinstance(error, InvalidField)
+    assert "one box at most" in error.message

@@ -1,0 +1,77 @@
+"""The form of an answer: what `Accept` asks for, and what there is not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from contract.arrays import Array
+from contract.errors import NotAcceptable
+from workers import content_negotiation
+
+ONE = np.arange(6, dtype="<f4").reshape(2, 3)
+
+
+class Answer(BaseModel):
+    first: Array
+    second: Array | None = None
+
+
+class Empty(BaseModel):
+    """An answer without numbers."""
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, content_negotiation.JSON),
+        ("*/*", content_negotiation.JSON),
+        ("text/html, application/*;q=0.8", content_negotiation.JSON),
+        ("application/json", content_negotiation.JSON),
+        ("application/octet-stream", content_negotiation.BYTES),
+        ("Application/X-NPZ", content_negotiation.NPZ),
+        ("application/json;q=0.5, application/x-npz", content_negotiation.NPZ),
+        ("application/octet-stream;q=0, application/x-npz;q=0.1", content_negotiation.NPZ),
+        ("application/octet-stream, application/x-npz", content_negotiation.BYTES),
+        ("application/x-npz;q=much", content_negotiation.JSON),
+        ("image/png", content_negotiation.JSON),
+    ],
+)
+def test_what_is_liked_most_is_sent(accept: str | None, kind: str) -> None:
+    headers, _ = content_negotiation.wanted(accept)(Answer(first=Array.of(ONE)))
+    assert dict(headers)[b"content-type"] == kind.encode()
+
+
+def test_bytes_come_with_type_and_shape() -> None:
+    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(Answer(first=Array.of(ONE)))
+    told = dict(headers)
+    assert (told[b"x-array-dtype"], told[b"x-array-shape"]) == (b"float32", b"2,3")
+    assert content == ONE.tobytes()
+
+
+def test_bytes_come_with_what_is_noted_of_them() -> None:
+    headers, _ = content_negotiation.wanted(content_negotiation.BYTES)(
+        Answer(first=Array.of(ONE, notes={"unit": "metre"}))
+    )
+    assert (b"x-array-unit", b"metre") in headers
+
+
+def test_bytes_of_two_arrays_are_refused_with_what_to_ask_for() -> None:
+    answer = Answer(first=Array.of(ONE), second=Array.of(ONE))
+    with pytest.raises(NotAcceptable, match=r"holds 2 \(first, second\).*application/x-npz") as refused:
+        content_negotiation.wanted(content_negotiation.BYTES)(answer)
+    assert refused.value.status == 406
+    assert refused.value.details["arrays"] == {"first": [2, 3], "second": [2, 3]}
+
+
+def test_bytes_of_no_array_are_refused() -> None:
+    with pytest.raises(NotAcceptable, match="holds 0"):
+        content_negotiation.wanted(content_negotiation.BYTES)(Empty())
+
+
+def test_json_is_the_answers_own() -> None:
+    answer = Answer(first=Array.of(ONE))
+    assert json.loads(content_negotiation.as_json(answer)[1]) == answer.model_dump(mode="json")

@@ -1,0 +1,82 @@
+"""Masks as clients draw them: transparent, black and white, or holes in the picture itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from contract.errors import BadImage
+from contract.media import ImageInput
+from tests.support.odd_images import encoded
+from workers.toolkit.image_loading import open_mask, open_with_holes
+
+
+def sent(image: Image.Image, kind: str = "PNG", **options: Any) -> ImageInput:
+    return ImageInput(encoded(image, kind, **options))
+
+
+def strip(mode: str, *pixels: Any) -> Image.Image:
+    """A picture one pixel high."""
+    image = Image.new(mode, (len(pixels), 1))
+    for x, pixel in enumerate(pixels):
+        image.putpixel((x, 0), pixel)
+    return image
+
+
+def values(mask: Image.Image | None) -> list[int]:
+    assert mask is not None
+    assert mask.mode == "L"
+    return [mask.getpixel((x, 0)) for x in range(mask.width)]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_fully_transparent_is_drawn_anew_whatever_its_colour(mode: str) -> None:
+    white, black = ((255, 255, 255), (0, 0, 0)) if mode == "RGBA" else ((255,), (0,))
+    image = strip(mode, (*white, 0), (*black, 0), (*white, 1), (*white, 255), (*black, 255))
+    assert values(open_mask(sent(image))) == [255, 255, 0, 0, 0]
+
+
+def test_a_palette_may_have_a_transparent_entry() -> None:
+    image = strip("P", 0, 1)
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    assert values(open_mask(sent(image, transparency=0))) == [255, 0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "pixels"),
+    [
+        ("1", (0, 255)),
+        ("L", (127, 128)),
+        ("RGB", ((90, 90, 90), (200, 200, 200))),
+        ("RGBA", ((0, 0, 0, 255), (255, 255, 255, 255))),
+        ("I;16", (0x1000, 0xF000)),
+    ],
+)
+def test_without_transparency_white_is_drawn_anew(mode: str, pixels: tuple[Any, Any]) -> None:
+    assert values(open_mask(sent(strip(mode, *pixels)))) == [0, 255]
+
+
+def test_a_mask_is_turned_upright_like_its_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mask = open_mask(sent(strip("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)), exif=exif))
+    assert mask.size == (1, 2)
+    assert [mask.getpixel((0, y)) for y in (0, 1)] == [255, 0]
+
+
+def test_holes_are_a_mask_and_show_white() -> None:
+    image, holes = open_with_holes(sent(strip("RGBA", (9, 9, 9, 0), (9, 9, 9, 255))))
+    assert values(holes) == [255, 0]
+    assert [image.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (9, 9, 9)]
+
+
+@pytest.mark.parametrize("image", [strip("RGB", (1, 2, 3)), strip("RGBA", (1, 2, 3, 128))])
+def test_a_picture_without_holes_has_none(image: Image.Image) -> None:
+    assert open_with_holes(sent(image))[1] is None
+
+
+def test_a_damaged_mask_is_refused() -> None:
+    with pytest.raises(BadImage, match="no known format"):
+        open_mask(ImageInput(b"no picture"))
