@@ -36,31 +36,31 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+NameList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
-class Gateway(Frozen):
+class GatewaySettings(Frozen):
     """Where clients come in."""
 
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public end of the house
     port: int = Field(8000, ge=0, le=65535)
     manager_host: str = "127.0.0.1"
     api_key: str = ""
-    cors_origins: Names = ()
+    cors_origins: NameList = ()
     max_body_mb: float = Field(64, gt=0)
 
 
-class Manager(Frozen):
+class ManagerSettings(Frozen):
     """Who decides which worker runs; `idle_timeout` is in seconds, -1 for never."""
 
-    listen: Names = ("127.0.0.1",)
+    listen: NameList = ("127.0.0.1",)
     port: int = Field(8100, ge=0, le=65535)
     token: str = ""
     idle_timeout: float = Field(300, ge=-1)
     standby: int = Field(1, ge=0)
 
 
-class Memory(Frozen):
+class MemorySettings(Frozen):
     """What may be handed out, in GiB."""
 
     safety_margin_gb: float = Field(2, ge=0)
@@ -68,7 +68,7 @@ class Memory(Frozen):
     max_ram_gb: float | None = Field(None, gt=0)
 
 
-class Resources(Frozen):
+class ResourceSettings(Frozen):
     """How much may run and wait at once; times in seconds."""
 
     max_concurrent_requests: int = Field(64, ge=1)
@@ -84,12 +84,12 @@ class ApiKey(Frozen):
     rate_limit: str | None = None
 
 
-class Security(Frozen):
+class SecuritySettings(Frozen):
     """Who may ask besides the holder of `gateway.api_key`."""
 
     api_keys: tuple[ApiKey, ...] = ()
     jwt_secret: str = ""
-    ip_allowlist: Names = ()
+    ip_allowlist: NameList = ()
     allow_localhost: bool = False
 
 
@@ -100,9 +100,9 @@ class ModelSpec(Frozen):
     engine: str
     source: str = ""
     revision: str | None = None
-    tasks: Names = ()
-    default: Names = ()
-    aliases: Names = ()
+    tasks: NameList = ()
+    default: NameList = ()
+    aliases: NameList = ()
     memory_gb: float | None = Field(None, gt=0)
     device: str = Field("auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -130,11 +130,11 @@ class ModelSpec(Frozen):
 class Settings(Frozen):
     """The whole file."""
 
-    gateway: Gateway = Gateway()
-    manager: Manager = Manager()
-    memory: Memory = Memory()
-    resources: Resources = Resources()
-    security: Security = Security()
+    gateway: GatewaySettings = GatewaySettings()
+    manager: ManagerSettings = ManagerSettings()
+    memory: MemorySettings = MemorySettings()
+    resources: ResourceSettings = ResourceSettings()
+    security: SecuritySettings = SecuritySettings()
     models: tuple[ModelSpec, ...] = ()
 
     @model_validator(mode="after")

@@ -13,25 +13,25 @@ from starlette.types import ASGIApp
 
 from contract import __version__
 from contract.asgi.errors import HANDLERS
-from contract.asgi.middleware import Base
+from contract.asgi.middleware import RequestMiddleware
 from contract.config import Settings
 from gateway.access.auth import Auth, Keyring
 from gateway.access.cors import Cors
 from gateway.access.rate_limits import RateLimits
-from gateway.forwarding.image_fetcher import Fetcher
-from gateway.forwarding.manager_client import Manager
-from gateway.forwarding.model_directory import Directory
+from gateway.forwarding.image_fetcher import ImageFetcher
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_directory import ModelDirectory
 from gateway.routes import catalogue, models, system, tasks, vision_tasks
 from gateway.routes.openapi import DocumentedApp
-from gateway.routes.passthrough import ForeignPaths
+from gateway.routes.passthrough import Passthrough
 
 
 def build(settings: Settings, home: Path) -> FastAPI:
     """The whole app. Raises ConfigError when keys, networks or rates are written wrongly."""
-    manager = Manager(settings, home)
-    directory = Directory(manager)
+    manager = ManagerClient(settings, home)
+    directory = ModelDirectory(manager)
     limit = int(settings.gateway.max_body_mb * 2**20)
-    way = tasks.Way(manager, directory, Fetcher(limit), limit)
+    way = tasks.Services(manager, directory, ImageFetcher(limit), limit)
     endpoints = tasks.endpoints(way)
     keyring = Keyring(settings)
     app = DocumentedApp(
@@ -42,7 +42,7 @@ def build(settings: Settings, home: Path) -> FastAPI:
         exception_handlers=HANDLERS,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
-        # What the house counts, it counts in `Base`.
+        # What the house counts, it counts in `RequestMiddleware`.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.asks_for_key = bool(keyring)
@@ -51,7 +51,7 @@ def build(settings: Settings, home: Path) -> FastAPI:
     app.include_router(catalogue.router(manager, directory))
     app.include_router(vision_tasks.router())
     app.include_router(system.router(manager, directory))
-    app.router.default = ForeignPaths(way)
+    app.router.default = Passthrough(way)
     # Built now and not at the first request, so that a wrong network or rate stops the start.
     app.middleware_stack = _layers(app.build_middleware_stack(), settings, keyring, endpoints)
     return app
@@ -68,10 +68,12 @@ def _layers(rest: ASGIApp, settings: Settings, keyring: Keyring, endpoints: dict
     app = Auth(RateLimits(app, keyring.principals), settings, keyring)
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
-    return Base(app)
+    return RequestMiddleware(app)
 
 
-def _following(manager: Manager, directory: Directory) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _following(
+    manager: ManagerClient, directory: ModelDirectory
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with manager.opened():

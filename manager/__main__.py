@@ -42,12 +42,12 @@ async def serve(settings: Settings, home: Path) -> None:
     from manager.app import build
     from manager.memory import detect
     from manager.processes.children import lock_home, reap
-    from manager.runtime import House
+    from manager.runtime import Runtime
 
     asgi.log_to_stderr()
     with lock_home(home):
         await asyncio.to_thread(reap, home / "manager" / "children.json")
-        house = House(await describing, home, await asyncio.to_thread(detect))
+        house = Runtime(await describing, home, await asyncio.to_thread(detect))
         sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]
         port = sockets[0].getsockname()[1]
         app = build(house, token(settings, home), on_start=house.start)
@@ -71,9 +71,9 @@ def token(settings: Settings, home: Path) -> str:
 
 
 async def _reload(house: object) -> None:
-    from manager.runtime import House
+    from manager.runtime import Runtime
 
-    assert isinstance(house, House)
+    assert isinstance(house, Runtime)
     try:
         await house.reload()
     except ConfigError as error:

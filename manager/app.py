@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import errors, health, metrics
-from contract.asgi.middleware import Base, header
+from contract.asgi.middleware import RequestMiddleware, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
 from contract.status import ModelStatus, Status
 from manager.models import downloads
-from manager.proxy import MODEL, Through
-from manager.runtime import House
+from manager.proxy import MODEL, Proxy
+from manager.runtime import Runtime
 from manager.scheduling import sizing
 from manager.state.model import Model
 
@@ -31,10 +31,10 @@ OPEN = frozenset({"/health", "/ready"})
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlRoutes:
     """The control routes over one house."""
 
-    house: House
+    house: Runtime
     started: float
 
     async def ready(self, _: Request) -> Response:
@@ -116,7 +116,7 @@ class Control:
         return model.status(pool.roster.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
 
 
-class Door:
+class TokenAuth:
     """Asks everybody for the manager's token, and sends what names a model through to a worker."""
 
     def __init__(self, control: ASGIApp, through: ASGIApp, token: str) -> None:
@@ -136,9 +136,9 @@ class Door:
         await self._control(scope, receive, send)
 
 
-def build(house: House, token: str, *, on_start: Callable[[], Awaitable[None]]) -> ASGIApp:
+def build(house: Runtime, token: str, *, on_start: Callable[[], Awaitable[None]]) -> ASGIApp:
     """The manager's app. `on_start` runs when it begins to serve."""
-    control, through = Control(house, time.monotonic()), Through(house.pool)
+    control, through = ControlRoutes(house, time.monotonic()), Proxy(house.pool)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -159,4 +159,4 @@ def build(house: House, token: str, *, on_start: Callable[[], Awaitable[None]]) 
         Route("/reload", control.reload, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
-    return Base(Door(app, through, token))
+    return RequestMiddleware(TokenAuth(app, through, token))

@@ -18,7 +18,7 @@ KEPT = 1000
 """Events that a watcher who reconnects can still catch up on."""
 
 
-class Events:
+class EventLog:
     """An append-only log in memory. Appending never waits for a watcher."""
 
     def __init__(self) -> None:

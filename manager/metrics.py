@@ -13,7 +13,7 @@ from contract.asgi.metrics import REGISTRY
 from contract.status import State
 
 if TYPE_CHECKING:
-    from manager.memory.monitor import Gauge
+    from manager.memory.monitor import MemoryMonitor
     from manager.scheduling.pool import Pool
 
 LOAD = Histogram(
@@ -28,7 +28,7 @@ LOAD = Histogram(
 class PoolCollector(Collector):
     """Gauges that are true at the moment of the question."""
 
-    def __init__(self, pool: Pool, gauge: Gauge) -> None:
+    def __init__(self, pool: Pool, gauge: MemoryMonitor) -> None:
         self._pool = pool
         self._gauge = gauge
 

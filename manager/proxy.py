@@ -13,12 +13,12 @@ import aiohttp
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi import relay
-from contract.asgi.body import ClientLeft, cancel_when_client_leaves
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
 from contract.asgi.errors import send_error
 from contract.asgi.middleware import header
 from contract.errors import BadRequest, WorkerDied
 from contract.tasks import all_tasks
-from manager.request_body import Inbox
+from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
 from manager.scheduling.wait_queue import Lease
 from manager.state.worker import Worker
@@ -32,7 +32,7 @@ _OURS = {MODEL, KEEP_ALIVE, DEADLINE, b"authorization", b"x-api-key", b"x-reques
 _DROPPED = relay.HOP_BY_HOP | _OURS
 
 
-class Through:
+class Proxy:
     """ASGI app for everything that goes to a worker."""
 
     def __init__(self, pool: Pool) -> None:
@@ -44,9 +44,9 @@ class Through:
         path: str = scope["path"]
         scope["endpoint_label"] = path if path in self._tasks else "passthrough"
         scope["model"] = model = _model(scope)
-        inbox = Inbox(receive)
+        inbox = RequestBody(receive)
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
-        with suppress(ClientLeft):
+        with suppress(ClientDisconnected):
             try:
                 async with self._pool.lease(model, keep_alive, max_wait, meanwhile=inbox.held) as lease:
                     await self._relay(lease, scope, inbox, send)
@@ -58,7 +58,7 @@ class Through:
         if self._client:
             await self._client.close()
 
-    async def _relay(self, lease: Lease, scope: Scope, inbox: Inbox, send: Send) -> None:
+    async def _relay(self, lease: Lease, scope: Scope, inbox: RequestBody, send: Send) -> None:
         if self._client is None:
             self._client = relay.session()
         process = lease.worker.process
@@ -71,7 +71,7 @@ class Through:
         url = relay.target(process.url, scope)
         sent = False
         try:
-            async with cancel_when_client_leaves(inbox.departure):
+            async with cancel_on_disconnect(inbox.departure):
                 started = time.perf_counter()
                 async with relay.open_upstream(self._client, scope["method"], url, headers, body) as response:
                     answer = relay.chunks(response)
@@ -82,7 +82,7 @@ class Through:
                     await relay.body(send, response, first, answer)
         except relay.UpstreamError as error:
             if inbox.left:
-                raise ClientLeft from None
+                raise ClientDisconnected from None
             if sent:
                 raise  # the head is out: the connection is broken off, so that nobody takes the answer for whole
             await _send_death(send, lease.worker, error, scope["request_id"])

@@ -14,13 +14,13 @@ from typing import IO
 
 from starlette.types import Message, Receive
 
-from contract.asgi.body import ClientLeft, cancel_when_client_leaves
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
 
 IN_MEMORY = 256 * 1024
 PIECE = 256 * 1024
 
 
-class Inbox:
+class RequestBody:
     """Reads one request's body once, whoever asks for it."""
 
     def __init__(self, receive: Receive) -> None:
@@ -39,7 +39,7 @@ class Inbox:
     async def held(self) -> AsyncIterator[None]:
         """Hold the body while the enclosed code waits for something else. Raises ClientLeft if the client goes."""
         self._spool = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `close` closes it
-        async with cancel_when_client_leaves(self._spooling):
+        async with cancel_on_disconnect(self._spooling):
             yield
 
     async def stream(self, begin: bytes = b"") -> AsyncIterator[bytes]:
@@ -55,7 +55,7 @@ class Inbox:
                 yield piece
 
     async def departure(self) -> Message:
-        """Return when the client has left; for `cancel_when_client_leaves`."""
+        """Return when the client has left; for `cancel_on_disconnect`."""
         await self._whole.wait()
         return await self._receive()
 
@@ -76,7 +76,7 @@ class Inbox:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.left = True
-            raise ClientLeft
+            raise ClientDisconnected
         return self._taken(message)
 
     def _taken(self, message: Message) -> bytes:

@@ -9,36 +9,36 @@ from typing import Any
 from contract import config
 from contract.asgi.metrics import REGISTRY
 from contract.config import Settings
-from manager.events import Events
+from manager.events import EventLog
 from manager.memory import Meter
-from manager.memory.monitor import Gauge
+from manager.memory.monitor import MemoryMonitor
 from manager.metrics import PoolCollector
 from manager.models import configured as catalogs
 from manager.models import downloads
-from manager.models.configured import Catalog
-from manager.processes.children import Children
+from manager.models.configured import ConfiguredModels
+from manager.processes.children import ChildRegistry
 from manager.processes.launchers import Launcher
 from manager.processes.launchers.command import CommandLauncher
 from manager.processes.launchers.local import LocalLauncher
-from manager.processes.launchers.standby import Key
-from manager.processes.lifecycle import Life
-from manager.processes.supervisor import Roster
+from manager.processes.launchers.standby import StandbyKey
+from manager.processes.lifecycle import Lifecycle
+from manager.processes.supervisor import Supervisor
 from manager.scheduling.pool import Pool
 
 
-class House:
+class Runtime:
     """Everything that the manager's routes need."""
 
-    def __init__(self, catalog: Catalog, home: Path, meter: Meter) -> None:
+    def __init__(self, catalog: ConfiguredModels, home: Path, meter: Meter) -> None:
         self.catalog = catalog
-        self.events = Events()
+        self.events = EventLog()
         self._reloading = asyncio.Lock()
         self._looking: set[asyncio.Task[None]] = set()
-        self.gauge = Gauge.over(meter, catalog.settings.memory, home)
-        children = Children(home / "manager" / "children.json")
+        self.gauge = MemoryMonitor.over(meter, catalog.settings.memory, home)
+        children = ChildRegistry(home / "manager" / "children.json")
         self._local = LocalLauncher(home, self._imports_of, children)
         self._command = CommandLauncher(home, children)
-        roster = Roster(Life(self._launcher, self.gauge), self.gauge, self.events)
+        roster = Supervisor(Lifecycle(self._launcher, self.gauge), self.gauge, self.events)
         self.pool = Pool(catalog.settings, catalog.models, self.gauge, roster, self.events)
         self.pool.calm = self._keep_standbys
         REGISTRY.register(PoolCollector(self.pool, self.gauge))
@@ -55,9 +55,9 @@ class House:
             catalog = await catalogs.build(settings)
             return self._take_on(settings, catalog)
 
-    def _take_on(self, settings: Settings, catalog: Catalog) -> list[str]:
+    def _take_on(self, settings: Settings, catalog: ConfiguredModels) -> list[str]:
         changed = self.pool.reload(settings, catalog.models)
-        self.catalog = Catalog(settings, self.pool.models)
+        self.catalog = ConfiguredModels(settings, self.pool.models)
         if not self.pool.roster.starting:  # else the end of that start brings standbys about
             self._keep_standbys()
         return changed
@@ -92,7 +92,7 @@ class House:
         """
         there = await self.downloads()
         standbys, count = self._local.standbys, self.catalog.settings.manager.standby
-        keys = {id_: Key.of(model.spec, model.offer.imports) for id_, model in self.catalog.models.items()}
+        keys = {id_: StandbyKey.of(model.spec, model.offer.imports) for id_, model in self.catalog.models.items()}
         standbys.keep({key: count for id_, key in keys.items() if there.get(id_) or key in standbys.asked_for})
 
     async def downloads(self) -> dict[str, bool | None]:

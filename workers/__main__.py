@@ -27,7 +27,7 @@ import uvicorn.protocols.http.httptools_impl  # with uvloop: what uvicorn would 
 import uvloop  # noqa: F401
 
 from contract.asgi import serve
-from contract.asgi.middleware import Base
+from contract.asgi.middleware import RequestMiddleware
 from contract.config import ModelSpec
 from workers.app import App
 from workers.batcher import Batcher
@@ -40,7 +40,7 @@ log = logging.getLogger("worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
+class Assignment:
     """What a worker is told: which model, where, and the token that its manager will show."""
 
     name: str
@@ -50,33 +50,33 @@ class Birth:
     environment: dict[str, str]
 
     @classmethod
-    def read(cls, line: bytes) -> Birth:
+    def read(cls, line: bytes) -> Assignment:
         """The birth certificate from its line of JSON."""
         told = json.loads(line)
         spec, device = ModelSpec.model_validate(told["spec"]), Device(**told["device"])
         return cls(told["name"], spec, device, told["token"], told.get("environment") or {})
 
 
-class Server(uvicorn.Server):
+class SignalFreeServer(uvicorn.Server):
     """A server whose process decides itself what signals mean."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 
-class Worker:
+class ModelServer:
     """One model in this process: its engine on a thread of its own, HTTP on the main thread."""
 
-    def __init__(self, engine: Engine, birth: Birth, report: Report) -> None:
+    def __init__(self, engine: Engine, birth: Assignment, report: Report) -> None:
         self._engine, self._birth, self._report = engine, birth, report
         options = engine.Options.model_validate(birth.spec.options)
         self._batcher = Batcher(engine, options, lambda: report("out_of_memory"))
         self._terminations = 0
         self._idle = False  # loaded, and to be waited for at the end
         self._app = App(engine, birth.spec, self._batcher, birth.token, self.stop)
-        config = serve.server(Base(self._app), graceful=birth.spec.stop_grace).config
+        config = serve.server(RequestMiddleware(self._app), graceful=birth.spec.stop_grace).config
         config.lifespan = "off"
-        self._server = Server(config)
+        self._server = SignalFreeServer(config)
 
     def run(self, sock: socket.socket) -> None:
         """Load and serve until `stop`."""
@@ -164,9 +164,9 @@ def main() -> NoReturn:
     gc.enable()
     report("born")
     try:
-        birth = Birth.read(lifeline.first_line())
+        birth = Assignment.read(lifeline.first_line())
         os.environ.update(birth.environment)
-        worker = Worker(find(birth.spec.engine)(), birth, report)
+        worker = ModelServer(find(birth.spec.engine)(), birth, report)
     except Exception as error:
         fail(report, error)
     log.info("%s: %s on %s (%s)", birth.name, birth.spec.engine, birth.device.kind, birth.device.dtype)

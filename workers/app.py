@@ -22,7 +22,7 @@ from contract.media import place_of
 from contract.tasks import all_tasks
 from workers import content_negotiation, defaults
 from workers.batcher import Batcher, Ticket
-from workers.engine import Answer, Call, Engine, Serves, tasks_of
+from workers.engine import Call, Engine, Output, Serves, tasks_of
 from workers.vision_by_chat import Interviewer
 
 _MAX_BODY = 1 << 30
@@ -70,7 +70,7 @@ class App:
             return
         try:
             await self._answer(scope, receive, send)
-        except body.ClientLeft:
+        except body.ClientDisconnected:
             pass  # nobody is there to be told
         except ServeError as error:
             await send_error(send, error, scope.get("request_id"))
@@ -103,7 +103,7 @@ class App:
         defaults.fill(request, served.defaults)
         call = Call(request, scope.get("request_id", ""), alone=_attempt(scope) > 1)
         try:
-            async with body.cancel_when_client_leaves(receive):
+            async with body.cancel_on_disconnect(receive):
                 started = time.perf_counter()
                 if task.chunk and request.wants_stream:
                     await _stream(self._batcher.submit(served.serves, call), send, started)
@@ -141,7 +141,7 @@ async def _send_json(send: Send, content: bytes) -> None:
     await _send(send, content, (b"content-type", b"application/json"))
 
 
-async def _send_whole(answer: BaseModel, send: Send, form: content_negotiation.Form, started: float) -> None:
+async def _send_whole(answer: BaseModel, send: Send, form: content_negotiation.ResponseWriter, started: float) -> None:
     """Send one answer in the form that the client wants."""
     timing = _timing(started)
     # Arrays are written beside the loop: base64 and PNG of megabytes take their time.
@@ -149,7 +149,7 @@ async def _send_whole(answer: BaseModel, send: Send, form: content_negotiation.F
     await _send(send, content, *headers, timing)
 
 
-def _unless_error(answer: Answer) -> BaseModel | None:
+def _unless_error(answer: Output) -> BaseModel | None:
     if isinstance(answer, ServeError):
         raise answer
     return answer
@@ -170,7 +170,7 @@ async def _stream(ticket: Ticket, send: Send, started: float) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _events(ticket: Ticket, answers: list[Answer]) -> tuple[bytes, bool]:
+def _events(ticket: Ticket, answers: list[Output]) -> tuple[bytes, bool]:
     """The answers as one piece of the stream, and whether it is the last. After an error there is no [DONE]."""
     shows = ticket.serves.task.shows
     events = bytearray()

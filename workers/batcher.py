@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from contract.errors import EngineFailed, OutOfMemory, ServeError
-from workers.engine import Answer, Call, Engine, Feed, Options, Serves
+from workers.engine import Call, Engine, Feed, Options, Output, Serves
 from workers.failures import as_answer, breaks_the_process
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,10 @@ class Ticket:
         self.alone = call.alone  # or a batch with it has failed
         self.answered = False  # the engine's thread has given some answer
         self.ended = False  # ... and the last one
-        self._answers: deque[Answer] = deque()
+        self._answers: deque[Output] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
-    async def next(self) -> list[Answer]:
+    async def next(self) -> list[Output]:
         """What has come since, at least one answer; None ends a stream, a ServeError any call."""
         if not self._answers:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -71,7 +71,7 @@ class Ticket:
                     return answer
                 chunks.append(answer)
 
-    def deliver(self, answer: Answer) -> None:
+    def deliver(self, answer: Output) -> None:
         """Called on the loop."""
         self._answers.append(answer)
         if self._waiter and not self._waiter.done():
@@ -92,10 +92,10 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[tuple[Ticket, Answer]] = deque()
+        self._waiting: deque[tuple[Ticket, Output]] = deque()
         self._woken = False
 
-    def put(self, ticket: Ticket, answer: Answer) -> None:
+    def put(self, ticket: Ticket, answer: Output) -> None:
         """Called on the engine's thread."""
         self._waiting.append((ticket, answer))
         if not self._woken:
@@ -256,7 +256,7 @@ class Batcher:
 
     def _run_method(self, batch: Batch, calls: list[Call[Any]] | Feed[Any]) -> None:
         """Call the method once and pass its answers on."""
-        answers: Iterator[tuple[Call[Any], Answer]] = getattr(self._engine, batch.oldest.serves.method)(calls)
+        answers: Iterator[tuple[Call[Any], Output]] = getattr(self._engine, batch.oldest.serves.method)(calls)
         for call, answer in answers:
             if ticket := batch.find(call):
                 self._pass_on(ticket, answer)
@@ -272,7 +272,7 @@ class Batcher:
             self._waiting.remove(batch.oldest)
             batch.add([batch.oldest])
 
-    def _pass_on(self, ticket: Ticket, answer: Answer) -> None:
+    def _pass_on(self, ticket: Ticket, answer: Output) -> None:
         streams = ticket.serves.task.chunk is not None
         ticket.answered = True
         ticket.ended = answer is None or isinstance(answer, ServeError) or not streams

@@ -12,11 +12,11 @@ from contract.errors import NotAcceptable
 JSON, BYTES, NPZ = "application/json", "application/octet-stream", "application/x-npz"
 
 Header = tuple[bytes, bytes]
-Form = Callable[[BaseModel], tuple[list[Header], bytes]]
+ResponseWriter = Callable[[BaseModel], tuple[list[Header], bytes]]
 """Makes of an answer its own headers, the content type among them, and its body."""
 
 
-def wanted(accept: str | None) -> Form:
+def wanted(accept: str | None) -> ResponseWriter:
     """The form that an `Accept` header prefers. What names none of the three means JSON, as in most of the web."""
     ranges = [_range(part) for part in (accept or "").lower().split(",")]
     ranges.sort(key=lambda item: item[1], reverse=True)  # stable: of two that are liked alike the first is taken
@@ -62,4 +62,10 @@ def _type(kind: str) -> Header:
     return b"content-type", kind.encode()
 
 
-_FORMS: dict[str, Form] = {JSON: as_json, "*/*": as_json, "application/*": as_json, BYTES: _as_bytes, NPZ: _as_npz}
+_FORMS: dict[str, ResponseWriter] = {
+    JSON: as_json,
+    "*/*": as_json,
+    "application/*": as_json,
+    BYTES: _as_bytes,
+    NPZ: _as_npz,
+}

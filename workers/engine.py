@@ -98,10 +98,10 @@ class Feed(Generic[Req]):
         return self._more(most) if most > 0 else []
 
 
-Answer = BaseModel | ServeError | None
+Output = BaseModel | ServeError | None
 """A chunk, a whole response, why there is none, or None: this call's stream is complete."""
 
-Method = Callable[..., Iterator[tuple[Call[Any], Answer]]]
+Method = Callable[..., Iterator[tuple[Call[Any], Output]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ _MOMENT = 0.005
 """Seconds before a client is watched."""
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """The client closed its connection."""
 
 
@@ -27,7 +27,7 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientDisconnected
         body += message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
@@ -41,7 +41,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(message, details={"limit": limit})
 
 
-class cancel_when_client_leaves:  # noqa: N801 - reads as what it does
+class cancel_on_disconnect:  # noqa: N801 - reads as what it does
     """Cancels the enclosed work when the client goes away; raises ClientLeft then. The body must have been read.
 
     Watching begins after a moment: most answers are out before, and a task for each would cost more than they do.
@@ -72,4 +72,4 @@ class cancel_when_client_leaves:  # noqa: N801 - reads as what it does
         if self._watcher:
             self._watcher.cancel()
         if self._left and kind is asyncio.CancelledError and self._task.uncancel() == 0:
-            raise ClientLeft from None
+            raise ClientDisconnected from None

@@ -28,7 +28,7 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-class Base:
+class RequestMiddleware:
     """Pure ASGI middleware. Puts `request_id` into the scope; inner code may put `endpoint` and `model` there."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -68,7 +68,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(Gathered(transport))  # type: ignore[arg-type]
 
 
-class Server(uvicorn.Server):
+class AppServer(uvicorn.Server):
     """Says when it is told to end, so that streams without an end of their own are not waited for."""
 
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], object]) -> None:
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> Server:
+def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> AppServer:
     """A server that leaves logging to us and gives requests in flight `graceful` seconds at the end.
 
     `on_exit` is called from a signal handler when the end begins.
@@ -96,7 +96,7 @@ def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] =
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )
-    return Server(config, on_exit)
+    return AppServer(config, on_exit)
 
 
 def log_to_stderr(level: str = "INFO") -> None:

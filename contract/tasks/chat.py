@@ -22,28 +22,28 @@ from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
 
 
-class Open(BaseModel):
+class OpenModel(BaseModel):
     """Part of a request whose unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class ImageUrl(Open):
+class ImageUrl(OpenModel):
     url: ImageInput
     detail: str | None = None
 
 
-class TextPart(Open):
+class TextPart(OpenModel):
     type: Literal["text"]
     text: str
 
 
-class ImagePart(Open):
+class ImagePart(OpenModel):
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class OtherPart(Open):
+class OtherPart(OpenModel):
     """Audio, files and what is yet to come: kept for engines that take them."""
 
     type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -53,7 +53,7 @@ Part = Annotated[ImagePart | TextPart | OtherPart, Field(union_mode="left_to_rig
 """Tried in this order, the first that fits is taken: otherwise each would make its own copy of a picture's text."""
 
 
-class Message(Open):
+class Message(OpenModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     # The list goes first: to refuse it as text would make a copy of the pictures in it.
     content: Annotated[list[Part] | str | None, Field(union_mode="left_to_right")] = None
@@ -76,7 +76,7 @@ class Message(Open):
         return list(self.content or [])
 
 
-class StreamOptions(Open):
+class StreamOptions(OpenModel):
     include_usage: bool = False
 
 
@@ -162,7 +162,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values that ask for nothing beyond the plain task."""
 
 
-class Delta(Open):
+class Delta(OpenModel):
     """What a chunk adds. Absent is absent, not null: OpenAI's own client adds deltas up and stumbles over null."""
 
     role: Literal["assistant"] | None = None
@@ -173,13 +173,13 @@ class Delta(Open):
         return {name: value for name, value in dump(self).items() if value is not None}
 
 
-class ChunkChoice(Open):
+class ChunkChoice(OpenModel):
     index: int
     delta: Delta
     finish_reason: str | None = None
 
 
-class ChatUsage(Open):
+class ChatUsage(OpenModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -196,15 +196,15 @@ class ChatChunk(Response):
     usage: ChatUsage | None = None
 
 
-class Answer(Open):
+class AssistantMessage(OpenModel):
     role: Literal["assistant"] = "assistant"
     content: str | None = None
     refusal: str | None = None
 
 
-class Choice(Open):
+class Choice(OpenModel):
     index: int
-    message: Answer
+    message: AssistantMessage
     finish_reason: str
     logprobs: dict[str, Any] | None = None
 
@@ -231,7 +231,7 @@ def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:
             reasons[choice.index] = choice.finish_reason or reasons.get(choice.index, "stop")
     assert last is not None, "an engine's chat method must yield at least one chunk"
     choices = [
-        Choice(index=index, message=Answer(content="".join(parts)), finish_reason=reasons[index])
+        Choice(index=index, message=AssistantMessage(content="".join(parts)), finish_reason=reasons[index])
         for index, parts in sorted(texts.items())
     ]
     return ChatResponse(id=last.id, created=last.created, model=last.model, choices=choices, usage=usage)

@@ -15,15 +15,15 @@ from contract.tasks.chat import ImagePart, TextPart
 from contract.tasks.vision import pictures_in_one_field
 
 
-class Picture(BaseModel):
+class ImageItem(BaseModel):
     """A picture in the list of inputs, written shorter than a part of a chat message."""
 
     image: ImageInput
 
 
-Tokens = list[int] | list[list[int]]
-Thing = str | Picture | ImagePart | TextPart
-Input = Annotated[str | list[str] | Tokens | list[Thing], Field(union_mode="left_to_right")]
+TokenIds = list[int] | list[list[int]]
+InputItem = str | ImageItem | ImagePart | TextPart
+Input = Annotated[str | list[str] | TokenIds | list[InputItem], Field(union_mode="left_to_right")]
 
 
 class EmbeddingsRequest(Request):
@@ -77,12 +77,12 @@ class EmbeddingsRequest(Request):
         return [thing for thing in self.things if isinstance(thing, str)]
 
 
-def _plain(thing: Thing) -> str | ImageInput:
+def _plain(thing: InputItem) -> str | ImageInput:
     if isinstance(thing, str):
         return thing
     if isinstance(thing, TextPart):
         return thing.text
-    return thing.image if isinstance(thing, Picture) else thing.image_url.url
+    return thing.image if isinstance(thing, ImageItem) else thing.image_url.url
 
 
 class Embedding(BaseModel):

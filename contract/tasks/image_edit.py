@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from contract.media import ImageInput
 from contract.tasks import Task
-from contract.tasks.image_generation import DrawingRequest, ImageGenerationResponse
+from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
 from contract.tasks.vision import listed
 
 MAX_PICTURES = 16
 
 
-class ImageEditRequest(DrawingRequest):
+class ImageEditRequest(DiffusionRequest):
     """One picture as `image`, or several (a form's `image[]`, a list, or `images`) for models that combine them.
 
     `strength`: how much of the picture is drawn anew, from 0.0 (it is kept) to 1.0 (all of it).

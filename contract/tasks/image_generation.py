@@ -18,7 +18,7 @@ _BEYOND_PLAIN = (
 """Fields of OpenAI's that change the picture or the answer, and that few local engines can honour."""
 
 
-class DrawingRequest(Request):
+class DiffusionRequest(Request):
     """What generation, edits and variations share; what is left out comes from the entry's `defaults`.
 
     `size` is `WIDTHxHEIGHT` in pixels or `auto`. Picture n of several is drawn with `seed` + n. `guidance` is how
@@ -77,7 +77,7 @@ class DrawingRequest(Request):
         return frozenset(needs)
 
 
-class ImageGenerationRequest(DrawingRequest):
+class ImageGenerationRequest(DiffusionRequest):
     """A picture of what `prompt` says."""
 
     style: str | None = None

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from contract.media import ImageInput
 from contract.tasks import Task
-from contract.tasks.image_generation import DrawingRequest, ImageGenerationResponse
+from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
 
 
-class ImageVariationRequest(DrawingRequest):
+class ImageVariationRequest(DiffusionRequest):
     """`image` drawn anew, as much as `strength` says: 0.0 keeps it, 1.0 keeps nothing.
 
     `size`: without it as for edits. OpenAI's variations have no `prompt`; here one may say what they should show.

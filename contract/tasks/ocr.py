@@ -17,7 +17,7 @@ class OcrRequest(VisionRequest):
         return frozenset({"languages"}) if self.languages else frozenset()
 
 
-class Line(BaseModel):
+class OcrLine(BaseModel):
     """One line of text, its confidence (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from top left.
 
     `polygon` is empty where a model says what is written but not where.
@@ -35,7 +35,7 @@ class OcrItem(VisionItem):
     """
 
     text: str
-    lines: list[Line]
+    lines: list[OcrLine]
     truncated: bool = False
 
 

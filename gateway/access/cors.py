@@ -28,7 +28,7 @@ class Cors(CORSMiddleware):
     """Starlette's middleware, so placed that errors carry its headers too: a page could not read them otherwise."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        answered = _Answered(app)
+        answered = _ErrorEnvelope(app)
         super().__init__(answered, origins, allow_methods=["*"], allow_headers=["*"], expose_headers=_SHOWN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ class Cors(CORSMiddleware):
         await super().__call__(scope, receive, send)
 
 
-class _Answered:
+class _ErrorEnvelope:
     """Answers with the envelope what the app inside refuses before it began to answer."""
 
     def __init__(self, app: ASGIApp) -> None:

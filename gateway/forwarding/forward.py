@@ -13,7 +13,7 @@ from yarl import URL
 
 from contract.asgi.relay import HOP_BY_HOP, UpstreamError, body, chunks, feed, response_headers, start
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
-from gateway.forwarding.manager_client import Manager
+from gateway.forwarding.manager_client import ManagerClient
 
 ATTEMPTS = 3
 """How many workers a request may end before it is taken for the cause."""
@@ -25,7 +25,7 @@ _PREFIX = b"x-enginehouse-"
 
 
 @dataclass(slots=True)
-class Call:
+class ForwardedRequest:
     """A request as it goes on: to which model, with which bytes, and how many seconds it may wait."""
 
     url: URL
@@ -48,7 +48,7 @@ def onward_headers(scope: Scope, *, json_body: bool = False) -> list[tuple[str, 
     return [*headers, ("content-type", "application/json")] if json_body else headers
 
 
-async def forward(manager: Manager, call: Call, send: Send) -> None:
+async def forward(manager: ManagerClient, call: ForwardedRequest, send: Send) -> None:
     """Answer the client with the manager's answer, byte for byte.
 
     Raises ManagerUnreachable, WorkerDied (whole answers), KilledWorkers, or DeadlinePassed between two attempts.
@@ -78,7 +78,7 @@ def _never_began(response: aiohttp.ClientResponse) -> bool:
     return response.status == 502 and response.headers.get("x-enginehouse-retry") == "1"
 
 
-def _headers(call: Call, attempt: int, left: float) -> list[tuple[str, str]]:
+def _headers(call: ForwardedRequest, attempt: int, left: float) -> list[tuple[str, str]]:
     headers = [
         *call.headers,
         ("x-request-id", call.request_id),
@@ -102,7 +102,7 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
         yield bytes(view[offset : offset + _PIECE])
 
 
-def _out_of_time(call: Call, killed: dict[str, Any]) -> DeadlinePassed:
+def _out_of_time(call: ForwardedRequest, killed: dict[str, Any]) -> DeadlinePassed:
     message = f"The worker of {call.model} died, and the {call.max_wait:g} s that the request may wait are over."
     return DeadlinePassed(f"{message} Send it again.", details=killed)
 

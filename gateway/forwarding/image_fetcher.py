@@ -61,7 +61,7 @@ class _CheckedResolver(AbstractResolver):
         """Nothing is held."""
 
 
-class Fetcher:
+class ImageFetcher:
     """Downloads pictures. `limit` is the most bytes that one request may fetch in all."""
 
     def __init__(self, limit: int, allowed: Callable[[IPAddress], bool] = is_public) -> None:

@@ -20,7 +20,7 @@ RawBody = bytes | AsyncIterator[bytes] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ManagerReply:
     """The manager's whole answer to a control call."""
 
     status: int
@@ -35,7 +35,7 @@ class Reply:
         return document
 
 
-class Manager:
+class ManagerClient:
     """Speaks to the manager under its token; opened for as long as the gateway runs."""
 
     def __init__(self, settings: Settings, home: Path) -> None:
@@ -89,14 +89,21 @@ class Manager:
         assert self._client is not None, "the manager's client is open while the app runs"
         return open_upstream(self._client, method, url, [*headers, self.authorization], body)
 
-    async def call(self, method: str, path: str, *, timeout: float = 10, headers: Mapping[str, str] = {}) -> Reply:  # noqa: ASYNC109
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float = 10,
+        headers: Mapping[str, str] = {},  # noqa: ASYNC109
+    ) -> ManagerReply:
         """A control call with its whole answer, within `timeout` seconds. Raises ManagerUnreachable."""
         assert self._client is not None, "the manager's client is open while the app runs"
         sent = {**headers, self.authorization[0]: self.authorization[1]}
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=2)
         try:
             async with self._client.request(method, self.url(path), headers=sent, timeout=limit) as response:
-                return Reply(response.status, response.content_type, await response.read())
+                return ManagerReply(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self.unreachable(error) from error
 

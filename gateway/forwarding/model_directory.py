@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from contract.asgi.relay import UpstreamError, chunks
 from contract.errors import ManagerUnreachable, ServeError
 from contract.status import ModelStatus
-from gateway.forwarding.manager_client import Manager
-from gateway.forwarding.model_table import Catalog
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_table import ModelTable
 
 log = logging.getLogger(__name__)
 
@@ -28,29 +28,29 @@ class _Listing(BaseModel):
     models: tuple[ModelStatus, ...]
 
 
-class Directory:
+class ModelDirectory:
     """The gateway's knowledge of models. `connected` says that it follows the manager's events now."""
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: ManagerClient) -> None:
         self._manager = manager
         self._fetching = asyncio.Lock()
         self._seq = 0
         self._stale = True
         self._complained = False
-        self._catalog: Catalog | None = None
+        self._catalog: ModelTable | None = None
         self.connected = False
 
-    async def catalog(self) -> Catalog:
+    async def catalog(self) -> ModelTable:
         """What is known for choosing a model; asks the manager only if it never answered. Raises ManagerUnreachable."""
         return self._catalog or await self.refresh()
 
-    async def current(self) -> Catalog:
+    async def current(self) -> ModelTable:
         """The same, with states as they are now. Raises ManagerUnreachable."""
         if self.connected and not self._stale and self._catalog:
             return self._catalog
         return await self.refresh()
 
-    async def refresh(self) -> Catalog:
+    async def refresh(self) -> ModelTable:
         """Fetch the models. Raises ManagerUnreachable."""
         async with self._fetching:
             self._stale = False
@@ -63,7 +63,7 @@ class Directory:
                 self._stale = True
                 raise self._manager.unreachable(error.message) if error.status == 401 else error from None
             self._seq = listing.seq
-            self._catalog = Catalog(listing.models)
+            self._catalog = ModelTable(listing.models)
             return self._catalog
 
     async def follow(self) -> None:

@@ -16,7 +16,7 @@ SHOWN = 8
 """Names that a sentence may list."""
 
 
-class Catalog:
+class ModelTable:
     """The models as they were when the manager was last asked; replaced whole, never changed."""
 
     def __init__(self, models: Iterable[ModelStatus]) -> None:

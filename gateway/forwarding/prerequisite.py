@@ -10,12 +10,12 @@ from starlette.types import Message
 
 from contract.errors import BadImage, ContextTooLong, InvalidField, ServeError, from_envelope
 from contract.tasks import Request, refusal
-from gateway.forwarding.forward import Call, forward
-from gateway.forwarding.manager_client import Manager
-from gateway.forwarding.model_table import Catalog
+from gateway.forwarding.forward import ForwardedRequest, forward
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_table import ModelTable
 
 
-async def ask_first(manager: Manager, catalog: Catalog, request: Request, request_id: str) -> bool:
+async def ask_first(manager: ManagerClient, catalog: ModelTable, request: Request, request_id: str) -> bool:
     """Put into the request what another model must say before; False if it needs nothing of that kind.
 
     Raises what that model's request is refused with: of the field that is wrong, or else the one that asked for it.
@@ -32,7 +32,7 @@ async def ask_first(manager: Manager, catalog: Catalog, request: Request, reques
         catalog.check_features(task.name, model, asked)
         heard = _Heard()
         body = await asyncio.to_thread(asked.__pydantic_serializer__.to_json, asked, exclude_unset=True)
-        call = Call(
+        call = ForwardedRequest(
             url=manager.remember(task.path),
             model=model.id,
             body=body,

@@ -15,15 +15,15 @@ from contract.catalogue import KnownModel
 from contract.errors import ModelNotFound
 from contract.status import ModelStatus, State
 from contract.tasks import all_tasks
-from gateway.forwarding.manager_client import Manager
-from gateway.forwarding.model_directory import Directory
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_directory import ModelDirectory
 from gateway.routes.models import in_path
 
 Downloads = dict[str, dict[str, bool | None]]
 """What the manager says: for `models` (configured) and `catalogue`, whether each lies on its machine, by id."""
 
 
-def router(manager: Manager, directory: Directory) -> APIRouter:
+def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
     """The routes; what changes the list (download, remove) is not among them."""
     routes = APIRouter(tags=["models"])
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contract.status import ModelStatus
-from gateway.forwarding.model_directory import Directory
+from gateway.forwarding.model_directory import ModelDirectory
 
 
 def entry(model: ModelStatus) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def entry(model: ModelStatus) -> dict[str, Any]:
     }
 
 
-def router(directory: Directory) -> APIRouter:
+def router(directory: ModelDirectory) -> APIRouter:
     """The routes over the directory."""
     routes = APIRouter(tags=["models"])
 

@@ -7,21 +7,21 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
-from contract.asgi.body import ClientLeft, cancel_when_client_leaves, read
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read
 from contract.asgi.middleware import header
 from contract.errors import BadRequest, NotFound
-from gateway.forwarding.forward import Call, forward, onward_headers
+from gateway.forwarding.forward import ForwardedRequest, forward, onward_headers
 from gateway.forwarding.replace_model import replace_model
-from gateway.routes.tasks import Way, beside, max_wait
+from gateway.routes.tasks import Services, beside, max_wait
 
 
-class ForeignPaths:
+class Passthrough:
     """The app for every path that has no route: forwards to a foreign server that the body's `model` names.
 
     Raises NotFound for all else, BadRequest for JSON that is none.
     """
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Services) -> None:
         self._way = way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,14 +34,14 @@ class ForeignPaths:
         scope["endpoint_label"] = "/v1/{path}"
         try:
             body = await read(scope, receive, self._way.limit)
-            async with cancel_when_client_leaves(receive):
+            async with cancel_on_disconnect(receive):
                 call = await self._prepare(scope, body)
                 del body  # `call` holds what goes on
                 await forward(self._way.manager, call, send)
-        except ClientLeft:
+        except ClientDisconnected:
             return
 
-    async def _prepare(self, scope: Scope, body: bytes) -> Call:
+    async def _prepare(self, scope: Scope, body: bytes) -> ForwardedRequest:
         name = await beside(len(body), _model, body)
         catalog = await self._way.directory.catalog()
         model = catalog.find(name) if isinstance(name, str) else None
@@ -52,7 +52,7 @@ class ForeignPaths:
             body = await beside(len(body), replace_model, body, model.passthrough)
         manager = self._way.manager
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-        return Call(
+        return ForwardedRequest(
             url=manager.url(path, scope["query_string"]),
             model=model.id,
             body=body,

@@ -11,20 +11,20 @@ from starlette.types import Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import metrics
-from contract.asgi.body import ClientLeft, cancel_when_client_leaves
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
 from contract.asgi.health import alive
 from contract.asgi.relay import UpstreamError
 from contract.errors import ManagerUnreachable, ServeError, Unavailable
 from gateway.forwarding.forward import pass_on
-from gateway.forwarding.manager_client import Manager, Reply
-from gateway.forwarding.model_directory import Directory
+from gateway.forwarding.manager_client import ManagerClient, ManagerReply
+from gateway.forwarding.model_directory import ModelDirectory
 from gateway.routes.models import in_path
 
 _STOPPING = 300
 """Seconds that an eviction or a reload may take: workers finish what they do and give their memory back."""
 
 
-def router(manager: Manager, directory: Directory) -> APIRouter:
+def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
     """Every route about the house."""
     routes = APIRouter(tags=["system"])
     _add_greetings(routes)
@@ -56,7 +56,7 @@ def _add_greetings(routes: APIRouter) -> None:
     routes.get("/v1", response_model=None)(v1)
 
 
-def _add_health(routes: APIRouter, manager: Manager, directory: Directory) -> None:
+def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
     for path in ("/healthz", "/health", "/v1/health"):
         routes.get(path, summary="The process lives", response_model=None, name=path)(alive)
 
@@ -98,7 +98,7 @@ def _beside(ours: bytes, theirs: bytes) -> bytes:
     return b"\n".join(kept) + b"\n" if kept else b""
 
 
-def _add_control(routes: APIRouter, manager: Manager, directory: Directory) -> None:
+def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
     async def status(_: Request) -> Response:
         """Models, workers, devices and their memory, as the manager sees them now."""
         return _passed(await manager.call("GET", "/status"))
@@ -118,7 +118,7 @@ def _add_control(routes: APIRouter, manager: Manager, directory: Directory) -> N
     async def events(request: Request) -> Response:
         """Changes of state, progress of loading, evictions and their reasons, as server-sent events."""
         last = request.headers.get("last-event-id", "")  # what a browser sends when it connects again
-        return _Events(manager, f"since={last}" if last.isdigit() else request.url.query)
+        return _EventStream(manager, f"since={last}" if last.isdigit() else request.url.query)
 
     routes.get("/v1/system/status", response_model=None)(status)
     routes.post("/v1/system/evict/{alias:path}", response_model=None, openapi_extra=in_path("alias"))(evict)
@@ -126,14 +126,14 @@ def _add_control(routes: APIRouter, manager: Manager, directory: Directory) -> N
     routes.get("/v1/system/events", response_model=None)(events)
 
 
-def _passed(reply: Reply) -> Response:
+def _passed(reply: ManagerReply) -> Response:
     return Response(reply.body, reply.status, media_type=reply.content_type)
 
 
-class _Events(Response):
+class _EventStream(Response):
     """The manager's event stream, passed through for as long as both sides stay."""
 
-    def __init__(self, manager: Manager, query: str) -> None:
+    def __init__(self, manager: ManagerClient, query: str) -> None:
         super().__init__()
         self._manager = manager
         self._query = query
@@ -142,13 +142,13 @@ class _Events(Response):
         url = self._manager.url("/events", self._query.encode())
         try:
             async with (
-                cancel_when_client_leaves(receive),
+                cancel_on_disconnect(receive),
                 self._manager.open("GET", url, [("accept", "text/event-stream")]) as response,
             ):
                 await pass_on(response, send, scope["request_id"], self._gone())
         except UpstreamError as error:
             raise self._manager.unreachable(error) from error
-        except ClientLeft:
+        except ClientDisconnected:
             return
 
     def _gone(self) -> ServeError:

@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from contract.asgi.body import ClientLeft, cancel_when_client_leaves, read
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read
 from contract.asgi.middleware import header
 from contract.errors import BadImage, InvalidField
 from contract.media import images_in, place_of
 from contract.status import ModelStatus
 from contract.tasks import Request, Task, all_tasks
-from gateway.forwarding.forward import Call, forward, onward_headers
-from gateway.forwarding.image_fetcher import Fetcher
-from gateway.forwarding.manager_client import Manager
-from gateway.forwarding.model_directory import Directory
+from gateway.forwarding.forward import ForwardedRequest, forward, onward_headers
+from gateway.forwarding.image_fetcher import ImageFetcher
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.prerequisite import ask_first
 from gateway.forwarding.replace_model import replace_model
 
@@ -33,19 +33,19 @@ LARGE_BODY = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Services:
     """What every route needs to get a request to a worker. `limit` is the largest body in bytes."""
 
-    manager: Manager
-    directory: Directory
-    fetcher: Fetcher
+    manager: ManagerClient
+    directory: ModelDirectory
+    fetcher: ImageFetcher
     limit: int
 
 
 class TaskEndpoint:
     """The ASGI app behind one task's path."""
 
-    def __init__(self, task: Task[Any, Any], way: Way) -> None:
+    def __init__(self, task: Task[Any, Any], way: Services) -> None:
         self.task = task
         self._way = way
 
@@ -53,13 +53,13 @@ class TaskEndpoint:
         scope["endpoint_label"] = self.task.path
         try:
             body = _Body(await read(scope, receive, self._way.limit))
-            async with cancel_when_client_leaves(receive):
+            async with cancel_on_disconnect(receive):
                 call = await self._prepare(scope, body)
                 await forward(self._way.manager, call, send)
-        except ClientLeft:
+        except ClientDisconnected:
             log.debug("the client of request %s left", scope["request_id"])
 
-    async def _prepare(self, scope: Scope, body: _Body) -> Call:
+    async def _prepare(self, scope: Scope, body: _Body) -> ForwardedRequest:
         request = await beside(len(body.content), self._decode, header(scope, b"content-type") or "", body)
         catalog = await self._way.directory.catalog()
         model = catalog.choose(self.task.name, request.model)
@@ -78,7 +78,7 @@ class TaskEndpoint:
         headers = onward_headers(scope, json_body=again)
         if keep_alive is not None:
             headers.append(("x-enginehouse-keep-alive", repr(keep_alive)))
-        return Call(
+        return ForwardedRequest(
             url=_url(self._way.manager, scope),
             model=model.id,
             body=body.content,
@@ -129,7 +129,7 @@ def _encode(request: Request) -> bytes:
     return request.__pydantic_serializer__.to_json(request, exclude_unset=True)
 
 
-def _url(manager: Manager, scope: Scope) -> Any:
+def _url(manager: ManagerClient, scope: Scope) -> Any:
     query = scope["query_string"]
     return manager.url(scope["path"], query) if query else manager.remember(scope["path"])
 
@@ -162,7 +162,7 @@ class TaskRoutes:
             await self.app(scope, receive, send)
 
 
-def endpoints(way: Way) -> dict[str, TaskEndpoint]:
+def endpoints(way: Services) -> dict[str, TaskEndpoint]:
     """An endpoint for every task, by its path."""
     return {task.path: TaskEndpoint(task, way) for task in all_tasks().values()}
 

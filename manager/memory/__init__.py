@@ -14,7 +14,7 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class MemoryDevice:
     """One memory and what computes in it; `id` is `cpu`, `mps` or a GPU's UUID, `total` is in bytes.
 
     Where the machine has a single unified memory (Apple) there is one device, `mps`, and CPU workers live in it too.
@@ -66,7 +66,7 @@ RootLike = Root | tuple[int, str] | tuple[int, str, tuple[str, ...]]
 class Meter(Protocol):
     """Reads memory. Every method but `devices` blocks for some milliseconds: call it in a thread, from any thread."""
 
-    def devices(self) -> tuple[Device, ...]:
+    def devices(self) -> tuple[MemoryDevice, ...]:
         """The devices there are, GPUs first; they do not change while the manager runs."""
 
     def sample(self, roots: Mapping[str, RootLike]) -> Sample:

@@ -16,14 +16,14 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class _LimitFiles:
     limit: str
     used: str
     droppable: str
 
 
-_V2 = _Names("memory.max", "memory.current", "inactive_file")
-_V1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_V2 = _LimitFiles("memory.max", "memory.current", "inactive_file")
+_V1 = _LimitFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def limits(own: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> list[Limit]:
@@ -32,7 +32,7 @@ def limits(own: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cg
     return [limit for limit in found if limit]
 
 
-def _groups(own: Path, mount: Path) -> Iterator[tuple[Path, _Names]]:
+def _groups(own: Path, mount: Path) -> Iterator[tuple[Path, _LimitFiles]]:
     """Inside a container the group's path may be the host's: then only the mount's own top exists."""
     for line in _text(own).splitlines():
         number, controllers, path = line.split(":", 2)
@@ -47,7 +47,7 @@ def _upwards(top: Path, path: str) -> Iterator[Path]:
     yield from (top / part for part in (relative, *relative.parents) if ".." not in part.parts)
 
 
-def _limit(folder: Path, names: _Names) -> Limit | None:
+def _limit(folder: Path, names: _LimitFiles) -> Limit | None:
     total, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
     if not total.isdigit() or not used.isdigit():  # "max", or no such file
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from manager.memory import Device, Reading
+from manager.memory import MemoryDevice, Reading
 from manager.memory.nvml import Gpu
 
 TOLERANCE = 64 << 20
@@ -105,10 +105,10 @@ class Cuda:
         self._lock = threading.Lock()  # samples, baselines and stops come from several threads
         self._ledgers = {gpu.uuid: _Ledger(self._look(gpu).level) for gpu in gpus}
 
-    def devices(self) -> tuple[Device, ...]:
+    def devices(self) -> tuple[MemoryDevice, ...]:
         """The GPUs, numbered as `cuda:N` counts them."""
         return tuple(
-            Device(gpu.uuid, "cuda", gpu.name, gpu.total, index, gpu.bf16())
+            MemoryDevice(gpu.uuid, "cuda", gpu.name, gpu.total, index, gpu.bf16())
             for index, gpu in enumerate(self._gpus.values())
         )
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import psutil
 
-from manager.memory import Device, Reading
+from manager.memory import MemoryDevice, Reading
 from manager.memory.cgroup import Limit, limits
 
 _KEEP = 512
@@ -38,9 +38,9 @@ class Host:
         self._machine, self._groups = machine, groups
         self._measured: dict[psutil.Process, tuple[int, int]] = {}
 
-    def device(self) -> Device:
+    def device(self) -> MemoryDevice:
         """`cpu`, with as much memory as we may use."""
-        return Device("cpu", "cpu", _processor(), self.reading().total)
+        return MemoryDevice("cpu", "cpu", _processor(), self.reading().total)
 
     def reading(self) -> Reading:
         """What the tightest limit leaves; what is not available to us counts as used."""

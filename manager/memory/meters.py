@@ -13,7 +13,7 @@ from typing import Protocol
 import psutil
 
 from manager import process_tree
-from manager.memory import Device, Reading, Root, RootLike, Sample, nvml
+from manager.memory import MemoryDevice, Reading, Root, RootLike, Sample, nvml
 from manager.memory.cuda import Cuda, Resident
 from manager.memory.host import Host
 from manager.memory.unified import Unified
@@ -22,20 +22,22 @@ SCAN_EVERY = 10.0
 """Seconds between looks at every process's environment for grandchildren that have left the tree."""
 
 
-class Memory(Protocol):
+class MachineMemory(Protocol):
     """The machine's own memory: `host` or `unified`."""
 
-    def device(self) -> Device: ...
+    def device(self) -> MemoryDevice: ...
 
     def reading(self) -> Reading: ...
 
     def bytes_of(self, processes: Iterable[psutil.Process]) -> int: ...
 
 
-class Meters:
+class MachineMeter:
     """Measures workers on the devices that they were placed on; without any given, on all."""
 
-    def __init__(self, memory: Memory, cuda: Cuda | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, memory: MachineMemory, cuda: Cuda | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._memory, self._cuda, self._clock = memory, cuda or Cuda(()), clock
         self._devices = (*self._cuda.devices(), memory.device())
         self._own = self._devices[-1].id
@@ -43,7 +45,7 @@ class Meters:
         self._scanned = -SCAN_EVERY
         self._lock = threading.Lock()
 
-    def devices(self) -> tuple[Device, ...]:
+    def devices(self) -> tuple[MemoryDevice, ...]:
         """The GPUs, then the machine's own memory."""
         return self._devices
 
@@ -102,12 +104,12 @@ class Meters:
             return self._carriers
 
 
-def detect() -> Meters:
+def detect() -> MachineMeter:
     """The GPUs that NVML finds, and Apple's unified memory or the host's."""
     library = nvml.load()
     gpus = nvml.gpus(library, os.environ.get("CUDA_VISIBLE_DEVICES")) if library else []
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
-    return Meters(Unified() if apple else Host(), Cuda(gpus))
+    return MachineMeter(Unified() if apple else Host(), Cuda(gpus))
 
 
 def _residents(trees: Mapping[str, tuple[Root, list[psutil.Process]]]) -> list[Resident]:

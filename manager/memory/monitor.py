@@ -7,19 +7,19 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from contract.config import Memory, ModelSpec
+from contract.config import MemorySettings, ModelSpec
 from contract.status import DeviceStatus, State
-from manager.memory import GIB, Device, Meter, Reading, Root, Sample
+from manager.memory import GIB, MemoryDevice, Meter, Reading, Root, Sample
 from manager.memory.budget import at_best, budget, foreign
 from manager.memory.footprints import MIB, Footprints
 from manager.scheduling.placement import dtype
 from manager.state.worker import Worker
 
 
-class Gauge:
+class MemoryMonitor:
     """Readings of every device, kept current by `sample`; all else here only looks at the last one."""
 
-    def __init__(self, meter: Meter, memory: Memory, footprints: Footprints) -> None:
+    def __init__(self, meter: Meter, memory: MemorySettings, footprints: Footprints) -> None:
         self.meter = meter
         self.memory = memory
         self.footprints = footprints
@@ -28,7 +28,7 @@ class Gauge:
         self._at = float("-inf")
 
     @classmethod
-    def over(cls, meter: Meter, memory: Memory, home: Path) -> Gauge:
+    def over(cls, meter: Meter, memory: MemorySettings, home: Path) -> MemoryMonitor:
         """A gauge that remembers footprints under `home`."""
         return cls(meter, memory, Footprints(home / "manager" / "footprints.json"))
 
@@ -63,7 +63,7 @@ class Gauge:
         """The same if nobody else held anything."""
         return {id_: at_best(device.total, *self._limits(device)) for id_, device in self.devices.items()}
 
-    def footprint(self, spec: ModelSpec, device: Device, kind: str) -> tuple[int, bool]:
+    def footprint(self, spec: ModelSpec, device: MemoryDevice, kind: str) -> tuple[int, bool]:
         """Bytes that a model will take on a device, and whether that was learned rather than guessed."""
         learned = self.footprints.learned(self._key(spec, device, kind))
         return (learned, True) if learned is not None else (self.footprints.guess(spec), False)
@@ -106,7 +106,7 @@ class Gauge:
             for device in self.devices.values()
         ]
 
-    def _key(self, spec: ModelSpec, device: Device, kind: str) -> str:
+    def _key(self, spec: ModelSpec, device: MemoryDevice, kind: str) -> str:
         return self.footprints.key(spec, dtype(spec, device, kind), device.name)
 
     def _reading(self, device: str) -> Reading:
@@ -121,7 +121,7 @@ class Gauge:
                 own[device] = own.get(device, 0) + worker.measured
         return own
 
-    def _limits(self, device: Device) -> tuple[int, int | None]:
+    def _limits(self, device: MemoryDevice) -> tuple[int, int | None]:
         """The margin and the user's own ceiling, in bytes."""
         most = self.memory.max_ram_gb if device.kind == "cpu" else self.memory.max_gpu_memory_gb
         return int(self.memory.safety_margin_gb * GIB), None if most is None else int(most * GIB)

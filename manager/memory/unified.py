@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from manager.memory import GIB, Device, Reading
+from manager.memory import GIB, MemoryDevice, Reading
 from manager.memory.host import Machine
 
 RUSAGE_INFO_V2 = 2
@@ -63,10 +63,10 @@ class Unified:
         self._usage = usage or _library("proc").proc_pid_rusage
         self._sysctl = sysctl or _sysctl
 
-    def device(self) -> Device:
+    def device(self) -> MemoryDevice:
         """`mps`. bfloat16 came to it with macOS 14."""
         name = self._sysctl("machdep.cpu.brand_string").rstrip(b"\0").decode(errors="replace") or "Apple GPU"
-        return Device("mps", "mps", name, self._limit(), bf16=int(self._macos.partition(".")[0] or 0) >= 14)
+        return MemoryDevice("mps", "mps", name, self._limit(), bf16=int(self._macos.partition(".")[0] or 0) >= 14)
 
     def reading(self) -> Reading:
         """What of the GPU's limit can still be had: memory beyond the limit is room for everybody else first."""

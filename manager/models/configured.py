@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.config import ConfigError, ModelSpec, Settings
-from manager.state.model import Model, Offer
+from manager.state.model import EngineOffer, Model
 
 
 @dataclass(frozen=True, slots=True)
-class Catalog:
+class ConfiguredModels:
     """Every configured model, by its id."""
 
     settings: Settings
@@ -30,7 +30,7 @@ class Catalog:
         return next((model for model in self.models.values() if name in model.spec.aliases), None)
 
 
-async def build(settings: Settings) -> Catalog:
+async def build(settings: Settings) -> ConfiguredModels:
     """Describe every entry. Raises ConfigError that names each wrong one."""
     described = await _describe(settings.models)
     entries = described["entries"]
@@ -40,11 +40,11 @@ async def build(settings: Settings) -> Catalog:
     for spec in settings.models:
         if missing := set(spec.default) - set(models[spec.id].offer.tasks):
             raise ConfigError(f"model {spec.id}: it is the default for {min(missing)!r} but does not do that task")
-    return Catalog(settings, models)
+    return ConfiguredModels(settings, models)
 
 
-def _offer(entry: dict[str, Any]) -> Offer:
-    return Offer(**{name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")})
+def _offer(entry: dict[str, Any]) -> EngineOffer:
+    return EngineOffer(**{name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")})
 
 
 async def _describe(specs: tuple[ModelSpec, ...]) -> dict[str, Any]:

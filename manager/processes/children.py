@@ -24,7 +24,7 @@ from manager import process_tree
 log = logging.getLogger(__name__)
 
 
-class Children:
+class ChildRegistry:
     """The identities of living children, in a file that is always whole."""
 
     def __init__(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from manager.memory.monitor import Gauge, root_of
+from manager.memory.monitor import MemoryMonitor, root_of
 from manager.processes.launchers import Launcher, LoadFailure, Process
 from manager.processes.progress import Progress
 from manager.state.worker import Worker
@@ -25,10 +25,10 @@ class Leak:
     pids: tuple[int, ...]
 
 
-class Life:
+class Lifecycle:
     """Starts and ends workers. `changed` is called after each step, so that the pool can decide anew."""
 
-    def __init__(self, launchers: Callable[[str], Launcher], gauge: Gauge) -> None:
+    def __init__(self, launchers: Callable[[str], Launcher], gauge: MemoryMonitor) -> None:
         self._launchers = launchers
         self._gauge = gauge
 

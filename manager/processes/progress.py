@@ -57,7 +57,7 @@ def higher(mark: Signs, now: Signs) -> Signs:
 
 
 @dataclass(slots=True)
-class _Work:
+class _ProcessActivity:
     """One process's counters at the last look."""
 
     cpu: float = 0.0
@@ -72,7 +72,7 @@ class Progress:
     ) -> None:
         self.pid = pid
         self._root, self._log_path, self._clock = (pid, uuid), log_path, clock
-        self._known: dict[psutil.Process, _Work] = {}
+        self._known: dict[psutil.Process, _ProcessActivity] = {}
         self._cpu, self._moved = 0.0, 0
         self._mark = self._last = Signs(clock())
 
@@ -102,8 +102,8 @@ class Progress:
 
     def _add(self, process: psutil.Process) -> int:
         """Add what it did since the last look; returns its resident bytes."""
-        times, before = process.cpu_times(), self._known.get(process, _Work())
-        work = _Work(times.user + times.system, _bytes_moved(process))
+        times, before = process.cpu_times(), self._known.get(process, _ProcessActivity())
+        work = _ProcessActivity(times.user + times.system, _bytes_moved(process))
         self._cpu += max(0.0, work.cpu - before.cpu)
         self._moved += max(0, work.moved - before.moved)
         self._known[process] = work

@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from contract.status import Failure, State
-from manager.events import Events
+from manager.events import EventLog
 from manager.memory import GIB
-from manager.memory.monitor import Gauge
+from manager.memory.monitor import MemoryMonitor
 from manager.metrics import LOAD
 from manager.processes.launchers import LoadFailure, Placement
-from manager.processes.lifecycle import Leak, Life
+from manager.processes.lifecycle import Leak, Lifecycle
 from manager.state.model import SUDDEN_DEATHS, Model
 from manager.state.worker import Worker
 
@@ -28,10 +28,10 @@ LAST_WORDS = 2.0
 UP = frozenset({State.STARTING, State.READY, State.DRAINING})
 
 
-class Roster:
+class Supervisor:
     """Owns the list of workers. `changed` is called after what happens by itself; `gave_up` when a start has failed."""
 
-    def __init__(self, life: Life, gauge: Gauge, events: Events) -> None:
+    def __init__(self, life: Lifecycle, gauge: MemoryMonitor, events: EventLog) -> None:
         self.workers: list[Worker] = []
         self.leaks: list[dict[str, Any]] = []
         self.changed: Callable[[], None] = lambda: None

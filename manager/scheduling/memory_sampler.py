@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from manager.memory.monitor import Gauge
-from manager.processes.supervisor import Roster
+from manager.memory.monitor import MemoryMonitor
+from manager.processes.supervisor import Supervisor
 
 FRESH = 1.0
 """No start and no eviction is decided on readings older than this, in seconds."""
@@ -15,10 +15,10 @@ AT_REST = 10.0
 """How often while they only wait for work."""
 
 
-class Readings:
+class MemorySampler:
     """Takes one sample at a time, in the background; the roster tells the pool when it is there."""
 
-    def __init__(self, gauge: Gauge, roster: Roster) -> None:
+    def __init__(self, gauge: MemoryMonitor, roster: Supervisor) -> None:
         self._gauge = gauge
         self._roster = roster
         self._sampling = False

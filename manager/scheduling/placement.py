@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract.config import ModelSpec
-from manager.memory import Device
+from manager.memory import MemoryDevice
 from manager.processes.launchers import Placement
 from manager.scheduling.plan import Candidate
 
@@ -13,7 +13,7 @@ _PREFERENCE = ("cuda", "mps", "cpu")
 """For `device: auto`: the first kind that the engine runs on and the machine has."""
 
 
-def places(spec: ModelSpec, runs_on: Sequence[str], devices: Sequence[Device]) -> list[Device]:
+def places(spec: ModelSpec, runs_on: Sequence[str], devices: Sequence[MemoryDevice]) -> list[MemoryDevice]:
     """The devices on which an entry may run; empty if the machine has none of them."""
     if spec.device == "auto":
         kinds = {_kind(kind) for kind in runs_on}
@@ -26,19 +26,19 @@ def places(spec: ModelSpec, runs_on: Sequence[str], devices: Sequence[Device]) -
     return found or [d for d in devices if (kind, d.kind) in {("cpu", "mps"), ("mlx", "cpu")}]
 
 
-def candidates(found: Sequence[Device], footprint: int, *, learned: bool) -> tuple[Candidate, ...]:
+def candidates(found: Sequence[MemoryDevice], footprint: int, *, learned: bool) -> tuple[Candidate, ...]:
     """The plan's view of those places."""
     return tuple(Candidate((device.id,), footprint, learned) for device in found)
 
 
-def settle(spec: ModelSpec, runs_on: Sequence[str], device: Device) -> Placement:
+def settle(spec: ModelSpec, runs_on: Sequence[str], device: MemoryDevice) -> Placement:
     """The exact place, with dtype, and the environment in which the process sees its own device alone."""
     kind = _worker_kind(spec, runs_on, device)
     environment = {"CUDA_VISIBLE_DEVICES": device.id if device.kind == "cuda" else ""}
     return Placement((device.id,), kind, dtype(spec, device, kind), environment)
 
 
-def dtype(spec: ModelSpec, device: Device, kind: str) -> str:
+def dtype(spec: ModelSpec, device: MemoryDevice, kind: str) -> str:
     """float32 on CPU, bfloat16 where the GPU has it, else float16; unless the entry says otherwise.
 
     MLX takes weights as they were saved (`auto`): those of mlx-community are quantised, with scales of their own.
@@ -57,7 +57,7 @@ def _kind(name: str) -> str:
     return "mps" if name == "mlx" else name
 
 
-def _worker_kind(spec: ModelSpec, runs_on: Sequence[str], device: Device) -> str:
+def _worker_kind(spec: ModelSpec, runs_on: Sequence[str], device: MemoryDevice) -> str:
     if device.kind == "cpu":
         return "cpu"
     if spec.device != "auto":

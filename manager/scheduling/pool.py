@@ -15,13 +15,13 @@ from typing import Any
 from contract.config import Settings
 from contract.errors import ModelNotFound, ServeError
 from contract.status import State
-from manager.events import Events
-from manager.memory.monitor import Gauge
-from manager.processes.supervisor import UP, Roster
+from manager.events import EventLog
+from manager.memory.monitor import MemoryMonitor
+from manager.processes.supervisor import UP, Supervisor
 from manager.scheduling import plan, sizing
-from manager.scheduling.memory_sampler import Readings
+from manager.scheduling.memory_sampler import MemorySampler
 from manager.scheduling.placement import settle
-from manager.scheduling.wait_queue import Lease, Waiter, Waiting, closing, never_fits, too_late
+from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, closing, never_fits, too_late
 from manager.state.model import Model, merged
 from manager.state.worker import Worker
 
@@ -37,16 +37,16 @@ class Pool:
     """Models, waiters and leases. Its public methods are called from the event loop only."""
 
     def __init__(
-        self, settings: Settings, models: dict[str, Model], gauge: Gauge, roster: Roster, events: Events
+        self, settings: Settings, models: dict[str, Model], gauge: MemoryMonitor, roster: Supervisor, events: EventLog
     ) -> None:
         self.settings = settings
         self.models = models
         self.roster = roster
         self.calm: Callable[[], None] = lambda: None  # called at a good time to make standbys
-        self.waiting = Waiting()
+        self.waiting = WaitQueue()
         self._gauge = gauge
         self._events = events
-        self._readings = Readings(gauge, roster)
+        self._readings = MemorySampler(gauge, roster)
         self._timer: asyncio.TimerHandle | None = None
         self._scheduling = self._again = self._closing = False
         self._calm_due: float | None = 0.0

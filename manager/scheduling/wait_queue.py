@@ -40,7 +40,7 @@ class Lease:
     loaded: float
 
 
-class Waiting:
+class WaitQueue:
     """The queue of the house. Times are the event loop's."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ SUDDEN_DEATHS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class EngineOffer:
     """What an engine says of an entry, as `workers.describe` prints it."""
 
     tasks: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Model:
     """Mutable part of a model: what its engine offers, and its failures. Only the pool changes it."""
 
     spec: ModelSpec
-    offer: Offer
+    offer: EngineOffer
     created: int = field(default_factory=lambda: int(time.time()))
     failures: int = 0
     sudden: int = 0

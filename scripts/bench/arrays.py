@@ -32,7 +32,7 @@ _LISTS, _BYTES, _STEPS, _NPZ = "JSON, lists", "raw bytes, float32", "raw bytes, 
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class WireForm:
     """What to ask for, and how to read it: the array in an answer's headers and content."""
 
     read: Callable[[Any, bytes], Any]
@@ -135,7 +135,7 @@ def _picture() -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _ask(client: httpx2.Client, picture: str, form: Form) -> Seen:
+def _ask(client: httpx2.Client, picture: str, form: WireForm) -> Seen:
     started = time.perf_counter()
     body = {"model": "depth", "image": picture, **form.fields}
     answer = client.post("/v1/vision/depth", json=body, headers={"accept": form.accept})
@@ -184,10 +184,10 @@ def _from_npz(_: Any, content: bytes) -> Any:
 
 
 FORMS = {
-    _LISTS: Form(_from_json, {"encoding_format": "float"}),
-    "JSON, base64 of float32": Form(_from_json, {}),
-    "JSON, base64 of a 16-bit PNG": Form(_from_png, {"format": "png16"}),
-    _BYTES: Form(_from_bytes, {}, "application/octet-stream"),
-    _STEPS: Form(_from_bytes, {"format": "png16"}, "application/octet-stream"),
-    _NPZ: Form(_from_npz, {}, "application/x-npz"),
+    _LISTS: WireForm(_from_json, {"encoding_format": "float"}),
+    "JSON, base64 of float32": WireForm(_from_json, {}),
+    "JSON, base64 of a 16-bit PNG": WireForm(_from_png, {"format": "png16"}),
+    _BYTES: WireForm(_from_bytes, {}, "application/octet-stream"),
+    _STEPS: WireForm(_from_bytes, {"format": "png16"}, "application/octet-stream"),
+    _NPZ: WireForm(_from_npz, {}, "application/x-npz"),
 }

@@ -75,20 +75,20 @@ def second(next_url: str) -> ASGIApp:
     return app
 
 
-class Message(BaseModel):
+class BareMessage(BaseModel):
     """One message of a chat."""
 
     role: str
     content: str
 
 
-class Chat(BaseModel):
+class BareChat(BaseModel):
     """What the first hop knows of a request."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: list[Message]
+    messages: list[BareMessage]
     stream: bool = False
 
 
@@ -104,7 +104,7 @@ def first(next_url: str) -> ASGIApp:
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/v1/chat/completions")
-    async def chat(request: Chat) -> Response:
+    async def chat(request: BareChat) -> Response:
         body, headers = request.model_dump_json().encode(), {"content-type": "application/json"}
         async with client[""].post(f"{next_url}/v1/chat/completions", data=body, headers=headers) as got:
             return Response(await got.read(), got.status, media_type="application/json")

@@ -10,12 +10,12 @@ import pytest
 from starlette.requests import Request
 
 from contract.errors import InvalidField
-from manager.app import Control
-from manager.events import Events
+from manager.app import ControlRoutes
+from manager.events import EventLog
 
 
 async def test_streams_end_when_the_log_is_closed_and_who_waits_for_the_next_event_does_not_spin() -> None:
-    events = Events()
+    events = EventLog()
     watching = asyncio.create_task(anext(events.since(0), None))
     await asyncio.sleep(0)
     events.close()
@@ -29,7 +29,7 @@ async def test_streams_end_when_the_log_is_closed_and_who_waits_for_the_next_eve
 
 @pytest.mark.parametrize("since", ["abc", "-1", ""])
 async def test_a_wrong_number_is_the_askers_fault(since: str) -> None:
-    house: Any = SimpleNamespace(events=Events())
+    house: Any = SimpleNamespace(events=EventLog())
     request = Request({"type": "http", "query_string": f"since={since}".encode(), "headers": []})
     with pytest.raises(InvalidField):
-        await Control(house, 0).events(request)
+        await ControlRoutes(house, 0).events(request)

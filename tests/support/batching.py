@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from contract.tasks import Request, Response, Task
 from workers.batcher import Batcher, Ticket
-from workers.engine import Answer, Call, Engine, Feed, Options
+from workers.engine import Call, Engine, Feed, Options, Output
 
 E = TypeVar("E", bound=Engine)
 
@@ -64,17 +64,17 @@ def feed_of(calls: Iterable[Call[Any]], limit: int = 16) -> Feed[Any]:
     return Feed(limit, lambda most: [waiting.popleft() for _ in range(min(most, len(waiting)))])
 
 
-async def answer(ticket: Ticket) -> Answer:
+async def answer(ticket: Ticket) -> Output:
     return (await asyncio.wait_for(ticket.next(), 30))[0]
 
 
-async def stream(ticket: Ticket) -> list[Answer]:
+async def stream(ticket: Ticket) -> list[Output]:
     """All answers, the ending one included."""
-    answers: list[Answer] = []
+    answers: list[Output] = []
     while not answers or isinstance(answers[-1], BaseModel):
         answers += await asyncio.wait_for(ticket.next(), 30)
     return answers
 
 
-def text(answers: list[Answer]) -> str:
+def text(answers: list[Output]) -> str:
     return "".join(told.text for told in answers if isinstance(told, Told))

@@ -15,7 +15,7 @@ from contract.tasks.chat import ChatChunk
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, part, picture, request, run, text, whole, with_pictures
 from workers.engine import Call
-from workers.toolkit.chat.answer import Choice
+from workers.toolkit.chat.answer import ChatChoice
 
 ChatEngine = Callable[..., Any]
 
@@ -219,8 +219,8 @@ def test_what_the_model_says_comes_in_whole_characters(
 
     words = "안녕 👋🏽 é 끝"
     script = AutoTokenizer.from_pretrained(models("lm"))(words + "END and more", add_special_tokens=False)["input_ids"]
-    tokens, push = iter(script), Choice.push
-    monkeypatch.setattr(Choice, "push", lambda choice, token, ends: push(choice, next(tokens), ends))
+    tokens, push = iter(script), ChatChoice.push
+    monkeypatch.setattr(ChatChoice, "push", lambda choice, token, ends: push(choice, next(tokens), ends))
     pieces = run(engine, request("Hello", stop="END", max_tokens=100))[0]
     texts = [c.delta.content or "" for p in pieces if isinstance(p, ChatChunk) for c in p.choices]
     assert "".join(texts) == words

@@ -13,14 +13,14 @@ from PIL import Image as Picture
 from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks.image_edit import ImageEditRequest
-from contract.tasks.image_generation import DrawingRequest, ImageGenerationRequest, ImageGenerationResponse
+from contract.tasks.image_generation import DiffusionRequest, ImageGenerationRequest, ImageGenerationResponse
 from contract.tasks.image_variation import ImageVariationRequest
 from workers.engine import Call, Device, find
 
 Painter = Callable[[str], Any]
 """The engine with a family's tiny model in it: `painter("flux")`."""
 
-_REQUESTS: dict[str, type[DrawingRequest]] = {
+_REQUESTS: dict[str, type[DiffusionRequest]] = {
     "generate": ImageGenerationRequest,
     "edit": ImageEditRequest,
     "vary": ImageVariationRequest,

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from contract.config import ModelSpec
-from manager.processes.children import Children
+from manager.processes.children import ChildRegistry
 from manager.processes.launchers import Placement
 from manager.processes.launchers.command import CommandLauncher
 from manager.processes.launchers.local import LocalLauncher, LocalProcess
@@ -46,7 +46,7 @@ class Births:
 
     def __init__(self, home: Path, imports: tuple[str, ...] = ()) -> None:
         self.home = home
-        self.children = Children(home / "manager" / "children.json")
+        self.children = ChildRegistry(home / "manager" / "children.json")
         self.local = LocalLauncher(home, lambda _: imports, self.children)
         self.command = CommandLauncher(home, self.children)
         self.reports: list[dict[str, Any]] = []

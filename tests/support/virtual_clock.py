@@ -10,15 +10,15 @@ from typing import Any
 
 from contract.config import ModelSpec, Settings
 from contract.status import State
-from manager.events import Events
-from manager.memory import GIB, Device, Reading, Sample
+from manager.events import EventLog
+from manager.memory import GIB, MemoryDevice, Reading, Sample
 from manager.memory.footprints import Footprints
-from manager.memory.monitor import Gauge
+from manager.memory.monitor import MemoryMonitor
 from manager.processes.launchers import LoadFailure
-from manager.processes.lifecycle import Leak, Life
-from manager.processes.supervisor import Roster
+from manager.processes.lifecycle import Leak, Lifecycle
+from manager.processes.supervisor import Supervisor
 from manager.scheduling.pool import Pool
-from manager.state.model import Model, Offer
+from manager.state.model import EngineOffer, Model
 from manager.state.worker import Worker
 
 
@@ -55,9 +55,9 @@ class FakeMeter:
     foreign: int = 0
     holding: dict[str, tuple[str, int]] = field(default_factory=dict)  # worker -> device, bytes
 
-    def devices(self) -> tuple[Device, ...]:
+    def devices(self) -> tuple[MemoryDevice, ...]:
         return tuple(
-            Device(id=name, kind="cpu" if name == "cpu" else "cuda", name=name, total=size, index=index)
+            MemoryDevice(id=name, kind="cpu" if name == "cpu" else "cuda", name=name, total=size, index=index)
             for index, (name, size) in enumerate(self.sizes.items())
         )
 
@@ -77,7 +77,7 @@ class FakeMeter:
         return True
 
 
-class StillGauge(Gauge):
+class StillGauge(MemoryMonitor):
     """Reads in place of in a thread, so that a test's time is the only one."""
 
     age = 0.0  # type: ignore[assignment]
@@ -110,7 +110,7 @@ class FakeProcess:
         return "the last line"
 
 
-class FakeLife(Life):
+class FakeLife(Lifecycle):
     """Starts end when a test says so, and so do stops."""
 
     def __init__(self, meter: FakeMeter) -> None:
@@ -160,7 +160,7 @@ class Bench:
         self.gauge = StillGauge(self.meter, self.settings.memory, footprints)
         self.life = FakeLife(self.meter)
         self.events = self.run(self._events())
-        self.roster = Roster(self.life, self.gauge, self.events)
+        self.roster = Supervisor(self.life, self.gauge, self.events)
         models = {name: model(name, needs[name], spec) for name, spec in specs.items()}
         for name, made in models.items():
             for device in self.gauge.devices.values():
@@ -172,8 +172,8 @@ class Bench:
         self.loop.call_soon(Pool.start, self.pool)
         self.loop.settle()
 
-    async def _events(self) -> Events:
-        return Events()
+    async def _events(self) -> EventLog:
+        return EventLog()
 
     def in_loop(self, function: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:
@@ -267,4 +267,4 @@ def model(name: str, need: int, options: dict[str, Any]) -> Model:
     """A model on the first kind of device; `need` in bytes is its guess as well."""
     entry = {"id": name, "engine": "fake", "source": name, "memory_gb": need / GIB, **options}
     devices = ("cpu",) if options.get("device", "cpu") == "cpu" else ("cuda",)
-    return Model(ModelSpec.model_validate(entry), Offer(tasks=("chat",), devices=devices))
+    return Model(ModelSpec.model_validate(entry), EngineOffer(tasks=("chat",), devices=devices))

@@ -14,10 +14,10 @@ from contract.errors import EngineFailed, InvalidField, OutOfMemory
 from tests.support import batching
 from tests.support.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
 from workers.batcher import Ticket
-from workers.engine import Answer, Call, Engine, serves
+from workers.engine import Call, Engine, Output, serves
 
 Calls = list[Call[Ask]]
-Answers = Iterator[tuple[Call[Ask], Answer]]
+Answers = Iterator[tuple[Call[Ask], Output]]
 
 
 class Recorder(Engine):
@@ -64,7 +64,7 @@ class Recorder(Engine):
     def _letters(self, text: str) -> Iterator[str]:
         return itertools.chain(text, itertools.repeat("…")) if text.endswith("…") else iter(text)
 
-    def _next(self, going: dict[int, Iterator[str]], call: Call[Ask]) -> Answer:
+    def _next(self, going: dict[int, Iterator[str]], call: Call[Ask]) -> Output:
         letter = next(going[id(call)], None)
         if letter is None:
             del going[id(call)]

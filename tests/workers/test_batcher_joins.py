@@ -12,10 +12,10 @@ import pytest
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
 from tests.support import batching
 from tests.support.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
-from workers.engine import Answer, Call, Engine, Feed, serves
+from workers.engine import Call, Engine, Feed, Output, serves
 from workers.failures import as_answer
 
-Answers = Iterator[tuple[Call[Ask], Answer]]
+Answers = Iterator[tuple[Call[Ask], Output]]
 
 
 class Spelling(Engine):

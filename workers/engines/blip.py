@@ -14,8 +14,8 @@ from contract.config import ModelSpec
 from contract.errors import ContextTooLong, LoadFailed
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.toolkit.image_batches import Picture, Pictures
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 _CLASS = "BlipForConditionalGeneration"
@@ -63,14 +63,14 @@ class Blip(Engine):
         self._processor = found.processor("AutoProcessor")
         self._model = found.model("AutoModelForImageTextToText", device, options)
         self._window: int = self._model.config.text_config.max_position_embeddings
-        self._pictures = Pictures(spec.id, options.batch_size, alike=lambda picture: _alike(picture.request))
+        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=lambda picture: _alike(picture.request))
 
     @serves(CAPTION, max_batch=16, group=_alike)
-    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Answer]]:
+    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Output]]:
         """Caption the calls' pictures together."""
         yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=self._check)
 
-    def _check(self, picture: Picture[CaptionRequest]) -> None:
+    def _check(self, picture: BatchImage[CaptionRequest]) -> None:
         self._room(picture.request)
 
     def _room(self, request: CaptionRequest) -> int:
@@ -85,7 +85,7 @@ class Blip(Engine):
             )
         return min(request.max_tokens or _LONGEST, self._window - begun)
 
-    def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem]:
+    def _write(self, pictures: list[BatchImage[CaptionRequest]]) -> list[CaptionItem]:
         """The captions of pictures that are alike, chosen token by token as the model's generation config says."""
         from workers.toolkit.stopping import until_left
 

@@ -15,8 +15,8 @@ from contract.config import ModelSpec
 from contract.errors import InvalidField
 from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest, FeaturesResponse, Layer, Patches
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.toolkit.image_batches import Picture, Pictures, by_size
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher, by_size
 from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 
@@ -64,14 +64,14 @@ class Dino(Engine):
         self._before = 1 + getattr(config, "num_register_tokens", 0)  # tokens before those of the patches
         size = self._processor.crop_size or self._processor.size
         one_size = size.get("height") and size.get("width")
-        self._pictures = Pictures(spec.id, options.batch_size, alike=(lambda _: None) if one_size else by_size)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=(lambda _: None) if one_size else by_size)
 
     @serves(FEATURES, max_batch=16, group=_alike)
-    def extract(self, calls: list[Call[FeaturesRequest]]) -> Iterator[tuple[Call[FeaturesRequest], Answer]]:
+    def extract(self, calls: list[Call[FeaturesRequest]]) -> Iterator[tuple[Call[FeaturesRequest], Output]]:
         """The vectors of the calls' pictures, computed together."""
         yield from self._pictures.answer(calls, self._vectors, FeaturesResponse, prepare=self._check)
 
-    def _check(self, picture: Picture[FeaturesRequest]) -> None:
+    def _check(self, picture: BatchImage[FeaturesRequest]) -> None:
         least = 1 if self._convolves else 0
         for layer in picture.request.layers or ():
             number = layer + self._depth + 1 if layer < 0 else layer
@@ -82,7 +82,7 @@ class Dino(Engine):
                     param="layers",
                 )
 
-    def _vectors(self, pictures: list[Picture[FeaturesRequest]]) -> list[FeaturesItem]:
+    def _vectors(self, pictures: list[BatchImage[FeaturesRequest]]) -> list[FeaturesItem]:
         import torch
 
         inputs = self._processor([picture.image for picture in pictures], return_tensors="pt")
@@ -98,7 +98,7 @@ class Dino(Engine):
         stride = 32 if self._convolves else self._model.config.patch_size
         return height // stride, width // stride
 
-    def _item(self, picture: Picture[FeaturesRequest], output: Any, row: int, grid: tuple[int, int]) -> FeaturesItem:
+    def _item(self, picture: BatchImage[FeaturesRequest], output: Any, row: int, grid: tuple[int, int]) -> FeaturesItem:
         request = picture.request
         before = 1 if self._convolves else self._before
         patches = output.last_hidden_state[row, before:].unflatten(0, grid)

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import UnsupportedFeature
-from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
-from workers.engine import Answer, Call, Device, Engine, Options, serves
+from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
+from workers.engine import Call, Device, Engine, Options, Output, serves
 from workers.toolkit import reading_order
-from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 
 _LONGEST_SHAPE = 4
 """How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
@@ -43,7 +43,7 @@ class RapidOcr(Engine):
         from rapidocr import RapidOCR
 
         options = RapidOptions.model_validate(spec.options)
-        self._pictures = Pictures(spec.id, batch_size=1)
+        self._pictures = ImageBatcher(spec.id, batch_size=1)
         self._reader = RapidOCR(
             params={
                 "Global.log_level": "error",  # it warns of every picture without text
@@ -58,11 +58,11 @@ class RapidOcr(Engine):
             part()  # else the first request would wait for them
 
     @serves(OCR)
-    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Answer]]:
+    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
         """Read picture after picture; a batch would be no faster."""
         yield from self._pictures.answer(calls, self._read, OcrResponse, prepare=self._check_languages)
 
-    def _check_languages(self, picture: Picture[OcrRequest]) -> None:
+    def _check_languages(self, picture: BatchImage[OcrRequest]) -> None:
         for language in picture.request.languages or ():
             if language.lower().replace("_", "-").partition("-")[0] not in self._languages:
                 known = f"It reads, all without a hint (ISO 639-1): {', '.join(sorted(self._languages))}."
@@ -70,11 +70,11 @@ class RapidOcr(Engine):
                     f"{self._pictures.model} does not read {language!r}. {known}", param="languages"
                 )
 
-    def _read(self, pictures: list[Picture[OcrRequest]]) -> list[OcrItem]:
+    def _read(self, pictures: list[BatchImage[OcrRequest]]) -> list[OcrItem]:
         [picture] = pictures
         found = self._reader(_not_too_long(picture.image))
         lines = [
-            Line(text=text, score=float(score), polygon=reading_order.within(polygon, picture.width, picture.height))
+            OcrLine(text=text, score=float(score), polygon=reading_order.within(polygon, picture.width, picture.height))
             for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
         ]
         text, ordered = reading_order.read(lines)

@@ -15,7 +15,7 @@ from contract.errors import ServeError
 from contract.media import MAX_PIXELS
 from contract.tasks import Response
 from contract.tasks.vision import VisionItem, VisionRequest, VisionUsage
-from workers.engine import Answer, Call
+from workers.engine import Call, Output
 from workers.toolkit.image_loading import open_image
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Req = TypeVar("Req", bound=VisionRequest)
 
 
 @dataclass(eq=False, slots=True)
-class Picture(Generic[Req]):
+class BatchImage(Generic[Req]):
     """One picture of a call: upright, RGB. `index` is its place in the request."""
 
     call: Call[Req]
@@ -51,7 +51,7 @@ class Picture(Generic[Req]):
 
 
 @dataclass(eq=False, slots=True)
-class _Job(Generic[Req]):
+class _PendingCall(Generic[Req]):
     """A call on its way: what came of each of its pictures."""
 
     call: Call[Req]
@@ -66,32 +66,32 @@ class _Job(Generic[Req]):
         return not (self.told or self.call.cancelled)
 
 
-_Batch = list[tuple[_Job[Req], Picture[Req]]]
+_Batch = list[tuple[_PendingCall[Req], BatchImage[Req]]]
 
-Work = Callable[[list[Picture[Req]]], Sequence[VisionItem | ServeError]]
+Work = Callable[[list[BatchImage[Req]]], Sequence[VisionItem | ServeError]]
 """Makes of a batch of pictures an item each, in their order, or the error that its call is to get."""
 
 
-def by_size(picture: Picture[Any]) -> Hashable:
+def by_size(picture: BatchImage[Any]) -> Hashable:
     """Pictures of one size look alike to a processor, so that none is padded to another's size."""
     return picture.width, picture.height
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageBatcher:
     """How a model takes pictures: up to `batch_size` at once, if they are `alike`. `model` is the name in answers."""
 
     model: str
     batch_size: int
-    alike: Callable[[Picture[Any]], Hashable] = by_size
+    alike: Callable[[BatchImage[Any]], Hashable] = by_size
 
     def answer(
         self,
         calls: Sequence[Call[Req]],
         work: Work[Req],
         respond: Callable[..., Response],
-        prepare: Callable[[Picture[Req]], None] | None = None,
-    ) -> Iterator[tuple[Call[Req], Answer]]:
+        prepare: Callable[[BatchImage[Req]], None] | None = None,
+    ) -> Iterator[tuple[Call[Req], Output]]:
         """Answer each call as soon as its last picture is done: `respond(model=…, data=[item, …], usage=…)`.
 
         `work` gets pictures that are alike, from one call or several. `prepare` may refuse a picture before by raising
@@ -99,7 +99,7 @@ class Pictures:
         open. Pictures wait open for company only up to MAX_PIXELS in all.
         """
         started = time.perf_counter()
-        jobs = [_Job(call, len(call.request.pictures)) for call in calls]
+        jobs = [_PendingCall(call, len(call.request.pictures)) for call in calls]
         batches: dict[Hashable, _Batch[Req]] = {}
         for job in jobs:
             for picture in _open(job, prepare):
@@ -115,25 +115,25 @@ class Pictures:
             yield from self._finished(jobs, respond, started)
 
     def _finished(
-        self, jobs: Sequence[_Job[Req]], respond: Callable[..., Response], started: float
-    ) -> Iterator[tuple[Call[Req], Answer]]:
+        self, jobs: Sequence[_PendingCall[Req]], respond: Callable[..., Response], started: float
+    ) -> Iterator[tuple[Call[Req], Output]]:
         for job in jobs:
             if job.open and (job.error or not job.left):
                 job.told = True
                 yield job.call, job.error or self._response(job, respond, started)
 
-    def _response(self, job: _Job[Any], respond: Callable[..., Response], started: float) -> Response:
+    def _response(self, job: _PendingCall[Any], respond: Callable[..., Response], started: float) -> Response:
         usage = VisionUsage(images=len(job.items), latency=time.perf_counter() - started)
         return respond(model=self.model, data=[job.items[index] for index in sorted(job.items)], usage=usage)
 
 
-def _open(job: _Job[Req], prepare: Callable[[Picture[Req]], None] | None) -> Iterator[Picture[Req]]:
+def _open(job: _PendingCall[Req], prepare: Callable[[BatchImage[Req]], None] | None) -> Iterator[BatchImage[Req]]:
     """The call's pictures one after another, for as long as it is open and none of them is refused."""
     for index, source in enumerate(job.call.request.pictures):
         if not job.open or job.error:
             return
         try:
-            picture = Picture(job.call, index, open_image(source))
+            picture = BatchImage(job.call, index, open_image(source))
             if prepare:
                 prepare(picture)
         except ServeError as error:

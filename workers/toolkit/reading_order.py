@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.tasks.ocr import Line
+from contract.tasks.ocr import OcrLine
 
 Polygon = list[tuple[float, float]]
 
 
-def read(lines: Sequence[Line]) -> tuple[str, list[Line]]:
+def read(lines: Sequence[OcrLine]) -> tuple[str, list[OcrLine]]:
     """The text, one row of the picture a line and what stands side by side apart by a space; and the lines in order."""
     rows = reading_order([line.polygon for line in lines])
     text = "\n".join(" ".join(lines[number].text for number in row) for row in rows)

@@ -63,12 +63,12 @@ class Process(Protocol):
         """The last lines that it wrote."""
 
 
-Report = Callable[[dict[str, Any]], None]
+ReportHandler = Callable[[dict[str, Any]], None]
 """What a running worker tells its manager: `{"event": "out_of_memory" | "progress", …}`."""
 
 
 class Launcher(Protocol):
     """Makes processes."""
 
-    async def start(self, spec: ModelSpec, placement: Placement, name: str, report: Report) -> Process:
+    async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> Process:
         """Give birth to worker `name` (`model#n`), or use a standby. Raises LoadFailure if not even that works."""

@@ -16,7 +16,7 @@ import psutil
 
 from contract.config import ENVIRONMENT
 from manager import process_tree
-from manager.processes.children import Children, end_group, kill
+from manager.processes.children import ChildRegistry, end_group, kill
 from manager.processes.launchers import LoadFailure
 from manager.processes.launchers.logs import Log
 
@@ -35,7 +35,7 @@ class Child:
     log: Log
     log_path: Path
 
-    def __init__(self, children: Children, name: str) -> None:
+    def __init__(self, children: ChildRegistry, name: str) -> None:
         self.uuid = uuid.uuid4().hex
         self.token = secrets.token_urlsafe(24)
         self.url = ""

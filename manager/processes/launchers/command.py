@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 
 from contract.config import ModelSpec
-from manager.processes.children import Children
-from manager.processes.launchers import LoadFailure, Placement, Report
+from manager.processes.children import ChildRegistry
+from manager.processes.launchers import LoadFailure, Placement, ReportHandler
 from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Log, Logs
 
@@ -28,7 +28,7 @@ NOT_THERE = 127
 class CommandProcess(Child):
     """A foreign server behind its guard."""
 
-    def __init__(self, children: Children, logs: Logs, log: Log, spec: ModelSpec, name: str) -> None:
+    def __init__(self, children: ChildRegistry, logs: Logs, log: Log, spec: ModelSpec, name: str) -> None:
         super().__init__(children, name)
         self.log = log
         self.log_path = log.path
@@ -106,11 +106,11 @@ class CommandProcess(Child):
 class CommandLauncher:
     """Launcher of the engine `command`."""
 
-    def __init__(self, home: Path, children: Children) -> None:
+    def __init__(self, home: Path, children: ChildRegistry) -> None:
         self._children = children
         self._logs = Logs(home / "logs")
 
-    async def start(self, spec: ModelSpec, placement: Placement, name: str, report: Report) -> CommandProcess:  # noqa: ARG002 - a foreign server reports nothing
+    async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> CommandProcess:  # noqa: ARG002 - a foreign server reports nothing
         """Start the server. Raises LoadFailure."""
         log = self._logs.of_model(spec.id)
         process = CommandProcess(self._children, self._logs, log, spec, name)

@@ -15,11 +15,11 @@ import aiohttp
 
 from contract.asgi.serve import listen
 from contract.config import ModelSpec
-from manager.processes.children import Children
-from manager.processes.launchers import LoadFailure, Placement, Report
+from manager.processes.children import ChildRegistry
+from manager.processes.launchers import LoadFailure, Placement, ReportHandler
 from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Logs
-from manager.processes.launchers.standby import Key, Standbys
+from manager.processes.launchers.standby import StandbyKey, Standbys
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ LONGEST_REPORT = 1 << 20
 class LocalProcess(Child):
     """One of our workers, from its birth on."""
 
-    def __init__(self, children: Children, logs: Logs) -> None:
+    def __init__(self, children: ChildRegistry, logs: Logs) -> None:
         super().__init__(children, "standby")
         self.log = logs.of_standby(self.uuid)
         self.log_path = self.log.path
@@ -44,11 +44,13 @@ class LocalProcess(Child):
         self.born = asyncio.Event()
         self._logs = logs
         self._settled: asyncio.Future[LoadFailure | None] = asyncio.get_running_loop().create_future()
-        self._report: Report = lambda _: None
+        self._report: ReportHandler = lambda _: None
         self._listening: asyncio.Task[None]
 
     @classmethod
-    async def bear(cls, key: Key, children: Children, logs: Logs, environ: Mapping[str, str]) -> LocalProcess:
+    async def bear(
+        cls, key: StandbyKey, children: ChildRegistry, logs: Logs, environ: Mapping[str, str]
+    ) -> LocalProcess:
         """A worker without a model. Raises LoadFailure when its interpreter cannot be run."""
         child = cls(children, logs)
         program = key.python or sys.executable
@@ -71,7 +73,7 @@ class LocalProcess(Child):
         child._listening = asyncio.create_task(child._listen(reading))
         return child
 
-    def adopt(self, spec: ModelSpec, placement: Placement, name: str, report: Report) -> None:
+    def adopt(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> None:
         """Give it its model."""
         self._report = report
         self._logs.hand_over(self.log, spec.id)
@@ -170,7 +172,7 @@ class LocalProcess(Child):
 class LocalLauncher:
     """Births from standby where there is one, and cold where there is none: the same process either way."""
 
-    def __init__(self, home: Path, imports_of: Callable[[str], tuple[str, ...]], children: Children) -> None:
+    def __init__(self, home: Path, imports_of: Callable[[str], tuple[str, ...]], children: ChildRegistry) -> None:
         self._imports_of = imports_of
         self._children = children
         self._logs = Logs(home / "logs")
@@ -178,9 +180,9 @@ class LocalLauncher:
         self._environ = {"HF_HOME": str(models_folder(home))}
         self.standbys = Standbys(self._bear)
 
-    async def start(self, spec: ModelSpec, placement: Placement, name: str, report: Report) -> LocalProcess:
+    async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> LocalProcess:
         """Give birth to worker `name`, or use a standby. Raises LoadFailure if not even that works."""
-        key = Key.of(spec, self._imports_of(spec.engine))
+        key = StandbyKey.of(spec, self._imports_of(spec.engine))
         self.standbys.pause()
         try:
             child = self.standbys.take(key) or await self._bear(key)
@@ -199,7 +201,7 @@ class LocalLauncher:
         """End the standbys."""
         await self.standbys.close()
 
-    async def _bear(self, key: Key) -> LocalProcess:
+    async def _bear(self, key: StandbyKey) -> LocalProcess:
         return await LocalProcess.bear(key, self._children, self._logs, self._environ)
 
 

@@ -23,7 +23,7 @@ LONGEST_DELAY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class StandbyKey:
     """What a standby has in common with the models that may use it."""
 
     python: str | None
@@ -31,7 +31,7 @@ class Key:
     imports: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: ModelSpec, imports: tuple[str, ...]) -> Key:
+    def of(cls, spec: ModelSpec, imports: tuple[str, ...]) -> StandbyKey:
         """The key of a model whose engine has these imports."""
         return cls(spec.python, tuple(sorted(spec.env.items())), imports)
 
@@ -40,7 +40,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
+class Backoff:
     """How often in a row standbys ended by themselves, why the last did, and when to try again."""
 
     count: int
@@ -51,12 +51,12 @@ class Setback:
 class Standbys:
     """As many early births as are wanted, one at a time, and none while a worker starts."""
 
-    def __init__(self, bear: Callable[[Key], Awaitable[LocalProcess]]) -> None:
+    def __init__(self, bear: Callable[[StandbyKey], Awaitable[LocalProcess]]) -> None:
         self._bear = bear
-        self._waiting: dict[Key, list[LocalProcess]] = {}
-        self._wanted: dict[Key, int] = {}
-        self._setbacks: dict[Key, Setback] = {}
-        self.asked_for: set[Key] = set()  # since this manager began, whether there was one or not
+        self._waiting: dict[StandbyKey, list[LocalProcess]] = {}
+        self._wanted: dict[StandbyKey, int] = {}
+        self._setbacks: dict[StandbyKey, Backoff] = {}
+        self.asked_for: set[StandbyKey] = set()  # since this manager began, whether there was one or not
         self._starts = 0
         self._calm = asyncio.Event()
         self._calm.set()
@@ -64,7 +64,7 @@ class Standbys:
         self._tending: asyncio.Task[None] | None = None
         self._watching: set[asyncio.Task[None]] = set()
 
-    def take(self, key: Key) -> LocalProcess | None:
+    def take(self, key: StandbyKey) -> LocalProcess | None:
         """A standby for this key, the one that is furthest; even one that still imports is ahead of a new birth."""
         self.asked_for.add(key)
         living = [child for child in self._waiting.get(key, []) if child.exit_code is None]
@@ -77,7 +77,7 @@ class Standbys:
         child.from_standby = True
         return child
 
-    def keep(self, wanted: Mapping[Key, int]) -> None:
+    def keep(self, wanted: Mapping[StandbyKey, int]) -> None:
         """From now on keep as many; the place of one that was taken stays empty until the next call."""
         self._wanted = dict(wanted)
         self._changed.set()
@@ -145,15 +145,15 @@ class Standbys:
             while len(children) > self._wanted.get(key, 0):
                 await self._end(children.pop())
 
-    def _lacks(self, key: Key) -> bool:
+    def _lacks(self, key: StandbyKey) -> bool:
         return len(self._waiting.get(key, [])) < self._wanted.get(key, 0)
 
-    def _next(self) -> Key | None:
+    def _next(self) -> StandbyKey | None:
         """A key that lacks a standby and whose last setback is long enough ago."""
         now = time.monotonic()
         return next((key for key in self._wanted if self._lacks(key) and self._retry_at(key) <= now), None)
 
-    def _retry_at(self, key: Key) -> float:
+    def _retry_at(self, key: StandbyKey) -> float:
         setback = self._setbacks.get(key)
         return setback.retry_at if setback else 0.0
 
@@ -161,7 +161,7 @@ class Standbys:
         times = [self._retry_at(key) for key in self._wanted if self._lacks(key) and key in self._setbacks]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
-    async def _add(self, key: Key) -> None:
+    async def _add(self, key: StandbyKey) -> None:
         try:
             child = await self._bear(key)
         except LoadFailure as failure:
@@ -177,7 +177,7 @@ class Standbys:
         finally:
             born.cancel()
 
-    async def _watch(self, key: Key, child: LocalProcess) -> None:
+    async def _watch(self, key: StandbyKey, child: LocalProcess) -> None:
         """A standby that ends by itself is not used, and not born again at once."""
         code = await child.wait()
         if child in self._waiting.get(key, []):
@@ -191,9 +191,9 @@ class Standbys:
         await child.stop(0)
         child.discard_log()
 
-    def _set_back(self, key: Key, why: str) -> None:
+    def _set_back(self, key: StandbyKey, why: str) -> None:
         before = self._setbacks.get(key)
         count = before.count + 1 if before else 1
         delay = min(LONGEST_DELAY, 2.0**count)
-        self._setbacks[key] = Setback(count, why, time.monotonic() + delay)
+        self._setbacks[key] = Backoff(count, why, time.monotonic() + delay)
         log.warning("no standby with %s for %g s: %s", key, delay, why)

@@ -11,8 +11,7 @@ import jwt
 import openai
 import pytest
 
-from contract.config import ApiKey, Security, Settings, hash_key
-from contract.config import Gateway as GatewaySettings
+from contract.config import ApiKey, GatewaySettings, SecuritySettings, Settings, hash_key
 from contract.errors import Unauthorized
 from gateway.access.auth import Allowlist, Keyring, is_loopback
 from gateway.access.rate_limits import Window
@@ -148,7 +147,7 @@ def test_placeholders_ask_for_no_key(placeholder: str) -> None:
 
 
 def test_a_hash_does_not_open_what_it_locks() -> None:
-    security = Security(api_keys=(ApiKey(name="a", key_hash=hash_key("clé")),))
+    security = SecuritySettings(api_keys=(ApiKey(name="a", key_hash=hash_key("clé")),))
     keyring = Keyring(Settings(security=security))
     assert keyring.identify("clé".encode().decode("latin-1")).name == "a", "keys come as the bytes of UTF-8"
     with pytest.raises(Unauthorized):

@@ -15,7 +15,7 @@ from aiohttp import web
 from contract.errors import BadImage
 from contract.media import ImageInput
 from gateway.forwarding import image_fetcher
-from gateway.forwarding.image_fetcher import Fetcher, is_public
+from gateway.forwarding.image_fetcher import ImageFetcher, is_public
 from tests.support.sample_images import png
 
 PICTURE = png(8, 8)
@@ -42,9 +42,9 @@ def anywhere(_: object) -> bool:
     return True
 
 
-async def get(url: str, fetcher: Fetcher | None = None) -> str:
+async def get(url: str, fetcher: ImageFetcher | None = None) -> str:
     image = ImageInput(url)
-    await (fetcher or Fetcher(2**20, anywhere)).inline([image])
+    await (fetcher or ImageFetcher(2**20, anywhere)).inline([image])
     assert isinstance(image.value, str)
     return image.value
 
@@ -105,12 +105,12 @@ async def test_size_is_limited_told_or_not() -> None:
     async with site(told=told, endless=endless) as address:
         for page in ("told", "endless"):
             with pytest.raises(BadImage, match="larger than"):
-                await get(f"{address}/{page}", Fetcher(4000, anywhere))
+                await get(f"{address}/{page}", ImageFetcher(4000, anywhere))
 
 
 async def test_several_share_the_limit_and_their_number_is_bounded() -> None:
     async with site(picture=picture) as address:
-        fetcher = Fetcher(len(PICTURE) * 3, anywhere)
+        fetcher = ImageFetcher(len(PICTURE) * 3, anywhere)
         await fetcher.inline([ImageInput(f"{address}/picture") for _ in range(3)])
         with pytest.raises(BadImage, match="larger than"):
             await fetcher.inline([ImageInput(f"{address}/picture") for _ in range(4)])
@@ -145,7 +145,7 @@ async def test_a_redirect_inwards_is_refused() -> None:
 
     async with site(inwards=inwards) as address:
         with pytest.raises(BadImage, match="not public"):
-            await get(f"{address}/inwards", Fetcher(2**20, only_first))
+            await get(f"{address}/inwards", ImageFetcher(2**20, only_first))
     assert asked == ["127.0.0.1", "127.0.0.2"]
 
 
@@ -187,7 +187,7 @@ async def test_the_checked_address_is_the_one_connected_to(monkeypatch: pytest.M
 )
 async def test_addresses_that_are_not_public_are_refused(url: str) -> None:
     with pytest.raises(BadImage):
-        await get(url, Fetcher(2**20))
+        await get(url, ImageFetcher(2**20))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from manager.memory import Root, detect
 from manager.memory.cuda import Cuda
 from manager.memory.host import Host
-from manager.memory.meters import SCAN_EVERY, Meters
+from manager.memory.meters import SCAN_EVERY, MachineMeter
 from manager.memory.nvml import gpus
 from tests.support.fake_nvml import GIB, FakeGpu, FakeNvml
 from tests.support.process_family import Family, gone
@@ -26,8 +26,8 @@ def family() -> Iterator[Family]:
         yield born
 
 
-def over(*fakes: FakeGpu) -> Meters:
-    return Meters(Host(), Cuda(gpus(FakeNvml(*fakes), None)))
+def over(*fakes: FakeGpu) -> MachineMeter:
+    return MachineMeter(Host(), Cuda(gpus(FakeNvml(*fakes), None)))
 
 
 def test_gpus_come_first_and_the_machines_own_memory_is_always_there() -> None:
@@ -48,7 +48,7 @@ def test_a_worker_holds_what_its_whole_family_holds(family: Family) -> None:
 
 def test_processes_that_leave_the_tree_later_are_found_in_time(family: Family) -> None:
     now = [0.0]
-    meter = Meters(Host(), clock=lambda: now[0])
+    meter = MachineMeter(Host(), clock=lambda: now[0])
     meter.sample({"m#1": Root(family.root, family.uuid, ("cpu",))})
     with Family() as later:
         roots = {"m#2": Root(later.root, later.uuid, ("cpu",))}

@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from contract.config import Memory
+from contract.config import MemorySettings
 from manager.memory import GIB, Reading, Sample
-from manager.memory.monitor import Gauge
+from manager.memory.monitor import MemoryMonitor
 from tests.manager.conftest import Make
 from tests.support.virtual_clock import FakeMeter
 
@@ -31,7 +31,7 @@ class Slow(FakeMeter):
 
 async def test_a_reading_that_comes_late_does_not_replace_a_newer_one(tmp_path: Path) -> None:
     meter = Slow()
-    gauge = Gauge.over(meter, Memory(safety_margin_gb=0), tmp_path)
+    gauge = MemoryMonitor.over(meter, MemorySettings(safety_margin_gb=0), tmp_path)
     late = asyncio.create_task(gauge.sample(()))
     await asyncio.to_thread(meter.asked.wait, 30)
     await gauge.sample(())

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from manager.process_tree import MARK
-from manager.processes.children import Children, lock_home, reap
+from manager.processes.children import ChildRegistry, lock_home, reap
 from tests.support.process_family import Family, gone
 from tests.support.spawning import runs
 
@@ -54,7 +54,7 @@ def write(path: Path, known: dict[str, Any]) -> None:
 
 
 def test_births_and_ends_are_written_at_once(path: Path, family: Family) -> None:
-    children = Children(path)
+    children = ChildRegistry(path)
     children.born(family.uuid, family.root, "standby")
     children.named(family.uuid, "m#1")
     assert json.loads(path.read_text()) == {
@@ -66,14 +66,14 @@ def test_births_and_ends_are_written_at_once(path: Path, family: Family) -> None
 
 
 def test_what_a_broken_manager_left_is_ended_wherever_it_has_gone(path: Path, family: Family) -> None:
-    Children(path).born(family.uuid, family.root, "m#1")
+    ChildRegistry(path).born(family.uuid, family.root, "m#1")
     assert set(reap(path)) == {family.root, family.child, family.escaped}
     gone(family.root, family.child, family.escaped)
     assert not path.exists()
 
 
 def test_grandchildren_are_ended_though_the_worker_itself_has_gone(path: Path, family: Family) -> None:
-    Children(path).born(family.uuid, family.root, "m#1")
+    ChildRegistry(path).born(family.uuid, family.root, "m#1")
     os.kill(family.root, 9)
     gone(family.root)
     assert family.escaped in reap(path)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from contract.config import Memory, ModelSpec
-from manager.memory.monitor import Gauge
+from contract.config import MemorySettings, ModelSpec
+from manager.memory.monitor import MemoryMonitor
 from manager.processes.launchers import Placement
-from manager.processes.lifecycle import Life
+from manager.processes.lifecycle import Lifecycle
 from manager.state.worker import Worker
 from tests.support.virtual_clock import FakeMeter, FakeProcess
 
@@ -37,8 +37,8 @@ class SlowLauncher:
 
 async def test_an_end_waits_for_the_birth(tmp_path: Path) -> None:
     launcher = SlowLauncher()
-    gauge = Gauge.over(FakeMeter({"cpu": 1 << 30}, {}), Memory(), tmp_path)
-    life = Life(lambda _: launcher, gauge)
+    gauge = MemoryMonitor.over(FakeMeter({"cpu": 1 << 30}, {}), MemorySettings(), tmp_path)
+    life = Lifecycle(lambda _: launcher, gauge)
     worker = Worker("m", 1, ModelSpec(id="m", engine="fake"), Placement(), 0, 60)
     birth = asyncio.create_task(life.bring_up(worker, lambda _: None))
     end = asyncio.create_task(life.take_down(worker))
@@ -66,7 +66,9 @@ async def test_a_start_that_goes_on_as_another_process_is_not_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("manager.processes.lifecycle.LOOK_EVERY", 0.1)
-    life = Life(lambda _: SlowLauncher(), Gauge.over(FakeMeter({"cpu": 1 << 30}, {}), Memory(), tmp_path))
+    life = Lifecycle(
+        lambda _: SlowLauncher(), MemoryMonitor.over(FakeMeter({"cpu": 1 << 30}, {}), MemorySettings(), tmp_path)
+    )
     spec = ModelSpec(id="m", engine="command", start_silence=1)
     process = Anew(pid=2**22 - 1, log_path=tmp_path / "none.log")
     await life._watch_progress(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from contract.config import ModelSpec
-from manager.memory import GIB, Device
+from manager.memory import GIB, MemoryDevice
 from manager.scheduling.placement import places, settle
 
-CPU = Device("cpu", "cpu", "CPU", 32 * GIB)
-GPU = Device("GPU-0", "cuda", "NVIDIA", 24 * GIB, index=0, bf16=True)
-APPLE = Device("mps", "mps", "Apple M3", 24 * GIB, bf16=True)
+CPU = MemoryDevice("cpu", "cpu", "CPU", 32 * GIB)
+GPU = MemoryDevice("GPU-0", "cuda", "NVIDIA", 24 * GIB, index=0, bf16=True)
+APPLE = MemoryDevice("mps", "mps", "Apple M3", 24 * GIB, bf16=True)
 TORCH, MLX = ("cuda", "mps", "cpu"), ("mlx", "cpu")
 
 
-def placed(runs_on: tuple[str, ...], *devices: Device, **entry: str) -> list[tuple[str, str, str]]:
+def placed(runs_on: tuple[str, ...], *devices: MemoryDevice, **entry: str) -> list[tuple[str, str, str]]:
     """(device, kind that the worker is told, dtype) of each place."""
     spec = ModelSpec.model_validate({"id": "a", "engine": "fake", **entry})
     found = places(spec, runs_on, devices)
@@ -37,7 +37,7 @@ def placed(runs_on: tuple[str, ...], *devices: Device, **entry: str) -> list[tup
     ],
 )
 def test_an_entry_goes_where_its_engine_runs_best(
-    runs_on: tuple[str, ...], devices: tuple[Device, ...], entry: dict[str, str], expected: tuple[str, str, str]
+    runs_on: tuple[str, ...], devices: tuple[MemoryDevice, ...], entry: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     assert placed(runs_on, *devices, **entry) == [expected]
 

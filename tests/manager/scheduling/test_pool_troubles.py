@@ -10,7 +10,7 @@ from contract.errors import LoadFailed
 from contract.status import State
 from manager.memory import GIB
 from manager.processes.launchers import LoadFailure
-from manager.state.model import Model, Offer
+from manager.state.model import EngineOffer, Model
 from tests.manager.conftest import Make
 from tests.support.virtual_clock import model
 
@@ -133,5 +133,5 @@ def test_a_reload_keeps_what_a_loaded_model_said_that_it_can_do(make: Make) -> N
 
 def test_a_model_is_the_default_only_for_what_it_turned_out_to_do() -> None:
     spec = ModelSpec(id="a", engine="fake", default=("chat", "caption"))
-    blind = Model(spec, Offer(("chat",)))
+    blind = Model(spec, EngineOffer(("chat",)))
     assert blind.status(State.READY, 0, 1, (0, True)).default == ("chat",)

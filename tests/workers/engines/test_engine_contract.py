@@ -26,7 +26,7 @@ from contract.tasks import all_tasks
 from tests.conftest import Models
 from tests.support.batching import feed_of
 from workers.batcher import Batcher, Ticket
-from workers.engine import Answer, Call, Device, Engine, Options, find, names
+from workers.engine import Call, Device, Engine, Options, Output, find, names
 
 HEAVY = {
     "torch",
@@ -172,7 +172,7 @@ async def ask(engine: Engine, case: Case, *bodies: Body) -> list[Any]:
 
 
 async def whole(ticket: Ticket) -> Any:
-    answers: list[Answer] = await ticket.next()
+    answers: list[Output] = await ticket.next()
     task = ticket.serves.task
     while task.chunk and isinstance(answers[-1], BaseModel):
         answers += await ticket.next()

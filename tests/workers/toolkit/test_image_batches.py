@@ -14,7 +14,7 @@ from contract.tasks.caption import CaptionItem, CaptionRequest, CaptionResponse
 from tests.support.odd_images import encoded
 from workers.engine import Call
 from workers.toolkit import image_batches
-from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 
 
 class Captioner:
@@ -24,18 +24,18 @@ class Captioner:
         self.batches: list[list[tuple[int, int]]] = []
         self._fails = fails
 
-    def work(self, batch: list[Picture[CaptionRequest]]) -> list[CaptionItem | ServeError]:
+    def work(self, batch: list[BatchImage[CaptionRequest]]) -> list[CaptionItem | ServeError]:
         sizes = [(picture.width, picture.height) for picture in batch]
         self.batches.append(sizes)
         return [self._item(picture) for picture in batch]
 
-    def _item(self, picture: Picture[CaptionRequest]) -> CaptionItem | ServeError:
+    def _item(self, picture: BatchImage[CaptionRequest]) -> CaptionItem | ServeError:
         if (picture.width, picture.height) in self._fails:
             return InvalidField("this size is not liked", param="image")
         return CaptionItem(**picture.place, text=f"{picture.width}x{picture.height}")
 
     def answer(self, *calls: Call[CaptionRequest], batch_size: int = 8, **options: Any) -> list[tuple[Any, Any]]:
-        given = Pictures("painter", batch_size)
+        given = ImageBatcher("painter", batch_size)
         return list(given.answer(calls, self.work, CaptionResponse, **options))
 
 
@@ -88,7 +88,7 @@ def test_an_error_for_one_picture_is_the_answer_of_its_call_alone() -> None:
 
 
 def test_what_prepare_refuses_never_reaches_the_model() -> None:
-    def prepare(picture: Picture[CaptionRequest]) -> None:
+    def prepare(picture: BatchImage[CaptionRequest]) -> None:
         if picture.width > 3:
             raise InvalidField("too wide", param="image")
 

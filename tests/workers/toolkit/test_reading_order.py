@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract.tasks.ocr import Line
+from contract.tasks.ocr import OcrLine
 from workers.toolkit.reading_order import read, reading_order
 
 
@@ -31,7 +31,7 @@ def test_reading_order(boxes: list[Any], rows: list[list[int]]) -> None:
 
 def test_what_stands_side_by_side_is_one_row_of_the_text() -> None:
     lines = [
-        Line(text=text, score=1, polygon=box(*corners))
+        OcrLine(text=text, score=1, polygon=box(*corners))
         for text, corners in {"right": (50, 1, 90, 11), "below": (0, 20, 40, 30), "left": (0, 0, 40, 10)}.items()
     ]
     text, ordered = read(lines)

@@ -17,8 +17,8 @@ from contract.errors import BadImage, InvalidField, LoadFailed, ServeError, Unsu
 from contract.tasks.depth import DEPTH, DepthItem, DepthParameters, DepthRequest, DepthResponse
 from contract.tasks.pointcloud import POINTCLOUD, PointcloudItem, PointcloudRequest, PointcloudResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.toolkit.image_batches import Picture, Pictures
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.pretrained import TorchOptions, not_served, prepare, read
 
 if TYPE_CHECKING:
@@ -82,28 +82,28 @@ class DepthAnything(Engine):
         self._name = spec.id
         self._estimator: Estimator = pkgutil.resolve_name(_family(found))(found, device, options)
         self._batch_size = options.batch_size
-        self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=self._alike)
 
     def features_of(self) -> frozenset[str]:
         return self._estimator.features_of()
 
     @serves(DEPTH, max_batch=16, group=_seen_alike)
-    def depth(self, calls: list[Call[DepthRequest]]) -> Iterator[tuple[Call[DepthRequest], Answer]]:
+    def depth(self, calls: list[Call[DepthRequest]]) -> Iterator[tuple[Call[DepthRequest], Output]]:
         """Estimate the depth of the calls' pictures together."""
         yield from self._pictures.answer(calls, self._depth_items, DepthResponse, prepare=self._check)
 
     @serves(POINTCLOUD, max_batch=16, group=_seen_alike)
-    def points(self, calls: list[Call[PointcloudRequest]]) -> Iterator[tuple[Call[PointcloudRequest], Answer]]:
+    def points(self, calls: list[Call[PointcloudRequest]]) -> Iterator[tuple[Call[PointcloudRequest], Output]]:
         """The same, and from it the points in space."""
         yield from self._pictures.answer(calls, self._point_items, PointcloudResponse, prepare=self._check_camera)
 
     # What can be asked ----------------------------------------------------------------------------------------
 
-    def _alike(self, picture: Picture[Any]) -> Hashable:
+    def _alike(self, picture: BatchImage[Any]) -> Hashable:
         shorter = picture.request.model_input_size
         return shorter, self._estimator.alike(picture.width, picture.height, shorter)
 
-    def _check(self, picture: Picture[Any]) -> None:
+    def _check(self, picture: BatchImage[Any]) -> None:
         request = picture.request
         for field in sorted(request.needs() - self.features_of()):
             raise UnsupportedFeature(f"`{field}`: {self._name} {_LACKS[field]}; leave it out.", param=field)
@@ -119,7 +119,7 @@ class DepthAnything(Engine):
                 f"{grid[1]}x{grid[0]}, which is too much. Crop it, or ask for a smaller `model_input_size`."
             )
 
-    def _check_camera(self, picture: Picture[PointcloudRequest]) -> None:
+    def _check_camera(self, picture: BatchImage[PointcloudRequest]) -> None:
         self._check(picture)
         if self._estimator.kind == "disparity":
             raise UnsupportedFeature(
@@ -131,7 +131,7 @@ class DepthAnything(Engine):
 
     # Answers --------------------------------------------------------------------------------------------------
 
-    def _depth_items(self, pictures: list[Picture[DepthRequest]]) -> list[DepthItem | ServeError]:
+    def _depth_items(self, pictures: list[BatchImage[DepthRequest]]) -> list[DepthItem | ServeError]:
         from workers.engines.depth_anything.answers import depth_item
 
         kind = self._estimator.kind
@@ -140,7 +140,7 @@ class DepthAnything(Engine):
             for picture, found in self._look(pictures)
         ]
 
-    def _point_items(self, pictures: list[Picture[PointcloudRequest]]) -> list[PointcloudItem | ServeError]:
+    def _point_items(self, pictures: list[BatchImage[PointcloudRequest]]) -> list[PointcloudItem | ServeError]:
         from workers.engines.depth_anything.answers import point_item
 
         items: list[PointcloudItem | ServeError] = []
@@ -153,7 +153,7 @@ class DepthAnything(Engine):
                 items.append(self._no_camera())
         return items
 
-    def _look(self, pictures: Sequence[Picture[Any]]) -> Iterator[tuple[Picture[Any], Estimate | ServeError]]:
+    def _look(self, pictures: Sequence[BatchImage[Any]]) -> Iterator[tuple[BatchImage[Any], Estimate | ServeError]]:
         """Each picture with its estimate, made to fit its request, or with why it has none."""
         shorter = pictures[0].request.model_input_size
         height, width = self._estimator.grid(pictures[0].width, pictures[0].height, shorter) or (1, 1)

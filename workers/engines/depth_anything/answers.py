@@ -9,10 +9,10 @@ from contract.tasks.depth import Confidence, DepthItem, DepthParameters, DepthRe
 from contract.tasks.pointcloud import Colors, PointcloudItem, PointcloudRequest, Points
 from workers.engines.depth_anything import maps, points
 from workers.engines.depth_anything.estimator import Estimate
-from workers.toolkit.image_batches import Picture
+from workers.toolkit.image_batches import BatchImage
 
 
-def depth_item(picture: Picture[DepthRequest], estimate: Estimate, kind: maps.Kind) -> DepthItem:
+def depth_item(picture: BatchImage[DepthRequest], estimate: Estimate, kind: maps.Kind) -> DepthItem:
     """The depth map, in the form that the request wants."""
     return DepthItem(
         kind=kind,
@@ -22,7 +22,7 @@ def depth_item(picture: Picture[DepthRequest], estimate: Estimate, kind: maps.Ki
     )
 
 
-def point_item(picture: Picture[PointcloudRequest], estimate: Estimate, camera: Intrinsics) -> PointcloudItem:
+def point_item(picture: BatchImage[PointcloudRequest], estimate: Estimate, camera: Intrinsics) -> PointcloudItem:
     """The points, in the form that the request wants, with what it wants beside them."""
     request = picture.request
     found = points.unproject(estimate.depth, camera)
@@ -57,7 +57,7 @@ def _colors(colors: Any, request: PointcloudRequest) -> Colors | None:
     return Colors(shape=colors.shape, data=maps.numbers(colors, request.encoding_format))
 
 
-def _both(picture: Picture[Any], estimate: Estimate) -> dict[str, Any]:
+def _both(picture: BatchImage[Any], estimate: Estimate) -> dict[str, Any]:
     """What an item of either task says."""
     request: DepthParameters = picture.request
     confidence = None

@@ -10,14 +10,14 @@ from contract.errors import ServeError
 from contract.tasks.image_edit import IMAGE_EDIT, ImageEditRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from contract.tasks.image_variation import IMAGE_VARIATION, ImageVariationRequest
-from workers.engine import Answer, Call, Device, Engine, serves
+from workers.engine import Call, Device, Engine, Output, serves
 from workers.engines.diffusers_image import drawing, editing, loading
 from workers.engines.diffusers_image.drawing import ClientLeft, Work
 from workers.engines.diffusers_image.options import ImageOptions
 from workers.engines.diffusers_image.pipelines import Pipelines
 from workers.toolkit import pretrained
 
-Answers = Iterator[tuple[Call[Any], Answer]]
+Answers = Iterator[tuple[Call[Any], Output]]
 
 
 class DiffusersImage(Engine):

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
-from contract.tasks.image_generation import DrawingRequest
+from contract.tasks.image_generation import DiffusionRequest
 
 Size = tuple[int, int]
 """Width and height in pixels."""
 
 
-class Reading:
+class PipelineAdapter:
     """Reads requests for one pipeline, by the pipeline's own signature; what it leaves out is up to that."""
 
     def __init__(self, pipe: Any, *, truncate: bool = True, true_cfg_scale: float | None = None) -> None:
@@ -27,7 +27,7 @@ class Reading:
         self._encoders = list(_encoders(pipe, self._default("max_sequence_length")))
         self._is_distilled = _is_distilled(pipe)
 
-    def read(self, request: DrawingRequest) -> tuple[dict[str, Any], list[str]]:
+    def read(self, request: DiffusionRequest) -> tuple[dict[str, Any], list[str]]:
         """The pipeline's arguments, but for sizes, pictures and the generator, and warnings for the client.
 
         Raises InvalidField, UnsupportedFeature or ContextTooLong.
@@ -46,7 +46,7 @@ class Reading:
             arguments |= self._negative_prompt(request.negative_prompt, request.guidance)
         return arguments, warnings
 
-    def asked_size(self, request: DrawingRequest) -> Size | None:
+    def asked_size(self, request: DiffusionRequest) -> Size | None:
         """The size that the client asks for, if it asks for one. Raises InvalidField when the model has none such."""
         if request.pixels is None:
             return None
@@ -79,7 +79,7 @@ class Reading:
         own = side * getattr(self.pipe, "vae_scale_factor", 8) if isinstance(side, int) else 1024
         return int(own**2 * 1.5)
 
-    def strength(self, request: DrawingRequest, strength: float | None) -> dict[str, float]:
+    def strength(self, request: DiffusionRequest, strength: float | None) -> dict[str, float]:
         """`strength` as an argument. Raises UnsupportedFeature, or InvalidField where no step would be left."""
         if "strength" not in self.parameters:
             if strength is None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.errors import InvalidField
-from contract.tasks.image_generation import MAX_SEED, DrawingRequest, Image, ImageGenerationResponse, ImageUsage
+from contract.tasks.image_generation import MAX_SEED, DiffusionRequest, Image, ImageGenerationResponse, ImageUsage
 from workers.engine import Call
-from workers.engines.diffusers_image.arguments import Reading
+from workers.engines.diffusers_image.arguments import PipelineAdapter
 
 _PNG_LEVEL = 1
 """zlib's: files become a little larger than at its usual 6 and are written several times faster."""
@@ -31,7 +31,7 @@ class Work:
     `kept` is the answer itself where nothing is to be drawn.
     """
 
-    way: Reading
+    way: PipelineAdapter
     arguments: dict[str, Any]
     warnings: list[str]
     finish: Callable[[Any], Any] = field(default=lambda picture: picture)
@@ -41,7 +41,7 @@ class Work:
 def answer(call: Call[Any], plan: Callable[[Any], Work]) -> ImageGenerationResponse:
     """The pictures of a call, with the seeds `seed`, `seed + 1`, and so on. Raises ClientLeft between two steps."""
     started = time.perf_counter()
-    request: DrawingRequest = call.request
+    request: DiffusionRequest = call.request
     kind = _file_kind(request)
     work = plan(request)
     first = secrets.randbelow(2**32) if request.seed is None else request.seed
@@ -89,7 +89,7 @@ def _draw(call: Call[Any], number: int, seed: int, work: Work) -> tuple[Any, lis
     return picture, _concerns(output, picture, call.request, number)
 
 
-def _concerns(output: Any, picture: Any, request: DrawingRequest, number: int) -> list[str]:
+def _concerns(output: Any, picture: Any, request: DiffusionRequest, number: int) -> list[str]:
     """What the client should know about a picture that is not quite what it asked for."""
     concerns = []
     if any(getattr(output, "nsfw_content_detected", None) or ()):
@@ -100,7 +100,7 @@ def _concerns(output: Any, picture: Any, request: DrawingRequest, number: int) -
     return concerns
 
 
-def _file_kind(request: DrawingRequest) -> str:
+def _file_kind(request: DiffusionRequest) -> str:
     """Pillow's name of the files asked for. Raises InvalidField."""
     kind = _PILLOW_NAMES.get(request.output_format)
     if kind is None:

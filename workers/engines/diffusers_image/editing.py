@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import InvalidField, UnsupportedFeature, UnsupportedTask
 from contract.tasks.image_edit import ImageEditRequest
-from contract.tasks.image_generation import DrawingRequest
+from contract.tasks.image_generation import DiffusionRequest
 from contract.tasks.image_variation import ImageVariationRequest
-from workers.engines.diffusers_image.arguments import Reading, Size
+from workers.engines.diffusers_image.arguments import PipelineAdapter, Size
 from workers.engines.diffusers_image.drawing import Work
 from workers.engines.diffusers_image.pipelines import Pipelines
 from workers.toolkit.image_loading import open_image, open_mask, open_with_holes
@@ -46,9 +46,9 @@ def vary(request: ImageVariationRequest, pipelines: Pipelines) -> Work:
 
 
 def _work(
-    request: DrawingRequest,
+    request: DiffusionRequest,
     strength: float | None,
-    way: Reading,
+    way: PipelineAdapter,
     pictures: list[Image.Image],
     mask: Image.Image | None,
 ) -> Work:
@@ -90,7 +90,7 @@ class Canvas:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, way: Reading, request: DrawingRequest, size: Size, *, masked: bool) -> Canvas:
+    def of(cls, way: PipelineAdapter, request: DiffusionRequest, size: Size, *, masked: bool) -> Canvas:
         """What the client asks for, else the picture's own size as far as the model can draw it."""
         if asked := way.asked_size(request):
             return cls(asked, asked, crops=True)

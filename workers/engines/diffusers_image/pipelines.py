@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.errors import LoadFailed, UnsupportedFeature, UnsupportedTask
-from workers.engines.diffusers_image.arguments import Reading
+from workers.engines.diffusers_image.arguments import PipelineAdapter
 
 _COMBINING = frozenset({
     "Flux2KleinKVPipeline", "Flux2KleinPipeline", "Flux2Pipeline", "QwenImage21Pipeline", "QwenImageEditPlusPipeline",
@@ -29,9 +29,9 @@ class Pipelines:
     def __init__(self, loaded: Any, *, truncate: bool = True, true_cfg_scale: float | None = None) -> None:
         """Raises LoadFailed when it can do nothing of that."""
 
-        def reading(kind: Any) -> Reading | None:
+        def reading(kind: Any) -> PipelineAdapter | None:
             pipe = _related(loaded, kind) if kind else None
-            return Reading(pipe, truncate=truncate, true_cfg_scale=true_cfg_scale) if pipe else None
+            return PipelineAdapter(pipe, truncate=truncate, true_cfg_scale=true_cfg_scale) if pipe else None
 
         self.name = type(loaded).__name__
         family = _Family(loaded)
@@ -64,13 +64,13 @@ class Pipelines:
         }
         return frozenset(name for name, there in has.items() if there)
 
-    def drawing(self) -> Reading:
+    def drawing(self) -> PipelineAdapter:
         """The way from words to pictures. Raises UnsupportedTask."""
         if self.draw is None:
             raise UnsupportedTask(f"This model ({self.name}) only edits: send a picture to /v1/images/edits.")
         return self.draw
 
-    def editing(self, *, masked: bool) -> Reading:
+    def editing(self, *, masked: bool) -> PipelineAdapter:
         """The way from a picture to others. Raises UnsupportedTask or UnsupportedFeature."""
         way = self.fill if masked else self.edit
         if way is not None:

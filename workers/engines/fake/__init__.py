@@ -28,14 +28,14 @@ from contract.tasks.image_generation import (
     ImageGenerationResponse,
     ImageUsage,
 )
-from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
+from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
 from contract.tasks.vision import VisionUsage
-from workers.engine import Answer, Call, Device, Engine, Options, serves
+from workers.engine import Call, Device, Engine, Options, Output, serves
 from workers.engines.fake.drawing import png
 from workers.engines.fake.faults import FakeOptions, Faults
 
 Calls = list[Call[Any]]
-Answers = Iterator[tuple[Call[Any], Answer]]
+Answers = Iterator[tuple[Call[Any], Output]]
 
 
 class Fake(Engine):
@@ -144,7 +144,7 @@ class Fake(Engine):
 
     def _item(self, index: int, content: bytes) -> OcrItem:
         text = _digest(content.hex()).hex()[:8]
-        line = Line(text=text, score=1.0, polygon=[(0, 0), (1, 0), (1, 1), (0, 1)])
+        line = OcrLine(text=text, score=1.0, polygon=[(0, 0), (1, 0), (1, 1), (0, 1)])
         return OcrItem(index=index, width=1, height=1, text=text, lines=[line])
 
     def _drawn(self, request: ImageGenerationRequest, batch: int) -> ImageGenerationResponse:

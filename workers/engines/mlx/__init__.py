@@ -18,11 +18,11 @@ from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, Feed, serves, tasks_of
+from workers.engine import Call, Device, Engine, Feed, Output, serves, tasks_of
 from workers.toolkit.pretrained import Quantization
 
 if TYPE_CHECKING:
-    from workers.engines.mlx.chatting import Chat
+    from workers.engines.mlx.chatting import MlxChat
     from workers.engines.mlx.drawing import Painter
     from workers.engines.mlx.embedding import Embedder
 
@@ -65,7 +65,7 @@ class Mlx(Engine):
     )
     named_only: ClassVar[frozenset[str]] = frozenset({EMBEDDINGS.name, IMAGE_GENERATION.name})
 
-    _chat: Chat
+    _chat: MlxChat
     _embedder: Embedder
     _painter: Painter
 
@@ -94,21 +94,21 @@ class Mlx(Engine):
         return self.features if self._chat.loaded.vision else self.features - {"images"}
 
     @serves(CHAT, max_batch=16, joins=True)
-    def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Answer]]:
+    def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Output]]:
         """Answer conversations; see `workers.engine.serves` for what is yielded."""
         from workers.engines.mlx.loading import releasing
 
         yield from releasing(self._chat.run(feed))
 
     @serves(EMBEDDINGS, max_batch=64)
-    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
+    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Make vectors of texts."""
         from workers.engines.mlx.loading import releasing
 
         yield from releasing(self._embedder.run(calls))
 
     @serves(IMAGE_GENERATION)
-    def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Answer]]:
+    def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Output]]:
         """Draw pictures of texts."""
         from workers.engines.mlx.loading import releasing
 
@@ -130,11 +130,11 @@ def _embedder(spec: ModelSpec, device: Device, options: MlxOptions) -> Embedder:
     return Embedder(found, model, tokenizer, options)
 
 
-def _chat(spec: ModelSpec, device: Device, options: MlxOptions) -> Chat:
+def _chat(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxChat:
     from workers.engines.mlx import loading
-    from workers.engines.mlx.chatting import Chat
-    from workers.engines.mlx.prompts import Prompts, VisionPrompts
+    from workers.engines.mlx.chatting import MlxChat
+    from workers.engines.mlx.prompts import MlxPrompts, VisionPrompts
 
     loaded = loading.load_chat(loading.checkpoint(spec), device, options.quantization)
-    kind = VisionPrompts if loaded.vision else Prompts
-    return Chat(loaded, kind(loaded, options.chat_template, options.context))
+    kind = VisionPrompts if loaded.vision else MlxPrompts
+    return MlxChat(loaded, kind(loaded, options.chat_template, options.context))

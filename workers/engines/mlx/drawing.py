@@ -20,7 +20,7 @@ from contract.tasks.image_generation import (
     ImageGenerationResponse,
     ImageUsage,
 )
-from workers.engine import Answer, Call
+from workers.engine import Call, Output
 from workers.engines.mlx.loading import BITS
 from workers.toolkit import snapshots
 
@@ -36,7 +36,7 @@ _STEPS = {"schnell": 4, "dev": 25}
 _PNG_LEVEL = 1
 """zlib's: files become a little larger than at its usual 6 and are written several times faster."""
 
-Pieces = Iterator[tuple[Call[ImageGenerationRequest], Answer]]
+Pieces = Iterator[tuple[Call[ImageGenerationRequest], Output]]
 
 
 class _ClientLeft(Exception):

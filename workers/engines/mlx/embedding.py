@@ -10,9 +10,9 @@ import numpy as np
 
 from contract.errors import ContextTooLong, InvalidField, ServeError, UnsupportedFeature
 from contract.tasks.embeddings import EmbeddingsRequest
-from workers.engine import Answer, Call
-from workers.engines.mlx.loading import Checkpoint
-from workers.engines.sentence_transformers.job import Job
+from workers.engine import Call, Output
+from workers.engines.mlx.loading import MlxCheckpoint
+from workers.engines.sentence_transformers.job import EmbeddingJob
 
 if TYPE_CHECKING:
     from workers.engines.mlx import MlxOptions
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Embedder:
     """A loaded embedding model. Its vectors have length one, and are pooled as the folder's `1_Pooling` says."""
 
-    def __init__(self, found: Checkpoint, model: Any, tokenizer: Any, options: MlxOptions) -> None:
+    def __init__(self, found: MlxCheckpoint, model: Any, tokenizer: Any, options: MlxOptions) -> None:
         self._name = found.spec.id
         self._model = model
         self._tokenizer = tokenizer
@@ -30,9 +30,9 @@ class Embedder:
         self._prompt = _prompt(found)
         self._size = len(self._forward([self._tokens("a")])[0])
 
-    def run(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
+    def run(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed all calls' texts together, those of like length side by side; answer each call when it is whole."""
-        jobs = [Job(call, call.request.things, error=self._refusal(call.request)) for call in calls]
+        jobs = [EmbeddingJob(call, call.request.things, error=self._refusal(call.request)) for call in calls]
         for job in jobs:
             if job.error:
                 yield job.call, job.error
@@ -57,7 +57,7 @@ class Embedder:
             param="dimensions",
         )
 
-    def _embed(self, batch: list[tuple[Job, int, str]]) -> None:
+    def _embed(self, batch: list[tuple[EmbeddingJob, int, str]]) -> None:
         """One forward pass; vectors and token counts go to their jobs, and an error to a job with too long a text."""
         read = []
         for job, position, text in batch:
@@ -93,7 +93,7 @@ class Embedder:
         )
 
 
-def _limit(found: Checkpoint, tokenizer: Any) -> int | None:
+def _limit(found: MlxCheckpoint, tokenizer: Any) -> int | None:
     """How many tokens of a text the model reads: what the folder says, else the tokenizer, else the model itself."""
     said = found.read("sentence_bert_config.json").get("max_seq_length")
     known = tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else None  # 10**30: unknown
@@ -101,7 +101,7 @@ def _limit(found: Checkpoint, tokenizer: Any) -> int | None:
     return limit
 
 
-def _prompt(found: Checkpoint) -> str:
+def _prompt(found: MlxCheckpoint) -> str:
     """What the model wants before every text, where its folder says so by default."""
     said = found.read("config_sentence_transformers.json")
     return str((said.get("prompts") or {}).get(said.get("default_prompt_name")) or "")

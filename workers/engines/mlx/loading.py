@@ -26,7 +26,7 @@ _GROUPS = (64, 32)
 """Weights that share a scale; MLX's own choice first, the smaller for rows that it does not divide."""
 
 
-class Checkpoint(pretrained.Checkpoint):
+class MlxCheckpoint(pretrained.Checkpoint):
     """A model's folder on this machine, and what its config.json and other files say to MLX."""
 
     __slots__ = ()
@@ -53,10 +53,10 @@ class Checkpoint(pretrained.Checkpoint):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedMlx:
     """A chat model that is ready. For one without vision the processor is its tokenizer; `ends` are tokens."""
 
-    found: Checkpoint
+    found: MlxCheckpoint
     model: Any
     processor: Any
     tokenizer: Any
@@ -81,13 +81,13 @@ def releasing(answers: Iterator[Answered]) -> Iterator[Answered]:
         mx.clear_cache()
 
 
-def checkpoint(spec: ModelSpec) -> Checkpoint:
+def checkpoint(spec: ModelSpec) -> MlxCheckpoint:
     """What `spec.source` names, downloaded if need be. Raises LoadFailed where that is no model of this kind."""
     found = pretrained.read(spec)
-    return Checkpoint(found.spec, found.folder, found.config)
+    return MlxCheckpoint(found.spec, found.folder, found.config)
 
 
-def _has_vision(found: Checkpoint) -> bool:
+def _has_vision(found: MlxCheckpoint) -> bool:
     """Whether mlx-vlm is the library for it: it sees, or mlx-lm does not know it. Raises LoadFailed if neither does."""
     from mlx_lm.utils import MODEL_REMAPPING
     from mlx_vlm.utils import get_model_type
@@ -100,13 +100,13 @@ def _has_vision(found: Checkpoint) -> bool:
     return not in_lm or (in_vlm and bool(found.config.get("vision_config")))
 
 
-def load_chat(found: Checkpoint, device: Device, quantization: str | None) -> Loaded:
+def load_chat(found: MlxCheckpoint, device: Device, quantization: str | None) -> LoadedMlx:
     """A language model through mlx-lm, or one that sees through mlx-vlm. Raises LoadFailed where neither can."""
     load = _load_vision if _has_vision(found) else _load_text
     return load(found, device, quantization)
 
 
-def _load_text(found: Checkpoint, device: Device, quantization: str | None) -> Loaded:
+def _load_text(found: MlxCheckpoint, device: Device, quantization: str | None) -> LoadedMlx:
     from mlx_lm import utils
 
     trust = found.spec.trust_remote_code
@@ -115,10 +115,10 @@ def _load_text(found: Checkpoint, device: Device, quantization: str | None) -> L
     tokenizer = utils.load_tokenizer(found.folder, {"trust_remote_code": trust}, eos_token_ids=ends)
     ended_by = frozenset(tokenizer.eos_token_ids)
     _settle(model, found, device, quantization)
-    return Loaded(found, model, tokenizer, tokenizer, tokenizer.chat_template, ended_by, vision=False)
+    return LoadedMlx(found, model, tokenizer, tokenizer, tokenizer.chat_template, ended_by, vision=False)
 
 
-def _load_vision(found: Checkpoint, device: Device, quantization: str | None) -> Loaded:
+def _load_vision(found: MlxCheckpoint, device: Device, quantization: str | None) -> LoadedMlx:
     from mlx_vlm import utils
 
     trust = found.spec.trust_remote_code
@@ -139,10 +139,10 @@ def _load_vision(found: Checkpoint, device: Device, quantization: str | None) ->
     template = processor.chat_template or tokenizer.chat_template
     ended_by = frozenset(tokenizer.stopping_criteria.eos_token_ids)
     _settle(model, found, device, quantization)
-    return Loaded(found, model, processor, tokenizer, template, ended_by, vision=True)
+    return LoadedMlx(found, model, processor, tokenizer, template, ended_by, vision=True)
 
 
-def load_embedding(found: Checkpoint, device: Device, quantization: str | None) -> tuple[Any, Any]:
+def load_embedding(found: MlxCheckpoint, device: Device, quantization: str | None) -> tuple[Any, Any]:
     """An embedding model and its tokenizer, through mlx-vlm. Raises LoadFailed for a model of another kind."""
     from mlx_vlm import embedding_loader
     from mlx_vlm.models.pooling import EmbeddingOutput, read_pooling_config
@@ -163,7 +163,7 @@ def load_embedding(found: Checkpoint, device: Device, quantization: str | None) 
     return model, tokenizer
 
 
-def _settle(model: Any, found: Checkpoint, device: Device, quantization: str | None) -> None:
+def _settle(model: Any, found: MlxCheckpoint, device: Device, quantization: str | None) -> None:
     """Bring it into its precision, quantise it if asked for, and read it from disk: until here nothing was (`lazy`)."""
     if device.dtype != "auto":
         model.set_dtype(getattr(mx, device.dtype))

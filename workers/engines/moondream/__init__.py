@@ -17,11 +17,11 @@ from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, Caption
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse, PointedAt
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
+from workers.engine import Call, Device, Engine, Output, serves
 from workers.engines.moondream.conversation import question_of
-from workers.toolkit.chat.reply import Reply
+from workers.toolkit.chat.reply import ChatChunks
 from workers.toolkit.chat.text import Stops
-from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions, prepare
 
@@ -67,10 +67,10 @@ class Moondream(Engine):
 
         self._name = spec.id
         self._skills: Skills = load(spec, type(self), device)
-        self._pictures = Pictures(spec.id, batch_size=1)
+        self._pictures = ImageBatcher(spec.id, batch_size=1)
 
     @serves(CHAT)
-    def chat(self, calls: list[Call[ChatRequest]]) -> Iterator[tuple[Call[ChatRequest], Answer]]:
+    def chat(self, calls: list[Call[ChatRequest]]) -> Iterator[tuple[Call[ChatRequest], Output]]:
         """Answer the last question of each conversation."""
         for call in calls:
             try:
@@ -87,7 +87,7 @@ class Moondream(Engine):
         picture = self._skills.encode(open_image(question.picture)) if question.picture else None
         read, written = self._read(picture, question.text, "messages"), 0
         settings = self._settings(read, request.limit, temperature=request.temperature, top_p=request.top_p)
-        reply = Reply(request.model or self._name)
+        reply = ChatChunks(request.model or self._name)
         for index in range(request.n or 1):
             if request.seed is not None:
                 _seed(request.seed + index)
@@ -97,7 +97,7 @@ class Moondream(Engine):
         yield None
 
     def _choice(
-        self, reply: Reply, index: int, pieces: Iterator[str], stop: list[str], limit: int
+        self, reply: ChatChunks, index: int, pieces: Iterator[str], stop: list[str], limit: int
     ) -> Generator[ChatChunk, None, int]:
         """The chunks of one answer. Gives how many tokens it has: as its text has, since its code does not tell."""
         yield reply.begin(index)
@@ -113,11 +113,11 @@ class Moondream(Engine):
         return tokens
 
     @serves(CAPTION)
-    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Answer]]:
+    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Output]]:
         """Caption picture after picture; `prompt` is a question about each."""
         yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=_one_wish)
 
-    def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem | ServeError]:
+    def _write(self, pictures: list[BatchImage[CaptionRequest]]) -> list[CaptionItem | ServeError]:
         [picture] = pictures
         request, seen = picture.request, self._skills.encode(picture.image)
         try:
@@ -132,11 +132,11 @@ class Moondream(Engine):
         return [CaptionItem(**picture.place, text="".join(_while_wanted(picture.call, pieces)).strip())]
 
     @serves(DETECT)
-    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Answer]]:
+    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Output]]:
         """Look for each label in picture after picture."""
         yield from self._pictures.answer(calls, self._find, DetectResponse, prepare=_something_to_find)
 
-    def _find(self, pictures: list[Picture[DetectRequest]]) -> list[DetectItem | ServeError]:
+    def _find(self, pictures: list[BatchImage[DetectRequest]]) -> list[DetectItem | ServeError]:
         [picture] = pictures
         request, seen = picture.request, self._skills.encode(picture.image)
         try:
@@ -186,7 +186,7 @@ def _while_wanted(call: Call[Any], steps: Iterable[T]) -> Iterator[T]:
         yield step
 
 
-def _one_wish(picture: Picture[CaptionRequest]) -> None:
+def _one_wish(picture: BatchImage[CaptionRequest]) -> None:
     if picture.request.prompt and picture.request.length:
         raise InvalidField(
             "`length` is for captions in the model's own words; say in the prompt how long its answer is to be.",
@@ -194,24 +194,24 @@ def _one_wish(picture: Picture[CaptionRequest]) -> None:
         )
 
 
-def _something_to_find(picture: Picture[DetectRequest]) -> None:
+def _something_to_find(picture: BatchImage[DetectRequest]) -> None:
     if not picture.request.labels:
         raise InvalidField(
             "`prompt` is missing: name what is to be found, such as `cat`, or several as a list.", param="prompt"
         )
 
 
-def _detection(label: str, box: dict[str, float], picture: Picture[Any]) -> Detection:
+def _detection(label: str, box: dict[str, float], picture: BatchImage[Any]) -> Detection:
     x0, y0 = _pixels(box["x_min"], box["y_min"], picture)
     x1, y1 = _pixels(box["x_max"], box["y_max"], picture)
     return Detection(label=label, score=1.0, box=(x0, y0, x1, y1))
 
 
-def _pointed_at(label: str, point: dict[str, float], picture: Picture[Any]) -> PointedAt:
+def _pointed_at(label: str, point: dict[str, float], picture: BatchImage[Any]) -> PointedAt:
     return PointedAt(label=label, point=_pixels(point["x"], point["y"], picture))
 
 
-def _pixels(x: float, y: float, picture: Picture[Any]) -> tuple[float, float]:
+def _pixels(x: float, y: float, picture: BatchImage[Any]) -> tuple[float, float]:
     """Shares of width and height in pixels, within the picture."""
     return min(max(x, 0.0), 1.0) * picture.width, min(max(y, 0.0), 1.0) * picture.height
 

@@ -10,13 +10,13 @@ from pydantic import Field
 from contract.config import ModelSpec
 from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
-from workers.engine import Answer, Call, Device, Engine, serves
+from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit import pretrained, snapshots
 from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.engines.sentence_transformers.job import Job
+    from workers.engines.sentence_transformers.job import EmbeddingJob
 
 
 class SentenceOptions(TorchOptions):
@@ -93,11 +93,11 @@ class SentenceTransformers(Engine):
         return str(self.model.prompts[name])
 
     @serves(EMBEDDINGS, max_batch=64)
-    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
+    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed what all calls bring together, texts of like length side by side; answer each call when it is whole."""
-        from workers.engines.sentence_transformers.job import Job
+        from workers.engines.sentence_transformers.job import EmbeddingJob
 
-        jobs = [Job(call, call.request.things, error=self._refusal(call.request)) for call in calls]
+        jobs = [EmbeddingJob(call, call.request.things, error=self._refusal(call.request)) for call in calls]
         yield from ((job.call, job.error) for job in jobs if job.error)
         for batch in self._batches([job for job in jobs if job.open]):
             wanted = [(job, position) for job, position in batch if job.open]
@@ -109,7 +109,7 @@ class SentenceTransformers(Engine):
                 if not job.open and not job.call.cancelled:
                     yield job.call, job.error or job.answer(self.name)
 
-    def _batches(self, jobs: list[Job]) -> Iterator[list[tuple[Job, int]]]:
+    def _batches(self, jobs: list[EmbeddingJob]) -> Iterator[list[tuple[EmbeddingJob, int]]]:
         """Jobs and positions of what goes through the model at once: texts, the longest first, then pictures."""
         things = [(job, position) for job in jobs for position in range(len(job.things))]
         lengths = {item: len(text) for item in things if isinstance(text := item[0].things[item[1]], str)}
@@ -134,7 +134,7 @@ class SentenceTransformers(Engine):
             param="dimensions",
         )
 
-    def _embed(self, batch: list[tuple[Job, int]]) -> None:
+    def _embed(self, batch: list[tuple[EmbeddingJob, int]]) -> None:
         """One forward pass; the vectors and token counts go to their jobs."""
         opened = self._opened(batch)
         if not opened:
@@ -148,7 +148,7 @@ class SentenceTransformers(Engine):
                 job.error = self._too_long(thing, position)
 
     @staticmethod
-    def _opened(batch: list[tuple[Job, int]]) -> list[tuple[Job, int, Any]]:
+    def _opened(batch: list[tuple[EmbeddingJob, int]]) -> list[tuple[EmbeddingJob, int, Any]]:
         """Texts as they are and pictures in pixels; a job with a picture that does not open has its error."""
         opened = []
         for job, position in batch:

@@ -14,7 +14,7 @@ from workers.engine import Call
 
 
 @dataclass(eq=False, slots=True)
-class Job:
+class EmbeddingJob:
     """A call, the texts and pictures in it, and what is known of each."""
 
     call: Call[EmbeddingsRequest]

@@ -20,7 +20,7 @@ from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.decoding import Prompt
-    from workers.toolkit.chat.answer import Answer, Choice
+    from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _HERE = "workers.engines.transformers_chat"
 _FAMILIES = (
@@ -109,11 +109,11 @@ class TransformersChat(Engine):
         """A call's prompt. Raises what is to be told: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
         from workers.engines.transformers_chat.decoding import Prompt
         from workers.engines.transformers_chat.sampling import Sampler
-        from workers.toolkit.chat.answer import Answer, Choice
+        from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
         request = call.request
         inputs = self._prompts.encode(self._prompts.conversation(request))
-        answer = Answer(call, self._name)
+        answer = ChatAnswer(call, self._name)
         prompt = Prompt(call, inputs, answer.choices)
         answer.prompt_tokens = prompt.length
         left = self._prompts.check(prompt.length)
@@ -121,15 +121,15 @@ class TransformersChat(Engine):
         limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)
         for index in range(request.n or 1):
             sampler = Sampler(request, self._recommended, index, self._model.device)
-            answer.choices.append(Choice(answer, index, sampler, self._decode, limit))
+            answer.choices.append(ChatChoice(answer, index, sampler, self._decode, limit))
         return prompt
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
-    def _advance(self, choice: Choice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        answer: Answer = choice.answer
+    def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
+        answer: ChatAnswer = choice.answer
         text = choice.push(token, self._ends)
         answer.call.progress(choice.tokens, choice.limit)
         for chunk in answer.chunks(choice, text):

@@ -23,11 +23,11 @@ from workers.engine import Call, Feed
 from workers.engines.transformers_chat.decoding import Batch, Prompt, Tokens
 from workers.engines.transformers_chat.line import Line
 from workers.failures import breaks_the_process, describe
-from workers.toolkit.chat.answer import Choice
+from workers.toolkit.chat.answer import ChatChoice
 
 log = logging.getLogger(__name__)
 
-Event = tuple[Call[ChatRequest], engine.Answer]
+Event = tuple[Call[ChatRequest], engine.Output]
 
 
 class Loop:
@@ -41,7 +41,7 @@ class Loop:
         model: Any,
         feed: Feed[ChatRequest],
         read: Callable[[Call[ChatRequest]], Prompt],
-        advance: Callable[[Choice, int], Iterator[Event]],
+        advance: Callable[[ChatChoice, int], Iterator[Event]],
     ) -> None:
         self._model, self._feed, self._advance = model, feed, advance
         self._line = Line(read)

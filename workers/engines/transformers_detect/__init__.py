@@ -16,12 +16,12 @@ from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.toolkit.image_batches import Picture, Pictures, by_size
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher, by_size
 from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_detect.detector import Candidate, Detector
+    from workers.engines.transformers_detect.detector import Detector, ScoredBox
 
 _HERE = "workers.engines.transformers_detect"
 _FAMILIES = {
@@ -67,28 +67,28 @@ class TransformersDetect(Engine):
         found = checkpoint(spec, type(self))
         family = next(name for name, types in _FAMILIES.items() if found.model_type in types)
         self._detector: Detector = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
-        self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=self._alike)
 
     def features_of(self) -> frozenset[str]:
         return self._detector.features
 
     @serves(DETECT, max_batch=16, group=_labels)
-    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Answer]]:
+    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Output]]:
         """Look at the calls' pictures together, as far as they ask for the same labels."""
         yield from self._pictures.answer(calls, self._look, DetectResponse, prepare=self._check)
 
-    def _alike(self, picture: Picture[Any]) -> Hashable:
+    def _alike(self, picture: BatchImage[Any]) -> Hashable:
         """Pictures that the processor scales to one size need no padding, which would change what is found."""
         return _labels(picture.request), None if self._detector.one_size else by_size(picture)
 
-    def _check(self, picture: Picture[DetectRequest]) -> None:
+    def _check(self, picture: BatchImage[DetectRequest]) -> None:
         self._detector.check(picture.request)
 
-    def _look(self, pictures: list[Picture[DetectRequest]]) -> list[DetectItem | ServeError]:
+    def _look(self, pictures: list[BatchImage[DetectRequest]]) -> list[DetectItem | ServeError]:
         found = self._detector.look([picture.image for picture in pictures], pictures[0].request.labels)
         return [self._item(picture, candidates) for picture, candidates in zip(pictures, found, strict=True)]
 
-    def _item(self, picture: Picture[DetectRequest], candidates: list[Candidate]) -> DetectItem:
+    def _item(self, picture: BatchImage[DetectRequest], candidates: list[ScoredBox]) -> DetectItem:
         """What is above the thresholds, best first, within the picture."""
         request, detector = picture.request, self._detector
         box_threshold = detector.box_threshold if request.box_threshold is None else request.box_threshold
@@ -99,7 +99,7 @@ class TransformersDetect(Engine):
         return DetectItem(**picture.place, detections=detections)
 
 
-def _detection(found: Candidate, picture: Picture[Any]) -> Detection:
+def _detection(found: ScoredBox, picture: BatchImage[Any]) -> Detection:
     x0, y0, x1, y1 = found.box
     width, height = picture.width, picture.height
     box = _within(x0, width), _within(y0, height), _within(x1, width), _within(y1, height)

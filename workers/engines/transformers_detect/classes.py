@@ -14,7 +14,7 @@ from PIL import Image
 from contract.errors import UnsupportedFeature
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.engines.transformers_detect.detector import Candidate, Detector, named, sizes_of
+from workers.engines.transformers_detect.detector import Detector, ScoredBox, named, sizes_of
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _NAMED_IN_AN_ERROR = 20
@@ -45,7 +45,7 @@ class Classes(Detector):
                     param=field,
                 )
 
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:  # noqa: ARG002
+    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:  # noqa: ARG002
         with torch.inference_mode():
             inputs = self._processor(images=list(images), return_tensors="pt")
             outputs = self._model(**inputs.to(self._model.device, self._model.dtype))

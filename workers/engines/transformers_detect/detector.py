@@ -14,7 +14,7 @@ from workers.engine import Device
 from workers.toolkit.pretrained import Checkpoint, TorchOptions, scales_to_one_size
 
 
-class Candidate(NamedTuple):
+class ScoredBox(NamedTuple):
     """A box `[x0, y0, x1, y1]` in pixels with the label that fits best, before any threshold.
 
     `text_score` is how well the label's best word fits, where a family tells that from the box's `score`.
@@ -52,7 +52,7 @@ class Detector(ABC):
         """Raise a ServeError for what the model cannot be asked."""
 
     @abstractmethod
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
+    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:
         """Every candidate in each of the pictures."""
 
 
@@ -70,7 +70,7 @@ def sizes_of(images: Sequence[Image.Image]) -> list[tuple[int, int]]:
     return [(image.height, image.width) for image in images]
 
 
-def named(found: dict[str, Any], names: Sequence[str] | dict[int, str]) -> list[Candidate]:
+def named(found: dict[str, Any], names: Sequence[str] | dict[int, str]) -> list[ScoredBox]:
     """Candidates of what transformers' `post_process_object_detection` found in one picture."""
     rows = zip(found["labels"].tolist(), found["scores"].tolist(), found["boxes"].tolist(), strict=True)
-    return [Candidate(names[label], score, tuple(box)) for label, score, box in rows]
+    return [ScoredBox(names[label], score, tuple(box)) for label, score, box in rows]

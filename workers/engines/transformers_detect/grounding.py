@@ -16,12 +16,12 @@ from PIL import Image
 from contract.errors import ContextTooLong, InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.engines.transformers_detect.detector import Candidate, Detector, no_prompt
+from workers.engines.transformers_detect.detector import Detector, ScoredBox, no_prompt
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 
 @dataclass(frozen=True, slots=True)
-class _Prompt:
+class _LabelPrompt:
     """The labels as one text, and for each label the places of its tokens."""
 
     text: str
@@ -50,7 +50,7 @@ class GroundingDino(Detector):
             raise no_prompt(self._name)
         self._read(request.labels)
 
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
+    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:
         prompt = self._read(labels)
         with torch.inference_mode():
             inputs = self._processor(images=list(images), text=[prompt.text] * len(images), return_tensors="pt")
@@ -61,11 +61,11 @@ class GroundingDino(Detector):
             scores, boxes = words.amax(-1), _corners(outputs.pred_boxes.float(), images)
         found = zip(numbers.tolist(), scores.tolist(), boxes.tolist(), text_scores.tolist(), strict=True)
         return [
-            [Candidate(labels[number], score, tuple(box), fit) for number, score, box, fit in zip(*one, strict=True)]
+            [ScoredBox(labels[number], score, tuple(box), fit) for number, score, box, fit in zip(*one, strict=True)]
             for one in found
         ]
 
-    def _read(self, labels: Sequence[str]) -> _Prompt:
+    def _read(self, labels: Sequence[str]) -> _LabelPrompt:
         """Lower case, each label ended by a full stop: what the model was trained with."""
         text, ends = "", []
         for label in labels:
@@ -83,7 +83,7 @@ class GroundingDino(Detector):
         for label, of_label in zip(labels, places, strict=True):
             if not of_label:
                 raise InvalidField(f"The label {label!r} has nothing that {self._name} can read.", param="prompt")
-        return _Prompt(text, places)
+        return _LabelPrompt(text, places)
 
     def _fits(self, tokens: int) -> None:
         if tokens > self._limit:

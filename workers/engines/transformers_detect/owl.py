@@ -15,7 +15,7 @@ from PIL import Image
 from contract.errors import ContextTooLong, UnsupportedFeature
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.engines.transformers_detect.detector import Candidate, Detector, named, no_prompt, sizes_of
+from workers.engines.transformers_detect.detector import Detector, ScoredBox, named, no_prompt, sizes_of
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _LARGEST = 4
@@ -56,7 +56,7 @@ class Owl(Detector):
                     details={"tokens": tokens, "limit": self._limit},
                 )
 
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
+    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:
         with torch.inference_mode():
             inputs = self._processor(
                 images=[self._bearable(image) for image in images],

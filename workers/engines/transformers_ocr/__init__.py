@@ -16,8 +16,8 @@ from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks.ocr import OCR, OcrItem, OcrRequest, OcrResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.toolkit.image_batches import Picture, Pictures, by_size
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher, by_size
 from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
 
 if TYPE_CHECKING:
@@ -64,22 +64,22 @@ class TransformersOcr(Engine):
         self._longest = options.max_tokens
         family = _FAMILIES[found.model_type]
         self._reader: Reader = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
-        self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=self._alike)
 
     @serves(OCR, max_batch=16)
-    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Answer]]:
+    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
         """Read the calls' pictures together; the text of one whose client leaves is not written to its end."""
         yield from self._pictures.answer(calls, self._read, OcrResponse)
 
-    def _alike(self, picture: Picture[Any]) -> Hashable:
+    def _alike(self, picture: BatchImage[Any]) -> Hashable:
         """Pictures that the processor scales to one size make prompts of one length, which need no padding."""
         return None if self._reader.one_size else by_size(picture)
 
-    def _read(self, pictures: list[Picture[OcrRequest]]) -> list[OcrItem | ServeError]:
+    def _read(self, pictures: list[BatchImage[OcrRequest]]) -> list[OcrItem | ServeError]:
         calls = [picture.call for picture in pictures]
         written = self._reader.write([picture.image for picture in pictures], calls, self._longest)
         return [self._item(picture, one) for picture, one in zip(pictures, written, strict=True)]
 
-    def _item(self, picture: Picture[OcrRequest], written: Written) -> OcrItem:
+    def _item(self, picture: BatchImage[OcrRequest], written: Written) -> OcrItem:
         text, lines = self._reader.lines(written, picture.width, picture.height)
         return OcrItem(**picture.place, text=text, lines=lines, truncated=not written.complete)

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from contract.tasks.ocr import Line
+from contract.tasks.ocr import OcrLine
 from workers.engine import Device
 from workers.engines.transformers_ocr.reader import Reader, Written
 from workers.toolkit import reading_order
@@ -33,8 +33,8 @@ class Florence2(Reader):
     def inputs(self, images: Sequence[Image.Image]) -> Any:
         return self.processor(images=list(images), text=[_TASK] * len(images), return_tensors="pt")
 
-    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[Line]]:
-        lines: list[Line] = []
+    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[OcrLine]]:
+        lines: list[OcrLine] = []
         tokens: list[int] = []
         probabilities: list[float] = []
         places: list[int] = []
@@ -48,7 +48,7 @@ class Florence2(Reader):
             if len(places) == _CORNERS:
                 if text := self.decode(tokens):
                     polygon = reading_order.within(_corners(places, width, height), width, height)
-                    lines.append(Line(text=text, score=self.score(tokens, probabilities), polygon=polygon))
+                    lines.append(OcrLine(text=text, score=self.score(tokens, probabilities), polygon=polygon))
                 tokens, probabilities, places = [], [], []
         return reading_order.read(lines)
 

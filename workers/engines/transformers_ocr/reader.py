@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from contract.tasks.ocr import Line
+from contract.tasks.ocr import OcrLine
 from workers.engine import Call, Device
 from workers.toolkit.pretrained import Checkpoint, TorchOptions, scales_to_one_size
 from workers.toolkit.stopping import until_left
@@ -49,7 +49,7 @@ class Reader(ABC):
         """What the model is given, as transformers' BatchFeature."""
 
     @abstractmethod
-    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[Line]]:
+    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[OcrLine]]:
         """The whole text of a picture, and its lines."""
 
     @property
@@ -100,15 +100,15 @@ class Reader(ABC):
 class PageReader(Reader):
     """Writes a whole page, without saying where on the picture its lines stand."""
 
-    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[Line]]:  # noqa: ARG002
-        lines: list[Line] = []
+    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[OcrLine]]:  # noqa: ARG002
+        lines: list[OcrLine] = []
         begin = 0
         for end, token in enumerate(written.tokens, start=1):
             if end < len(written.tokens) and "\n" not in self.tokenizer.decode([token]):
                 continue
             tokens, probabilities = written.tokens[begin:end], written.probabilities[begin:end]
             if text := self.decode(tokens):
-                lines.append(Line(text=text, score=self.score(tokens, probabilities), polygon=[]))
+                lines.append(OcrLine(text=text, score=self.score(tokens, probabilities), polygon=[]))
             begin = end
         return self.decode(written.tokens), lines
 

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from contract.errors import LoadFailed
-from contract.tasks.ocr import Line
+from contract.tasks.ocr import OcrLine
 from workers.engine import Device
 from workers.engines.transformers_ocr.reader import Reader, Written
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
@@ -31,9 +31,9 @@ class TrOcr(Reader):
     def inputs(self, images: Sequence[Image.Image]) -> Any:
         return self.processor(images=list(images), return_tensors="pt")
 
-    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[Line]]:
+    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[OcrLine]]:
         text = self.decode(written.tokens)
         if not text:
             return "", []
         corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
-        return text, [Line(text=text, score=self.score(written.tokens, written.probabilities), polygon=corners)]
+        return text, [OcrLine(text=text, score=self.score(written.tokens, written.probabilities), polygon=corners)]

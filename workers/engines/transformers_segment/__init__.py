@@ -23,9 +23,9 @@ from contract.tasks.segment import (
     SemanticMask,
 )
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
+from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit import pretrained
-from workers.toolkit.image_batches import Picture, Pictures
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class TransformersSegment(Engine):
         from workers.engines.transformers_segment.sam3 import Sam3
 
         checkpoint = pretrained.checkpoint(spec, type(self))
-        self._pictures = Pictures(spec.id, batch_size=1)
+        self._pictures = ImageBatcher(spec.id, batch_size=1)
         self._family: Sam | Sam3
         if checkpoint.model_type in {"sam3", "sam3_video"}:
             self._family = Sam3(checkpoint, device, options)
@@ -101,11 +101,11 @@ class TransformersSegment(Engine):
         return self._family.features
 
     @serves(SEGMENT)
-    def segment(self, calls: list[SegmentCall]) -> Iterator[tuple[SegmentCall, Answer]]:
+    def segment(self, calls: list[SegmentCall]) -> Iterator[tuple[SegmentCall, Output]]:
         """Segment the pictures of each call one after another."""
         return self._pictures.answer(calls, self._work, SegmentResponse, self._check)
 
-    def _check(self, picture: Picture[SegmentRequest]) -> None:
+    def _check(self, picture: BatchImage[SegmentRequest]) -> None:
         """Refuse a request that asks for nothing, and prompts that do not fit the picture or the model."""
         request = picture.request
         if request.prompt is None and request.prompts is None and not request.automatic:
@@ -116,13 +116,13 @@ class TransformersSegment(Engine):
             _check_inside(prompt, picture)
             self._family.check(prompt, request)
 
-    def _work(self, pictures: list[Picture[SegmentRequest]]) -> list[SegmentItem | ServeError]:
+    def _work(self, pictures: list[BatchImage[SegmentRequest]]) -> list[SegmentItem | ServeError]:
         import torch
 
         with torch.inference_mode():
             return [self._item(picture) for picture in pictures]
 
-    def _item(self, picture: Picture[SegmentRequest]) -> SegmentItem:
+    def _item(self, picture: BatchImage[SegmentRequest]) -> SegmentItem:
         request, prompts = picture.request, picture.request.asked(picture.index)
         nothing = not (prompts or request.automatic)  # a detector has found nothing here
         found = [] if nothing else sorted(self._family.segment(picture, list(enumerate(prompts))), key=_order)
@@ -131,7 +131,7 @@ class TransformersSegment(Engine):
         return SegmentItem(**picture.place, segments=segments, semantic=fitting if request.semantic else None)
 
 
-def _check_inside(prompt: SegmentPrompt, picture: Picture[SegmentRequest]) -> None:
+def _check_inside(prompt: SegmentPrompt, picture: BatchImage[SegmentRequest]) -> None:
     """Raise InvalidField for a point or box that lies outside the picture, if only in part."""
     right, bottom = picture.width + _SLACK, picture.height + _SLACK
     named = [("point", [point]) for point in prompt.points or []]

@@ -15,7 +15,7 @@ from torchvision.ops import nms
 
 from contract.tasks.segment import SegmentRequest
 from workers.engines.transformers_segment.masks import Found, Runs
-from workers.toolkit.image_batches import Picture
+from workers.toolkit.image_batches import BatchImage
 
 if TYPE_CHECKING:
     from workers.engines.transformers_segment import SegmentOptions
@@ -40,7 +40,7 @@ class Everything:
         placed = {} if hasattr(self._model, "hf_device_map") else {"device": self._model.device}
         return MaskGenerationPipeline(model=self._model, image_processor=self._processor, **placed)
 
-    def find(self, picture: Picture[SegmentRequest], mask_threshold: float) -> Iterator[Found]:
+    def find(self, picture: BatchImage[SegmentRequest], mask_threshold: float) -> Iterator[Found]:
         """The masks, best first. `mask_threshold` is compared with the values that the model gives pixels."""
         least = picture.request.threshold
         outputs = []
@@ -62,7 +62,7 @@ class Everything:
         for best in nms(boxes, scores, self._options.max_overlap).tolist():
             yield Found(None, float(scores[best]), _runs(masks[best]))
 
-    def _passes(self, picture: Picture[SegmentRequest]) -> Iterator[dict[str, Any]]:
+    def _passes(self, picture: BatchImage[SegmentRequest]) -> Iterator[dict[str, Any]]:
         """What the model is asked, some points at a time: three masks a point, each of the picture's size."""
         fitting = max(1, _MASK_VALUES // (3 * picture.width * picture.height))
         passes: Iterator[dict[str, Any]] = self._pipeline.preprocess(

@@ -17,7 +17,7 @@ from contract.tasks.segment import SegmentPrompt, SegmentRequest
 from contract.tasks.vision import Box, Point
 from workers.engines.transformers_segment.everything import Everything
 from workers.engines.transformers_segment.masks import Found, Runs
-from workers.toolkit.image_batches import Picture
+from workers.toolkit.image_batches import BatchImage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +31,7 @@ _THINGS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class PromptedObject:
     """What the mask decoder is asked for: points on it (label 1) or beside it (label 0), a box around it, or both."""
 
     prompt: int
@@ -50,15 +50,15 @@ class Thing:
         return self.form == (1, False)
 
 
-def things(asked: Asked) -> Iterator[Thing]:
+def things(asked: Asked) -> Iterator[PromptedObject]:
     """Points show one thing, to which its box may be given; without points each box holds a thing of its own."""
     for index, prompt in asked:
         boxes = prompt.boxes or []
         if prompt.points:
             labels = prompt.point_labels or [1] * len(prompt.points)
-            yield Thing(index, tuple(prompt.points), tuple(labels), boxes[0] if boxes else None)
+            yield PromptedObject(index, tuple(prompt.points), tuple(labels), boxes[0] if boxes else None)
         else:
-            yield from (Thing(index, box=box) for box in boxes)
+            yield from (PromptedObject(index, box=box) for box in boxes)
 
 
 def as_logit(probability: float | None) -> float:
@@ -96,7 +96,7 @@ class Sam:
                 param="prompts",
             )
 
-    def segment(self, picture: Picture[SegmentRequest], asked: Asked) -> Iterator[Found]:
+    def segment(self, picture: BatchImage[SegmentRequest], asked: Asked) -> Iterator[Found]:
         """The masks of what is asked for, as the model makes them; all it can find if the request is `automatic`."""
         if picture.request.automatic:
             yield from self._everything.find(picture, as_logit(picture.request.mask_threshold))
@@ -118,7 +118,7 @@ class Sam:
         seen = inputs["reshaped_input_sizes"][0] if "reshaped_input_sizes" in inputs else pixels.shape[-2:]
         return Sight(told, (image.height, image.width), (int(seen[0]), int(seen[1])))
 
-    def _find(self, sight: Sight, batch: list[Thing], request: SegmentRequest) -> Iterator[Found]:
+    def _find(self, sight: Sight, batch: list[PromptedObject], request: SegmentRequest) -> Iterator[Found]:
         """The masks of things of one form: of each the best, or with `multimask` all three."""
         several = bool(request.multimask) or batch[0].is_ambiguous
         outputs = self._model(**sight.embeddings, **self._shown(sight, batch), multimask_output=several)
@@ -128,7 +128,7 @@ class Sam:
                 if request.threshold is None or score >= request.threshold:
                     yield Found(thing.prompt, score, Runs.of(self._mask(sight, masks[one], request)))
 
-    def _shown(self, sight: Sight, batch: list[Thing]) -> dict[str, Any]:
+    def _shown(self, sight: Sight, batch: list[PromptedObject]) -> dict[str, Any]:
         """Points and boxes as the model takes them: one picture, its things, their points; in pixels that it sees."""
         scale = torch.tensor([sight.seen[1] / sight.size[1], sight.seen[0] / sight.size[0]])
         shown: dict[str, Any] = {}
@@ -150,5 +150,5 @@ class Sam:
         return mask
 
 
-def _form(thing: Thing) -> tuple[int, bool]:
+def _form(thing: PromptedObject) -> tuple[int, bool]:
     return thing.form

@@ -11,7 +11,7 @@ from contract.tasks.segment import SegmentPrompt, SegmentRequest
 from workers.engine import Device
 from workers.engines.transformers_segment.masks import Found, Runs
 from workers.engines.transformers_segment.sam import Asked, Sam
-from workers.toolkit.image_batches import Picture
+from workers.toolkit.image_batches import BatchImage
 from workers.toolkit.pretrained import Checkpoint
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Sam3:
                 details={"tokens": tokens, "limit": limit},
             )
 
-    def segment(self, picture: Picture[SegmentRequest], asked: Asked) -> Iterator[Found]:
+    def segment(self, picture: BatchImage[SegmentRequest], asked: Asked) -> Iterator[Found]:
         """The masks of what is asked for, and for `semantic` one more of everything that fits each prompt."""
         pointing = [(index, prompt) for index, prompt in asked if _is_pointing(prompt)]
         if pointing or picture.request.automatic:
@@ -103,7 +103,7 @@ class Sam3:
                 if picture.request.semantic:
                     yield self._semantic(outputs, index, picture)
 
-    def _described(self, picture: Picture[SegmentRequest], prompt: SegmentPrompt) -> dict[str, Any]:
+    def _described(self, picture: BatchImage[SegmentRequest], prompt: SegmentPrompt) -> dict[str, Any]:
         """Words and examples as the model takes them. Examples without words get the processor's word for them."""
         examples = {}
         if prompt.boxes:
@@ -118,7 +118,7 @@ class Sam3:
             for name, value in inputs.items()
         }
 
-    def _instances(self, outputs: Any, index: int, picture: Picture[SegmentRequest]) -> Iterator[Found]:
+    def _instances(self, outputs: Any, index: int, picture: BatchImage[SegmentRequest]) -> Iterator[Found]:
         """A mask for each thing, made one after another: all together may be gigabytes in the picture's size."""
         threshold = _THRESHOLD if picture.request.threshold is None else picture.request.threshold
         scores = outputs.pred_logits.float().sigmoid() * outputs.presence_logits.float().sigmoid()
@@ -138,7 +138,7 @@ class Sam3:
             for score, mask in zip(result["scores"], result["masks"], strict=True):
                 yield Found(index, float(score), Runs.of(mask))
 
-    def _semantic(self, outputs: Any, index: int, picture: Picture[SegmentRequest]) -> Found:
+    def _semantic(self, outputs: Any, index: int, picture: BatchImage[SegmentRequest]) -> Found:
         [mask] = self._processor.post_process_semantic_segmentation(
             type(outputs)(semantic_seg=outputs.semantic_seg.float()),
             target_sizes=[(picture.height, picture.width)],
@@ -152,6 +152,6 @@ def _is_pointing(prompt: SegmentPrompt) -> bool:
     return bool(prompt.points) or prompt.score is not None
 
 
-def _mask_threshold(picture: Picture[SegmentRequest]) -> float:
+def _mask_threshold(picture: BatchImage[SegmentRequest]) -> float:
     threshold = picture.request.mask_threshold
     return 0.5 if threshold is None else threshold

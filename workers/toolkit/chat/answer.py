@@ -7,15 +7,15 @@ from typing import Any
 
 from contract.tasks.chat import ChatChunk, ChatRequest
 from workers.engine import Call
-from workers.toolkit.chat.reply import Reply
+from workers.toolkit.chat.reply import ChatChunks
 from workers.toolkit.chat.text import Detokenizer, Stops
 
 
-class Choice:
+class ChatChoice:
     """One of a request's `n` answers: takes tokens, gives text, knows when it is finished."""
 
     def __init__(
-        self, answer: Answer, index: int, sampler: Any, decode: Callable[[list[int]], str], limit: int = 1
+        self, answer: ChatAnswer, index: int, sampler: Any, decode: Callable[[list[int]], str], limit: int = 1
     ) -> None:
         self.answer = answer
         self.index = index
@@ -50,22 +50,22 @@ class Choice:
         return text + self._stops.flush()
 
 
-class Answer:
+class ChatAnswer:
     """A call's answer: `n` choices under one id."""
 
     def __init__(self, call: Call[ChatRequest], model: str) -> None:
         self.call = call
         self.prompt_tokens = 0
         self.failed = False  # for one of its choices, and thereby as a whole
-        self.choices: list[Choice] = []
-        self._reply = Reply(call.request.model or model)
+        self.choices: list[ChatChoice] = []
+        self._reply = ChatChunks(call.request.model or model)
         self._begun: set[int] = set()
 
     @property
     def is_complete(self) -> bool:
         return all(choice.reason for choice in self.choices)
 
-    def chunks(self, choice: Choice, text: str) -> Iterator[ChatChunk]:
+    def chunks(self, choice: ChatChoice, text: str) -> Iterator[ChatChunk]:
         """What to send after a token of `choice` that made `text` ready."""
         first = choice.index not in self._begun
         self._begun.add(choice.index)

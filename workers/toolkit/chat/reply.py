@@ -13,7 +13,7 @@ from typing import Any
 from contract.tasks.chat import ChatChunk, ChatUsage, ChunkChoice, Delta
 
 
-class Reply:
+class ChatChunks:
     """Makes the chunks, all under one id."""
 
     def __init__(self, model: str) -> None:

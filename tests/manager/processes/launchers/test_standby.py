@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from manager.processes.launchers.standby import Key
+from manager.processes.launchers.standby import StandbyKey
 from tests.support.spawning import CPU, Births, eventually, fake, runs
 
-PLAIN = Key.of(fake(), ())
-BROKEN = Key(python="/bin/false", env=(), imports=("torch",))
+PLAIN = StandbyKey.of(fake(), ())
+BROKEN = StandbyKey(python="/bin/false", env=(), imports=("torch",))
 """Whose births always fail."""
 
 
