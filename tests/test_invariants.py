@@ -10,7 +10,7 @@ IMPURE = {"asyncio", "logging", "os", "pathlib", "psutil", "random", "subprocess
 
 
 def test_the_plan_is_pure() -> None:
-    tree = ast.parse((ROOT / "manager" / "plan.py").read_text())
+    tree = ast.parse((ROOT / "manager" / "scheduling" / "plan.py").read_text())
     imported = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
@@ -23,7 +23,7 @@ def test_the_plan_is_pure() -> None:
 
 
 def test_the_decider_never_awaits() -> None:
-    tree = ast.parse((ROOT / "manager" / "pool.py").read_text())
+    tree = ast.parse((ROOT / "manager" / "scheduling" / "pool.py").read_text())
     pool = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Pool")
     methods = {node.name: node for node in pool.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     deciding, seen = ["_schedule"], set()

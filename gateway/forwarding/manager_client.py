@@ -94,8 +94,8 @@ class ManagerClient:
         method: str,
         path: str,
         *,
-        timeout: float = 10,
-        headers: Mapping[str, str] = {},  # noqa: ASYNC109
+        timeout: float = 10,  # noqa: ASYNC109 - the whole exchange, aiohttp's own
+        headers: Mapping[str, str] = {},
     ) -> ManagerReply:
         """A control call with its whole answer, within `timeout` seconds. Raises ManagerUnreachable."""
         assert self._client is not None, "the manager's client is open while the app runs"

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[4]
 MANAGER = """
 import asyncio, json, sys
 from pathlib import Path
-from manager import tree
-from manager.processes.launchers.standby import Key
+from manager import process_tree
+from manager.processes.launchers.standby import StandbyKey
 from tests.support.spawning import CPU, Births, eventually, foreign
 
 async def main():
@@ -32,7 +32,7 @@ async def main():
     server = await births.command.start(foreign(home, "--escape"), CPU, "server#1", print)
     await worker.ready()
     await server.ready()
-    births.local.standbys.keep({Key(None, (("OF", "another"),), ()): 1})
+    births.local.standbys.keep({StandbyKey(None, (("OF", "another"),), ()): 1})
     await eventually("a standby is born", lambda: any(s["born"] for s in births.local.standbys.status()))
     loading = await births.worker("loading", load_gate=str(home / "never"), fork_grandchild="child")
     await eventually("it has forked", lambda: len(process_tree.escaped(loading.uuid)) == 2)
