@@ -51,7 +51,7 @@ class Assignment:
 
     @classmethod
     def read(cls, line: bytes) -> Assignment:
-        """The birth certificate from its line of JSON."""
+        """Parse the assignment from its line of JSON."""
         told = json.loads(line)
         spec, device = ModelSpec.model_validate(told["spec"]), Device(**told["device"])
         return cls(told["name"], spec, device, told["token"], told.get("environment") or {})
@@ -67,14 +67,14 @@ class SignalFreeServer(uvicorn.Server):
 class ModelServer:
     """One model in this process: its engine on a thread of its own, HTTP on the main thread."""
 
-    def __init__(self, engine: Engine, birth: Assignment, report: Report) -> None:
-        self._engine, self._birth, self._report = engine, birth, report
-        options = engine.Options.model_validate(birth.spec.options)
+    def __init__(self, engine: Engine, assignment: Assignment, report: Report) -> None:
+        self._engine, self._assignment, self._report = engine, assignment, report
+        options = engine.Options.model_validate(assignment.spec.options)
         self._batcher = Batcher(engine, options, lambda: report("out_of_memory"))
         self._terminations = 0
         self._idle = False  # loaded, and to be waited for at the end
-        self._app = App(engine, birth.spec, self._batcher, birth.token, self.stop)
-        config = serve.server(RequestMiddleware(self._app), graceful=birth.spec.stop_grace).config
+        self._app = App(engine, assignment.spec, self._batcher, assignment.token, self.stop)
+        config = serve.server(RequestMiddleware(self._app), graceful=assignment.spec.stop_grace).config
         config.lifespan = "off"
         self._server = SignalFreeServer(config)
 
@@ -102,12 +102,12 @@ class ModelServer:
     def _work(self) -> None:
         """The engine's thread: everything that touches the model happens here."""
         try:
-            self._engine.load(self._birth.spec, self._birth.device)
+            self._engine.load(self._assignment.spec, self._assignment.device)
         except BaseException as error:
-            fail(self._report, error, self._birth.spec.source)
+            fail(self._report, error, self._assignment.spec.source)
         gc.freeze()  # the weights' many objects live as long as the process: no collection need look at them
         self._idle = True
-        tasks = tasks_of_loaded(self._birth.spec, self._engine)
+        tasks = tasks_of_loaded(self._assignment.spec, self._engine)
         self._app.keep_to(tasks)
         self._report("ready", features=sorted(self._engine.features_of()), tasks=tasks)
         try:
@@ -146,7 +146,7 @@ def import_all(names: str) -> None:
 
 
 def main() -> NoReturn:
-    """Be born, wait, live."""
+    """Start, wait for the assignment, serve."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--socket", type=int, required=True, help="file descriptor of a listening TCP socket")
     parser.add_argument("--report", type=int, required=True, help="file descriptor to report on")
@@ -162,14 +162,16 @@ def main() -> NoReturn:
     import_all(arguments.imports)
     gc.freeze()
     gc.enable()
-    report("born")
+    report("started")
     try:
-        birth = Assignment.read(lifeline.first_line())
-        os.environ.update(birth.environment)
-        worker = ModelServer(find(birth.spec.engine)(), birth, report)
+        assignment = Assignment.read(lifeline.first_line())
+        os.environ.update(assignment.environment)
+        worker = ModelServer(find(assignment.spec.engine)(), assignment, report)
     except Exception as error:
         fail(report, error)
-    log.info("%s: %s on %s (%s)", birth.name, birth.spec.engine, birth.device.kind, birth.device.dtype)
+    log.info(
+        "%s: %s on %s (%s)", assignment.name, assignment.spec.engine, assignment.device.kind, assignment.device.dtype
+    )
     worker.run(sock)
     end(0)
 

@@ -19,7 +19,7 @@ UUID = "ENGINEHOUSE_WORKER"
 
 
 class Lifeline:
-    """Reads stdin on a thread of its own: first the birth certificate, then nothing, until the manager is gone."""
+    """Reads stdin on a thread of its own: first the assignment, then nothing, until the manager is gone."""
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
@@ -27,7 +27,7 @@ class Lifeline:
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
     def first_line(self) -> bytes:
-        """Wait for the birth certificate: one line of JSON."""
+        """Wait for the assignment: one line of JSON."""
         return self._first.get()
 
     def _watch(self) -> None:

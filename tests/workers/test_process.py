@@ -40,7 +40,7 @@ def _lives(pid: int) -> bool:
 
 
 def test_it_is_born_before_it_knows_its_model_and_serves_once_it_is_told(unborn: Worker) -> None:
-    unborn.wait_for("born")
+    unborn.wait_for("started")
     unborn.tell({"engine": "fake"})
     assert unborn.wait_for("ready")["features"] == ["images", "languages"]
     assert unborn.post("/v1/embeddings", {"input": "x"}).status_code == 200
@@ -49,7 +49,7 @@ def test_it_is_born_before_it_knows_its_model_and_serves_once_it_is_told(unborn:
 def test_imports_are_done_before_birth_and_a_missing_one_is_only_told() -> None:
     worker = Worker("fractions,concurrent.futures:ThreadPoolExecutor,no_such_module")
     with contextlib.closing(worker):
-        worker.wait_for("born")
+        worker.wait_for("started")
         assert "cannot import no_such_module" in worker.log()
         worker.tell({"engine": "fake"})
         worker.wait_for("ready")
@@ -95,7 +95,7 @@ def test_a_crash_at_load_is_seen_by_its_exit_code(unborn: Worker) -> None:
 
 
 def test_the_manager_s_end_before_the_birth_ends_it(unborn: Worker) -> None:
-    unborn.wait_for("born")
+    unborn.wait_for("started")
     unborn.leave()
     assert unborn.process.wait(30) == -signal.SIGKILL
 

@@ -153,7 +153,7 @@ class LocalProcess(Child):
 
     def _take_in(self, report: dict[str, Any]) -> None:
         match report["event"]:
-            case "born":
+            case "started":
                 self.born.set()
             case "ready":
                 self.features, self.tasks = report.get("features"), report.get("tasks")
