@@ -63,12 +63,12 @@ class Blip(Engine):
         self._processor = found.processor("AutoProcessor")
         self._model = found.model("AutoModelForImageTextToText", device, options)
         self._window: int = self._model.config.text_config.max_position_embeddings
-        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=lambda picture: _alike(picture.request))
+        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=lambda picture: _alike(picture.request))
 
     @serves(CAPTION, max_batch=16, group=_alike)
     def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Output]]:
         """Caption the calls' pictures together."""
-        yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=self._check)
+        yield from self._pictures.answer(calls, self._write, CaptionResponse, check=self._check)
 
     def _check(self, picture: BatchImage[CaptionRequest]) -> None:
         self._room(picture.request)
@@ -91,11 +91,13 @@ class Blip(Engine):
 
         request = pictures[0].request
         inputs = self._processor(
-            images=[picture.image for picture in pictures],
+            images=[picture.pil for picture in pictures],
             text=[request.prompt] * len(pictures) if request.prompt else None,
             return_tensors="pt",
         ).to(self._model.device, dtype=self._model.dtype)
         wanted = until_left([picture.call for picture in pictures])
         tokens = self._model.generate(**inputs, max_new_tokens=self._room(request), stopping_criteria=wanted)
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return [CaptionItem(**picture.place, text=text.strip()) for picture, text in zip(pictures, texts, strict=True)]
+        return [
+            CaptionItem(**picture.item_fields, text=text.strip()) for picture, text in zip(pictures, texts, strict=True)
+        ]

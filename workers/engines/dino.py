@@ -64,12 +64,12 @@ class Dino(Engine):
         self._before = 1 + getattr(config, "num_register_tokens", 0)  # tokens before those of the patches
         size = self._processor.crop_size or self._processor.size
         one_size = size.get("height") and size.get("width")
-        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=(lambda _: None) if one_size else by_size)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=(lambda _: None) if one_size else by_size)
 
     @serves(FEATURES, max_batch=16, group=_alike)
     def extract(self, calls: list[Call[FeaturesRequest]]) -> Iterator[tuple[Call[FeaturesRequest], Output]]:
         """The vectors of the calls' pictures, computed together."""
-        yield from self._pictures.answer(calls, self._vectors, FeaturesResponse, prepare=self._check)
+        yield from self._pictures.answer(calls, self._vectors, FeaturesResponse, check=self._check)
 
     def _check(self, picture: BatchImage[FeaturesRequest]) -> None:
         least = 1 if self._convolves else 0
@@ -85,7 +85,7 @@ class Dino(Engine):
     def _vectors(self, pictures: list[BatchImage[FeaturesRequest]]) -> list[FeaturesItem]:
         import torch
 
-        inputs = self._processor([picture.image for picture in pictures], return_tensors="pt")
+        inputs = self._processor([picture.pil for picture in pictures], return_tensors="pt")
         inputs = inputs.to(self._model.device, self._model.dtype)
         with torch.inference_mode():
             output = self._model(**inputs, output_hidden_states=_alike(pictures[0].request))
@@ -105,7 +105,7 @@ class Dino(Engine):
         whole = _Vectors(output.pooler_output[row], patches)
         layers = [self._layer(output, layer, row, grid, request) for layer in request.layers or ()]
         return FeaturesItem(
-            **picture.place,
+            **picture.item_fields,
             dimensions=output.last_hidden_state.shape[-1],
             pooled=whole.pooled(request),
             patches=whole.patches(request),

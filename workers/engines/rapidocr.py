@@ -60,7 +60,7 @@ class RapidOcr(Engine):
     @serves(OCR)
     def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
         """Read picture after picture; a batch would be no faster."""
-        yield from self._pictures.answer(calls, self._read, OcrResponse, prepare=self._check_languages)
+        yield from self._pictures.answer(calls, self._read, OcrResponse, check=self._check_languages)
 
     def _check_languages(self, picture: BatchImage[OcrRequest]) -> None:
         for language in picture.request.languages or ():
@@ -72,13 +72,13 @@ class RapidOcr(Engine):
 
     def _read(self, pictures: list[BatchImage[OcrRequest]]) -> list[OcrItem]:
         [picture] = pictures
-        found = self._reader(_not_too_long(picture.image))
+        found = self._reader(_not_too_long(picture.pil))
         lines = [
             OcrLine(text=text, score=float(score), polygon=reading_order.within(polygon, picture.width, picture.height))
             for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
         ]
         text, ordered = reading_order.read(lines)
-        return [OcrItem(**picture.place, text=text, lines=ordered)]
+        return [OcrItem(**picture.item_fields, text=text, lines=ordered)]
 
 
 def _polygons(found: Any) -> list[reading_order.Polygon]:

@@ -30,7 +30,7 @@ class BatchImage(Generic[Req]):
 
     call: Call[Req]
     index: int
-    image: Image.Image
+    pil: Image.Image
 
     @property
     def request(self) -> Req:
@@ -38,14 +38,14 @@ class BatchImage(Generic[Req]):
 
     @property
     def width(self) -> int:
-        return int(self.image.width)
+        return int(self.pil.width)
 
     @property
     def height(self) -> int:
-        return int(self.image.height)
+        return int(self.pil.height)
 
     @property
-    def place(self) -> dict[str, int]:
+    def item_fields(self) -> dict[str, int]:
         """What every item of an answer says of its picture: `index`, `width`, `height`."""
         return {"index": self.index, "width": self.width, "height": self.height}
 
@@ -79,22 +79,22 @@ def by_size(picture: BatchImage[Any]) -> Hashable:
 
 @dataclass(frozen=True, slots=True)
 class ImageBatcher:
-    """How a model takes pictures: up to `batch_size` at once, if they are `alike`. `model` is the name in answers."""
+    """Batches up to `batch_size` images with the same `group_by` value. `model` is the name in answers."""
 
     model: str
     batch_size: int
-    alike: Callable[[BatchImage[Any]], Hashable] = by_size
+    group_by: Callable[[BatchImage[Any]], Hashable] = by_size
 
     def answer(
         self,
         calls: Sequence[Call[Req]],
         work: Work[Req],
         respond: Callable[..., Response],
-        prepare: Callable[[BatchImage[Req]], None] | None = None,
+        check: Callable[[BatchImage[Req]], None] | None = None,
     ) -> Iterator[tuple[Call[Req], Output]]:
         """Answer each call as soon as its last picture is done: `respond(model=…, data=[item, …], usage=…)`.
 
-        `work` gets pictures that are alike, from one call or several. `prepare` may refuse a picture before by raising
+        `work` gets images of one group, from one call or several. `check` may refuse a picture before by raising
         a ServeError (a box that lies outside of it), which is then its call's answer. So is a picture that does not
         open. Pictures wait open for company only up to MAX_PIXELS in all.
         """
@@ -102,8 +102,8 @@ class ImageBatcher:
         jobs = [_PendingCall(call, len(call.request.pictures)) for call in calls]
         batches: dict[Hashable, _Batch[Req]] = {}
         for job in jobs:
-            for picture in _open(job, prepare):
-                batch = batches.setdefault(self.alike(picture), [])
+            for picture in _open(job, check):
+                batch = batches.setdefault(self.group_by(picture), [])
                 batch.append((job, picture))
                 if len(batch) == self.batch_size:
                     _run(batch, work)
@@ -127,15 +127,15 @@ class ImageBatcher:
         return respond(model=self.model, data=[job.items[index] for index in sorted(job.items)], usage=usage)
 
 
-def _open(job: _PendingCall[Req], prepare: Callable[[BatchImage[Req]], None] | None) -> Iterator[BatchImage[Req]]:
+def _open(job: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | None) -> Iterator[BatchImage[Req]]:
     """The call's pictures one after another, for as long as it is open and none of them is refused."""
     for index, source in enumerate(job.call.request.pictures):
         if not job.open or job.error:
             return
         try:
             picture = BatchImage(job.call, index, open_image(source))
-            if prepare:
-                prepare(picture)
+            if check:
+                check(picture)
         except ServeError as error:
             job.error = error
             return

@@ -187,7 +187,7 @@ class _Opened:
     """Of a picture what a grid looks at."""
 
     def __init__(self, image: Image.Image) -> None:
-        self.image, self.width, self.height = image, image.width, image.height
+        self.pil, self.width, self.height = image, image.width, image.height
 
 
 def test_how_many_points_go_together_changes_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:

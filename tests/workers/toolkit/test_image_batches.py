@@ -32,7 +32,7 @@ class Captioner:
     def _item(self, picture: BatchImage[CaptionRequest]) -> CaptionItem | ServeError:
         if (picture.width, picture.height) in self._fails:
             return InvalidField("this size is not liked", param="image")
-        return CaptionItem(**picture.place, text=f"{picture.width}x{picture.height}")
+        return CaptionItem(**picture.item_fields, text=f"{picture.width}x{picture.height}")
 
     def answer(self, *calls: Call[CaptionRequest], batch_size: int = 8, **options: Any) -> list[tuple[Any, Any]]:
         given = ImageBatcher("painter", batch_size)
@@ -94,7 +94,7 @@ def test_what_prepare_refuses_never_reaches_the_model() -> None:
 
     captioner = Captioner()
     refused, fine = call((9, 2), (2, 2)), call((2, 2))
-    answers = dict(captioner.answer(refused, fine, prepare=prepare))
+    answers = dict(captioner.answer(refused, fine, check=prepare))
     assert isinstance(answers[refused], InvalidField)
     assert captioner.batches == [[(2, 2)]]
     assert texts(answers[fine]) == ["2x2"]

@@ -1,6 +1,6 @@
 """Tells how far away everything in a picture is, and where in space: Depth Anything 1, 2 and 3, Depth Pro, ZoeDepth.
 
-`estimator` says what a family is, `through_transformers` and `version3` are the families; `answers`, with `maps` and
+`estimator` says what a family is, `transformers_models` and `version3` are the families; `answers`, with `maps` and
 `points`, writes what they find. Nothing heavy is imported before `load`.
 """
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _HERE = "workers.engines.depth_anything"
 _FAMILIES = {
-    "depth_anything": f"{_HERE}.through_transformers:DepthAnything2",
-    "depth_pro": f"{_HERE}.through_transformers:DepthPro",
-    "zoedepth": f"{_HERE}.through_transformers:ZoeDepth",
+    "depth_anything": f"{_HERE}.transformers_models:DepthAnything2",
+    "depth_pro": f"{_HERE}.transformers_models:DepthPro",
+    "zoedepth": f"{_HERE}.transformers_models:ZoeDepth",
 }
 """Our class for each of transformers' `model_type`s."""
 _VERSION_3 = f"{_HERE}.version3:DepthAnything3"
@@ -66,7 +66,7 @@ class DepthAnything(Engine):
     model_types: ClassVar[tuple[str, ...]] = tuple(_FAMILIES)
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
-        f"{_HERE}.through_transformers",
+        f"{_HERE}.transformers_models",
         f"{_HERE}.answers",
         "transformers:AutoModelForDepthEstimation",
         "transformers:AutoImageProcessor",
@@ -82,7 +82,7 @@ class DepthAnything(Engine):
         self._name = spec.id
         self._estimator: Estimator = pkgutil.resolve_name(_family(found))(found, device, options)
         self._batch_size = options.batch_size
-        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=self._alike)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=self._alike)
 
     def features_of(self) -> frozenset[str]:
         return self._estimator.features_of()
@@ -90,12 +90,12 @@ class DepthAnything(Engine):
     @serves(DEPTH, max_batch=16, group=_seen_alike)
     def depth(self, calls: list[Call[DepthRequest]]) -> Iterator[tuple[Call[DepthRequest], Output]]:
         """Estimate the depth of the calls' pictures together."""
-        yield from self._pictures.answer(calls, self._depth_items, DepthResponse, prepare=self._check)
+        yield from self._pictures.answer(calls, self._depth_items, DepthResponse, check=self._check)
 
     @serves(POINTCLOUD, max_batch=16, group=_seen_alike)
     def points(self, calls: list[Call[PointcloudRequest]]) -> Iterator[tuple[Call[PointcloudRequest], Output]]:
         """The same, and from it the points in space."""
-        yield from self._pictures.answer(calls, self._point_items, PointcloudResponse, prepare=self._check_camera)
+        yield from self._pictures.answer(calls, self._point_items, PointcloudResponse, check=self._check_camera)
 
     # What can be asked ----------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class DepthAnything(Engine):
         room = max(1, min(self._batch_size, self._batch_size * _USUAL_PIXELS // (height * width)))
         for start in range(0, len(pictures), room):
             batch = pictures[start : start + room]
-            found = self._estimator.look([picture.image for picture in batch], shorter)
+            found = self._estimator.look([picture.pil for picture in batch], shorter)
             for picture, one in zip(batch, found, strict=True):
                 yield picture, one if isinstance(one, ServeError) else self._estimator.fit(one, picture.request)
 

@@ -26,7 +26,7 @@ def point_item(picture: BatchImage[PointcloudRequest], estimate: Estimate, camer
     """The points, in the form that the request wants, with what it wants beside them."""
     request = picture.request
     found = points.unproject(estimate.depth, camera)
-    colors = points.colors_of(picture.image) if request.colors else None
+    colors = points.colors_of(picture.pil) if request.colors else None
     data, beside = _written(found, colors, estimate, request), _both(picture, estimate)
     if request.format == "npz":  # all is in the file
         return PointcloudItem(points=data, camera_intrinsics=camera, **{**beside, "confidence": None})
@@ -65,4 +65,4 @@ def _both(picture: BatchImage[Any], estimate: Estimate) -> dict[str, Any]:
         data = maps.numbers(estimate.confidence, request.encoding_format)
         confidence = Confidence(shape=estimate.confidence.shape, data=data)
     low, high = float(estimate.depth.min()), float(estimate.depth.max())
-    return {**picture.place, "unit": maps.unit(estimate), "min": low, "max": high, "confidence": confidence}
+    return {**picture.item_fields, "unit": maps.unit(estimate), "min": low, "max": high, "confidence": confidence}

@@ -115,11 +115,11 @@ class Moondream(Engine):
     @serves(CAPTION)
     def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Output]]:
         """Caption picture after picture; `prompt` is a question about each."""
-        yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=_one_wish)
+        yield from self._pictures.answer(calls, self._write, CaptionResponse, check=_one_wish)
 
     def _write(self, pictures: list[BatchImage[CaptionRequest]]) -> list[CaptionItem | ServeError]:
         [picture] = pictures
-        request, seen = picture.request, self._skills.encode(picture.image)
+        request, seen = picture.request, self._skills.encode(picture.pil)
         try:
             read = self._read(seen, request.prompt or "", "prompt")
         except ServeError as error:
@@ -129,22 +129,22 @@ class Moondream(Engine):
             pieces = self._skills.query(seen, request.prompt, settings)
         else:
             pieces = self._skills.caption(seen, request.length or "normal", settings)
-        return [CaptionItem(**picture.place, text="".join(_while_wanted(picture.call, pieces)).strip())]
+        return [CaptionItem(**picture.item_fields, text="".join(_while_wanted(picture.call, pieces)).strip())]
 
     @serves(DETECT)
     def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Output]]:
         """Look for each label in picture after picture."""
-        yield from self._pictures.answer(calls, self._find, DetectResponse, prepare=_something_to_find)
+        yield from self._pictures.answer(calls, self._find, DetectResponse, check=_something_to_find)
 
     def _find(self, pictures: list[BatchImage[DetectRequest]]) -> list[DetectItem | ServeError]:
         [picture] = pictures
-        request, seen = picture.request, self._skills.encode(picture.image)
+        request, seen = picture.request, self._skills.encode(picture.pil)
         try:
             for label in request.labels:
                 self._read(seen, label, "prompt")
         except ServeError as error:
             return [error]
-        item = DetectItem(**picture.place, detections=[], points=[] if request.points else None)
+        item = DetectItem(**picture.item_fields, detections=[], points=[] if request.points else None)
         for label in _while_wanted(picture.call, request.labels):
             if item.points is None:
                 boxes = self._skills.detect(seen, label, request.max_detections)

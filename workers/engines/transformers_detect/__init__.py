@@ -67,7 +67,7 @@ class TransformersDetect(Engine):
         found = checkpoint(spec, type(self))
         family = next(name for name, types in _FAMILIES.items() if found.model_type in types)
         self._detector: Detector = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
-        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=self._alike)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=self._alike)
 
     def features_of(self) -> frozenset[str]:
         return self._detector.features
@@ -75,7 +75,7 @@ class TransformersDetect(Engine):
     @serves(DETECT, max_batch=16, group=_labels)
     def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Output]]:
         """Look at the calls' pictures together, as far as they ask for the same labels."""
-        yield from self._pictures.answer(calls, self._look, DetectResponse, prepare=self._check)
+        yield from self._pictures.answer(calls, self._look, DetectResponse, check=self._check)
 
     def _alike(self, picture: BatchImage[Any]) -> Hashable:
         """Pictures that the processor scales to one size need no padding, which would change what is found."""
@@ -85,7 +85,7 @@ class TransformersDetect(Engine):
         self._detector.check(picture.request)
 
     def _look(self, pictures: list[BatchImage[DetectRequest]]) -> list[DetectItem | ServeError]:
-        found = self._detector.look([picture.image for picture in pictures], pictures[0].request.labels)
+        found = self._detector.look([picture.pil for picture in pictures], pictures[0].request.labels)
         return [self._item(picture, candidates) for picture, candidates in zip(pictures, found, strict=True)]
 
     def _item(self, picture: BatchImage[DetectRequest], candidates: list[ScoredBox]) -> DetectItem:
@@ -96,7 +96,7 @@ class TransformersDetect(Engine):
         sure = [one for one in candidates if one.score > box_threshold and one.text_score > text_threshold]
         sure.sort(key=lambda one: -one.score)
         detections = [_detection(one, picture) for one in sure[: request.max_detections]]
-        return DetectItem(**picture.place, detections=detections)
+        return DetectItem(**picture.item_fields, detections=detections)
 
 
 def _detection(found: ScoredBox, picture: BatchImage[Any]) -> Detection:

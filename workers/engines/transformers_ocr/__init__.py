@@ -64,7 +64,7 @@ class TransformersOcr(Engine):
         self._longest = options.max_tokens
         family = _FAMILIES[found.model_type]
         self._reader: Reader = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
-        self._pictures = ImageBatcher(spec.id, options.batch_size, alike=self._alike)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=self._alike)
 
     @serves(OCR, max_batch=16)
     def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
@@ -77,9 +77,9 @@ class TransformersOcr(Engine):
 
     def _read(self, pictures: list[BatchImage[OcrRequest]]) -> list[OcrItem | ServeError]:
         calls = [picture.call for picture in pictures]
-        written = self._reader.write([picture.image for picture in pictures], calls, self._longest)
+        written = self._reader.write([picture.pil for picture in pictures], calls, self._longest)
         return [self._item(picture, one) for picture, one in zip(pictures, written, strict=True)]
 
     def _item(self, picture: BatchImage[OcrRequest], written: Written) -> OcrItem:
         text, lines = self._reader.lines(written, picture.width, picture.height)
-        return OcrItem(**picture.place, text=text, lines=lines, truncated=not written.complete)
+        return OcrItem(**picture.item_fields, text=text, lines=lines, truncated=not written.complete)

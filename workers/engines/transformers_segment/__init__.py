@@ -128,7 +128,7 @@ class TransformersSegment(Engine):
         found = [] if nothing else sorted(self._family.segment(picture, list(enumerate(prompts))), key=_order)
         segments = [_segment(one, prompts, request.format) for one in found if one.score is not None]
         fitting = [_fitting(one, prompts, request.format) for one in found if one.score is None]
-        return SegmentItem(**picture.place, segments=segments, semantic=fitting if request.semantic else None)
+        return SegmentItem(**picture.item_fields, segments=segments, semantic=fitting if request.semantic else None)
 
 
 def _check_inside(prompt: SegmentPrompt, picture: BatchImage[SegmentRequest]) -> None:

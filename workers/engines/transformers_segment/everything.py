@@ -66,7 +66,7 @@ class Everything:
         """What the model is asked, some points at a time: three masks a point, each of the picture's size."""
         fitting = max(1, _MASK_VALUES // (3 * picture.width * picture.height))
         passes: Iterator[dict[str, Any]] = self._pipeline.preprocess(
-            picture.image,
+            picture.pil,
             points_per_batch=min(self._options.points_per_pass, fitting),
             points_per_crop=self._options.points_per_side,
             crops_n_layers=self._options.crop_layers,

@@ -101,7 +101,7 @@ class Sam:
         if picture.request.automatic:
             yield from self._everything.find(picture, as_logit(picture.request.mask_threshold))
             return
-        sight = self._look(picture.image)
+        sight = self._look(picture.pil)
         for _, alike in groupby(sorted(things(asked), key=_form), key=_form):
             batch = list(alike)
             for start in range(0, len(batch), _THINGS_AT_ONCE):

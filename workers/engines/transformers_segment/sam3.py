@@ -93,7 +93,7 @@ class Sam3:
             yield from self._tracker.segment(picture, pointing)
         describing = [(index, prompt) for index, prompt in asked if not _is_pointing(prompt)]
         if describing and not picture.call.cancelled:
-            pixels = self._processor(images=picture.image, return_tensors="pt")["pixel_values"]
+            pixels = self._processor(images=picture.pil, return_tensors="pt")["pixel_values"]
             seen = self._model.get_vision_features(pixels.to(self._model.device, self._model.dtype))
             for index, prompt in describing:
                 if picture.call.cancelled:
