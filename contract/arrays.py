@@ -32,33 +32,33 @@ class Array:
     read the numbers where nothing stands beside them, such as their `unit`.
     """
 
-    __slots__ = ("data", "dtype", "notes", "shape", "show")
+    __slots__ = ("data", "dtype", "encode", "metadata", "shape")
 
     def __init__(
         self,
         dtype: str,
         shape: tuple[int, ...],
         data: memoryview,
-        show: Callable[[Array], Any] | None = None,
-        notes: Mapping[str, str] | None = None,
+        encode: Callable[[Array], Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         if data.nbytes != math.prod(shape) * struct.calcsize(_CODES[dtype]):
             raise ValueError(f"{data.nbytes} bytes are not an array of {dtype} with shape {shape}")
         self.dtype = dtype
         self.shape = shape
         self.data = data.cast("B") if data.nbytes else data
-        self.show = show or as_base64
-        self.notes = notes or {}
+        self.encode = encode or as_base64
+        self.metadata = metadata or {}
 
     @classmethod
-    def of(
-        cls, values: Any, show: Callable[[Array], Any] | None = None, notes: Mapping[str, str] | None = None
+    def from_numpy(
+        cls, values: Any, encode: Callable[[Array], Any] | None = None, metadata: Mapping[str, str] | None = None
     ) -> Array:
         """Of a numpy array, or anything with its `dtype`, `shape` and buffer: little-endian and in C order."""
-        return cls(str(values.dtype), tuple(int(side) for side in values.shape), memoryview(values), show, notes)
+        return cls(str(values.dtype), tuple(int(side) for side in values.shape), memoryview(values), encode, metadata)
 
     @classmethod
-    def file(cls, content: bytes | bytearray) -> Array:
+    def from_bytes(cls, content: bytes | bytearray) -> Array:
         """A whole file: its bytes, as uint8."""
         return cls("uint8", (len(content),), memoryview(content))
 
@@ -75,7 +75,7 @@ class Array:
 
     def as_json(self) -> Any:
         """The form that stands in JSON."""
-        return self.show(self)
+        return self.encode(self)
 
     def npy(self) -> bytes:
         """The bytes of a `.npy` file, version 1.0 (numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
@@ -118,7 +118,7 @@ def as_png(array: Array) -> str:
     height, width = array.shape[:2]
     mode = {("uint8", 2): "L", ("uint16", 2): "I;16", ("uint8", 3): "RGB"}[array.dtype, len(array.shape)]
     told = PngImagePlugin.PngInfo()
-    for key, value in array.notes.items():
+    for key, value in array.metadata.items():
         told.add_text(key, value)
     buffer = io.BytesIO()
     # Level 1 makes files a little larger than 6 and is several times faster.
@@ -168,18 +168,18 @@ def npz(answer: BaseModel) -> bytes:
     """
     arrays = arrays_in(answer)
     names = {id(array): name for name, array in arrays.items()}
-    shows = {name: array.show for name, array in arrays.items()}
+    shows = {name: array.encode for name, array in arrays.items()}
     try:
         for array in arrays.values():
-            array.show = lambda one: names[id(one)]
+            array.encode = lambda one: names[id(one)]
         rest = answer.model_dump_json()
     finally:
         for name, array in arrays.items():
-            array.show = shows[name]
-    return packed(arrays, {"answer.json": rest})
+            array.encode = shows[name]
+    return pack_npz(arrays, {"answer.json": rest})
 
 
-def packed(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
+def pack_npz(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
     """An npz file with the arrays by name, and beside them files of text."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # numbers of a model hardly shrink

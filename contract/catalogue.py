@@ -25,15 +25,15 @@ Precision = Literal["float32", "bfloat16", "8bit", "4bit"]
 BITS: dict[Precision, float] = {"float32": 32, "bfloat16": 16, "8bit": 8.5, "4bit": 4.5}
 """Bits of one weight by precision. Quantised ones carry their scales, about half a bit each."""
 
-BESIDE = 1.2
+OVERHEAD = 1.2
 """What a model takes over its weights alone: activations and caches of one request, as for models never measured."""
 
 
-WORKING = 0.5
+PROCESS_GIB = 0.5
 """GiB that a process takes before it has a model: interpreter, libraries, the context of its device."""
 
 
-class Sibling(Frozen):
+class AppleVariant(Frozen):
     """The same model as the engine `mlx` runs it on Apple silicon; `precision` is that of its weights' files."""
 
     size_mb: int = Field(gt=0)
@@ -43,7 +43,7 @@ class Sibling(Frozen):
     @property
     def memory_gb(self) -> float:
         """The least memory in GiB: its files are loaded as they are."""
-        return _memory(self.size_mb * 1e6, WORKING)
+        return _memory(self.size_mb * 1e6, PROCESS_GIB)
 
 
 class KnownModel(Frozen):
@@ -66,10 +66,10 @@ class KnownModel(Frozen):
     size_mb: int = Field(gt=0)
     dimensions: int | None = Field(None, gt=0)
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    working_gb: float = WORKING
+    working_gb: float = PROCESS_GIB
     note: str | None = None
     entry: dict[str, Any]
-    apple: Sibling | None = None
+    apple: AppleVariant | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -132,7 +132,7 @@ class Catalogue:
         otherwise = (model for model in self if name in model.sources | model.aliases)
         return next(by_id, None) or next(otherwise, None)
 
-    def run_by(self, engine: str, source: str) -> KnownModel | None:
+    def identify(self, engine: str, source: str) -> KnownModel | None:
         """The model that an entry with this engine and source runs, under whatever name."""
         if source:
             return next((model for model in self if source in model.sources), None)
@@ -141,7 +141,7 @@ class Catalogue:
 
 def _memory(weights: float, working: float) -> float:
     """GiB, rounded up to a tenth, of a process with so many bytes of weights."""
-    return math.ceil(10 * (weights / 2**30 * BESIDE + working)) / 10
+    return math.ceil(10 * (weights / 2**30 * OVERHEAD + working)) / 10
 
 
 def nearest(name: str, known: list[str], count: int = 3) -> list[str]:

@@ -94,7 +94,7 @@ class InvalidField(BadRequest):
 
 class BadImage(BadRequest):
     code = "invalid_image"
-    picture: object = None
+    image: object = None
     """The picture that is meant, as it stands in the request: whoever holds that can name its place in `param`."""
 
 

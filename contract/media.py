@@ -63,7 +63,7 @@ class ImageInput:
         try:
             self._check()
         except BadImage as error:
-            error.picture = self
+            error.image = self
             raise
 
     def _check(self) -> None:
@@ -100,7 +100,7 @@ class ImageInput:
                 if image.format == "EPS":  # a program, which PIL would have run
                     raise UnidentifiedImageError
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise too_large("far too many") from None
+            raise too_many_pixels("far too many") from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             if not final:
                 return False
@@ -130,7 +130,7 @@ class ImageInput:
 def check_size(width: int, height: int) -> None:
     """Raises BadImage for a picture that is too large, or too long for its height."""
     if width * height > MAX_PIXELS:
-        raise too_large(f"{width}x{height} ({-(-width * height // 10**6)} million)")
+        raise too_many_pixels(f"{width}x{height} ({-(-width * height // 10**6)} million)")
     if max(width, height) > MAX_RATIO * min(width, height):
         raise BadImage(
             f"The image has {width}x{height} pixels; one side may be at most {MAX_RATIO} times as long as the other. "
@@ -138,12 +138,12 @@ def check_size(width: int, height: int) -> None:
         )
 
 
-def too_large(size: str) -> BadImage:
+def too_many_pixels(size: str) -> BadImage:
     """What to do about a picture with so many pixels."""
     return BadImage(f"The image has {size} pixels; at most {MAX_PIXELS // 10**6} megapixels are taken. Scale it down.")
 
 
-def place_of(picture: object, value: Any) -> str | None:
+def field_path(picture: object, value: Any) -> str | None:
     """The way to one of the pictures in a request, such as `images.2`; None where it is none of them."""
     if picture is None:
         return None
@@ -153,7 +153,7 @@ def place_of(picture: object, value: Any) -> str | None:
         below: Iterable[tuple[Any, Any]] = ((name, getattr(value, name)) for name in _picture_fields(type(value)))
     else:
         below = enumerate(value) if isinstance(value, list | tuple) else ()
-    found = ((step, place_of(picture, part)) for step, part in below)
+    found = ((step, field_path(picture, part)) for step, part in below)
     return next((f"{step}.{rest}".rstrip(".") for step, rest in found if rest is not None), None)
 
 

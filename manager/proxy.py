@@ -60,7 +60,7 @@ class Proxy:
 
     async def _relay(self, lease: Lease, scope: Scope, inbox: RequestBody, send: Send) -> None:
         if self._client is None:
-            self._client = relay.session()
+            self._client = relay.client_session()
         process = lease.worker.process
         assert process is not None
         begin, whole = await inbox.first()
@@ -68,18 +68,18 @@ class Proxy:
         if not whole and (length := header(scope, b"content-length")):
             headers.append(("content-length", length))  # a stream of known length need not be sent in chunks
         body = begin if whole else inbox.stream(begin)
-        url = relay.target(process.url, scope)
+        url = relay.upstream_url(process.url, scope)
         sent = False
         try:
             async with cancel_on_disconnect(inbox.departure):
                 started = time.perf_counter()
                 async with relay.open_upstream(self._client, scope["method"], url, headers, body) as response:
-                    answer = relay.chunks(response)
+                    answer = relay.iter_chunks(response)
                     first = await anext(answer, b"")
                     head = _head(lease, response, time.perf_counter() - started)
                     sent = True
-                    await relay.start(send, response.status, head)
-                    await relay.body(send, response, first, answer)
+                    await relay.send_head(send, response.status, head)
+                    await relay.send_body(send, response, first, answer)
         except relay.UpstreamError as error:
             if inbox.left:
                 raise ClientDisconnected from None

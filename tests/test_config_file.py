@@ -80,7 +80,7 @@ def test_an_entry_is_right(told: dict[str, Any]) -> None:
 @pytest.mark.parametrize("told", [*live_entries(), *commented_entries()], ids=lambda told: str(told["id"]))
 def test_an_entry_is_the_catalogues(told: dict[str, Any]) -> None:
     """But for the tasks that it is the default for; and what runs a stranger's code is left to who owns the machine."""
-    known = catalogue.load().run_by(told["engine"], told.get("source", ""))
+    known = catalogue.load().identify(told["engine"], told.get("source", ""))
     if known is None:
         assert told["id"].startswith(("demo-", "my-")) or told["engine"] == "command"
         return

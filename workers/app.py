@@ -18,7 +18,7 @@ from contract.asgi.errors import send_error
 from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
-from contract.media import place_of
+from contract.media import field_path
 from contract.tasks import all_tasks
 from workers import content_negotiation, defaults
 from workers.batcher import Batcher, Ticket
@@ -94,7 +94,7 @@ class App:
     async def _run(self, served: Served, scope: Scope, receive: Receive, send: Send) -> None:
         task = served.serves.task
         content_type = header(scope, b"content-type") or ""
-        content = await body.read(scope, receive, _MAX_BODY)
+        content = await body.read_body(scope, receive, _MAX_BODY)
         if len(content) > _BIG_BODY:
             request = await asyncio.to_thread(task.decode, content_type, content)
         else:
@@ -111,7 +111,7 @@ class App:
                     answer = await self._whole(served.serves, call)
                     await _send_whole(answer, send, content_negotiation.wanted(header(scope, b"accept")), started)
         except BadImage as error:
-            error.param = error.param or place_of(error.picture, request)
+            error.param = error.param or field_path(error.image, request)
             raise
         finally:
             call.cancel()  # when it has been answered, that changes nothing any more
@@ -172,13 +172,13 @@ async def _stream(ticket: Ticket, send: Send, started: float) -> None:
 
 def _events(ticket: Ticket, answers: list[Output]) -> tuple[bytes, bool]:
     """The answers as one piece of the stream, and whether it is the last. After an error there is no [DONE]."""
-    shows = ticket.serves.task.shows
+    wants_chunk = ticket.serves.task.wants_chunk
     events = bytearray()
     for answer in answers:
         if answer is None:
             return bytes(events + b"data: [DONE]\n\n"), True
         if isinstance(answer, ServeError):
             return bytes(events + b"data: " + answer.body(ticket.call.id) + b"\n\n"), True
-        if shows is None or shows(ticket.call.request, answer):
+        if wants_chunk is None or wants_chunk(ticket.call.request, answer):
             events += b"data: " + answer.model_dump_json().encode() + b"\n\n"
     return bytes(events), False

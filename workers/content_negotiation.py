@@ -49,7 +49,7 @@ def _as_bytes(answer: BaseModel) -> tuple[list[Header], bytes]:
             details={"arrays": {name: list(array.shape) for name, array in arrays.items()}},
         )
     [array] = arrays.values()
-    told = {"dtype": array.dtype, "shape": ",".join(map(str, array.shape)), **array.notes}
+    told = {"dtype": array.dtype, "shape": ",".join(map(str, array.shape)), **array.metadata}
     headers = [(f"x-array-{key}".encode(), value.encode()) for key, value in told.items()]
     return [_type(BYTES), *headers], bytes(array.data)
 

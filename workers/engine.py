@@ -133,7 +133,7 @@ def serves(
     - a streaming task: any number of chunks of any of the calls in turn, then `(call, None)` as soon as that call is
       complete, so that a short answer need not wait for the long ones in its batch. A ServeError ends the call too, and
       the end of the method ends all that are left. Always stream: the app folds the chunks for who wants the whole,
-      and withholds those that the client did not ask for (`Task.shows`, e.g. the chunk with the usage).
+      and withholds those that the client did not ask for (`Task.wants_chunk`, e.g. the chunk with the usage).
 
     An item that fails yields its ServeError and the others go on. What is raised fails the batch: calls without any
     answer yet are then run again, each alone. A call that is `cancelled` needs no further answer; drop it between
@@ -162,7 +162,7 @@ class Engine:
 
     Options: ClassVar[type[Options]] = Options
     features: ClassVar[frozenset[str]] = frozenset()
-    """What it can do beyond the plain task, as in `Request.needs()`: e.g. `images`, `tools`, `logprobs`."""
+    """What it can do beyond the plain task, as in `Request.required_features()`: e.g. `images`, `tools`, `logprobs`."""
     imports: ClassVar[tuple[str, ...]] = ()
     """Modules (`module`) or lazy names (`module:name`) that a standby imports before it knows its model."""
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "cpu")

@@ -116,9 +116,9 @@ class Interviewer:
         assert serves.through
         started = time.perf_counter()
         request, conversion = call.request, CONVERSIONS[serves.task.name]
-        sizes = await asyncio.to_thread(_sizes, request.pictures)
+        sizes = await asyncio.to_thread(_sizes, request.all_images)
         question = conversion.question(request)
-        asked = [self._ask(serves.through, call, picture, question) for picture in request.pictures]
+        asked = [self._ask(serves.through, call, picture, question) for picture in request.all_images]
         try:
             replies = await _all(asked)
         except ServeError as error:

@@ -17,7 +17,7 @@ class ClientDisconnected(Exception):
     """The client closed its connection."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises TooLarge beyond `limit` bytes (before reading, if the length is told), or ClientLeft."""
     declared = header(scope, b"content-length")
     if declared and declared.isdigit() and int(declared) > limit:

@@ -31,7 +31,7 @@ class UpstreamError(Exception):
         self.began = began
 
 
-def session() -> aiohttp.ClientSession:
+def client_session() -> aiohttp.ClientSession:
     """A client without limits of its own: how many may run at once is the manager's decision."""
     # Less than the 5 s after which uvicorn, under which most foreign servers run, closes a connection that rests: one
     # that is closed in the moment of a request looks like a death.
@@ -79,7 +79,7 @@ async def open_upstream(
             response.close()
 
 
-async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def iter_chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The answer's bytes as they come in, never held back. Raises UpstreamError(began=True) if it breaks off."""
     try:
         while chunk := await response.content.readany():
@@ -88,7 +88,7 @@ async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         raise UpstreamError(f"{type(error).__name__}: {error}", began=True) from error
 
 
-def target(base: str, scope: Scope) -> URL:
+def upstream_url(base: str, scope: Scope) -> URL:
     """The same path and query at another program."""
     query = scope["query_string"].decode("latin-1")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
@@ -100,21 +100,21 @@ def _url(text: str) -> URL:
     return URL(text, encoded=True)  # to parse it costs more than to look it up
 
 
-async def start(send: Send, status: int, headers: RawHeaders) -> None:
+async def send_head(send: Send, status: int, headers: RawHeaders) -> None:
     """Send the head of an answer."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
-async def body(send: Send, response: aiohttp.ClientResponse, first: bytes, rest: AsyncIterator[bytes]) -> None:
+async def send_body(send: Send, response: aiohttp.ClientResponse, first: bytes, rest: AsyncIterator[bytes]) -> None:
     """Send an answer's body, of which `first` has come: as one piece if that is all of it."""
     if response.content.at_eof():
         await send({"type": "http.response.body", "body": first})
         return
     await send({"type": "http.response.body", "body": first, "more_body": True})
-    await feed(send, rest)
+    await send_chunks(send, rest)
 
 
-async def feed(send: Send, stream: AsyncIterator[bytes]) -> None:
+async def send_chunks(send: Send, stream: AsyncIterator[bytes]) -> None:
     """Send every chunk at once, then the end. An error in between leaves the answer open, so that it is aborted."""
     async for chunk in stream:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

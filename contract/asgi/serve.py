@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-class Gathered:
+class CoalescingTransport:
     """A transport that sends an answer's head together with the first piece of its body.
 
     Sent apart they are two system calls and two packets, and the other side wakes up twice.
@@ -61,11 +61,11 @@ class Gathered:
         self._transport.close()
 
 
-class Protocol(HttpToolsProtocol):
+class CoalescingProtocol(HttpToolsProtocol):
     """uvicorn's protocol over a gathering transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Gathered(transport))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
 
 
 class AppServer(uvicorn.Server):
@@ -87,7 +87,7 @@ def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] =
     """
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=CoalescingProtocol,
         log_config=None,
         access_log=False,
         lifespan="on",

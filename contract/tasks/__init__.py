@@ -33,16 +33,16 @@ class Request(BaseModel):
     model: str | None = None
     keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         """Fields in use that only some engines can honour; each must be in the engine's `features`."""
         return frozenset()
 
-    def first(self) -> tuple[Task[Any, Any], Request, str] | None:
+    def prerequisite(self) -> tuple[Task[Any, Any], Request, str] | None:
         """The task and request whose answer this one needs first, and the field that says so; None: it stands alone."""
         return None
 
-    def follow(self, answer: Response) -> None:
-        """Take in the answer to `first`."""
+    def apply_prerequisite(self, answer: Response) -> None:
+        """Take in the answer to `prerequisite`."""
 
     @property
     def wants_stream(self) -> bool:
@@ -64,7 +64,7 @@ Res = TypeVar("Res", bound=Response)
 class Task(Generic[Req, Res]):
     """Something that a model does. With `chunk` set it may stream; `fold` makes the whole answer of the chunks.
 
-    `shows(request, chunk)` says whether a streamed chunk is sent to who made that request; without it all are.
+    `wants_chunk(request, chunk)` says whether a streamed chunk is sent to who made that request; without it all are.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Task(Generic[Req, Res]):
     response: type[Res]
     chunk: type[BaseModel] | None = None
     fold: Callable[[Iterable[Any]], Res] | None = None
-    shows: Callable[[Any, Any], bool] | None = None
+    wants_chunk: Callable[[Any, Any], bool] | None = None
 
     def decode(self, content_type: str, body: bytes | bytearray) -> Req:
         """The request in a JSON or multipart body.
@@ -88,7 +88,7 @@ class Task(Generic[Req, Res]):
                 return self.request.model_validate(_structured(self.request, multipart.parse(content_type, body)))
             return self.request.model_validate_json(body)
         except ValidationError as error:
-            raise refusal(error) from None
+            raise invalid_request(error) from None
 
 
 def _structured(request: type[Request], form: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _kinds(annotation: Any) -> frozenset[type]:
     return frozenset().union(*map(_kinds, first))
 
 
-def refusal(error: ValidationError) -> BadRequest:
+def invalid_request(error: ValidationError) -> BadRequest:
     """What to tell a client whose request is not valid: the first field that is wrong."""
     errors = error.errors(include_url=False, include_input=False)
     if errors[0]["type"] == "json_invalid":

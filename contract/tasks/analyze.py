@@ -44,7 +44,7 @@ class AnalyzeRequest(VisionRequest):
 
     @model_validator(mode="after")
     def _is_one_question(self) -> AnalyzeRequest:
-        if len(self.pictures) > 1:
+        if len(self.all_images) > 1:
             raise InvalidField(
                 "analyze takes one picture; send one request for each, or ask chat about several at once.",
                 param="images",

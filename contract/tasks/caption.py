@@ -20,7 +20,7 @@ class CaptionRequest(VisionRequest):
     max_tokens: int | None = Field(None, ge=1)
     length: Literal["short", "normal", "long"] | None = None
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         return frozenset({"length"}) if self.length else frozenset()
 
 

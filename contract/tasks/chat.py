@@ -81,7 +81,7 @@ class StreamOptions(OpenModel):
 
 
 class ChatRequest(Request):
-    """OpenAI's full set of fields; those that an engine may lack are named by `needs`."""
+    """OpenAI's full set of fields; those that an engine may lack are named by `required_features`."""
 
     messages: list[Message] = Field(min_length=1)
     stream: bool | None = None
@@ -136,7 +136,7 @@ class ChatRequest(Request):
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         given = _OPTIONAL & self.model_fields_set
         needs = {name for name in given if getattr(self, name) not in _NEUTRAL.get(name, (None, [], {}, False, 0))}
         parts = [part for message in self.messages if not isinstance(message.content, str) for part in message.parts]
@@ -237,9 +237,11 @@ def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:
     return ChatResponse(id=last.id, created=last.created, model=last.model, choices=choices, usage=usage)
 
 
-def shows(request: ChatRequest, chunk: ChatChunk) -> bool:
+def wants_chunk(request: ChatRequest, chunk: ChatChunk) -> bool:
     """Whether a streamed chunk is sent: the one with the usage goes only to who asked for it."""
     return chunk.usage is None or bool(chunk.choices) or request.include_usage
 
 
-CHAT = Task("chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold, shows=shows)
+CHAT = Task(
+    "chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold, wants_chunk=wants_chunk
+)

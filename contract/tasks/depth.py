@@ -35,7 +35,7 @@ class DepthParameters(VisionRequest):
     camera_intrinsics: Intrinsics | None = None
     encoding_format: Literal["float", "base64"] = "base64"
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {"max_depth"} if self.max_depth is not None else set()
         return frozenset(needs | ({"confidence"} if self.confidence else set()))
 

@@ -44,7 +44,7 @@ class DetectRequest(VisionRequest):
         """The labels to look for, as the client wrote them."""
         return _split(self.prompt) if isinstance(self.prompt, str) else list(self.prompt or [])
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {name for name in ("prompt", "text_threshold") if getattr(self, name) is not None}
         return frozenset(needs | ({"points"} if self.points else set()))
 

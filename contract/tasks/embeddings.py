@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
 from contract.tasks.chat import ImagePart, TextPart
-from contract.tasks.vision import pictures_in_one_field
+from contract.tasks.vision import merge_image_fields
 
 
 class ImageItem(BaseModel):
@@ -44,7 +44,7 @@ class EmbeddingsRequest(Request):
     @model_validator(mode="before")
     @classmethod
     def _several_in_one_field(cls, data: Any) -> Any:
-        return pictures_in_one_field(data)
+        return merge_image_fields(data)
 
     @field_validator("input")
     @classmethod
@@ -58,14 +58,14 @@ class EmbeddingsRequest(Request):
             raise ValueError(f"{len(parts)} inputs are too many for one request; send at most 2048")
         return value
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         first = self.input[0] if isinstance(self.input, list) else ""
         if isinstance(first, int | list):
             return frozenset({"input_tokens"})
-        return frozenset({"images"}) if any(isinstance(thing, ImageInput) for thing in self.things) else frozenset()
+        return frozenset({"images"}) if any(isinstance(thing, ImageInput) for thing in self.inputs) else frozenset()
 
     @property
-    def things(self) -> list[str | ImageInput]:
+    def inputs(self) -> list[str | ImageInput]:
         """What is to become vectors, in the order of the answer; nothing where `input` holds token ids."""
         given = [self.input] if isinstance(self.input, str) else self.input or []
         things = [_plain(thing) for thing in given if not isinstance(thing, int | list)]
@@ -74,7 +74,7 @@ class EmbeddingsRequest(Request):
     @property
     def texts(self) -> list[str]:
         """The texts among them."""
-        return [thing for thing in self.things if isinstance(thing, str)]
+        return [thing for thing in self.inputs if isinstance(thing, str)]
 
 
 def _plain(thing: InputItem) -> str | ImageInput:

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from contract.media import ImageInput
 from contract.tasks import Task
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
-from contract.tasks.vision import listed
+from contract.tasks.vision import to_list
 
-MAX_PICTURES = 16
+MAX_IMAGES = 16
 
 
 class ImageEditRequest(DiffusionRequest):
@@ -31,7 +31,7 @@ class ImageEditRequest(DiffusionRequest):
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})
 
-    image: ImageInput | Annotated[list[ImageInput], Field(min_length=1, max_length=MAX_PICTURES)]
+    image: ImageInput | Annotated[list[ImageInput], Field(min_length=1, max_length=MAX_IMAGES)]
     mask: ImageInput | None = None
     strength: float | None = Field(None, ge=0, le=1)
     input_fidelity: str | None = None
@@ -41,20 +41,20 @@ class ImageEditRequest(DiffusionRequest):
     @classmethod
     def _several_under_another_name(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("images") is not None:
-            pictures = [*listed(data.get("image")), *listed(data["images"])]
+            pictures = [*to_list(data.get("image")), *to_list(data["images"])]
             data = {name: value for name, value in data.items() if name != "images"} | {"image": pictures}
         return data
 
     @property
-    def pictures(self) -> list[ImageInput]:
+    def all_images(self) -> list[ImageInput]:
         """What is to be edited; the mask belongs to the first."""
         return self.image if isinstance(self.image, list) else [self.image]
 
-    def needs(self) -> frozenset[str]:
-        needs = {"images"} if len(self.pictures) > 1 else set()
+    def required_features(self) -> frozenset[str]:
+        needs = {"images"} if len(self.all_images) > 1 else set()
         if self.strength is not None:
             needs.add("strength")
-        return (super().needs() | needs) - ({"input_fidelity"} if self.input_fidelity == "low" else set())
+        return (super().required_features() | needs) - ({"input_fidelity"} if self.input_fidelity == "low" else set())
 
 
 IMAGE_EDIT = Task("image-edit", "/v1/images/edits", ImageEditRequest, ImageGenerationResponse)

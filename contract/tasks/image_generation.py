@@ -64,7 +64,7 @@ class DiffusionRequest(Request):
         width, _, height = str(self.size).partition("x")
         return int(width), int(height)
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {name for name in _BEYOND_PLAIN if getattr(self, name, None) not in (None, False, "auto")}
         if self.background == "opaque":  # as every picture is
             needs.discard("background")

@@ -23,8 +23,8 @@ class ImageVariationRequest(DiffusionRequest):
     image: ImageInput
     strength: float | None = Field(None, ge=0, le=1)
 
-    def needs(self) -> frozenset[str]:
-        return super().needs() | ({"strength"} if self.strength is not None else set())
+    def required_features(self) -> frozenset[str]:
+        return super().required_features() | ({"strength"} if self.strength is not None else set())
 
 
 IMAGE_VARIATION = Task("image-variation", "/v1/images/variations", ImageVariationRequest, ImageGenerationResponse)

@@ -13,7 +13,7 @@ class OcrRequest(VisionRequest):
 
     languages: list[str] | None = None
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         return frozenset({"languages"}) if self.languages else frozenset()
 
 

@@ -108,7 +108,7 @@ class SegmentRequest(VisionRequest):
 
     @model_validator(mode="after")
     def _has_prompts_for_its_pictures(self) -> SegmentRequest:
-        last = len(self.pictures) - 1
+        last = len(self.all_images) - 1
         if any((prompt.image or 0) > last for prompt in self.prompts or []):
             message = f"A prompt's `image` is beyond the last picture, which has index {last}."
             raise InvalidField(message, param="prompts")
@@ -123,13 +123,13 @@ class SegmentRequest(VisionRequest):
         for_all = counts.pop(None, 0) + len(words)
         return for_all + max(counts.values(), default=0)
 
-    def asked(self, picture: int) -> list[SegmentPrompt]:
+    def prompts_for(self, picture: int) -> list[SegmentPrompt]:
         """The prompts for one picture, by its index."""
         words = [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
         given = [SegmentPrompt(text=text) for text in words] + (self.prompts or [])
         return [prompt for prompt in given if prompt.image in {None, picture}]
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {name for name in ("automatic", "multimask", "semantic") if getattr(self, name)}
         prompts = self.prompts or []
         if (self.prompt and not self.detector) or any(prompt.text for prompt in prompts):
@@ -140,14 +140,14 @@ class SegmentRequest(VisionRequest):
             needs.add("box_labels")
         return frozenset(needs)
 
-    def first(self) -> tuple[Task[Any, Any], Request, str] | None:
+    def prerequisite(self) -> tuple[Task[Any, Any], Request, str] | None:
         if not self.detector:
             return None
         fields = ("image", "images", "prompt", "box_threshold", "text_threshold", "max_detections")
         given = {name: getattr(self, name) for name in fields if name in self.model_fields_set}
         return DETECT, DetectRequest(model=self.detector, **given), "detector"
 
-    def follow(self, answer: Response) -> None:
+    def apply_prerequisite(self, answer: Response) -> None:
         """Make the detector's boxes the prompts. Raises InvalidField where they are too many."""
         assert isinstance(answer, DetectResponse)
         self.prompts = [

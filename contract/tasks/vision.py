@@ -17,15 +17,15 @@ Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 """`[x0, y0, x1, y1]`: top left and bottom right corner."""
 
 
-def pictures_in_one_field(data: Any) -> Any:
+def merge_image_fields(data: Any) -> Any:
     """A request in which a list given as `image` has become `images`, and one picture given as `images` a list."""
     if isinstance(data, dict) and (isinstance(data.get("image"), list) or data.get("images") is not None):
-        one, more = data.get("image"), listed(data.get("images"))
+        one, more = data.get("image"), to_list(data.get("images"))
         data = {**data, **({"image": None, "images": [*one, *more]} if isinstance(one, list) else {"images": more})}
     return data
 
 
-def listed(given: Any) -> list[Any]:
+def to_list(given: Any) -> list[Any]:
     """What is to be a list, whatever it is: what does not belong there is the field's to refuse."""
     return given if isinstance(given, list) else [] if given is None else [given]
 
@@ -41,16 +41,16 @@ class VisionRequest(Request):
     @model_validator(mode="before")
     @classmethod
     def _several_in_one_field(cls, data: Any) -> Any:
-        return pictures_in_one_field(data)
+        return merge_image_fields(data)
 
     @model_validator(mode="after")
     def _has_a_picture(self) -> VisionRequest:
-        if not self.pictures:
+        if not self.all_images:
             raise InvalidField("Send a picture as `image`, or several as `images`.", param="image")
         return self
 
     @property
-    def pictures(self) -> list[ImageInput]:
+    def all_images(self) -> list[ImageInput]:
         """The pictures in the order of the answer's items."""
         return [*([self.image] if self.image else []), *(self.images or [])]
 

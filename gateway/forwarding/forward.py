@@ -11,7 +11,15 @@ import aiohttp
 from starlette.types import Scope, Send
 from yarl import URL
 
-from contract.asgi.relay import HOP_BY_HOP, UpstreamError, body, chunks, feed, response_headers, start
+from contract.asgi.relay import (
+    HOP_BY_HOP,
+    UpstreamError,
+    iter_chunks,
+    response_headers,
+    send_body,
+    send_chunks,
+    send_head,
+)
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
 from gateway.forwarding.manager_client import ManagerClient
 
@@ -122,9 +130,9 @@ async def pass_on(
 
 
 async def _pass_events(response: aiohttp.ClientResponse, send: Send, error: bytes) -> None:
-    await start(send, response.status, response_headers(response))
+    await send_head(send, response.status, response_headers(response))
     try:
-        await feed(send, chunks(response))
+        await send_chunks(send, iter_chunks(response))
     except UpstreamError:
         # Ends the event that may be open, so that the error is one of its own; there is no [DONE] after it.
         event = b"\n\ndata: " + error + b"\n\n"
@@ -132,13 +140,13 @@ async def _pass_events(response: aiohttp.ClientResponse, send: Send, error: byte
 
 
 async def _pass_whole(response: aiohttp.ClientResponse, send: Send) -> None:
-    stream = chunks(response)
+    stream = iter_chunks(response)
     try:
         first = await anext(stream, b"")
     except UpstreamError as error:
         raise _died() from error
-    await start(send, response.status, response_headers(response))
-    await body(send, response, first, stream)
+    await send_head(send, response.status, response_headers(response))
+    await send_body(send, response, first, stream)
 
 
 def _died() -> WorkerDied:

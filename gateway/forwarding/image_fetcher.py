@@ -93,7 +93,7 @@ class ImageFetcher:
         try:
             image.value = await self._fetched(client, image.url, left, turn)
         except BadImage as error:
-            error.picture = image
+            error.image = image
             raise
 
     async def _fetched(

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from contract.asgi.relay import UpstreamError, open_upstream, session
+from contract.asgi.relay import UpstreamError, client_session, open_upstream
 from contract.config import Settings
 from contract.errors import ManagerUnreachable, from_envelope
 
@@ -64,7 +64,7 @@ class ManagerClient:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Hold the connections open; the loop must run."""
-        async with session() as self._client:
+        async with client_session() as self._client:
             yield
 
     def url(self, path: str, query: bytes = b"") -> URL:

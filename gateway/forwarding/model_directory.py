@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contract.asgi.relay import UpstreamError, chunks
+from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import ManagerUnreachable, ServeError
 from contract.status import ModelStatus
 from gateway.forwarding.manager_client import ManagerClient
@@ -104,7 +104,7 @@ class ModelDirectory:
             self.connected, self._complained = True, False
             log.info("following the manager at %s", self._manager.base)
             pending = b""
-            stream = chunks(response)
+            stream = iter_chunks(response)
             while chunk := await _within(SILENCE, stream):
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:

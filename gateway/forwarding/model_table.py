@@ -51,7 +51,7 @@ class ModelTable:
 
     def check_features(self, task: str, model: ModelStatus, request: Request) -> None:
         """Refuse what the engine would have to ignore. Raises UnsupportedFeature, naming the field."""
-        needs = request.needs()
+        needs = request.required_features()
         if not needs or needs <= self._features[model.id] or self.takes_everything(model):
             return
         missing = min(needs - self._features[model.id])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.types import Message
 
 from contract.errors import BadImage, ContextTooLong, InvalidField, ServeError, from_envelope
-from contract.tasks import Request, refusal
+from contract.tasks import Request, invalid_request
 from gateway.forwarding.forward import ForwardedRequest, forward
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_table import ModelTable
@@ -21,9 +21,9 @@ async def ask_first(manager: ManagerClient, catalog: ModelTable, request: Reques
     Raises what that model's request is refused with: of the field that is wrong, or else the one that asked for it.
     """
     try:
-        needed = request.first()
+        needed = request.prerequisite()
     except ValidationError as error:
-        raise refusal(error) from None
+        raise invalid_request(error) from None
     if needed is None:
         return False
     task, asked, field = needed
@@ -41,7 +41,7 @@ async def ask_first(manager: ManagerClient, catalog: ModelTable, request: Reques
             headers=[("content-type", "application/json")],
         )
         await forward(manager, call, heard)
-        request.follow(task.response.model_validate_json(heard.answer()))
+        request.apply_prerequisite(task.response.model_validate_json(heard.answer()))
     except (BadImage, ContextTooLong, InvalidField):
         raise  # of a field that the client has sent
     except ServeError as error:

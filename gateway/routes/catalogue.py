@@ -101,7 +101,7 @@ def _rows(configured: Sequence[ModelStatus], downloads: Downloads) -> list[Row]:
 
 def _known(model: ModelStatus) -> KnownModel | None:
     """What the catalogue has for a configured model: known by what it runs, else by its name."""
-    known = catalogue.load().run_by(model.engine, model.source) or catalogue.load().find(model.id)
+    known = catalogue.load().identify(model.engine, model.source) or catalogue.load().find(model.id)
     return known if known and model.engine in {spec.engine for spec in known.specs} else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
-from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.errors import BadRequest, NotFound
 from gateway.forwarding.forward import ForwardedRequest, forward, onward_headers
@@ -33,7 +33,7 @@ class Passthrough:
             raise _nothing_at(scope)
         scope["endpoint_label"] = "/v1/{path}"
         try:
-            body = await read(scope, receive, self._way.limit)
+            body = await read_body(scope, receive, self._way.limit)
             async with cancel_on_disconnect(receive):
                 call = await self._prepare(scope, body)
                 del body  # `call` holds what goes on

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.errors import BadImage, InvalidField
-from contract.media import images_in, place_of
+from contract.media import field_path, images_in
 from contract.status import ModelStatus
 from contract.tasks import Request, Task, all_tasks
 from gateway.forwarding.forward import ForwardedRequest, forward, onward_headers
@@ -52,7 +52,7 @@ class TaskEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["endpoint_label"] = self.task.path
         try:
-            body = _Body(await read(scope, receive, self._way.limit))
+            body = _Body(await read_body(scope, receive, self._way.limit))
             async with cancel_on_disconnect(receive):
                 call = await self._prepare(scope, body)
                 await forward(self._way.manager, call, send)
@@ -93,7 +93,7 @@ class TaskEndpoint:
             for image in images_in(request):
                 image.check()
         except BadImage as error:
-            error.param = place_of(error.picture, request)
+            error.param = field_path(error.image, request)
             raise
         return request
 
@@ -104,7 +104,7 @@ class TaskEndpoint:
             if addressed:
                 await self._way.fetcher.inline(addressed)
         except BadImage as error:
-            error.param = place_of(error.picture, request)
+            error.param = field_path(error.image, request)
             raise
         return bool(addressed)
 

@@ -89,7 +89,7 @@ def _configured(site: Site) -> dict[str, list[str]]:
     """Names of the configured models that are of the catalogue, by their ids there."""
     names: dict[str, list[str]] = {}
     for spec in site.settings.models:
-        if known := catalogue.load().run_by(spec.engine, spec.source):
+        if known := catalogue.load().identify(spec.engine, spec.source):
             names.setdefault(known.id, []).append(spec.id)
     return names
 

@@ -34,14 +34,14 @@ class Whole(BaseModel):
 
 
 def part(values: Any, **show: Any) -> Part:
-    return Part(shape=values.shape, data=Array.of(values, **show))
+    return Part(shape=values.shape, data=Array.from_numpy(values, **show))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16", "int32", "int64"])
 @pytest.mark.parametrize("shape", [(0,), (5,), (3, 4), (2, 3, 2), (0, 3)])
 def test_bytes_lists_and_files_hold_the_same_numbers(dtype: str, shape: tuple[int, ...]) -> None:
     values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-    array = Array.of(values)
+    array = Array.from_numpy(values)
     decoded = np.frombuffer(base64.b64decode(array.as_json()), dtype).reshape(shape)
     assert np.array_equal(decoded, values)
     assert np.array_equal(np.array(as_list(array), dtype).reshape(shape), values)
@@ -59,7 +59,7 @@ def test_a_shape_that_does_not_fit_is_an_error() -> None:
 )
 def test_a_png_holds_the_same_numbers_and_what_is_told_of_them(dtype: str, shape: tuple[int, ...], mode: str) -> None:
     values = (np.arange(np.prod(shape)) * 1000).astype(dtype).reshape(shape)
-    encoded = as_png(Array.of(values, notes={"scale": "0.5"}))
+    encoded = as_png(Array.from_numpy(values, metadata={"scale": "0.5"}))
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         assert image.mode == mode
         assert image.text["scale"] == "0.5"
@@ -67,12 +67,12 @@ def test_a_png_holds_the_same_numbers_and_what_is_told_of_them(dtype: str, shape
 
 
 def test_an_array_is_shown_as_its_maker_wants() -> None:
-    told = json.loads(part(RAMP, show=as_list).model_dump_json())
+    told = json.loads(part(RAMP, encode=as_list).model_dump_json())
     assert told == {"shape": [3, 4], "data": RAMP.tolist()}
 
 
 def test_names_are_paths_and_an_npz_holds_all_of_them_and_the_rest() -> None:
-    answer = Whole(data=[Item(depth=part(RAMP)), Item(parts=[part(RAMP[:1]), part(RAMP[1:], show=as_list)])])
+    answer = Whole(data=[Item(depth=part(RAMP)), Item(parts=[part(RAMP[:1]), part(RAMP[1:], encode=as_list)])])
     assert list(arrays_in(answer)) == ["0.depth", "1.parts.0", "1.parts.1"]
     before = answer.model_dump_json()
     with np.load(io.BytesIO(npz(answer))) as file:

@@ -147,7 +147,7 @@ def models_of_minilm() -> tuple[int, int]:
     ],
 )
 def test_an_entry_is_recognised_by_what_it_runs(engine_: str, source: str, id_: str | None) -> None:
-    found = catalogue.load().run_by(engine_, source)
+    found = catalogue.load().identify(engine_, source)
     assert (found.id if found else None) == id_
 
 

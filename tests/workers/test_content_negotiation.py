@@ -41,12 +41,12 @@ class Empty(BaseModel):
     ],
 )
 def test_what_is_liked_most_is_sent(accept: str | None, kind: str) -> None:
-    headers, _ = content_negotiation.wanted(accept)(Answer(first=Array.of(ONE)))
+    headers, _ = content_negotiation.wanted(accept)(Answer(first=Array.from_numpy(ONE)))
     assert dict(headers)[b"content-type"] == kind.encode()
 
 
 def test_bytes_come_with_type_and_shape() -> None:
-    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(Answer(first=Array.of(ONE)))
+    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(Answer(first=Array.from_numpy(ONE)))
     told = dict(headers)
     assert (told[b"x-array-dtype"], told[b"x-array-shape"]) == (b"float32", b"2,3")
     assert content == ONE.tobytes()
@@ -54,13 +54,13 @@ def test_bytes_come_with_type_and_shape() -> None:
 
 def test_bytes_come_with_what_is_noted_of_them() -> None:
     headers, _ = content_negotiation.wanted(content_negotiation.BYTES)(
-        Answer(first=Array.of(ONE, notes={"unit": "metre"}))
+        Answer(first=Array.from_numpy(ONE, metadata={"unit": "metre"}))
     )
     assert (b"x-array-unit", b"metre") in headers
 
 
 def test_bytes_of_two_arrays_are_refused_with_what_to_ask_for() -> None:
-    answer = Answer(first=Array.of(ONE), second=Array.of(ONE))
+    answer = Answer(first=Array.from_numpy(ONE), second=Array.from_numpy(ONE))
     with pytest.raises(NotAcceptable, match=r"holds 2 \(first, second\).*application/x-npz") as refused:
         content_negotiation.wanted(content_negotiation.BYTES)(answer)
     assert refused.value.status == 406
@@ -73,5 +73,5 @@ def test_bytes_of_no_array_are_refused() -> None:
 
 
 def test_json_is_the_answers_own() -> None:
-    answer = Answer(first=Array.of(ONE))
+    answer = Answer(first=Array.from_numpy(ONE))
     assert json.loads(content_negotiation.as_json(answer)[1]) == answer.model_dump(mode="json")

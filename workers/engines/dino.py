@@ -139,4 +139,4 @@ def _array(tensor: Any, request: FeaturesRequest) -> Array:
     if request.normalize:
         tensor = tensor / tensor.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     show = as_base64 if request.encoding_format == "base64" else as_list
-    return Array.of(tensor.contiguous().cpu().numpy(), show)
+    return Array.from_numpy(tensor.contiguous().cpu().numpy(), show)

@@ -99,7 +99,7 @@ class ImageBatcher:
         open. Pictures wait open for company only up to MAX_PIXELS in all.
         """
         started = time.perf_counter()
-        jobs = [_PendingCall(call, len(call.request.pictures)) for call in calls]
+        jobs = [_PendingCall(call, len(call.request.all_images)) for call in calls]
         batches: dict[Hashable, _Batch[Req]] = {}
         for job in jobs:
             for picture in _open(job, check):
@@ -129,7 +129,7 @@ class ImageBatcher:
 
 def _open(job: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | None) -> Iterator[BatchImage[Req]]:
     """The call's pictures one after another, for as long as it is open and none of them is refused."""
-    for index, source in enumerate(job.call.request.pictures):
+    for index, source in enumerate(job.call.request.all_images):
         if not job.open or job.error:
             return
         try:
@@ -159,4 +159,4 @@ def _run(batch: _Batch[Req], work: Work[Req]) -> None:
             continue
         job.items[picture.index] = item
         job.left -= 1
-        job.call.progress(len(job.items), len(job.call.request.pictures))
+        job.call.progress(len(job.items), len(job.call.request.all_images))

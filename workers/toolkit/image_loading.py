@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import BadImage
-from contract.media import ImageInput, check_size, too_large
+from contract.media import ImageInput, check_size, too_many_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,7 +60,7 @@ def _guarded(picture: ImageInput, read: Callable[[bytes], T]) -> T:
             raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
         return _readable(picture.read(), read)
     except BadImage as error:
-        error.picture = picture
+        error.image = picture
         raise
 
 
@@ -89,7 +89,7 @@ def _header(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise too_large("far too many") from None
+        raise too_many_pixels("far too many") from None
     check_size(*image.size)
     return image
 

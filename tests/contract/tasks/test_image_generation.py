@@ -56,12 +56,12 @@ def test_a_form_and_json_mean_the_same() -> None:
 
 @pytest.mark.parametrize("name", ["image", "image[]", "images"])
 def test_several_pictures_come_as_a_list_under_each_name(name: str) -> None:
-    assert [picture.read() for picture in form(("prompt", b"x"), (name, RED), (name, BLUE)).pictures] == [RED, BLUE]
+    assert [picture.read() for picture in form(("prompt", b"x"), (name, RED), (name, BLUE)).all_images] == [RED, BLUE]
 
 
 def test_several_pictures_in_json() -> None:
-    assert len(edit(image=[PICTURE, PICTURE]).pictures) == 2
-    assert len(edit(image=None, images=[PICTURE, PICTURE]).pictures) == 2
+    assert len(edit(image=[PICTURE, PICTURE]).all_images) == 2
+    assert len(edit(image=None, images=[PICTURE, PICTURE]).all_images) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
     ],
 )
 def test_what_an_edit_needs_of_an_engine(fields: dict[str, Any], needs: set[str]) -> None:
-    assert edit(**fields).needs() == needs
+    assert edit(**fields).required_features() == needs
 
 
 def test_a_variation_needs_no_prompt() -> None:
     request = IMAGE_VARIATION.decode("application/json", json.dumps({"image": PICTURE, "size": "256x256"}).encode())
-    assert (request.prompt, request.pixels, request.needs()) == ("", (256, 256), frozenset())
+    assert (request.prompt, request.pixels, request.required_features()) == ("", (256, 256), frozenset())
 
 
 def test_the_tasks_share_their_fields() -> None:

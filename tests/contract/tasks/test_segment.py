@@ -42,17 +42,17 @@ def test_a_prompt_for_a_picture_that_is_not_there_is_refused() -> None:
 
 
 def test_as_many_words_as_prompts_are_taken() -> None:
-    assert len(request(prompt=["cat"] * 256).asked(0)) == 256
+    assert len(request(prompt=["cat"] * 256).prompts_for(0)) == 256
     with pytest.raises(ValueError, match="at most 256"):
         request(prompt=["cat"] * 257)
 
 
 def test_a_request_needs_what_its_prompts_use() -> None:
     prompts = [{"points": [[1, 2]]}, {"boxes": [[1, 1, 2, 2]], "box_labels": [0]}]
-    assert request(prompts=prompts).needs() == {"points", "box_labels"}
-    assert request(prompt="cat", semantic=True).needs() == {"prompt", "semantic"}
-    assert request(prompt="cat", detector="finder").needs() == frozenset()
-    assert request(automatic=True, multimask=True).needs() == {"automatic", "multimask"}
+    assert request(prompts=prompts).required_features() == {"points", "box_labels"}
+    assert request(prompt="cat", semantic=True).required_features() == {"prompt", "semantic"}
+    assert request(prompt="cat", detector="finder").required_features() == frozenset()
+    assert request(automatic=True, multimask=True).required_features() == {"automatic", "multimask"}
 
 
 def test_detections_become_prompts_within_their_picture() -> None:
@@ -62,11 +62,11 @@ def test_detections_become_prompts_within_their_picture() -> None:
         _detected(1),
     ]
 
-    asked.follow(DetectResponse(model="finder", data=found, usage=VisionUsage(images=2, latency=0)))
+    asked.apply_prerequisite(DetectResponse(model="finder", data=found, usage=VisionUsage(images=2, latency=0)))
 
-    [prompt] = asked.asked(0)
+    [prompt] = asked.prompts_for(0)
     assert (prompt.boxes, prompt.label, prompt.score) == ([(0, 5, 50, 60)], "cat", 0.5)
-    assert asked.asked(1) == []
+    assert asked.prompts_for(1) == []
     assert (asked.detector, asked.prompt) == (None, None)
 
 
@@ -78,7 +78,7 @@ def test_prompts_are_bounded_for_each_picture_and_detections_too() -> None:
     asked = request(prompt="cat", detector="finder")
     found = [_detected(0, *[(1, 1, 2, 2)] * 257)]
     with pytest.raises(InvalidField, match="257 things") as refused:
-        asked.follow(DetectResponse(model="finder", data=found, usage=VisionUsage(images=1, latency=0)))
+        asked.apply_prerequisite(DetectResponse(model="finder", data=found, usage=VisionUsage(images=1, latency=0)))
     assert refused.value.param == "max_detections"
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contract.errors import BY_CODE, BadImage, BadRequest, InvalidField, NeverFits, UnsupportedMedia, from_envelope
-from contract.media import ImageInput, images_in, place_of
+from contract.media import ImageInput, field_path, images_in
 from contract.tasks import all_tasks
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest, fold
 from contract.tasks.ocr import OCR
@@ -40,7 +40,7 @@ def test_json_and_multipart_mean_the_same() -> None:
         + b"\r\n--b--\r\n"
     )
     as_form = OCR.decode("multipart/form-data; boundary=b", form)
-    assert as_json.pictures[0].read() == as_form.pictures[0].read() == PNG.getvalue()
+    assert as_json.all_images[0].read() == as_form.all_images[0].read() == PNG.getvalue()
     assert as_json.keep_alive == as_form.keep_alive == 5
 
 
@@ -94,7 +94,7 @@ def test_a_refusal_names_the_field_as_the_client_wrote_it(task: str, fields: dic
 
 def test_pictures_under_both_names_are_edited_together() -> None:
     body = json.dumps({"prompt": "x", "image": ENCODED, "images": [ENCODED]}).encode()
-    assert len(all_tasks()["image-edit"].decode("application/json", body).pictures) == 2
+    assert len(all_tasks()["image-edit"].decode("application/json", body).all_images) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_pictures_under_both_names_are_edited_together() -> None:
     ],
 )
 def test_what_a_chat_needs_of_an_engine(fields: dict[str, object], needs: set[str]) -> None:
-    assert chat(**fields).needs() == needs
+    assert chat(**fields).required_features() == needs
 
 
 def test_pictures_are_found_wherever_they_are() -> None:
@@ -121,8 +121,8 @@ def test_pictures_are_found_wherever_they_are() -> None:
     request = chat(messages=[{"role": "user", "content": [part, {"type": "text", "text": "?"}, part]}])
     found = list(images_in(request))
     assert [picture.read() for picture in found] == [PNG.getvalue()] * 2
-    assert place_of(found[1], request) == "messages.0.content.2.image_url.url"
-    assert place_of(None, request) is None
+    assert field_path(found[1], request) == "messages.0.content.2.image_url.url"
+    assert field_path(None, request) is None
 
 
 @pytest.mark.parametrize("form", [ENCODED, f"data:image/png;base64,{ENCODED}", PNG.getvalue()])

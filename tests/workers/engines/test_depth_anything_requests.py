@@ -118,7 +118,7 @@ def test_fields_are_checked_by_name(task: Any, fields: str, param: str) -> None:
 def test_intrinsics_come_in_a_form_too(depth_engine: DepthEngine) -> None:
     camera = b'{"fx": 64, "fy": 60, "cx": 39.5, "cy": 30}'
     part = b'--x\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
-    picture = cloud(PICTURE).request.pictures[0].read()
+    picture = cloud(PICTURE).request.all_images[0].read()
     form = b"".join(
         (part % (b"camera_intrinsics", b"", camera), part % (b"image", b'; filename="a.png"', picture), b"--x--\r\n")
     )

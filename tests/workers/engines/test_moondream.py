@@ -191,7 +191,7 @@ def test_wishes_that_exclude_each_other_and_broken_pictures_fail_alone(engine: A
     long = CaptionRequest(images=sent(RED), prompt="far " * 100)
     answers = ask(engine.caption, both, broken, long, CaptionRequest(images=sent(RED), max_tokens=12))
     assert [type(answer) for answer in answers] == [InvalidField, BadImage, ContextTooLong, CaptionResponse]
-    assert CaptionRequest(images=sent(RED), length="short").needs() == {"length"} <= engine.features
+    assert CaptionRequest(images=sent(RED), length="short").required_features() == {"length"} <= engine.features
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)

@@ -90,8 +90,8 @@ def test_a_picture_may_be_written_in_several_ways(body: dict[str, Any], engine: 
 def test_a_form_may_bring_files() -> None:
     form = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + encoded(picture("red"))
     request = EMBEDDINGS.decode("multipart/form-data; boundary=b", form + b"\r\n--b--\r\n")
-    assert len(request.things) == 1
-    assert request.needs() == {"images"}
+    assert len(request.inputs) == 1
+    assert request.required_features() == {"images"}
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)

@@ -258,7 +258,7 @@ def test_a_broken_picture_fails_its_request_alone(load: Load) -> None:
 
 
 def test_no_family_takes_hints_of_languages(load: Load) -> None:
-    assert ask(UPRIGHT, languages=["en"]).request.needs() - load("trocr").features_of() == {"languages"}
+    assert ask(UPRIGHT, languages=["en"]).request.required_features() - load("trocr").features_of() == {"languages"}
 
 
 def test_a_donut_is_refused_with_what_to_name_instead(models: Models, tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def test_a_full_batch_goes_at_once_and_who_is_complete_is_answered_before_the_re
 
 @pytest.mark.parametrize("bad", [b"nothing", b""], ids=["broken", "empty"])
 def test_a_picture_that_does_not_open_fails_its_own_call(bad: bytes) -> None:
-    broken = Call(CaptionRequest.model_construct(images=[ImageInput(bad), *call((2, 2)).request.pictures], image=None))
+    broken = Call(
+        CaptionRequest.model_construct(images=[ImageInput(bad), *call((2, 2)).request.all_images], image=None)
+    )
     fine = call((2, 2))
     captioner = Captioner()
     answers = dict(captioner.answer(broken, fine))

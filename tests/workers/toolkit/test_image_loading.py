@@ -142,7 +142,7 @@ def test_which_picture_is_refused_is_told() -> None:
     picture = ImageInput(b"not a picture at all")
     with pytest.raises(BadImage) as refused:
         open_image(picture)
-    assert refused.value.picture is picture
+    assert refused.value.image is picture
 
 
 def test_a_worker_fetches_nothing() -> None:

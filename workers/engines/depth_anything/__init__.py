@@ -105,7 +105,7 @@ class DepthAnything(Engine):
 
     def _check(self, picture: BatchImage[Any]) -> None:
         request = picture.request
-        for field in sorted(request.needs() - self.features_of()):
+        for field in sorted(request.required_features() - self.features_of()):
             raise UnsupportedFeature(f"`{field}`: {self._name} {_LACKS[field]}; leave it out.", param=field)
         grid = self._estimator.grid(picture.width, picture.height, request.model_input_size)
         if grid is None and request.model_input_size:

@@ -24,7 +24,7 @@ _NEAR_TO_FAR = (
 
 def numbers(values: Any, encoding: Encoding, **notes: str) -> Array:
     """A numpy array, shown in JSON as the request wants it."""
-    return Array.of(np.ascontiguousarray(values), as_list if encoding == "float" else None, notes)
+    return Array.from_numpy(np.ascontiguousarray(values), as_list if encoding == "float" else None, notes)
 
 
 def float32(estimate: Estimate, kind: Kind, encoding: Encoding) -> DepthMap:
@@ -43,7 +43,7 @@ def png16(estimate: Estimate, kind: Kind) -> DepthMap:
     scale = (high - low) / _DEEPEST or 1.0
     steps = np.rint((depth.astype(np.float64) - low) / scale).astype(np.uint16)
     notes = {"scale": repr(scale), "offset": repr(low), "kind": kind, "unit": unit(estimate)}
-    data = Array.of(steps, as_png, notes)
+    data = Array.from_numpy(steps, as_png, notes)
     return DepthMap(format="png16", shape=depth.shape, scale=scale, offset=low, data=data)
 
 
@@ -54,7 +54,7 @@ def preview(estimate: Estimate, kind: Kind) -> DepthMap:
     share = (depth - low) / ((high - low) or 1.0)
     farness = share if kind == "depth" else 1 - share
     colors = _colors()[np.rint(farness * 255).astype(np.uint8)]
-    return DepthMap(format="preview", shape=depth.shape, data=Array.of(colors, as_png))
+    return DepthMap(format="preview", shape=depth.shape, data=Array.from_numpy(colors, as_png))
 
 
 def unit(estimate: Estimate) -> Literal["relative", "metre"]:

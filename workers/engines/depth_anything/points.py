@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.arrays import Array, packed
+from contract.arrays import Array, pack_npz
 from contract.tasks.depth import Intrinsics
 
 
@@ -41,9 +41,9 @@ def ply(points: Any, colors: Any = None) -> Array:
         rows[name] = column
     properties = "".join(f"property {kind} {name}\n" for name, _, kind in fields)
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n{properties}end_header\n"
-    return Array.file(header.encode("ascii") + rows.tobytes())
+    return Array.from_bytes(header.encode("ascii") + rows.tobytes())
 
 
 def npz(**arrays: Any) -> Array:
     """An npz file with numpy arrays by name; None is left out."""
-    return Array.file(packed({name: Array.of(one) for name, one in arrays.items() if one is not None}))
+    return Array.from_bytes(pack_npz({name: Array.from_numpy(one) for name, one in arrays.items() if one is not None}))

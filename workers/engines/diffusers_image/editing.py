@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def edit(request: ImageEditRequest, pipelines: Pipelines) -> Work:
     """The work that an edit asks for. Raises ServeError for pictures, masks and fields that do not fit."""
-    given = request.pictures
+    given = request.all_images
     picture, holes = open_with_holes(given[0])
     mask = open_mask(request.mask) if request.mask else (holes if pipelines.fills_holes else None)
     if mask is not None:

@@ -138,7 +138,7 @@ class Fake(Engine):
 
     def _read(self, request: OcrRequest, batch: int) -> OcrResponse:
         started = time.perf_counter()
-        items = [self._item(index, picture.read()) for index, picture in enumerate(request.pictures)]
+        items = [self._item(index, picture.read()) for index, picture in enumerate(request.all_images)]
         usage = VisionUsage(images=len(items), latency=time.perf_counter() - started)
         return OcrResponse(model=self._name, data=items, usage=usage, batch=batch)
 

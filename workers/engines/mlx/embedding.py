@@ -32,7 +32,7 @@ class Embedder:
 
     def run(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed all calls' texts together, those of like length side by side; answer each call when it is whole."""
-        jobs = [EmbeddingJob(call, call.request.things, error=self._refusal(call.request)) for call in calls]
+        jobs = [EmbeddingJob(call, call.request.inputs, error=self._refusal(call.request)) for call in calls]
         for job in jobs:
             if job.error:
                 yield job.call, job.error
@@ -48,7 +48,7 @@ class Embedder:
                     yield job.call, job.error or job.answer(self._name)
 
     def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
-        if request.needs():
+        if request.required_features():
             return UnsupportedFeature(f"{self._name} reads texts alone: no token ids, and no pictures.", param="input")
         if request.dimensions is None or request.dimensions <= self._size:
             return None

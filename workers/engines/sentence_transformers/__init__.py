@@ -97,7 +97,7 @@ class SentenceTransformers(Engine):
         """Embed what all calls bring together, texts of like length side by side; answer each call when it is whole."""
         from workers.engines.sentence_transformers.job import EmbeddingJob
 
-        jobs = [EmbeddingJob(call, call.request.things, error=self._refusal(call.request)) for call in calls]
+        jobs = [EmbeddingJob(call, call.request.inputs, error=self._refusal(call.request)) for call in calls]
         yield from ((job.call, job.error) for job in jobs if job.error)
         for batch in self._batches([job for job in jobs if job.open]):
             wanted = [(job, position) for job, position in batch if job.open]
@@ -119,9 +119,9 @@ class SentenceTransformers(Engine):
                 yield kind[start : start + self.options.batch_size]
 
     def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
-        if "input_tokens" in request.needs():
+        if "input_tokens" in request.required_features():
             return UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
-        if request.needs() - self.features_of():
+        if request.required_features() - self.features_of():
             return UnsupportedFeature(f"{self.name} reads texts alone; ask a model such as CLIP about pictures.")
         if request.texts and "text" not in self.model.modalities:
             return UnsupportedFeature(

@@ -32,10 +32,10 @@ class EmbeddingJob:
         """The answer of a job that is whole."""
         request = self.call.request
         vectors = (_cut(self.vectors[position], request.dimensions) for position in range(len(self.things)))
-        show = as_base64 if request.encoding_format == "base64" else as_list
+        encode = as_base64 if request.encoding_format == "base64" else as_list
         return EmbeddingsResponse(
             model=model,
-            data=[Embedding(index=index, embedding=show(Array.of(vector))) for index, vector in enumerate(vectors)],
+            data=[Embedding(index=n, embedding=encode(Array.from_numpy(vector))) for n, vector in enumerate(vectors)],
             usage=EmbeddingsUsage(prompt_tokens=self.tokens, total_tokens=self.tokens),
         )
 

@@ -110,9 +110,9 @@ class TransformersSegment(Engine):
         request = picture.request
         if request.prompt is None and request.prompts is None and not request.automatic:
             raise InvalidField(f"Say what to segment: {self._family.asks}.", param="prompts")
-        if missing := request.needs() - self._family.features:
+        if missing := request.required_features() - self._family.features:
             raise UnsupportedFeature(f"This model takes {self._family.asks}.", param=min(missing))
-        for prompt in request.asked(picture.index):
+        for prompt in request.prompts_for(picture.index):
             _check_inside(prompt, picture)
             self._family.check(prompt, request)
 
@@ -123,7 +123,7 @@ class TransformersSegment(Engine):
             return [self._item(picture) for picture in pictures]
 
     def _item(self, picture: BatchImage[SegmentRequest]) -> SegmentItem:
-        request, prompts = picture.request, picture.request.asked(picture.index)
+        request, prompts = picture.request, picture.request.prompts_for(picture.index)
         nothing = not (prompts or request.automatic)  # a detector has found nothing here
         found = [] if nothing else sorted(self._family.segment(picture, list(enumerate(prompts))), key=_order)
         segments = [_segment(one, prompts, request.format) for one in found if one.score is not None]

@@ -91,7 +91,7 @@ def shown(runs: Runs, form: str) -> Mask:
     if form == "polygon":
         x0, y0, x1, y1 = map(int, runs.box)
         return Mask(format="polygon", polygons=outlines(runs.pixels[y0:y1, x0:x1], x0, y0))
-    return Mask(format="dense", png=Array.of(np.ascontiguousarray(runs.pixels) * np.uint8(255), show=as_png))
+    return Mask(format="dense", png=Array.from_numpy(np.ascontiguousarray(runs.pixels) * np.uint8(255), encode=as_png))
 
 
 def outlines(pixels: Any, x0: int = 0, y0: int = 0) -> list[list[Point]]:
