@@ -31,10 +31,12 @@ from contract.asgi.middleware import RequestMiddleware
 from contract.config import ModelSpec
 from workers.app import App
 from workers.batcher import Batcher
-from workers.engine import Device, Engine, find, tasks_of_loaded
-from workers.failures import describe, is_certain, is_out_of_memory, of_loading
+from workers.engine import Device, Engine
+from workers.failures import is_out_of_memory, is_permanent, load_failure_message, summarize
 from workers.lifeline import Lifeline
+from workers.registry import find_engine
 from workers.report import Report
+from workers.served_tasks import tasks_of_loaded
 
 log = logging.getLogger("worker")
 
@@ -109,7 +111,7 @@ class ModelServer:
         self._idle = True
         tasks = tasks_of_loaded(self._assignment.spec, self._engine)
         self._app.keep_to(tasks)
-        self._report("ready", features=sorted(self._engine.features_of()), tasks=tasks)
+        self._report("ready", features=sorted(self._engine.loaded_features()), tasks=tasks)
         try:
             self._batcher.run()
             self._engine.close()
@@ -120,8 +122,8 @@ class ModelServer:
 
 def fail(report: Report, error: BaseException, source: str | None = None) -> NoReturn:
     """Say why the model cannot be served, to the manager in a sentence and to the log in full, and end."""
-    certain, out_of_memory = is_certain(error), is_out_of_memory(error)
-    report("failed", message=of_loading(error, source), certain=certain, out_of_memory=out_of_memory)
+    certain, out_of_memory = is_permanent(error), is_out_of_memory(error)
+    report("failed", message=load_failure_message(error, source), certain=certain, out_of_memory=out_of_memory)
     log.error("the model could not be loaded", exc_info=error)
     end(3)
 
@@ -142,7 +144,7 @@ def import_all(names: str) -> None:
             if attribute:
                 getattr(value, attribute)
         except Exception as error:
-            log.warning("cannot import %s: %s", name, describe(error))
+            log.warning("cannot import %s: %s", name, summarize(error))
 
 
 def main() -> NoReturn:
@@ -166,7 +168,7 @@ def main() -> NoReturn:
     try:
         assignment = Assignment.read(lifeline.first_line())
         os.environ.update(assignment.environment)
-        worker = ModelServer(find(assignment.spec.engine)(), assignment, report)
+        worker = ModelServer(find_engine(assignment.spec.engine)(), assignment, report)
     except Exception as error:
         fail(report, error)
     log.info(

@@ -22,8 +22,9 @@ from contract.media import field_path
 from contract.tasks import all_tasks
 from workers import content_negotiation, defaults
 from workers.batcher import Batcher, Ticket
-from workers.engine import Call, Engine, Output, Serves, tasks_of
-from workers.vision_by_chat import Interviewer
+from workers.engine import Call, Engine, Output, ServedTask
+from workers.interviewer import Interviewer
+from workers.served_tasks import served_by, tasks_of
 
 _MAX_BODY = 1 << 30
 """The gateway has applied the house's limit; this one only guards against nonsense."""
@@ -38,10 +39,10 @@ _EVENT_STREAM = [
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Route:
     """A task as this worker does it."""
 
-    serves: Serves
+    serves: ServedTask
     defaults: dict[str, Any]
 
 
@@ -53,9 +54,9 @@ class App:
         self._interviewer = Interviewer(batcher, spec.id, spec.defaults)
         self._authorization = f"Bearer {token}".encode()
         self._stop = stop
-        served, tasks = engine.served(), all_tasks()
+        served, tasks = served_by(type(engine)), all_tasks()
         self._tasks = {
-            tasks[name].path: Served(served[name], defaults.for_task(tasks[name], spec.defaults))
+            tasks[name].path: Route(served[name], defaults.for_task(tasks[name], spec.defaults))
             for name in tasks_of(spec, type(engine))
         }
         self._paths = {task.path for task in tasks.values()}
@@ -91,7 +92,7 @@ class App:
             return await _send_json(send, b'{"status":"stopping"}')
         return await self._run(self._tasks[path], scope, receive, send)
 
-    async def _run(self, served: Served, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, served: Route, scope: Scope, receive: Receive, send: Send) -> None:
         task = served.serves.task
         content_type = header(scope, b"content-type") or ""
         content = await body.read_body(scope, receive, _MAX_BODY)
@@ -116,8 +117,8 @@ class App:
         finally:
             call.cancel()  # when it has been answered, that changes nothing any more
 
-    async def _whole(self, serves: Serves, call: Call[Any]) -> BaseModel:
-        if serves.through:
+    async def _whole(self, serves: ServedTask, call: Call[Any]) -> BaseModel:
+        if serves.via_chat:
             return await self._interviewer.answer(serves, call)
         return await self._batcher.submit(serves, call).whole()
 

@@ -22,8 +22,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from contract.errors import EngineFailed, OutOfMemory, ServeError
-from workers.engine import Call, Engine, Feed, Options, Output, Serves
-from workers.failures import as_answer, breaks_the_process
+from workers.engine import Call, Engine, Feed, Options, Output, ServedTask
+from workers.failures import is_fatal, to_serve_error
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Ticket:
 
     __slots__ = ("_answers", "_waiter", "alone", "answered", "call", "ended", "group", "serves")
 
-    def __init__(self, serves: Serves, call: Call[Any]) -> None:
+    def __init__(self, serves: ServedTask, call: Call[Any]) -> None:
         self.serves = serves
         self.call = call
         self.group = serves.group(call.request) if serves.group else None
@@ -148,7 +148,7 @@ class Batcher:
         self._outbox: Outbox | None = None
         self.busy = False
 
-    def submit(self, serves: Serves, call: Call[Any]) -> Ticket:
+    def submit(self, serves: ServedTask, call: Call[Any]) -> Ticket:
         """Queue a call; called on the loop. Raises what `group` raises."""
         self._outbox = self._outbox or Outbox(asyncio.get_running_loop())
         ticket = Ticket(serves, call)
@@ -198,7 +198,7 @@ class Batcher:
             if not self._gather(block=True, timeout=left):
                 return  # what was gathered is answered first
 
-    def _limit(self, serves: Serves) -> int:
+    def _limit(self, serves: ServedTask) -> int:
         return min(serves.max_batch, self._most or serves.max_batch)
 
     def _take(self, oldest: Ticket, most: int) -> list[Ticket]:
@@ -250,7 +250,7 @@ class Batcher:
             self._claim(batch)
             ids = ", ".join(ticket.call.id for ticket in batch.living())
             log.exception("%s failed for %s", serves.task.name, ids)
-            if breaks_the_process(error):
+            if is_fatal(error):
                 raise
             self._after_failure(batch, error)
 
@@ -292,7 +292,7 @@ class Batcher:
         again: list[Ticket] = []
         for ticket in batch.living():
             if ticket.answered or batch.size == 1:
-                self._pass_on(ticket, as_answer(error))
+                self._pass_on(ticket, to_serve_error(error))
             else:
                 ticket.alone = True
                 again.append(ticket)

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from contract.config import ConfigError, ModelSpec, explain
 from contract.tasks import all_tasks
 from workers import defaults
-from workers.engine import Engine, UnknownEngine, find, names, tasks_of
+from workers.engine import Engine
+from workers.registry import UnknownEngine, engine_names, find_engine
+from workers.served_tasks import served_by, tasks_of
 
 log = logging.getLogger(__name__)
 
@@ -24,21 +26,21 @@ log = logging.getLogger(__name__)
 def engines() -> dict[str, dict[str, Any]]:
     """What each engine offers."""
     found: dict[str, dict[str, Any]] = {}
-    for name in names():
+    for name in engine_names():
         try:
-            engine = find(name)
+            engine = find_engine(name)
         except Exception:
             log.warning("the engine %s is broken", name, exc_info=True)
             continue
         doc = (engine.__doc__ or "").strip().partition("\n")[0]
-        found[name] = {**_offer(engine), "tasks": _in_order(engine.served()), "doc": doc}
+        found[name] = {**_offer(engine), "tasks": _in_order(served_by(engine)), "doc": doc}
     return found
 
 
 def entry(spec: ModelSpec) -> dict[str, Any]:
     """What an entry offers, or in `error` the sentence that says what is wrong with it."""
     try:
-        engine = find(spec.engine)
+        engine = find_engine(spec.engine)
         check(spec, engine)
     except (ConfigError, UnknownEngine) as error:
         return _broken(str(error))
@@ -54,7 +56,7 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
     except ValidationError as error:
         said = "; ".join(explain(e, engine.Options) for e in error.errors())
         raise ConfigError(f"options: {said}") from None
-    served = engine.served()
+    served = served_by(engine)
     for name in spec.tasks:
         if name not in served:
             there = ", ".join(_in_order(served))
@@ -66,7 +68,7 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
     kind = spec.device.partition(":")[0]
     if kind not in {"auto", *engine.devices}:
         raise ConfigError(f"the engine {spec.engine} does not run on {kind}; write one of: {', '.join(engine.devices)}")
-    asked = [one.task for name in tasks for one in (served[name], served[name].through) if one]
+    asked = [one.task for name in tasks for one in (served[name], served[name].via_chat) if one]
     defaults.check(asked, spec.defaults)
 
 

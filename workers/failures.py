@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from contract.config import ConfigError
 from contract.errors import EngineFailed, OutOfMemory, ServeError
-from workers.engine import UnknownEngine
+from workers.registry import UnknownEngine
 
 _MEMORY_PHRASES = (
     "out of memory",  # torch on CUDA and MPS, cuBLAS, MLX
@@ -31,13 +31,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(_names_memory(cause) for cause in _causes(error))
 
 
-def breaks_the_process(error: BaseException) -> bool:
+def is_fatal(error: BaseException) -> bool:
     """Whether the device's context is lost: every later call in this process would fail as well."""
     broken = any(phrase in str(cause).lower() for cause in _causes(error) for phrase in _BREAKING_PHRASES)
     return broken and not is_out_of_memory(error)
 
 
-def is_certain(error: BaseException) -> bool:
+def is_permanent(error: BaseException) -> bool:
     """Whether doing the same again at once would end alike: a wrong name or a missing file, but not the network."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _CERTAIN_NAMES:
@@ -45,7 +45,7 @@ def is_certain(error: BaseException) -> bool:
     return not names & _UNCERTAIN_NAMES and isinstance(error, _CERTAIN)
 
 
-def describe(error: BaseException) -> str:
+def summarize(error: BaseException) -> str:
     """One line for a person: the sentence of our own errors, type and message of all others."""
     if isinstance(error, ServeError):
         return error.message
@@ -53,23 +53,23 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message[:2000]}"
 
 
-def of_loading(error: BaseException, source: str | None) -> str:
+def load_failure_message(error: BaseException, source: str | None) -> str:
     """Why a model could not be loaded, as sentences for who runs the house. `source` is what its entry names."""
     if isinstance(error, ServeError):
         return error.message
     if _DAMAGE_NAMES & {kind.__name__ for kind in type(error).__mro__}:
-        return f"A file of {source} is damaged ({describe(error)}). Download it again."
-    return describe(error).removesuffix(".") + "."
+        return f"A file of {source} is damaged ({summarize(error)}). Download it again."
+    return summarize(error).removesuffix(".") + "."
 
 
-def as_answer(error: BaseException) -> ServeError:
+def to_serve_error(error: BaseException) -> ServeError:
     """What a client is told when a call has ended in this exception."""
     if isinstance(error, ServeError):
         return error
     if is_out_of_memory(error):
-        message = f"The model ran out of memory in this request ({describe(error)}). Ask for less, or try again later."
+        message = f"The model ran out of memory in this request ({summarize(error)}). Ask for less, or try again later."
         return OutOfMemory(message, retry_after=1)
-    return EngineFailed(f"The model failed in this request: {describe(error)}. The worker's log has the details.")
+    return EngineFailed(f"The model failed in this request: {summarize(error)}. The worker's log has the details.")
 
 
 def _names_memory(error: BaseException) -> bool:

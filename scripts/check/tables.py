@@ -13,7 +13,7 @@ from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ENVIRONMENT
 from contract.tasks import all_tasks
-from workers import describe, engine
+from workers import describe, engine, registry
 
 ROOT = Path(__file__).parents[2]
 _ELSEWHERE = {
@@ -65,7 +65,7 @@ def models() -> str:
 
 def options() -> str:
     """What may stand under `options` of an entry, by engine."""
-    own = (_options_of(name, engine.find(name).Options) for name in describe.engines())
+    own = (_options_of(name, registry.find_engine(name).Options) for name in describe.engines())
     return "\n\n".join([_options_of("every engine", engine.Options), *own])
 
 

@@ -10,7 +10,7 @@ import pytest
 from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ModelSpec, Settings
-from workers import describe, engine
+from workers import describe, registry
 
 MODELS = catalogue.load().models
 ENTRIES = [(model, entry) for model in MODELS for entry in model.entries]
@@ -74,7 +74,7 @@ def test_an_entry_is_right_and_does_what_is_told(model: KnownModel, entry: dict[
 
 @each_model
 def test_a_precision_that_is_told_can_be_had(model: KnownModel) -> None:
-    options = engine.find(model.engine).Options
+    options = registry.find_engine(model.engine).Options
     for quantization in {"8bit", "4bit"} & set(model.precisions):
         assert getattr(options.model_validate({"quantization": quantization}), "quantization") == quantization  # noqa: B009
 

@@ -24,7 +24,8 @@ from scripts.testbed.server import House
 from tests.conftest import Models
 from tests.support.odd_images import drawing
 from tests.workers.engines.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
-from workers.engine import Device, find
+from workers.engine import Device
+from workers.registry import find_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "vision.md").read_text()
 ADDRESS = "http://localhost:8000"
@@ -115,7 +116,7 @@ async def test_a_family_answers_in_a_house_what_its_engine_answers(
     answer = house.post(task.path, {"model": family.id, **family.body})
     assert answer.status_code == 200, answer.text
 
-    engine = find(family.engine)()
+    engine = find_engine(family.engine)()
     engine.load(ModelSpec.model_validate(family.spec(models)), Device("cpu", "float32"))
     [alone] = await ask(engine, Case(family.engine, family.task, family.body, {}, {}), family.body)
     travelled = task.response.model_validate(alone.model_dump(mode="json"))

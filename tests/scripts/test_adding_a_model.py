@@ -19,7 +19,8 @@ from contract.errors import LoadFailed, UnsupportedFeature
 from contract.tasks.features import FeaturesRequest
 from tests.support.odd_images import encoded
 from workers import describe, engines
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-model.md").read_text()
 FILE, BUILDER = re.findall(r"(?s)```python\n(.*?)```", PAGE)
@@ -63,7 +64,7 @@ def ask(*colors: str, **fields: Any) -> Call[FeaturesRequest]:
 
 def test_before_it_is_added_the_error_names_this_page(source: Path) -> None:
     with pytest.raises(LoadFailed, match=r"type 'vit', which no engine serves.*docs/adding-a-model\.md"):
-        find("dino")().load(entry(source, engine="dino"), CPU)
+        find_engine("dino")().load(entry(source, engine="dino"), CPU)
 
 
 @pytest.mark.usefixtures("added")
@@ -75,7 +76,7 @@ def test_the_entry_is_taken(source: Path) -> None:
 
 @pytest.mark.usefixtures("added")
 def test_it_gives_the_librarys_own_vectors(source: Path) -> None:
-    engine: Any = find("vit")()
+    engine: Any = find_engine("vit")()
     engine.load(entry(source), CPU)
     import torch
     from transformers import AutoImageProcessor, AutoModel

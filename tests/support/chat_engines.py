@@ -11,7 +11,8 @@ from contract.errors import ServeError
 from contract.tasks.chat import ChatChunk, ChatRequest, ChatResponse, fold
 from tests.support.batching import feed_of
 from tests.support.odd_images import uri
-from workers.engine import Call, Device, Engine, find
+from workers.engine import Call, Device, Engine
+from workers.registry import find_engine
 
 CPU = Device("cpu", "float32")
 
@@ -20,9 +21,9 @@ Piece = ChatChunk | ServeError | None
 
 def load(source: Any, engine: str = "transformers_chat", device: Device = CPU, **entry: Any) -> Engine:
     """The engine with a model in it, on one thread: so small a model is slower on more."""
-    threads = {"threads": 1} if "threads" in find(engine).Options.model_fields else {}
+    threads = {"threads": 1} if "threads" in find_engine(engine).Options.model_fields else {}
     entry = {"id": "tiny", "source": str(source), **entry, "options": {**threads, **entry.get("options", {})}}
-    loaded = find(engine)()
+    loaded = find_engine(engine)()
     loaded.load(ModelSpec.model_validate({"engine": engine, **entry}), device)
     return loaded
 

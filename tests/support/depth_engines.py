@@ -15,8 +15,9 @@ from contract.errors import ServeError
 from contract.tasks.depth import DepthItem, DepthRequest
 from contract.tasks.pointcloud import PointcloudItem, PointcloudRequest
 from tests.support.odd_images import drawing, encoded
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
 from workers.engines.depth_anything import DepthAnything
+from workers.registry import find_engine
 
 DepthEngine = Callable[..., DepthAnything]
 """The engine with a family's tiny model in it: `depth_engine("depth_metric", batch_size=2)`."""
@@ -27,7 +28,7 @@ CAMERA = {"fx": 64.0, "fy": 60.0, "cx": 39.5, "cy": 30.0}
 
 
 def load(folder: Path, dtype: str = "float32", **options: Any) -> DepthAnything:
-    engine = find("depth_anything")()
+    engine = find_engine("depth_anything")()
     assert isinstance(engine, DepthAnything)
     options = {"threads": 1, **options}
     spec = ModelSpec(id=folder.name, engine="depth_anything", source=str(folder), options=options)

@@ -13,8 +13,9 @@ from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks.detect import DetectItem, DetectRequest
 from tests.support.odd_images import drawing, uri
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
 from workers.engines.transformers_detect import TransformersDetect
+from workers.registry import find_engine
 
 GROUNDING = ("grounding_dino", "mm_grounding_dino")
 OWL = ("owlvit", "owlv2")
@@ -34,7 +35,7 @@ Row = tuple[str, float, tuple[float, ...]]
 
 
 def load(folder: Path, **options: Any) -> TransformersDetect:
-    engine = find("transformers_detect")()
+    engine = find_engine("transformers_detect")()
     assert isinstance(engine, TransformersDetect)
     options = {"threads": 1, **options}
     spec = ModelSpec(id=folder.name, engine="transformers_detect", source=str(folder), options=options)

@@ -15,7 +15,8 @@ from contract.errors import ServeError
 from contract.tasks.image_edit import ImageEditRequest
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationRequest, ImageGenerationResponse
 from contract.tasks.image_variation import ImageVariationRequest
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 
 Painter = Callable[[str], Any]
 """The engine with a family's tiny model in it: `painter("flux")`."""
@@ -29,7 +30,7 @@ _REQUESTS: dict[str, type[DiffusionRequest]] = {
 
 def load(source: object, **options: Any) -> Any:
     """The engine with a model in it, on the CPU and one thread: more are slower where tests run side by side."""
-    engine = find("diffusers_image")()
+    engine = find_engine("diffusers_image")()
     spec = ModelSpec(id="painter", engine="diffusers_image", source=str(source), options={"threads": 1} | options)
     engine.load(spec, Device("cpu", "float32"))
     return engine

@@ -14,7 +14,8 @@ from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks.segment import Mask, Segment, SegmentItem, SegmentRequest, SegmentResponse
 from tests.support.odd_images import drawing, uri
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 
 EVERYTHING = {"points_per_side": 3, "min_score": 0.0, "min_stability": 0.0, "max_overlap": 1.0}
 """Few points, and all of their masks: those of random weights are neither good nor stable."""
@@ -25,7 +26,7 @@ OTHER = PICTURE.transpose(Image.Transpose.ROTATE_180).point(lambda value: 255 - 
 @cache
 def load(folder: Path, dtype: str = "float32", **options: Any) -> Any:
     """The engine with a tiny model, loaded once a process."""
-    engine = find("transformers_segment")()
+    engine = find_engine("transformers_segment")()
     options = {"threads": 1, **EVERYTHING, **options}
     spec = ModelSpec(id="masks", engine="transformers_segment", source=str(folder), options=options)
     engine.load(spec, Device("cpu", dtype))

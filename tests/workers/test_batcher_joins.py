@@ -13,7 +13,7 @@ from contract.errors import EngineFailed, InvalidField, OutOfMemory
 from tests.support import batching
 from tests.support.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
 from workers.engine import Call, Engine, Feed, Output, serves
-from workers.failures import as_answer
+from workers.failures import to_serve_error
 
 Answers = Iterator[tuple[Call[Ask], Output]]
 
@@ -61,7 +61,7 @@ class Spelling(Engine):
             if letter == "?":
                 yield call, InvalidField("as told", param="text")
             elif letter == "#":
-                yield call, as_answer(MemoryError())
+                yield call, to_serve_error(MemoryError())
             elif not call.cancelled:
                 yield call, letter if letter is None else Told(text=letter)
 

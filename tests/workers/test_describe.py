@@ -13,7 +13,7 @@ import pytest
 
 from contract.config import ModelSpec
 from workers.describe import entry
-from workers.engine import names
+from workers.registry import engine_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def test_the_program_describes_engines_and_entries() -> None:
     said = described(
         [{"id": "good", "engine": "fake", "tasks": ["chat"]}, {"id": "bad", "engine": "fak", "source": "x"}]
     )
-    assert sorted(said["engines"]) == names()
+    assert sorted(said["engines"]) == engine_names()
     assert said["engines"]["rapidocr"]["tasks"] == ["ocr"]
     assert "rapidocr:RapidOCR" in said["engines"]["rapidocr"]["imports"]
     assert all(offer["doc"].endswith(".") for offer in said["engines"].values())

@@ -23,9 +23,12 @@ from tests.support.chat_engines import ask, picture, text, with_pictures
 from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded
 from tests.workers.test_app import CHAT, chat, events, gated, wait_until
 from workers.batcher import Batcher
-from workers.engine import THROUGH_CHAT, Call, Engine, Options, find, tasks_of_loaded
+from workers.engine import Call, Engine, Options
+from workers.interviewer import Interviewer
+from workers.registry import find_engine
+from workers.served_tasks import served_by, tasks_of_loaded
 from workers.toolkit.image_loading import open_image
-from workers.vision_by_chat import CONVERSIONS, Interviewer
+from workers.vision_by_chat import conversions
 
 CAPTION, OCR, ANALYZE = "/v1/vision/caption", "/v1/vision/ocr", "/v1/vision/analyze"
 RED, BLUE = picture("red", (80, 60)), picture("blue", (60, 80))
@@ -59,7 +62,7 @@ def answer(engine: Engine, batcher: Batcher) -> Answer:
         task = all_tasks()[name]
         call = Call(task.request.model_validate(fields))
         interviewer = Interviewer(batcher, "seeing", defaults)
-        return await asyncio.wait_for(interviewer.answer(engine.served()[name], call), 60)
+        return await asyncio.wait_for(interviewer.answer(served_by(type(engine))[name], call), 60)
 
     return answered
 
@@ -135,16 +138,16 @@ async def test_a_caller_that_leaves_takes_its_questions_along(answer: Answer) ->
     assert (await answer("caption", image=SENT["blue"])).data[0].text
 
 
-def test_every_task_that_is_offered_through_chat_has_its_conversion() -> None:
-    assert {task.name for task in THROUGH_CHAT} == set(CONVERSIONS)
+def test_every_file_of_the_folder_converts_one_task() -> None:
+    assert set(conversions()) == {"analyze", "caption", "ocr"}
     assert set(DESCRIPTIONS) == {*PROMPTS, "custom"}
 
 
 def test_an_engines_own_way_comes_first() -> None:
-    served = find("fake").served()
-    assert served["ocr"].through is None
-    assert served["caption"].through is served["chat"]
-    assert "caption" not in find("sentence_transformers").served()
+    served = served_by(find_engine("fake"))
+    assert served["ocr"].via_chat is None
+    assert served["caption"].via_chat is served["chat"]
+    assert "caption" not in served_by(find_engine("sentence_transformers"))
 
 
 def test_a_model_without_eyes_does_none_of_it(chat_engine: Callable[[str], Engine]) -> None:

@@ -16,7 +16,7 @@ from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, Caption
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
-from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.pretrained import TorchOptions, checkpoint, set_up_torch
 
 _CLASS = "BlipForConditionalGeneration"
 _LONGEST = 50
@@ -52,7 +52,7 @@ class Blip(Engine):
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load model and processor. Raises LoadFailed for a BLIP that answers questions or compares."""
         options = BlipOptions.model_validate(spec.options)
-        prepare(options)
+        set_up_torch(options)
         found = checkpoint(spec, type(self))
         made_as = found.config.get("architectures") or [_CLASS]
         if _CLASS not in made_as:
@@ -87,7 +87,7 @@ class Blip(Engine):
 
     def _write(self, pictures: list[BatchImage[CaptionRequest]]) -> list[CaptionItem]:
         """The captions of pictures that are alike, chosen token by token as the model's generation config says."""
-        from workers.toolkit.stopping import until_left
+        from workers.toolkit.stopping import stop_when_cancelled
 
         request = pictures[0].request
         inputs = self._processor(
@@ -95,7 +95,7 @@ class Blip(Engine):
             text=[request.prompt] * len(pictures) if request.prompt else None,
             return_tensors="pt",
         ).to(self._model.device, dtype=self._model.dtype)
-        wanted = until_left([picture.call for picture in pictures])
+        wanted = stop_when_cancelled([picture.call for picture in pictures])
         tokens = self._model.generate(**inputs, max_new_tokens=self._room(request), stopping_criteria=wanted)
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
         return [

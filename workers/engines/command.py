@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from contract.tasks import all_tasks
-from workers.engine import Device, Engine, Options, Serves
+from workers.engine import Device, Engine, Options, ServedTask
 
 
 class CommandOptions(Options):
@@ -44,6 +44,6 @@ class Command(Engine):
         raise LoadFailed(f"{spec.id} is a server of its own and cannot run in a worker; start it through the manager.")
 
     @classmethod
-    def served(cls) -> dict[str, Serves]:
+    def served(cls) -> dict[str, ServedTask]:
         """Whatever the entry says: only its author knows what the server can."""
-        return {name: Serves(task, "", 1, None) for name, task in all_tasks().items()}
+        return {name: ServedTask(task, "", 1, None) for name, task in all_tasks().items()}

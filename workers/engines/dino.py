@@ -16,8 +16,8 @@ from contract.errors import InvalidField
 from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest, FeaturesResponse, Layer, Patches
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
-from workers.toolkit.image_batches import BatchImage, ImageBatcher, by_size
-from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import BatchImage, ImageBatcher, size_key
+from workers.toolkit.pretrained import TorchOptions, checkpoint, set_up_torch
 
 
 class DinoOptions(TorchOptions):
@@ -53,7 +53,7 @@ class Dino(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = DinoOptions.model_validate(spec.options)
-        prepare(options)
+        set_up_torch(options)
         found = checkpoint(spec, Dino)
         self._processor = found.processor("AutoImageProcessor")
         self._model = found.model("AutoModel", device, options)
@@ -64,7 +64,7 @@ class Dino(Engine):
         self._before = 1 + getattr(config, "num_register_tokens", 0)  # tokens before those of the patches
         size = self._processor.crop_size or self._processor.size
         one_size = size.get("height") and size.get("width")
-        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=(lambda _: None) if one_size else by_size)
+        self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=(lambda _: None) if one_size else size_key)
 
     @serves(FEATURES, max_batch=16, group=_alike)
     def extract(self, calls: list[Call[FeaturesRequest]]) -> Iterator[tuple[Call[FeaturesRequest], Output]]:

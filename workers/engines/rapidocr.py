@@ -74,10 +74,14 @@ class RapidOcr(Engine):
         [picture] = pictures
         found = self._reader(_not_too_long(picture.pil))
         lines = [
-            OcrLine(text=text, score=float(score), polygon=reading_order.within(polygon, picture.width, picture.height))
+            OcrLine(
+                text=text,
+                score=float(score),
+                polygon=reading_order.clip_polygon(polygon, picture.width, picture.height),
+            )
             for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
         ]
-        text, ordered = reading_order.read(lines)
+        text, ordered = reading_order.join_lines(lines)
         return [OcrItem(**picture.item_fields, text=text, lines=ordered)]
 
 

@@ -72,7 +72,7 @@ Work = Callable[[list[BatchImage[Req]]], Sequence[VisionItem | ServeError]]
 """Makes of a batch of pictures an item each, in their order, or the error that its call is to get."""
 
 
-def by_size(picture: BatchImage[Any]) -> Hashable:
+def size_key(picture: BatchImage[Any]) -> Hashable:
     """Pictures of one size look alike to a processor, so that none is padded to another's size."""
     return picture.width, picture.height
 
@@ -83,7 +83,7 @@ class ImageBatcher:
 
     model: str
     batch_size: int
-    group_by: Callable[[BatchImage[Any]], Hashable] = by_size
+    group_by: Callable[[BatchImage[Any]], Hashable] = size_key
 
     def answer(
         self,

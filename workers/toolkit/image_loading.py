@@ -29,7 +29,7 @@ def open_image(picture: ImageInput) -> Image.Image:
     return _opened(picture, _to_rgb)
 
 
-def open_with_holes(picture: ImageInput) -> tuple[Image.Image, Image.Image | None]:
+def open_with_transparency(picture: ImageInput) -> tuple[Image.Image, Image.Image | None]:
     """The picture as `open_image` gives it, and its fully transparent part as a mask (255 in mode L), if it has one."""
     return _opened(picture, lambda image: (_to_rgb(image), _holes(image)))
 
@@ -42,7 +42,7 @@ def open_mask(picture: ImageInput) -> Image.Image:
     return _opened(picture, lambda image: _holes(image) or _white(_to_rgb(image)))
 
 
-def size_of(picture: ImageInput) -> tuple[int, int]:
+def image_size(picture: ImageInput) -> tuple[int, int]:
     """Width and height of what `open_image` gives, from the file's header alone where its format allows that.
 
     Raises BadImage as that does, but for damage beyond the header.

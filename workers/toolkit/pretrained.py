@@ -18,7 +18,7 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import engine
+from workers import engine, registry
 from workers.engine import Device, Engine
 from workers.toolkit import snapshots
 
@@ -52,16 +52,16 @@ class Checkpoint:
         """The processor through one of transformers' Auto classes, such as `AutoImageProcessor`."""
         trust = self.spec.trust_remote_code
         processor = self._auto(kind).from_pretrained(self.folder, trust_remote_code=trust, **keywords)
-        check_words(getattr(processor, "tokenizer", processor), self.spec)
+        check_tokenizer(getattr(processor, "tokenizer", processor), self.spec)
         return processor
 
     def model(self, kind: str, device: Device, options: TorchOptions, **keywords: Any) -> Any:
         """The model through one of transformers' Auto classes, on its device, ready to be asked."""
-        placed = keywords_for(device, options.quantization)
+        placed = from_pretrained_arguments(device, options.quantization)
         trust = self.spec.trust_remote_code
         model = self._auto(kind).from_pretrained(self.folder, trust_remote_code=trust, **{**placed, **keywords})
         if options.quantization:
-            mend_layers(model)
+            patch_bitsandbytes(model)
         return model.eval()
 
     @staticmethod
@@ -69,7 +69,7 @@ class Checkpoint:
         return getattr(importlib.import_module("transformers"), kind)
 
 
-def check_words(tokenizer: Any, spec: ModelSpec) -> None:
+def check_tokenizer(tokenizer: Any, spec: ModelSpec) -> None:
     """Raises LoadFailed for a tokenizer without a vocabulary, which transformers makes where its files are missing.
 
     All words would be unknown to it, and answers nonsense without any error. Other things pass.
@@ -82,7 +82,7 @@ def check_words(tokenizer: Any, spec: ModelSpec) -> None:
         )
 
 
-def mend_layers(model: Any) -> None:
+def patch_bitsandbytes(model: Any) -> None:
     """What bitsandbytes (0.50) forgets of layers in image models.
 
     With 8 bits it takes (texts, tokens, values) at most, and (pictures, rows, columns, values) come out flat. With 4
@@ -104,13 +104,13 @@ def _flattening(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return flat
 
 
-def scales_to_one_size(pictures: Any) -> bool:
+def resizes_to_one_size(pictures: Any) -> bool:
     """Whether an image processor makes every picture as high and as wide, so that a batch needs no padding."""
     size = pictures.size
     return bool(size and size.get("height") and size.get("width"))
 
 
-def prepare(options: TorchOptions) -> None:
+def set_up_torch(options: TorchOptions) -> None:
     """Make torch ready in this process: the shim for a torchvision of another build, then the number of threads."""
     importlib.import_module("workers.toolkit.torchvision_shim")  # before anything that imports torchvision
     import torch
@@ -124,13 +124,13 @@ def checkpoint(spec: ModelSpec, served_by: type[Engine]) -> Checkpoint:
 
     Raises LoadFailed, with the engines that there are, for any other type.
     """
-    found = read(spec)
+    found = read_checkpoint(spec)
     if served_by.model_types and found.model_type not in served_by.model_types:
-        raise LoadFailed(not_served(spec, found.model_type))
+        raise LoadFailed(unsupported_message(spec, found.model_type))
     return found
 
 
-def read(spec: ModelSpec) -> Checkpoint:
+def read_checkpoint(spec: ModelSpec) -> Checkpoint:
     """What `spec.source` names, downloaded if need be, of whatever type. Raises LoadFailed if it has no config.json."""
     folder = snapshots.folder(spec.source, spec.revision)
     file = folder / "config.json"
@@ -139,23 +139,23 @@ def read(spec: ModelSpec) -> Checkpoint:
     return Checkpoint(spec, folder, json.loads(file.read_text(encoding="utf-8")))
 
 
-def not_served(spec: ModelSpec, model_type: str) -> str:
+def unsupported_message(spec: ModelSpec, model_type: str) -> str:
     """What to do about a checkpoint of a type that the entry's engine does not serve."""
-    engines = {name: engine.find(name) for name in engine.names() if name != spec.engine}
+    engines = {name: registry.find_engine(name) for name in registry.engine_names() if name != spec.engine}
     named = [name for name, kind in engines.items() if model_type in kind.model_types]
-    if others := named or [name for name, kind in engines.items() if kind.knows(model_type)]:
+    if others := named or [name for name, kind in engines.items() if kind.supports_model_type(model_type)]:
         return (
             f"{spec.source} is of type {model_type!r}, which the engine {spec.engine} does not serve. Write "
             f"`engine: {' or '.join(others)}` in its entry."
         )
     return (
-        f"{spec.source} is of type {model_type!r}, which no engine serves that is here: {', '.join(engine.names())}. "
+        f"{spec.source} is of type {model_type!r}, which no engine serves ({', '.join(registry.engine_names())}). "
         "Write `engine: sentence_transformers` if it makes embeddings of texts, install a newer transformers if it is "
         "a new kind of chat model, or add an engine: one file in workers/engines/, as docs/adding-a-model.md shows."
     )
 
 
-def keywords_for(device: Device, quantization: Quantization | None = None) -> dict[str, Any]:
+def from_pretrained_arguments(device: Device, quantization: Quantization | None = None) -> dict[str, Any]:
     """What `from_pretrained` is told about a device: precision, place, and how weights are quantised.
 
     Attention is torch's scaled dot product everywhere (transformers' own choice): it runs on all devices. Raises
@@ -183,12 +183,12 @@ def _quantized(device: Device, quantization: Quantization, dtype: Any) -> Any:
                 "`options.quantization: 4bit` does not exist for torch on Apple's GPUs. Use the engine mlx for this "
                 "model, write 8bit, or leave it out."
             )
-        require("torchao", quantization)
+        require_quantizer("torchao", quantization)
         from torchao.quantization import Int8WeightOnlyConfig
         from transformers import TorchAoConfig
 
         return TorchAoConfig(Int8WeightOnlyConfig(version=2))
-    require("bitsandbytes", quantization)
+    require_quantizer("bitsandbytes", quantization)
     from transformers import BitsAndBytesConfig
 
     if quantization == "8bit":
@@ -197,7 +197,7 @@ def _quantized(device: Device, quantization: Quantization, dtype: Any) -> Any:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", **computing)
 
 
-def require(library: str, quantization: Quantization) -> None:
+def require_quantizer(library: str, quantization: Quantization) -> None:
     """Raises LoadFailed, with the command that mends it, when the library that quantises is not installed."""
     if find_spec(library) is None:
         raise LoadFailed(

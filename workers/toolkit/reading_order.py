@@ -9,7 +9,7 @@ from contract.tasks.ocr import OcrLine
 Polygon = list[tuple[float, float]]
 
 
-def read(lines: Sequence[OcrLine]) -> tuple[str, list[OcrLine]]:
+def join_lines(lines: Sequence[OcrLine]) -> tuple[str, list[OcrLine]]:
     """The text, one row of the picture a line and what stands side by side apart by a space; and the lines in order."""
     rows = reading_order([line.polygon for line in lines])
     text = "\n".join(" ".join(lines[number].text for number in row) for row in rows)
@@ -38,6 +38,6 @@ def _same_row(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return apart < min(one[1] - one[0], other[1] - other[0]) / 2
 
 
-def within(polygon: Sequence[Sequence[float]], width: int, height: int) -> Polygon:
+def clip_polygon(polygon: Sequence[Sequence[float]], width: int, height: int) -> Polygon:
     """The polygon's corners, moved into the picture where they lie outside."""
     return [(min(max(x, 0), width), min(max(y, 0), height)) for x, y in polygon]

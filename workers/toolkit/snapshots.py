@@ -41,7 +41,7 @@ def folder(source: str, revision: str | None = None) -> Path:
     return _snapshot(source, revision, ignore=_BESIDE)
 
 
-def settings(source: str, revision: str | None = None) -> Path:
+def config_files(source: str, revision: str | None = None) -> Path:
     """Like `folder`, but of a hub id only what says how the model is built comes, no weights."""
     where = sources.resolve(source)
     return Path(where) if Path(where).exists() else _snapshot(source, revision, allow=_SETTINGS)

@@ -11,7 +11,7 @@ from transformers import StoppingCriteriaList
 from workers.engine import Call
 
 
-def until_left(calls: Sequence[Call[Any]]) -> Any:
+def stop_when_cancelled(calls: Sequence[Call[Any]]) -> Any:
     """The `stopping_criteria` that end the row of a call between two tokens once its client has left.
 
     There is a row for each call, in their order, or several of each where the model searches with beams.

@@ -15,7 +15,8 @@ from contract.media import ImageInput
 from contract.tasks.caption import CaptionRequest, CaptionResponse
 from scripts.testbed.models.caption import WINDOW
 from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
-from workers.engine import Call, Device, Engine, find
+from workers.engine import Call, Device, Engine
+from workers.registry import find_engine
 from workers.toolkit.image_loading import open_image
 
 Models = Callable[[str], Path]
@@ -25,7 +26,7 @@ TOKENS = 12
 
 
 def load(folder: Path, **options: Any) -> Engine:
-    engine = find("blip")()
+    engine = find_engine("blip")()
     options = {"threads": 1, **options}
     engine.load(ModelSpec(id="captions", engine="blip", source=str(folder), options=options), Device("cpu", "float32"))
     return engine

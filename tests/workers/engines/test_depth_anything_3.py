@@ -35,7 +35,8 @@ from tests.support.depth_engines import (
     whole,
 )
 from tests.support.odd_images import encoded
-from workers.engine import Device, find
+from workers.engine import Device
+from workers.registry import find_engine
 
 FOLDER = environments.folder_of("depth-anything-3")
 PACKAGES = next(FOLDER.glob("lib/python*/site-packages"), None)
@@ -227,7 +228,7 @@ def test_what_to_do_without_the_package(tmp_path: Any, monkeypatch: pytest.Monke
         depth_engines.load(tmp_path)
     spec = ModelSpec(id="x", engine="depth_anything", source=str(tmp_path), options={"quantization": "4bit"})
     with pytest.raises(LoadFailed, match="Leave it out"):
-        find("depth_anything")().load(spec, Device("cpu", "float32"))
+        find_engine("depth_anything")().load(spec, Device("cpu", "float32"))
 
 
 @needs_the_package

@@ -26,7 +26,8 @@ from tests.support.depth_engines import (
     whole,
 )
 from tests.support.odd_images import ODD_PICTURES, OddPicture
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
@@ -74,7 +75,7 @@ def test_what_a_model_lacks_is_refused(family: str, fields: dict[str, Any], dept
     assert isinstance(error, UnsupportedFeature)
     [field] = fields
     assert error.param == field
-    assert field not in engine.features_of()
+    assert field not in engine.loaded_features()
     assert field in type(engine).features
 
 
@@ -130,11 +131,11 @@ def test_intrinsics_come_in_a_form_too(depth_engine: DepthEngine) -> None:
 
 
 def test_another_kind_of_model_is_sent_to_its_engine(models: Models, tmp_path: Path) -> None:
-    engine = find("depth_anything")()
+    engine = find_engine("depth_anything")()
     with pytest.raises(LoadFailed, match="Write `engine: dino`"):
         engine.load(_spec(models("dinov2")), Device("cpu", "float32"))
     (tmp_path / "config.json").write_text('{"model_type": "glpn"}')
-    with pytest.raises(ServeError, match="'glpn', which no engine serves that is here"):
+    with pytest.raises(ServeError, match="'glpn', which no engine serves"):
         engine.load(_spec(tmp_path), Device("cpu", "float32"))
 
 

@@ -14,7 +14,7 @@ from tests.conftest import Models
 from tests.support import worker_process
 from tests.support.image_engines import Painter, ask, draw, load, mosaic, picture, pixels
 from tests.support.odd_images import encoded
-from workers.engine import find
+from workers.registry import find_engine
 
 FAMILIES = ("sd", "flux")
 PATH = "/v1/images/generations"
@@ -179,7 +179,7 @@ def test_a_kind_of_file_that_is_not_written_is_refused(sd: Any) -> None:
 def test_a_worker_draws_and_edits_over_http(models: Models) -> None:
     defaults = {"steps": 2, "size": "64x64"}
     spec = {"engine": "diffusers_image", "source": str(models("sd")), "defaults": defaults}
-    with worker_process.worker(spec, imports=",".join(find("diffusers_image").imports)) as worker:
+    with worker_process.worker(spec, imports=",".join(find_engine("diffusers_image").imports)) as worker:
         answers = [worker.post(PATH, {"prompt": "a red box", "seed": 5}) for _ in range(2)]
         refused = worker.post(PATH, {"prompt": "a red box", "size": "65x64"})
         form = {"prompt": "make it sunset", "strength": "0.7", "steps": "4", "seed": "5"}

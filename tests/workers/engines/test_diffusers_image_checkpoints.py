@@ -20,8 +20,9 @@ from scripts.testbed import hub
 from tests.conftest import Models
 from tests.support.image_engines import draw, load, pixels
 from workers import describe
-from workers.engine import Device, find
+from workers.engine import Device
 from workers.engines.diffusers_image.quantizing import part_config
+from workers.registry import find_engine
 
 SD_1 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
@@ -57,7 +58,7 @@ def test_a_single_file_draws_what_its_folder_draws(models: Models, expected: dic
     engine = load(models("sd_file") / name, config=str(models("sd")))
 
     assert np.array_equal(picture(engine), expected["sd"])
-    assert engine.features_of() == {"mask", "output_format", "strength"}
+    assert engine.loaded_features() == {"mask", "output_format", "strength"}
 
 
 def test_how_a_file_is_built_comes_from_the_model_that_made_its_family_known(
@@ -267,7 +268,7 @@ def test_four_bits_are_refused_where_no_library_has_them(models: Models, kind: s
         id="x", engine="diffusers_image", source=str(models("sd")), options={"quantization": "4bit", "threads": 1}
     )
     with pytest.raises(LoadFailed, match=f"4bit` exists for image models on CUDA, not on {kind}"):
-        find("diffusers_image")().load(spec, Device(kind, "float32"))
+        find_engine("diffusers_image")().load(spec, Device(kind, "float32"))
 
 
 @pytest.mark.parametrize(("bits", "told"), [("4bit", "load_in_4bit"), ("8bit", "load_in_8bit")])

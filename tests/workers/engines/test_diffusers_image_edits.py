@@ -190,7 +190,7 @@ def test_what_a_model_cannot_do_is_said(painter: Painter) -> None:
 
 def test_loaded_models_tell_what_they_can(painter: Painter) -> None:
     families = (*FAMILIES, "flux2_klein", "sd_inpaint", "pixart")
-    told = {name: painter(name).features_of() - {"output_format"} for name in families}
+    told = {name: painter(name).loaded_features() - {"output_format"} for name in families}
 
     assert told == {
         **{name: {"mask", "strength"} for name in FAMILIES},

@@ -17,7 +17,8 @@ from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest
 from tests.conftest import Models
 from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
 from workers import content_negotiation
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 
 FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3", "dinov3_convnext")
 BEFORE = {"dinov2": 1, "dinov2_with_registers": 3, "dinov3": 5, "dinov3_convnext": 1}
@@ -27,7 +28,7 @@ GRID = {"dinov2": (5, 5), "dinov2_with_registers": (5, 5), "dinov3": (4, 4), "di
 @pytest.fixture(scope="module")
 def engine(models: Models) -> Callable[[str], Any]:
     def load(family: str) -> Any:
-        loaded = find("dino")()
+        loaded = find_engine("dino")()
         spec = ModelSpec(id=family, engine="dino", source=str(models(family)), options={"threads": 1})
         loaded.load(spec, Device("cpu", "float32"))
         return loaded
@@ -175,4 +176,4 @@ def test_a_request_must_ask_for_something() -> None:
 def test_another_kind_of_model_is_sent_to_its_engine(models: Models) -> None:
     spec = ModelSpec(id="x", engine="dino", source=str(models("sam2")))
     with pytest.raises(LoadFailed, match="`engine: transformers_segment`"):
-        find("dino")().load(spec, Device("cpu", "float32"))
+        find_engine("dino")().load(spec, Device("cpu", "float32"))

@@ -26,7 +26,8 @@ from contract.tasks import all_tasks
 from tests.conftest import Models
 from tests.support.batching import feed_of
 from workers.batcher import Batcher, Ticket
-from workers.engine import Call, Device, Engine, Options, Output, find, names
+from workers.engine import Call, Device, Engine, Options, Output
+from workers.registry import engine_names, find_engine
 
 HEAVY = {
     "torch",
@@ -137,12 +138,12 @@ def load(models: Models, request: pytest.FixtureRequest) -> Callable[[Case], Eng
         source = str(models(model)) if model else ""
         entry = {"id": "case", "engine": name, "tasks": tasks, "source": source, "trust_remote_code": trusted}
         spec = ModelSpec.model_validate({**entry, "options": json.loads(options)})
-        engine = find(name)()
+        engine = find_engine(name)()
         engine.load(spec, Device("cpu", "float32"))
         return engine
 
     def load_for(case: Case) -> Engine:
-        named = (case.task,) if case.task in find(case.engine).named_only else ()
+        named = (case.task,) if case.task in find_engine(case.engine).opt_in_tasks else ()
         if case.trusted:
             request.getfixturevalue("model_code")
         return loaded(case.engine, named, case.model, json.dumps(case.options), case.trusted)
@@ -201,10 +202,10 @@ async def alone(engine: Engine, case: Case, which: str) -> Any:
     return _ALONE[key]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", engine_names())
 def test_it_is_found_and_described_without_a_heavy_import(name: str) -> None:
     program = (
-        "import sys; from workers.engine import find; engine = find(sys.argv[1]);"
+        "import sys; from workers.registry import find_engine; engine = find_engine(sys.argv[1]);"
         "assert engine.__doc__ and engine.served() and engine.devices; engine.Options.model_fields;"
         "assert all(isinstance(n, str) for n in (*engine.features, *engine.imports));"
         "print(*{module.partition('.')[0] for module in sys.modules})"
@@ -215,7 +216,7 @@ def test_it_is_found_and_described_without_a_heavy_import(name: str) -> None:
 
 
 def test_every_engine_has_a_case() -> None:
-    assert {case.engine for case in CASES} == set(names()) - NOT_LOADED_IN_WORKERS
+    assert {case.engine for case in CASES} == set(engine_names()) - NOT_LOADED_IN_WORKERS
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -17,7 +17,9 @@ from tests.support import chat_engines
 from tests.support.batching import feed_of
 from tests.support.chat_engines import CPU, ask, part, picture, request, run, text, whole, with_pictures
 from tests.workers.engines.test_transformers_chat import reference
-from workers.engine import Call, Device, find, tasks_of
+from workers.engine import Call, Device
+from workers.registry import find_engine
+from workers.served_tasks import tasks_of
 
 FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "idefics3", "llava"]
 VISION = FAMILIES[2:]
@@ -214,11 +216,11 @@ def test_transformers_own_processors_stay_what_they_are(engines: Engines, models
 
 
 def test_what_the_weights_cannot_do_is_not_offered(engines: Engines) -> None:
-    assert "images" in engines("smolvlm").features_of()
-    assert "images" not in engines("lm").features_of()
+    assert "images" in engines("smolvlm").loaded_features()
+    assert "images" not in engines("lm").loaded_features()
     spec = ModelSpec(id="m", engine="mlx", source="a/b")
-    assert set(tasks_of(spec, find("mlx"))) == {"analyze", "caption", "chat", "ocr"}
-    assert tasks_of(spec.model_copy(update={"tasks": ("embeddings",)}), find("mlx")) == ("embeddings",)
+    assert set(tasks_of(spec, find_engine("mlx"))) == {"analyze", "caption", "chat", "ocr"}
+    assert tasks_of(spec.model_copy(update={"tasks": ("embeddings",)}), find_engine("mlx")) == ("embeddings",)
 
 
 def test_pictures_come_in_any_form(engines: Engines) -> None:

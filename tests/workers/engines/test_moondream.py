@@ -18,7 +18,8 @@ from scripts.testbed.models.moondream import moondream
 from tests.support.chat_engines import Piece, part, picture, text, whole
 from tests.support.moondream_engines import load
 from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
-from workers.engine import Call, Engine, tasks_of_loaded
+from workers.engine import Call, Engine
+from workers.served_tasks import tasks_of_loaded
 from workers.toolkit.image_loading import open_image
 
 Models = Callable[[str], Path]

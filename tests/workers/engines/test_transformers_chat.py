@@ -98,8 +98,8 @@ def test_short_answers_end_before_long_ones(chat_engine: Callable[[str], Any]) -
 
 
 def test_what_the_weights_cannot_do_is_not_offered(chat_engine: Callable[[str], Any]) -> None:
-    assert "images" not in chat_engine("lm").features_of()
-    assert "images" in chat_engine("smolvlm").features_of()
+    assert "images" not in chat_engine("lm").loaded_features()
+    assert "images" in chat_engine("smolvlm").loaded_features()
 
 
 def test_the_demo_speaks_in_words(tmp_path: Path) -> None:

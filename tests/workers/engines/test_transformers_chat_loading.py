@@ -11,7 +11,8 @@ import pytest
 
 from contract.errors import LoadFailed
 from tests.support.chat_engines import ask, load, request, text
-from workers.engine import Device, find
+from workers.engine import Device
+from workers.registry import find_engine
 
 Copy = Callable[..., Path]
 
@@ -94,7 +95,7 @@ def test_a_type_that_is_two_kinds_is_decided_by_its_class(tmp_path: Path) -> Non
     }.items():
         config = {"model_type": "llama4", "architectures": [architecture]}
         (tmp_path / "config.json").write_text(json.dumps(config))
-        assert auto_class(pretrained.read(spec)) == kind
+        assert auto_class(pretrained.read_checkpoint(spec)) == kind
 
 
 def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], Path]) -> None:
@@ -102,7 +103,7 @@ def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], P
 
     from contract.config import ModelSpec
 
-    engine: Any = find("transformers_chat")()
+    engine: Any = find_engine("transformers_chat")()
     engine.load(ModelSpec(id="m", engine="transformers_chat", source=str(models("smolvlm"))), Device("cpu", "bfloat16"))
     assert engine._model.dtype == torch.bfloat16
     assert text(ask(engine, "Hello"))

@@ -9,7 +9,7 @@ from typing import Any
 from scripts.testbed import hub
 from tests.support import worker_process
 from tests.support.chat_engines import ask, picture, text, with_pictures
-from workers.engine import find
+from workers.registry import find_engine
 
 PATH = "/v1/chat/completions"
 CONTENT = with_pictures("What is this?", picture())
@@ -22,7 +22,7 @@ def entry(**more: Any) -> dict[str, Any]:
 
 def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(models: Any, chat_engine: Any, tmp_path: Path) -> None:
     """The first worker is a standby: born with the engine's imports, then told its model, then asked."""
-    imports = ",".join(find("transformers_chat").imports)
+    imports = ",".join(find_engine("transformers_chat").imports)
     with hub.serve({"tests/tiny": models("smolvlm")}) as served:
         env = {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
         with worker_process.worker(entry(), imports=imports, env=env) as worker:

@@ -15,7 +15,8 @@ from scripts.testbed.models.detect import CLASSES
 from tests.conftest import Models
 from tests.support.detect_engines import BY_TEXT, UPRIGHT, Detector, ask, detect, prompted
 from tests.support.odd_images import uri
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
+from workers.registry import find_engine
 
 
 @pytest.mark.parametrize(
@@ -58,14 +59,14 @@ def test_a_model_of_known_classes_takes_no_prompt(detector: Detector, fields: di
     assert isinstance(error, UnsupportedFeature)
     assert error.param == next(iter(fields))
     assert ", ".join(CLASSES) in error.message
-    assert detector("detr").features_of() == frozenset()
+    assert detector("detr").loaded_features() == frozenset()
 
 
 def test_owl_has_no_threshold_for_words(detector: Detector) -> None:
     error = refusal(detector, "owlvit", ask(UPRIGHT, prompt="cat", text_threshold=0.2))
     assert isinstance(error, UnsupportedFeature)
     assert error.param == "text_threshold"
-    assert detector("owlvit").features_of() == {"prompt"}
+    assert detector("owlvit").loaded_features() == {"prompt"}
 
 
 def test_too_many_words_are_refused_by_how_many(detector: Detector) -> None:
@@ -118,4 +119,4 @@ def test_who_has_left_is_not_looked_for(detector: Detector) -> None:
 def test_a_model_of_another_kind_is_refused_with_the_engine_that_takes_it(models: Models) -> None:
     spec = ModelSpec(id="m", engine="transformers_detect", source=str(models("trocr")))
     with pytest.raises(LoadFailed, match="transformers_ocr"):
-        find("transformers_detect")().load(spec, Device("cpu", "float32"))
+        find_engine("transformers_detect")().load(spec, Device("cpu", "float32"))

@@ -18,8 +18,9 @@ from contract.errors import BadImage, LoadFailed, ServeError
 from contract.tasks.ocr import OcrItem, OcrRequest
 from tests.conftest import Models
 from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, uri
-from workers.engine import Call, Device, find
+from workers.engine import Call, Device
 from workers.engines.transformers_ocr import TransformersOcr
+from workers.registry import find_engine
 
 FAMILIES = ("trocr", "got_ocr2", "florence2", "paddleocr_vl")
 TOKENS = {"florence2": 120}
@@ -43,7 +44,7 @@ def load(models: Models) -> Load:
 
 
 def made(folder: Path, **options: Any) -> TransformersOcr:
-    engine = find("transformers_ocr")()
+    engine = find_engine("transformers_ocr")()
     assert isinstance(engine, TransformersOcr)
     engine.load(
         ModelSpec(id=folder.name, engine="transformers_ocr", source=str(folder), options=options),
@@ -258,7 +259,7 @@ def test_a_broken_picture_fails_its_request_alone(load: Load) -> None:
 
 
 def test_no_family_takes_hints_of_languages(load: Load) -> None:
-    assert ask(UPRIGHT, languages=["en"]).request.required_features() - load("trocr").features_of() == {"languages"}
+    assert ask(UPRIGHT, languages=["en"]).request.required_features() - load("trocr").loaded_features() == {"languages"}
 
 
 def test_a_donut_is_refused_with_what_to_name_instead(models: Models, tmp_path: Path) -> None:

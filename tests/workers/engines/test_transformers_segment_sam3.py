@@ -149,7 +149,7 @@ def test_words_and_points_come_in_the_order_of_their_prompts(sam3: Any) -> None:
 def test_without_a_tracker_it_knows_words_and_examples_alone(models: Models) -> None:
     engine = load(models("sam3_detector"))
 
-    assert engine.features_of() == {"prompt", "semantic", "box_labels"}
+    assert engine.loaded_features() == {"prompt", "semantic", "box_labels"}
     assert len(found(engine, prompts=PROMPTS, threshold=0)) == 10 * len(PROMPTS)
     assert isinstance(refused(engine, prompts=[POINT]), UnsupportedFeature)
     assert isinstance(refused(engine, automatic=True), UnsupportedFeature)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
 from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded
-from workers.toolkit.image_loading import open_image, size_of
+from workers.toolkit.image_loading import image_size, open_image
 
 
 def opened(content: bytes) -> Image.Image:
@@ -163,17 +163,17 @@ def test_the_size_is_that_of_the_upright_picture(kind: str, orientation: int) ->
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(half_red(), kind, exif=exif)
-    assert size_of(ImageInput(content)) == opened(content).size == ((8, 4) if orientation < 5 else (4, 8))
+    assert image_size(ImageInput(content)) == opened(content).size == ((8, 4) if orientation < 5 else (4, 8))
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
 def test_the_size_of_an_odd_picture(odd: OddPicture) -> None:
-    assert size_of(ImageInput(odd.uri)) == odd.size
+    assert image_size(ImageInput(odd.uri)) == odd.size
 
 
 def test_a_size_needs_no_more_than_the_header() -> None:
-    assert size_of(ImageInput(encoded(half_red())[:60])) == (8, 4)
+    assert image_size(ImageInput(encoded(half_red())[:60])) == (8, 4)
     with pytest.raises(BadImage, match="damaged"):
-        size_of(ImageInput(b"not a picture"))
+        image_size(ImageInput(b"not a picture"))
     with pytest.raises(BadImage, match="has not been fetched"):
-        size_of(ImageInput("http://example.org/a.png"))
+        image_size(ImageInput("http://example.org/a.png"))

@@ -10,7 +10,7 @@ from PIL import Image
 from contract.errors import BadImage
 from contract.media import ImageInput
 from tests.support.odd_images import encoded
-from workers.toolkit.image_loading import open_mask, open_with_holes
+from workers.toolkit.image_loading import open_mask, open_with_transparency
 
 
 def sent(image: Image.Image, kind: str = "PNG", **options: Any) -> ImageInput:
@@ -67,14 +67,14 @@ def test_a_mask_is_turned_upright_like_its_picture() -> None:
 
 
 def test_holes_are_a_mask_and_show_white() -> None:
-    image, holes = open_with_holes(sent(strip("RGBA", (9, 9, 9, 0), (9, 9, 9, 255))))
+    image, holes = open_with_transparency(sent(strip("RGBA", (9, 9, 9, 0), (9, 9, 9, 255))))
     assert values(holes) == [255, 0]
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (9, 9, 9)]
 
 
 @pytest.mark.parametrize("image", [strip("RGB", (1, 2, 3)), strip("RGBA", (1, 2, 3, 128))])
 def test_a_picture_without_holes_has_none(image: Image.Image) -> None:
-    assert open_with_holes(sent(image))[1] is None
+    assert open_with_transparency(sent(image))[1] is None
 
 
 def test_a_damaged_mask_is_refused() -> None:

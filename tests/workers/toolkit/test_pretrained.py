@@ -13,9 +13,10 @@ import pytest
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from tests.conftest import Models
-from workers.engine import Device, find, names
+from workers.engine import Device
+from workers.registry import engine_names, find_engine
 from workers.toolkit import pretrained
-from workers.toolkit.pretrained import Checkpoint, TorchOptions, checkpoint, keywords_for
+from workers.toolkit.pretrained import Checkpoint, TorchOptions, checkpoint, from_pretrained_arguments
 
 CPU = Device("cpu", "float32")
 
@@ -32,7 +33,7 @@ def saved(folder: Path, model_type: str) -> Path:
 @pytest.fixture(scope="module")
 def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """A language model in some precision; wide enough for bitsandbytes' blocks of 64."""
-    pretrained.prepare(TorchOptions(threads=1))
+    pretrained.set_up_torch(TorchOptions(threads=1))
     from scripts.testbed.models.chat import build_lm
 
     folder = tmp_path_factory.mktemp("lm")
@@ -91,18 +92,18 @@ def test_a_tokenizer_without_words_is_refused(models: Models, tmp_path: Path) ->
 
 def test_four_bits_on_apples_gpus_name_the_engine_that_has_them() -> None:
     with pytest.raises(LoadFailed, match="engine mlx"):
-        keywords_for(Device("mps", "float16"), "4bit")
+        from_pretrained_arguments(Device("mps", "float16"), "4bit")
 
 
 def test_eight_bits_on_apples_gpus_are_torchaos() -> None:
-    told = keywords_for(Device("mps", "float16"), "8bit")["quantization_config"]
+    told = from_pretrained_arguments(Device("mps", "float16"), "8bit")["quantization_config"]
     assert type(told).__name__ == "TorchAoConfig"
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "find_spec", lambda _: None)
     with pytest.raises(LoadFailed, match="pip install bitsandbytes"):
-        keywords_for(Device("cuda", "bfloat16"), "8bit")
+        from_pretrained_arguments(Device("cuda", "bfloat16"), "8bit")
 
 
 @pytest.mark.parametrize(
@@ -111,15 +112,15 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_device_means_a_place_and_a_precision(kind: str, place: dict[str, str]) -> None:
     import torch
 
-    assert keywords_for(Device(kind, "bfloat16")) == {"dtype": torch.bfloat16, **place}
-    assert keywords_for(Device(kind)) == {"dtype": "auto", **place}
+    assert from_pretrained_arguments(Device(kind, "bfloat16")) == {"dtype": torch.bfloat16, **place}
+    assert from_pretrained_arguments(Device(kind)) == {"dtype": "auto", **place}
 
 
 def test_a_type_that_no_engine_serves_gets_the_engines_and_how_to_add_one(tmp_path: Path) -> None:
     spec = entry(saved(tmp_path, "brand_new"), "transformers_segment")
     with pytest.raises(LoadFailed, match=r"'brand_new', which no engine serves.*docs/adding-a-model\.md") as failed:
-        checkpoint(spec, find("transformers_segment"))
-    assert all(name in str(failed.value) for name in names())
+        checkpoint(spec, find_engine("transformers_segment"))
+    assert all(name in str(failed.value) for name in engine_names())
 
 
 @pytest.mark.parametrize(
@@ -129,9 +130,9 @@ def test_a_type_that_no_engine_serves_gets_the_engines_and_how_to_add_one(tmp_pa
 )  # fmt: skip
 def test_a_type_of_another_engine_names_that_engine(tmp_path: Path, model_type: str, other: str) -> None:
     with pytest.raises(LoadFailed, match=rf"[wW]rite `engine: {other}`"):
-        checkpoint(entry(saved(tmp_path, model_type), "transformers_detect"), find("transformers_detect"))
+        checkpoint(entry(saved(tmp_path, model_type), "transformers_detect"), find_engine("transformers_detect"))
 
 
 def test_a_folder_without_a_configuration_is_none(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"no config\.json"):
-        checkpoint(entry(tmp_path), find("transformers_detect"))
+        checkpoint(entry(tmp_path), find_engine("transformers_detect"))

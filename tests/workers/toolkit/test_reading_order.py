@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract.tasks.ocr import OcrLine
-from workers.toolkit.reading_order import read, reading_order
+from workers.toolkit.reading_order import join_lines, reading_order
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
@@ -34,6 +34,6 @@ def test_what_stands_side_by_side_is_one_row_of_the_text() -> None:
         OcrLine(text=text, score=1, polygon=box(*corners))
         for text, corners in {"right": (50, 1, 90, 11), "below": (0, 20, 40, 30), "left": (0, 0, 40, 10)}.items()
     ]
-    text, ordered = read(lines)
+    text, ordered = join_lines(lines)
     assert text == "left right\nbelow"
     assert [line.text for line in ordered] == ["left", "right", "below"]

@@ -19,7 +19,7 @@ from contract.tasks.pointcloud import POINTCLOUD, PointcloudItem, PointcloudRequ
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
-from workers.toolkit.pretrained import TorchOptions, not_served, prepare, read
+from workers.toolkit.pretrained import TorchOptions, read_checkpoint, set_up_torch, unsupported_message
 
 if TYPE_CHECKING:
     from workers.engines.depth_anything.estimator import Estimate, Estimator
@@ -77,15 +77,15 @@ class DepthAnything(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = DepthOptions.model_validate(spec.options)
-        prepare(options)
-        found = read(spec)
+        set_up_torch(options)
+        found = read_checkpoint(spec)
         self._name = spec.id
         self._estimator: Estimator = pkgutil.resolve_name(_family(found))(found, device, options)
         self._batch_size = options.batch_size
         self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=self._alike)
 
-    def features_of(self) -> frozenset[str]:
-        return self._estimator.features_of()
+    def loaded_features(self) -> frozenset[str]:
+        return self._estimator.loaded_features()
 
     @serves(DEPTH, max_batch=16, group=_seen_alike)
     def depth(self, calls: list[Call[DepthRequest]]) -> Iterator[tuple[Call[DepthRequest], Output]]:
@@ -105,7 +105,7 @@ class DepthAnything(Engine):
 
     def _check(self, picture: BatchImage[Any]) -> None:
         request = picture.request
-        for field in sorted(request.required_features() - self.features_of()):
+        for field in sorted(request.required_features() - self.loaded_features()):
             raise UnsupportedFeature(f"`{field}`: {self._name} {_LACKS[field]}; leave it out.", param=field)
         grid = self._estimator.grid(picture.width, picture.height, request.model_input_size)
         if grid is None and request.model_input_size:
@@ -178,5 +178,5 @@ def _family(found: Checkpoint) -> str:
     if str(found.config.get("model_name")).startswith("da3"):  # as its own package writes it
         return _VERSION_3
     if found.model_type not in _FAMILIES:
-        raise LoadFailed(not_served(found.spec, found.model_type))
+        raise LoadFailed(unsupported_message(found.spec, found.model_type))
     return _FAMILIES[found.model_type]

@@ -46,7 +46,7 @@ class Estimator(ABC):
     finds_camera: bool = False
     """Whether it tells the intrinsics of the camera."""
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         """Which of the engine's features this model has."""
         return self.features
 

@@ -57,7 +57,7 @@ class DepthAnything2(ThroughTransformers):
         self._far = float(config.max_depth) if config.depth_estimation_type == "metric" else None
         self.kind = "depth" if self._far else "disparity"
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return frozenset({"max_depth"} if self._far else ())
 
     def grid(self, width: int, height: int, shorter: int | None) -> Grid:

@@ -57,7 +57,7 @@ class DepthAnything3(Estimator):
         self._processor = InputProcessor()
         self._network = _network(name, checkpoint).to(self._place).eval()
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return frozenset({"confidence"} if self.finds_camera else ())
 
     def grid(self, width: int, height: int, shorter: int | None) -> Grid:

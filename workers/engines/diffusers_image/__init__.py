@@ -45,11 +45,11 @@ class DiffusersImage(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = ImageOptions.model_validate(spec.options)
-        pretrained.prepare(options)
+        pretrained.set_up_torch(options)
         pipe = loading.load(spec, device, options)
         self.pipelines = Pipelines(pipe, truncate=options.truncate, true_cfg_scale=options.true_cfg_scale)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self.pipelines.features | {"output_format"}
 
     @serves(IMAGE_GENERATION)

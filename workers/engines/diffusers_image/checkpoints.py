@@ -94,7 +94,7 @@ def _settings(file: Path, model: str, *, named: bool) -> Path:
         f"Or name {_CONFIG}.",
     )
     try:
-        return snapshots.settings(model)
+        return snapshots.config_files(model)
     except LoadFailed as error:
         raise LoadFailed(error.message if named else f"{told} {error.message} {otherwise}") from None
     except ConnectionError as error:

@@ -13,7 +13,7 @@ from contract.tasks.image_variation import ImageVariationRequest
 from workers.engines.diffusers_image.arguments import PipelineAdapter, Size
 from workers.engines.diffusers_image.drawing import Work
 from workers.engines.diffusers_image.pipelines import Pipelines
-from workers.toolkit.image_loading import open_image, open_mask, open_with_holes
+from workers.toolkit.image_loading import open_image, open_mask, open_with_transparency
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def edit(request: ImageEditRequest, pipelines: Pipelines) -> Work:
     """The work that an edit asks for. Raises ServeError for pictures, masks and fields that do not fit."""
     given = request.all_images
-    picture, holes = open_with_holes(given[0])
+    picture, holes = open_with_transparency(given[0])
     mask = open_mask(request.mask) if request.mask else (holes if pipelines.fills_holes else None)
     if mask is not None:
         _check_mask(mask, picture)

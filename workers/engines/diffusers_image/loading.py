@@ -28,7 +28,7 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
     else:
         pipe = _from_folder(source, spec, device, options, dtype)
     for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
-        pretrained.check_words(getattr(pipe, name, None), spec)
+        pretrained.check_tokenizer(getattr(pipe, name, None), spec)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device.torch)
 
@@ -36,7 +36,7 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
 def _from_folder(source: str, spec: ModelSpec, device: Device, options: ImageOptions, dtype: Any) -> Any:
     from diffusers import DiffusionPipeline
 
-    settings = snapshots.settings(source, spec.revision)  # says what to do where the hub gives nothing
+    settings = snapshots.config_files(source, spec.revision)  # says what to do where the hub gives nothing
     if not (settings / DiffusionPipeline.config_name).is_file():
         raise LoadFailed(
             f"{source} has no {DiffusionPipeline.config_name}: give a folder in diffusers' layout, a hub id of one, or "

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.errors import LoadFailed
 from workers.engine import Device
-from workers.toolkit.pretrained import Quantization, require
+from workers.toolkit.pretrained import Quantization, require_quantizer
 
 _PARTS = ("transformer", "transformer_2", "unet", "prior", "text_encoder", "text_encoder_2", "text_encoder_3")
 """Denoisers and text encoders; the rest of a pipeline is small, and autoencoders suffer."""
@@ -33,7 +33,7 @@ def shrink(parts: Mapping[str, Any], bits: Quantization) -> None:
             "`options.quantization: 4bit` exists for folders and hub ids, not for a single file. Write 8bit, leave it "
             "out, or name a file whose weights are quantised already (.gguf)."
         )
-    require("torchao", bits)
+    require_quantizer("torchao", bits)
     from torchao.quantization import quantize_
 
     for name in _PARTS:
@@ -50,7 +50,7 @@ def part_config(device: Device, bits: Quantization, library: str = "diffusers") 
             f"`options.quantization: 4bit` exists for image models on CUDA, not on {device.kind}. Write 8bit, leave it "
             "out, or name a file whose weights are quantised already (.gguf)."
         )
-    require("bitsandbytes" if device.kind == "cuda" else "torchao", bits)
+    require_quantizer("bitsandbytes" if device.kind == "cuda" else "torchao", bits)
     configs = importlib.import_module(library)
     if device.kind != "cuda":
         return configs.TorchAoConfig(_eight_bits())

@@ -52,7 +52,7 @@ class Fake(Engine):
         self._faults = Faults(self._options)
         self._faults.at_load()
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         """The features that its options leave it."""
         return self.features - self._options.lacks
 

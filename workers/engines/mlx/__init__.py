@@ -18,7 +18,8 @@ from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from workers import engine
-from workers.engine import Call, Device, Engine, Feed, Output, serves, tasks_of
+from workers.engine import Call, Device, Engine, Feed, Output, serves
+from workers.served_tasks import tasks_of
 from workers.toolkit.pretrained import Quantization
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Mlx(Engine):
         *(f"mlx_lm.models.{family}" for family in ("llama", "qwen2", "qwen3")),
         *(f"mlx_vlm.models.{family}" for family in ("qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "llava")),
     )
-    named_only: ClassVar[frozenset[str]] = frozenset({EMBEDDINGS.name, IMAGE_GENERATION.name})
+    opt_in_tasks: ClassVar[frozenset[str]] = frozenset({EMBEDDINGS.name, IMAGE_GENERATION.name})
 
     _chat: MlxChat
     _embedder: Embedder
@@ -74,7 +75,7 @@ class Mlx(Engine):
         from workers.engines.mlx import loading
 
         options = MlxOptions.model_validate(spec.options)
-        kinds = {task if task in self.named_only else CHAT.name for task in tasks_of(spec, type(self))}
+        kinds = {task if task in self.opt_in_tasks else CHAT.name for task in tasks_of(spec, type(self))}
         if len(kinds) > 1:
             raise LoadFailed(
                 f"A model of mlx does one of {', '.join(sorted(kinds))}: name no more in the `tasks` of {spec.id}, and "
@@ -88,7 +89,7 @@ class Mlx(Engine):
         else:
             self._chat = _chat(spec, device, options)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
             return frozenset()
         return self.features if self._chat.loaded.vision else self.features - {"images"}

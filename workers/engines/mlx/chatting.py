@@ -15,7 +15,7 @@ from workers.engines.mlx.decoding import Decoder
 from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
-from workers.failures import as_answer
+from workers.failures import to_serve_error
 from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _UNBOUNDED = 4096
@@ -55,7 +55,7 @@ class MlxChat:
             yield call, error
             return
         except Exception as error:  # its own failure, not that of those at work
-            yield call, as_answer(error)
+            yield call, to_serve_error(error)
             return
         asked = call.request.limit or self.recommended.get("max_new_tokens")
         limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)

@@ -17,7 +17,7 @@ from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
 from workers.toolkit import pretrained
-from workers.toolkit.pretrained import not_served
+from workers.toolkit.pretrained import unsupported_message
 
 Answered = TypeVar("Answered")
 
@@ -83,7 +83,7 @@ def releasing(answers: Iterator[Answered]) -> Iterator[Answered]:
 
 def checkpoint(spec: ModelSpec) -> MlxCheckpoint:
     """What `spec.source` names, downloaded if need be. Raises LoadFailed where that is no model of this kind."""
-    found = pretrained.read(spec)
+    found = pretrained.read_checkpoint(spec)
     return MlxCheckpoint(found.spec, found.folder, found.config)
 
 
@@ -96,7 +96,7 @@ def _has_vision(found: MlxCheckpoint) -> bool:
     in_vlm = _is_module("mlx_vlm.models", name)
     in_lm = _is_module("mlx_lm.models", MODEL_REMAPPING.get(found.model_type, found.model_type))
     if not (in_vlm or in_lm):
-        raise LoadFailed(not_served(found.spec, found.model_type))
+        raise LoadFailed(unsupported_message(found.spec, found.model_type))
     return not in_lm or (in_vlm and bool(found.config.get("vision_config")))
 
 
@@ -150,7 +150,7 @@ def load_embedding(found: MlxCheckpoint, device: Device, quantization: str | Non
 
     name = embedding_loader.EMBEDDING_MODEL_REMAPPING.get(found.model_type, found.model_type)
     if not _is_module("mlx_vlm.models", name):
-        raise LoadFailed(not_served(found.spec, found.model_type))
+        raise LoadFailed(unsupported_message(found.spec, found.model_type))
     model = embedding_loader.load_embedding_model(found.folder, lazy=True)
     if getattr(inspect.getmodule(type(model)), EmbeddingOutput.__name__, None) is None:
         raise LoadFailed(

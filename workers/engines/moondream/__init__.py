@@ -23,7 +23,7 @@ from workers.toolkit.chat.reply import ChatChunks
 from workers.toolkit.chat.text import Stops
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.image_loading import open_image
-from workers.toolkit.pretrained import TorchOptions, prepare
+from workers.toolkit.pretrained import TorchOptions, set_up_torch
 
 if TYPE_CHECKING:
     from workers.engines.moondream.loading import Skills
@@ -62,7 +62,7 @@ class Moondream(Engine):
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load the model, if its entry trusts its code. Raises LoadFailed."""
         options = MoondreamOptions.model_validate(spec.options)
-        prepare(TorchOptions(threads=options.threads))
+        set_up_torch(TorchOptions(threads=options.threads))
         from workers.engines.moondream.loading import load
 
         self._name = spec.id

@@ -59,10 +59,10 @@ class SentenceTransformers(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         self.options = SentenceOptions.model_validate(spec.options)
-        pretrained.prepare(self.options)
+        pretrained.set_up_torch(self.options)
         from sentence_transformers import SentenceTransformer
 
-        keywords = pretrained.keywords_for(device, self.options.quantization)
+        keywords = pretrained.from_pretrained_arguments(device, self.options.quantization)
         keywords.pop("device_map", None)  # `device` says it
         self.name = spec.id
         self.model = SentenceTransformer(
@@ -71,13 +71,13 @@ class SentenceTransformers(Engine):
             trust_remote_code=spec.trust_remote_code,
             model_kwargs=keywords,
         ).eval()
-        pretrained.mend_layers(self.model)
-        pretrained.check_words(getattr(self.model, "tokenizer", None), spec)
+        pretrained.patch_bitsandbytes(self.model)
+        pretrained.check_tokenizer(getattr(self.model, "tokenizer", None), spec)
         self.prompt = self._prompt()
         self.limit: int | None = self.model.max_seq_length
         self.size: int = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self.features if "image" in self.model.modalities else frozenset()
 
     def _prompt(self) -> str | None:
@@ -121,7 +121,7 @@ class SentenceTransformers(Engine):
     def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
         if "input_tokens" in request.required_features():
             return UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
-        if request.required_features() - self.features_of():
+        if request.required_features() - self.loaded_features():
             return UnsupportedFeature(f"{self.name} reads texts alone; ask a model such as CLIP about pictures.")
         if request.texts and "text" not in self.model.modalities:
             return UnsupportedFeature(

@@ -78,7 +78,7 @@ class TransformersChat(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = ChatOptions.model_validate(spec.options)
-        pretrained.prepare(options)
+        pretrained.set_up_torch(options)
         from workers.engines.transformers_chat import loading, prompt
 
         loaded = loading.load(spec, device, options)
@@ -90,12 +90,12 @@ class TransformersChat(Engine):
         self._recommended = loading.take_recommended(loaded.model)
 
     @classmethod
-    def knows(cls, model_type: str) -> bool:
+    def supports_model_type(cls, model_type: str) -> bool:
         from workers.engines.transformers_chat import loading
 
         return loading.is_for_chat(model_type)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self.features if self._loaded.vision else self.features - {"images"}
 
     @serves(CHAT, max_batch=_MAX_BATCH, joins=True)

@@ -22,7 +22,7 @@ from workers import engine
 from workers.engine import Call, Feed
 from workers.engines.transformers_chat.decoding import Batch, Prompt, Tokens
 from workers.engines.transformers_chat.line import Line
-from workers.failures import breaks_the_process, describe
+from workers.failures import is_fatal, summarize
 from workers.toolkit.chat.answer import ChatChoice
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,8 @@ class Loop:
         if len(group) == 1:
             self._line.refuse(group[0].call, error)
             group[0].choices[0].answer.failed = True
-        elif breaks_the_process(error):
+        elif is_fatal(error):
             raise error
         else:
-            log.warning("prompts that were read together failed and are read one by one: %s", describe(error))
+            log.warning("prompts that were read together failed and are read one by one: %s", summarize(error))
             self._line.put_back(replace(prompt, failed=True) for prompt in group)

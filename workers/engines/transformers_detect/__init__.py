@@ -17,8 +17,8 @@ from contract.errors import ServeError
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
-from workers.toolkit.image_batches import BatchImage, ImageBatcher, by_size
-from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import BatchImage, ImageBatcher, size_key
+from workers.toolkit.pretrained import TorchOptions, checkpoint, set_up_torch
 
 if TYPE_CHECKING:
     from workers.engines.transformers_detect.detector import Detector, ScoredBox
@@ -63,13 +63,13 @@ class TransformersDetect(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = DetectOptions.model_validate(spec.options)
-        prepare(options)
+        set_up_torch(options)
         found = checkpoint(spec, type(self))
         family = next(name for name, types in _FAMILIES.items() if found.model_type in types)
         self._detector: Detector = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
         self._pictures = ImageBatcher(spec.id, options.batch_size, group_by=self._alike)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self._detector.features
 
     @serves(DETECT, max_batch=16, group=_labels)
@@ -79,7 +79,7 @@ class TransformersDetect(Engine):
 
     def _alike(self, picture: BatchImage[Any]) -> Hashable:
         """Pictures that the processor scales to one size need no padding, which would change what is found."""
-        return _labels(picture.request), None if self._detector.one_size else by_size(picture)
+        return _labels(picture.request), None if self._detector.one_size else size_key(picture)
 
     def _check(self, picture: BatchImage[DetectRequest]) -> None:
         self._detector.check(picture.request)

@@ -11,7 +11,7 @@ from PIL import Image
 from contract.errors import InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.toolkit.pretrained import Checkpoint, TorchOptions, scales_to_one_size
+from workers.toolkit.pretrained import Checkpoint, TorchOptions, resizes_to_one_size
 
 
 class ScoredBox(NamedTuple):
@@ -45,7 +45,7 @@ class Detector(ABC):
     @property
     def one_size(self) -> bool:
         """Whether pictures of any size may be looked at together."""
-        return scales_to_one_size(self.pictures)
+        return resizes_to_one_size(self.pictures)
 
     @abstractmethod
     def check(self, request: DetectRequest) -> None:

@@ -17,8 +17,8 @@ from contract.errors import ServeError
 from contract.tasks.ocr import OCR, OcrItem, OcrRequest, OcrResponse
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
-from workers.toolkit.image_batches import BatchImage, ImageBatcher, by_size
-from workers.toolkit.pretrained import TorchOptions, checkpoint, prepare
+from workers.toolkit.image_batches import BatchImage, ImageBatcher, size_key
+from workers.toolkit.pretrained import TorchOptions, checkpoint, set_up_torch
 
 if TYPE_CHECKING:
     from workers.engines.transformers_ocr.reader import Reader, Written
@@ -59,7 +59,7 @@ class TransformersOcr(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = OcrOptions.model_validate(spec.options)
-        prepare(options)
+        set_up_torch(options)
         found = checkpoint(spec, type(self))
         self._longest = options.max_tokens
         family = _FAMILIES[found.model_type]
@@ -73,7 +73,7 @@ class TransformersOcr(Engine):
 
     def _alike(self, picture: BatchImage[Any]) -> Hashable:
         """Pictures that the processor scales to one size make prompts of one length, which need no padding."""
-        return None if self._reader.one_size else by_size(picture)
+        return None if self._reader.one_size else size_key(picture)
 
     def _read(self, pictures: list[BatchImage[OcrRequest]]) -> list[OcrItem | ServeError]:
         calls = [picture.call for picture in pictures]

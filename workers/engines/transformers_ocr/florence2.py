@@ -47,10 +47,10 @@ class Florence2(Reader):
             places.append(self._places[token])
             if len(places) == _CORNERS:
                 if text := self.decode(tokens):
-                    polygon = reading_order.within(_corners(places, width, height), width, height)
+                    polygon = reading_order.clip_polygon(_corners(places, width, height), width, height)
                     lines.append(OcrLine(text=text, score=self.score(tokens, probabilities), polygon=polygon))
                 tokens, probabilities, places = [], [], []
-        return reading_order.read(lines)
+        return reading_order.join_lines(lines)
 
 
 def _corners(places: Sequence[int], width: int, height: int) -> reading_order.Polygon:

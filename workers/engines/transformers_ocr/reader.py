@@ -13,8 +13,8 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from contract.tasks.ocr import OcrLine
 from workers.engine import Call, Device
-from workers.toolkit.pretrained import Checkpoint, TorchOptions, scales_to_one_size
-from workers.toolkit.stopping import until_left
+from workers.toolkit.pretrained import Checkpoint, TorchOptions, resizes_to_one_size
+from workers.toolkit.stopping import stop_when_cancelled
 
 _PLAIN = {
     "do_sample": False, "num_beams": 1, "early_stopping": False, "length_penalty": 1.0, "max_length": None,
@@ -40,7 +40,7 @@ class Reader(ABC):
         self.tokenizer = self.processor.tokenizer
         self.model = checkpoint.model("AutoModelForImageTextToText", device, options)
         self.model.generation_config.update(**_PLAIN)
-        self.one_size = scales_to_one_size(self.processor.image_processor)
+        self.one_size = resizes_to_one_size(self.processor.image_processor)
         """Whether pictures of any size may be read together."""
         self._special = set(self.tokenizer.all_special_ids)
 
@@ -77,7 +77,7 @@ class Reader(ABC):
                 max_new_tokens=min(longest, self.context - start),
                 eos_token_id=sorted(self.ends),
                 logits_processor=LogitsProcessorList([sure]),
-                stopping_criteria=until_left(calls),
+                stopping_criteria=stop_when_cancelled(calls),
             )
             probabilities = torch.stack(sure.steps, dim=1).tolist()
         return [self._up_to_end(row, sure) for row, sure in zip(rows[:, start:].tolist(), probabilities, strict=True)]

@@ -84,7 +84,7 @@ class TransformersSegment(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = SegmentOptions.model_validate(spec.options)
-        pretrained.prepare(options)
+        pretrained.set_up_torch(options)
         from workers.engines.transformers_segment.sam import Sam
         from workers.engines.transformers_segment.sam3 import Sam3
 
@@ -97,7 +97,7 @@ class TransformersSegment(Engine):
             model = checkpoint.model("AutoModelForMaskGeneration", device, options)
             self._family = Sam(model, checkpoint.processor("AutoImageProcessor"), options)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self._family.features
 
     @serves(SEGMENT)

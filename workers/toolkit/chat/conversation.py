@@ -9,7 +9,7 @@ from typing import Any
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
-from workers.engine import find, names
+from workers.registry import engine_names, find_engine
 
 Conversation = list[dict[str, Any]]
 """Messages as chat templates read them; in a model with vision each content is a list of parts."""
@@ -19,7 +19,7 @@ def required(template: Any, spec: ModelSpec, model_type: str) -> Any:
     """The template. Raises LoadFailed, with what to do, where there is none."""
     if template:
         return template
-    others = [name for name in names() if model_type in find(name).model_types]
+    others = [name for name in engine_names() if model_type in find_engine(name).model_types]
     raise LoadFailed(
         f"{spec.source} has no chat template, so nobody knows how it wants a conversation written. Use the "
         "model's instruction-tuned sibling, or set `options: {chat_template: …}` to a Jinja template."
