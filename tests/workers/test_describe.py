@@ -1,9 +1,8 @@
-"""What `workers.describe` says of engines and entries, and that it is cheap."""
+"""What `workers.describe` says about engines and entries, without importing their libraries."""
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from contract.config import ModelSpec
+from tests.support.model_libraries import MODEL_LIBRARIES
 from workers.describe import entry
 from workers.registry import engine_names
 
@@ -49,17 +49,17 @@ def test_the_program_describes_engines_and_entries() -> None:
     assert "unknown engine 'fak'" in said["entries"]["bad"]["error"]
 
 
-def test_it_is_cheap() -> None:
-    described([])  # compiles what has never been compiled
-    before = _children_cpu()
-    described([{"id": f"m{n}", "engine": "fake", "defaults": {"steps": 4}} for n in range(20)])
-    assert _children_cpu() - before < 0.7
-
-
-def _children_cpu() -> float:
-    """Seconds of processor time of ended children: unlike the clock's, they do not grow when others are busy."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def test_describing_imports_no_model_library() -> None:
+    program = (
+        "import sys; from workers import describe; describe.main();"
+        "print(*{module.partition('.')[0] for module in sys.modules}, file=sys.stderr)"
+    )
+    entries = [ModelSpec(id=name, engine=name, source="x").model_dump(mode="json") for name in engine_names()]
+    run = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(entries), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len(json.loads(run.stdout)["entries"]) == len(entries)
+    assert set(run.stderr.split()) & MODEL_LIBRARIES == set()
 
 
 @pytest.mark.parametrize(

@@ -25,21 +25,11 @@ from contract.errors import ServeError
 from contract.tasks import all_tasks
 from tests.conftest import Models
 from tests.support.batching import feed_of
+from tests.support.model_libraries import MODEL_LIBRARIES
 from workers.batcher import Batcher, Ticket
 from workers.engine import Call, Device, Engine, Options, Output
 from workers.registry import engine_names, find_engine
 
-HEAVY = {
-    "torch",
-    "transformers",
-    "diffusers",
-    "sentence_transformers",
-    "rapidocr",
-    "onnxruntime",
-    "mlx",
-    "numpy",
-    "PIL",
-}
 NOT_LOADED_IN_WORKERS = {"command"}
 
 Body = dict[str, Any]
@@ -212,7 +202,7 @@ def test_it_is_found_and_described_without_a_heavy_import(name: str) -> None:
     )
     root = Path(__file__).parents[3]
     run = subprocess.run([sys.executable, "-c", program, name], cwd=root, capture_output=True, text=True, check=True)
-    assert set(run.stdout.split()) & HEAVY == set()
+    assert set(run.stdout.split()) & MODEL_LIBRARIES == set()
 
 
 def test_every_engine_has_a_case() -> None:
