@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from scripts.testbed.server import House
+from scripts.testbed.server import RunningServer
 
 WIDTH, HEIGHT = 1024, 768
 _TITLE = "A depth map on the wire"
@@ -55,7 +55,7 @@ def measure(setup: Setup) -> Result:
     if missing := [name for name in ("transformers", "numpy") if importlib.util.find_spec(name) is None]:
         return Result(_TITLE, _TEXT, _goals({}, f"{', '.join(missing)} is not installed"))
     folder = setup.folder / "arrays"
-    with _house(folder) as house, httpx2.Client(base_url=house.url, timeout=60, trust_env=False) as client:
+    with _server(folder) as server, httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         picture = _picture()
         forms = {name: partial(_ask, client, picture, form) for name, form in FORMS.items()}
         for ask in forms.values():
@@ -110,7 +110,7 @@ def _check(seen: dict[str, list[Seen]]) -> None:
         assert exact.shape == (HEIGHT, WIDTH)
 
 
-def _house(folder: Path) -> House:
+def _server(folder: Path) -> RunningServer:
     from scripts.testbed.models.depth import build_depth_metric
 
     model = folder / "model"
@@ -118,7 +118,7 @@ def _house(folder: Path) -> House:
     build_depth_metric(model)
     one = {"OMP_NUM_THREADS": "1"}
     options = {"threads": 1}
-    return House(
+    return RunningServer(
         folder, [{"id": "depth", "engine": "depth_anything", "source": str(model), "env": one, "options": options}]
     )
 

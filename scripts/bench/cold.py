@@ -19,7 +19,7 @@ from scripts.bench.measurement import Goal, Result, Setup, in_turns
 from scripts.bench.pictures import data_uri
 from scripts.bench.servers import ROOT
 from scripts.demo_models.__main__ import build
-from scripts.testbed.server import House, eventually
+from scripts.testbed.server import RunningServer, eventually
 
 _TEXT = """
 Each model is evicted, and asked again once its process is gone: in one house a standby is ready, in the other there is
@@ -73,8 +73,8 @@ def measure(setup: Setup) -> Result:
     models = [subject.model for subject in every]
     seen: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
-        ready = stack.enter_context(House(setup.folder / "standby", models, manager={"standby": 1}))
-        cold = stack.enter_context(House(setup.folder / "cold", models, manager={"standby": 0}))
+        ready = stack.enter_context(RunningServer(setup.folder / "standby", models, manager={"standby": 1}))
+        cold = stack.enter_context(RunningServer(setup.folder / "cold", models, manager={"standby": 0}))
         for subject in every:
             seen[subject.engine] = _seconds(subject, ready, cold, setup.rounds(3))
     chat = next((s for s in every if s.engine == "transformers_chat"), None)
@@ -86,29 +86,29 @@ def measure(setup: Setup) -> Result:
     return Result("A cold start", _TEXT, _goals(seen.get("transformers_chat"), weights), columns, rows)
 
 
-def _seconds(subject: Subject, ready: House, cold: House, rounds: int) -> dict[str, list[float]]:
-    for house in (ready, cold):
-        _first_answer(house, subject)  # the file cache is warm for both
+def _seconds(subject: Subject, ready: RunningServer, cold: RunningServer, rounds: int) -> dict[str, list[float]]:
+    for server in (ready, cold):
+        _first_answer(server, subject)  # the file cache is warm for both
     turns = {"standby": lambda: _restart(ready, subject), "cold": lambda: _restart(cold, subject)}
     return in_turns(rounds, turns)
 
 
-def _restart(house: House, subject: Subject) -> float:
-    house.post(f"/v1/system/evict/{subject.engine}").raise_for_status()
-    eventually("the worker is gone", lambda: not house.workers(subject.engine))
-    eventually("every standby waits", lambda: _standbys_wait(house))
-    return _first_answer(house, subject)
+def _restart(server: RunningServer, subject: Subject) -> float:
+    server.post(f"/v1/system/evict/{subject.engine}").raise_for_status()
+    eventually("the worker is gone", lambda: not server.workers(subject.engine))
+    eventually("every standby waits", lambda: _standbys_wait(server))
+    return _first_answer(server, subject)
 
 
-def _standbys_wait(house: House) -> bool:
-    standbys = house.status()["standbys"]
-    wanted = "standby: 1" in house.config.read_text()
+def _standbys_wait(server: RunningServer) -> bool:
+    standbys = server.status()["standbys"]
+    wanted = "standby: 1" in server.config.read_text()
     return all(standby["born"] for standby in standbys) and bool(standbys) == wanted
 
 
-def _first_answer(house: House, subject: Subject) -> float:
+def _first_answer(server: RunningServer, subject: Subject) -> float:
     started = time.perf_counter()
-    house.post(subject.path, {"model": subject.engine, **subject.body}).raise_for_status()
+    server.post(subject.path, {"model": subject.engine, **subject.body}).raise_for_status()
     return time.perf_counter() - started
 
 

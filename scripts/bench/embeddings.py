@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.bench import servers, wrk
 from scripts.bench.library import MINILM, SENTENCES
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from scripts.testbed.server import House
+from scripts.testbed.server import RunningServer
 
 CLIENTS = 32
 _TITLE = "Embeddings under many clients"
@@ -29,11 +29,11 @@ def measure(setup: Setup) -> Result:
         return Result(_TITLE, _TEXT, [_goal(None, missing)])
     seconds = setup.seconds(4)
     with ExitStack() as stack:
-        house = stack.enter_context(_house(setup.folder / "embeddings"))
+        server = stack.enter_context(_server(setup.folder / "embeddings"))
         library = stack.enter_context(servers.meter("scripts.bench.library"))
-        house.post("/v1/embeddings", _BODIES[0]).raise_for_status()
+        server.post("/v1/embeddings", _BODIES[0]).raise_for_status()
         library(0.1)
-        ways = {"house": lambda: _served(house, seconds), "library": lambda: library(seconds)}
+        ways = {"house": lambda: _served(server, seconds), "library": lambda: library(seconds)}
         seen = in_turns(setup.rounds(7), ways)
     rows = [(name, f"{statistics.median(rates):,.0f}") for name, rates in seen.items()]
     return Result(_TITLE, _TEXT, [_goal(ratio(seen["house"], seen["library"]))], ("way", "sentences/s"), rows)
@@ -51,11 +51,11 @@ def _goal(value: float | None, why: str = "") -> Goal:
     return Goal(what, 0.85, value, at_least=True, why=why)
 
 
-def _house(folder: Path) -> House:
+def _server(folder: Path) -> RunningServer:
     one = {"OMP_NUM_THREADS": "1"}
     entry = {"id": "minilm", "engine": "sentence_transformers", "source": MINILM, "env": one, "options": {"threads": 1}}
-    return House(folder, [entry])
+    return RunningServer(folder, [entry])
 
 
-def _served(house: House, seconds: float) -> float:
-    return wrk.run(f"{house.url}/v1/embeddings", _BODIES, clients=CLIENTS, seconds=seconds).rate
+def _served(server: RunningServer, seconds: float) -> float:
+    return wrk.run(f"{server.url}/v1/embeddings", _BODIES, clients=CLIENTS, seconds=seconds).rate

@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.bench.measurement import Goal, Result, Setup
 from scripts.demo_models.__main__ import build
-from scripts.testbed.server import House, eventually
+from scripts.testbed.server import RunningServer, eventually
 
 TIMEOUT = 0.5
 NO_GPU = "NVML finds no GPU here"
@@ -35,10 +35,10 @@ def measure(setup: Setup) -> Result:
 
 def _until_gone(folder: Path) -> float:
     model = {"id": "fake", "engine": "fake", "idle_timeout": TIMEOUT, "options": {"fork_grandchild": "setsid"}}
-    with House(folder, [model]) as house:
-        house.chat("fake").raise_for_status()
+    with RunningServer(folder, [model]) as server:
+        server.chat("fake").raise_for_status()
         over = time.monotonic() + TIMEOUT
-        eventually("nothing of the worker is left", lambda: not house.carriers())
+        eventually("nothing of the worker is left", lambda: not server.descendants())
         return max(0.0, time.monotonic() - over)
 
 
@@ -49,10 +49,10 @@ def _lost_on_gpu(setup: Setup) -> float | None:
     source = str(build(setup.folder / "models", "chat"))
     model: dict[str, Any] = {"id": "chat", "engine": "transformers_chat", "source": source, "device": "cuda"}
     before = _gpu_used() or 0
-    with House(setup.folder / "gpu", [model | {"idle_timeout": TIMEOUT}]) as house:
-        house.chat("chat", max_tokens=4).raise_for_status()
+    with RunningServer(setup.folder / "gpu", [model | {"idle_timeout": TIMEOUT}]) as server:
+        server.chat("chat", max_tokens=4).raise_for_status()
         assert (_gpu_used() or 0) > before, "the model was not on the GPU"
-        eventually("the worker is gone", lambda: not house.carriers())
+        eventually("the worker is gone", lambda: not server.descendants())
         return max(0.0, ((_gpu_used() or 0) - before) / 2**20)
 
 

@@ -11,7 +11,7 @@ import psutil
 
 from scripts.bench.measurement import Goal, Result, Setup
 from scripts.bench.pictures import data_uri
-from scripts.testbed.server import House
+from scripts.testbed.server import RunningServer
 
 MB = 1e6
 PROGRAMS = ("gateway", "manager")
@@ -26,11 +26,11 @@ NOT_LINUX = "the kernel tells a process's peak memory only on Linux"
 
 def measure(setup: Setup) -> Result:
     """RSS in MB, seconds, and shares of a core."""
-    with House(setup.folder / "memory", [{"id": "fake", "engine": "fake"}]) as house:
-        rest = _cpu_at_rest(house, 1 if setup.quick else 10)
-        idle = {name: _process(house, name).memory_info().rss / MB for name in PROGRAMS}
-        growth = _growth(house, BODIES if not setup.quick else 1) if sys.platform == "linux" else {}
-        starts = {name: _start(house, name, setup.rounds(5)) for name in PROGRAMS}
+    with RunningServer(setup.folder / "memory", [{"id": "fake", "engine": "fake"}]) as server:
+        rest = _cpu_at_rest(server, 1 if setup.quick else 10)
+        idle = {name: _process(server, name).memory_info().rss / MB for name in PROGRAMS}
+        growth = _growth(server, BODIES if not setup.quick else 1) if sys.platform == "linux" else {}
+        starts = {name: _start(server, name, setup.rounds(5)) for name in PROGRAMS}
     rows = [
         (
             name,
@@ -58,31 +58,31 @@ def _goals(
     ]
 
 
-def _process(house: House, name: str) -> psutil.Process:
-    return psutil.Process(house.processes[name].pid)
+def _process(server: RunningServer, name: str) -> psutil.Process:
+    return psutil.Process(server.processes[name].pid)
 
 
-def _cpu_at_rest(house: House, seconds: float) -> dict[str, float]:
+def _cpu_at_rest(server: RunningServer, seconds: float) -> dict[str, float]:
     """The share of a core that each program uses while nobody asks for anything."""
-    before = {name: _cpu(house, name) for name in PROGRAMS}
+    before = {name: _cpu(server, name) for name in PROGRAMS}
     time.sleep(seconds)
-    return {name: (_cpu(house, name) - before[name]) / seconds for name in PROGRAMS}
+    return {name: (_cpu(server, name) - before[name]) / seconds for name in PROGRAMS}
 
 
-def _cpu(house: House, name: str) -> float:
-    times = _process(house, name).cpu_times()
+def _cpu(server: RunningServer, name: str) -> float:
+    times = _process(server, name).cpu_times()
     return times.user + times.system
 
 
-def _growth(house: House, bodies: int) -> dict[str, float]:
+def _growth(server: RunningServer, bodies: int) -> dict[str, float]:
     """By how many bodies each program's peak memory rises over what it held before."""
     body = {"model": "fake", "image": data_uri(2236, 2236)}
-    house.post("/v1/vision/ocr", {"model": "fake", "image": data_uri(8, 8)}).raise_for_status()
-    before = {name: _reset_peak(_process(house, name).pid) for name in PROGRAMS}
+    server.post("/v1/vision/ocr", {"model": "fake", "image": data_uri(8, 8)}).raise_for_status()
+    before = {name: _reset_peak(_process(server, name).pid) for name in PROGRAMS}
     for _ in range(bodies):
-        house.post("/v1/vision/ocr", body).raise_for_status()
+        server.post("/v1/vision/ocr", body).raise_for_status()
     size = len(body["image"])
-    return {name: (_memory(_process(house, name).pid, "VmHWM") - before[name]) / size for name in PROGRAMS}
+    return {name: (_memory(_process(server, name).pid, "VmHWM") - before[name]) / size for name in PROGRAMS}
 
 
 def _reset_peak(pid: int) -> int:
@@ -96,12 +96,12 @@ def _memory(pid: int, field: str) -> int:
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1]) * 1024
 
 
-def _start(house: House, name: str, rounds: int) -> float:
+def _start(server: RunningServer, name: str, rounds: int) -> float:
     """The median of seconds from a program's birth to the moment at which it listens."""
     seconds = []
     for _ in range(rounds):
-        house.stop(name)
+        server.stop(name)
         started = time.perf_counter()
-        house.start(name)
+        server.start(name)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)

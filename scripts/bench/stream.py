@@ -24,10 +24,10 @@ def measure(setup: Setup) -> Result:
     """The median delay of a chunk, both ways in turns."""
     port = servers.free_port()
     with ExitStack() as stack:
-        house = stack.enter_context(way.house(setup.folder / "stream"))
+        server = stack.enter_context(way.server(setup.folder / "stream"))
         direct = stack.enter_context(servers.running(servers.upstream_command(str(port)), port))
-        _delays(house.url)
-        ways = {"house": lambda: _delays(house.url), "direct": lambda: _delays(direct)}
+        _delays(server.url)
+        ways = {"house": lambda: _delays(server.url), "direct": lambda: _delays(direct)}
         seen = in_turns(setup.rounds(5), ways)
     medians = {name: [statistics.median(delays) for delays in rounds] for name, rounds in seen.items()}
     added = statistics.median(a - b for a, b in zip(medians["house"], medians["direct"], strict=True))

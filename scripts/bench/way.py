@@ -14,7 +14,7 @@ from contract.config import hash_key
 from scripts.bench import litellm, servers, wrk
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.wrk import Load
-from scripts.testbed.server import House
+from scripts.testbed.server import RunningServer
 
 KEY = "sk-bench"
 MESSAGES = [{"role": "user", "content": "What do two hops cost?"}]
@@ -27,12 +27,12 @@ plain ASGI and aiohttp, and nothing else; nginx stands before nginx. Load from w
 """
 
 
-def house(folder: Path) -> House:
+def server(folder: Path) -> RunningServer:
     """A house with all that is on in earnest, and the bare upstream as its worker."""
     command = shlex.join(servers.upstream_command("${PORT}")).replace("'${PORT}'", "${PORT}")
     model = {"id": "upstream", "engine": "command", "tasks": ["chat"], "options": {"cmd": command}}
     keys = [{"name": "bench", "key_hash": hash_key(KEY), "rate_limit": "100000/second"}]
-    return House(folder, [model], gateway={"api_key": "another"}, security={"api_keys": keys})
+    return RunningServer(folder, [model], gateway={"api_key": "another"}, security={"api_keys": keys})
 
 
 def measure(setup: Setup) -> Result:
@@ -57,7 +57,7 @@ def measure(setup: Setup) -> Result:
 
 
 def _chains(setup: Setup, stack: ExitStack) -> dict[str, str]:
-    running = stack.enter_context(house(setup.folder / "way"))
+    running = stack.enter_context(server(setup.folder / "way"))
     chains = {"house": running.url, "bare": stack.enter_context(servers.bare_chain())}
     if servers.has_nginx():
         chains["nginx"] = stack.enter_context(servers.nginx_chain(setup.folder / "nginx"))

@@ -1,1 +1,1 @@
-"""Starts, stops, shows and installs the house on this machine; what `make start` and its kin call."""
+"""Starts, stops, shows and installs Enginehouse on this machine. `make start` and similar targets call it."""

@@ -7,112 +7,112 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from scripts.control import background, container, report
-from scripts.control.installed import Installed
-from scripts.control.site import Site
-from scripts.control.trouble import Trouble
+from scripts.control import background, container, status_report
+from scripts.control.errors import ControlError
+from scripts.control.installation import Installation
+from scripts.control.services import InstalledServices
 
 
-def start(site: Site) -> None:
-    """Start the house, as a service where it is installed as one, and wait until it is ready."""
-    installed = Installed.find(site)
-    if installed:
-        installed.start()
-        site.wait_until_ready()
-        print(f"The services run. Clients find the house at {site.url}/v1")
-    elif background.start(site):
-        print(f"The house is ready at {site.url}/v1 - logs are in {site.manager.log.parent}")
+def start(installation: Installation) -> None:
+    """Start Enginehouse, as services if they are installed, and wait until it is ready."""
+    services = InstalledServices.find(installation)
+    if services:
+        services.start()
+        installation.wait_until_ready()
+        print(f"The services are running. Enginehouse is ready at {installation.url}/v1")
+    elif background.start(installation):
+        print(f"Enginehouse is ready at {installation.url}/v1 - logs are in {installation.manager.log.parent}")
     else:
-        print(f"The house runs already, at {site.url}/v1")
+        print(f"Enginehouse is already running at {installation.url}/v1")
 
 
-def stop(site: Site) -> None:
-    """Stop the house."""
-    installed = Installed.find(site)
-    if installed:
-        installed.stop()
-        print("The services are stopped, until the machine starts again or you do.")
+def stop(installation: Installation) -> None:
+    """Stop Enginehouse."""
+    services = InstalledServices.find(installation)
+    if services:
+        services.stop()
+        print("The services are stopped. They start again with the machine, or with `make start`.")
     else:
-        print("The house is closed." if background.stop(site) else "The house does not run.")
+        print("Enginehouse has stopped." if background.stop(installation) else "Enginehouse is not running.")
 
 
-def restart(site: Site) -> None:
+def restart(installation: Installation) -> None:
     """Stop and start."""
-    stop(site)
-    start(site)
+    stop(installation)
+    start(installation)
 
 
-def status(site: Site) -> None:
+def status(installation: Installation) -> None:
     """Show programs, memory, models and workers."""
-    if Installed.find(site):
+    if InstalledServices.find(installation):
         print("installed as services")
-    print("\n".join(report.lines(site)))
+    print("\n".join(status_report.status_lines(installation)))
 
 
-def reload(site: Site) -> None:
-    """Have the manager read the configuration again."""
-    changed = site.reload()
-    print(f"The configuration is taken on; changed: {', '.join(changed) or 'nothing'}")
+def reload(installation: Installation) -> None:
+    """Apply the changed configuration file."""
+    changed = installation.reload()
+    print(f"The configuration is reloaded. Changed: {', '.join(changed) or 'nothing'}")
 
 
-def install(site: Site) -> None:
-    """Install the house as services that start with the machine."""
-    Installed.install(site)
-    site.wait_until_ready()
-    print(f"Installed. Clients find the house at {site.url}/v1, also after the next start of this machine.")
+def install(installation: Installation) -> None:
+    """Install Enginehouse as services that start with the machine."""
+    InstalledServices.install(installation)
+    installation.wait_until_ready()
+    print(f"Installed. Enginehouse is ready at {installation.url}/v1 and starts with this machine.")
 
 
-def uninstall(site: Site) -> None:
+def uninstall(installation: Installation) -> None:
     """Remove the services; configuration, models and logs stay."""
-    installed = Installed.find(site)
-    if installed is None:
-        print("Nothing is installed for this house.")
+    services = InstalledServices.find(installation)
+    if services is None:
+        print("No services are installed for this state folder.")
         return
-    installed.uninstall()
-    print(f"Removed. Configuration, models and logs are still there: {site.home}")
+    services.uninstall()
+    print(f"Removed. Configuration, models and logs are still in {installation.home}")
 
 
-def docker_up(site: Site) -> None:
-    """Start the gateway in a container; the manager must run already and listen where containers reach it."""
-    if site.status() is None:
+def docker_up(installation: Installation) -> None:
+    """Start the gateway in a container. The manager must be running and listen where containers reach it."""
+    if installation.status() is None:
         listen = ",".join(["127.0.0.1", *filter(None, [container.bridge_address()])])
-        how = f"MANAGER_LISTEN={listen} {sys.executable} -m manager"
-        raise Trouble(f"the manager does not run. Start it where containers reach it: {how}")
-    container.run(["up", "--detach", "--build"], site.home, site.environ)
-    site.wait_until_ready()
-    print(f"The gateway runs in a container. Clients find the house at {site.url}/v1")
+        command = f"MANAGER_LISTEN={listen} {sys.executable} -m manager"
+        raise ControlError(f"The manager is not running. Start it where containers reach it: {command}")
+    container.run_compose(["up", "--detach", "--build"], installation.home, installation.environ)
+    installation.wait_until_ready()
+    print(f"The gateway is running in a container. Enginehouse is ready at {installation.url}/v1")
 
 
-def docker_down(site: Site) -> None:
+def docker_down(installation: Installation) -> None:
     """Stop and remove the gateway's container."""
-    container.run(["down"], site.home, site.environ)
+    container.run_compose(["down"], installation.home, installation.environ)
 
 
-def logs(site: Site) -> None:
-    """Follow the logs of everything."""
-    _follow([str(path) for path in sorted(site.manager.log.parent.glob("*.log"))])
+def logs(installation: Installation) -> None:
+    """Follow all logs."""
+    _follow([str(path) for path in sorted(installation.manager.log.parent.glob("*.log"))])
 
 
-def logs_manager(site: Site) -> None:
+def logs_manager(installation: Installation) -> None:
     """Follow the manager's log."""
-    _follow([str(site.manager.log)])
+    _follow([str(installation.manager.log)])
 
 
-def logs_gateway(site: Site) -> None:
+def logs_gateway(installation: Installation) -> None:
     """Follow the gateway's log."""
-    installed = Installed.find(site)
-    if installed and not site.gateway.log.exists():
-        installed.logs_of_gateway()
-    _follow([str(site.gateway.log)])
+    services = InstalledServices.find(installation)
+    if services and not installation.gateway.log.exists():
+        services.follow_gateway_log()
+    _follow([str(installation.gateway.log)])
 
 
-def logs_workers(site: Site) -> None:
-    """Follow the logs of the workers that there are now."""
-    ours = {site.manager.log, site.gateway.log}
-    _follow([str(path) for path in sorted(site.manager.log.parent.glob("*.log")) if path not in ours])
+def logs_workers(installation: Installation) -> None:
+    """Follow the logs of the current workers."""
+    programs = {daemon.log for daemon in installation.daemons}
+    _follow([str(path) for path in sorted(installation.manager.log.parent.glob("*.log")) if path not in programs])
 
 
-COMMANDS: dict[str, Callable[[Site], None]] = {
+COMMANDS: dict[str, Callable[[Installation], None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
         start, stop, restart, status, reload, install, uninstall, docker_up, docker_down,
@@ -123,18 +123,18 @@ COMMANDS: dict[str, Callable[[Site], None]] = {
 
 def _follow(paths: list[str]) -> None:
     if not paths:
-        raise Trouble("there are no logs yet; `make start` starts the house")
+        raise ControlError("There are no logs yet. `make start` starts Enginehouse.")
     os.execvp("tail", ["tail", "-n", "50", "-F", *paths])
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0, or 1 after a sentence that says what is wrong."""
+    """Returns the exit code: 0, or 1 after an error message."""
     parser = argparse.ArgumentParser(prog="python -m scripts.control", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     try:
-        COMMANDS[parser.parse_args(arguments).command](Site())
-    except Trouble as trouble:
-        sys.stderr.write(f"{trouble}\n")
+        COMMANDS[parser.parse_args(arguments).command](Installation())
+    except ControlError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
         return 130

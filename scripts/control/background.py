@@ -1,36 +1,36 @@
-"""Runs a house in the background, without services: two processes, their pids on file."""
+"""Runs manager and gateway as background processes, without services."""
 
 from __future__ import annotations
 
-from scripts.control.site import Site
-from scripts.control.trouble import Trouble
+from scripts.control.errors import ControlError
+from scripts.control.installation import Installation
 
 
-def start(site: Site) -> bool:
-    """Start what does not run and wait until the house is ready. False if all of it ran already.
+def start(installation: Installation) -> bool:
+    """Start what is not running and wait until requests are served. False if everything was running already.
 
-    Raises Trouble, with the end of the log, when a program ends instead; the other one is then stopped as well.
+    Raises ControlError with the end of the log if a program exits. Both programs are then stopped.
     """
-    missing = [program for program in (site.manager, site.gateway) if program.process is None]
+    missing = [daemon for daemon in installation.daemons if daemon.process is None]
     if len(missing) == 2:
-        site.check_ports()
-    for program in missing:
-        program.start(site.environ)
+        installation.check_ports()
+    for daemon in missing:
+        daemon.start(installation.environ)
     try:
-        site.wait_until_ready(lambda: _still_there(site))
-    except Trouble:
-        stop(site)
+        installation.wait_until_ready(lambda: _check_running(installation))
+    except ControlError:
+        stop(installation)
         raise
     return bool(missing)
 
 
-def stop(site: Site) -> bool:
-    """End both programs, the gateway first so that nobody is cut off. False if none ran."""
-    gateway = site.gateway.stop()
-    return site.manager.stop() or gateway
+def stop(installation: Installation) -> bool:
+    """End both programs, the gateway first so that no request loses its manager. False if none was running."""
+    gateway_stopped = installation.gateway.stop()
+    return installation.manager.stop() or gateway_stopped
 
 
-def _still_there(site: Site) -> None:
-    for program in (site.manager, site.gateway):
-        if program.process is None:
-            raise Trouble(f"the {program.name} ended at once. The end of {program.log}:\n\n{program.last_words()}")
+def _check_running(installation: Installation) -> None:
+    for daemon in installation.daemons:
+        if daemon.process is None:
+            raise ControlError(f"The {daemon.name} exited at once. The end of {daemon.log}:\n\n{daemon.log_tail()}")

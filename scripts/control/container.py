@@ -1,4 +1,4 @@
-"""The gateway in a container, by Docker Compose, where there is a Docker that answers."""
+"""The gateway in a container, run with Docker Compose."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 import psutil
 
 from contract import config
-from scripts.control.service import ROOT
-from scripts.control.trouble import Trouble
+from scripts.control.errors import ControlError
+from scripts.control.service_manager import ROOT
 
 
-def docker_answers() -> bool:
-    """Whether there is a Docker engine for us, and Compose."""
-    return shutil.which("docker") is not None and _says("docker", "info") and compose() is not None
+def docker_is_available() -> bool:
+    """Whether we can use a Docker engine and Compose."""
+    return shutil.which("docker") is not None and _succeeds("docker", "info") and compose_command() is not None
 
 
-def compose() -> list[str] | None:
-    """The command of Compose: Docker's plugin, or the older program of its own."""
-    if _says("docker", "compose", "version"):
+def compose_command() -> list[str] | None:
+    """Compose: Docker's plugin, or else the older program `docker-compose`."""
+    if _succeeds("docker", "compose", "version"):
         return ["docker", "compose"]
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
@@ -30,7 +30,7 @@ def compose() -> list[str] | None:
 def bridge_address() -> str | None:
     """The host's address on Docker's default bridge, at which containers reach it.
 
-    None where the bridge is not on this host, as with Docker Desktop: there, containers reach the host's 127.0.0.1.
+    None if the bridge is not on this host, as with Docker Desktop. Containers reach the host's 127.0.0.1 there.
     """
     template = '{{index .Options "com.docker.network.bridge.name"}}'
     command = ["docker", "network", "inspect", "bridge", "--format", template]
@@ -39,17 +39,18 @@ def bridge_address() -> str | None:
     return next((address.address for address in addresses if address.family == socket.AF_INET), None)
 
 
-def run(arguments: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
-    """Run Compose on our docker-compose.yml, its output shown. Raises Trouble if it fails."""
-    environ = {**environ, **variables(home, environ)}
-    command = [*(compose() or ["docker", "compose"]), "--file", str(ROOT / "docker-compose.yml"), *arguments]
+def run_compose(arguments: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
+    """Run Compose on our docker-compose.yml and show its output. Raises ControlError if it fails."""
+    environ = {**environ, **compose_variables(home, environ)}
+    compose = compose_command() or ["docker", "compose"]
+    command = [*compose, "--file", str(ROOT / "docker-compose.yml"), *arguments]
     done = subprocess.run(command, check=False, env=dict(environ), cwd=ROOT)
     if done.returncode:
-        raise Trouble(f"`{' '.join(command)}` failed with exit code {done.returncode}; see above")
+        raise ControlError(f"`{' '.join(command)}` failed with exit code {done.returncode}; see above.")
 
 
-def variables(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """What docker-compose.yml needs to know of this house."""
+def compose_variables(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of docker-compose.yml, for the installation whose state folder is `home`."""
     owner = (home / "manager").stat()
     settings = config.load(environ=environ)
     file = config.default_path(environ).resolve()
@@ -63,13 +64,13 @@ def variables(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def mark(home: Path) -> Path:
-    """The file that says that this house's gateway is a container."""
+def marker_file(home: Path) -> Path:
+    """The file that exists while the gateway of this installation is a container."""
     return home / "gateway" / "container"
 
 
-def _says(*command: str) -> bool:
-    """Whether a command ends well."""
+def _succeeds(*command: str) -> bool:
+    """Whether a command exits with 0."""
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
     except OSError:

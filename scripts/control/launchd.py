@@ -1,4 +1,4 @@
-"""Services under launchd, for macOS: agents of the user who installs them."""
+"""Services under launchd on macOS: launch agents of the user who installs them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from string import Template
 from typing import Any
 from xml.sax.saxutils import escape
 
-from scripts.control.service import ROOT, call
-from scripts.control.trouble import Trouble
+from scripts.control.errors import ControlError
+from scripts.control.service_manager import ROOT, run_tool
 
 _TEMPLATE = ROOT / "deploy" / "launchd" / "dev.enginehouse.plist"
 _NAMES = ("manager", "gateway")
 
 
 class Launchd:
-    """Agents `dev.enginehouse.manager` and, where the gateway is not in a container, `dev.enginehouse.gateway`."""
+    """The agents `dev.enginehouse.manager` and, unless the gateway is a container, `dev.enginehouse.gateway`."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or Path.home() / "Library" / "LaunchAgents"
@@ -28,20 +28,22 @@ class Launchd:
 
     def belongs_to(self, home: Path) -> bool:
         try:
-            told = plistlib.loads(self._agent("manager").read_bytes())
+            agent = plistlib.loads(self._agent("manager").read_bytes())
         except OSError:
             return False
-        return bool(told["EnvironmentVariables"]["ENGINEHOUSE_HOME"] == str(home))
+        return bool(agent["EnvironmentVariables"]["ENGINEHOUSE_HOME"] == str(home))
 
     def install(self, programs: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
         if self._installed() and not self.belongs_to(home):
-            raise Trouble(f"{self._agent('manager')} belongs to another house; `make uninstall` there first")
+            raise ControlError(
+                f"{self._agent('manager')} belongs to another installation. Run `make uninstall` there first."
+            )
         self.uninstall()
         self.write(programs, home, environ)
         self.start()
 
     def write(self, programs: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
-        """Write the agents, readable by their owner alone; nothing is started."""
+        """Write the agents, readable by their owner only, without starting them."""
         (home / "logs").mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in programs:
@@ -56,14 +58,14 @@ class Launchd:
 
     def start(self) -> None:
         for name in self._installed():
-            with suppress(Trouble):  # it is there already: kickstart tells whether it runs
-                call("launchctl", "bootstrap", self._domain, str(self._agent(name)))
-            call("launchctl", "kickstart", f"{self._domain}/{_label(name)}")
+            with suppress(ControlError):  # it is loaded already; kickstart reports whether it runs
+                run_tool("launchctl", "bootstrap", self._domain, str(self._agent(name)))
+            run_tool("launchctl", "kickstart", f"{self._domain}/{_label(name)}")
 
     def stop(self) -> None:
         for name in self._installed():
-            with suppress(Trouble):  # it is not loaded
-                call("launchctl", "bootout", f"{self._domain}/{_label(name)}")
+            with suppress(ControlError):  # it is not loaded
+                run_tool("launchctl", "bootout", f"{self._domain}/{_label(name)}")
 
     def _agent(self, name: str) -> Path:
         return self._folder / f"{_label(name)}.plist"

@@ -1,4 +1,4 @@
-"""Services under systemd: the system's when root installs them, else the user's own."""
+"""Services under systemd: system units if root installs them, otherwise the user's units."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from scripts.control.service import ROOT, call
-from scripts.control.trouble import Trouble
+from scripts.control.errors import ControlError
+from scripts.control.service_manager import ROOT, run_tool
 
 _TEMPLATES = ROOT / "deploy" / "systemd"
 _NAMES = ("manager", "gateway")
 
 
 class Systemd:
-    """`enginehouse-manager.service` and, where the gateway is not in a container, `enginehouse-gateway.service`."""
+    """The units `enginehouse-manager` and, unless the gateway is a container, `enginehouse-gateway`."""
 
     def __init__(self, *, system: bool | None = None, folder: Path | None = None) -> None:
         self._system = os.geteuid() == 0 if system is None else system
-        usual = Path("/etc/systemd/system") if self._system else Path.home() / ".config" / "systemd" / "user"
-        self._folder = folder or usual
+        default = Path("/etc/systemd/system") if self._system else Path.home() / ".config" / "systemd" / "user"
+        self._folder = folder or default
 
     def belongs_to(self, home: Path) -> bool:
         unit = self._unit("manager")
@@ -29,39 +29,41 @@ class Systemd:
 
     def install(self, programs: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
         if self._unit("manager").exists() and not self.belongs_to(home):
-            raise Trouble(f"{self._unit('manager')} belongs to another house; `make uninstall` there first")
+            raise ControlError(
+                f"{self._unit('manager')} belongs to another installation. Run `make uninstall` there first."
+            )
         self._remove(set(self._installed()) - set(programs))
         self.write(programs, home, environ)
-        self._control("daemon-reload")
-        self._control("enable", *map(_service, programs))
-        self._control("restart", *map(_service, programs))
+        self._systemctl("daemon-reload")
+        self._systemctl("enable", *map(_service, programs))
+        self._systemctl("restart", *map(_service, programs))
 
     def write(self, programs: Sequence[str], home: Path, environ: Mapping[str, str]) -> None:
-        """Write the units and their environment; nothing is started."""
+        """Write the units and their environment without starting them."""
         (home / "logs").mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(parents=True, exist_ok=True)
-        secrets = home / "service.env"
-        secrets.touch(mode=0o600)
-        secrets.write_text("".join(f'{name}="{_quoted(value)}"\n' for name, value in environ.items()))
+        environment_file = home / "service.env"
+        environment_file.touch(mode=0o600)
+        environment_file.write_text("".join(f'{name}="{_quoted(value)}"\n' for name, value in environ.items()))
         for name in programs:
             template = Template((_TEMPLATES / _service(name)).read_text())
             self._unit(name).write_text(template.substitute(self._values(home)))
         if self._system:
-            _hand_over(home)
+            _give_to_owner(home)
 
     def uninstall(self) -> None:
         self._remove(self._installed())
-        self._control("daemon-reload")
+        self._systemctl("daemon-reload")
 
     def start(self) -> None:
-        self._control("start", *map(_service, self._installed()))
+        self._systemctl("start", *map(_service, self._installed()))
 
     def stop(self) -> None:
-        self._control("stop", *map(_service, self._installed()))
+        self._systemctl("stop", *map(_service, self._installed()))
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
-            self._control("disable", "--now", _service(name))
+            self._systemctl("disable", "--now", _service(name))
             self._unit(name).unlink()
 
     def _values(self, home: Path) -> dict[str, str]:
@@ -80,8 +82,8 @@ class Systemd:
     def _installed(self) -> list[str]:
         return [name for name in _NAMES if self._unit(name).exists()]
 
-    def _control(self, *arguments: str) -> None:
-        call("systemctl", *([] if self._system else ["--user"]), *arguments)
+    def _systemctl(self, *arguments: str) -> None:
+        run_tool("systemctl", *([] if self._system else ["--user"]), *arguments)
 
 
 def _service(name: str) -> str:
@@ -92,8 +94,8 @@ def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
-def _hand_over(home: Path) -> None:
-    """The services run as the owner of the checkout, also when root installs them: the state must be theirs."""
+def _give_to_owner(home: Path) -> None:
+    """Make the owner of the checkout own the state folder: the services run as that user even if root installs them."""
     owner = ROOT.stat()
     for path in (home, *home.rglob("*")):
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,4 +1,10 @@
-"""Starts a real house for a test: manager and gateway as processes, on free ports, in a folder of its own."""
+"""Starts a real Enginehouse server: manager and gateway as processes, on free ports, in a folder of their own.
+
+    with RunningServer(folder, [fake_model("m")]) as server:
+        answer = server.chat("m", "hello")
+
+Tests, benchmarks and the demo use it.
+"""
 
 from __future__ import annotations
 
@@ -20,34 +26,38 @@ import psutil
 import yaml
 from openai import OpenAI
 
+from contract.config import ENVIRONMENT
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
-"""Seconds that a test waits for what must happen. It is never slept through."""
+"""Seconds after which a condition that is waited for counts as failed. Nothing sleeps that long."""
 
 
-def eventually(what: str, happens: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Poll until `happens` returns something true, and return that; fail the test if it never does."""
+def eventually(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Poll `condition` until it returns something true, and return that. Raises AssertionError if it never does."""
     deadline = time.monotonic() + patience
-    while not (result := happens()):
-        assert time.monotonic() < deadline, f"never happened: {what}"
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
         time.sleep(0.02)
     return result
 
 
-class House:
-    """A running house. `models` are entries of config.yaml; other sections are given by name."""
+class RunningServer:
+    """A server that runs for the length of a `with` block.
+
+    `models` are entries of config.yaml. Other sections of that file are passed by name: `memory={"max_ram_gb": 1}`.
+    """
 
     def __init__(self, folder: Path, models: list[dict[str, Any]], **sections: Any) -> None:
         self.folder = folder
         self.home = folder / "data"
         self.config = folder / "config.yaml"
-        self.environ: dict[str, str] = {"ENGINEHOUSE_CONFIG": str(self.config), "ENGINEHOUSE_HOME": str(self.home)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self.write(models, **sections)
+        self.write_config(models, **sections)
 
-    def write(self, models: list[dict[str, Any]], **sections: Any) -> None:
-        """Write the configuration, with ports left to the system and no standbys unless asked for."""
+    def write_config(self, models: list[dict[str, Any]], **sections: Any) -> None:
+        """Write the configuration file: the system chooses the ports, and there are no standbys unless asked for."""
         settings: dict[str, Any] = {
             "gateway": {"host": "127.0.0.1", "port": 0, **sections.pop("gateway", {})},
             "manager": {"port": 0, "standby": 0, **sections.pop("manager", {})},
@@ -57,15 +67,23 @@ class House:
         }
         self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
 
-    def __enter__(self) -> House:
-        self.start("manager")
-        self.start("gateway")
-        eventually("the house is ready", lambda: self.get("/ready").status_code == 200)
+    def __enter__(self) -> RunningServer:
+        try:
+            self.start("manager")
+            self.start("gateway")
+            eventually("the server is ready", lambda: self.get("/ready").status_code == 200)
+        except BaseException:
+            self.close()
+            raise
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         if error:
             sys.stderr.write(self.log("manager")[-6000:] + self.log("gateway")[-3000:])
+        self.close()
+
+    def close(self) -> None:
+        """Stop both programs."""
         for name in list(self.processes):
             self.stop(name)
 
@@ -77,7 +95,7 @@ class House:
             process = subprocess.Popen(
                 [sys.executable, "-m", name],
                 cwd=ROOT,
-                env={**os.environ, **self.environ, **(environ or {})},
+                env={**self._environ(), **(environ or {})},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -87,12 +105,17 @@ class House:
         assert process.poll() is None, self.log(name)
         return process
 
+    def _environ(self) -> dict[str, str]:
+        """Our environment, without the ports and keys that it may hold for another server."""
+        ours = {name: value for name, value in os.environ.items() if name not in {*ENVIRONMENT, "API_KEYS"}}
+        return {**ours, "ENGINEHOUSE_CONFIG": str(self.config), "ENGINEHOUSE_HOME": str(self.home)}
+
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:
         """End a program and return its exit code."""
         process = self.processes.pop(name)
         if process.poll() is None:
             process.send_signal(number)
-        return process.wait(30)
+        return process.wait(90)
 
     @property
     def url(self) -> str:
@@ -100,7 +123,7 @@ class House:
 
     @property
     def client(self) -> OpenAI:
-        """The official SDK, unmodified but for its base URL, and without its own retries."""
+        """OpenAI's own SDK, without its retries."""
         return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
 
     def get(self, path: str, **options: Any) -> httpx2.Response:
@@ -110,15 +133,17 @@ class House:
         return httpx2.post(self.url + path, json=json, timeout=PATIENCE, trust_env=False, **options)
 
     def chat(self, model: str, text: str = "hello", **fields: Any) -> httpx2.Response:
-        """One whole chat answer."""
+        """Ask a chat model, without streaming."""
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return self.post("/v1/chat/completions", body)
 
     def status(self) -> dict[str, Any]:
+        """`GET /v1/system/status`."""
         result: dict[str, Any] = self.get("/v1/system/status").json()
         return result
 
     def workers(self, model: str | None = None) -> list[dict[str, Any]]:
+        """The workers in the status, of one model or of all."""
         return [worker for worker in self.status()["workers"] if model in {None, worker["model"]}]
 
     def log(self, name: str) -> str:
@@ -126,45 +151,45 @@ class House:
         path = self.folder / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
-    def carriers(self) -> list[psutil.Process]:
-        """Every living process that this house's manager has caused, however far it has gone."""
-        mark = f"ENGINEHOUSE_HOME={self.home}".encode()
-        own = {process.pid for process in self.processes.values()}
-        return [p for p in psutil.process_iter() if p.pid not in own and mark in _environ(p.pid) and lives(p)]
+    def descendants(self) -> list[psutil.Process]:
+        """Every running process that this server started, directly or not: they inherit its ENGINEHOUSE_HOME."""
+        programs = {process.pid for process in self.processes.values()}
+        return [p for p in psutil.process_iter() if p.pid not in programs and _home(p) == str(self.home)]
 
     @contextmanager
-    def watching(self) -> Iterator[Iterator[dict[str, Any]]]:
-        """The event stream, from now on."""
+    def event_stream(self) -> Iterator[Iterator[dict[str, Any]]]:
+        """The events of `GET /v1/system/events`, from now on."""
         with httpx2.stream("GET", f"{self.url}/v1/system/events", timeout=PATIENCE, trust_env=False) as response:
             lines = response.iter_lines()
             next(lines)
             yield (json.loads(line[6:]) for line in lines if line.startswith("data: "))
 
 
-def _environ(pid: int) -> list[bytes]:
+def _home(process: psutil.Process) -> str | None:
+    """The ENGINEHOUSE_HOME of a process; None also for those that we may not look into and those that have ended."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+        return process.environ().get("ENGINEHOUSE_HOME") if is_running(process) else None
+    except (psutil.Error, OSError):
+        return None
 
 
-def lives(process: psutil.Process) -> bool:
-    """Whether a process runs: a zombie holds nothing any more, and waits for whoever collects it."""
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process runs. A zombie does not: it holds nothing and only waits for its parent to collect it."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def fake(id_: str = "m", **fields: Any) -> dict[str, Any]:
-    """An entry; what is no field of an entry is an option of the fake engine."""
+def fake_model(id_: str = "m", **fields: Any) -> dict[str, Any]:
+    """An entry of config.yaml for the fake engine; fields that an entry does not have become options of the engine."""
     entry = {"idle_timeout", "pinned", "preload", "memory_gb", "start_silence", "stop_grace", "max_queue", "replicas"}
     options = {key: value for key, value in fields.items() if key not in entry}
     return {"id": id_, "engine": "fake", **{k: v for k, v in fields.items() if k in entry}, "options": options}
 
 
-def later(function: Any, *args: Any, **options: Any) -> Future[Any]:
-    """Run in a thread; the test goes on."""
+def in_background(function: Any, *args: Any, **options: Any) -> Future[Any]:
+    """Call a function in a thread of its own."""
     pool = ThreadPoolExecutor(1)
     future = pool.submit(function, *args, **options)
     pool.shutdown(wait=False)
@@ -172,18 +197,18 @@ def later(function: Any, *args: Any, **options: Any) -> Future[Any]:
 
 
 @contextmanager
-def asking(house: House, model: str, text: str) -> Iterator[None]:
-    """A client that has sent its request, and leaves without an answer."""
+def disconnecting_client(server: RunningServer, model: str, text: str) -> Iterator[None]:
+    """A client that sends a chat request and disconnects at the end of the block, without reading the answer."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-    host, _, port = house.url.removeprefix("http://").partition(":")
+    host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + body)
         yield
 
 
-def until(events: Any, **fields: Any) -> list[dict[str, Any]]:
-    """Events up to the one with these fields."""
+def events_until(events: Any, **fields: Any) -> list[dict[str, Any]]:
+    """The events up to the first one with these fields, which is the last in the list."""
     seen = []
     for event in events:
         seen.append(event)

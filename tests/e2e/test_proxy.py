@@ -1,4 +1,4 @@
-"""The way through in a real house, where it is narrow: ids of any alphabet, and bodies that are still on their way."""
+"""Requests between gateway, manager and worker: model ids in any alphabet, workers that die during an upload."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 import psutil
 
-from scripts.testbed.server import House, eventually, fake, later
+from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
 
 
-def test_an_id_may_be_in_any_alphabet(tmp_path: Path) -> None:
-    with House(tmp_path, [fake("modèle-模型")]) as house:
-        assert house.chat("modèle-模型").status_code == 200
-        assert house.post("/v1/system/evict/modèle-模型").json()["evicted"] == ["modèle-模型#1"]
+def test_model_id_may_be_in_any_alphabet(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model("modèle-模型")]) as server:
+        assert server.chat("modèle-模型").status_code == 200
+        assert server.post("/v1/system/evict/modèle-模型").json()["evicted"] == ["modèle-模型#1"]
 
 
-def test_a_worker_that_dies_while_it_is_sent_a_body_loses_no_request(tmp_path: Path) -> None:
-    with House(tmp_path, [fake()]) as house:
-        assert house.chat("m").status_code == 200
-        (worker,) = house.workers()
-        os.kill(worker["pid"], signal.SIGSTOP)  # takes no more than fits into the connection
-        answer = later(house.chat, "m", junk="x" * 20_000_000)
-        eventually("the body is on its way", lambda: house.workers()[0]["leases"] == 1)
+def test_worker_dying_during_upload_loses_no_request(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model()]) as server:
+        assert server.chat("m").status_code == 200
+        (worker,) = server.workers()
+        os.kill(worker["pid"], signal.SIGSTOP)  # it reads no more than fits into the socket buffers
+        answer = in_background(server.chat, "m", junk="x" * 20_000_000)
+        eventually("the body is being sent", lambda: server.workers()[0]["leases"] == 1)
         psutil.Process(worker["pid"]).kill()
         assert answer.result(60).status_code == 200
-        assert [(w["worker"], w["leases"]) for w in house.workers()] == [("m#2", 0)]
+        assert [(w["worker"], w["leases"]) for w in server.workers()] == [("m#2", 0)]

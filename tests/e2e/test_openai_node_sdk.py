@@ -1,4 +1,4 @@
-"""The official Node SDK, unmodified but for its base URL, against a real house."""
+"""OpenAI's Node SDK against a real server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from scripts.testbed.server import House
+from scripts.testbed.server import RunningServer
 
 FOLDER = Path(__file__).parent / "node"
 PIN = json.loads((FOLDER / "package.json").read_text())["dependencies"]["openai"]
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def sdk() -> Path:
-    """The SDK in its folder, installed once: it has no dependencies, so its pin says all."""
+    """The SDK in its folder, installed once: it has no dependencies, so its pinned version is enough."""
     installed = FOLDER / "node_modules" / "openai" / "package.json"
     with (FOLDER / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be installing it
@@ -39,15 +39,15 @@ def sdk() -> Path:
 
 
 @pytest.fixture(scope="module")
-def said(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the script was told by a house of one model."""
+def results(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the script printed: the answers of a server with one model."""
     picture = io.BytesIO()
     Image.new("RGB", (32, 32), "red").save(picture, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
     entry = {"id": "org/fake", "engine": "fake"}
-    with House(tmp_path_factory.mktemp("node"), [entry]) as house:
+    with RunningServer(tmp_path_factory.mktemp("node"), [entry]) as server:
         done = subprocess.run(
-            ["node", "ask.mjs", f"{house.url}/v1", uri],
+            ["node", "ask.mjs", f"{server.url}/v1", uri],
             cwd=sdk,
             capture_output=True,
             text=True,
@@ -55,36 +55,36 @@ def said(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    answers: dict[str, Any] = json.loads(done.stdout)
+    return answers
 
 
-def test_models(said: dict[str, Any]) -> None:
-    assert said["models"] == {"ids": ["org/fake"], "one": "org/fake"}
+def test_lists_and_retrieves_models(results: dict[str, Any]) -> None:
+    assert results["models"] == {"ids": ["org/fake"], "one": "org/fake"}
 
 
-def test_chat_with_a_picture_whole_and_streamed_is_the_same(said: dict[str, Any]) -> None:
-    assert said["whole"]["text"]
-    assert said["whole"]["reason"] == "stop"
-    assert len(said["streamed"]["pieces"]) > 1
-    assert "".join(said["streamed"]["pieces"]) == said["whole"]["text"]
-    assert said["streamed"]["tokens"] == said["whole"]["tokens"] > 0
+def test_streamed_chat_equals_whole_answer(results: dict[str, Any]) -> None:
+    assert results["whole"]["text"]
+    assert results["whole"]["reason"] == "stop"
+    assert len(results["streamed"]["pieces"]) > 1
+    assert "".join(results["streamed"]["pieces"]) == results["whole"]["text"]
+    assert results["streamed"]["tokens"] == results["whole"]["tokens"] > 0
 
 
-def test_embeddings_are_the_same_packed_and_plain(said: dict[str, Any]) -> None:
-    packed, plain = said["vectors"]["packed"], said["vectors"]["plain"]
+def test_base64_embeddings_equal_plain_ones(results: dict[str, Any]) -> None:
+    packed, plain = results["vectors"]["packed"], results["vectors"]["plain"]
     assert len(packed) == 2
     assert packed[0] != packed[1]
     assert [pytest.approx(vector, abs=1e-6) for vector in packed] == plain
 
 
-def test_images(said: dict[str, Any]) -> None:
-    assert len(said["pictures"]) == 2
-    with Image.open(io.BytesIO(base64.b64decode(said["pictures"][0]))) as picture:
+def test_images_have_the_requested_size(results: dict[str, Any]) -> None:
+    assert len(results["pictures"]) == 2
+    with Image.open(io.BytesIO(base64.b64decode(results["pictures"][0]))) as picture:
         assert picture.size == (64, 32)
 
 
-def test_an_error_is_the_sdks_own(said: dict[str, Any]) -> None:
-    assert said["refusal"]["isNotFound"]
-    assert said["refusal"]["code"] == "model_not_found"
-    assert "Available: org/fake" in said["refusal"]["message"]
+def test_error_is_raised_as_the_sdks_own_class(results: dict[str, Any]) -> None:
+    assert results["refusal"]["isNotFound"]
+    assert results["refusal"]["code"] == "model_not_found"
+    assert "Available: org/fake" in results["refusal"]["message"]

