@@ -1,7 +1,7 @@
-"""A worker's life: born without a model, told by one line on stdin which one it is, serving until it is ended.
+"""The worker process: starts without a model, reads from stdin which one to load, and serves it until it is stopped.
 
-`python -m workers --socket FD --report FD --imports a,b:C`. What happens is reported as JSON lines on `--report`.
-Exit codes: 0 ended in order, 1 the engine's thread broke, 3 the model could not be loaded, -9 the manager is gone.
+`python -m workers --socket FD --report FD --imports a,b:C`. Events are reported as JSON lines on `--report`.
+Exit codes: 0 orderly shutdown, 1 the engine's thread crashed, 3 the model could not be loaded, -9 the manager is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from types import FrameType
 from typing import NoReturn
 
 import uvicorn
-import uvicorn.protocols.http.httptools_impl  # with uvloop: what uvicorn would import when the model is asked for
+import uvicorn.protocols.http.httptools_impl  # uvicorn would import this and uvloop only once it starts serving
 import uvloop  # noqa: F401
 
 from contract.asgi import serve
@@ -43,7 +43,7 @@ log = logging.getLogger("worker")
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker is told: which model, where, and the token that its manager will show."""
+    """What the manager assigns to a worker: a model, its device, and the token that the manager will present."""
 
     name: str
     spec: ModelSpec
@@ -53,28 +53,28 @@ class Assignment:
 
     @classmethod
     def read(cls, line: bytes) -> Assignment:
-        """Parse the assignment from its line of JSON."""
-        told = json.loads(line)
-        spec, device = ModelSpec.model_validate(told["spec"]), Device(**told["device"])
-        return cls(told["name"], spec, device, told["token"], told.get("environment") or {})
+        """Parse the assignment's line of JSON."""
+        fields = json.loads(line)
+        spec, device = ModelSpec.model_validate(fields["spec"]), Device(**fields["device"])
+        return cls(fields["name"], spec, device, fields["token"], fields.get("environment") or {})
 
 
 class SignalFreeServer(uvicorn.Server):
-    """A server whose process decides itself what signals mean."""
+    """A uvicorn server that leaves signal handling to the worker."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 
 class ModelServer:
-    """One model in this process: its engine on a thread of its own, HTTP on the main thread."""
+    """Serves one model in this process: its engine runs on a thread of its own, HTTP on the main thread."""
 
     def __init__(self, engine: Engine, assignment: Assignment, report: Report) -> None:
         self._engine, self._assignment, self._report = engine, assignment, report
         options = engine.Options.model_validate(assignment.spec.options)
         self._batcher = Batcher(engine, options, lambda: report("out_of_memory"))
         self._terminations = 0
-        self._idle = False  # loaded, and to be waited for at the end
+        self._loaded = False
         self._app = App(engine, assignment.spec, self._batcher, assignment.token, self.stop)
         config = serve.server(RequestMiddleware(self._app), graceful=assignment.spec.stop_grace).config
         config.lifespan = "off"
@@ -84,15 +84,15 @@ class ModelServer:
         """Load and serve until `stop`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        thread = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         thread.start()
         self._server.run(sockets=[sock])
         self._batcher.stop()
-        if self._idle and not self._batcher.busy:
-            thread.join()  # it closes the engine; a thread that is stuck in a call is not waited for
+        if self._loaded and not self._batcher.busy:
+            thread.join()  # it closes the engine; do not wait for a thread that is stuck in a call
 
     def stop(self) -> None:
-        """Take no more requests, finish those in hand, end."""
+        """Accept no more requests, finish those in progress, then shut down."""
         self._server.should_exit = True
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
@@ -101,42 +101,42 @@ class ModelServer:
             os._exit(128 + number)
         self.stop()
 
-    def _work(self) -> None:
+    def _run_engine(self) -> None:
         """The engine's thread: everything that touches the model happens here."""
         try:
             self._engine.load(self._assignment.spec, self._assignment.device)
         except BaseException as error:
-            fail(self._report, error, self._assignment.spec.source)
-        gc.freeze()  # the weights' many objects live as long as the process: no collection need look at them
-        self._idle = True
+            report_failure_and_exit(self._report, error, self._assignment.spec.source)
+        gc.freeze()  # the model's many objects live as long as the process: keep the collector from scanning them
+        self._loaded = True
         tasks = tasks_of_loaded(self._assignment.spec, self._engine)
-        self._app.keep_to(tasks)
+        self._app.restrict_to(tasks)
         self._report("ready", features=sorted(self._engine.loaded_features()), tasks=tasks)
         try:
             self._batcher.run()
             self._engine.close()
         except BaseException:
-            log.critical("the engine's thread broke", exc_info=True)
-            end(1)
+            log.critical("the engine's thread crashed", exc_info=True)
+            exit_now(1)
 
 
-def fail(report: Report, error: BaseException, source: str | None = None) -> NoReturn:
-    """Say why the model cannot be served, to the manager in a sentence and to the log in full, and end."""
+def report_failure_and_exit(report: Report, error: BaseException, source: str | None = None) -> NoReturn:
+    """Report to the manager in a sentence why the model cannot be served, log the traceback, and exit."""
     certain, out_of_memory = is_permanent(error), is_out_of_memory(error)
     report("failed", message=load_failure_message(error, source), certain=certain, out_of_memory=out_of_memory)
     log.error("the model could not be loaded", exc_info=error)
-    end(3)
+    exit_now(3)
 
 
-def end(code: int) -> NoReturn:
-    """End at once: a library's threads and exit hooks must not keep the memory one moment longer."""
+def exit_now(code: int) -> NoReturn:
+    """Exit at once: a library's threads and exit hooks must not hold the memory any longer."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
 
 
 def import_all(names: str) -> None:
-    """Import `module` or `module:attribute` for each name; what is missing is told when a model needs it."""
+    """Import `module` or `module:attribute` for each name. Failures are only logged: most models may not need it."""
     for name in filter(None, names.split(",")):
         module, _, attribute = name.partition(":")
         try:
@@ -148,7 +148,7 @@ def import_all(names: str) -> None:
 
 
 def main() -> NoReturn:
-    """Start, wait for the assignment, serve."""
+    """Start, wait for the assignment, load the model and serve it."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--socket", type=int, required=True, help="file descriptor of a listening TCP socket")
     parser.add_argument("--report", type=int, required=True, help="file descriptor to report on")
@@ -156,9 +156,9 @@ def main() -> NoReturn:
     arguments = parser.parse_args()
     lifeline, report = Lifeline(), Report(arguments.report)
     faulthandler.enable()  # a crash in native code leaves its stack in the log
-    gc.disable()  # importing makes many objects that stay
+    gc.disable()  # imports create many objects that stay, so collecting now is wasted work
     serve.log_to_stderr()
-    logging.getLogger("access").setLevel(logging.WARNING)  # gateway and manager have each request's line
+    logging.getLogger("access").setLevel(logging.WARNING)  # gateway and manager log each request
     sock = socket.socket(fileno=arguments.socket)
     sock.set_inheritable(False)
     import_all(arguments.imports)
@@ -168,14 +168,14 @@ def main() -> NoReturn:
     try:
         assignment = Assignment.read(lifeline.first_line())
         os.environ.update(assignment.environment)
-        worker = ModelServer(find_engine(assignment.spec.engine)(), assignment, report)
+        server = ModelServer(find_engine(assignment.spec.engine)(), assignment, report)
     except Exception as error:
-        fail(report, error)
+        report_failure_and_exit(report, error)
     log.info(
         "%s: %s on %s (%s)", assignment.name, assignment.spec.engine, assignment.device.kind, assignment.device.dtype
     )
-    worker.run(sock)
-    end(0)
+    server.run(sock)
+    exit_now(0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The form in which a whole answer goes out: JSON, one array's raw bytes, or an npz file, as `Accept` says."""
+"""Chooses a response's format from the `Accept` header: JSON, the raw bytes of one array, or an npz file."""
 
 from __future__ import annotations
 
@@ -13,56 +13,57 @@ JSON, BYTES, NPZ = "application/json", "application/octet-stream", "application/
 
 Header = tuple[bytes, bytes]
 ResponseWriter = Callable[[BaseModel], tuple[list[Header], bytes]]
-"""Makes of an answer its own headers, the content type among them, and its body."""
+"""Turns a response into its headers, content type included, and its body."""
 
 
-def wanted(accept: str | None) -> ResponseWriter:
-    """The form that an `Accept` header prefers. What names none of the three means JSON, as in most of the web."""
-    ranges = [_range(part) for part in (accept or "").lower().split(",")]
-    ranges.sort(key=lambda item: item[1], reverse=True)  # stable: of two that are liked alike the first is taken
-    chosen = next((kind for kind, quality in ranges if quality > 0 and kind in _FORMS), JSON)
-    return _FORMS[chosen]
+def writer_for(accept: str | None) -> ResponseWriter:
+    """The writer for the format that an `Accept` header prefers; JSON if it names none of the three."""
+    ranges = [_media_range(part) for part in (accept or "").lower().split(",")]
+    ranges.sort(key=lambda item: item[1], reverse=True)  # stable: the first of two with equal quality wins
+    chosen = next((media for media, quality in ranges if quality > 0 and media in _WRITERS), JSON)
+    return _WRITERS[chosen]
 
 
-def _range(part: str) -> tuple[str, float]:
-    kind, *parameters = (piece.strip() for piece in part.split(";"))
+def _media_range(part: str) -> tuple[str, float]:
+    """One part of an `Accept` header: the media type and its quality, 0 if that is not a number."""
+    media, *parameters = (piece.strip() for piece in part.split(";"))
     quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
     try:
-        return kind, float(quality)
+        return media, float(quality)
     except ValueError:
-        return kind, 0.0
+        return media, 0.0
 
 
-def as_json(answer: BaseModel) -> tuple[list[Header], bytes]:
-    """The whole answer as JSON."""
-    return [_type(JSON)], answer.model_dump_json().encode()
+def as_json(response: BaseModel) -> tuple[list[Header], bytes]:
+    """The whole response as JSON."""
+    return [_content_type(JSON)], response.model_dump_json().encode()
 
 
-def _as_bytes(answer: BaseModel) -> tuple[list[Header], bytes]:
-    """The one array of an answer. Raises NotAcceptable when there are more, or none."""
-    arrays = arrays_in(answer)
+def _as_bytes(response: BaseModel) -> tuple[list[Header], bytes]:
+    """The response's only array. Raises NotAcceptable if it has several, or none."""
+    arrays = arrays_in(response)
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise NotAcceptable(
-            f"{BYTES} is the form of exactly one array, and this answer holds {len(arrays)} ({names}). Ask with "
-            f"`Accept: {NPZ}` for all in one file, for JSON, or for less in the request.",
+            f"{BYTES} holds exactly one array, and this response has {len(arrays)} ({names}). Send `Accept: {NPZ}` for "
+            "all of them in one file, ask for JSON, or request fewer arrays.",
             details={"arrays": {name: list(array.shape) for name, array in arrays.items()}},
         )
     [array] = arrays.values()
-    told = {"dtype": array.dtype, "shape": ",".join(map(str, array.shape)), **array.metadata}
-    headers = [(f"x-array-{key}".encode(), value.encode()) for key, value in told.items()]
-    return [_type(BYTES), *headers], bytes(array.data)
+    fields = {"dtype": array.dtype, "shape": ",".join(map(str, array.shape)), **array.metadata}
+    headers = [(f"x-array-{name}".encode(), value.encode()) for name, value in fields.items()]
+    return [_content_type(BYTES), *headers], bytes(array.data)
 
 
-def _as_npz(answer: BaseModel) -> tuple[list[Header], bytes]:
-    return [_type(NPZ)], npz(answer)
+def _as_npz(response: BaseModel) -> tuple[list[Header], bytes]:
+    return [_content_type(NPZ)], npz(response)
 
 
-def _type(kind: str) -> Header:
-    return b"content-type", kind.encode()
+def _content_type(media: str) -> Header:
+    return b"content-type", media.encode()
 
 
-_FORMS: dict[str, ResponseWriter] = {
+_WRITERS: dict[str, ResponseWriter] = {
     JSON: as_json,
     "*/*": as_json,
     "application/*": as_json,

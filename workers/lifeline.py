@@ -1,7 +1,7 @@
-"""Ends a worker, and everything that it started, as soon as its manager is gone.
+"""Ends a worker, and every process that it started, as soon as its manager is gone.
 
-The manager alone holds the other end of the worker's stdin. Whatever happens to the manager, the system closes that
-end, and the end of the input says so here: no timer, no pid to mistake for another's.
+Only the manager holds the other end of the worker's stdin. However the manager ends, the system closes that end, and
+the worker reads end of file: this needs no timer, and no pid that another process could have taken over.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from contextlib import suppress
 import psutil
 
 UUID = "ENGINEHOUSE_WORKER"
-"""The environment variable by which a worker's processes are known, wherever they have gone."""
+"""The environment variable that marks a worker's processes, wherever they have moved in the process tree."""
 
 
 class Lifeline:
-    """Reads stdin on a thread of its own: first the assignment, then nothing, until the manager is gone."""
+    """Reads stdin on a thread of its own: first the assignment, then nothing until end of file."""
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
-        self._first: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
     def first_line(self) -> bytes:
         """Wait for the assignment: one line of JSON."""
-        return self._first.get()
+        return self._lines.get()
 
     def _watch(self) -> None:
         try:
-            self._read_to_the_end()
+            self._read_until_eof()
         finally:
             kill_tree()
 
-    def _read_to_the_end(self) -> None:
+    def _read_until_eof(self) -> None:
         line = bytearray()
         while data := os.read(self._fd, 65536):
             line += data
             if data.endswith(b"\n"):
-                self._first.put(bytes(line))
+                self._lines.put(bytes(line))
                 line.clear()
 
 
 def kill_tree() -> None:
-    """Kill this process with its group, its descendants and whatever carries its mark in the environment."""
-    me = os.getpid()
+    """Kill this process, its group, its descendants, and every process that carries its mark in the environment."""
+    own_pid = os.getpid()
     try:
-        killed: set[int] = {me}
-        while found := [pid for pid in _tree(me) if pid not in killed]:  # again: some may have forked meanwhile
-            for pid in found:
+        killed: set[int] = {own_pid}
+        while alive := [pid for pid in _tree(own_pid) if pid not in killed]:  # repeat: some may have forked meanwhile
+            for pid in alive:
                 _kill(pid)
-            killed.update(found)
+            killed.update(alive)
     finally:
-        if os.getpgrp() == me:
-            os.killpg(me, signal.SIGKILL)
-        os.kill(me, signal.SIGKILL)
+        if os.getpgrp() == own_pid:
+            os.killpg(own_pid, signal.SIGKILL)
+        os.kill(own_pid, signal.SIGKILL)
 
 
 def _tree(root: int) -> list[int]:
@@ -68,10 +68,10 @@ def _tree(root: int) -> list[int]:
 def _marked(mark: str) -> list[int]:
     if not mark:
         return []
-    found = psutil.process_iter(["environ"])  # environ is None where it may not be read
-    return [process.pid for process in found if (process.info["environ"] or {}).get(UUID) == mark]
+    processes = psutil.process_iter(["environ"])  # environ is None where it may not be read
+    return [process.pid for process in processes if (process.info["environ"] or {}).get(UUID) == mark]
 
 
 def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it has gone, or was never ours
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or its pid belongs to another user by now
         os.kill(pid, signal.SIGKILL)

@@ -207,7 +207,7 @@ async def test_a_call_that_the_engine_forgets_gets_an_error(houses: Callable[...
     house.engine.gate.set()
     forgotten = await answer(house.ask("ignore"))
     assert isinstance(forgotten, EngineFailed)
-    assert "ended without an answer" in forgotten.message
+    assert "returned without an answer" in forgotten.message
 
 
 async def test_streams_interleave_and_a_short_one_ends_before_the_long_one(houses: Callable[..., House]) -> None:

@@ -158,7 +158,7 @@ async def test_who_does_not_fit_gets_a_turn_although_newcomers_keep_coming(
     late = house.spell("L")
     house.step(20)
     for ticket in (first, early, other, late):
-        await stream(ticket) if ticket.serves.joins else await answer(ticket)
+        await stream(ticket) if ticket.served.joins else await answer(ticket)
     order = list(dict.fromkeys(" ".join(house.engine.steps).split()))
     assert order == ["abc", "E", "O", "L"]
     assert not any("O" in step and len(step) > 1 for step in house.engine.steps)
@@ -261,7 +261,7 @@ async def test_a_method_is_closed_when_nobody_waits_for_it_and_begins_anew_for_t
 async def test_what_a_method_does_not_take_is_told_so(houses: Houses) -> None:
     house = houses(Deaf())
     silent, raised = house.spell("a"), house.ask("b")
-    assert "ended without an answer" in str(await answer(silent))
+    assert "returned without an answer" in str(await answer(silent))
     assert "before it takes any" in str(await answer(raised))
 
 

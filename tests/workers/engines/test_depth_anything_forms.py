@@ -70,7 +70,7 @@ def test_a_deep_grey_png_is_half_a_step_off_at_most(family: str, depth_engine: D
 def test_sixteen_bits_come_as_bytes_too_with_what_they_mean(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_relative")
     exact = values(depth_item(engine).depth)
-    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(
+    headers, content = content_negotiation.writer_for(content_negotiation.BYTES)(
         whole(engine, depth(PICTURE, format="png16"))
     )
     told = {key.decode(): value.decode() for key, value in headers}
@@ -154,12 +154,12 @@ def test_an_npz_file_has_all_that_is_asked_for(depth_engine: DepthEngine) -> Non
 def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_metric")
     exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
-    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(whole(engine, depth(PICTURE)))
+    headers, content = content_negotiation.writer_for(content_negotiation.BYTES)(whole(engine, depth(PICTURE)))
     told = dict(headers)
     assert (told[b"x-array-dtype"], told[b"x-array-shape"]) == (b"float32", b"60,80")
     assert (told[b"x-array-unit"], told[b"x-array-kind"]) == (b"metre", b"depth")
     assert np.array_equal(np.frombuffer(content, "<f4").reshape(60, 80), values(exact.depth))
-    _, content = content_negotiation.wanted(content_negotiation.NPZ)(
+    _, content = content_negotiation.writer_for(content_negotiation.NPZ)(
         whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=True))
     )
     with np.load(io.BytesIO(content)) as arrays:
@@ -167,7 +167,7 @@ def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> N
             assert np.array_equal(arrays[f"0.{name}"], values(getattr(exact, name)))
         rest = json.loads(arrays["answer.json"])
     assert rest["data"][0]["camera_intrinsics"] == CAMERA
-    _, content = content_negotiation.wanted(content_negotiation.BYTES)(
+    _, content = content_negotiation.writer_for(content_negotiation.BYTES)(
         whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, format="ply", depth=False))
     )
     assert len(read_ply(content)) == 4800
@@ -177,7 +177,7 @@ def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> N
 def test_each_form_that_is_measured_is_read_aright(name: str, depth_engine: DepthEngine) -> None:
     """By the client of `make bench`."""
     engine, form = depth_engine("depth_metric"), arrays.FORMS[name]
-    headers, content = content_negotiation.wanted(form.accept)(whole(engine, depth(PICTURE, **form.fields)))
+    headers, content = content_negotiation.writer_for(form.accept)(whole(engine, depth(PICTURE, **form.fields)))
     read = form.read({key.decode(): value.decode() for key, value in headers}, content)
     assert np.abs(read - values(depth_item(engine).depth)).max() < FAR / 65535
 

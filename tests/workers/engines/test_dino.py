@@ -136,7 +136,7 @@ def test_every_form_holds_the_same_numbers(engine: Callable[[str], Any]) -> None
     )
     assert np.array_equal(np.array(numbers["pooled"], "<f4"), np.frombuffer(base64.b64decode(coded["pooled"]), "<f4"))
     [answer] = ask(engine("dinov2"), request(drawing()))
-    headers, content = content_negotiation.wanted(content_negotiation.BYTES)(answer)
+    headers, content = content_negotiation.writer_for(content_negotiation.BYTES)(answer)
     assert dict(headers)[b"x-array-shape"] == b"32"
     assert np.array_equal(np.frombuffer(content, "<f4"), np.array(numbers["pooled"], "<f4"))
 

@@ -164,7 +164,7 @@ async def ask(engine: Engine, case: Case, *bodies: Body) -> list[Any]:
 
 async def whole(ticket: Ticket) -> Any:
     answers: list[Output] = await ticket.next()
-    task = ticket.serves.task
+    task = ticket.served.task
     while task.chunk and isinstance(answers[-1], BaseModel):
         answers += await ticket.next()
     if isinstance(answers[-1], ServeError) or not task.fold:
