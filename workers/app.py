@@ -1,4 +1,4 @@
-"""The worker's HTTP API, for its manager only: one POST route per task that its entry serves, at the gateway's paths."""
+"""The worker's HTTP API, for its manager only: a POST route per task that its entry serves, at the gateway's paths."""
 
 from __future__ import annotations
 

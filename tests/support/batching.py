@@ -1,4 +1,4 @@
-"""A batcher on a thread of its own, two tasks to ask it for, and what reads their answers."""
+"""A batcher on a thread of its own, two tasks for it, and functions that read their answers."""
 
 from __future__ import annotations
 
@@ -17,51 +17,54 @@ from workers.engine import Call, Engine, Feed, Options, Output
 E = TypeVar("E", bound=Engine)
 
 
-class Ask(Request):
+class TextRequest(Request):
     text: str
     size: int = 1
 
 
-class Told(Response):
+class TextResponse(Response):
     text: str
     batch: int = 1
 
 
-def fold(chunks: Any) -> Told:
-    return Told(text="".join(chunk.text for chunk in chunks))
+def fold(chunks: Any) -> TextResponse:
+    return TextResponse(text="".join(chunk.text for chunk in chunks))
 
 
-WHOLE = Task("whole", "/whole", Ask, Told)
-STREAM = Task("stream", "/stream", Ask, Told, chunk=Told, fold=fold)
+WHOLE = Task("whole", "/whole", TextRequest, TextResponse)
+STREAM = Task("stream", "/stream", TextRequest, TextResponse, chunk=TextResponse, fold=fold)
 
 
-class House(Generic[E]):
-    """A batcher on a thread of its own."""
+class BatcherThread(Generic[E]):
+    """Runs a batcher with an engine on a thread of its own."""
 
     def __init__(self, engine: E, **options: Any) -> None:
         self.engine = engine
         self.out_of_memory = 0
-        self.batcher = Batcher(engine, Options(**options), self._note_out_of_memory)
+        self.batcher = Batcher(engine, Options(**options), self._count_out_of_memory)
         self.thread = threading.Thread(target=self.batcher.run)
         self.thread.start()
 
-    def _note_out_of_memory(self) -> None:
+    def _count_out_of_memory(self) -> None:
         self.out_of_memory += 1
 
     def ask(self, text: str, task: str = "whole", *, size: int = 1, alone: bool = False) -> Ticket:
-        call = Call(Ask(text=text, size=size), id=text, alone=alone)
+        call = Call(TextRequest(text=text, size=size), id=text, alone=alone)
         return self.batcher.submit(self.engine.served()[task], call)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self.batcher.stop()
+
+    def close(self) -> None:
+        self.stop()
         self.thread.join(30)
         assert not self.thread.is_alive()
 
 
 def feed_of(calls: Iterable[Call[Any]], limit: int = 16) -> Feed[Any]:
-    """What a method with `joins` takes its calls from, with no batcher behind it. A deque may get more meanwhile."""
+    """A feed of these calls for a method with `joins`, without a batcher. A deque may get more calls meanwhile."""
     waiting = calls if isinstance(calls, deque) else deque(calls)
-    return Feed(limit, lambda most: [waiting.popleft() for _ in range(min(most, len(waiting)))])
+    return Feed(limit, lambda room: [waiting.popleft() for _ in range(min(room, len(waiting)))])
 
 
 async def answer(ticket: Ticket) -> Output:
@@ -69,7 +72,7 @@ async def answer(ticket: Ticket) -> Output:
 
 
 async def stream(ticket: Ticket) -> list[Output]:
-    """All answers, the ending one included."""
+    """All answers, including the last one, which ends the call."""
     answers: list[Output] = []
     while not answers or isinstance(answers[-1], BaseModel):
         answers += await asyncio.wait_for(ticket.next(), 30)
@@ -77,4 +80,4 @@ async def stream(ticket: Ticket) -> list[Output]:
 
 
 def text(answers: list[Output]) -> str:
-    return "".join(told.text for told in answers if isinstance(told, Told))
+    return "".join(response.text for response in answers if isinstance(response, TextResponse))

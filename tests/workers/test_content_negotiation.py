@@ -40,38 +40,38 @@ class Empty(BaseModel):
         ("image/png", content_negotiation.JSON),
     ],
 )
-def test_what_is_liked_most_is_sent(accept: str | None, kind: str) -> None:
+def test_sends_the_preferred_format(accept: str | None, kind: str) -> None:
     headers, _ = content_negotiation.writer_for(accept)(Answer(first=Array.from_numpy(ONE)))
     assert dict(headers)[b"content-type"] == kind.encode()
 
 
-def test_bytes_come_with_type_and_shape() -> None:
+def test_bytes_have_dtype_and_shape_headers() -> None:
     headers, content = content_negotiation.writer_for(content_negotiation.BYTES)(Answer(first=Array.from_numpy(ONE)))
     told = dict(headers)
     assert (told[b"x-array-dtype"], told[b"x-array-shape"]) == (b"float32", b"2,3")
     assert content == ONE.tobytes()
 
 
-def test_bytes_come_with_what_is_noted_of_them() -> None:
+def test_bytes_have_metadata_headers() -> None:
     headers, _ = content_negotiation.writer_for(content_negotiation.BYTES)(
         Answer(first=Array.from_numpy(ONE, metadata={"unit": "metre"}))
     )
     assert (b"x-array-unit", b"metre") in headers
 
 
-def test_bytes_of_two_arrays_are_refused_with_what_to_ask_for() -> None:
+def test_refuses_bytes_of_two_arrays() -> None:
     answer = Answer(first=Array.from_numpy(ONE), second=Array.from_numpy(ONE))
-    with pytest.raises(NotAcceptable, match=r"holds 2 \(first, second\).*application/x-npz") as refused:
+    with pytest.raises(NotAcceptable, match=r"has 2 \(first, second\).*application/x-npz") as refused:
         content_negotiation.writer_for(content_negotiation.BYTES)(answer)
     assert refused.value.status == 406
     assert refused.value.details["arrays"] == {"first": [2, 3], "second": [2, 3]}
 
 
-def test_bytes_of_no_array_are_refused() -> None:
+def test_refuses_bytes_of_no_array() -> None:
     with pytest.raises(NotAcceptable, match="has 0"):
         content_negotiation.writer_for(content_negotiation.BYTES)(Empty())
 
 
-def test_json_is_the_answers_own() -> None:
+def test_json_is_the_response_itself() -> None:
     answer = Answer(first=Array.from_numpy(ONE))
     assert json.loads(content_negotiation.as_json(answer)[1]) == answer.model_dump(mode="json")

@@ -84,7 +84,7 @@ def test_describing_imports_no_model_library() -> None:
         ({"engine": "command", "options": {"cmd": "serve"}}, "write ${PORT}"),
     ],
 )
-def test_what_cannot_work_is_an_error_that_says_what_to_write(fields: dict[str, Any], sentence: str) -> None:
+def test_invalid_entry_gets_a_helpful_error(fields: dict[str, Any], sentence: str) -> None:
     assert sentence in error(**fields)
 
 
@@ -98,10 +98,10 @@ def test_what_cannot_work_is_an_error_that_says_what_to_write(fields: dict[str, 
         {"engine": "command", "tasks": ["chat"], "options": {"cmd": "serve --port ${PORT}", "model_name": "x"}},
     ],
 )
-def test_what_can_work_has_no_error(fields: dict[str, Any]) -> None:
+def test_valid_entry_has_no_error(fields: dict[str, Any]) -> None:
     assert error(**fields) == "None"
 
 
-def test_a_foreign_server_takes_every_field() -> None:
+def test_external_server_takes_every_field() -> None:
     offer = entry(ModelSpec(id="m", engine="command", tasks=("chat",), options={"cmd": "serve ${PORT}"}))
     assert (offer["tasks"], offer["features"]) == (["chat"], ["*"])

@@ -36,14 +36,14 @@ class OutOfMemoryError(RuntimeError):
         caused(MemoryError()),
     ],
 )
-def test_memory_is_recognised_whoever_says_so(error: BaseException) -> None:
+def test_recognises_out_of_memory(error: BaseException) -> None:
     assert is_out_of_memory(error)
     assert isinstance(to_serve_error(error), OutOfMemory)
     assert not is_permanent(error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory"), OSError("no route")])
-def test_what_is_no_lack_of_memory_is_none(error: BaseException) -> None:
+def test_other_errors_are_not_out_of_memory(error: BaseException) -> None:
     assert not is_out_of_memory(error)
     assert isinstance(to_serve_error(error), EngineFailed)
 
@@ -57,7 +57,7 @@ def test_what_is_no_lack_of_memory_is_none(error: BaseException) -> None:
         ("shape mismatch", False),
     ],
 )
-def test_a_lost_gpu_context_breaks_the_process(message: str, broken: bool) -> None:
+def test_lost_gpu_context_is_fatal(message: str, broken: bool) -> None:
     assert is_fatal(caused(RuntimeError(message))) is broken
 
 
@@ -77,11 +77,11 @@ class LocalEntryNotFoundError(FileNotFoundError):
         (RuntimeError("CUDA error: device busy"), False),
     ],
 )
-def test_what_would_fail_again_at_once_is_certain(error: BaseException, certain: bool) -> None:
+def test_permanent_and_temporary_failures(error: BaseException, certain: bool) -> None:
     assert is_permanent(error) is certain
 
 
-def test_our_own_errors_keep_their_sentence_and_others_get_type_and_message() -> None:
+def test_summary_is_the_message_or_type_and_message() -> None:
     refusal = InvalidField("Send less.", param="n")
     assert to_serve_error(refusal) is refusal
     assert summarize(refusal) == "Send less."
@@ -89,7 +89,7 @@ def test_our_own_errors_keep_their_sentence_and_others_get_type_and_message() ->
     assert summarize(ValueError()) == "ValueError: no message"
 
 
-def test_why_a_model_could_not_be_loaded_is_told_in_sentences(tmp_path: Path) -> None:
+def test_load_failure_messages_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"garbage" * 9)
     with pytest.raises(SafetensorError) as damaged:
         load_file(tmp_path / "model.safetensors")

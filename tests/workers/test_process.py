@@ -39,14 +39,14 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_it_is_born_before_it_knows_its_model_and_serves_once_it_is_told(unborn: Worker) -> None:
+def test_starts_without_a_model_and_serves_the_assigned_one(unborn: Worker) -> None:
     unborn.wait_for("started")
     unborn.tell({"engine": "fake"})
     assert unborn.wait_for("ready")["features"] == ["images", "languages"]
     assert unborn.post("/v1/embeddings", {"input": "x"}).status_code == 200
 
 
-def test_imports_are_done_before_birth_and_a_missing_one_is_only_told() -> None:
+def test_imports_before_started_and_only_logs_missing_modules() -> None:
     worker = Worker("fractions,concurrent.futures:ThreadPoolExecutor,no_such_module")
     with contextlib.closing(worker):
         worker.wait_for("started")
@@ -55,7 +55,7 @@ def test_imports_are_done_before_birth_and_a_missing_one_is_only_told() -> None:
         worker.wait_for("ready")
 
 
-def test_the_environment_reaches_the_engine_before_it_loads(unborn: Worker) -> None:
+def test_sets_the_environment_before_loading(unborn: Worker) -> None:
     unborn.tell(
         {"engine": "fake", "options": {"fork_grandchild": "child"}}, environment={"CUDA_VISIBLE_DEVICES": "GPU-7"}
     )
@@ -76,7 +76,7 @@ def test_the_environment_reaches_the_engine_before_it_loads(unborn: Worker) -> N
         ({"engine": "no_such_engine", "source": "x"}, "unknown engine 'no_such_engine'", True, False),
     ],
 )
-def test_a_load_that_fails_says_why_and_ends_with_3(
+def test_failed_load_is_reported_and_exits_with_3(
     unborn: Worker, entry: dict[str, Any], message: str, certain: bool, out_of_memory: bool
 ) -> None:
     unborn.tell({"engine": "fake", **entry})
@@ -87,14 +87,14 @@ def test_a_load_that_fails_says_why_and_ends_with_3(
     assert "Traceback" in unborn.log()
 
 
-def test_a_crash_at_load_is_seen_by_its_exit_code(unborn: Worker) -> None:
+def test_crash_at_load_keeps_its_exit_code(unborn: Worker) -> None:
     unborn.tell({"engine": "fake", "options": {"crash_at_load": 42}})
     with pytest.raises(NotReady):
         unborn.wait_for("ready")
     assert unborn.process.wait(30) == 42
 
 
-def test_the_manager_s_end_before_the_birth_ends_it(unborn: Worker) -> None:
+def test_manager_death_before_assignment_ends_the_worker(unborn: Worker) -> None:
     unborn.wait_for("started")
     unborn.leave()
     assert unborn.process.wait(30) == -signal.SIGKILL
@@ -102,7 +102,7 @@ def test_the_manager_s_end_before_the_birth_ends_it(unborn: Worker) -> None:
 
 @pytest.mark.parametrize("fault", [{"silent_load": True}, {"ignore_term": True}, {}])
 @pytest.mark.parametrize("grandchild", ["child", "setsid"])
-def test_the_manager_s_end_takes_everything_along(
+def test_manager_death_ends_the_worker_and_its_children(
     unborn: Worker, tmp_path: Path, fault: dict[str, Any], grandchild: str
 ) -> None:
     options = {"fork_grandchild": grandchild, "started_dir": str(tmp_path), **fault}
@@ -120,7 +120,7 @@ def test_the_manager_s_end_takes_everything_along(
     wait_until_gone([pid])
 
 
-def test_term_while_loading_ends_it(unborn: Worker) -> None:
+def test_sigterm_while_loading_ends_the_worker(unborn: Worker) -> None:
     unborn.tell({"engine": "fake", "options": {"silent_load": True}})
     end = time.monotonic() + 30
     while "model#1" not in unborn.log():
@@ -130,7 +130,7 @@ def test_term_while_loading_ends_it(unborn: Worker) -> None:
     assert unborn.process.wait(30) == 0
 
 
-def test_an_engine_that_ignores_term_outlives_shutdown_and_term(unborn: Worker) -> None:
+def test_engine_that_ignores_sigterm_outlives_shutdown(unborn: Worker) -> None:
     unborn.tell({"engine": "fake", "options": {"ignore_term": True}})
     unborn.wait_for("ready")
     unborn.post("/shutdown", {})
@@ -142,7 +142,7 @@ def test_an_engine_that_ignores_term_outlives_shutdown_and_term(unborn: Worker) 
     assert unborn.process.wait(30) == -signal.SIGKILL
 
 
-def test_memory_that_it_is_told_to_hold_is_really_there() -> None:
+def test_fake_really_holds_its_memory() -> None:
     def resident(options: dict[str, Any]) -> int:
         with worker_process.worker({"engine": "fake", "options": options}) as worker:
             return int(psutil.Process(worker.process.pid).memory_info().rss)

@@ -74,7 +74,7 @@ def said(engine: Engine, question: str, image: Any, tokens: int = 8) -> str:
     return answer
 
 
-async def test_a_caption_is_what_chat_says_of_each_picture(answer: Answer, engine: Engine) -> None:
+async def test_caption_is_the_chat_answer_per_image(answer: Answer, engine: Engine) -> None:
     response = await answer("caption", images=[SENT["red"], SENT["blue"]])
     assert (response.model, response.usage.images) == ("seeing", 2)
     assert [(item.index, item.width, item.height) for item in response.data] == [(0, 80, 60), (1, 60, 80)]
@@ -83,39 +83,39 @@ async def test_a_caption_is_what_chat_says_of_each_picture(answer: Answer, engin
     assert captions[0] != captions[1]
 
 
-async def test_the_clients_prompt_and_length_count(answer: Answer, engine: Engine) -> None:
+async def test_uses_the_clients_prompt_and_max_tokens(answer: Answer, engine: Engine) -> None:
     [item] = (await answer("caption", image=SENT["red"], prompt="Which colour?", max_tokens=11)).data
     assert item.text == said(engine, "Which colour?", RED, tokens=11)
     [longer] = (await answer("caption", {"temperature": 0, "max_completion_tokens": 3}, image=SENT["red"])).data
     assert longer.text == said(engine, PROMPTS["caption"], RED, tokens=3)
 
 
-async def test_text_that_is_read_through_chat_has_no_places(answer: Answer, engine: Engine) -> None:
+async def test_ocr_by_chat_has_no_lines(answer: Answer, engine: Engine) -> None:
     [item] = (await answer("ocr", image=SENT["blue"])).data
     assert (item.text, item.lines, item.truncated) == (said(engine, PROMPTS["ocr"], BLUE), [], True)
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-async def test_an_analysis_asks_its_named_question(name: str, answer: Answer, engine: Engine) -> None:
+async def test_analysis_asks_its_named_question(name: str, answer: Answer, engine: Engine) -> None:
     response = await answer("analyze", image=SENT["blue"], task=name)
     assert (response.task, response.text) == (name, said(engine, PROMPTS[name], BLUE))
     assert response.usage.completion_tokens == 8
     assert response.usage.total_tokens == response.usage.prompt_tokens + 8
 
 
-async def test_an_analysis_asks_the_clients_own_question(answer: Answer, engine: Engine) -> None:
+async def test_analysis_asks_the_clients_question(answer: Answer, engine: Engine) -> None:
     response = await answer("analyze", image=SENT["red"], prompt="How many?")
     assert (response.task, response.text) == ("custom", said(engine, "How many?", RED))
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-async def test_an_odd_picture_is_seen_as_a_person_sees_it(odd: OddPicture, answer: Answer, engine: Engine) -> None:
+async def test_odd_image_is_seen_upright_in_rgb(odd: OddPicture, answer: Answer, engine: Engine) -> None:
     [item] = (await answer("caption", image=odd.uri)).data
     assert (item.width, item.height) == odd.size
     assert item.text == said(engine, PROMPTS["caption"], open_image(ImageInput(odd.plain_uri)))
 
 
-async def test_the_error_of_one_picture_is_the_answer_and_ends_the_other_questions(answer: Answer) -> None:
+async def test_error_of_one_image_cancels_the_other_questions(answer: Answer) -> None:
     broken = ImageInput(encoded(RED)[:-200])  # its header is whole
     with pytest.raises(BadImage, match="damaged"):
         await answer("caption", images=[broken, *[SENT["blue"]] * 3], max_tokens=4000)
@@ -123,13 +123,13 @@ async def test_the_error_of_one_picture_is_the_answer_and_ends_the_other_questio
     assert whole.data[0].text
 
 
-async def test_an_error_names_the_field_that_the_client_has_sent(answer: Answer) -> None:
+async def test_error_names_a_field_that_the_client_sent(answer: Answer) -> None:
     with pytest.raises(ContextTooLong) as refused:
         await answer("caption", image=SENT["red"], prompt="far " * 20_000)
     assert refused.value.param == "prompt"
 
 
-async def test_a_caller_that_leaves_takes_its_questions_along(answer: Answer) -> None:
+async def test_cancelled_caller_cancels_its_questions(answer: Answer) -> None:
     asking = asyncio.create_task(answer("caption", images=[SENT["red"]] * 2, max_tokens=4000))
     await answer("caption", image=SENT["blue"])  # the others are on their way by then
     asking.cancel()
@@ -138,19 +138,19 @@ async def test_a_caller_that_leaves_takes_its_questions_along(answer: Answer) ->
     assert (await answer("caption", image=SENT["blue"])).data[0].text
 
 
-def test_every_file_of_the_folder_converts_one_task() -> None:
+def test_finds_one_conversion_per_file() -> None:
     assert set(conversions()) == {"analyze", "caption", "ocr"}
     assert set(DESCRIPTIONS) == {*PROMPTS, "custom"}
 
 
-def test_an_engines_own_way_comes_first() -> None:
+def test_engine_method_takes_precedence_over_chat() -> None:
     served = served_by(find_engine("fake"))
     assert served["ocr"].via_chat is None
     assert served["caption"].via_chat is served["chat"]
     assert "caption" not in served_by(find_engine("sentence_transformers"))
 
 
-def test_a_model_without_eyes_does_none_of_it(chat_engine: Callable[[str], Engine]) -> None:
+def test_model_without_vision_serves_no_vision_task(chat_engine: Callable[[str], Engine]) -> None:
     spec = ModelSpec(id="m", engine="transformers_chat", source="x")
     assert tasks_of_loaded(spec, chat_engine("lm")) == ("chat",)
     assert tasks_of_loaded(spec, chat_engine("smolvlm")) == ("analyze", "caption", "chat", "ocr")
@@ -164,7 +164,7 @@ def sent(colour: str = "red") -> str:
     return SENT[colour].as_text()
 
 
-def test_questions_share_a_batch_with_everybody_elses() -> None:
+def test_questions_are_batched_with_other_chat() -> None:
     entry = {"engine": "fake", "options": {"batch_window_ms": 1000, "max_batch": 4}, "defaults": {"max_tokens": 2}}
     with worker_process.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         caption = pool.submit(worker.post, CAPTION, {"images": [sent(), sent("blue")]})
@@ -176,7 +176,7 @@ def test_questions_share_a_batch_with_everybody_elses() -> None:
         assert "server-timing" in caption.result(30).headers
 
 
-def test_a_client_that_leaves_cancels_all_its_questions(tmp_path: Path) -> None:
+def test_disconnect_cancels_all_questions(tmp_path: Path) -> None:
     with worker_process.worker(gated(tmp_path)) as worker:
         with httpx2.Client(base_url=worker.url, headers=worker.client.headers, trust_env=False) as client:
             body = {"images": [sent()] * 3}
@@ -187,7 +187,7 @@ def test_a_client_that_leaves_cancels_all_its_questions(tmp_path: Path) -> None:
         assert worker.post(CAPTION, {"image": sent()}).json()["data"][0]["text"]
 
 
-def test_what_the_loaded_model_cannot_do_is_said_and_refused() -> None:
+def test_refuses_tasks_that_the_loaded_model_lacks() -> None:
     made = worker_process.Worker()
     try:
         made.tell({"engine": "fake", "options": {"lacks": ["images"]}})

@@ -143,7 +143,7 @@ def test_a_short_answer_does_not_wait_for_a_long_one(engines: Engines) -> None:
 
 async def test_so_it_is_through_the_batcher(engines: Engines) -> None:
     """A newcomer's whole answer comes while the long one is still being made."""
-    house = batching.House(engines("lm"))
+    house = batching.BatcherThread(engines("lm"))
     serves = house.engine.served()["chat"]
     long = house.batcher.submit(serves, Call(request(LONG, max_tokens=3000)))
     begun = await long.next()

@@ -49,7 +49,7 @@ def texts(answer: CaptionResponse) -> list[str]:
     return [item.text for item in answer.data]
 
 
-def test_pictures_of_one_size_share_a_batch_whoever_sent_them_and_answers_keep_their_order() -> None:
+def test_images_of_one_size_share_a_batch_across_calls() -> None:
     captioner = Captioner()
     one, other = call((4, 3), (2, 2)), call((2, 2), (4, 3), (4, 3))
     answers = dict(captioner.answer(one, other))
@@ -60,7 +60,7 @@ def test_pictures_of_one_size_share_a_batch_whoever_sent_them_and_answers_keep_t
     assert (other.done, other.total) == (3, 3)
 
 
-def test_a_full_batch_goes_at_once_and_who_is_complete_is_answered_before_the_rest() -> None:
+def test_full_batch_runs_at_once_and_complete_calls_end() -> None:
     captioner = Captioner()
     first, second = call((2, 2), (2, 2)), call((2, 2), (3, 3))
     order = [who for who, _ in captioner.answer(first, second, batch_size=2)]
@@ -69,7 +69,7 @@ def test_a_full_batch_goes_at_once_and_who_is_complete_is_answered_before_the_re
 
 
 @pytest.mark.parametrize("bad", [b"nothing", b""], ids=["broken", "empty"])
-def test_a_picture_that_does_not_open_fails_its_own_call(bad: bytes) -> None:
+def test_unreadable_image_fails_only_its_call(bad: bytes) -> None:
     broken = Call(
         CaptionRequest.model_construct(images=[ImageInput(bad), *call((2, 2)).request.all_images], image=None)
     )
@@ -81,7 +81,7 @@ def test_a_picture_that_does_not_open_fails_its_own_call(bad: bytes) -> None:
     assert captioner.batches == [[(2, 2)]]
 
 
-def test_an_error_for_one_picture_is_the_answer_of_its_call_alone() -> None:
+def test_error_for_one_image_fails_only_its_call() -> None:
     captioner = Captioner(fails=[(3, 3)])
     refused, fine = call((2, 2), (3, 3)), call((2, 2))
     answers = dict(captioner.answer(refused, fine))
@@ -89,7 +89,7 @@ def test_an_error_for_one_picture_is_the_answer_of_its_call_alone() -> None:
     assert texts(answers[fine]) == ["2x2"]
 
 
-def test_what_prepare_refuses_never_reaches_the_model() -> None:
+def test_refused_image_never_reaches_the_model() -> None:
     def prepare(picture: BatchImage[CaptionRequest]) -> None:
         if picture.width > 3:
             raise InvalidField("too wide", param="image")
@@ -102,7 +102,7 @@ def test_what_prepare_refuses_never_reaches_the_model() -> None:
     assert texts(answers[fine]) == ["2x2"]
 
 
-def test_who_has_left_costs_no_work_and_gets_no_answer() -> None:
+def test_cancelled_call_costs_no_work() -> None:
     captioner = Captioner()
     gone, here = call((2, 2)), call((2, 2))
     gone.cancel()
@@ -111,7 +111,7 @@ def test_who_has_left_costs_no_work_and_gets_no_answer() -> None:
     assert captioner.batches == [[(2, 2)]]
 
 
-def test_open_pictures_wait_for_company_only_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_the_pixels_of_waiting_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_batches, "MAX_PIXELS", 100)
     captioner = Captioner()
     sizes = [(6, 5), (7, 5), (8, 5), (9, 5), (10, 5)]

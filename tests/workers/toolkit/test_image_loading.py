@@ -27,7 +27,7 @@ def half_red(mode: str = "RGB") -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG"])
-def test_every_usual_format_opens(kind: str) -> None:
+def test_opens_every_usual_format(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     image = opened(encoded(half_red(), kind, **options))
     assert (image.mode, image.size) == ("RGB", (8, 4))
@@ -37,13 +37,13 @@ def test_every_usual_format_opens(kind: str) -> None:
 
 
 @pytest.mark.parametrize("sent", ["uri", "base64", "upload"])
-def test_every_way_of_sending_gives_the_same_picture(sent: str) -> None:
+def test_every_encoding_gives_the_same_image(sent: str) -> None:
     content = encoded(half_red())
     value = {"uri": data_uri(content), "base64": base64.b64encode(content).decode(), "upload": content}[sent]
     assert open_image(ImageInput(value)).tobytes() == half_red().tobytes()
 
 
-def test_a_photograph_on_its_side_is_turned_upright() -> None:
+def test_applies_exif_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side: turn by 90 degrees clockwise
     image = opened(encoded(half_red(), "JPEG", exif=exif, quality=100))
@@ -54,7 +54,7 @@ def test_a_photograph_on_its_side_is_turned_upright() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_transparent_shows_white(mode: str) -> None:
+def test_transparency_becomes_white(mode: str) -> None:
     image = Image.new(mode, (2, 1), (0, 0, 0, 0) if mode == "RGBA" else (0, 0))
     image.putpixel((1, 0), (0, 0, 0, 255) if mode == "RGBA" else (0, 255))
     result = opened(encoded(image))
@@ -66,7 +66,7 @@ def test_half_transparent_black_is_grey() -> None:
     assert grey == (127, 127, 127)
 
 
-def test_a_palette_keeps_its_colours_and_its_transparent_entry_shows_white() -> None:
+def test_palette_keeps_colours_and_transparency_is_white() -> None:
     image = half_red().quantize(4)
     assert image.mode == "P"
     assert opened(encoded(image)).getpixel((0, 0)) == (255, 0, 0)
@@ -82,7 +82,7 @@ def test_other_modes_become_rgb(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF")])
-def test_sixteen_bit_grey_is_scaled_not_cut_off(mode: str, kind: str) -> None:
+def test_scales_sixteen_bit_grey(mode: str, kind: str) -> None:
     image = Image.frombytes(mode, (3, 1), struct.pack(">3H" if mode == "I;16B" else "<3H", 0, 0x8000, 0xFFFF))
     result = opened(encoded(image, kind))
     assert [result.getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
@@ -93,12 +93,12 @@ def test_dark_sixteen_bit_grey_stays_dark() -> None:
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1.0, 255), (0.5, 127), (200.0, 200)])
-def test_floats_are_parts_of_one_or_of_255(value: float, shown: int) -> None:
+def test_floats_range_to_1_or_to_255(value: float, shown: int) -> None:
     assert opened(encoded(Image.new("F", (1, 1), value), "TIFF")).getpixel((0, 0)) == (shown,) * 3
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+def test_takes_the_first_frame_of_an_animation(kind: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     options = {"lossless": True} if kind == "WEBP" else {}
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -106,7 +106,7 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
-def test_a_truncated_file_is_refused(kind: str) -> None:
+def test_refuses_truncated_files(kind: str) -> None:
     noise = Image.effect_noise((64, 64), 80).convert("RGB")
     content = encoded(noise, kind)
     with pytest.raises(BadImage, match="damaged"):
@@ -114,13 +114,13 @@ def test_a_truncated_file_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a picture at all", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
-def test_what_is_no_picture_is_refused(content: bytes) -> None:
+def test_refuses_what_is_not_an_image(content: bytes) -> None:
     with pytest.raises(BadImage, match="no known format"):
         opened(content)
 
 
 @pytest.mark.parametrize("side", [9_000, 12_000, 60_000])
-def test_a_bomb_is_refused_before_it_unfolds(side: int) -> None:
+def test_refuses_decompression_bombs_by_their_header(side: int) -> None:
     with pytest.raises(BadImage, match="64 megapixels"):
         opened(bomb(side))
 
@@ -133,25 +133,25 @@ def bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def test_broken_base64_is_refused() -> None:
+def test_refuses_broken_base64() -> None:
     with pytest.raises(BadImage, match="base64"):
         open_image(ImageInput("data:image/png;base64,abcde"))
 
 
-def test_which_picture_is_refused_is_told() -> None:
+def test_error_names_the_refused_image() -> None:
     picture = ImageInput(b"not a picture at all")
     with pytest.raises(BadImage) as refused:
         open_image(picture)
     assert refused.value.image is picture
 
 
-def test_a_worker_fetches_nothing() -> None:
+def test_worker_fetches_no_urls() -> None:
     with pytest.raises(BadImage, match="has not been fetched"):
         open_image(ImageInput("https://example.org/cat.png"))
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_has_the_pixels_of_its_plain_twin(odd: OddPicture) -> None:
+def test_odd_image_equals_its_plain_twin(odd: OddPicture) -> None:
     image = opened(odd.content)
     assert image.size == odd.size
     assert image.tobytes() == opened(odd.plain).tobytes()
@@ -159,7 +159,7 @@ def test_an_odd_picture_has_the_pixels_of_its_plain_twin(odd: OddPicture) -> Non
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_is_that_of_the_upright_picture(kind: str, orientation: int) -> None:
+def test_size_is_that_of_the_upright_image(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(half_red(), kind, exif=exif)
@@ -167,11 +167,11 @@ def test_the_size_is_that_of_the_upright_picture(kind: str, orientation: int) ->
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_the_size_of_an_odd_picture(odd: OddPicture) -> None:
+def test_size_of_odd_images(odd: OddPicture) -> None:
     assert image_size(ImageInput(odd.uri)) == odd.size
 
 
-def test_a_size_needs_no_more_than_the_header() -> None:
+def test_size_reads_only_the_header() -> None:
     assert image_size(ImageInput(encoded(half_red())[:60])) == (8, 4)
     with pytest.raises(BadImage, match="damaged"):
         image_size(ImageInput(b"not a picture"))

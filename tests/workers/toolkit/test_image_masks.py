@@ -32,13 +32,13 @@ def values(mask: Image.Image | None) -> list[int]:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_fully_transparent_is_drawn_anew_whatever_its_colour(mode: str) -> None:
+def test_mask_marks_full_transparency_of_any_colour(mode: str) -> None:
     white, black = ((255, 255, 255), (0, 0, 0)) if mode == "RGBA" else ((255,), (0,))
     image = strip(mode, (*white, 0), (*black, 0), (*white, 1), (*white, 255), (*black, 255))
     assert values(open_mask(sent(image))) == [255, 255, 0, 0, 0]
 
 
-def test_a_palette_may_have_a_transparent_entry() -> None:
+def test_mask_reads_a_palettes_transparent_entry() -> None:
     image = strip("P", 0, 1)
     image.putpalette([0, 0, 0, 255, 255, 255])
     assert values(open_mask(sent(image, transparency=0))) == [255, 0]
@@ -54,11 +54,11 @@ def test_a_palette_may_have_a_transparent_entry() -> None:
         ("I;16", (0x1000, 0xF000)),
     ],
 )
-def test_without_transparency_white_is_drawn_anew(mode: str, pixels: tuple[Any, Any]) -> None:
+def test_mask_without_transparency_marks_white(mode: str, pixels: tuple[Any, Any]) -> None:
     assert values(open_mask(sent(strip(mode, *pixels)))) == [0, 255]
 
 
-def test_a_mask_is_turned_upright_like_its_picture() -> None:
+def test_mask_applies_exif_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     mask = open_mask(sent(strip("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)), exif=exif))
@@ -66,17 +66,17 @@ def test_a_mask_is_turned_upright_like_its_picture() -> None:
     assert [mask.getpixel((0, y)) for y in (0, 1)] == [255, 0]
 
 
-def test_holes_are_a_mask_and_show_white() -> None:
+def test_transparent_part_is_a_mask_and_white() -> None:
     image, holes = open_with_transparency(sent(strip("RGBA", (9, 9, 9, 0), (9, 9, 9, 255))))
     assert values(holes) == [255, 0]
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (9, 9, 9)]
 
 
 @pytest.mark.parametrize("image", [strip("RGB", (1, 2, 3)), strip("RGBA", (1, 2, 3, 128))])
-def test_a_picture_without_holes_has_none(image: Image.Image) -> None:
+def test_opaque_image_has_no_mask(image: Image.Image) -> None:
     assert open_with_transparency(sent(image))[1] is None
 
 
-def test_a_damaged_mask_is_refused() -> None:
+def test_refuses_a_damaged_mask() -> None:
     with pytest.raises(BadImage, match="no known format"):
         open_mask(ImageInput(b"no picture"))

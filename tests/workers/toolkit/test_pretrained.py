@@ -48,7 +48,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("quantization", "share", "error"), [("8bit", 0.5, 0.1), ("4bit", 0.4, 0.6)])
-def test_quantised_weights_are_smaller_and_say_nearly_the_same(
+def test_quantised_model_is_smaller_and_nearly_equal(
     load: Callable[..., Any], quantization: str, share: float, error: float
 ) -> None:
     import torch
@@ -65,9 +65,7 @@ def test_quantised_weights_are_smaller_and_say_nearly_the_same(
 
 
 @pytest.mark.parametrize(("quantization", "error"), [("8bit", 0.1), ("4bit", 0.6)])
-def test_encoders_of_pictures_are_quantised_whatever_their_layers_sides(
-    models: Models, quantization: str, error: float
-) -> None:
+def test_quantises_image_encoders_of_any_layer_size(models: Models, quantization: str, error: float) -> None:
     import torch
 
     folder = models("sam")  # its layers see (pictures, rows, columns, values), of sides that are no multiples of 64
@@ -83,24 +81,24 @@ def test_encoders_of_pictures_are_quantised_whatever_their_layers_sides(
     assert float((exact - rounded).abs().mean() / exact.abs().mean()) < error
 
 
-def test_a_tokenizer_without_words_is_refused(models: Models, tmp_path: Path) -> None:
+def test_refuses_a_tokenizer_without_vocabulary(models: Models, tmp_path: Path) -> None:
     folder = shutil.copytree(models("lm"), tmp_path / "lm")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(LoadFailed, match="lacks the files of its tokenizer"):
         Checkpoint(entry(folder), folder, {}).processor("AutoTokenizer")
 
 
-def test_four_bits_on_apples_gpus_name_the_engine_that_has_them() -> None:
+def test_4bit_on_mps_suggests_the_mlx_engine() -> None:
     with pytest.raises(LoadFailed, match="engine mlx"):
         from_pretrained_arguments(Device("mps", "float16"), "4bit")
 
 
-def test_eight_bits_on_apples_gpus_are_torchaos() -> None:
+def test_8bit_on_mps_uses_torchao() -> None:
     told = from_pretrained_arguments(Device("mps", "float16"), "8bit")["quantization_config"]
     assert type(told).__name__ == "TorchAoConfig"
 
 
-def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_a_missing_quantization_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "find_spec", lambda _: None)
     with pytest.raises(LoadFailed, match="pip install bitsandbytes"):
         from_pretrained_arguments(Device("cuda", "bfloat16"), "8bit")
@@ -109,14 +107,14 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("kind", "place"), [("cuda", {"device_map": "cuda:0"}), ("mps", {"device_map": "mps"}), ("cpu", {})]
 )
-def test_a_device_means_a_place_and_a_precision(kind: str, place: dict[str, str]) -> None:
+def test_device_sets_device_map_and_dtype(kind: str, place: dict[str, str]) -> None:
     import torch
 
     assert from_pretrained_arguments(Device(kind, "bfloat16")) == {"dtype": torch.bfloat16, **place}
     assert from_pretrained_arguments(Device(kind)) == {"dtype": "auto", **place}
 
 
-def test_a_type_that_no_engine_serves_gets_the_engines_and_how_to_add_one(tmp_path: Path) -> None:
+def test_unserved_model_type_lists_engines_and_docs(tmp_path: Path) -> None:
     spec = entry(saved(tmp_path, "brand_new"), "transformers_segment")
     with pytest.raises(LoadFailed, match=r"'brand_new', which no engine serves.*docs/adding-a-model\.md") as failed:
         checkpoint(spec, find_engine("transformers_segment"))
@@ -128,11 +126,11 @@ def test_a_type_that_no_engine_serves_gets_the_engines_and_how_to_add_one(tmp_pa
     [("sam2", "transformers_segment"), ("blip", "blip"), ("qwen2_5_vl", "transformers_chat"),
      ("llama", "transformers_chat"), ("bert", "sentence_transformers")],
 )  # fmt: skip
-def test_a_type_of_another_engine_names_that_engine(tmp_path: Path, model_type: str, other: str) -> None:
+def test_model_type_of_another_engine_names_it(tmp_path: Path, model_type: str, other: str) -> None:
     with pytest.raises(LoadFailed, match=rf"[wW]rite `engine: {other}`"):
         checkpoint(entry(saved(tmp_path, model_type), "transformers_detect"), find_engine("transformers_detect"))
 
 
-def test_a_folder_without_a_configuration_is_none(tmp_path: Path) -> None:
+def test_refuses_a_folder_without_config(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"no config\.json"):
         checkpoint(entry(tmp_path), find_engine("transformers_detect"))

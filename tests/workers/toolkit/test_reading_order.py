@@ -29,7 +29,7 @@ def test_reading_order(boxes: list[Any], rows: list[list[int]]) -> None:
     assert reading_order(boxes) == rows
 
 
-def test_what_stands_side_by_side_is_one_row_of_the_text() -> None:
+def test_lines_side_by_side_are_one_row() -> None:
     lines = [
         OcrLine(text=text, score=1, polygon=box(*corners))
         for text, corners in {"right": (50, 1, 90, 11), "below": (0, 20, 40, 30), "left": (0, 0, 40, 10)}.items()

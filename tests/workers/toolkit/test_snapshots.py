@@ -45,28 +45,28 @@ def served(folder: Path, pickled: Path, tmp_path: Path, monkeypatch: pytest.Monk
 _TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
 
-def test_a_folder_is_taken_as_it_is(folder: Path) -> None:
+def test_local_folder_is_used_as_is(folder: Path) -> None:
     assert snapshots.folder(str(folder)) == folder
 
 
-def test_only_the_weights_that_are_needed_come(served: hub.Hub) -> None:
+def test_downloads_only_the_needed_weights(served: hub.Hub) -> None:
     path = snapshots.folder("a/model")
     names = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     assert names == {"config.json", "model.safetensors", "README.md"}
 
 
-def test_pickled_weights_come_where_there_are_no_others(served: hub.Hub) -> None:
+def test_downloads_pickled_weights_only_without_safetensors(served: hub.Hub) -> None:
     assert (snapshots.folder("a/pickled") / "pytorch_model.bin").read_text() == "weights"
 
 
-def test_what_is_in_the_cache_needs_no_hub(served: hub.Hub) -> None:
+def test_cached_model_needs_no_hub(served: hub.Hub) -> None:
     first = snapshots.folder("a/pickled", hub.COMMIT)
     served.requests.clear()
     assert snapshots.folder("a/pickled", hub.COMMIT) == first
     assert served.requests == []
 
 
-def test_an_interrupted_download_is_completed(served: hub.Hub) -> None:
+def test_completes_an_interrupted_download(served: hub.Hub) -> None:
     path = snapshots.folder("a/model")
     (path / "model.safetensors").unlink()
     assert (snapshots.folder("a/model") / "model.safetensors").read_text() == "model.safetensors"
@@ -82,12 +82,12 @@ def test_an_interrupted_download_is_completed(served: hub.Hub) -> None:
         ("what is this?", None, "neither a path on this machine nor a hub id"),
     ],
 )
-def test_what_is_wrong_is_said(served: hub.Hub, source: str, revision: str | None, sentence: str) -> None:
+def test_error_says_what_to_do(served: hub.Hub, source: str, revision: str | None, sentence: str) -> None:
     with pytest.raises(LoadFailed, match=sentence.replace("?", r"\?")):
         snapshots.folder(source, revision)
 
 
-def test_a_hub_out_of_reach_may_be_tried_again(
+def test_unreachable_hub_is_a_temporary_error(
     served: hub.Hub, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{unused_tcp_port_factory()}")

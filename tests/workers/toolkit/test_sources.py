@@ -11,7 +11,7 @@ from contract.errors import LoadFailed
 from workers.toolkit.sources import resolve
 
 
-def test_weights_in_a_package_are_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_weights_in_a_package_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "boxed_weights" / "model").mkdir(parents=True)
     (tmp_path / "boxed_weights" / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
@@ -20,7 +20,7 @@ def test_weights_in_a_package_are_found_without_importing_it(tmp_path: Path, mon
     assert "boxed_weights" not in sys.modules
 
 
-def test_a_local_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_path_is_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "model").mkdir()
 
@@ -28,7 +28,7 @@ def test_a_local_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert resolve("~/model") == str(tmp_path / "model")
 
 
-def test_a_hub_id_stays_as_it_is() -> None:
+def test_hub_id_is_returned_unchanged() -> None:
     assert resolve("sentence-transformers/all-MiniLM-L6-v2") == "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -42,6 +42,6 @@ def test_a_hub_id_stays_as_it_is() -> None:
         ("/no/such/folder", "correct the entry's `source`"),
     ],
 )
-def test_what_is_not_there_is_told_with_what_to_do(source: str, advice: str) -> None:
+def test_missing_source_says_what_to_do(source: str, advice: str) -> None:
     with pytest.raises(LoadFailed, match=advice):
         resolve(source)

@@ -10,20 +10,20 @@ from workers.toolkit import torchvision_shim
 torchvision = pytest.importorskip("torchvision")
 
 
-def test_overlapping_boxes_fall_to_the_best() -> None:
+def test_nms_keeps_the_best_of_overlapping_boxes() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30], [0, 0, 10, 9]])
     scores = torch.tensor([0.5, 0.9, 0.3, 0.1])
     assert torchvision_shim.nms(boxes, scores, 0.5).tolist() == [1, 2]
     assert torchvision_shim.nms(boxes, scores, 0.95).tolist() == [1, 0, 2, 3]
 
 
-def test_no_boxes_leave_none() -> None:
+def test_nms_of_no_boxes() -> None:
     kept = torchvision_shim.nms(torch.empty(0, 4), torch.empty(0), 0.5)
     assert kept.dtype == torch.int64
     assert kept.tolist() == []
 
 
-def test_torchvision_itself_finds_the_operator() -> None:
+def test_torchvision_finds_the_operators() -> None:
     from torchvision.ops import batched_nms, nms
 
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10]])
@@ -33,7 +33,7 @@ def test_torchvision_itself_finds_the_operator() -> None:
 
 
 @pytest.mark.parametrize("boxes", [[[0.0, 0, 4, 4], [2, 2, 8, 6]], []])
-def test_regions_are_averages_of_what_lies_in_them(boxes: list[list[float]]) -> None:
+def test_roi_align_averages_each_region(boxes: list[list[float]]) -> None:
     from torchvision.ops import roi_align
 
     columns = torch.arange(10.0).expand(1, 1, 10, 10)  # every value is its column
