@@ -104,12 +104,6 @@ def _flattening(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return flat
 
 
-def resizes_to_one_size(pictures: Any) -> bool:
-    """Whether an image processor makes every picture as high and as wide, so that a batch needs no padding."""
-    size = pictures.size
-    return bool(size and size.get("height") and size.get("width"))
-
-
 def set_up_torch(options: TorchOptions) -> None:
     """Make torch ready in this process: the shim for a torchvision of another build, then the number of threads."""
     importlib.import_module("workers.toolkit.torchvision_shim")  # before anything that imports torchvision

@@ -85,12 +85,12 @@ def test_pictures_that_the_model_sees_alike_share_a_batch(depth_engine: DepthEng
     one, other = PICTURE.resize((160, 120)), OTHER.resize((240, 180))
     alone = [depth_item(engine, picture) for picture in (one, other)]
     looks: list[int] = []
-    look = engine._estimator.look
-    engine._estimator.look = lambda images, shorter: looks.append(len(images)) or look(images, shorter)  # type: ignore
+    look = engine._estimator.estimate
+    engine._estimator.estimate = lambda images, shorter: looks.append(len(images)) or look(images, shorter)  # type: ignore
     try:
         together = answers(engine, depth(one), depth(other))
     finally:
-        del engine._estimator.look
+        del engine._estimator.estimate
     assert looks == [2]
     for answer, item in zip(together, alone, strict=True):
         assert off(answer.data[0].depth, values(item.depth)) < CLOSE
@@ -115,7 +115,7 @@ def test_calls_for_other_ranges_share_a_batch_and_those_for_other_sizes_do_not(d
 def test_values_stay_in_their_range(family: str, depth_engine: DepthEngine, library: Library) -> None:
     """Edges overshoot when the library scales them to the size of the picture: here by a model that knows extremes."""
     engine = depth_engine(family, batch_size=1)
-    head = engine._estimator._model.head.conv3  # type: ignore[attr-defined]
+    head = engine._estimator._pipeline.model.head.conv3  # type: ignore[attr-defined]
     weight = head.weight.data.clone()
     head.weight.data.mul_(1000)
     try:
@@ -140,7 +140,7 @@ def test_the_model_sees_what_is_asked_for(
 
 
 def test_large_grids_are_looked_at_one_after_another(depth_engine: DepthEngine, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workers.engines.depth_anything._USUAL_PIXELS", 70 * 98)
+    monkeypatch.setattr("workers.engines.depth_anything._TYPICAL_INPUT_PIXELS", 70 * 98)
     engine = depth_engine("depth_metric", batch_size=2)
     usual, large = (answers(engine, depth(PICTURE, OTHER, model_input_size=side))[0] for side in (70, 140))
     for one, other in zip(usual.data, large.data, strict=True):

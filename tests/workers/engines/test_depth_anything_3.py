@@ -176,8 +176,8 @@ def test_pictures_are_seen_as_the_package_scales_them(size: tuple[int, int], eng
     picture = PICTURE.resize(size)
     for shorter in (28, 30):
         pixels, _, _ = InputProcessor()([picture], process_res=shorter, process_res_method="lower_bound_resize")
-        assert estimator.grid(*size, shorter) == pixels.shape[-2:]
-    rows, columns = estimator.grid(*size, None)
+        assert estimator.input_size(*size, shorter) == pixels.shape[-2:]
+    rows, columns = estimator.input_size(*size, None)
     if min(size) * 504 >= 14 * max(size):  # of thinner ones the package makes less than a patch
         pixels, _, _ = InputProcessor()([picture])
         assert (rows, columns) == pixels.shape[-2:]
@@ -202,7 +202,7 @@ def test_a_picture_of_nothing_but_sky_is_refused_and_nobody_else(engine3: Engine
     finally:
         del engine._estimator._network.forward
     assert isinstance(refused, BadImage)
-    assert "nothing but sky" in refused.message
+    assert "only sky" in refused.message
     assert len(fine.data) == 1
 
 

@@ -92,7 +92,7 @@ def test_a_strip_is_not_made_gigantic(depth_engine: DepthEngine) -> None:
         depth(PICTURE, model_input_size=70),
     )
     assert isinstance(error, BadImage)
-    assert "1000x5 at 280000x1400" in error.message
+    assert "1000x5 to 280000x1400" in error.message
 
 
 def test_a_broken_picture_fails_alone(depth_engine: DepthEngine) -> None:

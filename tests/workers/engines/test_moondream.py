@@ -140,9 +140,13 @@ def test_earlier_turns_are_read_as_text_and_the_newest_picture_is_seen(engine: E
 @pytest.mark.parametrize(
     ("messages", "kind", "says"),
     [
-        ([{"role": "user", "content": [part(RED), part(BLUE), {"type": "text", "text": "?"}]}], BadRequest, "2 pict"),
+        ([{"role": "user", "content": [part(RED), part(BLUE), {"type": "text", "text": "?"}]}], BadRequest, "2 images"),
         ([{"role": "user", "content": [part(RED)]}], BadRequest, "with a question"),
-        ([{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "I"}], BadRequest, "must be a user's"),
+        (
+            [{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "I"}],
+            BadRequest,
+            "must be a user message",
+        ),
         ([{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "?"}]}], UnsupportedFeature, "file"),
         ([{"role": "user", "content": "far " * 100}], ContextTooLong, "context of 160"),
     ],
@@ -256,7 +260,7 @@ def test_a_label_beyond_the_context_is_refused(engine: Any) -> None:
 def test_who_leaves_between_two_labels_ends_it(engine: Any) -> None:
     call = Call(DetectRequest(images=sent(RED), prompt=["ab"] * 9))
     looked = []
-    detect = engine._skills.detect
+    detect = engine._model.detect
 
     def counted(*given: Any) -> Any:
         looked.append(1)
@@ -264,6 +268,6 @@ def test_who_leaves_between_two_labels_ends_it(engine: Any) -> None:
         return detect(*given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine._skills, "detect", counted)
+        patch.setattr(engine._model, "detect", counted)
         assert list(engine.detect([call])) == []
     assert len(looked) == 1

@@ -33,7 +33,7 @@ def copy_of(models: Models, folder: Path) -> Path:
 def test_weights_that_are_missing_are_told(models: Models, tmp_path: Path) -> None:
     folder = copy_of(models, tmp_path / "half")
     (folder / "model-00001-of-00002.safetensors").unlink()
-    with pytest.raises(LoadFailed, match=r"lack 5 weights that its code asks for, such as model\."):
+    with pytest.raises(LoadFailed, match=r"lack 5 weights that its code needs, such as model\."):
         load(folder)
 
 

@@ -162,15 +162,15 @@ def test_more_pictures_than_the_model_takes_at_once(load: Load) -> None:
 
 def written(engine: TransformersOcr, text: str, sure: Callable[[int], float]) -> Any:
     """A text as if the model had written it; `sure` says how probable the token at each place was."""
-    from workers.engines.transformers_ocr.reader import Written
+    from workers.engines.transformers_ocr.model import GenerationTrace
 
-    tokens = engine._reader.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return Written(tokens, [sure(place) for place in range(len(tokens))], complete=True)
+    tokens = engine._model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return GenerationTrace(tokens, [sure(place) for place in range(len(tokens))], complete=True)
 
 
 def test_a_page_has_a_line_for_each_of_its_lines(load: Load) -> None:
     engine = load("got_ocr2")
-    text, lines = engine._reader.lines(written(engine, "One\n\n two\nthree", lambda at: 0.9 if at < 4 else 0.4), 80, 60)
+    text, lines = engine._model.lines(written(engine, "One\n\n two\nthree", lambda at: 0.9 if at < 4 else 0.4), 80, 60)
     assert text == "One\n\n two\nthree"
     assert [line.text for line in lines] == ["One", "two", "three"]
     assert [line.score for line in lines] == pytest.approx([0.9, 0.4, 0.4])
@@ -182,7 +182,7 @@ def test_places_make_lines_in_reading_order_within_the_picture(load: Load) -> No
     low, high = (0, 500, 400, 500, 400, 600, 0, 600), (0, 0, 999, 0, 999, 100, 0, 100)
     parts = (("</s><s>below", low), ("above", high), ("of no place", (1, 2, 3)))
     text = "".join(words + "".join(f"<loc_{at}>" for at in places) for words, places in parts)
-    said, lines = engine._reader.lines(written(engine, text, lambda at: 0.25 if at < 2 else 0.5), 1000, 500)
+    said, lines = engine._model.lines(written(engine, text, lambda at: 0.25 if at < 2 else 0.5), 1000, 500)
     assert said == "above\nbelow"
     assert [line.polygon for line in lines] == [
         [(0.5, 0.25), (999.5, 0.25), (999.5, 50.25), (0.5, 50.25)],
@@ -193,17 +193,17 @@ def test_places_make_lines_in_reading_order_within_the_picture(load: Load) -> No
 
 def test_a_line_by_itself_fills_its_picture(load: Load) -> None:
     engine = load("trocr")
-    text, [line] = engine._reader.lines(written(engine, "Hello", lambda at: 0.5), 80, 60)
+    text, [line] = engine._model.lines(written(engine, "Hello", lambda at: 0.5), 80, 60)
     assert (text, line.text, line.score) == ("Hello", "Hello", 0.5)
     assert line.polygon == [(0, 0), (80, 0), (80, 60), (0, 60)]
-    assert engine._reader.lines(written(engine, "</s>", lambda at: 0.5), 80, 60) == ("", [])
+    assert engine._model.lines(written(engine, "</s>", lambda at: 0.5), 80, 60) == ("", [])
 
 
 def test_a_text_that_comes_to_its_end_is_whole(models: Models, load: Load) -> None:
     [[cut]] = read(load("trocr"), ask(UPRIGHT))
     engine = made(models("trocr"), threads=1, max_tokens=10)
-    tokens = engine._reader.tokenizer(cut.text, add_special_tokens=False)["input_ids"]
-    engine._reader.model.generation_config.eos_token_id = [tokens[4]]
+    tokens = engine._model.tokenizer(cut.text, add_special_tokens=False)["input_ids"]
+    engine._model.model.generation_config.eos_token_id = [tokens[4]]
     [[whole]] = read(engine, ask(UPRIGHT))
     assert cut.truncated
     assert not whole.truncated
@@ -237,7 +237,7 @@ def test_who_leaves_amid_a_text_ends_it_and_no_other(load: Load, monkeypatch: py
         if len(steps) == 5:
             gone.cancel()
 
-    hook = engine._reader.model.decoder.register_forward_pre_hook(leave)
+    hook = engine._model.model.decoder.register_forward_pre_hook(leave)
     [(answered, answer)] = engine.read([gone, here])
     assert answered is here
     assert content(answer.data[0]) == content(alone)  # type: ignore[union-attr]

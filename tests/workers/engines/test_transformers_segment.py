@@ -173,11 +173,11 @@ def test_everything_is_what_the_librarys_pipeline_finds(family: str, kept: dict[
 
 @families
 def test_the_grid_reaches_to_all_sides_of_a_picture(family: str, engine: Any) -> None:
-    family_of_points = getattr(engine._family, "_tracker", engine._family)
-    everything = family_of_points._everything
+    sam = getattr(engine._model, "_tracker", engine._model)
+    everything = sam._automatic
     [asked] = [everything._stretched(inputs) for inputs in everything._passes(_Opened(PICTURE))]
 
-    seen = family_of_points._look(PICTURE).seen
+    seen = sam._embed(PICTURE).input_size
     points = asked["input_points"][0, :, 0]
     assert points.min(dim=0).values.tolist() == pytest.approx([seen[1] / 6, seen[0] / 6], abs=0.5)
     assert points.max(dim=0).values.tolist() == pytest.approx([seen[1] * 5 / 6, seen[0] * 5 / 6], abs=0.5)
@@ -193,7 +193,7 @@ class _Opened:
 def test_how_many_points_go_together_changes_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = load(models("sam2"))
     whole = found(engine, automatic=True)
-    monkeypatch.setattr("workers.engines.transformers_segment.everything._MASK_VALUES", 3 * 80 * 60 * 4)
+    monkeypatch.setattr("workers.engines.transformers_segment.automatic._MAX_MASK_VALUES", 3 * 80 * 60 * 4)
 
     parts = found(engine, automatic=True)
 
@@ -202,7 +202,7 @@ def test_how_many_points_go_together_changes_nothing(models: Models, monkeypatch
 
 
 def test_parts_of_the_picture_are_searched_too_where_the_options_say_so(models: Models) -> None:
-    everything = load(models("sam2"), crop_layers=1)._family._everything
+    everything = load(models("sam2"), crop_layers=1)._model._automatic
 
     passes = list(everything._passes(_Opened(PICTURE)))
 
@@ -227,14 +227,14 @@ def test_who_leaves_ends_the_work_between_two_passes(models: Models, monkeypatch
     engine = load(models("sam2"))
     asked: Call[Any] = call(prompts=[POINT, POINTS, BOX])
     passes = []
-    find = engine._family._find
+    find = engine._model._decode
 
     def leave(*arguments: Any) -> Any:
         passes.append(arguments)
         asked.cancel()
         return find(*arguments)
 
-    monkeypatch.setattr(engine._family, "_find", leave)
+    monkeypatch.setattr(engine._model, "_decode", leave)
 
     assert list(engine.segment([asked])) == []
     assert len(passes) == 1

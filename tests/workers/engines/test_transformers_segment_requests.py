@@ -85,10 +85,10 @@ def test_run_lengths_are_cocos_own(pixels: Any) -> None:
     import torch
     from pycocotools import mask as coco
 
-    from workers.engines.transformers_segment.masks import Runs
+    from workers.engines.transformers_segment.masks import RunLengths
 
     expected = coco.encode(np.asfortranarray(pixels))
-    runs = Runs.of(torch.from_numpy(pixels))
+    runs = RunLengths.from_mask(torch.from_numpy(pixels))
 
     assert runs.compressed.encode() == expected["counts"]
     assert runs.area == coco.area(expected)
@@ -196,7 +196,7 @@ def test_what_lies_outside_of_the_picture_is_named_with_its_size(engine: Any, pr
     [error, answer] = answers(engine, call(prompts=[prompt]), call(prompts=[POINT]))
 
     assert isinstance(error, InvalidField)
-    assert f"The {where} lies outside of picture 0, which is 80 wide and 60 high" in error.message
+    assert f"The {where} is outside of image 0, which is 80 pixels wide and 60 high" in error.message
     assert isinstance(answer, SegmentResponse)
 
 
@@ -208,4 +208,4 @@ def test_points_with_several_boxes_are_refused(engine: Any) -> None:
     error = refused(engine, prompts=[{**POINT, "boxes": [[1, 1, 9, 9], [2, 2, 9, 9]]}])
 
     assert isinstance(error, InvalidField)
-    assert "one box at most" in error.message
+    assert "only one box" in error.message

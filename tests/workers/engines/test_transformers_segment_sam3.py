@@ -88,9 +88,9 @@ def test_pictures_in_one_request_are_segmented_as_alone(sam3: Any) -> None:
 
 def test_a_picture_is_looked_at_once_for_all_prompts(sam3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
-    look = sam3._family._model.get_vision_features
+    look = sam3._model._model.get_vision_features
     monkeypatch.setattr(
-        sam3._family._model, "get_vision_features", lambda pixels: looks.append(pixels.shape) or look(pixels)
+        sam3._model._model, "get_vision_features", lambda pixels: looks.append(pixels.shape) or look(pixels)
     )
 
     items(sam3, images=[uri(PICTURE), uri(OTHER)], prompts=PROMPTS)
@@ -125,7 +125,7 @@ def test_thresholds_choose_instances_and_pixels(sam3: Any) -> None:
 def test_the_tracker_sees_with_the_detectors_eyes(sam3: Any) -> None:
     found(sam3, prompts=[POINT])
 
-    family = sam3._family
+    family = sam3._model
     assert family._tracker._model.vision_encoder.backbone is family._model.vision_encoder.backbone
 
 
@@ -166,7 +166,7 @@ def test_without_a_tracker_it_knows_words_and_examples_alone(models: Models) -> 
         ({"prompt": "word " * 30}, ContextTooLong, "short noun phrase"),
         ({"prompts": [{**WORDS, **POINT}]}, InvalidField, "a prompt for each"),
         ({"prompts": [POINT], "semantic": True}, InvalidField, "`semantic`"),
-        ({"prompts": [{**POINT, **COUNTEREXAMPLE}]}, InvalidField, "one box at most"),
+        ({"prompts": [{**POINT, **COUNTEREXAMPLE}]}, InvalidField, "only one box"),
     ],
 )
 def test_what_means_nothing_is_refused(sam3: Any, fields: Any, kind: type[ServeError], says: str) -> None:
@@ -178,7 +178,7 @@ def test_what_means_nothing_is_refused(sam3: Any, fields: Any, kind: type[ServeE
 
 def test_who_leaves_ends_the_work_between_two_prompts(sam3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = call(prompts=PROMPTS)
-    described = sam3._family._described
+    described = sam3._model._prompt_inputs
     passes = []
 
     def leave(*arguments: Any) -> Any:
@@ -186,7 +186,7 @@ def test_who_leaves_ends_the_work_between_two_prompts(sam3: Any, monkeypatch: py
         asked.cancel()
         return described(*arguments)
 
-    monkeypatch.setattr(sam3._family, "_described", leave)
+    monkeypatch.setattr(sam3._model, "_prompt_inputs", leave)
 
     assert list(sam3.segment([asked])) == []
     assert len(passes) == 1
