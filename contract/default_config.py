@@ -1,4 +1,4 @@
-"""The models of a house that has no configuration file: real ones, whose weights come with Python packages."""
+"""The models that run without a configuration file: real ones, whose weights come with Python packages."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ MODELS: tuple[dict[str, Any], ...] = (
         "default": ["embeddings"],
     },
 )
-"""Entries as they would stand under `models:`; they need the extras `ocr`, `embeddings` and `minilm`."""
+"""Entries as under `models:` in config.yaml; they need the extras `ocr`, `embeddings` and `minilm`."""

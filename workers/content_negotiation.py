@@ -50,8 +50,7 @@ def _as_bytes(response: BaseModel) -> tuple[list[Header], bytes]:
             details={"arrays": {name: list(array.shape) for name, array in arrays.items()}},
         )
     [array] = arrays.values()
-    fields = {"dtype": array.dtype, "shape": ",".join(map(str, array.shape)), **array.metadata}
-    headers = [(f"x-array-{name}".encode(), value.encode()) for name, value in fields.items()]
+    headers = [(name.encode(), value.encode()) for name, value in array.headers().items()]
     return [_content_type(BYTES), *headers], bytes(array.data)
 
 

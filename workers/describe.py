@@ -52,6 +52,8 @@ def entry(spec: ModelSpec) -> dict[str, Any]:
 
 def check(spec: ModelSpec, engine: type[Engine]) -> None:
     """Raises ConfigError, with what to write instead, when the engine cannot serve the entry."""
+    if engine.needs_source and not spec.source:
+        raise ConfigError("`source` is missing; write a hub id, a folder or a file")
     try:
         engine.Options.model_validate(spec.options)
     except ValidationError as error:

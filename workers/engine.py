@@ -158,6 +158,8 @@ class Engine:
     """Modules (`module`) or lazy attributes (`module:name`) that a standby imports before it knows its model."""
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "cpu")
     """Kinds of device that it runs on."""
+    needs_source: ClassVar[bool] = True
+    """Whether an entry must have a `source`; false for an engine that brings its weights or needs none."""
     model_types: ClassVar[tuple[str, ...]] = ()
     """transformers' `model_type`s that it serves. Empty: the engine finds out at load whether it can run a model."""
     opt_in_tasks: ClassVar[frozenset[str]] = frozenset()

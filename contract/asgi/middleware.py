@@ -1,4 +1,4 @@
-"""The outermost layer of every app: gives each request an id, logs it, counts it, and catches what nobody caught."""
+"""The outermost middleware of every app: request ids, access log, metrics, and the last exception handler."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUIET = {"/health", "/healthz", "/v1/health", "/ready", "/metrics"}
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """A request header's value, from the raw list: Starlette's mapping costs more than the search."""
+    """A request header's value or None. Searches the raw list, which is faster than building Starlette's `Headers`."""
     for key, value in scope["headers"]:
         if key == name:
             return str(value, "latin-1")
@@ -29,7 +29,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 class RequestMiddleware:
-    """Pure ASGI middleware. Puts `request_id` into the scope; inner code may put `endpoint` and `model` there."""
+    """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -54,7 +54,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send_with_id)
         except Exception as error:
             if status:
-                raise  # the answer has begun: the server aborts the connection, so that nobody takes it for whole
+                raise  # the response has begun: the server aborts the connection, so that it does not look complete
             await send_error(send_with_id, error, request_id)
         finally:
             metrics.ACTIVE.dec()
@@ -78,7 +78,7 @@ def _complete_headers(message: Message, request_id: str, started: float) -> None
 
 
 def _endpoint(scope: Scope, status: int) -> str:
-    """What the request was for, in a form that a scanner of paths cannot grow without bound."""
+    """The endpoint's label for metrics and log. Requests to unknown paths share one label, so labels stay few."""
     if label := scope.get("endpoint_label") or getattr(scope.get("route"), "path", None):
         return str(label)
     return "unmatched" if status in {401, 403, 404, 405, 429} else str(scope["path"])
@@ -86,7 +86,7 @@ def _endpoint(scope: Scope, status: int) -> str:
 
 def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     endpoint = _endpoint(scope, status)
-    code = status or 499  # nothing was sent: the client left
+    code = status or 499  # nothing was sent: the client disconnected
     metrics.count(endpoint, code, seconds)
     level = logging.DEBUG if endpoint in _QUIET else logging.INFO
     if access.isEnabledFor(level):

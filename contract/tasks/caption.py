@@ -1,4 +1,4 @@
-"""caption: says in a sentence what a picture shows."""
+"""caption: describes an image in one sentence."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
 class CaptionRequest(VisionRequest):
-    """`prompt` is how the caption is to begin, or for a chat model what it is asked; `max_tokens` bounds its length.
+    """`prompt` is the beginning of the caption or, for a chat model, the question; `max_tokens` limits its length.
 
-    `length` is for models that know captions of several kinds.
+    `length` chooses among the kinds of caption that some models offer.
     """
 
     prompt: str | None = Field(None, min_length=1)
@@ -25,7 +25,7 @@ class CaptionRequest(VisionRequest):
 
 
 class CaptionItem(VisionItem):
-    """`text` is the whole caption, with a beginning that the request gave."""
+    """`text` is the whole caption, including the beginning that the request gave."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""image-variation: pictures like a given one."""
+"""image-variation: draws variations of an image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from contract.tasks.image_generation import DiffusionRequest, ImageGenerationRes
 
 
 class ImageVariationRequest(DiffusionRequest):
-    """`image` drawn anew, as much as `strength` says: 0.0 keeps it, 1.0 keeps nothing.
+    """`strength` is how much of `image` is redrawn: 0.0 keeps it, 1.0 keeps nothing.
 
-    `size`: without it as for edits. OpenAI's variations have no `prompt`; here one may say what they should show.
+    The default `size` is the same as for edits. OpenAI's variations have no `prompt`; here an optional one says what
+    the variations should show.
     """
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})

@@ -1,4 +1,4 @@
-"""Lets web pages of other origins call the house, where the configuration names them."""
+"""Lets web pages from other origins call the API, if the configuration lists the origins."""
 
 from __future__ import annotations
 
@@ -7,29 +7,25 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.arrays import HEADER_PREFIX
 from contract.asgi.errors import send_error
+from contract.tasks import all_tasks
+from gateway.access.rate_limits import LIMIT_HEADER, REMAINING_HEADER
 
-_SHOWN = [
-    "x-request-id",
-    "server-timing",
-    "retry-after",
-    "x-array-dtype",
-    "x-array-shape",
-    "x-array-scale",
-    "x-array-offset",
-    "x-array-unit",
-    "x-array-kind",
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-]
+
+def exposed_headers() -> list[str]:
+    """The response headers that pages may read besides those that every browser allows."""
+    array_fields = {"dtype", "shape"}.union(*(task.array_metadata for task in all_tasks().values()))
+    headers = ["x-request-id", "server-timing", "retry-after", LIMIT_HEADER, REMAINING_HEADER]
+    return [*headers, *(HEADER_PREFIX + name for name in sorted(array_fields))]
 
 
 class Cors(CORSMiddleware):
-    """Starlette's middleware, so placed that errors carry its headers too: a page could not read them otherwise."""
+    """Starlette's middleware around everything that can fail: pages can read an error only if it has CORS headers."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        answered = _ErrorEnvelope(app)
-        super().__init__(answered, origins, allow_methods=["*"], allow_headers=["*"], expose_headers=_SHOWN)
+        inner = _ErrorEnvelope(app)
+        super().__init__(inner, origins, allow_methods=["*"], allow_headers=["*"], expose_headers=exposed_headers())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
@@ -38,7 +34,7 @@ class Cors(CORSMiddleware):
 
 
 class _ErrorEnvelope:
-    """Answers with the envelope what the app inside refuses before it began to answer."""
+    """Sends the error envelope for an exception that is raised before the response has begun."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -46,13 +42,13 @@ class _ErrorEnvelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
 
-        async def watch(message: Message) -> None:
+        async def tracking_send(message: Message) -> None:
             nonlocal began
             began = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, tracking_send)
         except Exception as error:
             if began or scope["type"] != "http":
                 raise

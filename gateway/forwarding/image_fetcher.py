@@ -1,4 +1,4 @@
-"""Fetches pictures that a request names by URL: public addresses only, within a size and a time."""
+"""Fetches images that a request gives by URL: from public addresses only, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from yarl import URL
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
 
-SECONDS = 10
-REDIRECTS = 3
-MOST = 32
-"""Pictures by URL in one request: more would make the gateway a tool against other sites."""
-_AT_ONCE = 4
+TIMEOUT = 10
+MAX_REDIRECTS = 3
+MAX_IMAGES = 32
+"""Image URLs in one request. Without a limit, the gateway could be used to attack other sites."""
+_CONCURRENT = 4
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class _Refused(OSError):
-    """The address is not a public one."""
+class _NotPublic(OSError):
+    """The address is not public. An OSError, so that it passes through aiohttp as one."""
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether anyone on the internet can reach the address: no loopback, private, link-local or tunnelled one."""
+    """Whether the address is reachable from the whole internet: not loopback, private, link-local or tunnelled."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)
@@ -41,7 +41,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class _CheckedResolver(AbstractResolver):
-    """Hands out checked addresses alone. The connection is made to just these, so a second look-up cannot differ."""
+    """Resolves names to allowed addresses only. aiohttp connects to exactly these, without a second DNS lookup."""
 
     def __init__(self, allowed: Callable[[IPAddress], bool]) -> None:
         self._allowed = allowed
@@ -49,33 +49,33 @@ class _CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        if not all(self._allowed(ipaddress.ip_address(str(address[0]))) for *_, address in found):
-            raise _Refused
+        entries = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        if not all(self._allowed(ipaddress.ip_address(str(address[0]))) for *_, address in entries):
+            raise _NotPublic
         return [
-            ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=0)
-            for kind, _, proto, _, address in found
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=address_family, proto=proto, flags=0)
+            for address_family, _, proto, _, address in entries
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
 
 class ImageFetcher:
-    """Downloads pictures. `limit` is the most bytes that one request may fetch in all."""
+    """Downloads images. `limit` is the total number of bytes that one request may fetch."""
 
     def __init__(self, limit: int, allowed: Callable[[IPAddress], bool] = is_public) -> None:
         self._limit = limit
         self._allowed = allowed
 
     async def inline(self, images: Sequence[ImageInput]) -> None:
-        """Replace each picture's URL by its content as a data URI. Raises BadImage, which names the URL."""
-        if len(images) > MOST:
-            raise BadImage(f"{len(images)} pictures by URL are too many for one request; send at most {MOST}.")
-        left = _Allowance(self._limit)
-        turn = asyncio.Semaphore(_AT_ONCE)
+        """Replace each image's URL with its content as a data URI. Raises BadImage; the message contains the URL."""
+        if len(images) > MAX_IMAGES:
+            raise BadImage(f"{len(images)} image URLs are too many for one request; send at most {MAX_IMAGES}.")
+        allowance = _Allowance(self._limit)
+        slots = asyncio.Semaphore(_CONCURRENT)
         async with self._client() as client:
-            tasks = [asyncio.create_task(self._inline(client, image, left, turn)) for image in images]
+            tasks = [asyncio.create_task(self._inline(client, image, allowance, slots)) for image in images]
             try:
                 await asyncio.gather(*tasks)
             finally:
@@ -83,100 +83,103 @@ class ImageFetcher:
                     task.cancel()
 
     def _client(self) -> aiohttp.ClientSession:
-        # Redirected requests carry nothing over: no cookies, no proxy of the environment.
+        # Nothing of this machine or of an earlier response goes along: no proxy from the environment, no cookies.
         connector = aiohttp.TCPConnector(resolver=_CheckedResolver(self._allowed), use_dns_cache=False)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     async def _inline(
-        self, client: aiohttp.ClientSession, image: ImageInput, left: _Allowance, turn: asyncio.Semaphore
+        self, client: aiohttp.ClientSession, image: ImageInput, allowance: _Allowance, slots: asyncio.Semaphore
     ) -> None:
         try:
-            image.value = await self._fetched(client, image.url, left, turn)
+            image.value = await self._fetch(client, image.url, allowance, slots)
         except BadImage as error:
             error.image = image
             raise
 
-    async def _fetched(
-        self, client: aiohttp.ClientSession, address: str | None, left: _Allowance, turn: asyncio.Semaphore
+    async def _fetch(
+        self, client: aiohttp.ClientSession, url: str | None, allowance: _Allowance, slots: asyncio.Semaphore
     ) -> str:
-        assert address is not None, "only pictures with a URL are fetched"
+        assert url is not None, "only images with a URL are fetched"
         try:
-            async with turn, asyncio.timeout(SECONDS):
-                content, media_type = await self._get(client, _parsed(address), left)
+            async with slots, asyncio.timeout(TIMEOUT):
+                content, media_type = await self._get(client, _parse(url), allowance)
         except TimeoutError:
-            raise BadImage(f"{_short(address)} did not answer within {SECONDS} s. Send the picture itself.") from None
+            message = f"{_shorten(url)} did not respond within {TIMEOUT} s. Send the image itself."
+            raise BadImage(message) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _failed(address, error) from error
-        return await asyncio.to_thread(_checked, content, media_type)
+            raise _fetch_error(url, error) from error
+        return await asyncio.to_thread(_as_data_uri, content, media_type)
 
-    async def _get(self, client: aiohttp.ClientSession, url: URL, left: _Allowance) -> tuple[bytearray, str]:
-        for _ in range(REDIRECTS + 1):
+    async def _get(self, client: aiohttp.ClientSession, url: URL, allowance: _Allowance) -> tuple[bytearray, str]:
+        for _ in range(MAX_REDIRECTS + 1):
             self._check(url)
             async with client.get(url, allow_redirects=False, headers={"accept": "image/*"}) as response:
                 if response.status in {301, 302, 303, 307, 308} and "location" in response.headers:
-                    url = url.join(_parsed(response.headers["location"]))
+                    url = url.join(_parse(response.headers["location"]))
                     continue
                 if response.status != 200:
-                    raise BadImage(
-                        f"{_short(str(url))} answered {response.status}. Check the URL, or send the picture."
-                    )
-                return await _read(response, left), response.content_type
-        raise BadImage(f"{_short(str(url))}: more than {REDIRECTS} redirects. Send the picture's own URL.")
+                    message = f"{_shorten(str(url))} responded with status {response.status}."
+                    raise BadImage(f"{message} Check the URL, or send the image itself.")
+                return await _read(response, allowance), response.content_type
+        raise BadImage(f"{_shorten(str(url))}: more than {MAX_REDIRECTS} redirects. Send the image's final URL.")
 
     def _check(self, url: URL) -> None:
-        """The scheme, and the host where it is an address already, which no resolver sees."""
+        """Check the scheme, and a host that is an IP address: aiohttp does not pass those to the resolver."""
         if url.scheme not in {"http", "https"} or not url.host:
-            raise BadImage(f"{_short(str(url))}: only http and https URLs are fetched.")
+            raise BadImage(f"{_shorten(str(url))}: only http and https URLs are fetched.")
         try:
             address = ipaddress.ip_address(url.host)
         except ValueError:
             return
         if not self._allowed(address):
-            raise _Refused
+            raise _NotPublic
 
 
 class _Allowance:
-    """Bytes that a request may still fetch, shared by its pictures."""
+    """The bytes that a request may still fetch, shared by all of its images."""
 
-    def __init__(self, left: int) -> None:
-        self.limit = self.left = left
+    def __init__(self, limit: int) -> None:
+        self.limit = self.remaining = limit
 
     def take(self, count: int) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise BadImage(f"The pictures behind the URLs are larger than {self.limit / 2**20:g} MiB in all.")
+        """Use `count` bytes. Raises BadImage when not enough remain."""
+        self.remaining -= count
+        if self.remaining < 0:
+            message = f"The images at the URLs have more than {self.limit / 2**20:g} MiB in total."
+            raise BadImage(f"{message} Send fewer or smaller images.")
 
 
-async def _read(response: aiohttp.ClientResponse, left: _Allowance) -> bytearray:
-    if (response.content_length or 0) > left.left:
-        left.take(response.content_length or 0)
+async def _read(response: aiohttp.ClientResponse, allowance: _Allowance) -> bytearray:
+    if (response.content_length or 0) > allowance.remaining:
+        allowance.take(response.content_length or 0)  # raises before anything is read
     content = bytearray()
     async for chunk in response.content.iter_any():
-        left.take(len(chunk))
+        allowance.take(len(chunk))
         content += chunk
     return content
 
 
-def _parsed(address: str) -> URL:
+def _parse(url: str) -> URL:
     try:
-        return URL(address)
+        return URL(url)
     except ValueError:
-        raise BadImage(f"{_short(address)} is not a valid URL.") from None
+        raise BadImage(f"{_shorten(url)} is not a valid URL. Check it, or send the image itself.") from None
 
 
-def _checked(content: bytearray, media_type: str) -> str:
-    picture = bytes(content)
-    ImageInput(picture).check()
-    return data_uri(picture, media_type if media_type.startswith("image/") else "image/png")
+def _as_data_uri(content: bytearray, media_type: str) -> str:
+    """The image as a data URI. Raises BadImage when it is none."""
+    image = bytes(content)
+    ImageInput(image).check()
+    return data_uri(image, media_type if media_type.startswith("image/") else "image/png")
 
 
-def _failed(address: str, error: Exception) -> BadImage:
-    if isinstance(error, _Refused) or isinstance(error.__cause__, _Refused):
-        message = f"{_short(address)} leads to an address that is not public, which is not fetched. Send the picture."
+def _fetch_error(url: str, error: Exception) -> BadImage:
+    if isinstance(error, _NotPublic) or isinstance(error.__cause__, _NotPublic):
+        message = f"{_shorten(url)} leads to an address that is not public. Send the image itself."
     else:
-        message = f"{_short(address)} could not be fetched ({type(error).__name__}). Check it, or send the picture."
+        message = f"{_shorten(url)} could not be fetched ({type(error).__name__}). Check it, or send the image itself."
     return BadImage(message)
 
 
-def _short(address: str) -> str:
-    return address if len(address) <= 200 else address[:200] + "…"
+def _shorten(url: str) -> str:
+    return url if len(url) <= 200 else url[:200] + "…"

@@ -1,4 +1,4 @@
-"""The one client of the manager: knows where it is and what its token is, asks it things, and opens streams to it."""
+"""The gateway's client of the manager: finds its address and token, makes control calls, and opens streams."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RawBody = bytes | AsyncIterator[bytes] | None
 
 @dataclass(frozen=True, slots=True)
 class ManagerReply:
-    """The manager's whole answer to a control call."""
+    """The manager's complete response to a control call."""
 
     status: int
     content_type: str
     body: bytes
 
     def json(self) -> Any:
-        """The answer's JSON. Raises the error that the manager put into its envelope."""
+        """The parsed JSON body. Raises the ServeError in it if the status is one of an error."""
         document = json.loads(self.body)
         if self.status >= 400:
             raise from_envelope(document)
@@ -36,19 +36,19 @@ class ManagerReply:
 
 
 class ManagerClient:
-    """Speaks to the manager under its token; opened for as long as the gateway runs."""
+    """An HTTP client of the manager; open while the gateway runs. `base` is None until the address is known."""
 
     def __init__(self, settings: Settings, home: Path) -> None:
         self._settings = settings
         self._home = home
         self._client: aiohttp.ClientSession | None = None
-        self._urls: dict[str, URL] = {}
+        self._urls: dict[str, URL] = {}  # by path
         self.base: str | None = None
         self.authorization = ("authorization", "")
         self.locate()
 
     def locate(self) -> None:
-        """Find address and token again: a manager that was started anew may have others."""
+        """Read address and token again: a restarted manager may have new ones."""
         self.base = self._address()
         self._urls.clear()
         token = self._settings.manager.token or _first_line(self._home / "manager" / "token") or ""
@@ -63,20 +63,20 @@ class ManagerClient:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Hold the connections open; the loop must run."""
+        """Keep the connection pool open. Requires a running event loop."""
         async with client_session() as self._client:
             yield
 
     def url(self, path: str, query: bytes = b"") -> URL:
-        """Where `path` (as it came over the wire, still percent-encoded) is at the manager."""
+        """The manager's URL for `path`, which must be percent-encoded. Raises ManagerUnreachable."""
         if self.base is None:
             raise self.unreachable("it has not written its address yet")
         if query:
             return URL(f"{self.base}{path}?{query.decode('latin-1')}", encoded=True)
         return self._urls.get(path) or URL(self.base + path, encoded=True)
 
-    def remember(self, path: str) -> URL:
-        """Like `url`, for a path that is asked for all the time: the parsed address is kept."""
+    def cached_url(self, path: str) -> URL:
+        """Like `url`, but keeps the parsed URL; for the few paths that are used all the time."""
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = self.url(path)
@@ -85,8 +85,8 @@ class ManagerClient:
     def open(
         self, method: str, url: URL, headers: list[tuple[str, str]], body: RawBody = None
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """A request whose answer is streamed. Raises UpstreamError when no head comes back."""
-        assert self._client is not None, "the manager's client is open while the app runs"
+        """Send a request and stream the response. Raises UpstreamError when no head arrives."""
+        assert self._client is not None, "the client must be opened first"
         return open_upstream(self._client, method, url, [*headers, self.authorization], body)
 
     async def call(
@@ -94,11 +94,11 @@ class ManagerClient:
         method: str,
         path: str,
         *,
-        timeout: float = 10,  # noqa: ASYNC109 - the whole exchange, aiohttp's own
+        timeout: float = 10,  # noqa: ASYNC109 - aiohttp enforces it
         headers: Mapping[str, str] = {},
     ) -> ManagerReply:
-        """A control call with its whole answer, within `timeout` seconds. Raises ManagerUnreachable."""
-        assert self._client is not None, "the manager's client is open while the app runs"
+        """Make a control call that may take `timeout` seconds in total. Raises ManagerUnreachable."""
+        assert self._client is not None, "the client must be opened first"
         sent = {**headers, self.authorization[0]: self.authorization[1]}
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=2)
         try:
@@ -108,13 +108,13 @@ class ManagerClient:
             raise self.unreachable(error) from error
 
     def unreachable(self, cause: object) -> ManagerUnreachable:
-        """The error that says how to get a manager."""
+        """The error for a manager that does not respond; it says how to start one."""
         where = self.base or "its address"
         if isinstance(cause, UpstreamError | OSError) and str(cause):
             cause = str(cause)
         message = (
-            f"The manager does not answer at {where} ({cause or 'no answer in time'}). Start it with `make start` or "
-            "`python -m manager`; if it runs elsewhere, set gateway.manager_host and manager.port."
+            f"The manager does not respond at {where} ({cause or 'timeout'}). Start it with `make start` or "
+            "`python -m manager`. If it runs elsewhere, set gateway.manager_host and manager.port."
         )
         return ManagerUnreachable(message, retry_after=1)
 

@@ -1,4 +1,4 @@
-"""Keeps the catalog of models current: fetched from the manager, then refreshed as its events come in."""
+"""Keeps the table of configured models up to date by following the manager's events."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gateway.forwarding.model_table import ModelTable
 
 log = logging.getLogger(__name__)
 
-SILENCE = 60
-"""Seconds without as much as a keep-alive comment after which the event stream is taken for dead."""
-_FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
+EVENT_TIMEOUT = 60
+"""Seconds without an event or a keep-alive comment after which the event stream counts as dead."""
+_FIRST_DELAY, _MAX_DELAY = 0.05, 1.0
 
 
 class _Listing(BaseModel):
@@ -29,29 +29,32 @@ class _Listing(BaseModel):
 
 
 class ModelDirectory:
-    """The gateway's knowledge of models. `connected` says that it follows the manager's events now."""
+    """The configured models as the manager reports them. `connected`: whether the event stream is open."""
 
     def __init__(self, manager: ManagerClient) -> None:
         self._manager = manager
         self._fetching = asyncio.Lock()
         self._seq = 0
         self._stale = True
-        self._complained = False
-        self._catalog: ModelTable | None = None
+        self._warned = False
+        self._table: ModelTable | None = None
         self.connected = False
 
-    async def catalog(self) -> ModelTable:
-        """What is known for choosing a model; asks the manager only if it never answered. Raises ManagerUnreachable."""
-        return self._catalog or await self.refresh()
+    async def table(self) -> ModelTable:
+        """The last known table, whose states may be outdated; enough to choose a model.
+
+        Calls the manager only if it has never responded. Raises ManagerUnreachable.
+        """
+        return self._table or await self.refresh()
 
     async def current(self) -> ModelTable:
-        """The same, with states as they are now. Raises ManagerUnreachable."""
-        if self.connected and not self._stale and self._catalog:
-            return self._catalog
+        """The table with the models' current states. Raises ManagerUnreachable."""
+        if self.connected and not self._stale and self._table:
+            return self._table
         return await self.refresh()
 
     async def refresh(self) -> ModelTable:
-        """Fetch the models. Raises ManagerUnreachable."""
+        """Fetch the table from the manager. Raises ManagerUnreachable."""
         async with self._fetching:
             self._stale = False
             if not self.connected:
@@ -63,34 +66,34 @@ class ModelDirectory:
                 self._stale = True
                 raise self._manager.unreachable(error.message) if error.status == 401 else error from None
             self._seq = listing.seq
-            self._catalog = ModelTable(listing.models)
-            return self._catalog
+            self._table = ModelTable(listing.models)
+            return self._table
 
     async def follow(self) -> None:
-        """Stay current for ever: connect, listen, and connect again when the manager went away."""
+        """Follow the manager's events forever; reconnect when the connection breaks."""
         delay = _FIRST_DELAY
         while True:
             try:
                 await self.refresh()
                 async for event in self._events():
                     delay = _FIRST_DELAY
-                    await self._heed(event)
+                    await self._handle(event)
             except (ServeError, UpstreamError, TimeoutError, ValueError) as error:
-                self._complain_once(error)
+                self._warn_once(error)
             self.connected = False
             await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
+            delay = min(delay * 2, _MAX_DELAY)
 
-    def _complain_once(self, error: Exception) -> None:
-        if not self._complained:
-            self._complained = True
-            log.warning("no word from the manager: %s", error)
+    def _warn_once(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("cannot follow the manager's events: %s", error)
 
-    async def _heed(self, event: dict[str, Any]) -> None:
+    async def _handle(self, event: dict[str, Any]) -> None:
         if event.get("seq", 0) <= self._seq:
             return
-        # A model that became ready may have learned what it can do; any other change of state only matters to lists,
-        # which ask again when they are read.
+        # A model that became ready may have new features, which choosing a model depends on. Other state changes only
+        # affect listings, which refresh a stale table when they are requested.
         if event.get("type") == "models" or event.get("to") == "ready":
             await self.refresh()
         elif event.get("type") in {"state", "failure"}:
@@ -100,19 +103,19 @@ class ModelDirectory:
         url = self._manager.url("/events", f"since={self._seq}".encode())
         async with self._manager.open("GET", url, [("accept", "text/event-stream")]) as response:
             if response.status != 200:
-                raise ManagerUnreachable(f"the manager answered {response.status} when asked for its events")
-            self.connected, self._complained = True, False
-            log.info("following the manager at %s", self._manager.base)
-            pending = b""
+                raise ManagerUnreachable(f"the manager responded to GET /events with status {response.status}")
+            self.connected, self._warned = True, False
+            log.info("following the events of the manager at %s", self._manager.base)
+            partial_line = b""
             stream = iter_chunks(response)
-            while chunk := await _within(SILENCE, stream):
-                *lines, pending = (pending + chunk).split(b"\n")
+            while chunk := await _next_within(EVENT_TIMEOUT, stream):
+                *lines, partial_line = (partial_line + chunk).split(b"\n")
                 for line in lines:
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
         raise ManagerUnreachable("the manager ended its event stream")
 
 
-async def _within(seconds: float, stream: AsyncIterator[bytes]) -> bytes:
+async def _next_within(seconds: float, stream: AsyncIterator[bytes]) -> bytes:
     async with asyncio.timeout(seconds):
         return await anext(stream, b"")

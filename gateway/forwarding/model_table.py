@@ -1,4 +1,4 @@
-"""Which models there are, and which one a request means; pure decisions over the manager's last word."""
+"""The configured models as the manager last reported them, and the choice of a model for a request. Does no I/O."""
 
 from __future__ import annotations
 
@@ -10,99 +10,100 @@ from contract.errors import InvalidField, ModelNotFound, UnsupportedFeature, Uns
 from contract.status import ModelStatus
 from contract.tasks import Request
 
-EVERYTHING = "*"
-"""The feature of a foreign server: it judges its requests itself."""
-SHOWN = 8
-"""Names that a sentence may list."""
+ALL_FEATURES = "*"
+"""The feature of external servers, which validate requests themselves."""
+MAX_NAMES = 8
+"""How many names an error message lists."""
 
 
 class ModelTable:
-    """The models as they were when the manager was last asked; replaced whole, never changed."""
+    """An immutable snapshot of all configured models; replaced as a whole."""
 
     def __init__(self, models: Iterable[ModelStatus]) -> None:
         self.models = tuple(models)
-        self._named = {name: model for model in self.models for name in (*model.aliases, model.id)}
-        self._default = {task: model for model in self.models for task in model.default}
+        self._by_name = {name: model for model in self.models for name in (*model.aliases, model.id)}
+        self._default_for = {task: model for model in self.models for task in model.default}
         self._features = {model.id: frozenset(model.features) for model in self.models}
 
     def get(self, name: str) -> ModelStatus:
-        """The model with this id or alias. Raises ModelNotFound, which names the nearest and all others."""
-        model = self._named.get(name)
+        """The model with this id or alias. Raises ModelNotFound, which lists similar and available names."""
+        model = self._by_name.get(name)
         if model is None:
-            raise self._unknown(name)
+            raise self._not_found(name)
         return model
 
     def find(self, name: str) -> ModelStatus | None:
-        """The model with this id or alias, if there is one."""
-        return self._named.get(name)
+        """The model with this id or alias, or None."""
+        return self._by_name.get(name)
 
     def choose(self, task: str, name: str | None) -> ModelStatus:
-        """The model that is to do `task`. Raises ModelNotFound, UnsupportedTask, or InvalidField (none named)."""
+        """The model for a task: the named one, else the default or the only one.
+
+        Raises ModelNotFound, UnsupportedTask, or InvalidField when the request must name one.
+        """
         if not name:
-            return self._default.get(task) or self._only_one(task)
+            return self._default_for.get(task) or self._only_model(task)
         model = self.get(name)
         if task not in model.tasks:
             raise self._wrong_task(task, model)
         return model
 
-    def takes_everything(self, model: ModelStatus) -> bool:
-        """Whether the model is a foreign server, which gets whatever is sent."""
-        return EVERYTHING in self._features[model.id]
+    def is_external(self, model: ModelStatus) -> bool:
+        """Whether the model is an external server, which gets requests unchecked."""
+        return ALL_FEATURES in self._features[model.id]
 
     def check_features(self, task: str, model: ModelStatus, request: Request) -> None:
-        """Refuse what the engine would have to ignore. Raises UnsupportedFeature, naming the field."""
-        needs = request.required_features()
-        if not needs or needs <= self._features[model.id] or self.takes_everything(model):
+        """Raise UnsupportedFeature for a field in use that the model's engine does not support."""
+        required = request.required_features()
+        if not required or self._supports(model, required):
             return
-        missing = min(needs - self._features[model.id])
-        others = [m.id for m in self.models if task in m.tasks and self._offers(m, needs)]
-        hint = f" or ask {_listed(others)}" if others else ""
-        message = (
-            f"`{missing}`: the model {model.id} (engine {model.engine}) has no support for it. Leave it out{hint}."
-        )
+        missing = min(required - self._features[model.id])
+        others = [m.id for m in self.models if task in m.tasks and self._supports(m, required)]
+        hint = f", or use {_join(others)}" if others else ""
+        message = f"`{missing}`: the model {model.id} (engine {model.engine}) does not support it. Leave it out{hint}."
         raise UnsupportedFeature(
             message, param=missing, details={"model": model.id, "features": sorted(model.features)}
         )
 
-    def _offers(self, model: ModelStatus, needs: frozenset[str]) -> bool:
-        return needs <= self._features[model.id] or self.takes_everything(model)
+    def _supports(self, model: ModelStatus, features: frozenset[str]) -> bool:
+        return features <= self._features[model.id] or self.is_external(model)
 
     def _serving(self, task: str) -> list[str]:
         return [model.id for model in self.models if task in model.tasks]
 
-    def _only_one(self, task: str) -> ModelStatus:
+    def _only_model(self, task: str) -> ModelStatus:
         serving = self._serving(task)
         if len(serving) == 1:
-            return self._named[serving[0]]
+            return self._by_name[serving[0]]
         if not serving:
-            message = f"No model in the configuration does {task}. Add one under `models:` with tasks: [{task}]."
+            message = f"No configured model supports the task {task}. Add one under `models:` in config.yaml."
             raise ModelNotFound(message, param="model", details={"available_models": self._ids()})
-        message = f"`model` is missing and no model is the default for {task}. Name one of {_listed(serving)}."
+        message = f"`model` is missing, and no model is the default for {task}. Send one of {_join(serving)}."
         raise InvalidField(message, param="model", details={"available_models": serving})
 
-    def _unknown(self, name: str) -> ModelNotFound:
+    def _not_found(self, name: str) -> ModelNotFound:
         details = {"model_id": name, "available_models": self._ids()}
-        if kept := catalogue.load().find(name):
-            told = f"The house knows the model {kept.id!r}, but config.yaml has no entry for it: "
-            told += f"`make models MODEL={kept.id}` shows one to paste under `models:`; then `make reload`."
-            return ModelNotFound(told, param="model", details=details)
-        near = difflib.get_close_matches(name, self._named, n=1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
-        known = f"Available: {_listed(self._ids())}." if self.models else "None is configured: add one under `models:`."
-        return ModelNotFound(f"There is no model {name[:200]!r}. {guess}{known}", param="model", details=details)
+        if known := catalogue.load().find(name):
+            message = f"The model {known.id!r} is in the catalogue, but config.yaml has no entry for it. "
+            message += f"`make models MODEL={known.id}` shows one to paste under `models:`; then run `make reload`."
+            return ModelNotFound(message, param="model", details=details)
+        close = difflib.get_close_matches(name, self._by_name, n=1)
+        guess = f"Did you mean {close[0]!r}? " if close else ""
+        available = f"Available: {_join(self._ids())}." if self.models else "Add one under `models:` in config.yaml."
+        return ModelNotFound(f"There is no model {name[:200]!r}. {guess}{available}", param="model", details=details)
 
     def _wrong_task(self, task: str, model: ModelStatus) -> UnsupportedTask:
         serving = self._serving(task)
-        hint = f" For {task} ask {_listed(serving)}." if serving else ""
-        message = f"The model {model.id} does not do {task}; it does {_listed(model.tasks)}.{hint}"
+        hint = f" For {task}, use {_join(serving)}." if serving else ""
+        message = f"The model {model.id} does not support the task {task}, only {_join(model.tasks)}.{hint}"
         return UnsupportedTask(message, param="model", details={"model": model.id, "tasks": list(model.tasks)})
 
     def _ids(self) -> list[str]:
         return [model.id for model in self.models]
 
 
-def _listed(names: Iterable[str]) -> str:
-    """The names for a sentence; of many, the first ones."""
+def _join(names: Iterable[str]) -> str:
+    """The names, separated by commas, for a message; if there are many, only the first ones."""
     names = list(names)
-    rest = f" and {len(names) - SHOWN} more, which GET /v1/models lists" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest if names else "nothing"
+    rest = f" and {len(names) - MAX_NAMES} more, which GET /v1/models lists" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest if names else "none"

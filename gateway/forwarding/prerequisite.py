@@ -1,68 +1,38 @@
-"""Asks another model first, where a request needs that one's answer: boxes of a detector for masks of a segmenter."""
+"""Completes a request that needs another model's response first: a segmenter needs the boxes of a detector."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pydantic import ValidationError
-from starlette.types import Message
 
-from contract.errors import BadImage, ContextTooLong, InvalidField, ServeError, from_envelope
-from contract.tasks import Request, invalid_request
-from gateway.forwarding.forward import ForwardedRequest, forward
-from gateway.forwarding.manager_client import ManagerClient
-from gateway.forwarding.model_table import ModelTable
+from contract.errors import BadImage, ContextTooLong, InvalidField, ServeError
+from contract.tasks import Request, Task
+from contract.validation import invalid_request
+
+Ask = Callable[[Task[Any, Any], Request], Awaitable[bytes]]
+"""Sends a task's request and returns the body of its response. Raises ServeError."""
 
 
-async def ask_first(manager: ManagerClient, catalog: ModelTable, request: Request, request_id: str) -> bool:
-    """Put into the request what another model must say before; False if it needs nothing of that kind.
+async def apply_prerequisite(request: Request, ask: Ask) -> bool:
+    """Put the response to the request's prerequisite into it; False if it has none.
 
-    Raises what that model's request is refused with: of the field that is wrong, or else the one that asked for it.
+    Raises the prerequisite's error. Its `param` names the wrong field of the client's request or, if no field is
+    wrong, the field that names the other model.
     """
     try:
-        needed = request.prerequisite()
+        prerequisite = request.prerequisite()
     except ValidationError as error:
         raise invalid_request(error) from None
-    if needed is None:
+    if prerequisite is None:
         return False
-    task, asked, field = needed
     try:
-        model = catalog.choose(task.name, asked.model)
-        catalog.check_features(task.name, model, asked)
-        heard = _Heard()
-        body = await asyncio.to_thread(asked.__pydantic_serializer__.to_json, asked, exclude_unset=True)
-        call = ForwardedRequest(
-            url=manager.remember(task.path),
-            model=model.id,
-            body=body,
-            max_wait=model.max_wait,
-            request_id=request_id,
-            headers=[("content-type", "application/json")],
-        )
-        await forward(manager, call, heard)
-        request.apply_prerequisite(task.response.model_validate_json(heard.answer()))
+        body = await ask(prerequisite.task, prerequisite.request)
+        request.apply_prerequisite(prerequisite.task.response.model_validate_json(body))
     except (BadImage, ContextTooLong, InvalidField):
-        raise  # of a field that the client has sent
+        raise  # already names a field that the client sent
     except ServeError as error:
-        error.param = field
+        error.param = prerequisite.field
         raise
     return True
-
-
-class _Heard:
-    """Takes an answer in the client's place."""
-
-    def __init__(self) -> None:
-        self._status = 0
-        self._body = bytearray()
-
-    async def __call__(self, message: Message) -> None:
-        self._status = message.get("status", self._status)
-        self._body += message.get("body", b"")
-
-    def answer(self) -> bytes:
-        """The whole body. Raises the error in it."""
-        if self._status != 200:
-            raise from_envelope(json.loads(self._body))
-        return bytes(self._body)

@@ -1,4 +1,4 @@
-"""Replaces the model's name in a JSON body and leaves every other byte as it came."""
+"""Replaces the value of `model` in a JSON body and leaves all other bytes unchanged."""
 
 from __future__ import annotations
 
@@ -8,42 +8,44 @@ import re
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _VALUE = re.compile(rb"\s*:\s*(" + _STRING + rb"|[^\s,}]+)", re.DOTALL)
-_LONGEST_KEY = len(json.dumps("model")) * 6
-"""Every letter of a key may be written as an escape of six."""
+_MAX_KEY = len(json.dumps("model")) * 6
+"""The maximum length of the key in bytes: each letter may be written as an escape of six characters."""
 
 
 def replace_model(body: bytes, model: str) -> bytes:
-    """The body with `model` as its model; `body` must be a valid JSON object.
+    """The body with its top-level `model` set to `model`; `body` must be a valid JSON object.
 
-    A body may be many megabytes of one string: it is scanned, not parsed, so that there is never more than the old and
-    the new one.
+    The body is scanned and not parsed: it may hold images of many megabytes, and only the old and the new body should
+    be in memory.
     """
     name = json.dumps(model).encode()
-    spans, begin = _models(body)
+    spans, start_of_object = _find_models(body)
     if not spans:
-        empty = body[begin:].lstrip()[:1] == b"}"
-        return b"".join((body[:begin], b'"model":', name, b"" if empty else b",", memoryview(body)[begin:]))
+        empty = body[start_of_object:].lstrip()[:1] == b"}"
+        comma = b"" if empty else b","
+        return b"".join((body[:start_of_object], b'"model":', name, comma, memoryview(body)[start_of_object:]))
     parts: list[bytes | memoryview] = []
-    view, done = memoryview(body), 0
+    view, copied = memoryview(body), 0
     for start, end in spans:
-        parts += [view[done:start], name]
-        done = end
-    return b"".join([*parts, view[done:]])
+        parts += [view[copied:start], name]
+        copied = end
+    return b"".join([*parts, view[copied:]])
 
 
-def _models(body: bytes) -> tuple[list[tuple[int, int]], int]:
-    """Where the values of the outermost `model` keys stand (a parser takes the last), and where the object begins."""
-    depth, begin = 0, 0
+def _find_models(body: bytes) -> tuple[list[tuple[int, int]], int]:
+    """The spans of the values of all top-level `model` keys (of several, a parser uses the last), and the index just
+    after the object's opening brace."""
+    depth, start_of_object = 0, 0
     spans: list[tuple[int, int]] = []
     for token in _TOKEN.finditer(body):
-        kind = body[token.start()]
-        if kind in b"{[":
+        first = body[token.start()]
+        if first in b"{[":
             depth += 1
-            begin = begin or token.end()
-        elif kind in b"}]":
+            start_of_object = start_of_object or token.end()
+        elif first in b"}]":
             depth -= 1
-        elif depth == 1 and token.end() - token.start() <= _LONGEST_KEY:
+        elif depth == 1 and token.end() - token.start() <= _MAX_KEY:
             value = _VALUE.match(body, token.end())
             if value and json.loads(token.group()) == "model":
                 spans.append(value.span(1))
-    return spans, begin
+    return spans, start_of_object

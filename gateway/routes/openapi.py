@@ -1,4 +1,4 @@
-"""Writes the tasks into the OpenAPI document, from the very models that check their requests."""
+"""Adds the tasks to the OpenAPI document, from the models that validate their requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ERROR = {
                 "message": {"type": "string", "description": "What is wrong and what to do."},
                 "type": {"type": "string"},
                 "code": {"type": "string"},
-                "param": {"type": ["string", "null"], "description": "The field that is wrong."},
+                "param": {"type": ["string", "null"], "description": "The field that is wrong, if it is a single one."},
                 "request_id": {"type": ["string", "null"]},
                 "details": {"type": "object"},
             },
@@ -38,16 +38,16 @@ _ERROR = {
 
 
 class DocumentedApp(FastAPI):
-    """FastAPI whose document also shows the tasks, which are served beside its own routing."""
+    """FastAPI whose OpenAPI document includes the tasks, which FastAPI's own routing does not serve."""
 
-    asks_for_key = False
+    requires_key = False
 
     def openapi(self) -> dict[str, Any]:
-        """The whole document, made once."""
+        """The OpenAPI document, built once."""
         if not self.openapi_schema:
             document = super().openapi()
             _add_tasks(document)
-            if self.asks_for_key:
+            if self.requires_key:
                 _add_security(document)
         return super().openapi()
 
@@ -74,12 +74,12 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     content = {"application/json": {"schema": references[task.request, "validation"]}}
     if form := _form(task.request):
         content["multipart/form-data"] = {"schema": form}
-    answers = {"application/json": {"schema": references[task.response, "serialization"]}}
+    responses = {"application/json": {"schema": references[task.response, "serialization"]}}
     if task.chunk:
-        answers["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
+        responses["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
     response: type[BaseModel] = task.response
     if holds_arrays(response):
-        answers |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
+        responses |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
     return {
         "tags": ["tasks"],
         "summary": task.name,
@@ -87,7 +87,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
         "operationId": task.name.replace("-", "_"),
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": {"description": "The answer", "content": answers},
+            "200": {"description": "The response", "content": responses},
             "default": {
                 "description": "What went wrong, and what to do",
                 "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
@@ -97,7 +97,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
 
 
 def _form(request: type[BaseModel]) -> dict[str, Any] | None:
-    """The form that a task with pictures takes: they are uploads there, everything else is text."""
+    """The schema of a task's multipart form: images are uploads, everything else is text. None without images."""
     fields = {name: field.annotation for name, field in request.model_fields.items()}
     if not any(_is_upload(annotation) for annotation in fields.values()):
         return None

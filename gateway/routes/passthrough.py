@@ -1,4 +1,4 @@
-"""Paths under /v1 that are no task of ours, for foreign servers that know them."""
+"""Forwards paths under /v1 that are not tasks of ours to external servers, which may know them."""
 
 from __future__ import annotations
 
@@ -10,59 +10,63 @@ from starlette.types import Receive, Scope, Send
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.errors import BadRequest, NotFound
-from gateway.forwarding.forward import ForwardedRequest, forward, onward_headers
+from gateway.forwarding.client_headers import forwarded_headers, requested_wait
+from gateway.forwarding.forward import ForwardedRequest, forward
+from gateway.forwarding.offload import offload
 from gateway.forwarding.replace_model import replace_model
-from gateway.routes.tasks import Services, beside, max_wait
+from gateway.services import Services
 
 
 class Passthrough:
-    """The app for every path that has no route: forwards to a foreign server that the body's `model` names.
+    """The app for every path without a route: forwards a request whose `model` is an external server.
 
-    Raises NotFound for all else, BadRequest for JSON that is none.
+    Raises NotFound for all other requests, and BadRequest for invalid JSON.
     """
 
-    def __init__(self, way: Services) -> None:
-        self._way = way
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
             return
-        json_body = (header(scope, b"content-type") or "").partition(";")[0].strip().lower() == "application/json"
-        if scope["method"] != "POST" or not scope["path"].startswith("/v1/") or not json_body:
-            raise _nothing_at(scope)
+        media_type = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+        is_v1_post = scope["method"] == "POST" and scope["path"].startswith("/v1/")
+        if not is_v1_post or media_type != "application/json":
+            raise _not_found(scope)
         scope["endpoint_label"] = "/v1/{path}"
         try:
-            body = await read_body(scope, receive, self._way.limit)
+            body = await read_body(scope, receive, self._services.body_limit)
             async with cancel_on_disconnect(receive):
-                call = await self._prepare(scope, body)
-                del body  # `call` holds what goes on
-                await forward(self._way.manager, call, send)
+                request = await self._prepare(scope, body)
+                del body  # `request` holds the body to forward
+                await forward(self._services.manager, request, send)
         except ClientDisconnected:
             return
 
     async def _prepare(self, scope: Scope, body: bytes) -> ForwardedRequest:
-        name = await beside(len(body), _model, body)
-        catalog = await self._way.directory.catalog()
-        model = catalog.find(name) if isinstance(name, str) else None
-        if model is None or not catalog.takes_everything(model):
-            raise _nothing_at(scope)
+        name = await offload(len(body), _model_name, body)
+        table = await self._services.directory.table()
+        model = table.find(name) if isinstance(name, str) else None
+        if model is None or not table.is_external(model):
+            raise _not_found(scope)
         scope["model"] = model.id
         if model.passthrough:
-            body = await beside(len(body), replace_model, body, model.passthrough)
-        manager = self._way.manager
+            body = await offload(len(body), replace_model, body, model.passthrough)
+        wait = requested_wait(scope)
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         return ForwardedRequest(
-            url=manager.url(path, scope["query_string"]),
+            url=self._services.manager.url(path, scope["query_string"]),
             model=model.id,
             body=body,
-            max_wait=max_wait(scope, model),
+            max_wait=model.max_wait if wait is None else min(wait, model.max_wait),
             request_id=scope["request_id"],
-            headers=onward_headers(scope),
+            headers=forwarded_headers(scope),
         )
 
 
-def _model(body: bytes) -> Any:
+def _model_name(body: bytes) -> Any:
+    """The body's `model`, of whatever type, or None."""
     try:
         document = from_json(body)
     except ValueError as error:
@@ -70,5 +74,5 @@ def _model(body: bytes) -> Any:
     return document.get("model") if isinstance(document, dict) else None
 
 
-def _nothing_at(scope: Scope) -> NotFound:
-    return NotFound(f"There is nothing at {scope['path'][:200]} for {scope['method']}; GET /docs lists the paths.")
+def _not_found(scope: Scope) -> NotFound:
+    return NotFound(f"There is no endpoint {scope['method']} {scope['path'][:200]}. GET /docs lists all paths.")

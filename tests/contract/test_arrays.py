@@ -50,7 +50,7 @@ def test_bytes_lists_and_files_hold_the_same_numbers(dtype: str, shape: tuple[in
 
 
 def test_a_shape_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(ValueError, match="24 bytes are not an array of float32 with shape"):
+    with pytest.raises(ValueError, match="24 bytes do not make a float32 array of shape"):
         Array("float32", (2, 2), memoryview(bytes(24)))
 
 

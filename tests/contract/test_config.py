@@ -43,12 +43,11 @@ def test_lists_and_keys_come_from_the_environment(tmp_path: Path) -> None:
         ("gateway: {port: many}", "`gateway.port`"),
         ("gateway: {port: 70000}", "`gateway.port`"),
         ("models: [{id: a b, engine: fake}]", "`models.0.id`"),
-        ("models: [{id: m, engine: transformers_chat}]", "`source` is missing"),
         ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),
         ("models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]", "keep one"),
         ("models: [{id: m, engine: fake, device: tpu}]", "`models.0.device`"),
         ("models: [{id: m, engine: fake, dtype: fp8}]", "`models.0.dtype`"),
-        ("- a list", "must hold sections"),
+        ("- a list", "must contain sections"),
         ("a: [", "is not valid YAML"),
     ],
 )

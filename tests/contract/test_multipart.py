@@ -73,6 +73,6 @@ def test_json_without_end_in_a_form_is_refused() -> None:
 
 @pytest.mark.parametrize("task", ["ocr", "image-edit", "embeddings"])
 def test_an_empty_file_is_no_picture(task: str) -> None:
-    with pytest.raises(InvalidField, match="`image`: send a picture") as refused:
+    with pytest.raises(InvalidField, match="`image`: send an image") as refused:
         all_tasks()[task].decode(f"multipart/form-data; boundary={BOUNDARY}", form(image=b"", prompt=b"x"))
     assert refused.value.param == "image"

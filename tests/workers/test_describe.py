@@ -80,6 +80,7 @@ def test_describing_imports_no_model_library() -> None:
             {"engine": "transformers_segment", "source": "x", "defaults": {"detector": "finder"}},
             "unknown key `defaults.detector`",
         ),
+        ({"engine": "transformers_chat"}, "`source` is missing"),
         ({"engine": "command"}, "`cmd`"),
         ({"engine": "command", "options": {"cmd": "serve"}}, "write ${PORT}"),
     ],

@@ -38,6 +38,7 @@ class Command(Engine):
     Options: ClassVar[type[Options]] = CommandOptions
     features: ClassVar[frozenset[str]] = frozenset({"*"})
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "mlx", "cpu")
+    needs_source: ClassVar[bool] = False
 
     def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - the interface
         """Never called by a manager: it starts the command itself."""

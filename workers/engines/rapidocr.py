@@ -40,6 +40,7 @@ class RapidOcr(Engine):
     features: ClassVar[frozenset[str]] = frozenset({"languages"})
     imports: ClassVar[tuple[str, ...]] = ("rapidocr:RapidOCR", "onnxruntime", "PIL.Image", "PIL.ImageOps")
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    needs_source: ClassVar[bool] = False
 
     def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs on the CPU only
         """Load the detector, the classifier (upside down or not) and the recogniser."""

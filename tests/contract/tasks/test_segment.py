@@ -37,7 +37,7 @@ def test_prompts_that_say_nothing_or_contradict_themselves_are_refused(body: str
 
 
 def test_a_prompt_for_a_picture_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InvalidField, match="beyond the last picture, which has index 0"):
+    with pytest.raises(InvalidField, match="out of range; the index of the last image is 0"):
         request(prompts=[{"points": [[1, 2]], "image": 1}])
 
 
@@ -73,11 +73,11 @@ def test_detections_become_prompts_within_their_picture() -> None:
 def test_prompts_are_bounded_for_each_picture_and_detections_too() -> None:
     box = {"boxes": [[1, 1, 2, 2]]}
     request(images=[PICTURE], prompts=[{**box, "image": 0}] * 256 + [{**box, "image": 1}] * 256)
-    with pytest.raises(InvalidField, match="at most 256 prompts for a picture"):
+    with pytest.raises(InvalidField, match="at most 256 prompts per image"):
         request(images=[PICTURE], prompts=[{**box, "image": 0}] * 200 + [box] * 57)
     asked = request(prompt="cat", detector="finder")
     found = [_detected(0, *[(1, 1, 2, 2)] * 257)]
-    with pytest.raises(InvalidField, match="257 things") as refused:
+    with pytest.raises(InvalidField, match="257 objects") as refused:
         asked.apply_prerequisite(DetectResponse(model="finder", data=found, usage=VisionUsage(images=1, latency=0)))
     assert refused.value.param == "max_detections"
 

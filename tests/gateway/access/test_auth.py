@@ -13,8 +13,9 @@ import pytest
 
 from contract.config import ApiKey, GatewaySettings, SecuritySettings, Settings, hash_key
 from contract.errors import Unauthorized
-from gateway.access.auth import Allowlist, Keyring, is_loopback
-from gateway.access.rate_limits import Window
+from gateway.access.allowlist import Allowlist, is_loopback
+from gateway.access.keys import Keyring
+from gateway.access.rate_limits import SlidingWindow
 from tests.support.gateway_processes import Gateway, Manager, configuration, key, run_gateway
 
 SECRET = "a-secret-that-is-long-enough-for-HS256-and-HS384-alike"
@@ -57,11 +58,11 @@ def test_keys_and_tokens_open(locked: Gateway, headers: dict[str, str]) -> None:
     ("headers", "says"),
     [
         ({}, "needs an API key"),
-        ({"authorization": "Bearer wrong"}, "not known"),
+        ({"authorization": "Bearer wrong"}, "is unknown"),
         ({"authorization": "Bearer"}, "needs an API key"),
         ({"authorization": "Basic house-key"}, "needs an API key"),
-        ({"x-api-key": "house-keys"}, "not known"),
-        ({"x-api-key": hash_key("app-key")}, "not known"),
+        ({"x-api-key": "house-keys"}, "is unknown"),
+        ({"x-api-key": hash_key("app-key")}, "is unknown"),
         ({"authorization": f"Bearer {token(exp=time.time() - 60)}"}, "expired"),
         ({"authorization": f"Bearer {token('another-secret-that-is-long-enough')}"}, "not valid"),
         ({"authorization": f"Bearer {token(exp=None)}"}, "not valid"),
@@ -133,9 +134,9 @@ def test_allowlist_and_localhost(manager: Manager, tmp_path_factory: pytest.Temp
 
 def test_allowlist_knows_networks_addresses_and_mapped_addresses() -> None:
     allowlist = Allowlist(["192.168.1.0/24", "2001:db8::1"])
-    assert [allowlist.admits(host) for host in ("192.168.1.9", "::ffff:192.168.1.9", "2001:db8::1")] == [True] * 3
-    assert [allowlist.admits(host) for host in ("192.168.2.9", "2001:db8::2", "", "testclient")] == [False] * 4
-    assert Allowlist([]).admits("anything")
+    assert [allowlist.allows(host) for host in ("192.168.1.9", "::ffff:192.168.1.9", "2001:db8::1")] == [True] * 3
+    assert [allowlist.allows(host) for host in ("192.168.2.9", "2001:db8::2", "", "testclient")] == [False] * 4
+    assert Allowlist([]).allows("anything")
     assert is_loopback("127.0.0.1")
     assert is_loopback("::ffff:127.0.0.1")
     assert not is_loopback("10.0.0.1")
@@ -155,7 +156,7 @@ def test_a_hash_does_not_open_what_it_locks() -> None:
 
 
 def test_window_slides() -> None:
-    window = Window(4, 60)
+    window = SlidingWindow(4, 60)
     for _ in range(4):
         assert window.wait(30) == 0
         window.take()
@@ -169,7 +170,7 @@ def test_window_slides() -> None:
 
 @pytest.mark.parametrize("now", [0.0, 12.5, 59.0, 61.0, 90.0])
 def test_after_the_told_wait_a_request_fits(now: float) -> None:
-    window = Window(3, 60)
+    window = SlidingWindow(3, 60)
     for later in (0, 0, 20, 11, 0, 5):
         now += later
         if (wait := window.wait(now)) > 0:

@@ -84,9 +84,9 @@ async def test_what_is_there_must_be_a_picture() -> None:
         return web.Response(status=404)
 
     async with site(text=text, missing=missing) as address:
-        with pytest.raises(BadImage, match="no known format"):
+        with pytest.raises(BadImage, match="format is unknown"):
             await get(f"{address}/text")
-        with pytest.raises(BadImage, match="answered 404"):
+        with pytest.raises(BadImage, match="responded with status 404"):
             await get(f"{address}/missing")
     with pytest.raises(BadImage, match="could not be fetched"):
         await get(f"{address}/gone")
@@ -104,7 +104,7 @@ async def test_size_is_limited_told_or_not() -> None:
 
     async with site(told=told, endless=endless) as address:
         for page in ("told", "endless"):
-            with pytest.raises(BadImage, match="larger than"):
+            with pytest.raises(BadImage, match="more than"):
                 await get(f"{address}/{page}", ImageFetcher(4000, anywhere))
 
 
@@ -112,14 +112,14 @@ async def test_several_share_the_limit_and_their_number_is_bounded() -> None:
     async with site(picture=picture) as address:
         fetcher = ImageFetcher(len(PICTURE) * 3, anywhere)
         await fetcher.inline([ImageInput(f"{address}/picture") for _ in range(3)])
-        with pytest.raises(BadImage, match="larger than"):
+        with pytest.raises(BadImage, match="more than"):
             await fetcher.inline([ImageInput(f"{address}/picture") for _ in range(4)])
     with pytest.raises(BadImage, match="too many"):
-        await fetcher.inline([ImageInput("http://x/")] * (image_fetcher.MOST + 1))
+        await fetcher.inline([ImageInput("http://x/")] * (image_fetcher.MAX_IMAGES + 1))
 
 
 async def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_fetcher, "SECONDS", 0.2)
+    monkeypatch.setattr(image_fetcher, "TIMEOUT", 0.2)
 
     async def never(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
@@ -128,7 +128,7 @@ async def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
         return answer
 
     async with site(never=never) as address:
-        with pytest.raises(BadImage, match="did not answer"):
+        with pytest.raises(BadImage, match="did not respond"):
             await get(f"{address}/never")
 
 
@@ -215,11 +215,11 @@ def test_public(address: str, public: bool) -> None:
 
 async def test_a_replaced_picture_goes_on_in_the_request() -> None:
     from contract.tasks import all_tasks
-    from gateway.routes.tasks import _encode
+    from gateway.forwarding.task_forwarder import _serialize
 
     part = {"type": "image_url", "image_url": {"url": "http://x/", "detail": "low"}, "odd": 1}
     body = {"model": "m", "messages": [{"role": "user", "content": [part]}], "extra": [1]}
     request = all_tasks()["chat"].decode("application/json", json.dumps(body).encode())
     request.messages[0].content[0].image_url.url.value = "data:image/png;base64,AA=="
     part["image_url"]["url"] = "data:image/png;base64,AA=="  # type: ignore[index]
-    assert json.loads(_encode(request)) == body
+    assert json.loads(_serialize(request)) == body

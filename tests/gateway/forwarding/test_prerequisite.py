@@ -36,7 +36,7 @@ def test_boxes_of_a_detector_become_the_prompts(gateway: Gateway, manager: Manag
     ("fields", "status", "words"),
     [
         ({"detector": "nobody"}, 404, "There is no model 'nobody'"),
-        ({"detector": "reader"}, 400, "does not do detect; it does ocr. For detect ask finder"),
+        ({"detector": "reader"}, 400, "does not support the task detect, only ocr. For detect, use finder"),
         ({"detector": "finder", "text_threshold": 0.2}, 400, "`text_threshold`"),
     ],
 )

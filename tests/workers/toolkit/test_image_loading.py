@@ -121,7 +121,7 @@ def test_refuses_what_is_not_an_image(content: bytes) -> None:
 
 @pytest.mark.parametrize("side", [9_000, 12_000, 60_000])
 def test_refuses_decompression_bombs_by_their_header(side: int) -> None:
-    with pytest.raises(BadImage, match="64 megapixels"):
+    with pytest.raises(BadImage, match="64 million"):
         opened(bomb(side))
 
 

@@ -44,6 +44,7 @@ class Fake(Engine):
     Options: ClassVar[type[Options]] = FakeOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "languages"})
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "mlx", "cpu")
+    needs_source: ClassVar[bool] = False
 
     def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs anywhere
         """Load nothing, in the way that the options ask for."""
