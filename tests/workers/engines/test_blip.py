@@ -70,7 +70,7 @@ def texts(answer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("prompt", [None, "a picture of"])
-def test_captions_are_the_librarys_alone_and_in_a_batch(
+def test_captions_match_transformers_alone_and_batched(
     engine: Engine, library: Callable[..., str], prompt: str | None
 ) -> None:
     expected = [library(image, prompt) for image in PICTURES]
@@ -80,26 +80,26 @@ def test_captions_are_the_librarys_alone_and_in_a_batch(
     assert (texts(first), texts(second)) == (expected[:2], [expected[2], expected[0]])
 
 
-def test_a_caption_begins_as_the_prompt_does(engine: Engine) -> None:
+def test_caption_starts_with_the_prompt(engine: Engine) -> None:
     plain, one, other = ask(engine, request(RED), request(RED, prompt="A Picture of"), request(RED, prompt="the dog"))
     assert texts(one)[0].startswith("a picture of")  # BLIP knows no capitals
     assert texts(other)[0].startswith("the dog")
     assert not texts(plain)[0].startswith(("a picture of", "the dog"))
 
 
-def test_items_tell_their_pictures(engine: Engine) -> None:
+def test_items_have_index_and_size_of_their_image(engine: Engine) -> None:
     [answer] = ask(engine, request(UPRIGHT, RED))
     assert (answer.model, answer.usage.images) == ("captions", 2)
     assert [(item.index, item.width, item.height) for item in answer.data] == [(0, 80, 60), (1, 40, 90)]
 
 
-def test_max_tokens_bounds_a_caption(engine: Engine, library: Callable[..., str]) -> None:
+def test_max_tokens_limits_a_caption(engine: Engine, library: Callable[..., str]) -> None:
     assert texts(ask(engine, request(RED, max_tokens=3))[0]) == [library(RED, tokens=3)]
     [long] = ask(engine, request(RED, max_tokens=10**6))  # more than it can: as long as it can
     assert texts(long) == [library(RED, tokens=WINDOW - 1)]
 
 
-def test_a_prompt_that_leaves_no_room_is_refused(engine: Engine) -> None:
+def test_rejects_a_prompt_that_fills_the_context(engine: Engine) -> None:
     fits, too_long, fine = ask(
         engine, request(RED, prompt="a " * (WINDOW - 2)), request(RED, prompt="a " * WINDOW), request(RED)
     )
@@ -110,21 +110,21 @@ def test_a_prompt_that_leaves_no_room_is_refused(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_seen_as_a_person_sees_it(engine: Engine, odd: OddPicture, library: Any) -> None:
+def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddPicture, library: Any) -> None:
     [answer] = ask(engine, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": TOKENS}))
     [item] = answer.data
     assert (item.width, item.height) == odd.size
     assert item.text == library(open_image(ImageInput(odd.plain_uri)))
 
 
-def test_a_broken_picture_fails_alone(engine: Engine) -> None:
+def test_broken_image_fails_alone(engine: Engine) -> None:
     broken = CaptionRequest(images=[ImageInput(encoded(RED)), ImageInput(encoded(UPRIGHT)[:-200])])
     bad, good = ask(engine, broken, request(RED))
     assert isinstance(bad, BadImage)
     assert len(texts(good)) == 1
 
 
-def test_who_leaves_while_it_writes_ends_it(engine: Any) -> None:
+def test_cancelling_stops_generation(engine: Any) -> None:
     leaving, staying = Call(request(RED, max_tokens=30)), Call(request(UPRIGHT, max_tokens=30))
     steps: list[int] = []
 
@@ -148,11 +148,11 @@ def test_who_leaves_while_it_writes_ends_it(engine: Any) -> None:
         ("smolvlm", "'smolvlm', which"),
     ],
 )
-def test_a_model_of_another_kind_is_refused_with_a_sentence(models: Models, family: str, says: str) -> None:
+def test_rejects_models_that_do_not_caption(models: Models, family: str, says: str) -> None:
     with pytest.raises(LoadFailed, match=says):
         load(models(family))
 
 
-def test_a_folder_without_a_model_is_refused_with_a_sentence(tmp_path: Path) -> None:
+def test_rejects_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"no config\.json"):
         load(tmp_path)

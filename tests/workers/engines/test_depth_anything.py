@@ -52,7 +52,7 @@ def off(found: Any, expected: Any) -> float:
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_depth_is_the_librarys_own_alone_and_together(family: str, depth_engine: DepthEngine, library: Library) -> None:
+def test_depth_matches_transformers_alone_and_batched(family: str, depth_engine: DepthEngine, library: Library) -> None:
     pictures = [PICTURE, OTHER, TALL]
     alone, together = (whole(depth_engine(family), depth(*some)) for some in ([PICTURE], pictures))
     assert [(item.index, item.width, item.height) for item in together.data] == [(0, 80, 60), (1, 80, 60), (2, 50, 120)]
@@ -67,7 +67,7 @@ def test_depth_is_the_librarys_own_alone_and_together(family: str, depth_engine:
 
 
 @pytest.mark.parametrize("size", [(1000, 70), (70, 69), (20, 15), (8, 70), (1, 1)], ids=str)
-def test_pictures_of_any_shape_are_seen_as_the_library_sees_them(
+def test_images_of_any_shape_match_transformers(
     size: tuple[int, int], depth_engine: DepthEngine, library: Library
 ) -> None:
     picture = PICTURE.resize(size)
@@ -76,11 +76,11 @@ def test_pictures_of_any_shape_are_seen_as_the_library_sees_them(
     assert off(found.depth, expected.clip(0, FAR)) < CLOSE
 
 
-def test_a_strip_that_the_library_scales_to_nothing_is_seen_too(depth_engine: DepthEngine) -> None:
+def test_handles_strips_that_transformers_scales_to_nothing(depth_engine: DepthEngine) -> None:
     assert depth_item(depth_engine("depth_metric"), PICTURE.resize((1000, 5))).depth.shape == (5, 1000)
 
 
-def test_pictures_that_the_model_sees_alike_share_a_batch(depth_engine: DepthEngine) -> None:
+def test_images_of_one_input_size_share_a_batch(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_metric")
     one, other = PICTURE.resize((160, 120)), OTHER.resize((240, 180))
     alone = [depth_item(engine, picture) for picture in (one, other)]
@@ -96,7 +96,7 @@ def test_pictures_that_the_model_sees_alike_share_a_batch(depth_engine: DepthEng
         assert off(answer.data[0].depth, values(item.depth)) < CLOSE
 
 
-def test_another_range_is_another_scale(depth_engine: DepthEngine) -> None:
+def test_max_depth_scales_the_depth(depth_engine: DepthEngine) -> None:
     usual = depth_item(depth_engine("depth_metric"))
     one, far = (depth_item(depth_engine("depth_metric"), max_depth=end) for end in (1.0, 80.0))
     assert np.allclose(values(one.depth), values(usual.depth) / FAR, rtol=1e-6)
@@ -104,7 +104,7 @@ def test_another_range_is_another_scale(depth_engine: DepthEngine) -> None:
     assert (one.min, one.max) == pytest.approx((usual.min / FAR, usual.max / FAR))
 
 
-def test_calls_for_other_ranges_share_a_batch_and_those_for_other_sizes_do_not(depth_engine: DepthEngine) -> None:
+def test_calls_share_a_batch_across_ranges_not_input_sizes(depth_engine: DepthEngine) -> None:
     group = depth_engine("depth_metric").served()["depth"].group
     assert group
     usual, ranged, sized = (depth(PICTURE, **more).request for more in ({}, {"max_depth": 1}, {"model_input_size": 98}))
@@ -112,7 +112,7 @@ def test_calls_for_other_ranges_share_a_batch_and_those_for_other_sizes_do_not(d
 
 
 @pytest.mark.parametrize("family", ["depth_relative", "depth_metric"])
-def test_values_stay_in_their_range(family: str, depth_engine: DepthEngine, library: Library) -> None:
+def test_depth_stays_within_its_range(family: str, depth_engine: DepthEngine, library: Library) -> None:
     """Edges overshoot when the library scales them to the size of the picture: here by a model that knows extremes."""
     engine = depth_engine(family, batch_size=1)
     head = engine._estimator._pipeline.model.head.conv3  # type: ignore[attr-defined]
@@ -127,7 +127,7 @@ def test_values_stay_in_their_range(family: str, depth_engine: DepthEngine, libr
 
 
 @pytest.mark.parametrize(("shorter", "size"), [(70, (98, 70)), (60, (84, 70)), (28, (42, 28)), (140, (182, 140))])
-def test_the_model_sees_what_is_asked_for(
+def test_model_input_size_sets_the_input_size(
     shorter: int, size: tuple[int, int], depth_engine: DepthEngine, library: Library
 ) -> None:
     """The shorter side in multiples of a patch, none below what is asked for, as in the original code."""
@@ -139,7 +139,7 @@ def test_the_model_sees_what_is_asked_for(
     assert off(found.depth, expected) < CLOSE
 
 
-def test_large_grids_are_looked_at_one_after_another(depth_engine: DepthEngine, monkeypatch: Any) -> None:
+def test_large_inputs_go_through_one_at_a_time(depth_engine: DepthEngine, monkeypatch: Any) -> None:
     monkeypatch.setattr("workers.engines.depth_anything._TYPICAL_INPUT_PIXELS", 70 * 98)
     engine = depth_engine("depth_metric", batch_size=2)
     usual, large = (answers(engine, depth(PICTURE, OTHER, model_input_size=side))[0] for side in (70, 140))
@@ -148,7 +148,7 @@ def test_large_grids_are_looked_at_one_after_another(depth_engine: DepthEngine, 
         assert off(one.depth, values(other.depth)) > 1e-4
 
 
-def test_half_precision_leaves_no_steps(models: Models, depth_engine: DepthEngine) -> None:
+def test_half_precision_keeps_depth_smooth(models: Models, depth_engine: DepthEngine) -> None:
     """bfloat16 has 256 values between 8 and 16 metres; what follows the backbone is kept in float32."""
     engine = depth_engines.load(models("depth_metric"), dtype="bfloat16")
     found = values(depth_item(engine).depth)
@@ -156,7 +156,7 @@ def test_half_precision_leaves_no_steps(models: Models, depth_engine: DepthEngin
     assert off(depth_item(depth_engine("depth_metric")).depth, found) < 0.05
 
 
-def test_depth_pro_finds_the_focal_length(depth_engine: DepthEngine, library: Library) -> None:
+def test_depth_pro_predicts_the_focal_length(depth_engine: DepthEngine, library: Library) -> None:
     for picture in (PICTURE, TALL):
         camera = depth_item(depth_engine("depth_pro"), picture).camera_intrinsics
         focal = float(library("depth_pro", picture)["focal_length"])

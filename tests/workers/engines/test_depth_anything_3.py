@@ -110,7 +110,7 @@ def off(found: Any, expected: Any) -> float:
 
 @needs_the_package
 @pytest.mark.parametrize("name", NAMES)
-def test_depth_is_the_librarys_own_alone_and_together(name: str, engine3: Engine3, library: Callable[..., Any]) -> None:
+def test_depth_matches_the_package_alone_and_batched(name: str, engine3: Engine3, library: Callable[..., Any]) -> None:
     engine = engine3(name)
     pictures = [PICTURE, OTHER, TALL]
     alone, together = (
@@ -127,7 +127,7 @@ def test_depth_is_the_librarys_own_alone_and_together(name: str, engine3: Engine
 
 
 @needs_the_package
-def test_the_camera_is_that_of_the_whole_picture(engine3: Engine3, library: Callable[..., Any]) -> None:
+def test_intrinsics_are_in_pixels_of_the_whole_image(engine3: Engine3, library: Callable[..., Any]) -> None:
     for picture in (PICTURE, TALL):
         expected = library("da3_tiny", picture)
         rows, columns = expected["depth"].shape[-2:]
@@ -139,7 +139,7 @@ def test_the_camera_is_that_of_the_whole_picture(engine3: Engine3, library: Call
 
 
 @needs_the_package
-def test_a_cloud_needs_no_camera_but_takes_one(engine3: Engine3) -> None:
+def test_point_cloud_uses_given_or_predicted_intrinsics(engine3: Engine3) -> None:
     own, given = (
         cloud_item(engine3("da3_tiny"), model_input_size=SIDE, confidence=True, **more)
         for more in ({}, {"camera_intrinsics": CAMERA})
@@ -154,7 +154,7 @@ def test_a_cloud_needs_no_camera_but_takes_one(engine3: Engine3) -> None:
 
 
 @needs_the_package
-def test_a_camera_makes_metres_of_what_the_metric_model_tells(engine3: Engine3, library: Callable[..., Any]) -> None:
+def test_intrinsics_turn_metric_output_into_metres(engine3: Engine3, library: Callable[..., Any]) -> None:
     """depth = focal length x output / 300, with the focal length at the size that the network sees."""
     item = depth_item(engine3("da3metric_tiny"), model_input_size=SIDE, camera_intrinsics=CAMERA)
     expected = library("da3metric_tiny", PICTURE)["depth"]
@@ -169,7 +169,7 @@ def test_a_camera_makes_metres_of_what_the_metric_model_tells(engine3: Engine3, 
 
 @needs_the_package
 @pytest.mark.parametrize("size", [(80, 60), (1200, 31), (1200, 30), (33, 900), (600, 500), (1, 1)], ids=str)
-def test_pictures_are_seen_as_the_package_scales_them(size: tuple[int, int], engine3: Engine3) -> None:
+def test_input_sizes_match_the_package(size: tuple[int, int], engine3: Engine3) -> None:
     from depth_anything_3.utils.io.input_processor import InputProcessor
 
     estimator = engine3("da3_tiny")._estimator
@@ -185,7 +185,7 @@ def test_pictures_are_seen_as_the_package_scales_them(size: tuple[int, int], eng
 
 
 @needs_the_package
-def test_a_picture_of_nothing_but_sky_is_refused_and_nobody_else(engine3: Engine3) -> None:
+def test_image_of_only_sky_fails_alone(engine3: Engine3) -> None:
     engine = engine3("da3nested_tiny")
     sky = engine._estimator._network.da3_metric.head.scratch.sky_output_conv2[2].bias.data
     look, usual = engine._estimator._network.forward, sky.clone()
@@ -207,7 +207,7 @@ def test_a_picture_of_nothing_but_sky_is_refused_and_nobody_else(engine3: Engine
 
 
 @needs_the_package
-def test_half_precision_is_close(engine3: Engine3, models: Models) -> None:
+def test_half_precision_is_close_to_full(engine3: Engine3, models: Models) -> None:
     half = depth_engines.load(models("da3_tiny"), dtype="bfloat16")
     exact, close = (depth_item(one, model_input_size=SIDE) for one in (engine3("da3_tiny"), half))
     assert off(close.depth, values(exact.depth)) < 0.05
@@ -215,13 +215,13 @@ def test_half_precision_is_close(engine3: Engine3, models: Models) -> None:
 
 
 @needs_the_package
-def test_a_checkpoint_that_the_package_does_not_know_is_named(package: None, tmp_path: Any) -> None:
+def test_rejects_an_unknown_network_by_name(package: None, tmp_path: Any) -> None:
     (tmp_path / "config.json").write_text('{"model_name": "da3-colossal"}')
     with pytest.raises(LoadFailed, match=r"da3-base.*It names da3-colossal"):
         depth_engines.load(tmp_path)
 
 
-def test_what_to_do_without_the_package(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_error_says_how_to_install_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"model_name": "da3-base"}')
     monkeypatch.setattr("workers.engines.depth_anything.version3.find_spec", lambda _: None)
     with pytest.raises(LoadFailed, match=r"`make env-depth-anything-3`.*`python: \./data/envs/depth-anything-3/bin/py"):
@@ -232,7 +232,7 @@ def test_what_to_do_without_the_package(tmp_path: Any, monkeypatch: pytest.Monke
 
 
 @needs_the_package
-def test_a_worker_runs_in_the_environment(registered: None, models: Models) -> None:
+def test_worker_runs_in_its_own_environment(registered: None, models: Models) -> None:
     """As `python` in an entry has it, with a network of the library's own: there nobody has registered ours."""
     folder = models("da3_small")
     exact = depth_item(depth_engines.load(folder), model_input_size=28)

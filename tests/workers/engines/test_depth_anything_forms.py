@@ -40,7 +40,7 @@ def decoded(part: Any) -> bytes:
     return base64.b64decode(part["data"])
 
 
-def test_numbers_are_little_endian_in_rows_or_lists(depth_engine: DepthEngine) -> None:
+def test_values_are_little_endian_base64_or_lists(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_metric")
     coded, listed = (as_json(whole(engine, depth(PICTURE, encoding_format=form))) for form in ("base64", "float"))
     found = np.frombuffer(decoded(coded["depth"]), "<f4").reshape(coded["depth"]["shape"])
@@ -50,7 +50,7 @@ def test_numbers_are_little_endian_in_rows_or_lists(depth_engine: DepthEngine) -
 
 
 @pytest.mark.parametrize("family", ["depth_relative", "depth_metric"])
-def test_a_deep_grey_png_is_half_a_step_off_at_most(family: str, depth_engine: DepthEngine) -> None:
+def test_png16_is_off_by_at_most_half_a_step(family: str, depth_engine: DepthEngine) -> None:
     engine = depth_engine(family)
     exact = values(depth_item(engine).depth)
     item = as_json(whole(engine, depth(PICTURE, format="png16")))
@@ -67,7 +67,7 @@ def test_a_deep_grey_png_is_half_a_step_off_at_most(family: str, depth_engine: D
         assert (offset, scale) == pytest.approx((exact.min(), (exact.max() - exact.min()) / 65535))
 
 
-def test_sixteen_bits_come_as_bytes_too_with_what_they_mean(depth_engine: DepthEngine) -> None:
+def test_png16_as_raw_bytes_has_scale_and_unit_headers(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_relative")
     exact = values(depth_item(engine).depth)
     headers, content = content_negotiation.writer_for(content_negotiation.BYTES)(
@@ -80,13 +80,13 @@ def test_sixteen_bits_come_as_bytes_too_with_what_they_mean(depth_engine: DepthE
     assert np.abs(read - exact).max() <= scale / 2 + 1e-6
 
 
-def test_the_steps_of_a_png_follow_the_range(depth_engine: DepthEngine) -> None:
+def test_png16_steps_cover_the_requested_range(depth_engine: DepthEngine) -> None:
     item = depth_item(depth_engine("depth_metric"), format="png16", max_depth=80)
     assert item.depth.scale == pytest.approx(80 / 65535)
 
 
 @pytest.mark.parametrize(("family", "nearest"), [("depth_relative", "max"), ("depth_metric", "min")])
-def test_a_preview_is_red_where_it_is_near_and_blue_where_it_is_far(
+def test_preview_is_red_near_and_blue_far(
     family: str, nearest: str, depth_engine: DepthEngine
 ) -> None:
     exact = values(depth_item(depth_engine(family)).depth)
@@ -98,7 +98,7 @@ def test_a_preview_is_red_where_it_is_near_and_blue_where_it_is_far(
     assert tuple(colors.reshape(-1, 3)[far]) == BLUE
 
 
-def test_a_picture_that_is_all_as_far_away_has_forms_too(depth_engine: DepthEngine) -> None:
+def test_all_formats_handle_constant_depth(depth_engine: DepthEngine) -> None:
     flat = Image.new("RGB", (1, 1), "white")
     for family in ("depth_relative", "depth_metric"):
         exact = values(depth_item(depth_engine(family), flat).depth)
@@ -108,7 +108,7 @@ def test_a_picture_that_is_all_as_far_away_has_forms_too(depth_engine: DepthEngi
         assert depth_item(depth_engine(family), flat, format="preview").depth.shape == (1, 1)
 
 
-def test_points_are_where_the_pinhole_camera_sees_them(depth_engine: DepthEngine) -> None:
+def test_points_follow_the_pinhole_model(depth_engine: DepthEngine) -> None:
     item = cloud_item(depth_engine("depth_metric"), camera_intrinsics=CAMERA, colors=True)
     exact, points = values(item.depth), values(item.points)
     assert item.points.shape == points.shape == (4800, 3)
@@ -124,7 +124,7 @@ def test_points_are_where_the_pinhole_camera_sees_them(depth_engine: DepthEngine
 
 
 @pytest.mark.parametrize("colors", [False, True])
-def test_a_ply_file_has_the_same_points(colors: bool, depth_engine: DepthEngine) -> None:
+def test_ply_file_has_the_same_points(colors: bool, depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_metric")
     exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
     item = as_json(whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=colors, format="ply", depth=False)))
@@ -138,7 +138,7 @@ def test_a_ply_file_has_the_same_points(colors: bool, depth_engine: DepthEngine)
         assert vertices.dtype.names == ("x", "y", "z")
 
 
-def test_an_npz_file_has_all_that_is_asked_for(depth_engine: DepthEngine) -> None:
+def test_npz_file_has_everything_requested(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_metric")
     exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
     item = as_json(whole(engine, cloud(PICTURE, camera_intrinsics=CAMERA, colors=True, format="npz")))
@@ -151,7 +151,7 @@ def test_an_npz_file_has_all_that_is_asked_for(depth_engine: DepthEngine) -> Non
         assert set(arrays) == {"points"}
 
 
-def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> None:
+def test_raw_bytes_and_npz_responses_hold_the_same_arrays(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_metric")
     exact = cloud_item(engine, camera_intrinsics=CAMERA, colors=True)
     headers, content = content_negotiation.writer_for(content_negotiation.BYTES)(whole(engine, depth(PICTURE)))
@@ -174,7 +174,7 @@ def test_raw_bytes_and_npz_answers_hold_the_same(depth_engine: DepthEngine) -> N
 
 
 @pytest.mark.parametrize("name", arrays.FORMS)
-def test_each_form_that_is_measured_is_read_aright(name: str, depth_engine: DepthEngine) -> None:
+def test_benchmark_client_reads_every_format(name: str, depth_engine: DepthEngine) -> None:
     """By the client of `make bench`."""
     engine, form = depth_engine("depth_metric"), arrays.FORMS[name]
     headers, content = content_negotiation.writer_for(form.accept)(whole(engine, depth(PICTURE, **form.fields)))
@@ -182,7 +182,7 @@ def test_each_form_that_is_measured_is_read_aright(name: str, depth_engine: Dept
     assert np.abs(read - values(depth_item(engine).depth)).max() < FAR / 65535
 
 
-def test_depth_pro_needs_no_intrinsics_and_takes_them(depth_engine: DepthEngine) -> None:
+def test_depth_pro_uses_given_or_predicted_intrinsics(depth_engine: DepthEngine) -> None:
     engine = depth_engine("depth_pro")
     own = cloud_item(engine)
     given = cloud_item(engine, camera_intrinsics=CAMERA)

@@ -31,7 +31,7 @@ from workers.registry import find_engine
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_read_as_a_person_sees_it(odd: OddPicture, depth_engine: DepthEngine) -> None:
+def test_reads_unusual_images_as_displayed(odd: OddPicture, depth_engine: DepthEngine) -> None:
     call = Call(DepthRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
     item, plain = whole(depth_engine("depth_metric"), call).data
     assert (item.width, item.height) == odd.size
@@ -39,7 +39,7 @@ def test_an_odd_picture_is_read_as_a_person_sees_it(odd: OddPicture, depth_engin
     assert np.abs(values(item.depth) - values(plain.depth)).max() < 1e-4
 
 
-def test_points_of_a_turned_picture_are_those_of_the_upright_one(depth_engine: DepthEngine) -> None:
+def test_points_of_a_rotated_image_match_the_upright_one(depth_engine: DepthEngine) -> None:
     turned = next(odd for odd in ODD_PICTURES if odd.name == "EXIF-rotated")
     for_both = {"camera_intrinsics": CAMERA, "colors": True}
     call = Call(POINTCLOUD.request.model_validate({"images": [turned.uri, turned.plain_uri], **for_both}))
@@ -48,14 +48,14 @@ def test_points_of_a_turned_picture_are_those_of_the_upright_one(depth_engine: D
     assert np.abs(values(item.points) - values(plain.points)).max() < 1e-3
 
 
-def test_missing_intrinsics_are_named_with_what_to_send(depth_engine: DepthEngine) -> None:
+def test_missing_intrinsics_error_says_what_to_send(depth_engine: DepthEngine) -> None:
     error = refusal(depth_engine("depth_metric"), cloud(PICTURE), cloud(PICTURE, camera_intrinsics=CAMERA))
     assert isinstance(error, InvalidField)
     assert error.param == "camera_intrinsics"
     assert "fx = fy = 0.8 x" in error.message
 
 
-def test_disparity_gives_no_points(depth_engine: DepthEngine) -> None:
+def test_rejects_point_clouds_from_disparity(depth_engine: DepthEngine) -> None:
     [error] = answers(depth_engine("depth_relative"), cloud(PICTURE, camera_intrinsics=CAMERA))
     assert isinstance(error, UnsupportedFeature)
     assert "Depth-Anything-V2-Metric-Indoor" in error.message
@@ -69,7 +69,7 @@ def test_disparity_gives_no_points(depth_engine: DepthEngine) -> None:
         ("depth_metric", {"confidence": True}),
     ],
 )
-def test_what_a_model_lacks_is_refused(family: str, fields: dict[str, Any], depth_engine: DepthEngine) -> None:
+def test_rejects_features_that_a_model_lacks(family: str, fields: dict[str, Any], depth_engine: DepthEngine) -> None:
     engine = depth_engine(family)
     error = refusal(engine, depth(PICTURE, **fields), depth(PICTURE))
     assert isinstance(error, UnsupportedFeature)
@@ -79,13 +79,13 @@ def test_what_a_model_lacks_is_refused(family: str, fields: dict[str, Any], dept
     assert field in type(engine).features
 
 
-def test_a_model_of_one_size_takes_no_other(depth_engine: DepthEngine) -> None:
+def test_rejects_input_size_for_models_with_a_fixed_one(depth_engine: DepthEngine) -> None:
     [error] = answers(depth_engine("depth_pro"), depth(PICTURE, model_input_size=140))
     assert isinstance(error, InvalidField)
     assert error.param == "model_input_size"
 
 
-def test_a_strip_is_not_made_gigantic(depth_engine: DepthEngine) -> None:
+def test_rejects_a_strip_that_would_be_scaled_up_too_far(depth_engine: DepthEngine) -> None:
     error = refusal(
         depth_engine("depth_metric"),
         depth(PICTURE.resize((1000, 5)), model_input_size=1400),
@@ -95,7 +95,7 @@ def test_a_strip_is_not_made_gigantic(depth_engine: DepthEngine) -> None:
     assert "1000x5 to 280000x1400" in error.message
 
 
-def test_a_broken_picture_fails_alone(depth_engine: DepthEngine) -> None:
+def test_broken_image_fails_alone(depth_engine: DepthEngine) -> None:
     broken = Call(DepthRequest.model_validate({"image": b"GIF89a"}))
     assert isinstance(refusal(depth_engine("depth_metric"), broken, depth(PICTURE)), BadImage)
 
@@ -110,13 +110,13 @@ def test_a_broken_picture_fails_alone(depth_engine: DepthEngine) -> None:
         (POINTCLOUD, '"camera_intrinsics": {"fx": 1, "fy": 1}', "camera_intrinsics.cx"),
     ],
 )
-def test_fields_are_checked_by_name(task: Any, fields: str, param: str) -> None:
+def test_invalid_fields_are_named(task: Any, fields: str, param: str) -> None:
     with pytest.raises(InvalidField) as refused:
         task.decode("application/json", f'{{"image": "aGk=", {fields}}}'.encode())
     assert refused.value.param == param
 
 
-def test_intrinsics_come_in_a_form_too(depth_engine: DepthEngine) -> None:
+def test_intrinsics_can_be_sent_as_form_data(depth_engine: DepthEngine) -> None:
     camera = b'{"fx": 64, "fy": 60, "cx": 39.5, "cy": 30}'
     part = b'--x\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
     picture = cloud(PICTURE).request.all_images[0].read()
@@ -130,7 +130,7 @@ def test_intrinsics_come_in_a_form_too(depth_engine: DepthEngine) -> None:
     )
 
 
-def test_another_kind_of_model_is_sent_to_its_engine(models: Models, tmp_path: Path) -> None:
+def test_rejects_other_models_and_names_their_engine(models: Models, tmp_path: Path) -> None:
     engine = find_engine("depth_anything")()
     with pytest.raises(LoadFailed, match="Write `engine: dino`"):
         engine.load(_spec(models("dinov2")), Device("cpu", "float32"))

@@ -79,7 +79,7 @@ def values(array: Any) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_vectors_are_the_librarys_own_alone_and_together(
+def test_features_match_transformers_alone_and_batched(
     family: str, engine: Callable[[str], Any], library: Callable[..., Any]
 ) -> None:
     expected = library(family, *pictures())
@@ -97,7 +97,7 @@ def test_vectors_are_the_librarys_own_alone_and_together(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers_are_the_librarys_hidden_states(
+def test_layers_are_the_hidden_states_of_transformers(
     family: str, engine: Callable[[str], Any], library: Callable[..., Any]
 ) -> None:
     states = library(family, drawing()).hidden_states
@@ -115,7 +115,7 @@ def test_layers_are_the_librarys_hidden_states(
         assert np.abs(values(layer.patches.data) - patches).max() < 1e-5
 
 
-def test_normalised_vectors_are_of_length_one_and_point_the_same_way(engine: Callable[[str], Any]) -> None:
+def test_normalize_scales_vectors_to_length_one(engine: Callable[[str], Any]) -> None:
     plain, normal = (item(engine("dinov3"), normalize=on, patches=True, layers=[2]) for on in (False, True))
     for one, other in ((plain.pooled, normal.pooled), (plain.layers[0].pooled, normal.layers[0].pooled)):
         assert np.linalg.norm(values(other)) == pytest.approx(1, abs=1e-5)
@@ -124,13 +124,13 @@ def test_normalised_vectors_are_of_length_one_and_point_the_same_way(engine: Cal
     assert np.allclose(np.linalg.norm(values(normal.patches.data), axis=-1), 1, atol=1e-5)
 
 
-def test_what_is_not_asked_for_is_not_there(engine: Callable[[str], Any]) -> None:
+def test_returns_only_what_is_requested(engine: Callable[[str], Any]) -> None:
     plain = item(engine("dinov2"))
     assert (plain.patches, plain.layers) == (None, None)
     assert item(engine("dinov2"), pooled=False, patches=True).pooled is None
 
 
-def test_every_form_holds_the_same_numbers(engine: Callable[[str], Any]) -> None:
+def test_all_encodings_hold_the_same_numbers(engine: Callable[[str], Any]) -> None:
     numbers, coded = (
         item(engine("dinov2"), encoding_format=form).model_dump(mode="json") for form in ("float", "base64")
     )
@@ -142,7 +142,7 @@ def test_every_form_holds_the_same_numbers(engine: Callable[[str], Any]) -> None
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_read_as_a_person_sees_it(odd: OddPicture, engine: Callable[[str], Any]) -> None:
+def test_reads_unusual_images_as_displayed(odd: OddPicture, engine: Callable[[str], Any]) -> None:
     call = Call(FeaturesRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
     [answer] = ask(engine("dinov2"), call)
     one, plain = answer.data
@@ -151,7 +151,7 @@ def test_an_odd_picture_is_read_as_a_person_sees_it(odd: OddPicture, engine: Cal
 
 
 @pytest.mark.parametrize(("family", "layer"), [("dinov2", 4), ("dinov2", -5), ("dinov3_convnext", 0)])
-def test_a_layer_that_there_is_not_is_refused_and_nobody_else(
+def test_rejects_a_missing_layer_in_its_own_call_only(
     family: str, layer: int, engine: Callable[[str], Any]
 ) -> None:
     refused, fine = ask(engine(family), request(drawing(), layers=[1, layer]), request(drawing(), layers=[1]))
@@ -161,19 +161,19 @@ def test_a_layer_that_there_is_not_is_refused_and_nobody_else(
     assert len(fine.data) == 1
 
 
-def test_a_broken_picture_is_refused_and_nobody_else(engine: Callable[[str], Any]) -> None:
+def test_broken_image_fails_alone(engine: Callable[[str], Any]) -> None:
     broken = Call(FeaturesRequest.model_validate({"image": b"GIF89a"}))
     refused, fine = ask(engine("dinov2"), broken, request(drawing()))
     assert isinstance(refused, BadImage)
     assert len(fine.data) == 1
 
 
-def test_a_request_must_ask_for_something() -> None:
+def test_request_must_ask_for_pooled_or_patches() -> None:
     with pytest.raises(InvalidField, match="`pooled`, for `patches`"):
         FEATURES.decode("application/json", b'{"image": "aGk=", "pooled": false}')
 
 
-def test_another_kind_of_model_is_sent_to_its_engine(models: Models) -> None:
+def test_rejects_other_models_and_names_their_engine(models: Models) -> None:
     spec = ModelSpec(id="x", engine="dino", source=str(models("sam2")))
     with pytest.raises(LoadFailed, match="`engine: transformers_segment`"):
         find_engine("dino")().load(spec, Device("cpu", "float32"))

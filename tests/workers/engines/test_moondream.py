@@ -64,7 +64,7 @@ def sent(*images: Any) -> list[ImageInput]:
     return [ImageInput(encoded(image)) for image in images]
 
 
-def test_one_entry_serves_all_that_it_can(engine: Engine) -> None:
+def test_one_entry_serves_every_task(engine: Engine) -> None:
     spec = ModelSpec(id="moon", engine="moondream", source="x")
     assert tasks_of_loaded(spec, engine) == ("analyze", "caption", "chat", "detect", "ocr")
 
@@ -72,7 +72,7 @@ def test_one_entry_serves_all_that_it_can(engine: Engine) -> None:
 # Chat ---------------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_is_its_codes(engine: Engine, library: Any) -> None:
+def test_chat_answers_match_the_models_own_code(engine: Engine, library: Any) -> None:
     asked = [("What is it?", RED), ("What is it?", BLUE), ("Where is it?", RED), ("What is it?", None)]
     answers = [said(engine, chat(words, image)) for words, image in asked]
     direct = []
@@ -83,7 +83,7 @@ def test_an_answer_is_its_codes(engine: Engine, library: Any) -> None:
     assert len(set(answers)) == 4
 
 
-def test_it_streams_in_pieces_and_tells_what_it_took(engine: Engine, library: Any) -> None:
+def test_chat_streams_pieces_and_reports_usage(engine: Engine, library: Any) -> None:
     pieces = run(engine, chat("What?", RED))
     assert len(pieces) == 16  # role, 12 tokens, end, usage, None
     answer = whole(pieces)
@@ -93,14 +93,14 @@ def test_it_streams_in_pieces_and_tells_what_it_took(engine: Engine, library: An
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (9 + 5, 12)
 
 
-def test_it_stops_where_it_is_told(engine: Engine) -> None:
+def test_chat_stops_at_stop_sequences(engine: Engine) -> None:
     full = said(engine, chat("What is it?", RED))
     answer = whole(run(engine, chat("What is it?", RED, stop=full[5:7])))
     assert text(answer) == full[: full.index(full[5:7])]
     assert answer.choices[0].finish_reason == "stop"
 
 
-def test_drawn_answers_follow_from_their_seed(engine: Engine) -> None:
+def test_seed_makes_sampling_repeatable(engine: Engine) -> None:
     drawn = chat("What?", RED, temperature=2, top_p=1, seed=7, n=2)
     one, other = (said(engine, drawn, index) for index in (0, 1))
     assert one != other
@@ -108,7 +108,7 @@ def test_drawn_answers_follow_from_their_seed(engine: Engine) -> None:
     assert said(engine, drawn.model_copy(update={"seed": 8})) == other
 
 
-def test_without_a_temperature_it_draws_as_its_authors_chose(engine: Engine, library: Any) -> None:
+def test_default_temperature_is_the_models_own(engine: Engine, library: Any) -> None:
     import torch
 
     answer = said(engine, chat("What?", RED, temperature=None, seed=3))
@@ -117,7 +117,7 @@ def test_without_a_temperature_it_draws_as_its_authors_chose(engine: Engine, lib
     assert answer == library.query(seen, "What?", settings={"max_tokens": 12})["answer"]
 
 
-def test_earlier_turns_are_read_as_text_and_the_newest_picture_is_seen(engine: Engine, library: Any) -> None:
+def test_sees_newest_image_and_reads_earlier_turns_as_text(engine: Engine, library: Any) -> None:
     turns = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [part(BLUE), {"type": "text", "text": "Look."}]},
@@ -151,14 +151,14 @@ def test_earlier_turns_are_read_as_text_and_the_newest_picture_is_seen(engine: E
         ([{"role": "user", "content": "far " * 100}], ContextTooLong, "context of 160"),
     ],
 )
-def test_what_it_cannot_answer_is_refused_with_a_sentence(
+def test_rejects_conversations_that_it_cannot_answer(
     engine: Engine, messages: list[Any], kind: type[Exception], says: str
 ) -> None:
     with pytest.raises(kind, match=says):
         said(engine, chat(messages=messages))
 
 
-def test_an_answer_ends_where_the_context_does(engine: Engine) -> None:
+def test_answer_ends_with_the_context(engine: Engine) -> None:
     answer = whole(run(engine, chat("far " * 20, RED, max_tokens=1000)))
     assert answer.usage
     assert answer.usage.completion_tokens == 160 - 8 - answer.usage.prompt_tokens
@@ -173,7 +173,7 @@ def texts(answer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("length", [None, "short", "long"])
-def test_captions_are_its_codes(engine: Any, library: Any, length: str | None) -> None:
+def test_captions_match_the_models_own_code(engine: Any, library: Any, length: str | None) -> None:
     request = CaptionRequest.model_validate({"images": sent(RED, BLUE), "length": length, "max_tokens": 12})
     captions = texts(ask(engine.caption, request)[0])
     settings = {"temperature": 0, "max_tokens": 12}
@@ -182,7 +182,7 @@ def test_captions_are_its_codes(engine: Any, library: Any, length: str | None) -
     assert captions[0] != captions[1]
 
 
-def test_a_prompt_is_a_question(engine: Any, library: Any) -> None:
+def test_caption_prompt_is_a_question(engine: Any, library: Any) -> None:
     [answer] = ask(engine.caption, CaptionRequest(images=sent(RED), prompt="Which colour?", max_tokens=7))
     seen = library.encode_image(RED)
     assert texts(answer) == [
@@ -190,7 +190,7 @@ def test_a_prompt_is_a_question(engine: Any, library: Any) -> None:
     ]
 
 
-def test_wishes_that_exclude_each_other_and_broken_pictures_fail_alone(engine: Any) -> None:
+def test_invalid_caption_requests_fail_alone(engine: Any) -> None:
     both = CaptionRequest(images=sent(RED), prompt="Which?", length="short")
     broken = CaptionRequest(images=[ImageInput(encoded(drawing())[:-200])])
     long = CaptionRequest(images=sent(RED), prompt="far " * 100)
@@ -200,7 +200,7 @@ def test_wishes_that_exclude_each_other_and_broken_pictures_fail_alone(engine: A
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_seen_as_a_person_sees_it(engine: Any, odd: OddPicture, library: Any) -> None:
+def test_reads_unusual_images_as_displayed(engine: Any, odd: OddPicture, library: Any) -> None:
     [answer] = ask(engine.caption, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": 12}))
     [item] = answer.data
     seen = library.encode_image(open_image(ImageInput(odd.plain_uri)))
@@ -211,7 +211,7 @@ def test_an_odd_picture_is_seen_as_a_person_sees_it(engine: Any, odd: OddPicture
 # Boxes and points ---------------------------------------------------------------------------------------------------
 
 
-def test_boxes_are_its_codes_in_pixels(engine: Any, library: Any) -> None:
+def test_boxes_match_the_models_own_code_in_pixels(engine: Any, library: Any) -> None:
     [answer] = ask(engine.detect, DetectRequest.model_validate({"images": sent(RED, BLUE), "prompt": ["cat", "a dog"]}))
     for item, image in zip(answer.data, (RED, BLUE), strict=True):
         seen, direct = library.encode_image(image), []
@@ -226,7 +226,7 @@ def test_boxes_are_its_codes_in_pixels(engine: Any, library: Any) -> None:
     assert answer.data[0].detections != answer.data[1].detections
 
 
-def test_points_are_its_codes_in_pixels(engine: Any, library: Any) -> None:
+def test_points_match_the_models_own_code_in_pixels(engine: Any, library: Any) -> None:
     [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt="cat", points=True))
     seen = library.encode_image(RED)
     direct = [(point["x"] * 80, point["y"] * 60) for point in library.point(seen, "cat")["points"]]
@@ -236,19 +236,19 @@ def test_points_are_its_codes_in_pixels(engine: Any, library: Any) -> None:
 
 
 @pytest.mark.parametrize("points", [False, True])
-def test_max_detections_bounds_what_is_found(engine: Any, points: bool) -> None:
+def test_max_detections_limits_boxes_and_points(engine: Any, points: bool) -> None:
     [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt=["ab", "cd"], max_detections=3, points=points))
     [item] = answer.data
     assert len(item.points if points else item.detections) == 3
 
 
-def test_nothing_to_find_is_an_error_that_says_what_to_send(engine: Any) -> None:
+def test_missing_prompt_error_says_what_to_send(engine: Any) -> None:
     [answer] = ask(engine.detect, DetectRequest(images=sent(RED)))
     assert isinstance(answer, InvalidField)
     assert answer.param == "prompt"
 
 
-def test_a_label_beyond_the_context_is_refused(engine: Any) -> None:
+def test_rejects_a_label_longer_than_the_context(engine: Any) -> None:
     [answer] = ask(engine.detect, DetectRequest(images=sent(RED), prompt=["cat", "far " * 100]))
     assert isinstance(answer, ContextTooLong)
     assert answer.param == "prompt"
@@ -257,7 +257,7 @@ def test_a_label_beyond_the_context_is_refused(engine: Any) -> None:
 # Loading ------------------------------------------------------------------------------------------------------------
 
 
-def test_who_leaves_between_two_labels_ends_it(engine: Any) -> None:
+def test_cancelling_stops_between_labels(engine: Any) -> None:
     call = Call(DetectRequest(images=sent(RED), prompt=["ab"] * 9))
     looked = []
     detect = engine._model.detect

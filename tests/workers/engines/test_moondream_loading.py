@@ -16,12 +16,12 @@ Models = Callable[[str], Path]
 pytestmark = pytest.mark.usefixtures("model_code")
 
 
-def test_its_code_runs_only_where_the_entry_trusts_it(models: Models) -> None:
+def test_runs_remote_code_only_if_trusted(models: Models) -> None:
     with pytest.raises(LoadFailed, match="set `trust_remote_code: true` in its entry"):
         load(models("moondream"), trust_remote_code=False)
 
 
-def test_another_kind_of_model_is_refused_with_a_sentence(models: Models) -> None:
+def test_rejects_other_models(models: Models) -> None:
     with pytest.raises(LoadFailed, match="'blip', which the engine moondream does not serve"):
         load(models("blip"))
 
@@ -30,14 +30,14 @@ def copy_of(models: Models, folder: Path) -> Path:
     return Path(shutil.copytree(models("moondream"), folder))
 
 
-def test_weights_that_are_missing_are_told(models: Models, tmp_path: Path) -> None:
+def test_missing_weights_are_named(models: Models, tmp_path: Path) -> None:
     folder = copy_of(models, tmp_path / "half")
     (folder / "model-00001-of-00002.safetensors").unlink()
     with pytest.raises(LoadFailed, match=r"lack 5 weights that its code needs, such as model\."):
         load(folder)
 
 
-def test_code_that_is_too_old_is_told(models: Models, tmp_path: Path) -> None:
+def test_rejects_a_revision_that_is_too_old(models: Models, tmp_path: Path) -> None:
     folder = copy_of(models, tmp_path / "old")
     code = folder / "moondream_tiny.py"
     code.write_text(code.read_text().replace("    def point(self):", "    def answer_question(self):"))

@@ -41,7 +41,7 @@ def read(engine: RapidOcr, **fields: Any) -> Any:
     return answer
 
 
-def test_text_comes_in_reading_order_with_places_and_scores(engine: RapidOcr) -> None:
+def test_lines_are_in_reading_order_with_positions_and_scores(engine: RapidOcr) -> None:
     sent = picture((200, 24, "Right 7"), (20, 100, "Second row"), (20, 20, "Left"))
     answer = read(engine, image=sent)
     assert isinstance(answer, OcrResponse)
@@ -58,7 +58,7 @@ def test_text_comes_in_reading_order_with_places_and_scores(engine: RapidOcr) ->
     assert answer.usage.images == 1
 
 
-def test_a_photograph_on_its_side_is_read_upright(engine: RapidOcr) -> None:
+def test_applies_exif_rotation_before_reading(engine: RapidOcr) -> None:
     upright = Image.open(io.BytesIO(_bytes(picture((20, 20, "Upright"), size=(160, 80)))))
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
@@ -74,7 +74,7 @@ def _bytes(uri: str) -> bytes:
     return ImageInput(uri).read()
 
 
-def test_several_pictures_one_of_them_without_text(engine: RapidOcr, caplog: pytest.LogCaptureFixture) -> None:
+def test_reads_several_images_one_without_text(engine: RapidOcr, caplog: pytest.LogCaptureFixture) -> None:
     answer = read(engine, images=[picture(size=(64, 64)), picture((15, 15, "Text"), size=(120, 60))])
     assert [(item.index, item.text) for item in answer.data] == [(0, ""), (1, "Text")]
     assert answer.data[0].lines == []
@@ -82,12 +82,12 @@ def test_several_pictures_one_of_them_without_text(engine: RapidOcr, caplog: pyt
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 10)])
-def test_odd_shapes_are_pictures_without_text(engine: RapidOcr, size: tuple[int, int]) -> None:
+def test_reads_images_of_extreme_shapes(engine: RapidOcr, size: tuple[int, int]) -> None:
     [item] = read(engine, image=picture(size=size)).data
     assert ((item.width, item.height), item.text) == (size, "")
 
 
-def test_a_language_that_it_reads_is_taken_and_another_refused_by_name(engine: RapidOcr) -> None:
+def test_accepts_known_languages_and_rejects_others_by_name(engine: RapidOcr) -> None:
     sent = picture((15, 15, "Text"), size=(120, 60))
     assert read(engine, image=sent, languages=["en", "zh-TW"]).data[0].text == "Text"
     refusal = read(engine, image=sent, languages=["en", "ko"])
@@ -97,7 +97,7 @@ def test_a_language_that_it_reads_is_taken_and_another_refused_by_name(engine: R
     assert " zh" in refusal.message
 
 
-def test_who_leaves_between_two_pictures_ends_it(engine: RapidOcr, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_stops_between_images(engine: RapidOcr, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(OcrRequest(images=[picture(size=(32, 32))] * 3))  # type: ignore[list-item]
     reached: list[int] = []
 

@@ -72,7 +72,7 @@ def _sorted(found: Any, image: Image.Image) -> list[Row]:
 
 
 @pytest.mark.parametrize("family", [*BY_TEXT, *OF_CLASSES])
-def test_boxes_are_the_librarys_own_alone_and_together(family: str, detector: Detector, models: Models) -> None:
+def test_boxes_match_transformers_alone_and_batched(family: str, detector: Detector, models: Models) -> None:
     engine, fields = detector(family), prompted(family) | ({"text_threshold": 0} if family in GROUNDING else {})
     expected = by_the_library(str(models(family)), [UPRIGHT, TURNED], family)
 
@@ -91,7 +91,7 @@ def test_boxes_are_the_librarys_own_alone_and_together(family: str, detector: De
 
 
 @pytest.mark.parametrize("family", GROUNDING)
-def test_a_box_has_the_label_of_the_word_that_fits_it_best(family: str, detector: Detector, models: Models) -> None:
+def test_box_gets_the_label_of_its_best_word(family: str, detector: Detector, models: Models) -> None:
     import torch
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
@@ -109,7 +109,7 @@ def test_a_box_has_the_label_of_the_word_that_fits_it_best(family: str, detector
 
 
 @pytest.mark.parametrize("family", ["grounding_dino", "detr", "rt_detr", "owlv2"])
-def test_pictures_of_other_sizes_beside_it_change_nothing(family: str, detector: Detector) -> None:
+def test_images_of_other_sizes_in_the_call_change_nothing(family: str, detector: Detector) -> None:
     engine, fields = detector(family), prompted(family)
     alone = [detect(engine, ask(image, **fields))[0][0] for image in (UPRIGHT, WIDE)]
     [together] = detect(engine, ask(UPRIGHT, WIDE, **fields))
@@ -118,7 +118,7 @@ def test_pictures_of_other_sizes_beside_it_change_nothing(family: str, detector:
 
 
 @pytest.mark.parametrize("family", BY_TEXT)
-def test_what_is_found_follows_from_the_prompt(family: str, detector: Detector) -> None:
+def test_detections_depend_on_the_prompt(family: str, detector: Detector) -> None:
     calls = ask(UPRIGHT, prompt="cat"), ask(UPRIGHT, prompt="a remote control")
     [cat], [control] = detect(detector(family), *calls)
     assert [one.score for one in cat.detections] != [one.score for one in control.detections]
@@ -126,7 +126,7 @@ def test_what_is_found_follows_from_the_prompt(family: str, detector: Detector) 
     assert {one.label for one in control.detections} == {"a remote control"}
 
 
-def test_more_pictures_than_the_model_takes_at_once(detector: Detector) -> None:
+def test_more_images_than_batch_size(detector: Detector) -> None:
     images = [UPRIGHT, TURNED, WIDE, UPRIGHT, WIDE]
     call = ask(*images)
     [few] = detect(detector("rt_detr", batch_size=2), call)
@@ -138,7 +138,7 @@ def test_more_pictures_than_the_model_takes_at_once(detector: Detector) -> None:
 # What is asked, and what comes back -------------------------------------------------------------------------------
 
 
-def test_either_form_is_the_same_question_and_shares_a_batch(detector: Detector) -> None:
+def test_list_and_text_prompts_are_equal_and_share_a_batch(detector: Detector) -> None:
     engine = detector("grounding_dino")
     calls = ask(UPRIGHT, prompt=LABELS), ask(UPRIGHT, prompt="Cat. Remote control.")
     [[listed], [text]] = detect(engine, *calls)
@@ -149,13 +149,13 @@ def test_either_form_is_the_same_question_and_shares_a_batch(detector: Detector)
     assert group(calls[0].request) == group(ask(UPRIGHT, prompt="cat. remote control.").request)
 
 
-def test_a_label_may_hold_a_full_stop(detector: Detector) -> None:
+def test_label_may_contain_a_full_stop(detector: Detector) -> None:
     [[item]] = detect(detector("grounding_dino"), ask(UPRIGHT, prompt=["Dr. Cat", "remote"]))
     assert {one.label for one in item.detections} >= {"Dr. Cat"}
 
 
 @pytest.mark.parametrize("family", ["grounding_dino", "owlvit", "detr"])
-def test_thresholds_and_the_most_boxes_choose_among_the_same(family: str, detector: Detector) -> None:
+def test_thresholds_and_max_detections_filter_candidates(family: str, detector: Detector) -> None:
     engine, fields = detector(family), prompted(family)
     [[everything]] = detect(engine, ask(UPRIGHT, **fields))
     scores = [one.score for one in everything.detections]
@@ -169,7 +169,7 @@ def test_thresholds_and_the_most_boxes_choose_among_the_same(family: str, detect
 
 
 @pytest.mark.parametrize(("family", "least"), [("grounding_dino", 0.4), ("owlvit", 0.1), ("detr", 0.5)])
-def test_thresholds_that_nobody_names_are_the_familys_own(family: str, least: float, detector: Detector) -> None:
+def test_default_thresholds_are_the_familys(family: str, least: float, detector: Detector) -> None:
     engine, fields = detector(family), prompted(family)
     [[silent], [spoken]] = detect(
         engine, ask(UPRIGHT, **{"box_threshold": None, **fields}), ask(UPRIGHT, **{"box_threshold": least, **fields})
@@ -177,7 +177,7 @@ def test_thresholds_that_nobody_names_are_the_familys_own(family: str, least: fl
     assert close(silent, rows(spoken))
 
 
-def test_a_box_whose_label_has_no_likely_word_is_left_out(detector: Detector) -> None:
+def test_text_threshold_drops_boxes_without_a_likely_word(detector: Detector) -> None:
     engine = detector("grounding_dino")
     [[everything]] = detect(engine, ask(UPRIGHT, prompt="cat", text_threshold=0))
     [[sure]] = detect(engine, ask(UPRIGHT, prompt="cat", text_threshold=0.6))
@@ -185,13 +185,13 @@ def test_a_box_whose_label_has_no_likely_word_is_left_out(detector: Detector) ->
 
 
 @pytest.mark.parametrize("family", ["grounding_dino", "owlv2", "deformable_detr"])
-def test_boxes_end_where_the_picture_ends(family: str, detector: Detector) -> None:
+def test_boxes_are_clipped_to_the_image(family: str, detector: Detector) -> None:
     [[item]] = detect(detector(family), ask(UPRIGHT, **prompted(family)))
     assert all(0 <= x0 <= x1 <= 80 and 0 <= y0 <= y1 <= 60 for _, _, (x0, y0, x1, y1) in rows(item))
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_seen_as_a_person_sees_it(detector: Detector, odd: OddPicture) -> None:
+def test_reads_unusual_images_as_displayed(detector: Detector, odd: OddPicture) -> None:
     call = ask(images=[odd.uri, odd.plain_uri], prompt="cat")
     [[item, plain]] = detect(detector("grounding_dino"), call)
     assert (item.width, item.height) == odd.size

@@ -46,7 +46,7 @@ def refusal(detector: Detector, family: str, call: Call[DetectRequest]) -> Serve
 
 
 @pytest.mark.parametrize("family", BY_TEXT)
-def test_a_model_that_needs_a_prompt_says_so(family: str, detector: Detector) -> None:
+def test_missing_prompt_error_says_what_to_send(family: str, detector: Detector) -> None:
     error = refusal(detector, family, ask(UPRIGHT))
     assert isinstance(error, InvalidField)
     assert error.param == "prompt"
@@ -54,7 +54,7 @@ def test_a_model_that_needs_a_prompt_says_so(family: str, detector: Detector) ->
 
 
 @pytest.mark.parametrize("fields", [{"prompt": "cat"}, {"text_threshold": 0.2}], ids=["prompt", "text_threshold"])
-def test_a_model_of_known_classes_takes_no_prompt(detector: Detector, fields: dict[str, Any]) -> None:
+def test_closed_set_models_reject_prompts(detector: Detector, fields: dict[str, Any]) -> None:
     error = refusal(detector, "detr", ask(UPRIGHT, **fields))
     assert isinstance(error, UnsupportedFeature)
     assert error.param == next(iter(fields))
@@ -62,20 +62,20 @@ def test_a_model_of_known_classes_takes_no_prompt(detector: Detector, fields: di
     assert detector("detr").loaded_features() == frozenset()
 
 
-def test_owl_has_no_threshold_for_words(detector: Detector) -> None:
+def test_owl_rejects_text_threshold(detector: Detector) -> None:
     error = refusal(detector, "owlvit", ask(UPRIGHT, prompt="cat", text_threshold=0.2))
     assert isinstance(error, UnsupportedFeature)
     assert error.param == "text_threshold"
     assert detector("owlvit").loaded_features() == {"prompt"}
 
 
-def test_too_many_words_are_refused_by_how_many(detector: Detector) -> None:
+def test_prompt_too_long_error_counts_tokens(detector: Detector) -> None:
     error = refusal(detector, "grounding_dino", ask(UPRIGHT, prompt=["cat " * 5] * 43))
     assert isinstance(error, ContextTooLong)
     assert error.details == {"tokens": 260, "limit": 256}
 
 
-def test_a_label_too_long_for_owl_is_refused_by_name(detector: Detector) -> None:
+def test_owl_names_a_label_that_is_too_long(detector: Detector) -> None:
     error = refusal(detector, "owlv2", ask(UPRIGHT, prompt=["cat", "a very very long label"]))
     assert isinstance(error, ContextTooLong)
     assert error.message.startswith("The label 'a very very long label' has 20 tokens")
@@ -83,7 +83,7 @@ def test_a_label_too_long_for_owl_is_refused_by_name(detector: Detector) -> None
 
 
 @pytest.mark.parametrize("size", [(2560, 20), (1200, 900)])
-def test_owl_sees_a_large_picture_by_a_smaller_copy(detector: Detector, size: tuple[int, int]) -> None:
+def test_owl_downscales_large_images(detector: Detector, size: tuple[int, int]) -> None:
     large = UPRIGHT.resize(size, Image.Resampling.NEAREST)
     small = large.resize((256, round(size[1] * 256 / size[0])), Image.Resampling.BOX)
     [[one], [other]] = detect(detector("owlv2"), ask(large, prompt="cat"), ask(small, prompt="cat"))
@@ -93,30 +93,30 @@ def test_owl_sees_a_large_picture_by_a_smaller_copy(detector: Detector, size: tu
         assert found.box == pytest.approx([side * scale for side in expected.box], abs=scale)
 
 
-def test_a_label_that_the_model_cannot_read_is_refused(detector: Detector) -> None:
+def test_rejects_a_label_without_tokens(detector: Detector) -> None:
     error = refusal(detector, "grounding_dino", ask(UPRIGHT, prompt=["cat", "\u200b"]))
     assert isinstance(error, InvalidField)
     assert error.param == "prompt"
 
 
 @pytest.mark.parametrize("prompt", ["", " . ", [], [""], ["cat", "."], ["cat", 7], {"cat": 1}, ["x"] * 101])
-def test_what_is_no_label_is_refused(prompt: Any) -> None:
+def test_rejects_invalid_labels(prompt: Any) -> None:
     with pytest.raises(ValidationError, match="label"):
         DetectRequest(image=uri(UPRIGHT), prompt=prompt)
 
 
-def test_a_broken_picture_fails_its_request_alone(detector: Detector) -> None:
+def test_broken_image_fails_alone(detector: Detector) -> None:
     error = refusal(detector, "detr", Call(DetectRequest(images=[uri(UPRIGHT), "data:image/png;base64,abcd"])))
     assert isinstance(error, BadImage)
 
 
-def test_who_has_left_is_not_looked_for(detector: Detector) -> None:
+def test_cancelled_calls_get_no_answer(detector: Detector) -> None:
     engine, gone, here = detector("detr"), ask(UPRIGHT), ask(UPRIGHT)
     gone.cancel()
     assert [call for call, _ in engine.detect([gone, here])] == [here]
 
 
-def test_a_model_of_another_kind_is_refused_with_the_engine_that_takes_it(models: Models) -> None:
+def test_rejects_other_models_and_names_their_engine(models: Models) -> None:
     spec = ModelSpec(id="m", engine="transformers_detect", source=str(models("trocr")))
     with pytest.raises(LoadFailed, match="transformers_ocr"):
         find_engine("transformers_detect")().load(spec, Device("cpu", "float32"))

@@ -109,7 +109,7 @@ class Library:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_read_is_the_librarys_own_alone_and_together(family: str, load: Load, models: Models) -> None:
+def test_text_matches_transformers_alone_and_batched(family: str, load: Load, models: Models) -> None:
     engine, library = load(family), Library(family, models(family))
 
     [[alone]] = read(engine, ask(UPRIGHT))
@@ -141,7 +141,7 @@ def check_places(item: OcrItem, processor: Any, tokens: list[int]) -> None:
     assert len(got) > 2
 
 
-def test_pictures_of_other_sizes_beside_it_change_nothing(load: Load) -> None:
+def test_images_of_other_sizes_in_the_call_change_nothing(load: Load) -> None:
     engine = load("paddleocr_vl")
     alone = [read(engine, ask(image))[0][0] for image in (UPRIGHT, WIDE)]
     [together] = read(engine, ask(UPRIGHT, WIDE))
@@ -149,7 +149,7 @@ def test_pictures_of_other_sizes_beside_it_change_nothing(load: Load) -> None:
     assert [(item.width, item.height) for item in together] == [(80, 60), (120, 50)]
 
 
-def test_more_pictures_than_the_model_takes_at_once(load: Load) -> None:
+def test_more_images_than_batch_size(load: Load) -> None:
     images = [UPRIGHT, TURNED, WIDE, UPRIGHT, WIDE]
     call = ask(*images)
     [few], [together] = read(load("trocr", batch_size=2), call), read(load("trocr"), ask(*images))
@@ -168,7 +168,7 @@ def written(engine: TransformersOcr, text: str, sure: Callable[[int], float]) ->
     return GenerationTrace(tokens, [sure(place) for place in range(len(tokens))], complete=True)
 
 
-def test_a_page_has_a_line_for_each_of_its_lines(load: Load) -> None:
+def test_page_text_is_split_into_lines(load: Load) -> None:
     engine = load("got_ocr2")
     text, lines = engine._model.lines(written(engine, "One\n\n two\nthree", lambda at: 0.9 if at < 4 else 0.4), 80, 60)
     assert text == "One\n\n two\nthree"
@@ -177,7 +177,7 @@ def test_a_page_has_a_line_for_each_of_its_lines(load: Load) -> None:
     assert [line.polygon for line in lines] == [[], [], []]
 
 
-def test_places_make_lines_in_reading_order_within_the_picture(load: Load) -> None:
+def test_florence2_lines_are_in_reading_order_and_clipped(load: Load) -> None:
     engine = load("florence2")
     low, high = (0, 500, 400, 500, 400, 600, 0, 600), (0, 0, 999, 0, 999, 100, 0, 100)
     parts = (("</s><s>below", low), ("above", high), ("of no place", (1, 2, 3)))
@@ -191,7 +191,7 @@ def test_places_make_lines_in_reading_order_within_the_picture(load: Load) -> No
     assert [line.score for line in lines] == [0.5, 0.5]  # what is no text does not count
 
 
-def test_a_line_by_itself_fills_its_picture(load: Load) -> None:
+def test_trocr_line_spans_the_whole_image(load: Load) -> None:
     engine = load("trocr")
     text, [line] = engine._model.lines(written(engine, "Hello", lambda at: 0.5), 80, 60)
     assert (text, line.text, line.score) == ("Hello", "Hello", 0.5)
@@ -199,7 +199,7 @@ def test_a_line_by_itself_fills_its_picture(load: Load) -> None:
     assert engine._model.lines(written(engine, "</s>", lambda at: 0.5), 80, 60) == ("", [])
 
 
-def test_a_text_that_comes_to_its_end_is_whole(models: Models, load: Load) -> None:
+def test_text_with_an_end_token_is_not_truncated(models: Models, load: Load) -> None:
     [[cut]] = read(load("trocr"), ask(UPRIGHT))
     engine = made(models("trocr"), threads=1, max_tokens=10)
     tokens = engine._model.tokenizer(cut.text, add_special_tokens=False)["input_ids"]
@@ -211,14 +211,14 @@ def test_a_text_that_comes_to_its_end_is_whole(models: Models, load: Load) -> No
     assert 0 < len(whole.text) < len(cut.text)
 
 
-def test_no_text_is_longer_than_the_decoder_holds(models: Models) -> None:
+def test_text_length_is_limited_by_the_decoder(models: Models) -> None:
     [[item]] = read(made(models("trocr"), threads=1), ask(UPRIGHT))
     assert item.truncated
     assert 30 < len(item.text) <= 63
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_read_as_a_person_sees_it(load: Load, odd: OddPicture) -> None:
+def test_reads_unusual_images_as_displayed(load: Load, odd: OddPicture) -> None:
     [[item, plain]] = read(load("trocr"), ask(images=[odd.uri, odd.plain_uri]))
     assert (item.width, item.height) == odd.size
     assert content(item) == content(plain)
@@ -227,7 +227,7 @@ def test_an_odd_picture_is_read_as_a_person_sees_it(load: Load, odd: OddPicture)
 # Who leaves, and what cannot be read ------------------------------------------------------------------------------
 
 
-def test_who_leaves_amid_a_text_ends_it_and_no_other(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_stops_only_its_own_text(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = load("trocr", max_tokens=50)
     [[alone]] = read(engine, ask(UPRIGHT))
     gone, here, steps = ask(TURNED), ask(UPRIGHT), []
@@ -251,18 +251,18 @@ def test_who_leaves_amid_a_text_ends_it_and_no_other(load: Load, monkeypatch: py
     hook.remove()
 
 
-def test_a_broken_picture_fails_its_request_alone(load: Load) -> None:
+def test_broken_image_fails_alone(load: Load) -> None:
     bad, good = Call(OcrRequest(image="data:image/png;base64,abcd")), ask(UPRIGHT)
     answers = dict(load("trocr").read([bad, good]))
     assert isinstance(answers[bad], BadImage)
     assert not isinstance(answers[good], ServeError)
 
 
-def test_no_family_takes_hints_of_languages(load: Load) -> None:
+def test_no_family_accepts_languages(load: Load) -> None:
     assert ask(UPRIGHT, languages=["en"]).request.required_features() - load("trocr").loaded_features() == {"languages"}
 
 
-def test_a_donut_is_refused_with_what_to_name_instead(models: Models, tmp_path: Path) -> None:
+def test_rejects_donut_and_suggests_another_model(models: Models, tmp_path: Path) -> None:
     shutil.copytree(models("trocr"), tmp_path, dirs_exist_ok=True)
     file = tmp_path / "config.json"
     config = json.loads(file.read_text())
@@ -272,6 +272,6 @@ def test_a_donut_is_refused_with_what_to_name_instead(models: Models, tmp_path: 
         made(tmp_path)
 
 
-def test_a_model_of_another_kind_is_refused_with_the_engine_that_takes_it(models: Models) -> None:
+def test_rejects_other_models_and_names_their_engine(models: Models) -> None:
     with pytest.raises(LoadFailed, match=r"engine: transformers_detect"):
         made(models("yolos"))

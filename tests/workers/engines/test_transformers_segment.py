@@ -70,7 +70,7 @@ def by_the_library(
 
 
 @families
-def test_masks_of_points_and_boxes_are_the_librarys_own(family: str, engine: Any, models: Models) -> None:
+def test_masks_of_points_and_boxes_match_transformers(family: str, engine: Any, models: Models) -> None:
     prompts = [POINTS, {**BOX, "score": 0.5}, BOTH, POINT]
 
     segments = found(engine, prompts=prompts)
@@ -83,7 +83,7 @@ def test_masks_of_points_and_boxes_are_the_librarys_own(family: str, engine: Any
 
 
 @families
-def test_with_multimask_all_three_masks_come_best_first(family: str, engine: Any, models: Models) -> None:
+def test_multimask_returns_three_masks_best_first(family: str, engine: Any, models: Models) -> None:
     segments = found(engine, prompts=[POINT], multimask=True)
 
     expected = by_the_library(models(family), family, POINT, several=True)
@@ -92,7 +92,7 @@ def test_with_multimask_all_three_masks_come_best_first(family: str, engine: Any
 
 
 @families
-def test_pictures_in_one_request_and_in_several_get_their_own_masks(family: str, engine: Any, models: Models) -> None:
+def test_images_of_one_or_several_requests_get_the_same_masks(family: str, engine: Any, models: Models) -> None:
     images = [PICTURE, OTHER, PICTURE.resize((70, 90))]
     prompts = [POINTS, {**BOX, "score": 0.5}]
 
@@ -108,7 +108,7 @@ def test_pictures_in_one_request_and_in_several_get_their_own_masks(family: str,
             assert same(segment, *by_the_library(models(family), family, prompt, image)[0])
 
 
-def test_each_box_of_a_prompt_holds_a_thing_of_its_own(models: Models) -> None:
+def test_each_box_of_a_prompt_is_an_object(models: Models) -> None:
     boxes = [[6, 6, 37, 29], [40, 20, 75, 55]]
 
     together = found(load(models("sam2")), prompts=[{"boxes": boxes}])
@@ -123,7 +123,7 @@ def test_each_box_of_a_prompt_holds_a_thing_of_its_own(models: Models) -> None:
 
 
 @families
-def test_segments_below_the_threshold_are_left_out(family: str, engine: Any) -> None:
+def test_threshold_drops_segments_with_lower_scores(family: str, engine: Any) -> None:
     best, second, _ = found(engine, prompts=[POINT], multimask=True)
     between = max((best.score + second.score) / 2, 0)
 
@@ -131,7 +131,7 @@ def test_segments_below_the_threshold_are_left_out(family: str, engine: Any) -> 
     assert found(engine, prompts=[POINT], multimask=True, threshold=1) == []
 
 
-def test_a_higher_mask_threshold_makes_masks_smaller(models: Models) -> None:
+def test_higher_mask_threshold_makes_masks_smaller(models: Models) -> None:
     engine = load(models("sam"))
     masks = [found(engine, prompts=[POINTS], mask_threshold=least)[0] for least in (0, 0.3, 0.5, 0.7, 1)]
 
@@ -148,7 +148,7 @@ def test_a_higher_mask_threshold_makes_masks_smaller(models: Models) -> None:
 
 @pytest.mark.parametrize("kept", [{}, {"min_stability": 0.2, "max_overlap": 0.95}], ids=str)
 @families
-def test_everything_is_what_the_librarys_pipeline_finds(family: str, kept: dict[str, float], models: Models) -> None:
+def test_automatic_masks_match_the_transformers_pipeline(family: str, kept: dict[str, float], models: Models) -> None:
     from transformers import MaskGenerationPipeline
 
     square = PICTURE.resize((64, 64))
@@ -172,7 +172,7 @@ def test_everything_is_what_the_librarys_pipeline_finds(family: str, kept: dict[
 
 
 @families
-def test_the_grid_reaches_to_all_sides_of_a_picture(family: str, engine: Any) -> None:
+def test_point_grid_covers_the_whole_image(family: str, engine: Any) -> None:
     sam = getattr(engine._model, "_tracker", engine._model)
     everything = sam._automatic
     [asked] = [everything._stretched(inputs) for inputs in everything._passes(_Opened(PICTURE))]
@@ -190,7 +190,7 @@ class _Opened:
         self.pil, self.width, self.height = image, image.width, image.height
 
 
-def test_how_many_points_go_together_changes_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_per_pass_does_not_change_the_masks(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = load(models("sam2"))
     whole = found(engine, automatic=True)
     monkeypatch.setattr("workers.engines.transformers_segment.automatic._MAX_MASK_VALUES", 3 * 80 * 60 * 4)
@@ -201,7 +201,7 @@ def test_how_many_points_go_together_changes_nothing(models: Models, monkeypatch
     assert all(alike(*pair) for pair in zip(parts, whole, strict=True))
 
 
-def test_parts_of_the_picture_are_searched_too_where_the_options_say_so(models: Models) -> None:
+def test_crop_layers_add_passes_over_crops(models: Models) -> None:
     everything = load(models("sam2"), crop_layers=1)._model._automatic
 
     passes = list(everything._passes(_Opened(PICTURE)))
@@ -210,7 +210,7 @@ def test_parts_of_the_picture_are_searched_too_where_the_options_say_so(models: 
     assert len(passes) == 1 + 4
 
 
-def test_a_requests_threshold_goes_before_the_options_score(models: Models) -> None:
+def test_request_threshold_overrides_min_score(models: Models) -> None:
     everything = found(load(models("sam2")), automatic=True)
     middle = everything[len(everything) // 2].score
 
@@ -223,7 +223,7 @@ def test_a_requests_threshold_goes_before_the_options_score(models: Models) -> N
 # Who has left -----------------------------------------------------------------------------------------------------
 
 
-def test_who_leaves_ends_the_work_between_two_passes(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_stops_between_passes(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = load(models("sam2"))
     asked: Call[Any] = call(prompts=[POINT, POINTS, BOX])
     passes = []
@@ -240,7 +240,7 @@ def test_who_leaves_ends_the_work_between_two_passes(models: Models, monkeypatch
     assert len(passes) == 1
 
 
-def test_half_precision_answers_too(models: Models) -> None:
+def test_half_precision_scores_are_close(models: Models) -> None:
     whole, half = (found(load(models("sam2"), dtype), prompts=[POINTS, BOX]) for dtype in ("float32", "bfloat16"))
 
     assert [segment.score for segment in half] == pytest.approx([segment.score for segment in whole], abs=0.05)

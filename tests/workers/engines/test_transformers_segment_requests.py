@@ -33,7 +33,7 @@ def engine(models: Models) -> Any:
 # Forms ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_form_shows_the_same_mask(engine: Any) -> None:
+def test_all_formats_hold_the_same_mask(engine: Any) -> None:
     rle, polygon, dense = (
         found(engine, prompts=[POINT], multimask=True, format=form) for form in ("rle", "polygon", "dense")
     )
@@ -81,7 +81,7 @@ def without_holes(mask: Any) -> Any:
 
 
 @given(PIXELS)
-def test_run_lengths_are_cocos_own(pixels: Any) -> None:
+def test_run_lengths_match_pycocotools(pixels: Any) -> None:
     import torch
     from pycocotools import mask as coco
 
@@ -98,7 +98,7 @@ def test_run_lengths_are_cocos_own(pixels: Any) -> None:
 
 
 @given(PIXELS)
-def test_outlines_filled_are_the_mask_without_its_holes(pixels: Any) -> None:
+def test_filled_outlines_are_the_mask_without_holes(pixels: Any) -> None:
     from workers.engines.transformers_segment.masks import outlines
 
     polygons = outlines(pixels)
@@ -107,7 +107,7 @@ def test_outlines_filled_are_the_mask_without_its_holes(pixels: Any) -> None:
     assert all(len(polygon) == len(set(polygon)) or len(polygon) > 4 for polygon in polygons)
 
 
-def test_an_outline_goes_round_the_edges_of_pixels() -> None:
+def test_outline_follows_the_edges_of_pixels() -> None:
     from workers.engines.transformers_segment.masks import outlines
 
     ring = np.pad(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), 1)
@@ -118,7 +118,7 @@ def test_an_outline_goes_round_the_edges_of_pixels() -> None:
 # Prompts ----------------------------------------------------------------------------------------------------------
 
 
-def test_prompts_may_be_for_one_picture_and_a_picture_without_any_has_no_segments(engine: Any) -> None:
+def test_prompts_can_be_for_one_image_only(engine: Any) -> None:
     first, second, third = items(
         engine,
         images=[uri(PICTURE), uri(OTHER), uri(PICTURE)],
@@ -131,18 +131,18 @@ def test_prompts_may_be_for_one_picture_and_a_picture_without_any_has_no_segment
     assert third.segments[0].mask == first.segments[1].mask
 
 
-def test_no_detections_are_no_segments(engine: Any) -> None:
+def test_empty_prompts_give_no_segments(engine: Any) -> None:
     assert found(engine, prompts=[]) == []
 
 
-def test_label_and_score_of_a_detection_come_back(engine: Any) -> None:
+def test_segments_keep_detection_label_and_score(engine: Any) -> None:
     [segment] = found(engine, prompts=[{**BOX, "label": "crate", "score": 0.5}])
 
     assert (segment.label, segment.detection_score) == ("crate", 0.5)
     assert segment.mask == found(engine, prompts=[BOX])[0].mask
 
 
-def test_usage_and_progress_count_pictures(engine: Any) -> None:
+def test_usage_and_progress_count_images(engine: Any) -> None:
     asked = call(images=[uri(PICTURE), uri(OTHER)], prompts=[POINT])
 
     [answer] = answers(engine, asked)
@@ -153,7 +153,7 @@ def test_usage_and_progress_count_pictures(engine: Any) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_read_as_a_person_sees_it(engine: Any, odd: OddPicture) -> None:
+def test_reads_unusual_images_as_displayed(engine: Any, odd: OddPicture) -> None:
     item, plain = items(engine, images=[odd.uri, odd.plain_uri], prompts=[POINT, BOX])
 
     assert (item.width, item.height) == odd.size
@@ -161,7 +161,7 @@ def test_an_odd_picture_is_read_as_a_person_sees_it(engine: Any, odd: OddPicture
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 3)])
-def test_pictures_of_odd_shapes_have_masks_of_their_size(engine: Any, size: tuple[int, int]) -> None:
+def test_masks_of_extreme_shapes_have_the_images_size(engine: Any, size: tuple[int, int]) -> None:
     [segment] = found(engine, PICTURE.resize(size), prompts=[{"points": [[0, 0]]}])
 
     assert decoded(segment.mask).shape == size[::-1]
@@ -171,7 +171,7 @@ def test_pictures_of_odd_shapes_have_masks_of_their_size(engine: Any, size: tupl
 # What cannot be answered ------------------------------------------------------------------------------------------
 
 
-def test_a_request_for_nothing_is_told_what_to_send(engine: Any) -> None:
+def test_missing_prompts_error_says_what_to_send(engine: Any) -> None:
     error = refused(engine)
 
     assert isinstance(error, InvalidField)
@@ -179,7 +179,7 @@ def test_a_request_for_nothing_is_told_what_to_send(engine: Any) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"prompt": "cat"}, {"prompts": [POINT], "semantic": True}])
-def test_what_the_model_does_not_know_is_refused(engine: Any, fields: Any) -> None:
+def test_rejects_features_that_the_model_lacks(engine: Any, fields: Any) -> None:
     assert isinstance(refused(engine, **fields), UnsupportedFeature)
 
 
@@ -192,7 +192,7 @@ def test_what_the_model_does_not_know_is_refused(engine: Any, fields: Any) -> No
         ({"boxes": [[-2, 0, 10, 10]]}, "box [-2, 0, 10, 10]"),
     ],
 )
-def test_what_lies_outside_of_the_picture_is_named_with_its_size(engine: Any, prompt: Any, where: str) -> None:
+def test_coordinates_outside_the_image_are_named(engine: Any, prompt: Any, where: str) -> None:
     [error, answer] = answers(engine, call(prompts=[prompt]), call(prompts=[POINT]))
 
     assert isinstance(error, InvalidField)
@@ -200,11 +200,11 @@ def test_what_lies_outside_of_the_picture_is_named_with_its_size(engine: Any, pr
     assert isinstance(answer, SegmentResponse)
 
 
-def test_a_detectors_rounding_is_borne(engine: Any) -> None:
+def test_tolerates_rounding_of_detector_boxes(engine: Any) -> None:
     assert len(found(engine, prompts=[{"boxes": [[-0.4, 0, 80.3, 60]]}])) == 1
 
 
-def test_points_with_several_boxes_are_refused(engine: Any) -> None:
+def test_rejects_points_with_several_boxes(engine: Any) -> None:
     error = refused(engine, prompts=[{**POINT, "boxes": [[1, 1, 9, 9], [2, 2, 9, 9]]}])
 
     assert isinstance(error, InvalidField)

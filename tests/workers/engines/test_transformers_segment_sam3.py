@@ -55,7 +55,7 @@ def by_the_library(folder: Path, prompt: dict[str, Any], image: Image.Image, lea
 # Words and examples -----------------------------------------------------------------------------------------------
 
 
-def test_instances_and_semantic_masks_are_the_librarys_own(sam3: Any, models: Models) -> None:
+def test_instance_and_semantic_masks_match_transformers(sam3: Any, models: Models) -> None:
     images = [PICTURE, OTHER]
     answer = items(sam3, images=[uri(one) for one in images], prompts=PROMPTS, threshold=0.2, semantic=True)
 
@@ -71,7 +71,7 @@ def test_instances_and_semantic_masks_are_the_librarys_own(sam3: Any, models: Mo
     assert [segment.prompt for segment in answer[0].segments] == sorted(one.prompt or 0 for one in answer[0].segments)
 
 
-def test_answers_depend_on_words_examples_and_their_labels_and_on_the_picture(sam3: Any) -> None:
+def test_masks_depend_on_prompts_labels_and_image(sam3: Any) -> None:
     one, other = (found(sam3, image, prompts=PROMPTS, threshold=0.2) for image in (PICTURE, OTHER))
 
     best = {segment.prompt: segment.mask.counts for segment in reversed(one)}
@@ -79,14 +79,14 @@ def test_answers_depend_on_words_examples_and_their_labels_and_on_the_picture(sa
     assert one != other
 
 
-def test_pictures_in_one_request_are_segmented_as_alone(sam3: Any) -> None:
+def test_images_in_one_request_get_the_same_masks_as_alone(sam3: Any) -> None:
     together = items(sam3, images=[uri(PICTURE), uri(OTHER)], prompt=["red box", "ball"], threshold=0.2)
     calls = [call(image, prompt=["red box", "ball"], threshold=0.2) for image in (PICTURE, OTHER)]
 
     assert [item.segments for item in together] == [answer.data[0].segments for _, answer in sam3.segment(calls)]
 
 
-def test_a_picture_is_looked_at_once_for_all_prompts(sam3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_encoded_once_for_all_prompts(sam3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     look = sam3._model._model.get_vision_features
     monkeypatch.setattr(
@@ -98,7 +98,7 @@ def test_a_picture_is_looked_at_once_for_all_prompts(sam3: Any, monkeypatch: pyt
     assert looks == [(1, 3, 112, 112)] * 2
 
 
-def test_labels_are_the_words_or_those_that_came_along(sam3: Any) -> None:
+def test_labels_are_the_prompts_label_or_text(sam3: Any) -> None:
     prompts = [WORDS, {**EXAMPLE, "label": "crate"}, EXAMPLE]
     [item] = items(sam3, prompts=prompts, threshold=0.2, semantic=True)
 
@@ -107,7 +107,7 @@ def test_labels_are_the_words_or_those_that_came_along(sam3: Any) -> None:
     assert {(segment.prompt, segment.label) for segment in item.segments} == set(enumerate(labels))
 
 
-def test_thresholds_choose_instances_and_pixels(sam3: Any) -> None:
+def test_thresholds_filter_instances_and_pixels(sam3: Any) -> None:
     every = found(sam3, prompt="red box", threshold=0)
     middle = every[4].score
 
@@ -122,14 +122,14 @@ def test_thresholds_choose_instances_and_pixels(sam3: Any) -> None:
 # What points ------------------------------------------------------------------------------------------------------
 
 
-def test_the_tracker_sees_with_the_detectors_eyes(sam3: Any) -> None:
+def test_tracker_shares_the_detectors_backbone(sam3: Any) -> None:
     found(sam3, prompts=[POINT])
 
     family = sam3._model
     assert family._tracker._model.vision_encoder.backbone is family._model.vision_encoder.backbone
 
 
-def test_boxes_that_a_detector_found_hold_the_things_themselves(sam3: Any) -> None:
+def test_detector_boxes_mark_objects_not_examples(sam3: Any) -> None:
     detected = {**EXAMPLE, "label": "crate", "score": 0.75}
     [segment] = found(sam3, prompts=[detected])
 
@@ -137,7 +137,7 @@ def test_boxes_that_a_detector_found_hold_the_things_themselves(sam3: Any) -> No
     assert len(found(sam3, prompts=[EXAMPLE], threshold=0.2)) > 1
 
 
-def test_words_and_points_come_in_the_order_of_their_prompts(sam3: Any) -> None:
+def test_segments_are_in_the_order_of_their_prompts(sam3: Any) -> None:
     segments = found(sam3, prompts=[WORDS, POINT, {"text": "ball"}], threshold=0.2)
 
     prompts = [segment.prompt for segment in segments]
@@ -146,7 +146,7 @@ def test_words_and_points_come_in_the_order_of_their_prompts(sam3: Any) -> None:
     assert next(segment for segment in segments if segment.prompt == 1).mask == found(sam3, prompts=[POINT])[0].mask
 
 
-def test_without_a_tracker_it_knows_words_and_examples_alone(models: Models) -> None:
+def test_without_tracker_only_text_and_examples_work(models: Models) -> None:
     engine = load(models("sam3_detector"))
 
     assert engine.loaded_features() == {"prompt", "semantic", "box_labels"}
@@ -169,14 +169,14 @@ def test_without_a_tracker_it_knows_words_and_examples_alone(models: Models) -> 
         ({"prompts": [{**POINT, **COUNTEREXAMPLE}]}, InvalidField, "only one box"),
     ],
 )
-def test_what_means_nothing_is_refused(sam3: Any, fields: Any, kind: type[ServeError], says: str) -> None:
+def test_rejects_contradictory_prompts(sam3: Any, fields: Any, kind: type[ServeError], says: str) -> None:
     error = refused(sam3, **fields)
 
     assert isinstance(error, kind)
     assert says in error.message
 
 
-def test_who_leaves_ends_the_work_between_two_prompts(sam3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_stops_between_prompts(sam3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = call(prompts=PROMPTS)
     described = sam3._model._prompt_inputs
     passes = []
@@ -192,7 +192,7 @@ def test_who_leaves_ends_the_work_between_two_prompts(sam3: Any, monkeypatch: py
     assert len(passes) == 1
 
 
-def test_half_precision_answers_too(models: Models) -> None:
+def test_half_precision_scores_are_close(models: Models) -> None:
     whole, half = (
         found(load(models("sam3"), dtype), prompts=PROMPTS, threshold=0) for dtype in ("float32", "bfloat16")
     )
