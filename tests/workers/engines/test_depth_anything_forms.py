@@ -86,9 +86,7 @@ def test_png16_steps_cover_the_requested_range(depth_engine: DepthEngine) -> Non
 
 
 @pytest.mark.parametrize(("family", "nearest"), [("depth_relative", "max"), ("depth_metric", "min")])
-def test_preview_is_red_near_and_blue_far(
-    family: str, nearest: str, depth_engine: DepthEngine
-) -> None:
+def test_preview_is_red_near_and_blue_far(family: str, nearest: str, depth_engine: DepthEngine) -> None:
     exact = values(depth_item(depth_engine(family)).depth)
     item = as_json(whole(depth_engine(family), depth(PICTURE, format="preview")))
     colors = np.asarray(picture_of(decoded(item["depth"])))

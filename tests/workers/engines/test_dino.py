@@ -151,9 +151,7 @@ def test_reads_unusual_images_as_displayed(odd: OddPicture, engine: Callable[[st
 
 
 @pytest.mark.parametrize(("family", "layer"), [("dinov2", 4), ("dinov2", -5), ("dinov3_convnext", 0)])
-def test_rejects_a_missing_layer_in_its_own_call_only(
-    family: str, layer: int, engine: Callable[[str], Any]
-) -> None:
+def test_rejects_a_missing_layer_in_its_own_call_only(family: str, layer: int, engine: Callable[[str], Any]) -> None:
     refused, fine = ask(engine(family), request(drawing(), layers=[1, layer]), request(drawing(), layers=[1]))
     assert isinstance(refused, InvalidField)
     assert refused.param == "layers"
