@@ -1,9 +1,9 @@
-"""Pictures as clients send them by mistake or by nature: not RGB, not upright, not still. One drawing, many files.
+"""Images in unusual files: not RGB, not upright, animated. They all show the same drawing.
 
-What an engine says of each must be what it says of the same pixels as a plain RGB file:
+An engine must answer for each as it does for a plain RGB file of the same pixels:
 
     @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-    def test_an_odd_picture_is_read_as_a_person_sees_it(engine: Engine, odd: OddPicture) -> None:
+    def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddPicture) -> None:
         item, plain = ask(engine, images=[odd.uri, odd.plain_uri])
         assert (item.width, item.height) == odd.size
         assert content(item) == content(plain)
@@ -21,13 +21,13 @@ from PIL import Image, ImageDraw
 from contract.media import data_uri
 
 SIZE = (80, 60)
-_GLASS = (60, 40, 79, 59)  # the corner that is transparent where a picture has transparency
-_SIDEWAYS = 6  # EXIF orientation: to be turned by 90 degrees clockwise
+_TRANSPARENT = (60, 40, 79, 59)  # the corner that is transparent in images with an alpha channel
+_SIDEWAYS = 6  # EXIF orientation: rotate by 90 degrees clockwise for display
 
 
 @dataclass(frozen=True)
-class OddPicture:
-    """A file, the same picture as a plain RGB file, and its width and height as a person sees it."""
+class OddImage:
+    """A file, a plain RGB file that looks the same, and the width and height at which it is displayed."""
 
     name: str
     content: bytes
@@ -47,7 +47,7 @@ class OddPicture:
 
 
 def drawing() -> Image.Image:
-    """A few shapes in flat colours, RGB: few enough for a palette, none of them symmetrical."""
+    """A few shapes in flat colours, in RGB: few enough colours for a palette, and no symmetry."""
     image = Image.new("RGB", SIZE, (230, 230, 240))
     draw = ImageDraw.Draw(image)
     draw.rectangle((6, 6, 36, 28), fill=(200, 30, 30))
@@ -57,36 +57,36 @@ def drawing() -> Image.Image:
     return image
 
 
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture as a file."""
+def encoded(image: Image.Image, file_format: str = "PNG", **options: Any) -> bytes:
+    """The image as a file."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
 def uri(image: Image.Image) -> str:
-    """The picture as a data URI."""
+    """The image as a data URI."""
     return data_uri(encoded(image), "image/png")
 
 
-def _odd(name: str, content: bytes, plain: Image.Image) -> OddPicture:
-    return OddPicture(name, content, encoded(plain), plain.size)
+def _odd(name: str, content: bytes, plain: Image.Image) -> OddImage:
+    return OddImage(name, content, encoded(plain), plain.size)
 
 
-def _pictures() -> Iterator[OddPicture]:
+def _odd_images() -> Iterator[OddImage]:
     rgb, grey = drawing(), drawing().convert("L")
     yield _odd("grey", encoded(grey), grey.convert("RGB"))
     yield _odd("palette", encoded(rgb.quantize(16)), rgb.quantize(16).convert("RGB"))
-    yield _odd("16-bit", encoded(_deep(grey)), grey.convert("RGB"))
-    yield _odd("RGBA", encoded(_with_a_window(rgb)), _on_white(rgb))
-    yield _odd("grey-alpha", encoded(_with_a_window(grey)), _on_white(grey.convert("RGB")))
+    yield _odd("16-bit", encoded(_to_16_bits(grey)), grey.convert("RGB"))
+    yield _odd("RGBA", encoded(_with_transparency(rgb)), _on_white(rgb))
+    yield _odd("grey-alpha", encoded(_with_transparency(grey)), _on_white(grey.convert("RGB")))
     yield _odd("EXIF-rotated", *_sideways(rgb))
     yield _odd("animated-GIF", _animated(rgb.quantize(16), "GIF"), rgb.quantize(16).convert("RGB"))
     yield _odd("animated-WebP", _animated(rgb, "WEBP", lossless=True), rgb)
 
 
-def _deep(grey: Image.Image) -> Image.Image:
-    """The same greys on a scale from 0 to 65535."""
+def _to_16_bits(grey: Image.Image) -> Image.Image:
+    """An image of greys from 0 to 255, on a scale from 0 to 65535."""
     deep = Image.new("I;16", grey.size)
     for y in range(grey.height):
         for x in range(grey.width):
@@ -94,9 +94,9 @@ def _deep(grey: Image.Image) -> Image.Image:
     return deep
 
 
-def _with_a_window(image: Image.Image) -> Image.Image:
+def _with_transparency(image: Image.Image) -> Image.Image:
     alpha = Image.new("L", image.size, 255)
-    ImageDraw.Draw(alpha).rectangle(_GLASS, fill=0)
+    ImageDraw.Draw(alpha).rectangle(_TRANSPARENT, fill=0)
     image = image.copy()
     image.putalpha(alpha)
     return image
@@ -104,12 +104,12 @@ def _with_a_window(image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image) -> Image.Image:
     image = image.copy()
-    ImageDraw.Draw(image).rectangle(_GLASS, fill="white")
+    ImageDraw.Draw(image).rectangle(_TRANSPARENT, fill="white")
     return image
 
 
 def _sideways(image: Image.Image) -> tuple[bytes, Image.Image]:
-    """A photograph by a camera held on its side, and what it shows upright."""
+    """A photograph taken with a camera on its side, and the same image upright."""
     exif = Image.Exif()
     exif[0x0112] = _SIDEWAYS
     content = encoded(image, "JPEG", exif=exif, quality=95)
@@ -117,9 +117,9 @@ def _sideways(image: Image.Image) -> tuple[bytes, Image.Image]:
         return content, stored.convert("RGB").transpose(Image.Transpose.ROTATE_270)
 
 
-def _animated(image: Image.Image, kind: str, **options: Any) -> bytes:
+def _animated(image: Image.Image, file_format: str, **options: Any) -> bytes:
     later = Image.new(image.mode, image.size)
-    return encoded(image, kind, save_all=True, append_images=[later, image], **options)
+    return encoded(image, file_format, save_all=True, append_images=[later, image], **options)
 
 
-ODD_PICTURES = tuple(_pictures())
+ODD_IMAGES = tuple(_odd_images())

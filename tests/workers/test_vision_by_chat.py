@@ -20,7 +20,7 @@ from contract.tasks import all_tasks
 from contract.tasks.analyze import DESCRIPTIONS, PROMPTS
 from tests.support import worker_process
 from tests.support.chat_engines import ask, picture, text, with_pictures
-from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded
+from tests.support.odd_images import ODD_IMAGES, OddImage, encoded
 from tests.workers.test_app import CHAT, chat, events, gated, wait_until
 from workers.batcher import Batcher
 from workers.engine import Call, Engine, Options
@@ -108,8 +108,8 @@ async def test_analysis_asks_the_clients_question(answer: Answer, engine: Engine
     assert (response.task, response.text) == ("custom", said(engine, "How many?", RED))
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-async def test_odd_image_is_seen_upright_in_rgb(odd: OddPicture, answer: Answer, engine: Engine) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+async def test_odd_image_is_seen_upright_in_rgb(odd: OddImage, answer: Answer, engine: Engine) -> None:
     [item] = (await answer("caption", image=odd.uri)).data
     assert (item.width, item.height) == odd.size
     assert item.text == said(engine, PROMPTS["caption"], open_image(ImageInput(odd.plain_uri)))

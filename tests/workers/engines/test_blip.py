@@ -14,7 +14,7 @@ from contract.errors import BadImage, ContextTooLong, LoadFailed
 from contract.media import ImageInput
 from contract.tasks.caption import CaptionRequest, CaptionResponse
 from scripts.testbed.models.caption import WINDOW
-from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
+from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 from workers.toolkit.image_loading import open_image
@@ -109,8 +109,8 @@ def test_rejects_a_prompt_that_fills_the_context(engine: Engine) -> None:
     assert texts(fine)
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddPicture, library: Any) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddImage, library: Any) -> None:
     [answer] = ask(engine, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": TOKENS}))
     [item] = answer.data
     assert (item.width, item.height) == odd.size

@@ -25,13 +25,13 @@ from tests.support.depth_engines import (
     values,
     whole,
 )
-from tests.support.odd_images import ODD_PICTURES, OddPicture
+from tests.support.odd_images import ODD_IMAGES, OddImage
 from workers.engine import Call, Device
 from workers.registry import find_engine
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(odd: OddPicture, depth_engine: DepthEngine) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(odd: OddImage, depth_engine: DepthEngine) -> None:
     call = Call(DepthRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
     item, plain = whole(depth_engine("depth_metric"), call).data
     assert (item.width, item.height) == odd.size
@@ -40,7 +40,7 @@ def test_reads_unusual_images_as_displayed(odd: OddPicture, depth_engine: DepthE
 
 
 def test_points_of_a_rotated_image_match_the_upright_one(depth_engine: DepthEngine) -> None:
-    turned = next(odd for odd in ODD_PICTURES if odd.name == "EXIF-rotated")
+    turned = next(odd for odd in ODD_IMAGES if odd.name == "EXIF-rotated")
     for_both = {"camera_intrinsics": CAMERA, "colors": True}
     call = Call(POINTCLOUD.request.model_validate({"images": [turned.uri, turned.plain_uri], **for_both}))
     item, plain = whole(depth_engine("depth_metric"), call).data

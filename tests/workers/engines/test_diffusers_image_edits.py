@@ -11,7 +11,7 @@ import pytest
 from contract.errors import InvalidField, UnsupportedFeature, UnsupportedTask
 from tests.conftest import Models
 from tests.support.image_engines import Painter, ask, draw, edited, left_half, mosaic, pixels, transparent
-from tests.support.odd_images import ODD_PICTURES, encoded
+from tests.support.odd_images import ODD_IMAGES, encoded
 
 FAMILIES = ("sd", "flux", "flux_schnell")
 PICTURE = mosaic()
@@ -225,7 +225,7 @@ def test_a_variation_is_an_edit_without_words(sd: Any, direct: Any) -> None:
 
 
 def test_a_variation_of_a_picture_with_holes_sees_them_white(sd: Any) -> None:
-    holes, plain = ((odd.content, odd.plain) for odd in ODD_PICTURES if odd.name == "RGBA").__next__()
+    holes, plain = ((odd.content, odd.plain) for odd in ODD_IMAGES if odd.name == "RGBA").__next__()
 
     assert draw(sd, "vary", image=holes, seed=1).data == draw(sd, "vary", image=plain, seed=1).data
 

@@ -11,7 +11,7 @@ from PIL import ImageOps
 
 from contract.errors import BadImage, InvalidField
 from tests.support.image_engines import Painter, ask, draw, edited, left_half, mosaic, pixels, transparent
-from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded
+from tests.support.odd_images import ODD_IMAGES, OddImage, encoded
 
 PICTURE = mosaic()
 MASK = left_half()
@@ -76,8 +76,8 @@ def test_a_damaged_picture_is_refused_alone(sd: Any) -> None:
     assert answers[0].data == answers[2].data
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_an_odd_picture_is_taken_as_a_person_sees_it(flux: Any, odd: OddPicture) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_an_odd_picture_is_taken_as_a_person_sees_it(flux: Any, odd: OddImage) -> None:
     ways = ["vary"] if "A" in odd.name or "alpha" in odd.name else ["vary", "edit"]  # holes are a mask to edits
     for way in ways:
         got, plain = (pixels(draw(flux, way, image=file, seed=1, steps=1)) for file in (odd.content, odd.plain))

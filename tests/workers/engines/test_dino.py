@@ -15,7 +15,7 @@ from contract.config import ModelSpec
 from contract.errors import BadImage, InvalidField, LoadFailed, ServeError
 from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest
 from tests.conftest import Models
-from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
+from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers import content_negotiation
 from workers.engine import Call, Device
 from workers.registry import find_engine
@@ -141,8 +141,8 @@ def test_all_encodings_hold_the_same_numbers(engine: Callable[[str], Any]) -> No
     assert np.array_equal(np.frombuffer(content, "<f4"), np.array(numbers["pooled"], "<f4"))
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(odd: OddPicture, engine: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(odd: OddImage, engine: Callable[[str], Any]) -> None:
     call = Call(FeaturesRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
     [answer] = ask(engine("dinov2"), call)
     one, plain = answer.data

@@ -17,7 +17,7 @@ from contract.tasks.detect import DetectRequest
 from scripts.testbed.models.moondream import moondream
 from tests.support.chat_engines import Piece, part, picture, text, whole
 from tests.support.moondream_engines import load
-from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, encoded
+from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers.engine import Call, Engine
 from workers.served_tasks import tasks_of_loaded
 from workers.toolkit.image_loading import open_image
@@ -199,8 +199,8 @@ def test_invalid_caption_requests_fail_alone(engine: Any) -> None:
     assert CaptionRequest(images=sent(RED), length="short").required_features() == {"length"} <= engine.features
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(engine: Any, odd: OddPicture, library: Any) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(engine: Any, odd: OddImage, library: Any) -> None:
     [answer] = ask(engine.caption, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": 12}))
     [item] = answer.data
     seen = library.encode_image(open_image(ImageInput(odd.plain_uri)))

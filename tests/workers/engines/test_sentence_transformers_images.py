@@ -15,7 +15,7 @@ from contract.errors import BadImage, InvalidField, ServeError, UnsupportedFeatu
 from contract.media import images_in
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from tests.conftest import Models
-from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded, uri
+from tests.support.odd_images import ODD_IMAGES, OddImage, encoded, uri
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 
@@ -95,8 +95,8 @@ def test_a_form_may_bring_files() -> None:
     assert request.required_features() == {"images"}
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_odd_pictures_mean_what_a_person_sees(odd: OddPicture, engine: Callable[[str], Engine]) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_odd_pictures_mean_what_a_person_sees(odd: OddImage, engine: Callable[[str], Engine]) -> None:
     one, other = embed(engine("clip"), {"images": [odd.uri]}, {"images": [odd.plain_uri]})
     assert np.abs(vectors(one) - vectors(other)).max() < 1e-5
 

@@ -26,7 +26,7 @@ from tests.support.detect_engines import (
     prompted,
     rows,
 )
-from tests.support.odd_images import ODD_PICTURES, OddPicture
+from tests.support.odd_images import ODD_IMAGES, OddImage
 
 # Equal to the library ---------------------------------------------------------------------------------------------
 
@@ -190,8 +190,8 @@ def test_boxes_are_clipped_to_the_image(family: str, detector: Detector) -> None
     assert all(0 <= x0 <= x1 <= 80 and 0 <= y0 <= y1 <= 60 for _, _, (x0, y0, x1, y1) in rows(item))
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(detector: Detector, odd: OddPicture) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(detector: Detector, odd: OddImage) -> None:
     call = ask(images=[odd.uri, odd.plain_uri], prompt="cat")
     [[item, plain]] = detect(detector("grounding_dino"), call)
     assert (item.width, item.height) == odd.size

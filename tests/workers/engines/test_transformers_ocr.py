@@ -17,7 +17,7 @@ from contract.config import ModelSpec
 from contract.errors import BadImage, LoadFailed, ServeError
 from contract.tasks.ocr import OcrItem, OcrRequest
 from tests.conftest import Models
-from tests.support.odd_images import ODD_PICTURES, OddPicture, drawing, uri
+from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, uri
 from workers.engine import Call, Device
 from workers.engines.transformers_ocr import TransformersOcr
 from workers.registry import find_engine
@@ -217,8 +217,8 @@ def test_text_length_is_limited_by_the_decoder(models: Models) -> None:
     assert 30 < len(item.text) <= 63
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(load: Load, odd: OddPicture) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(load: Load, odd: OddImage) -> None:
     [[item, plain]] = read(load("trocr"), ask(images=[odd.uri, odd.plain_uri]))
     assert (item.width, item.height) == odd.size
     assert content(item) == content(plain)

@@ -17,7 +17,7 @@ from contract.arrays import Array
 from contract.errors import InvalidField, UnsupportedFeature
 from contract.tasks.segment import SegmentResponse
 from tests.conftest import Models
-from tests.support.odd_images import ODD_PICTURES, OddPicture, uri
+from tests.support.odd_images import ODD_IMAGES, OddImage, uri
 from tests.support.segment_engines import OTHER, PICTURE, answers, call, decoded, found, items, load, refused
 
 POINT = {"points": [[20, 20]]}
@@ -152,8 +152,8 @@ def test_usage_and_progress_count_images(engine: Any) -> None:
     assert (asked.done, asked.total) == (2, 2)
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_reads_unusual_images_as_displayed(engine: Any, odd: OddPicture) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_reads_unusual_images_as_displayed(engine: Any, odd: OddImage) -> None:
     item, plain = items(engine, images=[odd.uri, odd.plain_uri], prompts=[POINT, BOX])
 
     assert (item.width, item.height) == odd.size

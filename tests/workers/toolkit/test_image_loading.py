@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
-from tests.support.odd_images import ODD_PICTURES, OddPicture, encoded
+from tests.support.odd_images import ODD_IMAGES, OddImage, encoded
 from workers.toolkit.image_loading import image_size, open_image
 
 
@@ -150,8 +150,8 @@ def test_worker_fetches_no_urls() -> None:
         open_image(ImageInput("https://example.org/cat.png"))
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_odd_image_equals_its_plain_twin(odd: OddPicture) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_odd_image_equals_its_plain_twin(odd: OddImage) -> None:
     image = opened(odd.content)
     assert image.size == odd.size
     assert image.tobytes() == opened(odd.plain).tobytes()
@@ -166,8 +166,8 @@ def test_size_is_that_of_the_upright_image(kind: str, orientation: int) -> None:
     assert image_size(ImageInput(content)) == opened(content).size == ((8, 4) if orientation < 5 else (4, 8))
 
 
-@pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-def test_size_of_odd_images(odd: OddPicture) -> None:
+@pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+def test_size_of_odd_images(odd: OddImage) -> None:
     assert image_size(ImageInput(odd.uri)) == odd.size
 
 
