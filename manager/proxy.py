@@ -1,6 +1,6 @@
-"""The way through: a request that names its model in a header is leased a worker and relayed, byte for byte.
+"""Forwards requests to workers: leases a worker of the model named in a header, and relays bytes in both directions.
 
-The manager never parses a body and never parses a response; it holds the lease until the last byte is out.
+The manager never parses a body and never parses a response. It holds the lease until the last byte is sent.
 """
 
 from __future__ import annotations
@@ -28,103 +28,104 @@ KEEP_ALIVE = b"x-enginehouse-keep-alive"
 DEADLINE = b"x-enginehouse-deadline"
 RETRY = (b"x-enginehouse-retry", b"1")
 TIMING = b"server-timing"
-_OURS = {MODEL, KEEP_ALIVE, DEADLINE, b"authorization", b"x-api-key", b"x-request-id", b"cookie"}
-_DROPPED = relay.HOP_BY_HOP | _OURS
+_NOT_FOR_WORKERS = {MODEL, KEEP_ALIVE, DEADLINE, b"authorization", b"x-api-key", b"x-request-id", b"cookie"}
+_DROPPED = relay.HOP_BY_HOP | _NOT_FOR_WORKERS
 
 
 class Proxy:
-    """ASGI app for everything that goes to a worker."""
+    """ASGI app for every request that goes to a worker."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._client: aiohttp.ClientSession | None = None
-        self._tasks = {task.path for task in all_tasks().values()}
+        self._task_paths = {task.path for task in all_tasks().values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        scope["endpoint_label"] = path if path in self._tasks else "passthrough"
+        scope["endpoint_label"] = path if path in self._task_paths else "passthrough"
         scope["model"] = model = _model(scope)
-        inbox = RequestBody(receive)
+        body = RequestBody(receive)
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
         with suppress(ClientDisconnected):
             try:
-                async with self._pool.lease(model, keep_alive, max_wait, meanwhile=inbox.held) as lease:
-                    await self._relay(lease, scope, inbox, send)
+                async with self._pool.lease(model, keep_alive, max_wait, while_waiting=body.spooling) as lease:
+                    await self._relay(lease, scope, body, send)
             finally:
-                inbox.close()
+                body.close()
 
     async def close(self) -> None:
         """Close the connections to workers."""
         if self._client:
             await self._client.close()
 
-    async def _relay(self, lease: Lease, scope: Scope, inbox: RequestBody, send: Send) -> None:
+    async def _relay(self, lease: Lease, scope: Scope, body: RequestBody, send: Send) -> None:
         if self._client is None:
             self._client = relay.client_session()
         process = lease.worker.process
         assert process is not None
-        begin, whole = await inbox.first()
-        headers = _onward(scope, process.token)
+        first_chunk, whole = await body.first_chunk()
+        headers = _request_headers(scope, process.token)
         if not whole and (length := header(scope, b"content-length")):
-            headers.append(("content-length", length))  # a stream of known length need not be sent in chunks
-        body = begin if whole else inbox.stream(begin)
+            headers.append(("content-length", length))  # a stream of known length is sent without chunked encoding
+        content = first_chunk if whole else body.stream(first_chunk)
         url = relay.upstream_url(process.url, scope)
-        sent = False
+        head_sent = False
         try:
-            async with cancel_on_disconnect(inbox.departure):
+            async with cancel_on_disconnect(body.wait_for_disconnect):
                 started = time.perf_counter()
-                async with relay.open_upstream(self._client, scope["method"], url, headers, body) as response:
-                    answer = relay.iter_chunks(response)
-                    first = await anext(answer, b"")
-                    head = _head(lease, response, time.perf_counter() - started)
-                    sent = True
+                async with relay.open_upstream(self._client, scope["method"], url, headers, content) as response:
+                    chunks = relay.iter_chunks(response)
+                    # The head waits for the first chunk: a worker that dies before it may be replaced by a retry.
+                    first = await anext(chunks, b"")
+                    head = _response_headers(lease, response, time.perf_counter() - started)
+                    head_sent = True
                     await relay.send_head(send, response.status, head)
-                    await relay.send_body(send, response, first, answer)
+                    await relay.send_body(send, response, first, chunks)
         except relay.UpstreamError as error:
-            if inbox.left:
+            if body.disconnected:
                 raise ClientDisconnected from None
-            if sent:
-                raise  # the head is out: the connection is broken off, so that nobody takes the answer for whole
-            await _send_death(send, lease.worker, error, scope["request_id"])
+            if head_sent:
+                raise  # break the connection, so that the client does not take the response for complete
+            await _send_worker_died(send, lease.worker, error, scope["request_id"])
 
 
-def _onward(scope: Scope, token: str) -> list[tuple[str, str]]:
-    """The request's headers as the worker gets them."""
+def _request_headers(scope: Scope, token: str) -> list[tuple[str, str]]:
+    """The request's headers for the worker."""
     headers = [(str(k, "latin-1"), str(v, "latin-1")) for k, v in scope["headers"] if k not in _DROPPED]
     return [*headers, ("authorization", f"Bearer {token}"), ("x-request-id", scope["request_id"])]
 
 
-async def _send_death(send: Send, worker: Worker, error: relay.UpstreamError, request_id: str) -> None:
-    """Tell the gateway that the worker died before it answered: it may try again."""
+async def _send_worker_died(send: Send, worker: Worker, error: relay.UpstreamError, request_id: str) -> None:
+    """Send the error that the worker died before it answered, marked so that the gateway may retry."""
     process = worker.process
     assert process is not None
     code: int | None = None
-    with suppress(TimeoutError):  # a connection is lost a moment before the exit is noticed
+    with suppress(TimeoutError):  # the connection breaks a moment before the exit is noticed
         code = await asyncio.wait_for(asyncio.shield(process.wait()), 1.0)
     how = f"exit code {code}" if code is not None else str(error)
     details = {"began": False, "exit_code": code, "worker": worker.name, "log_tail": process.log_tail()}
-    death = WorkerDied(f"{worker.name} died while it worked on this request ({how}).", details=details)
+    died = WorkerDied(f"{worker.name} died while it worked on this request ({how}).", details=details)
 
-    async def with_retry(message: dict[str, object]) -> None:
+    async def send_with_retry(message: dict[str, object]) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message["headers"], RETRY]  # type: ignore[misc]
         await send(message)
 
-    await send_error(with_retry, death, request_id)  # type: ignore[arg-type]
+    await send_error(send_with_retry, died, request_id)  # type: ignore[arg-type]
 
 
-def _head(lease: Lease, response: aiohttp.ClientResponse, seconds: float) -> relay.RawHeaders:
-    """The answer's headers, with the time that it took: in the queue, to load, and (the worker's own word) to infer."""
+def _response_headers(lease: Lease, response: aiohttp.ClientResponse, seconds: float) -> relay.RawHeaders:
+    """The response's headers with a Server-Timing of queue, load and inference; the worker's own figure wins."""
     headers = relay.response_headers(response)
-    told = next((value for name, value in headers if name == TIMING), None)
-    waits = f"queue;dur={lease.queued * 1e3:.1f}, load;dur={lease.loaded * 1e3:.1f}, "
-    if told is None:
+    reported = any(name == TIMING for name, _ in headers)
+    waits = f"queue;dur={lease.queued * 1e3:.1f}, load;dur={lease.loading * 1e3:.1f}, "
+    if not reported:
         return [*headers, (TIMING, f"{waits}infer;dur={seconds * 1e3:.1f}".encode())]
     return [(name, waits.encode() + value if name == TIMING else value) for name, value in headers]
 
 
 def _model(scope: Scope) -> str:
-    """The model's id; aiohttp writes headers in UTF-8, whatever alphabet the id is in."""
+    """The model's id. aiohttp encodes headers as UTF-8, so an id may use any script."""
     return (header(scope, MODEL) or "").encode("latin-1").decode(errors="replace")
 
 

@@ -1,7 +1,7 @@
-"""A request's body on its way through: streamed, and spooled to disk while the request waits for its worker.
+"""A request's body: streamed to the worker, and spooled to disk while the request waits for one.
 
-A client's leaving shows only behind its body. So that a large request that waits can be given up too, its body is read
-while it waits, into a file and not into memory.
+A disconnect is only seen after the body has been read. To notice it for a large request that is waiting, the body is
+read meanwhile, into a file rather than into memory.
 """
 
 from __future__ import annotations
@@ -16,71 +16,72 @@ from starlette.types import Message, Receive
 
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
 
-IN_MEMORY = 256 * 1024
-PIECE = 256 * 1024
+SPOOL_IN_MEMORY = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 class RequestBody:
-    """Reads one request's body once, whoever asks for it."""
+    """Reads one request's body, exactly once. `disconnected`: the client went away while it was read."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._spool: IO[bytes] | None = None
-        self._whole = asyncio.Event()
-        self.left = False
+        self._complete = asyncio.Event()
+        self.disconnected = False
 
-    async def first(self) -> tuple[bytes, bool]:
-        """The first piece, and whether it is the whole body: most requests come in one."""
+    async def first_chunk(self) -> tuple[bytes, bool]:
+        """The first chunk, and whether it is the whole body, as in most requests."""
         if self._spool is not None:
             return b"", False
-        return await self._next(), self._whole.is_set()
+        return await self._next_chunk(), self._complete.is_set()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold the body while the enclosed code waits for something else. Raises ClientLeft if the client goes."""
-        self._spool = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `close` closes it
-        async with cancel_on_disconnect(self._spooling):
+    async def spooling(self) -> AsyncIterator[None]:
+        """Spool the body while the enclosed code waits. Raises ClientDisconnected if the client goes away."""
+        self._spool = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)  # noqa: SIM115 - `close` closes it
+        async with cancel_on_disconnect(self._spool_message):
             yield
 
-    async def stream(self, begin: bytes = b"") -> AsyncIterator[bytes]:
-        """The body: `begin`, what was spooled, and the rest as it arrives."""
-        if begin:
-            yield begin
+    async def stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
+        """The body in chunks: `first`, what was spooled, and the rest as it arrives."""
+        if first:
+            yield first
         if self._spool is not None:
             self._spool.seek(0)
-            while piece := self._spool.read(PIECE):
-                yield piece
-        while not self._whole.is_set():
-            if piece := await self._next():
-                yield piece
+            while chunk := self._spool.read(CHUNK_BYTES):
+                yield chunk
+        while not self._complete.is_set():
+            if chunk := await self._next_chunk():
+                yield chunk
 
-    async def departure(self) -> Message:
-        """Return when the client has left; for `cancel_on_disconnect`."""
-        await self._whole.wait()
+    async def wait_for_disconnect(self) -> Message:
+        """Return the message that the client has gone away; for `cancel_on_disconnect`."""
+        await self._complete.wait()
         return await self._receive()
 
     def close(self) -> None:
+        """Remove the spooled file."""
         if self._spool is not None:
             self._spool.close()
 
-    async def _spooling(self) -> Message:
-        """One step of holding: takes in a piece, or waits for the departure."""
-        if self._whole.is_set():
+    async def _spool_message(self) -> Message:
+        """Spool the next chunk; once the body is complete, wait for the disconnect."""
+        if self._complete.is_set():
             return await self._receive()
         message = await self._receive()
         if message["type"] != "http.disconnect" and self._spool is not None:
-            self._spool.write(self._taken(message))
+            self._spool.write(self._chunk_of(message))
         return message
 
-    async def _next(self) -> bytes:
+    async def _next_chunk(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self.left = True
+            self.disconnected = True
             raise ClientDisconnected
-        return self._taken(message)
+        return self._chunk_of(message)
 
-    def _taken(self, message: Message) -> bytes:
+    def _chunk_of(self, message: Message) -> bytes:
         if not message.get("more_body", False):
-            self._whole.set()
+            self._complete.set()
         body: bytes = message.get("body", b"")
         return body

@@ -1,4 +1,4 @@
-"""Says which models lie whole on this machine, by the layout of the hub's cache; loads nothing and asks nobody."""
+"""Says which models are completely downloaded, from the Hugging Face cache alone, without network access."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SHARD = re.compile(r"^(?P<set>.+)-\d{5}-of-(?P<count>\d{5})$")
 
 
 def downloaded(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool | None:
-    """Whether a start of this model would download nothing. None for a foreign server: what it needs, only it knows.
+    """Whether this model starts without a download. None for an external server: only it knows what it needs.
 
-    A local path or an installed package counts as soon as it is there, a snapshot of the hub when it is whole.
+    A local path or an installed package counts as soon as it exists, a hub snapshot once it is complete.
     """
     if spec.engine == "command":
         return None
@@ -27,42 +27,42 @@ def downloaded(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool
         return True  # the weights come with the engine
     try:
         path = locate(spec, environ)
-        return path is not None and (path.parent.name != "snapshots" or _is_whole(path))
-    except OSError:  # a folder that is not open to us
+        return path is not None and (path.parent.name != "snapshots" or _is_complete(path))
+    except OSError:  # a folder that this user may not read
         return False
 
 
 def of_catalogue(environ: Mapping[str, str] = os.environ) -> dict[str, bool]:
-    """The same for every model of the catalogue by its id, in whichever of its forms."""
+    """By id, whether each model of the catalogue starts without a download in at least one of its variants."""
     return {known.id: any(downloaded(spec, environ) for spec in known.specs) for known in catalogue.load()}
 
 
-def _is_whole(snapshot: Path) -> bool:
-    """Whether weights are there, no shard of a set is missing, and no folder of the repository lacks its own.
+def _is_complete(snapshot: Path) -> bool:
+    """Whether there are weights, with every shard of each set, in every folder in which the repository has weights.
 
-    A download that was broken off leaves the files that it had, and nothing that says so.
+    An interrupted download leaves the files that it finished, and nothing that marks it as incomplete.
     """
     files = weight_files(snapshot)
-    if not files or any(there < needed for there, needed in _shards(files)):
+    if not files or any(present < needed for present, needed in _shards(files)):
         return False
     if any(file.is_symlink() and not file.exists() for file in snapshot.rglob("*")):
-        return False  # a link without its blob
+        return False  # a link whose blob is missing
     formats = {file.suffix for file in files}
     return _folders_with_weights(snapshot, formats) <= {file.parent.relative_to(snapshot).as_posix() for file in files}
 
 
 def _shards(files: Iterable[Path]) -> Iterable[tuple[int, int]]:
-    """How many shards of each set there are, and how many it has by their names (`model-00001-of-00004`)."""
+    """For each set of shards: how many are present, and how many their names ask for (`model-00001-of-00004`)."""
     names = (_SHARD.match(str(file.with_suffix(""))) for file in files)
     sets = Counter((name["set"], int(name["count"])) for name in names if name)
-    return ((there, needed) for (_, needed), there in sets.items())
+    return ((present, needed) for (_, needed), present in sets.items())
 
 
 def _folders_with_weights(snapshot: Path, formats: set[str]) -> set[str]:
-    """The folders in which the repository has weights of these formats, from the list of files that clients leave.
+    """The folders in which the repository has weights of these formats, from the file list that hub clients save.
 
-    A pipeline's weights are those of its parts: what lies beside their folders is for other programs. Older clients
-    leave no list; then nothing is known to be missing.
+    A pipeline loads its weights from the folders of its parts; files beside those folders are for other programs. Older
+    clients save no list; then nothing is known to be missing.
     """
     listing = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
     try:
@@ -70,5 +70,5 @@ def _folders_with_weights(snapshot: Path, formats: set[str]) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     folders = {path.parent for path in paths if path.suffix in formats}
-    outer = {"."} if PurePosixPath("model_index.json") in paths else set()
-    return {str(folder) for folder in folders if not OTHER_FORMATS & set(folder.parts)} - outer
+    not_loaded = {"."} if PurePosixPath("model_index.json") in paths else set()
+    return {str(folder) for folder in folders if not OTHER_FORMATS & set(folder.parts)} - not_loaded

@@ -1,4 +1,4 @@
-"""Finds a model's files on this machine without loading anything: where they lie, and how large the weights are."""
+"""Finds a model's files on this machine, and how large its weights are, without loading anything."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from contract.config import ModelSpec, home
 
 FORMATS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz")
-"""Files that hold weights, by preference: of several formats in one folder an engine loads one."""
+"""Suffixes of weight files, in order of preference: of several formats in one folder an engine loads one."""
 
 OTHER_FORMATS = frozenset({"onnx", "openvino", "original", "coreml", "gguf"})
-"""Folders in which a hub repository keeps the same weights once more, for other programs."""
+"""Folders in which a hub repository keeps copies of its weights for other programs."""
 
 PACKAGE = "package:"
-"""`package:<module>[/subfolder]`: weights that came inside an installed Python package."""
+"""`package:<module>[/subfolder]` means weights inside an installed Python package."""
 
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
@@ -27,9 +27,10 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """`size` in bytes, 0 where they are not on this machine, and `version`, which changes when the weights do.
+    """A model's weights: `size` in bytes, 0 if they are not on this machine, and a `version` that changes when they do.
 
-    That is the hub's commit, else a digest of the files' names, sizes and times; before a download, the revision asked.
+    The version is the hub's commit, else a digest of the files' names, sizes and times; before a download, it is the
+    revision that the entry asks for.
     """
 
     version: str
@@ -37,7 +38,7 @@ class Weights:
 
 
 def locate(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The model's folder or file; None where it is not on this machine, or in an interpreter of its own."""
+    """The model's folder or file; None if it is not on this machine, or in another Python environment."""
     if not spec.source:
         return None
     if spec.source.startswith(PACKAGE):
@@ -47,26 +48,26 @@ def locate(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Path | N
 
 
 def size(path: Path) -> int:
-    """Bytes of the weights in a file or a folder, each tensor counted once; 0 where there are none."""
+    """Bytes of the weights in a file or a folder, each tensor counted once; 0 if there are none."""
     return sum(_bytes(file) for file in weight_files(path))
 
 
 def weight_files(path: Path, depth: int = 3) -> list[Path]:
-    """The files that an engine would load: one format a folder, and the largest of several variants.
+    """The files that an engine would load: one format per folder, and the largest of several variants.
 
-    A file stands for all shards of its set. Folders deeper than `depth` belong to no layout that we know.
+    A path to one shard means its whole set. No known layout has weights in folders deeper than `depth`.
     """
     if path.is_file():
         shards = (file for file in _entries(path.parent) if file.suffix == path.suffix and file != path)
         return [path, *(file for file in shards if _SHARD.sub("", file.stem) == _SHARD.sub("", path.stem))]
-    here = _chosen(path)
-    skipped = OTHER_FORMATS if here else frozenset()
-    below = (folder for folder in _entries(path) if depth and folder.is_dir() and folder.name not in skipped)
-    return here + [file for folder in below for file in weight_files(folder, depth - 1)]
+    own = _chosen_files(path)
+    skipped = OTHER_FORMATS if own else frozenset()
+    subfolders = (folder for folder in _entries(path) if depth and folder.is_dir() and folder.name not in skipped)
+    return own + [file for folder in subfolders for file in weight_files(folder, depth - 1)]
 
 
 def find(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Weights:
-    """What lies on this machine of a model's weights; takes some file operations per weight file."""
+    """The size and version of a model's weights on this machine. Takes a few file operations per weight file."""
     path = locate(spec, environ)
     if path is None:
         return Weights(spec.revision or "main", 0)
@@ -74,12 +75,12 @@ def find(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Weights:
 
 
 def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """The Hugging Face cache: where its own variables say, else in the user's folder, else in ours."""
+    """The Hugging Face cache: as its own variables say, else in the user's home folder, else in our state folder."""
     if explicit := environ.get("HF_HUB_CACHE"):
         return Path(explicit).expanduser()
     usual = Path("~/.cache/huggingface").expanduser()
-    ours = usual if usual.exists() else home(environ) / "models"
-    return Path(environ.get("HF_HOME") or ours).expanduser() / "hub"
+    default = usual if usual.exists() else home(environ) / "models"
+    return Path(environ.get("HF_HOME") or default).expanduser() / "hub"
 
 
 def _snapshot(spec: ModelSpec, environ: Mapping[str, str]) -> Path | None:
@@ -104,31 +105,31 @@ def _version(path: Path) -> str:
 
 
 def _in_package(name: str) -> Path | None:
-    """Only the outermost package is looked up, since finding an inner one would import those around it."""
+    """Looks up the top-level package only, since finding a subpackage would import its parents."""
     module, _, folder = name.partition("/")
     top, *inner = module.split(".")
     try:
-        found = importlib.util.find_spec(top) if top else None
+        package = importlib.util.find_spec(top) if top else None
     except (ImportError, ValueError):
         return None
-    places = [Path(place, *inner, folder) for place in (found and found.submodule_search_locations) or ()]
-    return next((place for place in places if place.exists()), None)
+    locations = [Path(location, *inner, folder) for location in (package and package.submodule_search_locations) or ()]
+    return next((location for location in locations if location.exists()), None)
 
 
-def _chosen(folder: Path) -> list[Path]:
+def _chosen_files(folder: Path) -> list[Path]:
     files = [file for file in _entries(folder) if file.suffix in FORMATS and file.is_file()]
     preferred = next((suffix for suffix in FORMATS if any(file.suffix == suffix for file in files)), "")
     variants: dict[str, dict[str, list[Path]]] = {}
     for file in files:
         if file.suffix == preferred:
-            whole = _SHARD.sub("", file.stem)
-            variants.setdefault(_model(whole), {}).setdefault(whole, []).append(file)
-    return [file for those in variants.values() for file in max(those.values(), key=lambda v: sum(map(_bytes, v)))]
+            variant = _SHARD.sub("", file.stem)
+            variants.setdefault(_base_name(variant), {}).setdefault(variant, []).append(file)
+    return [f for shards in variants.values() for f in max(shards.values(), key=lambda files: sum(map(_bytes, files)))]
 
 
-def _model(stem: str) -> str:
+def _base_name(variant: str) -> str:
     """`model.fp16` and `model.non_ema` are variants of `model`."""
-    return stem.partition(".")[0]
+    return variant.partition(".")[0]
 
 
 def _entries(folder: Path) -> Iterator[Path]:

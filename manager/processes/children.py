@@ -1,7 +1,7 @@
-"""Who was born here: written down at every birth, so that whatever a broken manager left behind can be ended.
+"""Records every process that the manager starts, so that the next manager can end what a crashed one left behind.
 
-A process is known by its pid, its start time and the uuid in its environment: a pid alone may be somebody else's by
-now. One manager at a time may use a state folder.
+A process is identified by its pid, its start time and the uuid in its environment, since the system reuses pids. Only
+one manager at a time may use a state folder.
 """
 
 from __future__ import annotations
@@ -25,82 +25,82 @@ log = logging.getLogger(__name__)
 
 
 class ChildRegistry:
-    """The identities of living children, in a file that is always whole."""
+    """The identities of living child processes, in a file that is always complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, dict[str, Any]] = {}
+        self._children: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def born(self, uuid: str, pid: int, name: str) -> None:
-        """Write down a birth."""
-        with suppress(psutil.Error):  # it ended at once: nothing to remember
-            self._known[uuid] = {"pid": pid, "started": psutil.Process(pid).create_time(), "name": name}
+    def add(self, uuid: str, pid: int, name: str) -> None:
+        """Record a process that was just started."""
+        with suppress(psutil.Error):  # it ended at once: there is nothing to record
+            self._children[uuid] = {"pid": pid, "started": psutil.Process(pid).create_time(), "name": name}
             self._save()
 
-    def named(self, uuid: str, name: str) -> None:
-        """A standby has become a worker."""
-        if uuid in self._known:
-            self._known[uuid]["name"] = name
+    def rename(self, uuid: str, name: str) -> None:
+        """Record that a standby has become a worker."""
+        if uuid in self._children:
+            self._children[uuid]["name"] = name
             self._save()
 
-    def gone(self, uuid: str) -> None:
-        """Forget a child of which nothing is left."""
-        if self._known.pop(uuid, None) is not None:
+    def remove(self, uuid: str) -> None:
+        """Forget a process that has ended with all its descendants."""
+        if self._children.pop(uuid, None) is not None:
             self._save()
 
     def _save(self) -> None:
-        """A full disk must not make a birth fail: the child lives already, and only a crash would need the file."""
+        """A full disk must not fail a start: the process is running, and the file only matters after a crash."""
         new = self._path.with_suffix(".new")
         try:
-            new.write_text(json.dumps(self._known))
+            new.write_text(json.dumps(self._children))
             new.replace(self._path)
         except OSError as error:
-            log.error("the children cannot be written down in %s: %s", self._path, error)
+            log.error("child processes could not be recorded in %s: %s", self._path, error)
 
 
 def reap(path: Path) -> list[int]:
-    """End what an earlier manager left, escaped grandchildren included. Returns the pids that were ended."""
-    known = _read(path)
-    carriers = process_tree.carriers() if known else {}
+    """End everything that an earlier manager left, including descendants that left the tree. Returns the ended pids."""
+    children = _read(path)
+    marked = process_tree.marked_by_uuid() if children else {}
     ended = []
-    for uuid, identity in known.items():
-        left = {process.pid: process for process in (*carriers.get(uuid, []), *_family(uuid, identity))}
-        if survivors := kill(left.values()):
+    for uuid, identity in children.items():
+        remaining = {process.pid: process for process in (*marked.get(uuid, []), *_family(uuid, identity))}
+        if survivors := kill(remaining.values()):
             log.error("%s of an earlier manager cannot be ended: pids %s", identity.get("name"), survivors)
-        ended += list(left)
+        ended += list(remaining)
     path.unlink(missing_ok=True)
     if ended:
         log.warning("ended what an earlier manager had left behind: pids %s", ended)
     return ended
 
 
-def kill(processes: Iterable[psutil.Process], bound: float = 5.0) -> list[int]:
-    """KILL, and wait until they are gone, `bound` seconds at most. Returns the pids that are still there.
+def kill(processes: Iterable[psutil.Process], timeout: float = 5.0) -> list[int]:
+    """Send KILL and wait up to `timeout` seconds for the processes to end. Returns the pids that are still alive.
 
-    psutil compares start times: a recycled pid is never hit. Zombies are gone: some inits take seconds to ask for an
-    orphan's exit code, and those of our own children are for others to ask for.
+    psutil compares start times, so a reused pid is never hit. Zombies count as ended: some init systems take seconds to
+    collect an orphan's exit code, and our own children's codes are collected elsewhere.
     """
-    left = list(processes)
-    for process in left:
+    remaining = list(processes)
+    for process in remaining:
         with suppress(psutil.Error):
             process.kill()
-    deadline, delay = time.monotonic() + bound, 0.001
-    while (left := [process for process in left if process_tree.alive(process)]) and time.monotonic() < deadline:
+    deadline, delay = time.monotonic() + timeout, 0.001
+    while (remaining := [p for p in remaining if process_tree.alive(p)]) and time.monotonic() < deadline:
         time.sleep(delay)
         delay = min(0.05, delay * 2)
-    return [process.pid for process in left]
+    return [process.pid for process in remaining]
 
 
-def end_group(leader: int, number: signal.Signals) -> None:
-    """Signal a process group whose leader has not been replaced; one that is gone is fine."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+def signal_group(leader: int, number: signal.Signals) -> None:
+    """Signal the process group of a leader whose pid has not been reused. A group that has ended is no error."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a group of zombies
         os.killpg(leader, number)
 
 
 @contextmanager
 def lock_home(home: Path) -> Iterator[None]:
-    """Hold the state folder. Raises OSError when another manager has it."""
+    """Lock the state folder. Raises OSError when another manager uses it."""
     path = home / "manager" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -118,20 +118,21 @@ def lock_home(home: Path) -> Iterator[None]:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        known = json.loads(path.read_text())
+        children = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return children if isinstance(children, dict) else {}
 
 
 def _family(uuid: str, identity: dict[str, Any]) -> list[psutil.Process]:
-    """The child, its group and its descendants, if it is the very process that was born, and not a recycled pid.
+    """The child, its group and its descendants; empty if its pid now belongs to another process.
 
-    A program that renames itself may have overwritten its environment; then its start time says enough.
+    A program that renames itself may have overwritten its environment; then its start time identifies it.
     """
     with suppress(psutil.Error, KeyError):
         root = psutil.Process(identity["pid"])
-        if abs(root.create_time() - identity["started"]) < 0.05 and process_tree.mark(root.pid) in {uuid, None}:
+        same_start = abs(root.create_time() - identity["started"]) < 0.05
+        if same_start and process_tree.uuid_of(root.pid) in {uuid, None}:
             return [root, *_group(root.pid), *root.children(recursive=True)]
     return []
 

@@ -1,4 +1,4 @@
-"""The workers that there are, and every change of their state: done at once here, carried out by tasks."""
+"""The workers that exist, and every change of their state: decided here at once, carried out by background tasks."""
 
 from __future__ import annotations
 
@@ -6,81 +6,100 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from contract.status import Failure, State
+from manager.background import BackgroundTasks
 from manager.events import EventLog
-from manager.memory import GIB
+from manager.memory.device import GIB
 from manager.memory.monitor import MemoryMonitor
-from manager.metrics import LOAD
-from manager.processes.launchers import LoadFailure, Placement
+from manager.metrics import LOAD_SECONDS
 from manager.processes.lifecycle import Leak, Lifecycle
-from manager.state.model import SUDDEN_DEATHS, Model
+from manager.state.model import MAX_KILLED_STARTS, Model
+from manager.state.process import LoadFailure, Placement
 from manager.state.worker import Worker
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS = 2.0
-"""Seconds that a worker that reported its failure may take to write down the rest and end."""
-UP = frozenset({State.STARTING, State.READY, State.DRAINING})
+EXIT_TIMEOUT = 2.0
+"""Seconds that a worker may take to exit, and to finish its log, after it has reported its failure."""
+
+
+class WorkerEvents(Protocol):
+    """What the supervisor tells the scheduler."""
+
+    def on_workers_changed(self) -> None:
+        """A worker's state changed by itself, or a background task ended: decide again."""
+
+    def on_start_failed(self, model: Model) -> None:
+        """The model backs off, and no other worker serves it: its waiting requests cannot be served."""
 
 
 class Supervisor:
-    """Owns the list of workers. `changed` is called after what happens by itself; `gave_up` when a start has failed."""
+    """Owns the list of workers. Its background tasks are `tasks`, so that their owner can wait for them."""
 
-    def __init__(self, life: Lifecycle, gauge: MemoryMonitor, events: EventLog) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        monitor: MemoryMonitor,
+        event_log: EventLog,
+        scheduler: WorkerEvents,
+        tasks: BackgroundTasks,
+    ) -> None:
         self.workers: list[Worker] = []
         self.leaks: list[dict[str, Any]] = []
-        self.changed: Callable[[], None] = lambda: None
-        self.gave_up: Callable[[Model], None] = lambda _: None
-        self._life = life
-        self._gauge = gauge
-        self._events = events
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._numbers: Counter[str] = Counter()  # names are never used twice, also of models that come back
+        self._lifecycle = lifecycle
+        self._monitor = monitor
+        self._event_log = event_log
+        self._scheduler = scheduler
+        self._tasks = tasks
+        self._last_numbers: Counter[str] = Counter()  # kept for removed models too: worker names are never reused
 
-    def of(self, model_id: str) -> list[Worker]:
+    def workers_of(self, model_id: str) -> list[Worker]:
         return [worker for worker in self.workers if worker.model == model_id]
 
-    def named(self, name: str) -> Worker:
+    def worker(self, name: str) -> Worker:
         return next(worker for worker in self.workers if worker.name == name)
 
-    def serves(self, model_id: str) -> bool:
-        """Whether the model has a worker that takes requests, or soon will."""
-        return any(worker.state in {State.STARTING, State.READY} for worker in self.of(model_id))
+    def is_serving(self, model_id: str) -> bool:
+        """Whether the model has a worker that takes requests, or is starting."""
+        return any(worker.state in {State.STARTING, State.READY} for worker in self.workers_of(model_id))
 
     @property
     def starting(self) -> bool:
+        """Whether any worker is starting."""
         return any(worker.state is State.STARTING for worker in self.workers)
 
     @property
     def leases(self) -> int:
-        """Requests under way, in all workers."""
+        """Requests in progress, over all workers."""
         return sum(worker.leases for worker in self.workers)
 
     def state_of(self, model: Model) -> State:
-        """The model's best worker's state, or why it has none."""
-        states = {worker.state for worker in self.of(model.id)}
-        idle = State.BACKOFF if (model.retry_at or 0) > _now() else State.STOPPED
+        """The state of the model's most advanced worker; without workers, stopped or backing off."""
+        states = {worker.state for worker in self.workers_of(model.id)}
+        without_workers = State.BACKOFF if (model.retry_at or 0) > _now() else State.STOPPED
         order = (State.READY, State.STARTING, State.DRAINING, State.STOPPING)
-        return next((state for state in order if state in states), idle)
+        return next((state for state in order if state in states), without_workers)
 
-    def begin(self, model: Model, placement: Placement, need: int, default_timeout: float) -> Worker:
-        """A new worker, starting."""
+    def start(self, model: Model, placement: Placement, need: int, default_idle_timeout: float) -> Worker:
+        """Start a new worker, which is expected to need `need` bytes."""
         now = _now()
-        self._numbers[model.id] += 1
-        number = self._numbers[model.id]
-        worker = Worker(model.id, number, model.spec, placement, need, default_timeout, born=now, last_used=now)
+        self._last_numbers[model.id] += 1
+        number = self._last_numbers[model.id]
+        worker = Worker(model.id, number, model.spec, placement, need, default_idle_timeout, started=now, last_used=now)
         self.workers.append(worker)
         self._move(worker, State.STARTING, f"needs {need / GIB:.2f} GiB on {', '.join(placement.devices)}")
-        self.spawn(self._live(worker, model))
+        self._tasks.spawn(self._run(worker, model))
         return worker
 
     def drain(self, worker: Worker, reason: str, *, resumable: bool = False) -> None:
-        """Close a worker to newcomers; it ends when its last lease does. One that is not ready ends at once."""
+        """Give a worker no new leases and stop it after its last one; at once if it has none or is not ready.
+
+        A draining worker can be resumed only if every drain was `resumable`.
+        """
         worker.reason = reason
         if worker.state is State.DRAINING:
             worker.resumable = worker.resumable and resumable
@@ -88,77 +107,61 @@ class Supervisor:
             worker.resumable = resumable
             self._move(worker, State.DRAINING, reason)
         else:
-            self.end(worker, reason)
+            self.stop(worker, reason)
 
     def resume(self, worker: Worker) -> None:
-        """Open it again: nobody needs its memory any more."""
+        """Let a draining worker take leases again: its memory is no longer needed elsewhere."""
         self._move(worker, State.READY, "no longer needed elsewhere")
 
-    def end(self, worker: Worker, reason: str) -> None:
+    def stop(self, worker: Worker, reason: str) -> None:
         """Stop a worker now, whatever it is doing."""
-        if worker.state in UP:
+        if worker.stoppable:
             worker.reason = reason
             self._move(worker, State.STOPPING, reason)
-            self.spawn(self._take_down(worker, State.STOPPED))
+            self._tasks.spawn(self._stop(worker, State.STOPPED))
 
-    async def finished(self) -> None:
-        """Return when no task of ours is left."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background, and keep hold of it."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a task of the roster failed", exc_info=error)
-        self.changed()
-
-    async def _live(self, worker: Worker, model: Model) -> None:
-        """From birth to death: what happens to the worker by itself."""
+    async def _run(self, worker: Worker, model: Model) -> None:
+        """Start the worker, wait until it exits, and handle a failure of either."""
         try:
-            await self._life.bring_up(worker, lambda report: self._reported(worker, report))
+            await self._lifecycle.start(worker, lambda report: self._handle_report(worker, report))
         except LoadFailure as failure:
-            await self._start_failed(worker, model, failure)
+            await self._handle_failed_start(worker, model, failure)
             return
-        except Exception as error:  # no file or process left to be had, say: whoever waits must hear of it
+        except Exception as error:  # such as no free file descriptors: waiting requests must get an answer
             log.exception("%s could not be started", worker.name)
-            await self._start_failed(worker, model, LoadFailure(f"{type(error).__name__}: {error}."))
+            await self._handle_failed_start(worker, model, LoadFailure(f"{type(error).__name__}: {error}."))
             return
         if worker.state is State.STARTING:
-            self._became_ready(worker, model)
+            self._handle_ready(worker, model)
         assert worker.process is not None
         code = await worker.process.wait()
         if worker.state in {State.READY, State.DRAINING}:
-            await self._died(worker, model, code)
+            await self._handle_crash(worker, model, code)
 
-    def _became_ready(self, worker: Worker, model: Model) -> None:
+    def _handle_ready(self, worker: Worker, model: Model) -> None:
         worker.ready_at = worker.last_used = _now()
-        model.succeeded()
-        LOAD.labels(model.id).observe(worker.ready_at - worker.born)
-        for name in ("features", "tasks"):  # a foreign server says nothing of itself
-            if (said := getattr(worker.process, name, None)) is not None:
-                model.offer = replace(model.offer, **{name: tuple(said)})
-        self._move(worker, State.READY, f"after {worker.ready_at - worker.born:.2f} s")
-        self.changed()
+        model.reset_backoff()
+        seconds = worker.ready_at - worker.started
+        LOAD_SECONDS.labels(model.id).observe(seconds)
+        for name in ("features", "tasks"):  # an external server reports neither
+            if (reported := getattr(worker.process, name, None)) is not None:
+                model.capabilities = replace(model.capabilities, **{name: tuple(reported)})
+        self._move(worker, State.READY, f"after {seconds:.2f} s")
+        self._scheduler.on_workers_changed()
 
-    async def _died(self, worker: Worker, model: Model, code: int) -> None:
+    async def _handle_crash(self, worker: Worker, model: Model, code: int) -> None:
         assert worker.process is not None
         worker.exit_code, worker.log_tail = code, worker.process.log_tail()
-        reason = f"It ended by itself with exit code {code}."
+        reason = f"It exited unexpectedly with exit code {code}."
         model.failure = Failure(time=time.time(), reason=reason, exit_code=code, log_tail=worker.log_tail)
-        self._events.add("failure", model=model.id, worker=worker.name, reason=reason)
-        self._move(worker, State.STOPPING, f"died with exit code {code}")
-        await self._take_down(worker, State.STOPPED)
+        self._event_log.add("failure", model=model.id, worker=worker.name, reason=reason)
+        self._move(worker, State.STOPPING, f"exited unexpectedly with exit code {code}")
+        await self._stop(worker, State.STOPPED)
 
-    async def _start_failed(self, worker: Worker, model: Model, failure: LoadFailure) -> None:
+    async def _handle_failed_start(self, worker: Worker, model: Model, failure: LoadFailure) -> None:
         if worker.process and failure.exit_code is not None:
-            with suppress(TimeoutError):  # what it writes last says the most
-                await asyncio.wait_for(worker.process.wait(), LAST_WORDS)
+            with suppress(TimeoutError):  # the last lines of its log say the most
+                await asyncio.wait_for(worker.process.wait(), EXIT_TIMEOUT)
         if worker.state is not State.STARTING:
             return  # it was stopped on purpose
         worker.exit_code = failure.exit_code
@@ -168,64 +171,68 @@ class Supervisor:
             record = Failure(
                 time=time.time(), reason=failure.message, exit_code=failure.exit_code, log_tail=worker.log_tail
             )
-            model.failed(record, _now())
-            self._events.add("failure", model=model.id, worker=worker.name, reason=failure.message)
+            model.back_off(record, _now())
+            self._event_log.add("failure", model=model.id, worker=worker.name, reason=failure.message)
         self._move(worker, State.STOPPING, f"did not start: {failure.message}")
-        if final and not self.serves(model.id):  # else another worker of the model's is there for those who wait
-            self.gave_up(model)
-        await self._take_down(worker, State.BACKOFF if final else State.STOPPED)
+        if final and not self.is_serving(model.id):
+            self._scheduler.on_start_failed(model)
+        await self._stop(worker, State.BACKOFF if final else State.STOPPED)
 
     def _is_final(self, worker: Worker, model: Model, failure: LoadFailure) -> bool:
-        """Out of memory is tried once more with more of it; a death by signal may have come from outside."""
+        """Whether the model backs off, rather than being started again at once."""
         if failure.out_of_memory:
-            raised = self._gauge.raise_footprint(worker, self.workers)
-            self._events.add("memory", model=model.id, worker=worker.name, bytes=raised, reason="ran out of memory")
-            model.out_of_memory += 1
-            return model.out_of_memory > 1
+            # The raised footprint may be enough; running out of memory with that as well is no accident.
+            self._raise_footprint(worker)
+            model.out_of_memory_starts += 1
+            return model.out_of_memory_starts > 1
         killed = failure.exit_code is not None and failure.exit_code < 0
         if killed and not failure.certain:
-            model.sudden += 1
-            return model.sudden >= SUDDEN_DEATHS
+            # The signal may have come from outside, such as from the kernel's out-of-memory killer.
+            model.killed_starts += 1
+            return model.killed_starts >= MAX_KILLED_STARTS
         return True
 
-    def _reported(self, worker: Worker, report: dict[str, Any]) -> None:
-        """What the worker says of itself while it lives."""
+    def _handle_report(self, worker: Worker, report: dict[str, Any]) -> None:
         if report.get("event") == "progress":
-            self._events.add(
-                "progress", model=worker.model, worker=worker.name, bytes=report.get("bytes"), total=report.get("total")
-            )
+            loaded, total = report.get("bytes"), report.get("total")
+            self._event_log.add("progress", model=worker.model, worker=worker.name, bytes=loaded, total=total)
         elif report.get("event") == "out_of_memory":
-            raised = self._gauge.raise_footprint(worker, self.workers)
-            self._events.add("memory", model=worker.model, worker=worker.name, bytes=raised, reason="ran out of memory")
+            # Its replacement starts with the raised footprint set aside for it.
+            self._raise_footprint(worker)
             if worker.state is State.READY:
                 self.drain(worker, "ran out of memory")
-            self.changed()
+            self._scheduler.on_workers_changed()
 
-    async def _take_down(self, worker: Worker, to: State) -> None:
+    def _raise_footprint(self, worker: Worker) -> None:
+        raised = self._monitor.raise_footprint(worker, self.workers)
+        reason = "ran out of memory"
+        self._event_log.add("memory", model=worker.model, worker=worker.name, bytes=raised, reason=reason)
+
+    async def _stop(self, worker: Worker, final_state: State) -> None:
         try:
-            if leak := await self._life.take_down(worker):
-                self._note_leak(worker, leak)
+            if leak := await self._lifecycle.stop(worker):
+                self._record_leak(worker, leak)
             # The next decision must see the memory that came back.
-            await self._gauge.sample(w for w in self.workers if w is not worker)
-        except Exception:  # it must not count as stopping for ever: the readings tell what it still holds
-            log.exception("%s was not taken down in order", worker.name)
-        self._move(worker, to, worker.reason or "ended")
+            await self._monitor.sample(w for w in self.workers if w is not worker)
+        except Exception:  # it must not count as stopping for ever; the next sample shows what it still holds
+            log.exception("stopping %s failed", worker.name)
+        self._move(worker, final_state, worker.reason or "ended")
         self.workers.remove(worker)
-        self.changed()
+        self._scheduler.on_workers_changed()
 
-    def _note_leak(self, worker: Worker, leak: Leak) -> None:
+    def _record_leak(self, worker: Worker, leak: Leak) -> None:
         self.leaks.append({"worker": worker.name, "pids": leak.pids, "devices": worker.placement.devices})
-        held = f"held by pids {leak.pids}" if leak.pids else "held by nobody that the driver lists"
-        self._events.add("leak", model=worker.model, worker=worker.name, bytes=worker.measured, reason=held)
+        reason = f"held by pids {leak.pids}" if leak.pids else "held by no process that the driver lists"
+        self._event_log.add("leak", model=worker.model, worker=worker.name, bytes=worker.measured, reason=reason)
 
-    def _move(self, worker: Worker, to: State, reason: str) -> None:
-        was = worker.move(to)
-        self._events.add(
+    def _move(self, worker: Worker, state: State, reason: str) -> None:
+        previous = worker.move_to(state)
+        self._event_log.add(
             "state",
             model=worker.model,
             worker=worker.name,
-            from_=was,
-            to=to,
+            from_=previous,
+            to=state,
             reason=reason,
             bytes=worker.measured or None,
         )

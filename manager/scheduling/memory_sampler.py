@@ -1,52 +1,55 @@
-"""Keeps the gauge's readings current: often while something moves, seldom at rest, and at once when a decision asks."""
+"""Keeps the memory monitor's sample recent: often while workers are busy, seldom while idle, at once for a decision."""
 
 from __future__ import annotations
 
 import time
 
+from manager.background import BackgroundTasks
 from manager.memory.monitor import MemoryMonitor
 from manager.processes.supervisor import Supervisor
 
-FRESH = 1.0
-"""No start and no eviction is decided on readings older than this, in seconds."""
-MOVING = 1.0
-"""How often memory is read while workers start or work, in seconds."""
-AT_REST = 10.0
-"""How often while they only wait for work."""
+MAX_DECISION_AGE = 1.0
+"""Seconds for which a sample is recent enough to decide a start or an eviction."""
+
+BUSY_INTERVAL = 1.0
+"""Seconds between samples while workers start or serve requests; also between attempts after a failed sample."""
+
+IDLE_INTERVAL = 10.0
+"""Seconds between samples while all workers are idle."""
 
 
 class MemorySampler:
-    """Takes one sample at a time, in the background; the roster tells the pool when it is there."""
+    """Takes one sample at a time, as a background task; `tasks` tells the scheduler when it is done."""
 
-    def __init__(self, gauge: MemoryMonitor, roster: Supervisor) -> None:
-        self._gauge = gauge
-        self._roster = roster
+    def __init__(self, monitor: MemoryMonitor, supervisor: Supervisor, tasks: BackgroundTasks) -> None:
+        self._monitor = monitor
+        self._supervisor = supervisor
+        self._tasks = tasks
         self._sampling = False
-        self._failed = float("-inf")
+        self._failed_at = float("-inf")
 
     @property
     def fresh(self) -> bool:
-        """Whether a decision may rest on them."""
-        return self._gauge.age <= FRESH
+        """Whether the latest sample is recent enough for a decision."""
+        return self._monitor.age <= MAX_DECISION_AGE
 
     def keep_current(self) -> None:
-        """Read again if it is time."""
-        workers = self._roster.workers
-        moving = self._roster.starting or any(worker.leases for worker in workers)
-        if workers and self._gauge.age > (MOVING if moving else AT_REST):
+        """Take a sample if one is due."""
+        busy = self._supervisor.starting or self._supervisor.leases
+        if self._supervisor.workers and self._monitor.age > (BUSY_INTERVAL if busy else IDLE_INTERVAL):
             self.refresh()
 
     def refresh(self) -> None:
-        """Read again now; where that has just failed, it is not tried over and over."""
-        if not self._sampling and time.monotonic() - self._failed > MOVING:
+        """Take a sample now, unless one is under way or has just failed."""
+        if not self._sampling and time.monotonic() - self._failed_at > BUSY_INTERVAL:
             self._sampling = True
-            self._roster.spawn(self._sample())
+            self._tasks.spawn(self._sample())
 
     async def _sample(self) -> None:
         try:
-            await self._gauge.sample(self._roster.workers)
+            await self._monitor.sample(self._supervisor.workers)
         except Exception:
-            self._failed = time.monotonic()
+            self._failed_at = time.monotonic()
             raise
         finally:
             self._sampling = False

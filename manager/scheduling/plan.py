@@ -1,14 +1,14 @@
-"""Who is served, started, drained and stopped: pure decisions over a snapshot, without clock, I/O or logging.
+"""Which requests are served and which workers start, drain and stop: pure decisions over a snapshot.
 
-The rules, in the order in which they are applied:
+There is no clock, no I/O and no logging here. The rules, in the order in which they apply:
 
-1. Whoever waits for a model with an open worker gets the least-loaded one, in the order of arrival.
-2. Whoever waits for a model without one gets a start, if its footprint fits into what is free.
-3. If it does not fit, idle workers go, least recently used first, but only if that is enough.
-4. Who has waited `swap_after` closes busy workers too, least recently started first, and reserves their memory, so that
-   nobody younger can take it: that is why nobody starves. A start that others wait for is not broken off: its memory is
-   reserved as well, and it counts as busy once it is ready.
-5. A model whose workers are all busy gets another replica, if that costs nobody anything.
+1. A request whose model has a ready worker gets the least-loaded one, in order of arrival.
+2. A request whose model has none gets a start, if the model's footprint fits into free memory.
+3. If it does not fit, idle workers are stopped, least recently used first, but only if that frees enough.
+4. After `swap_after` seconds of waiting, busy workers are drained too, longest-running first. Their memory is reserved,
+   so that no later request can take it: no request starves. A start that other requests wait for is not interrupted;
+   its memory is reserved, and once the worker is ready it counts as busy.
+5. A model whose workers are all busy gets another replica, if no other request has to wait or yield for it.
 """
 
 from __future__ import annotations
@@ -18,39 +18,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from contract.status import State
+from manager.scheduling.views import Candidate, ModelView, Snapshot, WaiterView, WorkerView
 
-LIVE = frozenset({State.STARTING, State.READY, State.DRAINING, State.STOPPING})
 LEAVING = frozenset({State.DRAINING, State.STOPPING})
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A place where a model could go: bytes needed on each device. `certain`: learned, not guessed."""
-
-    devices: tuple[str, ...]
-    need: int
-    certain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerView:
-    """A worker as the plan sees it. `held` is what it holds or will hold, in bytes a device; times in seconds."""
-
-    name: str
-    model: str
-    state: State
-    leases: int
-    devices: tuple[str, ...]
-    held: int
-    last_used: float
-    started: float
-    evictable: bool = True
-    resumable: bool = False  # draining only to make room: may be opened again
-    expires: float | None = None
-
-
 class Leasable(Protocol):
-    """What counts when one of several workers is chosen."""
+    """What matters for the choice between a model's workers."""
 
     @property
     def name(self) -> str: ...
@@ -58,158 +32,136 @@ class Leasable(Protocol):
     def last_used(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True)
-class WaiterView:
-    """One request that waits for a model."""
-
-    ticket: int
-    model: str
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class ModelView:
-    """A model that somebody waits for. `retry_at`: no start before that time."""
-
-    id: str
-    candidates: tuple[Candidate, ...]
-    replicas: int = 1
-    retry_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The whole snapshot. `budget`: bytes that may be handed out of each device now; `ceiling`: at the very best."""
-
-    now: float
-    waiters: Sequence[WaiterView]
-    workers: Sequence[WorkerView]
-    models: Mapping[str, ModelView]
-    budget: Mapping[str, int]
-    ceiling: Mapping[str, int]
-    max_leases: int = 64
-    swap_after: float = 5.0
-
-
 @dataclass(slots=True)
 class Plan:
-    """What is to be done, in terms of tickets and worker names."""
+    """What to do, in terms of tickets, worker names and model ids."""
 
-    grants: list[tuple[int, str]] = field(default_factory=list)
-    starts: list[tuple[str, Candidate]] = field(default_factory=list)
+    grants: list[tuple[int, str]] = field(default_factory=list)  # ticket, worker
+    starts: list[tuple[str, Candidate]] = field(default_factory=list)  # model, place
     stops: list[tuple[str, str]] = field(default_factory=list)  # worker, reason
-    drains: list[tuple[str, str]] = field(default_factory=list)
-    resumes: list[str] = field(default_factory=list)
+    drains: list[tuple[str, str]] = field(default_factory=list)  # worker, reason
+    resumes: list[str] = field(default_factory=list)  # workers
     never_fits: list[str] = field(default_factory=list)  # models
     backing_off: list[str] = field(default_factory=list)  # models
-    wake_at: float | None = None
+    wake_at: float | None = None  # decide again then, even if nothing happens
 
     @property
-    def changes_workers(self) -> bool:
-        """Whether it says more than who gets which worker."""
+    def needs_fresh_memory(self) -> bool:
+        """Whether it does more than hand out ready workers, and so must rest on a recent measurement of memory."""
         return bool(self.starts or self.stops or self.drains or self.resumes or self.never_fits)
 
 
-def admit(view: View) -> Plan:
-    """Decide what happens now. Deterministic: equal views give equal plans."""
-    return _Planner(view).run()
+def admit(snapshot: Snapshot) -> Plan:
+    """Decide what to do now. Equal snapshots give equal plans."""
+    return _Planner(snapshot).run()
 
 
 def expired(workers: Iterable[WorkerView], wanted: set[str], now: float) -> tuple[list[str], float | None]:
-    """Workers whose idle time is over, and the time at which the next one's will be."""
+    """The workers whose idle timeout has passed, and when the next one's will; `wanted` models are kept."""
     idle = {w.name: w.expires for w in workers if w.state is State.READY and w.leases == 0 and w.model not in wanted}
     over = [name for name, expires in idle.items() if expires is not None and expires <= now]
     return over, min((e for name, e in idle.items() if e is not None and name not in over), default=None)
 
 
 def preference(worker: Leasable, leases: int) -> tuple[int, float, str]:
-    """Which of a model's open workers is to be leased: the least. Ties go to the one that was used the longest ago."""
+    """Sort key for choosing between a model's ready workers; the smallest is chosen.
+
+    Among equally loaded workers the least recently used comes first, so that idle replicas share the work.
+    """
     return leases, worker.last_used, worker.name
 
 
 class _Planner:
-    """The plan while it grows, with the snapshot's sums beside it."""
+    """A plan in the making, with the sums over the snapshot that it depends on. Memory is in bytes by device."""
 
-    def __init__(self, view: View) -> None:
-        self.view = view
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
         self.plan = Plan()
-        self.leases = {w.name: w.leases for w in view.workers}
-        self.total = sum(self.leases.values())
-        self.wanted = {w.model for w in view.waiters}
-        self.gone: set[str] = set()
-        self.free = dict(view.budget)
-        self.coming = dict.fromkeys(view.budget, 0)
-        self.reserved = dict.fromkeys(view.budget, 0)
-        self.own: dict[str, list[WorkerView]] = {}
-        for worker in view.workers:
-            self.own.setdefault(worker.model, []).append(worker)
+        self.leases = {w.name: w.leases for w in snapshot.workers}
+        self.total_leases = sum(self.leases.values())
+        self.wanted = {w.model for w in snapshot.waiters}
+        self.decided: set[str] = set()  # workers that this plan already evicts or resumes
+        self.free = dict(snapshot.budget)  # not set aside for any worker
+        self.freeing = dict.fromkeys(snapshot.budget, 0)  # set aside for workers that are leaving
+        self.reserved = dict.fromkeys(snapshot.budget, 0)  # promised to older requests than the one looked at
+        self.workers_of: dict[str, list[WorkerView]] = {}
+        for worker in snapshot.workers:
+            self.workers_of.setdefault(worker.model, []).append(worker)
             for device in worker.devices:
-                self.free[device] = self.free.get(device, 0) - worker.held
+                self.free[device] = self.free.get(device, 0) - worker.committed
             if worker.state in LEAVING:
-                self._count_as_coming(worker)
+                self._count_as_freeing(worker)
 
     def run(self) -> Plan:
         oldest: dict[str, WaiterView] = {}
         for waiter in self._grant():
             oldest.setdefault(waiter.model, waiter)
+        # One start serves all requests for a model, so only its oldest request asks for memory. In order of arrival:
+        # an older request's reservation must be in place before a younger one looks for free memory.
         for waiter in oldest.values():
-            self._make_place(waiter)
+            self._serve(waiter)
+        # Replicas and resumes come last, since they may only use what no request without a worker needs.
         for model in sorted(self.wanted - set(oldest)):
-            self._replicate(self.view.models[model])
-        for worker in self.view.workers:
+            self._replicate(self.snapshot.models[model])
+        for worker in self.snapshot.workers:
             self._resume(worker)
         return self.plan
 
     def _grant(self) -> list[WaiterView]:
-        """Rule 1. Returns those whose model has no open worker; who only waits for a free lease is not among them."""
-        left = []
-        for waiter in sorted(self.view.waiters, key=lambda w: w.ticket):
-            open_workers = [w for w in self.own.get(waiter.model, []) if w.state is State.READY]
-            if not open_workers:
-                left.append(waiter)
-            elif self.total < self.view.max_leases:
-                best = min(open_workers, key=lambda w: preference(w, self.leases[w.name]))
+        """Rule 1. Returns the requests whose model has no ready worker."""
+        without_worker = []
+        for waiter in sorted(self.snapshot.waiters, key=lambda w: w.ticket):
+            ready = [w for w in self.workers_of.get(waiter.model, []) if w.state is State.READY]
+            if not ready:
+                without_worker.append(waiter)
+            elif self.total_leases < self.snapshot.max_leases:
+                best = min(ready, key=lambda w: preference(w, self.leases[w.name]))
                 self.plan.grants.append((waiter.ticket, best.name))
                 self.leases[best.name] += 1
-                self.total += 1
-        return left
+                self.total_leases += 1
+            # Otherwise the request only waits for another one to end, and no worker has to start for it.
+        return without_worker
 
-    def _make_place(self, waiter: WaiterView) -> None:
-        """Rules 2 to 4 for the oldest waiter of a model that has no open worker."""
-        model = self.view.models[waiter.model]
-        own = self.own.get(model.id, [])
+    def _serve(self, waiter: WaiterView) -> None:
+        """Rules 2 to 4, for the oldest request of a model that has no ready worker."""
+        model = self.snapshot.models[waiter.model]
+        own = self.workers_of.get(model.id, [])
+        # Resuming costs nothing: the model is loaded already.
         if any(w.state is State.STARTING for w in own) or any(self._resume(w) for w in own):
             return
-        if model.retry_at is not None and self.view.now < model.retry_at:
+        if model.retry_at is not None and self.snapshot.now < model.retry_at:
             self.plan.backing_off.append(model.id)
             return
         places = [Candidate(c.devices, self._need(c), c.certain) for c in model.candidates if self._can_ever_fit(c)]
         if not places:
             self.plan.never_fits.append(model.id)
         elif fitting := [place for place in places if self._fits(place)]:
-            self._start(model, max(fitting, key=self._room))
+            # The device with the most free memory leaves the most room for growth.
+            self._start(model, max(fitting, key=self._free_on))
         else:
             self._make_room(waiter, places)
 
     def _can_ever_fit(self, candidate: Candidate) -> bool:
-        """A guess alone never means that a model cannot fit."""
-        most = min(self._attainable(device, self.view.ceiling) for device in candidate.devices)
+        """Only a measured footprint can be too large for good; a guess may be far too high."""
+        most = min(self._attainable(device, self.snapshot.largest_budget) for device in candidate.devices)
         return not candidate.certain or candidate.need <= most
 
     def _need(self, candidate: Candidate) -> int:
-        """What must be free: a guess larger than the device means as much of it as can be had."""
+        """Bytes that must be free for a start. A guess larger than a device is reduced to what can be freed there."""
         if candidate.certain:
             return candidate.need
-        return max(1, min(candidate.need, *(self._attainable(d, self.view.budget) for d in candidate.devices)))
+        attainable = (self._attainable(device, self.snapshot.budget) for device in candidate.devices)
+        return max(1, min(candidate.need, *attainable))
 
-    def _attainable(self, device: str, most: Mapping[str, int]) -> int:
-        """Bytes that would be free if every worker went that may be made to go."""
-        return most.get(device, 0) - sum(w.held for w in self.view.workers if device in w.devices and not w.evictable)
+    def _attainable(self, device: str, budget: Mapping[str, int]) -> int:
+        """Bytes that would be free if every evictable worker were gone."""
+        pinned = sum(w.committed for w in self.snapshot.workers if device in w.devices and not w.evictable)
+        return budget.get(device, 0) - pinned
 
     def _fits(self, place: Candidate) -> bool:
         return all(self.free[d] - self.reserved[d] >= place.need for d in place.devices)
 
-    def _room(self, place: Candidate) -> int:
+    def _free_on(self, place: Candidate) -> int:
         return min(self.free[d] for d in place.devices)
 
     def _start(self, model: ModelView, place: Candidate) -> None:
@@ -218,17 +170,20 @@ class _Planner:
             self.free[device] -= place.need
 
     def _make_room(self, waiter: WaiterView, places: Iterable[Candidate]) -> None:
-        """Rules 3 and 4: clear the place that costs the fewest busy workers, if one can be cleared at all."""
-        urgent_at = waiter.since + self.view.swap_after
-        urgent = self.view.now >= urgent_at
+        """Rules 3 and 4: clear the place that costs the fewest busy workers, if any place can be cleared."""
+        urgent_at = waiter.since + self.snapshot.swap_after
+        urgent = self.snapshot.now >= urgent_at
         if not urgent:
             self.plan.wake_at = min(self.plan.wake_at or urgent_at, urgent_at)
         options = [(place, v) for place in places if (v := self._victims(place, urgent=urgent)) is not None]
         if not options:
             return
         place, victims = min(options, key=lambda option: self._cost(option[1]))
+        # An awaited start is let finish, and then drained as a busy worker. Until then nothing else needs to go either:
+        # without that worker's memory the place would not come free.
         if not any(map(self._awaited, victims)):
             self._evict(victims, f"evicted for {waiter.model}")
+        # Without this reservation, younger requests with smaller models could take the memory again and again.
         for device in place.devices:
             self.reserved[device] += place.need
 
@@ -237,61 +192,70 @@ class _Planner:
 
     def _evict(self, victims: Iterable[WorkerView], reason: str) -> None:
         for victim in victims:
-            self.gone.add(victim.name)
-            self._count_as_coming(victim)
+            self.decided.add(victim.name)
+            self._count_as_freeing(victim)
             leaving = self.plan.drains if self.leases[victim.name] else self.plan.stops
             leaving.append((victim.name, reason))
 
     def _victims(self, place: Candidate, *, urgent: bool) -> list[WorkerView] | None:
-        """The workers that must go so that the place comes free; None if it cannot."""
-        missing = {d: place.need - (self.free[d] + self.coming[d] - self.reserved[d]) for d in place.devices}
-        chosen: list[WorkerView] = []
-        for worker in self._in_order_of_leaving(urgent=urgent):
-            if any(missing.get(device, 0) > 0 for device in worker.devices):
-                chosen.append(worker)
-                for device in missing.keys() & set(worker.devices):
-                    missing[device] -= worker.held
-        return chosen if all(rest <= 0 for rest in missing.values()) else None
+        """The workers that must go so that the place fits; None if that is impossible.
 
-    def _in_order_of_leaving(self, *, urgent: bool) -> list[WorkerView]:
-        """Idle ones by last use, and then, if it is urgent, busy ones by their start, and awaited starts at last."""
+        Nothing is evicted in vain: if all of them together are not enough, none of them goes.
+        """
+        # Memory that is being freed counts as available, or each decision until it is free would evict more workers.
+        missing = {d: place.need - (self.free[d] + self.freeing[d] - self.reserved[d]) for d in place.devices}
+        victims: list[WorkerView] = []
+        for worker in self._eviction_order(urgent=urgent):
+            if any(missing.get(device, 0) > 0 for device in worker.devices):
+                victims.append(worker)
+                for device in missing.keys() & set(worker.devices):
+                    missing[device] -= worker.committed
+        return victims if all(rest <= 0 for rest in missing.values()) else None
+
+    def _eviction_order(self, *, urgent: bool) -> list[WorkerView]:
+        """Idle workers by last use; if urgent, then busy ones by their start, and awaited starts last."""
         states = {State.READY, State.STARTING}
-        movable = [w for w in self.view.workers if w.evictable and w.name not in self.gone and w.state in states]
-        # A start that nobody waits for any more is as good as idle.
+        movable = [w for w in self.snapshot.workers if w.evictable and w.name not in self.decided and w.state in states]
+        # A start that no request waits for any more counts as idle.
         idle = [w for w in movable if not self._in_use(w)]
         busy = [w for w in movable if self._in_use(w)] if urgent else []
+        # The worker that has run the longest has served its model the longest: it is its turn to yield.
         busy.sort(key=lambda w: (self._awaited(w), w.started, w.name))
         return sorted(idle, key=lambda w: (w.last_used, w.name)) + busy
 
     def _in_use(self, worker: WorkerView) -> bool:
-        """Busy, or about to be: somebody waits for its model."""
+        """Whether it serves requests, or requests wait for its model and will be granted to it."""
         return self.leases[worker.name] > 0 or worker.model in self.wanted
 
     def _awaited(self, worker: WorkerView) -> bool:
+        """Whether it is a start that requests wait for."""
         return worker.state is State.STARTING and self._in_use(worker)
 
-    def _count_as_coming(self, worker: WorkerView) -> None:
+    def _count_as_freeing(self, worker: WorkerView) -> None:
         for device in worker.devices:
-            self.coming[device] = self.coming.get(device, 0) + worker.held
+            self.freeing[device] = self.freeing.get(device, 0) + worker.committed
 
     def _resume(self, worker: WorkerView) -> bool:
-        """Open again what was drained for somebody who has left since."""
-        if worker.state is not State.DRAINING or not worker.resumable or not worker.leases or worker.name in self.gone:
+        """Resume a worker that drains for a request which no longer waits. Returns whether it is resumed."""
+        resumable = worker.state is State.DRAINING and worker.resumable and worker.leases > 0
+        if not resumable or worker.name in self.decided:
             return False
-        if any(self.free[d] + self.coming[d] - worker.held < self.reserved[d] for d in worker.devices):
+        # A reservation may still need its memory.
+        if any(self.free[d] + self.freeing[d] - worker.committed < self.reserved[d] for d in worker.devices):
             return False
-        self.gone.add(worker.name)  # decided: it is looked at once
+        self.decided.add(worker.name)
         self.plan.resumes.append(worker.name)
         for device in worker.devices:
-            self.coming[device] -= worker.held
+            self.freeing[device] -= worker.committed
         return True
 
     def _replicate(self, model: ModelView) -> None:
-        """Rule 5: only into memory that nobody else wants."""
-        up = [w for w in self.own.get(model.id, []) if w.state in {State.STARTING, State.READY}]
-        busy = all(w.state is State.READY and self.leases[w.name] > 0 for w in up)
-        if not busy or len(up) >= model.replicas or (model.retry_at or self.view.now) > self.view.now:
+        """Rule 5, for a model with requests that all have, or will get, one of its ready workers."""
+        up = [w for w in self.workers_of.get(model.id, []) if w.state in {State.STARTING, State.READY}]
+        all_busy = all(w.state is State.READY and self.leases[w.name] > 0 for w in up)
+        if not all_busy or len(up) >= model.replicas or (model.retry_at or self.snapshot.now) > self.snapshot.now:
             return
-        taken = {device for w in up for device in w.devices}
+        occupied = {device for w in up for device in w.devices}
         if fitting := [c for c in model.candidates if self._can_ever_fit(c) and self._fits(c)]:
-            self._start(model, max(fitting, key=lambda c: (not taken & set(c.devices), self._room(c))))
+            # A device that the other replicas do not use comes before one with more free memory: it adds compute.
+            self._start(model, max(fitting, key=lambda c: (not occupied & set(c.devices), self._free_on(c))))

@@ -1,4 +1,4 @@
-"""One configured model: its entry, what its engine says of it, and how its starts have gone."""
+"""One configured model: its entry, what its engine can do with it, and how its recent starts went."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from contract.status import Failure, ModelStatus, State
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
-SUDDEN_DEATHS = 3
-"""Starts that may end by a signal, without a word from the worker, before the model backs off."""
+MAX_KILLED_STARTS = 3
+"""Starts in a row that a signal may end, with no report from the worker, before the model backs off."""
 
 
 @dataclass(frozen=True, slots=True)
-class EngineOffer:
-    """What an engine says of an entry, as `workers.describe` prints it."""
+class Capabilities:
+    """What an engine says of an entry, as `workers.describe` prints it. `imports`: what a standby imports for it."""
 
     tasks: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
@@ -28,14 +28,14 @@ class EngineOffer:
 
 @dataclass(eq=False)
 class Model:
-    """Mutable part of a model: what its engine offers, and its failures. Only the pool changes it."""
+    """A model's entry with its changing part: capabilities and failures. Only the scheduler changes it."""
 
     spec: ModelSpec
-    offer: EngineOffer
+    capabilities: Capabilities
     created: int = field(default_factory=lambda: int(time.time()))
     failures: int = 0
-    sudden: int = 0
-    out_of_memory: int = 0
+    killed_starts: int = 0
+    out_of_memory_starts: int = 0
     retry_at: float | None = None
     failure: Failure | None = None
 
@@ -43,41 +43,41 @@ class Model:
     def id(self) -> str:
         return self.spec.id
 
-    def failed(self, failure: Failure, now: float) -> float:
-        """Back off: 1 s, 2 s, 4 s … 5 min. Returns the delay in seconds."""
+    def back_off(self, failure: Failure, now: float) -> float:
+        """Note a failed start and allow no other for 1 s, 2 s, 4 s … 5 min. Returns the delay in seconds."""
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self.failures)
         self.failures += 1
-        self.sudden = 0
+        self.killed_starts = 0
         self.retry_at = now + delay
         self.failure = failure.model_copy(update={"retry_at": time.time() + delay})
         return delay
 
-    def succeeded(self) -> None:
-        """A worker is ready: past failures no longer count."""
-        self.failures = self.sudden = self.out_of_memory = 0
+    def reset_backoff(self) -> None:
+        """A worker became ready: earlier failures no longer count."""
+        self.failures = self.killed_starts = self.out_of_memory_starts = 0
         self.retry_at = None
 
-    def refusal(self, now: float) -> LoadFailed:
-        """What a request gets while the model backs off: why, and when it will be tried again."""
+    def load_error(self, now: float) -> LoadFailed:
+        """The error for a request while the model backs off: why it failed, and when it is tried again."""
         wait = max(0.0, (self.retry_at or now) - now)
         details: dict[str, Any] = {"model": self.id, "retry_after": round(wait, 3)}
-        reason = "it did not start"
+        reason = "it did not start."
         if self.failure:
             reason = self.failure.reason
             details |= {"exit_code": self.failure.exit_code, "log_tail": self.failure.log_tail}
-        message = f"{self.id} could not be loaded: {reason} It will be tried again in {max(1, round(wait))} s."
+        message = f"{self.id} could not be loaded: {reason} The next attempt is in {max(1, round(wait))} s."
         return LoadFailed(message, details=details, retry_after=wait)
 
     def status(self, state: State, waiting: int, max_wait: float, footprint: tuple[int, bool]) -> ModelStatus:
-        """What `GET /models` and the status page show. `footprint`: bytes, and whether they were learned."""
+        """The model as `GET /models` and the status page show it. `footprint`: bytes, and whether measured."""
         spec = self.spec
         return ModelStatus(
             id=spec.id,
             engine=spec.engine,
-            tasks=self.offer.tasks,
+            tasks=self.capabilities.tasks,
             aliases=spec.aliases,
-            default=tuple(task for task in spec.default if task in self.offer.tasks),
-            features=self.offer.features,
+            default=tuple(task for task in spec.default if task in self.capabilities.tasks),
+            features=self.capabilities.features,
             defaults=spec.defaults,
             passthrough=spec.options.get("model_name") if spec.engine == "command" else None,
             source=spec.source,
@@ -91,10 +91,10 @@ class Model:
         )
 
 
-def merged(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
-    """The models of a new configuration; one whose entry did not change stays what it was, with all that it learned."""
+def merge_models(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
+    """The models of a new configuration. One whose entry did not change stays the same object, with all its state."""
     for id_ in old.keys() & new.keys():
-        # What its engine could do was said before; what the loaded model can do, only a worker tells.
-        said = old[id_].offer
-        old[id_].offer = replace(new[id_].offer, features=said.features, tasks=said.tasks)
+        # The new description is the engine's general one; only a loaded model knows exactly what it can do.
+        known = old[id_].capabilities
+        old[id_].capabilities = replace(new[id_].capabilities, features=known.features, tasks=known.tasks)
     return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

@@ -1,4 +1,4 @@
-"""Answers like the module `pynvml` for GPUs that a test makes up, in the moods of new, old and discreet drivers."""
+"""A stand-in for the module `pynvml` with made-up GPUs, which behaves like new, old and restricted drivers."""
 
 # ruff: noqa: N802, N815 - the names are those of the real module
 
@@ -16,7 +16,7 @@ GIB = 1 << 30
 
 @dataclass
 class FakeGpu:
-    """`programs` are bytes by pid; `hidden` is in use by nobody that the driver lists."""
+    """`programs` and `drawing` are bytes by pid of compute and graphics programs; `hidden` is used by unlisted ones."""
 
     uuid: str | bytes = "GPU-00000000-0000-0000-0000-000000000000"
     name: str | bytes = "NVIDIA A100"
@@ -24,14 +24,14 @@ class FakeGpu:
     reserved: int = 600 * MIB
     capability: tuple[int, int] = (8, 0)
     mig: bool | None = None  # None: the GPU cannot be split
-    tells_memory: bool = True
-    lists: bool = True  # False: as in a container with pids of its own
-    tells_bytes: bool = True  # False: as on WSL
+    memory_readable: bool = True
+    lists_processes: bool = True  # False: as in a container with its own pid namespace
+    lists_bytes: bool = True  # False: as on WSL
     lost: bool = False
     hidden: int = 0
     programs: dict[int, int] = field(default_factory=dict)
     drawing: dict[int, int] = field(default_factory=dict)
-    ghosts: dict[int, int] = field(default_factory=dict)  # in use, no longer listed
+    ghosts: dict[int, int] = field(default_factory=dict)  # still in use by processes that are no longer listed
 
     @property
     def used(self) -> int:
@@ -40,7 +40,7 @@ class FakeGpu:
 
 
 class FakeNvml:
-    """The functions that we call, by pynvml's names; a handle is the GPU itself."""
+    """The functions that the manager calls, under pynvml's names. A handle is the GPU itself."""
 
     NVMLError = pynvml.NVMLError
     NVMLLibraryMismatchError = pynvml.NVMLLibraryMismatchError
@@ -72,7 +72,7 @@ class FakeNvml:
     def nvmlDeviceGetMemoryInfo(self, gpu: FakeGpu, version: int | None = None) -> Any:
         if gpu.lost:
             raise pynvml.NVMLError_GpuIsLost()
-        if not gpu.tells_memory:
+        if not gpu.memory_readable:
             raise pynvml.NVMLError_NotSupported()
         if version and self.old_driver:
             raise pynvml.NVMLError_FunctionNotFound()
@@ -97,11 +97,11 @@ class FakeNvml:
     def nvmlDeviceGetGraphicsRunningProcesses_v2(self, gpu: FakeGpu) -> list[Any]:
         return self._processes(gpu, gpu.drawing)
 
-    def _processes(self, gpu: FakeGpu, which: dict[int, int]) -> list[Any]:
+    def _processes(self, gpu: FakeGpu, programs: dict[int, int]) -> list[Any]:
         if gpu.lost:
             raise pynvml.NVMLError_GpuIsLost()
-        if not gpu.lists:
+        if not gpu.lists_processes:
             return []
         return [
-            SimpleNamespace(pid=pid, usedGpuMemory=used if gpu.tells_bytes else None) for pid, used in which.items()
+            SimpleNamespace(pid=pid, usedGpuMemory=used if gpu.lists_bytes else None) for pid, used in programs.items()
         ]

@@ -1,4 +1,4 @@
-"""A real worker-like family of processes: a root, its child, and a grandchild that has left the tree."""
+"""Real processes like a worker's: a root, its child, and a grandchild that has left the tree."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Self
 
 import psutil
 
-from manager.process_tree import MARK, escaped
+from manager.process_tree import MARK, marked
 
 _ROOT = """
 import json, os, subprocess, sys
 wait = [sys.executable, "-c", "held = b'x' * (20 << 20); print(1, flush=True); import signal; signal.pause()"]
 child = subprocess.Popen(wait, stdout=subprocess.PIPE)
 child.stdout.readline()
-# The middle process leaves at once, so that the grandchild is handed to init, in a session of its own.
+# The middle process exits at once, so that init adopts the grandchild, which has its own session.
 middle = ("import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, start_new_session=True);"
           "p.stdout.readline(); print(p.pid)")
-far = subprocess.run([sys.executable, "-c", middle, *wait], stdout=subprocess.PIPE, check=True).stdout
-print(json.dumps([child.pid, int(far)]), flush=True)
+escaped = subprocess.run([sys.executable, "-c", middle, *wait], stdout=subprocess.PIPE, check=True).stdout
+print(json.dumps([child.pid, int(escaped)]), flush=True)
 sys.stdin.read()
 """
 
 
 class Family:
-    """`root`, `child` and `escaped` are pids; each of the latter two holds 20 MiB."""
+    """The pids `root`, `child` and `escaped`. Child and escaped grandchild hold 20 MiB each."""
 
     def __init__(self) -> None:
         self.uuid = uuid.uuid4().hex
@@ -49,17 +49,17 @@ class Family:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in escaped(self.uuid):
+        for process in marked(self.uuid):
             process.send_signal(signal.SIGKILL)
         self._process.kill()
         self._process.communicate()
 
 
-def gone(*pids: int, within: float = 10) -> None:
-    """Return once none of the pids runs; a zombie does not."""
+def wait_until_gone(*pids: int, within: float = 10) -> None:
+    """Return once none of the processes runs. Zombies do not count as running."""
     deadline = time.monotonic() + within
     while any(_runs(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"still alive: {pids}"
+        assert time.monotonic() < deadline, f"still running: {pids}"
         time.sleep(0.005)
 
 

@@ -1,4 +1,4 @@
-"""A pool over workers that do what a test says, in a time that passes when a test says so."""
+"""A scheduler whose workers do what a test says, on a clock that only moves when the test says so."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 from contract.config import ModelSpec, Settings
 from contract.status import State
 from manager.events import EventLog
-from manager.memory import GIB, MemoryDevice, Reading, Sample
+from manager.memory.device import GIB, MemoryDevice, Reading, RootProcess, Sample
 from manager.memory.footprints import Footprints
 from manager.memory.monitor import MemoryMonitor
-from manager.processes.launchers import LoadFailure
+from manager.models.configured import ConfiguredModels
+from manager.processes.launchers import ReportHandler
 from manager.processes.lifecycle import Leak, Lifecycle
-from manager.processes.supervisor import Supervisor
 from manager.scheduling.pool import Pool
-from manager.state.model import EngineOffer, Model
+from manager.state.model import Capabilities, Model
+from manager.state.process import LoadFailure
 from manager.state.worker import Worker
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock stands still until `advance`."""
+    """An event loop whose clock only moves by `advance`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -33,13 +34,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run until nothing is left that could run now."""
+        """Run until nothing is left to run at this moment."""
         for _ in range(25):
             self.call_soon(self.stop)
             self.run_forever()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, in steps, so that each timer sees its own moment."""
+        """Move the clock in small steps, so that every timer fires at its own time."""
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + 0.5)
@@ -48,11 +49,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @dataclass
 class FakeMeter:
-    """Devices of given sizes; a worker measures what its model was said to need."""
+    """Devices of given sizes in bytes. A worker holds what `needs` says of its model, from its start to its stop."""
 
     sizes: dict[str, int]
     needs: dict[str, int]
-    foreign: int = 0
+    used_by_others: int = 0
     holding: dict[str, tuple[str, int]] = field(default_factory=dict)  # worker -> device, bytes
 
     def devices(self) -> tuple[MemoryDevice, ...]:
@@ -62,7 +63,7 @@ class FakeMeter:
         )
 
     def sample(self, roots: Any) -> Sample:
-        used = dict.fromkeys(self.sizes, self.foreign)
+        used = dict.fromkeys(self.sizes, self.used_by_others)
         for device, size in self.holding.values():
             used[device] += size
         readings = {name: Reading(name, total, used[name]) for name, total in self.sizes.items()}
@@ -70,23 +71,23 @@ class FakeMeter:
 
     def baseline(self, roots: Any) -> None: ...
 
-    def holds(self, root: Any, devices: tuple[str, ...]) -> list[int]:
+    def holders(self, root: RootProcess) -> list[int]:
         return []
 
-    def freed(self, root: Any, devices: tuple[str, ...]) -> bool:
+    def freed(self, root: RootProcess) -> bool:
         return True
 
 
-class StillGauge(MemoryMonitor):
-    """Reads in place of in a thread, so that a test's time is the only one."""
+class SynchronousMonitor(MemoryMonitor):
+    """Measures without a thread, so that the virtual clock is the only source of time."""
 
     age = 0.0  # type: ignore[assignment]
 
     async def sample(self, workers: Iterable[Worker]) -> None:
         workers = list(workers)
-        self._last = self.meter.sample({})
+        self._sample = self.meter.sample({})
         for worker in workers:
-            worker.measured = max(self._last.workers.get(worker.name, {}).values(), default=worker.measured)
+            worker.measured = max(self._sample.workers.get(worker.name, {}).values(), default=worker.measured)
 
 
 @dataclass(eq=False)
@@ -110,16 +111,16 @@ class FakeProcess:
         return "the last line"
 
 
-class FakeLife(Lifecycle):
-    """Starts end when a test says so, and so do stops."""
+class FakeLifecycle(Lifecycle):
+    """Starts and stops end when the test says so: `starts` and `stops` hold their futures, by the worker's name."""
 
     def __init__(self, meter: FakeMeter) -> None:
         self.meter = meter
         self.starts: dict[str, asyncio.Future[None]] = {}
         self.stops: dict[str, asyncio.Future[None]] = {}
-        self.reports: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self.reports: dict[str, ReportHandler] = {}
 
-    async def bring_up(self, worker: Worker, report: Callable[[dict[str, Any]], None]) -> None:
+    async def start(self, worker: Worker, report: ReportHandler) -> None:
         loop = asyncio.get_running_loop()
         worker.process = FakeProcess()  # type: ignore[assignment]
         self.reports[worker.name] = report
@@ -133,7 +134,7 @@ class FakeLife(Lifecycle):
         finally:
             del self.starts[worker.name]
 
-    async def take_down(self, worker: Worker) -> Leak | None:
+    async def stop(self, worker: Worker) -> Leak | None:
         if worker.name in self.starts:
             self.starts[worker.name].cancel()
         self.stops[worker.name] = asyncio.get_running_loop().create_future()
@@ -145,53 +146,50 @@ class FakeLife(Lifecycle):
         return None
 
 
-class Bench:
-    """The pool under test and the hands on its workers."""
+class Harness:
+    """The pool under test, with control over its clock, its requests and its workers."""
 
     def __init__(self, home: Path, specs: dict[str, dict[str, Any]], sizes: dict[str, int], **resources: Any) -> None:
         self.loop = VirtualLoop()
-        self.asks: list[Ask] = []
+        self.requests: list[FakeRequest] = []
+        self.quiet_moments: list[float] = []
         needs = {name: int(spec.pop("needs") * GIB) for name, spec in specs.items()}
         self.meter = FakeMeter({name: int(size * GIB) for name, size in sizes.items()}, needs)
         self.settings = Settings.model_validate(
             {"memory": {"safety_margin_gb": 0}, "resources": resources, "manager": {"idle_timeout": 60}}
         )
         footprints = Footprints(home / "footprints.json")
-        self.gauge = StillGauge(self.meter, self.settings.memory, footprints)
-        self.life = FakeLife(self.meter)
-        self.events = self.run(self._events())
-        self.roster = Supervisor(self.life, self.gauge, self.events)
+        self.monitor = SynchronousMonitor(self.meter, self.settings.memory, footprints)
+        self.lifecycle = FakeLifecycle(self.meter)
         models = {name: model(name, needs[name], spec) for name, spec in specs.items()}
-        for name, made in models.items():
-            for device in self.gauge.devices.values():
-                key = footprints.key(made.spec, "float32" if device.kind == "cpu" else "float16", device.name)
+        for name, entry in models.items():
+            for device in self.monitor.devices.values():
+                key = footprints.key(entry.spec, "float32" if device.kind == "cpu" else "float16", device.name)
                 footprints.learn(key, needs[name])
-        self.pool = Pool(self.settings, models, self.gauge, self.roster, self.events)
-        self.run(self.gauge.sample(()))
-        self.pool.start = self.in_loop(self.pool.start)  # type: ignore[method-assign]
-        self.loop.call_soon(Pool.start, self.pool)
-        self.loop.settle()
+        self.pool = self.run(self._build_pool(models))
+        self.supervisor = self.pool.supervisor
+        self.run(self.monitor.sample(()))
+        self.call(self.pool.start)
 
-    async def _events(self) -> EventLog:
-        return EventLog()
+    async def _build_pool(self, models: dict[str, Model]) -> Pool:
+        configured = ConfiguredModels(self.settings, models)
+        return Pool(configured, self.monitor, self.lifecycle, EventLog(), self._on_quiet)
 
-    def in_loop(self, function: Callable[[], None]) -> Callable[[], None]:
-        def call() -> None:
-            self.loop.call_soon(function)
-
-        return call
+    def _on_quiet(self) -> None:
+        self.quiet_moments.append(self.loop.time())
 
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
-    def ask(self, name: str, **options: Any) -> Ask:
-        ask = Ask(self, name, options)
-        self.asks.append(ask)  # a loop holds its tasks weakly: one that a test lets go would leave in the middle
+    def request(self, name: str, **options: Any) -> FakeRequest:
+        """A request for the model, as far as it gets at this moment."""
+        request = FakeRequest(self, name, options)
+        self.requests.append(request)  # the loop holds its tasks only weakly: a dropped one would end halfway
         self.loop.settle()
-        return ask
+        return request
 
-    def do(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call something of the pool's from inside the loop, and let what follows happen."""
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a method of the pool from inside the loop, and let its consequences happen."""
 
         async def call() -> Any:
             return function(*args)
@@ -200,25 +198,32 @@ class Bench:
         self.loop.settle()
         return result
 
-    def started(self, name: str, failure: LoadFailure | None = None) -> None:
-        """A start comes to its end: ready, or failed."""
-        future = self.life.starts[name]
+    def reload(self, models: dict[str, Model], settings: Settings | None = None) -> list[str]:
+        """Apply a new configuration. Returns the ids that changed."""
+        changed: list[str] = self.call(self.pool.reload, ConfiguredModels(settings or self.settings, models))
+        return changed
+
+    def finish_start(self, name: str, failure: LoadFailure | None = None) -> None:
+        """A worker's start ends: it is ready, or has failed."""
+        future = self.lifecycle.starts[name]
         if failure:
             future.set_exception(failure)
         else:
             future.set_result(None)
         self.loop.settle()
 
-    def stopped(self, name: str) -> None:
-        self.life.stops[name].set_result(None)
+    def finish_stop(self, name: str) -> None:
+        """A worker's process has ended and its memory is back."""
+        self.lifecycle.stops[name].set_result(None)
         self.loop.settle()
 
     def crash(self, name: str) -> None:
-        self.roster.named(name).process.ended.set_result(-9)  # type: ignore[union-attr]
+        self.supervisor.worker(name).process.ended.set_result(-9)  # type: ignore[union-attr]
         self.loop.settle()
 
     def states(self) -> dict[str, State]:
-        return {worker.name: worker.state for worker in self.roster.workers}
+        """Every worker's state, by its name."""
+        return {worker.name: worker.state for worker in self.supervisor.workers}
 
     def close(self) -> None:
         for task in asyncio.all_tasks(self.loop):
@@ -227,44 +232,45 @@ class Bench:
         self.loop.close()
 
 
-class Ask:
-    """A request: waits for its worker, holds it until `finish`, and can `leave` at any time."""
+class FakeRequest:
+    """A request: waits for a worker and holds it until `finish`. It may `disconnect` at any time."""
 
-    def __init__(self, bench: Bench, model: str, options: dict[str, Any]) -> None:
-        self.bench = bench
+    def __init__(self, harness: Harness, model: str, options: dict[str, Any]) -> None:
+        self.harness = harness
         self.model = model
         self.worker: str | None = None
         self.error: Exception | None = None
-        self._finished: asyncio.Future[None] = bench.loop.create_future()
-        self.task = bench.loop.create_task(self._work(options))
+        self._finished: asyncio.Future[None] = harness.loop.create_future()
+        self.task = harness.loop.create_task(self._work(options))
 
     async def _work(self, options: dict[str, Any]) -> None:
         try:
-            async with self.bench.pool.lease(self.model, **options) as lease:
+            async with self.harness.pool.lease(self.model, **options) as lease:
                 self.worker = lease.worker.name
                 await self._finished
         except Exception as error:
             self.error = error
 
     @property
-    def waits(self) -> bool:
+    def waiting(self) -> bool:
         return self.worker is None and self.error is None and not self.task.done()
 
     @property
-    def holds(self) -> bool:
+    def in_progress(self) -> bool:
+        """Whether it holds a lease."""
         return self.worker is not None and not self.task.done()
 
     def finish(self) -> None:
         self._finished.set_result(None)
-        self.bench.loop.settle()
+        self.harness.loop.settle()
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         self.task.cancel()
-        self.bench.loop.settle()
+        self.harness.loop.settle()
 
 
 def model(name: str, need: int, options: dict[str, Any]) -> Model:
-    """A model on the first kind of device; `need` in bytes is its guess as well."""
+    """A model that needs `need` bytes, by its entry's `memory_gb` as well."""
     entry = {"id": name, "engine": "fake", "source": name, "memory_gb": need / GIB, **options}
     devices = ("cpu",) if options.get("device", "cpu") == "cpu" else ("cuda",)
-    return Model(ModelSpec.model_validate(entry), EngineOffer(tasks=("chat",), devices=devices))
+    return Model(ModelSpec.model_validate(entry), Capabilities(tasks=("chat",), devices=devices))

@@ -1,4 +1,4 @@
-"""A process that the manager gave birth to: its group, its lifeline, its log, its end."""
+"""A process that the manager has started: its group, its lifeline, its log, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import psutil
 
 from contract.config import ENVIRONMENT
 from manager import process_tree
-from manager.processes.children import ChildRegistry, end_group, kill
-from manager.processes.launchers import LoadFailure
+from manager.processes.children import ChildRegistry, kill, signal_group
 from manager.processes.launchers.logs import Log
+from manager.state.process import LoadFailure
 
 logger = logging.getLogger(__name__)
 
-PRIVATE = {*ENVIRONMENT, "API_KEYS"}
-"""Keys and ports of gateway and manager: no worker's business, and a foreign server might take PORT for its own."""
+PRIVATE_VARIABLES = {*ENVIRONMENT, "API_KEYS"}
+"""Keys and ports of gateway and manager: no worker needs them, and an external server might use PORT itself."""
 
-UNKILLABLE = 10.0
-"""Seconds after KILL until a process counts as stuck in the kernel, as a broken driver may leave it."""
+KILL_TIMEOUT = 10.0
+"""Seconds after KILL until a process counts as stuck in the kernel, as a faulty driver may leave it."""
 
 
 class Child:
-    """The leader of a process group, with a pipe to its stdin whose end tells it that the manager is gone."""
+    """The leader of a process group, with a pipe to its stdin that closes when the manager is gone."""
 
     log: Log
     log_path: Path
@@ -44,7 +44,7 @@ class Child:
         self._children = children
         self._process: asyncio.subprocess.Process
         self._stdin: asyncio.WriteTransport
-        self._ended: asyncio.Task[int]
+        self._exited: asyncio.Task[int]
         self._stopping: asyncio.Task[None] | None = None
 
     @property
@@ -53,35 +53,35 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code if it has ended (negative: the signal)."""
+        """Its exit code once it has ended; a negative one is a signal's number."""
         return self._process.returncode
 
     async def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], *, pass_fds: Sequence[int] = (), cwd: str | None = None
     ) -> None:
         """Start the program. Raises OSError when there is no such program or folder."""
-        birth = asyncio.ensure_future(self._spawn(argv, env, pass_fds, cwd))
+        spawning = asyncio.ensure_future(self._spawn(argv, env, pass_fds, cwd))
         try:
-            await asyncio.shield(birth)
+            await asyncio.shield(spawning)
         except asyncio.CancelledError:
-            with suppress(OSError):  # born all the same, and nobody else knows of it
-                await birth
-                await self._end(0)
+            with suppress(OSError):  # the process may be running already, and no one else would stop it
+                await spawning
+                await self._shut_down(0)
             raise
 
     async def _spawn(
         self, argv: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int], cwd: str | None
     ) -> None:
-        inherited = {key: value for key, value in os.environ.items() if key not in PRIVATE}
-        # A pipe of our own, since asyncio's would wait for whoever else holds the reading end before it tells of an
-        # exit. Both ends close on exec: no other child keeps it open when we are gone.
-        reading, writing = os.pipe()
-        stdin = os.fdopen(writing, "wb", buffering=0)
+        inherited = {key: value for key, value in os.environ.items() if key not in PRIVATE_VARIABLES}
+        # asyncio's own pipe would delay the exit until every process that inherited its read end has closed it. Both
+        # ends of this one close on exec, so no other child keeps it open when the manager is gone.
+        read_end, write_end = os.pipe()
+        stdin = os.fdopen(write_end, "wb", buffering=0)
         try:
             with self.log.open() as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *argv,
-                    stdin=reading,
+                    stdin=read_end,
                     stdout=log,
                     stderr=log,
                     env={**inherited, "PYTHONUNBUFFERED": "1", **env, process_tree.MARK: self.uuid},
@@ -93,74 +93,74 @@ class Child:
             stdin.close()
             raise
         finally:
-            os.close(reading)
+            os.close(read_end)
         self._stdin, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, stdin)
-        self._ended = asyncio.create_task(self._watch())
-        self._children.born(self.uuid, self.pid, self._name)
+        self._exited = asyncio.create_task(self._wait_for_exit())
+        self._children.add(self.uuid, self.pid, self._name)
 
     def rename(self, name: str) -> None:
-        """Let a standby be known by its worker's name."""
+        """Give a standby the name of the worker that it becomes."""
         self._name = name
-        self._children.named(self.uuid, name)
+        self._children.rename(self.uuid, name)
 
-    def tell(self, line: bytes) -> None:
-        """Write to its stdin; one that has just ended is noticed by who waits for it."""
+    def send_line(self, line: bytes) -> None:
+        """Write to its stdin. Does nothing if it has just ended; `wait` and `ready` report that."""
         if not self._stdin.is_closing():
             self._stdin.write(line)
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended (negative: the signal)."""
-        return await asyncio.shield(self._ended)
+        """Return the exit code once the process has ended; a negative one is a signal's number."""
+        return await asyncio.shield(self._exited)
 
     async def stop(self, grace: float) -> None:
-        """Ask, then TERM to the group, then KILL to all that is left. Safe to call again, and on the dead.
+        """Ask it to shut down, then send TERM to its group, then KILL to all that is left.
 
-        Whoever waits for it may be cancelled: the end goes on.
+        May be called several times, and after the process has ended. If the caller is cancelled, stopping continues.
         """
         if self._stopping is None or self._stopping.done():
-            self._stopping = asyncio.create_task(self._end(grace))
+            self._stopping = asyncio.create_task(self._shut_down(grace))
         await asyncio.shield(self._stopping)
 
-    async def ask_to_end(self, patience: float) -> bool:  # noqa: ARG002 - others can be asked
-        """Ask the program itself, and wait `patience` seconds for a yes. False if it cannot be asked."""
+    async def request_shutdown(self, timeout: float) -> bool:  # noqa: ARG002, ASYNC109 - for subclasses that can
+        """Ask the program to shut down; whether it agreed within `timeout` seconds. Most programs cannot be asked."""
         return False
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines that it wrote."""
+        """The last lines of its log."""
         return self.log.tail(lines)
 
-    def early_end(self) -> LoadFailure:
-        """What to say of one that ended before it was ready: by a signal, it may have been anybody's doing."""
+    def exit_failure(self) -> LoadFailure:
+        """The failure of a process that ended before it was ready. A signal may have come from anywhere."""
         code = self.exit_code or 0
         how = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"
         last = self.log_tail(1).strip()
         return LoadFailure(
-            f"it ended with {how} while starting{f'; it wrote last: {last}' if last else ''}.",
+            f"it ended with {how} while starting{f'; its last line was: {last}' if last else ''}.",
             certain=code > 0,
             exit_code=code,
         )
 
-    async def _watch(self) -> int:
+    async def _wait_for_exit(self) -> int:
         code = await self._process.wait()
-        end_group(self.pid, signal.SIGKILL)  # at once, while nobody else can have its number
+        signal_group(self.pid, signal.SIGKILL)  # at once, before the system can reuse the number
         self._stdin.close()
         return code
 
-    async def _end(self, grace: float) -> None:
+    async def _shut_down(self, grace: float) -> None:
         family = await asyncio.to_thread(process_tree.tree, self.pid, self.uuid)
         if self.exit_code is None and not (grace and await self._ends_when_asked(grace)):
             self._signal_group(signal.SIGTERM)
             if not await self._ends_within(grace):
                 self._signal_group(signal.SIGKILL)
-                await self._ends_within(UNKILLABLE)
-        await asyncio.to_thread(self._end_the_rest, family)
-        if self.exit_code is None:  # it stays written down, and its memory shows as a leak
+                await self._ends_within(KILL_TIMEOUT)
+        await asyncio.to_thread(self._kill_descendants, family)
+        if self.exit_code is None:  # it stays recorded, and its memory shows as a leak
             logger.error("%s (pid %d) cannot be killed", self._name, self.pid)
         else:
-            self._children.gone(self.uuid)
+            self._children.remove(self.uuid)
 
     async def _ends_when_asked(self, grace: float) -> bool:
-        return await self.ask_to_end(min(1.0, grace)) and await self._ends_within(grace / 2)
+        return await self.request_shutdown(min(1.0, grace)) and await self._ends_within(grace / 2)
 
     async def _ends_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
@@ -168,15 +168,15 @@ class Child:
         return self.exit_code is not None
 
     def _signal_group(self, number: signal.Signals) -> None:
-        if self.exit_code is None:  # not reaped yet: its group's number is still its own
-            end_group(self.pid, number)
+        if self.exit_code is None:  # its exit code is not collected yet, so its group's number is still its own
+            signal_group(self.pid, number)
 
-    def _end_the_rest(self, family: Sequence[psutil.Process]) -> None:
-        """Grandchildren, whether they stayed in the family or escaped from it; again, since they may fork meanwhile."""
-        doomed = {process.pid: process for process in family if process_tree.alive(process) and process.pid != self.pid}
+    def _kill_descendants(self, family: Sequence[psutil.Process]) -> None:
+        """Kill the rest of its tree and all that carries its uuid; repeatedly, since they may fork meanwhile."""
+        remaining = {p.pid: p for p in family if process_tree.alive(p) and p.pid != self.pid}
         for _ in range(5):
-            doomed |= {process.pid: process for process in process_tree.escaped(self.uuid) if process.pid != self.pid}
-            if not doomed:
+            remaining |= {p.pid: p for p in process_tree.marked(self.uuid) if p.pid != self.pid}
+            if not remaining:
                 return
-            kill(doomed.values(), bound=2)
-            doomed = {}
+            kill(remaining.values(), timeout=2)
+            remaining = {}

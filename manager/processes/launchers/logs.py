@@ -1,4 +1,4 @@
-"""Where workers write: one log a model, kept over restarts, and never two living workers in one file."""
+"""Where workers write: one log file per model, kept over restarts, and never shared by two running workers."""
 
 from __future__ import annotations
 
@@ -7,90 +7,90 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-LARGEST = 5 << 20
-"""Bytes above which the next worker begins a new file; the old one is kept beside it as `.log.1`."""
+MAX_BYTES = 5 << 20
+"""Size above which the next worker begins a new file; the old one is kept beside it as `.log.1`."""
 
-TAIL = 16 << 10
-"""Bytes that are looked at for the last lines."""
+TAIL_BYTES = 16 << 10
+"""How much of the end of a file is read to find the last lines."""
 
 PROGRAMS = ("gateway", "manager")
-"""They write to the same folder: a model of that name gets `<name>.2.log`."""
+"""These programs write to the same folder: a model with such a name gets `<name>.2.log`."""
 
 
 class Log:
-    """What one worker writes: the part of a file that begins at `start`."""
+    """One worker's part of a log file, which begins at byte `start`."""
 
     def __init__(self, path: Path, start: int = 0) -> None:
         self.path = path
         self.start = start
-        self._last: str | None = None
+        self._final: str | None = None
 
     def open(self) -> BinaryIO:
-        """The file, for a process to append to."""
+        """Open the file for a process to append to."""
         return self.path.open("ab")
 
     def tail(self, lines: int = 20) -> str:
-        """The worker's last lines: of its own alone, and as they were at its end once it is closed."""
-        text = self._read() if self._last is None else self._last
+        """The last lines that this worker wrote, also after `close`, when another worker may be writing."""
+        text = self._read() if self._final is None else self._final
         return "\n".join(text.splitlines()[-lines:])
 
     def close(self) -> None:
-        """Its worker has ended; what comes into the file from now on is another's."""
-        self._last = self._read()
+        """The worker has ended: keep its last lines, since the next worker appends to the same file."""
+        self._final = self._read()
 
     def _read(self) -> str:
         with suppress(OSError), self.path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(self.start, end - TAIL))
-            return file.read(TAIL).decode(errors="replace")
+            file.seek(max(self.start, end - TAIL_BYTES))
+            return file.read(TAIL_BYTES).decode(errors="replace")
         return ""
 
 
 class Logs:
-    """A folder of logs."""
+    """The folder of log files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._taken = {folder / f"{name}.log" for name in PROGRAMS}
+        self._in_use = {folder / f"{name}.log" for name in PROGRAMS}
 
-    def of_model(self, model: str) -> Log:
-        """The model's log, for a worker that is born now; an id's slashes become underscores."""
+    def for_model(self, model: str) -> Log:
+        """A log for a worker of this model that starts now. Slashes in the id become underscores."""
         path = self._claim(model)
         return Log(path, path.stat().st_size if path.exists() else 0)
 
-    def of_standby(self, uuid: str) -> Log:
-        """A log for a worker that has no model yet."""
+    def for_standby(self, uuid: str) -> Log:
+        """A log for a standby, which has no model yet."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return Log(self._folder / f"standby-{uuid}.log")
 
-    def hand_over(self, log: Log, model: str) -> None:
+    def assign(self, log: Log, model: str) -> None:
         """Make a standby's log the model's.
 
-        The standby has its file open and goes on appending to it, so the file takes the model's history in and then
-        its place.
+        The standby has its file open and goes on appending to it. So the model's earlier log is copied into the
+        standby's file, which then replaces the earlier one.
         """
         path = self._claim(model)
-        with suppress(OSError):  # somebody removed a file: what is written from now on counts
+        with suppress(OSError):  # a file was removed meanwhile: only what is written from now on counts
             history = path.read_bytes() if path.exists() else b""
-            said = log.path.read_bytes()
+            own = log.path.read_bytes()
             os.truncate(log.path, 0)
             with log.open() as file:
-                file.write(history + said)
+                file.write(history + own)
             log.path.replace(path)
             log.path, log.start = path, len(history)
 
     def release(self, log: Log) -> None:
-        """The worker has ended: the next one may write there."""
+        """The worker has ended: the model's next worker may use the file."""
         log.close()
-        self._taken.discard(log.path)
+        self._in_use.discard(log.path)
 
-    def forget(self, log: Log) -> None:
-        """A standby that was never used said nothing that anybody would look for."""
+    def discard(self, log: Log) -> None:
+        """Remove the log of a standby that was never used."""
         log.close()
         log.path.unlink(missing_ok=True)
 
-    def sweep(self) -> None:
-        """Remove what standbys of a manager that was killed have left."""
+    def remove_stale(self) -> None:
+        """Remove the logs of standbys whose manager was killed."""
         for path in self._folder.glob("standby-*.log"):
             path.unlink(missing_ok=True)
 
@@ -98,10 +98,10 @@ class Logs:
         self._folder.mkdir(parents=True, exist_ok=True)
         name, number = model.replace("/", "_"), 1
         path = self._folder / f"{name}.log"
-        while path in self._taken:
+        while path in self._in_use:
             number += 1
             path = self._folder / f"{name}.{number}.log"
-        self._taken.add(path)
-        if path.exists() and path.stat().st_size > LARGEST:
+        self._in_use.add(path)
+        if path.exists() and path.stat().st_size > MAX_BYTES:
             path.replace(path.with_suffix(".log.1"))
         return path

@@ -1,4 +1,7 @@
-"""Workers born early: they have imported what an engine needs, and wait for a model. They hold no GPU memory."""
+"""Standbys: workers started early, which have imported what an engine needs and wait for a model.
+
+They hold no GPU memory.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,21 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from contract.config import ModelSpec
-from manager.processes.launchers import LoadFailure
-
-if TYPE_CHECKING:
-    from manager.processes.launchers.local import LocalProcess
+from manager.background import BackgroundTasks
+from manager.state.process import LoadFailure
 
 log = logging.getLogger(__name__)
 
 LONGEST_DELAY = 300.0
-"""Seconds between two tries at most, where standbys end by themselves."""
+"""Longest time in seconds between two attempts when standbys keep ending by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandbyKey:
-    """What a standby has in common with the models that may use it."""
+    """What a standby and the models that may use it have in common."""
 
     python: str | None
     env: tuple[tuple[str, str], ...]
@@ -41,159 +42,180 @@ class StandbyKey:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How often in a row standbys ended by themselves, why the last did, and when to try again."""
+    """How many standbys failed in a row, why the last one did, and when the next may start (monotonic seconds)."""
 
-    count: int
-    why: str
+    failures: int
+    reason: str
     retry_at: float
 
 
-class Standbys:
-    """As many early births as are wanted, one at a time, and none while a worker starts."""
+class StandbyProcess(Protocol):
+    """A worker's process without a model. `started` is set once its imports are done."""
 
-    def __init__(self, bear: Callable[[StandbyKey], Awaitable[LocalProcess]]) -> None:
-        self._bear = bear
-        self._waiting: dict[StandbyKey, list[LocalProcess]] = {}
+    started: asyncio.Event
+    from_standby: bool
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def exit_code(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+    async def stop(self, grace: float) -> None: ...
+
+    def log_tail(self, lines: int = 20) -> str: ...
+
+    def discard_log(self) -> None: ...
+
+
+P = TypeVar("P", bound=StandbyProcess)
+
+
+class Standbys(Generic[P]):
+    """Keeps as many standbys as are wanted. Starts one at a time, and none while a worker starts."""
+
+    def __init__(self, launch: Callable[[StandbyKey], Awaitable[P]]) -> None:
+        self._launch = launch
+        self._idle: dict[StandbyKey, list[P]] = {}
         self._wanted: dict[StandbyKey, int] = {}
-        self._setbacks: dict[StandbyKey, Backoff] = {}
-        self.asked_for: set[StandbyKey] = set()  # since this manager began, whether there was one or not
-        self._starts = 0
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self._backoffs: dict[StandbyKey, Backoff] = {}
+        self.requested: set[StandbyKey] = (
+            set()
+        )  # by starts since this manager began, whether there was a standby or not
+        self._worker_starts = 0
+        self._no_worker_starts = asyncio.Event()
+        self._no_worker_starts.set()
         self._changed = asyncio.Event()
-        self._tending: asyncio.Task[None] | None = None
-        self._watching: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("standbys")
+        self._maintaining: asyncio.Task[None] | None = None
 
-    def take(self, key: StandbyKey) -> LocalProcess | None:
-        """A standby for this key, the one that is furthest; even one that still imports is ahead of a new birth."""
-        self.asked_for.add(key)
-        living = [child for child in self._waiting.get(key, []) if child.exit_code is None]
+    def take(self, key: StandbyKey) -> P | None:
+        """A standby for this key, preferably a started one; even one that still imports is ahead of a new process."""
+        self.requested.add(key)
+        living = [process for process in self._idle.get(key, []) if process.exit_code is None]
         if not living:
             return None
-        child = max(living, key=lambda child: child.born.is_set())
-        self._waiting[key].remove(child)
-        if child.born.is_set():
-            self._setbacks.pop(key, None)  # it was of use
-        child.from_standby = True
-        return child
+        process = max(living, key=lambda process: process.started.is_set())
+        self._idle[key].remove(process)
+        if process.started.is_set():
+            self._backoffs.pop(key, None)  # standbys with this key work
+        process.from_standby = True
+        return process
 
     def keep(self, wanted: Mapping[StandbyKey, int]) -> None:
-        """From now on keep as many; the place of one that was taken stays empty until the next call."""
+        """Set how many standbys to keep. One that is taken is only replaced after the next call."""
         self._wanted = dict(wanted)
         self._changed.set()
-        if self._tending is None or self._tending.done():
-            self._tending = asyncio.create_task(self._tend())
+        if self._maintaining is None or self._maintaining.done():
+            self._maintaining = self._tasks.spawn(self._maintain())
 
     def pause(self) -> None:
-        """A worker starts: no births beside it, for each takes seconds of one core."""
-        self._starts += 1
-        self._calm.clear()
+        """A worker is starting: start no standby beside it, since each takes seconds of a core."""
+        self._worker_starts += 1
+        self._no_worker_starts.clear()
 
     def resume(self) -> None:
-        """It has started, or failed to."""
-        self._starts -= 1
-        if not self._starts:
-            self._calm.set()
+        """A worker that was starting is ready, or has failed."""
+        self._worker_starts -= 1
+        if not self._worker_starts:
+            self._no_worker_starts.set()
 
     def status(self) -> list[dict[str, Any]]:
-        """Who waits, and what keeps others from being born, for the status page."""
-        living = [
-            {"pid": child.pid, "imports": list(key.imports), "python": key.python, "born": child.born.is_set()}
-            for key, children in self._waiting.items()
-            for child in children
+        """The standbys, and the reasons why others are missing, for the status page."""
+        processes = [
+            {"pid": process.pid, "imports": list(key.imports), "python": key.python, "born": process.started.is_set()}
+            for key, idle in self._idle.items()
+            for process in idle
         ]
         now = time.monotonic()
-        failing = [
+        failures = [
             {
                 "imports": list(key.imports),
                 "python": key.python,
-                "failures": setback.count,
-                "reason": setback.why,
-                "retry_in": round(max(0.0, setback.retry_at - now), 1),
+                "failures": backoff.failures,
+                "reason": backoff.reason,
+                "retry_in": round(max(0.0, backoff.retry_at - now), 1),
             }
-            for key, setback in self._setbacks.items()
+            for key, backoff in self._backoffs.items()
             if self._lacks(key)
         ]
-        return living + failing
+        return processes + failures
 
     async def close(self) -> None:
-        """End all."""
+        """Stop all standbys."""
         self._wanted = {}
-        if self._tending:
-            self._tending.cancel()
-            await asyncio.wait({self._tending})
-        waiting, self._waiting = self._waiting, {}
-        await asyncio.gather(*(self._end(child) for children in waiting.values() for child in children))
-        for task in self._watching:
-            task.cancel()
+        await self._tasks.cancel()
+        remaining, self._idle = self._idle, {}
+        await asyncio.gather(*(self._stop(process) for idle in remaining.values() for process in idle))
 
-    async def _tend(self) -> None:
-        """End those that are not wanted, bear those that are missing, and look again when something changes."""
+    async def _maintain(self) -> None:
+        """Stop surplus standbys, start missing ones, and wait for the next change or retry."""
         while True:
             self._changed.clear()
-            await self._end_surplus()
-            await self._calm.wait()
-            if (key := self._next()) is not None:
+            await self._stop_surplus()
+            await self._no_worker_starts.wait()
+            if (key := self._next_missing()) is not None:
                 await self._add(key)
                 self._changed.set()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._until_retry()):
+                async with asyncio.timeout(self._seconds_until_retry()):
                     await self._changed.wait()
 
-    async def _end_surplus(self) -> None:
-        for key, children in list(self._waiting.items()):
-            while len(children) > self._wanted.get(key, 0):
-                await self._end(children.pop())
+    async def _stop_surplus(self) -> None:
+        for key, idle in list(self._idle.items()):
+            while len(idle) > self._wanted.get(key, 0):
+                await self._stop(idle.pop())
 
     def _lacks(self, key: StandbyKey) -> bool:
-        return len(self._waiting.get(key, [])) < self._wanted.get(key, 0)
+        return len(self._idle.get(key, [])) < self._wanted.get(key, 0)
 
-    def _next(self) -> StandbyKey | None:
-        """A key that lacks a standby and whose last setback is long enough ago."""
+    def _next_missing(self) -> StandbyKey | None:
+        """A key that lacks a standby and is not backing off."""
         now = time.monotonic()
         return next((key for key in self._wanted if self._lacks(key) and self._retry_at(key) <= now), None)
 
     def _retry_at(self, key: StandbyKey) -> float:
-        setback = self._setbacks.get(key)
-        return setback.retry_at if setback else 0.0
+        backoff = self._backoffs.get(key)
+        return backoff.retry_at if backoff else 0.0
 
-    def _until_retry(self) -> float | None:
-        times = [self._retry_at(key) for key in self._wanted if self._lacks(key) and key in self._setbacks]
+    def _seconds_until_retry(self) -> float | None:
+        times = [self._retry_at(key) for key in self._wanted if self._lacks(key) and key in self._backoffs]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     async def _add(self, key: StandbyKey) -> None:
+        """Start a standby, and wait until its imports are done or it has ended."""
         try:
-            child = await self._bear(key)
+            process = await self._launch(key)
         except LoadFailure as failure:
-            self._set_back(key, failure.message)
+            self._back_off(key, failure.message)
             return
-        self._waiting.setdefault(key, []).append(child)
-        watching = asyncio.create_task(self._watch(key, child))
-        self._watching.add(watching)
-        watching.add_done_callback(self._watching.discard)
-        born = asyncio.create_task(child.born.wait())
+        self._idle.setdefault(key, []).append(process)
+        watch = self._tasks.spawn(self._watch(key, process))
+        started = asyncio.create_task(process.started.wait())
         try:
-            await asyncio.wait({born, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({started, watch}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            born.cancel()
+            started.cancel()
 
-    async def _watch(self, key: StandbyKey, child: LocalProcess) -> None:
-        """A standby that ends by itself is not used, and not born again at once."""
-        code = await child.wait()
-        if child in self._waiting.get(key, []):
-            self._waiting[key].remove(child)
-            self._set_back(key, f"it ended with exit code {code}: {child.log_tail(3)}")
-            await self._end(child)
+    async def _watch(self, key: StandbyKey, process: P) -> None:
+        """Remove a standby that ends by itself, and delay the next one."""
+        code = await process.wait()
+        if process in self._idle.get(key, []):
+            self._idle[key].remove(process)
+            self._back_off(key, f"it ended with exit code {code}: {process.log_tail(3)}")
+            await self._stop(process)
             self._changed.set()
 
-    async def _end(self, child: LocalProcess) -> None:
-        """End one that was never used."""
-        await child.stop(0)
-        child.discard_log()
+    async def _stop(self, process: P) -> None:
+        """Stop a standby that was never used."""
+        await process.stop(0)
+        process.discard_log()
 
-    def _set_back(self, key: StandbyKey, why: str) -> None:
-        before = self._setbacks.get(key)
-        count = before.count + 1 if before else 1
-        delay = min(LONGEST_DELAY, 2.0**count)
-        self._setbacks[key] = Backoff(count, why, time.monotonic() + delay)
-        log.warning("no standby with %s for %g s: %s", key, delay, why)
+    def _back_off(self, key: StandbyKey, reason: str) -> None:
+        previous = self._backoffs.get(key)
+        failures = previous.failures + 1 if previous else 1
+        delay = min(LONGEST_DELAY, 2.0**failures)
+        self._backoffs[key] = Backoff(failures, reason, time.monotonic() + delay)
+        log.warning("no standby with %s for %g s: %s", key, delay, reason)

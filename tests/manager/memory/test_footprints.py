@@ -1,4 +1,4 @@
-"""What models needed is remembered, and guessed before."""
+"""Measured footprints are kept; before the first measurement they are estimated from the model's files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.config import ModelSpec
-from manager.memory import GIB
-from manager.memory.footprints import DEFAULT_GUESS, LOOK_AGAIN, MIB, Footprints
+from manager.memory.device import GIB
+from manager.memory.footprints import DEFAULT_GUESS, LOOKUP_INTERVAL, MIB, Footprints
 from manager.models.weights import find, hub_cache, locate, size
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -47,7 +47,7 @@ def download(tmp_path: Path, name: str = "org/model", commit: str = COMMIT, ref:
 
 
 class TestLearning:
-    def test_the_highest_value_counts_and_outlives_the_manager(self, footprints: Footprints, tmp_path: Path) -> None:
+    def test_the_highest_value_is_kept_over_restarts(self, footprints: Footprints, tmp_path: Path) -> None:
         assert footprints.learned("k") is None
         assert [footprints.learn("k", size) for size in (5 * MIB, 3 * MIB, 5 * MIB, 9 * MIB)] == [
             True,
@@ -61,7 +61,7 @@ class TestLearning:
 
     @settings(max_examples=25)
     @given(st.lists(st.integers(1, 1 << 40), min_size=1, max_size=8))
-    def test_it_never_falls_short_of_anything_seen(
+    def test_it_is_never_below_a_measured_value(
         self, tmp_path_factory: pytest.TempPathFactory, seen: list[int]
     ) -> None:
         footprints = Footprints(tmp_path_factory.mktemp("state") / "f.json")
@@ -74,7 +74,7 @@ class TestLearning:
     @pytest.mark.parametrize(
         "text", ["", "{", "[]", '{"bytes": 3}', '{"bytes": {"k": "much"}}', '{"bytes": {"k": -1}}', "\0\xff"]
     )
-    def test_a_corrupt_file_is_set_aside_and_told(
+    def test_a_corrupt_file_is_set_aside_with_a_warning(
         self, text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = tmp_path / "footprints.json"
@@ -87,9 +87,7 @@ class TestLearning:
         assert footprints.learn("k", MIB)
         assert json.loads(path.read_text())["bytes"] == {"k": MIB}
 
-    def test_a_disk_that_refuses_costs_a_warning_and_nothing_else(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_failed_save_costs_only_a_warning(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         put(tmp_path / "file")
         footprints = Footprints(tmp_path / "file" / "footprints.json")
         assert footprints.learn("k", MIB)
@@ -98,7 +96,7 @@ class TestLearning:
 
 
 class TestKey:
-    def test_it_tells_apart_what_needs_different_memory(self, footprints: Footprints) -> None:
+    def test_it_differs_where_memory_differs(self, footprints: Footprints) -> None:
         keys = {
             footprints.key(spec("org/a"), "float16", "A100"),
             footprints.key(spec("org/b"), "float16", "A100"),
@@ -113,19 +111,19 @@ class TestKey:
         }
         assert len(keys) == 10
 
-    def test_names_and_ways_of_serving_do_not_matter(self, footprints: Footprints) -> None:
-        one = ModelSpec(id="one", engine="fake", source="org/a", replicas=2, memory_gb=3, options={"window": 5})
-        assert footprints.key(one, "float16", "A100") == footprints.key(spec("org/a"), "float16", "A100")
+    def test_it_ignores_names_and_serving_options(self, footprints: Footprints) -> None:
+        renamed = ModelSpec(id="renamed", engine="fake", source="org/a", replicas=2, memory_gb=3, options={"window": 5})
+        assert footprints.key(renamed, "float16", "A100") == footprints.key(spec("org/a"), "float16", "A100")
 
-    def test_a_hub_model_is_known_by_its_commit(self, tmp_path: Path) -> None:
+    def test_a_hub_model_is_identified_by_its_commit(self, tmp_path: Path) -> None:
         now = [0.0]
         footprints = Footprints(tmp_path / "f.json", {"HF_HOME": str(tmp_path / "hf")}, lambda: now[0])
         assert "org/model@main" in footprints.key(spec("org/model"), "float16", "A100")
         download(tmp_path)
-        now[0] += LOOK_AGAIN
+        now[0] += LOOKUP_INTERVAL
         assert f"org/model@{COMMIT}" in footprints.key(spec("org/model"), "float16", "A100")
 
-    def test_a_local_model_is_another_when_its_files_change(self, tmp_path: Path) -> None:
+    def test_a_local_model_is_identified_by_its_files(self, tmp_path: Path) -> None:
         file = put(tmp_path / "model" / "model.safetensors")
         before = find(spec(str(tmp_path / "model"))).version
         assert find(spec(str(tmp_path / "model"))).version == before
@@ -134,18 +132,18 @@ class TestKey:
 
 
 class TestGuess:
-    def test_what_the_entry_says_comes_first(self, footprints: Footprints, tmp_path: Path) -> None:
+    def test_the_entrys_own_figure_comes_first(self, footprints: Footprints, tmp_path: Path) -> None:
         put(tmp_path / "model.gguf")
         assert footprints.guess(spec(str(tmp_path / "model.gguf"), memory_gb=1.5)) == 3 * GIB // 2
 
-    def test_else_the_weights_with_a_fifth_added(self, footprints: Footprints, tmp_path: Path) -> None:
+    def test_then_the_weights_and_a_fifth(self, footprints: Footprints, tmp_path: Path) -> None:
         put(tmp_path / "model" / "model.safetensors", 10_000)
         assert footprints.guess(spec(str(tmp_path / "model"))) == 12_000
         download(tmp_path)
         assert footprints.guess(spec("org/model")) == 6_000
 
     @pytest.mark.parametrize("source", ["", "org/never-downloaded", "package:no_such_package/x", "package:"])
-    def test_else_a_small_default(self, source: str, footprints: Footprints) -> None:
+    def test_then_a_small_default(self, source: str, footprints: Footprints) -> None:
         assert footprints.guess(spec(source)) == DEFAULT_GUESS
 
 
@@ -171,18 +169,18 @@ class TestWeights:
             put(tmp_path / name, bytes_)
         assert size(tmp_path) == counted
 
-    def test_one_shard_stands_for_its_set(self, tmp_path: Path) -> None:
+    def test_a_shard_stands_for_its_set(self, tmp_path: Path) -> None:
         first = put(tmp_path / "q8-00001-of-00002.gguf", 3)
         put(tmp_path / "q8-00002-of-00002.gguf", 4)
         put(tmp_path / "q4.gguf", 5)
         assert (size(first), size(tmp_path / "q4.gguf")) == (7, 5)
 
-    def test_folders_in_a_circle_end(self, tmp_path: Path) -> None:
+    def test_a_circle_of_folders_ends(self, tmp_path: Path) -> None:
         put(tmp_path / "model.npz", 5)
         (tmp_path / "again").symlink_to(tmp_path)
         assert size(tmp_path) % 5 == 0
 
-    def test_the_revision_asked_for_is_found(self, tmp_path: Path) -> None:
+    def test_the_requested_revision_is_found(self, tmp_path: Path) -> None:
         environ = {"HF_HOME": str(tmp_path / "hf")}
         main, old = download(tmp_path), download(tmp_path, commit="f" * 40, ref="v1")
         assert locate(spec("org/model"), environ) == main
@@ -190,12 +188,12 @@ class TestWeights:
         assert locate(spec("org/model", revision="f" * 40), environ) == old
         assert locate(spec("org/model", revision="v3"), environ) is None
 
-    def test_the_entrys_own_environment_moves_its_cache(self, tmp_path: Path) -> None:
+    def test_an_entrys_environment_may_move_the_cache(self, tmp_path: Path) -> None:
         snapshot = download(tmp_path)
         own = spec("org/model", env={"HF_HOME": str(tmp_path / "hf")})
         assert locate(own, {"HF_HOME": str(tmp_path / "empty")}) == snapshot
 
-    def test_the_cache_is_where_its_variables_say(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_cache_follows_its_variables(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         environ = {"ENGINEHOUSE_HOME": str(tmp_path / "data")}
         assert hub_cache(environ) == tmp_path / "data" / "models" / "hub"
@@ -204,7 +202,7 @@ class TestWeights:
         assert hub_cache({"HF_HOME": "/hf"}) == Path("/hf/hub")
         assert hub_cache({"HF_HOME": "/hf", "HF_HUB_CACHE": "/elsewhere"}) == Path("/elsewhere")
 
-    def test_a_package_is_found_but_not_imported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_package_is_found_without_importing_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(tmp_path / "weights_inside" / "tiny" / "model.safetensors", 50)
         (tmp_path / "weights_inside" / "__init__.py").write_text("raise RuntimeError('imported')")
         monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,4 @@
-"""The host's memory within its cgroups, and what real processes hold."""
+"""The host's memory within its cgroups, and the memory of real processes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from manager.memory import GIB, Reading
 from manager.memory.cgroup import Limit, limits
+from manager.memory.device import GIB, Reading
 from manager.memory.host import Host
 
 MIB = 1 << 20
@@ -30,11 +30,11 @@ def write(folder: Path, **files: str) -> None:
         (folder / name.replace("__", ".")).write_text(text)
 
 
-def test_version_2_limits_are_read_up_to_the_top(tmp_path: Path) -> None:
-    (tmp_path / "self").write_text("0::/user.slice/house.service\n")
+def test_version_2_limits_of_all_parents_are_read(tmp_path: Path) -> None:
+    (tmp_path / "self").write_text("0::/user.slice/enginehouse.service\n")
     mount = tmp_path / "cgroup"
     write(
-        mount / "user.slice/house.service",
+        mount / "user.slice/enginehouse.service",
         memory__max=f"{8 * GIB}\n",
         memory__current=f"{5 * GIB}\n",
         memory__stat=f"anon 1\ninactive_file {2 * GIB}\nactive_file 7\n",
@@ -43,7 +43,7 @@ def test_version_2_limits_are_read_up_to_the_top(tmp_path: Path) -> None:
     assert limits(tmp_path / "self", mount) == [Limit(8 * GIB, 3 * GIB)]
 
 
-def test_version_1_limits_are_read_where_the_hosts_path_is_not_visible(tmp_path: Path) -> None:
+def test_version_1_limits_are_read_inside_a_container(tmp_path: Path) -> None:
     (tmp_path / "self").write_text("5:cpu:/docker/abc\n4:memory,hugetlb:/docker/abc\n0::/\n")
     mount = tmp_path / "cgroup"
     write(
@@ -65,9 +65,9 @@ def test_without_groups_there_are_no_limits(tmp_path: Path) -> None:
     ("groups", "reading"),
     [
         ([], Reading("cpu", 32 * GIB, 12 * GIB)),
-        ([Limit(1 << 62, 50 * GIB)], Reading("cpu", 32 * GIB, 12 * GIB)),  # version 1 writes "none" like that
+        ([Limit(1 << 62, 50 * GIB)], Reading("cpu", 32 * GIB, 12 * GIB)),  # how version 1 says that there is no limit
         ([Limit(8 * GIB, 3 * GIB)], Reading("cpu", 8 * GIB, 3 * GIB)),
-        ([Limit(30 * GIB, GIB)], Reading("cpu", 30 * GIB, 10 * GIB)),  # the machine has less left than the group
+        ([Limit(30 * GIB, GIB)], Reading("cpu", 30 * GIB, 10 * GIB)),  # the machine has less available than the group
         ([Limit(8 * GIB, GIB), Limit(16 * GIB, 15 * GIB)], Reading("cpu", 8 * GIB, 7 * GIB)),
         ([Limit(8 * GIB, 9 * GIB)], Reading("cpu", 8 * GIB, 8 * GIB)),
     ],
@@ -85,7 +85,7 @@ def test_the_real_host_has_memory_and_a_name() -> None:
 
 @contextmanager
 def holding(size: int) -> Iterator[psutil.Process]:
-    """A process that really holds `size` bytes, and waits."""
+    """A process that holds `size` bytes until the end of the block."""
     program = f"held = bytearray(b'x' * {size}); print('held', flush=True); input()"
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin
@@ -98,7 +98,7 @@ def holding(size: int) -> Iterator[psutil.Process]:
         child.communicate()
 
 
-def test_a_process_is_measured_by_what_only_it_holds() -> None:
+def test_a_process_is_measured_by_its_unique_set() -> None:
     host = Host()
     with holding(100 * MIB) as big, holding(MIB) as small:
         more = host.bytes_of([big]) - host.bytes_of([small])
@@ -108,23 +108,23 @@ def test_a_process_is_measured_by_what_only_it_holds() -> None:
 
 
 def process(rss: int, uss: Any) -> Any:
-    """A process as psutil shows it; `uss` is a number or the error that psutil raises."""
+    """A process as psutil shows it. `uss`: a number, or the error that psutil raises."""
 
     def full() -> SimpleNamespace:
-        counted.asked += 1
+        calls.full += 1
         if isinstance(uss, psutil.Error):
             raise uss
         return SimpleNamespace(uss=uss)
 
-    counted = SimpleNamespace(asked=0)
-    found = SimpleNamespace(
-        memory_info=lambda: SimpleNamespace(rss=found.rss, shared=10 * MIB),
+    calls = SimpleNamespace(full=0)
+    fake = SimpleNamespace(
+        memory_info=lambda: SimpleNamespace(rss=fake.rss, shared=10 * MIB),
         memory_full_info=full,
         is_running=lambda: True,
         rss=rss,
-        counted=counted,
+        calls=calls,
     )
-    return _Hashable(found)
+    return _Hashable(fake)
 
 
 class _Hashable:
@@ -135,27 +135,27 @@ class _Hashable:
         return getattr(self.inner, name)
 
 
-def test_the_slow_measure_is_taken_only_when_the_resident_size_changed() -> None:
+def test_the_unique_set_is_read_only_after_a_change() -> None:
     host, seen = Host(), process(rss=100 * MIB, uss=80 * MIB)
     assert [host.bytes_of([seen]) for _ in range(3)] == [80 * MIB] * 3
-    assert seen.counted.asked == 1
+    assert seen.calls.full == 1
     seen.inner.rss += 1
     host.bytes_of([seen])
-    assert seen.counted.asked == 2
+    assert seen.calls.full == 2
 
 
-def test_a_process_that_may_not_be_looked_into_counts_resident_less_shared() -> None:
+def test_an_unreadable_process_counts_resident_less_shared() -> None:
     assert Host().bytes_of([process(rss=100 * MIB, uss=psutil.AccessDenied())]) == 90 * MIB
 
 
-def test_a_process_that_ends_meanwhile_holds_nothing() -> None:
+def test_an_ended_process_holds_nothing() -> None:
     assert Host().bytes_of([process(rss=100 * MIB, uss=psutil.NoSuchProcess(1))]) == 0
 
 
-def test_ended_processes_are_not_remembered_for_ever() -> None:
+def test_ended_processes_are_forgotten() -> None:
     host = Host()
     for _ in range(2000):
-        one = process(rss=MIB, uss=MIB)
-        host.bytes_of([one])
-        one.inner.is_running = lambda: False
+        ended = process(rss=MIB, uss=MIB)
+        host.bytes_of([ended])
+        ended.inner.is_running = lambda: False
     assert len(host._measured) <= 512

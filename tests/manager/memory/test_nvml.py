@@ -1,4 +1,4 @@
-"""GPUs as NVML shows them, over a fake that answers like the real module."""
+"""GPUs as NVML shows them, with a stand-in for the real module."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import logging
 import pynvml
 import pytest
 
-from manager.memory import nvml
 from manager.memory.cuda import Cuda
+from manager.memory import nvml
 from tests.support.fake_nvml import GIB, MIB, FakeGpu, FakeNvml
 
 UUIDS = ["GPU-aaaa1111", "GPU-aabb2222", "GPU-cccc3333"]
@@ -24,7 +24,7 @@ UUIDS = ["GPU-aaaa1111", "GPU-aabb2222", "GPU-cccc3333"]
         (" 1 , 2", [1, 2]),
         ("GPU-cccc3333", [2]),
         ("GPU-c,0", [2, 0]),
-        ("GPU-aa", []),  # means two of them
+        ("GPU-aa", []),  # ambiguous
         ("GPU-zz,0", []),
         ("0,9,1", [0]),
         ("1,-1,0", [1]),
@@ -34,11 +34,11 @@ UUIDS = ["GPU-aaaa1111", "GPU-aabb2222", "GPU-cccc3333"]
         ("cccc", []),
     ],
 )
-def test_visible_reads_the_variable_as_cuda_does(value: str | None, indices: list[int]) -> None:
-    assert nvml.visible(value, UUIDS) == indices
+def test_visible_devices_are_read_as_cuda_does(value: str | None, indices: list[int]) -> None:
+    assert nvml.visible_indices(value, UUIDS) == indices
 
 
-def test_devices_are_known_by_uuid_and_numbered_as_visible() -> None:
+def test_devices_are_numbered_in_visible_order() -> None:
     fake = FakeNvml(
         FakeGpu(uuid=b"GPU-old", name=b"Tesla T4", total=16 * GIB, capability=(7, 5)),
         FakeGpu(uuid="GPU-new", name="NVIDIA H200", total=141 * GIB, capability=(9, 0)),
@@ -56,28 +56,28 @@ def test_devices_are_known_by_uuid_and_numbered_as_visible() -> None:
 
 
 @pytest.mark.parametrize("old_driver", [False, True])
-def test_what_the_driver_reserves_counts_as_used(old_driver: bool) -> None:
+def test_the_drivers_own_memory_counts_as_used(old_driver: bool) -> None:
     gpu = FakeGpu(total=80 * GIB, reserved=600 * MIB, hidden=100 * MIB)
     (read,) = nvml.gpus(FakeNvml(gpu, old_driver=old_driver), None)
     assert (read.total, read.used()) == (80 * GIB, 700 * MIB)
 
 
 @pytest.mark.parametrize("old_driver", [False, True])
-def test_processes_that_compute_and_draw_are_listed_once(old_driver: bool) -> None:
+def test_compute_and_graphics_processes_are_listed_once(old_driver: bool) -> None:
     gpu = FakeGpu(programs={7: 5 * GIB, 8: GIB}, drawing={8: GIB, 9: 200 * MIB})
     (read,) = nvml.gpus(FakeNvml(gpu, old_driver=old_driver), None)
     assert read.processes() == {7: 5 * GIB, 8: GIB, 9: 200 * MIB}
 
 
-def test_bytes_that_the_driver_does_not_tell_are_none() -> None:
-    (read,) = nvml.gpus(FakeNvml(FakeGpu(programs={7: GIB}, tells_bytes=False)), None)
+def test_unreported_bytes_are_none() -> None:
+    (read,) = nvml.gpus(FakeNvml(FakeGpu(programs={7: GIB}, lists_bytes=False)), None)
     assert read.processes() == {7: None}
 
 
-def test_gpus_split_by_mig_or_without_memory_figures_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_mig_and_unreadable_gpus_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     fake = FakeNvml(
         FakeGpu(uuid="GPU-split", mig=True),
-        FakeGpu(uuid="GPU-integrated", tells_memory=False),
+        FakeGpu(uuid="GPU-integrated", memory_readable=False),
         FakeGpu(uuid="GPU-whole", mig=False),
     )
     assert [gpu.uuid for gpu in nvml.gpus(fake, None)] == ["GPU-whole"]
@@ -85,7 +85,7 @@ def test_gpus_split_by_mig_or_without_memory_figures_are_left_out(caplog: pytest
     assert ["GPU-split" in warnings[0], "MIG" in warnings[0], "GPU-integrated" in warnings[1]] == [True] * 3
 
 
-def test_a_lost_gpu_has_nothing_to_give_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_gpu_counts_as_full_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
     gpu = FakeGpu(total=80 * GIB)
     (read,) = nvml.gpus(FakeNvml(gpu), None)
     gpu.lost = True
@@ -97,7 +97,7 @@ def test_a_lost_gpu_has_nothing_to_give_and_says_so_once(caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("problem", ["LibraryNotFound", "DriverNotLoaded"])
-def test_a_machine_without_a_driver_has_no_gpus(problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_driver_there_are_no_gpus(problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise getattr(pynvml, f"NVMLError_{problem}")()
 
@@ -105,11 +105,11 @@ def test_a_machine_without_a_driver_has_no_gpus(problem: str, monkeypatch: pytes
     assert nvml.load() is None
 
 
-def test_an_environment_without_the_package_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
     assert nvml.load() is None
 
 
-def test_every_function_that_we_call_exists_in_the_real_module() -> None:
+def test_every_called_function_exists_in_pynvml() -> None:
     missing = [name for name in dir(FakeNvml) if name.startswith("nvml") and not hasattr(pynvml, name)]
     assert missing == []

@@ -1,4 +1,4 @@
-"""What lies on this machine is told from the hub's own layout, as a real download leaves it."""
+"""Downloads are recognised from the layout that the hub's own client leaves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPOSITORIES: Mapping[str, tuple[str, ...]] = {
     ),
     "Qwen/Qwen2.5-VL-7B-Instruct": ("config.json", "model.safetensors"),
 }
-LEFT_OUT = ("*.bin", "onnx/*", "consolidated*", "one-file*")
+SKIPPED = ("*.bin", "onnx/*", "consolidated*", "one-file*")
 Download = Callable[[str], Path]
 
 
@@ -48,12 +48,12 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def download(served: hub.Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Download:
-    """The hub's own client, told to leave out what our workers leave out. Returns the snapshot's folder."""
+    """Downloads with the hub's client, without the files that our workers skip. Returns the snapshot's folder."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", served.url)
     url = served.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
-    return lambda name: Path(snapshot_download(name, ignore_patterns=list(LEFT_OUT)))
+    return lambda name: Path(snapshot_download(name, ignore_patterns=list(SKIPPED)))
 
 
 def model(source: str, **fields: str) -> ModelSpec:
@@ -61,7 +61,7 @@ def model(source: str, **fields: str) -> ModelSpec:
 
 
 @pytest.mark.parametrize("source", ["a/model", "a/shards", "a/pipeline"])
-def test_a_model_is_there_once_it_was_downloaded(source: str, download: Download, environ: dict[str, str]) -> None:
+def test_a_model_counts_once_it_is_downloaded(source: str, download: Download, environ: dict[str, str]) -> None:
     assert downloaded(model(source), environ) is False
     download(source)
     assert downloaded(model(source), environ) is True
@@ -78,7 +78,7 @@ def test_a_model_is_there_once_it_was_downloaded(source: str, download: Download
         ("a/pipeline", "unet"),
     ],
 )
-def test_a_download_that_was_broken_off_is_not_whole(
+def test_an_interrupted_download_is_incomplete(
     source: str, missing: str, download: Download, environ: dict[str, str]
 ) -> None:
     gone = download(source) / missing
@@ -89,18 +89,18 @@ def test_a_download_that_was_broken_off_is_not_whole(
     assert downloaded(model(source), environ) is False
 
 
-def test_a_link_without_its_file_is_not_whole(download: Download, environ: dict[str, str]) -> None:
+def test_a_link_without_its_blob_is_incomplete(download: Download, environ: dict[str, str]) -> None:
     (download("a/shards") / "model-00001-of-00002.safetensors").resolve().unlink()
     assert downloaded(model("a/shards"), environ) is False
 
 
-def test_without_a_list_of_files_what_is_there_counts(download: Download, environ: dict[str, str]) -> None:
+def test_without_a_file_list_the_present_files_count(download: Download, environ: dict[str, str]) -> None:
     snapshot = download("a/pipeline")
     shutil.rmtree(snapshot.parents[1] / "trees")  # as older clients leave it
     assert downloaded(model("a/pipeline"), environ) is True
 
 
-def test_paths_packages_and_engines_that_bring_their_weights(tmp_path: Path) -> None:
+def test_paths_packages_and_engines_with_own_weights(tmp_path: Path) -> None:
     assert downloaded(model(str(tmp_path))) is True
     assert downloaded(model(str(tmp_path / "not-there"))) is False
     assert downloaded(model("package:pytest")) is True
@@ -109,13 +109,13 @@ def test_paths_packages_and_engines_that_bring_their_weights(tmp_path: Path) -> 
     assert downloaded(ModelSpec(id="m", engine="command", options={"cmd": "serve ${PORT}"})) is None
 
 
-def test_an_entry_may_have_a_cache_of_its_own(download: Download, environ: dict[str, str]) -> None:
+def test_an_entry_may_have_its_own_cache(download: Download, environ: dict[str, str]) -> None:
     download("a/model")
     own = ModelSpec(id="m", engine="dino", source="a/model", env={"HF_HOME": environ["HF_HOME"]})
     assert downloaded(own, {"HF_HOME": "/not/there"}) is True
 
 
-def test_the_catalogues_models_are_looked_for_too(download: Download, environ: dict[str, str]) -> None:
+def test_the_catalogues_models_are_looked_up_too(download: Download, environ: dict[str, str]) -> None:
     before = of_catalogue(environ)
     assert (before["ocr"], before["minilm"], before["vlm-best"], before["sam3"]) == (True, True, False, False)
     download("Qwen/Qwen2.5-VL-7B-Instruct")

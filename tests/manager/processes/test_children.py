@@ -1,4 +1,4 @@
-"""What a broken manager left is ended, and nothing else; two managers never share a state folder."""
+"""What a crashed manager left is ended, and nothing else; two managers never share a state folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from manager.process_tree import MARK
 from manager.processes.children import ChildRegistry, lock_home, reap
-from tests.support.process_family import Family, gone
+from tests.support.process_family import Family, wait_until_gone
 from tests.support.spawning import runs
 
 WAIT = [sys.executable, "-c", "print(1, flush=True); import signal; signal.pause()"]
@@ -29,13 +29,13 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def family() -> Iterator[Family]:
-    with Family() as born:
-        yield born
+    with Family() as processes:
+        yield processes
 
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that carries no mark, in a session of its own."""
+    """A process without our mark, in its own session."""
     with waiting({key: value for key, value in os.environ.items() if key != MARK}) as process:
         yield process
         process.kill()
@@ -53,50 +53,48 @@ def write(path: Path, known: dict[str, Any]) -> None:
     path.write_text(json.dumps(known))
 
 
-def test_births_and_ends_are_written_at_once(path: Path, family: Family) -> None:
+def test_starts_and_ends_are_recorded_at_once(path: Path, family: Family) -> None:
     children = ChildRegistry(path)
-    children.born(family.uuid, family.root, "standby")
-    children.named(family.uuid, "m#1")
+    children.add(family.uuid, family.root, "standby")
+    children.rename(family.uuid, "m#1")
     assert json.loads(path.read_text()) == {
         family.uuid: {"pid": family.root, "started": psutil.Process(family.root).create_time(), "name": "m#1"}
     }
-    children.gone(family.uuid)
+    children.remove(family.uuid)
     assert json.loads(path.read_text()) == {}
-    assert os.listdir(path.parent) == [path.name], "nothing half-written is left"
+    assert os.listdir(path.parent) == [path.name], "no temporary file is left"
 
 
-def test_what_a_broken_manager_left_is_ended_wherever_it_has_gone(path: Path, family: Family) -> None:
-    ChildRegistry(path).born(family.uuid, family.root, "m#1")
+def test_reap_ends_escaped_descendants_too(path: Path, family: Family) -> None:
+    ChildRegistry(path).add(family.uuid, family.root, "m#1")
     assert set(reap(path)) == {family.root, family.child, family.escaped}
-    gone(family.root, family.child, family.escaped)
+    wait_until_gone(family.root, family.child, family.escaped)
     assert not path.exists()
 
 
-def test_grandchildren_are_ended_though_the_worker_itself_has_gone(path: Path, family: Family) -> None:
-    ChildRegistry(path).born(family.uuid, family.root, "m#1")
+def test_reap_ends_descendants_of_a_dead_worker(path: Path, family: Family) -> None:
+    ChildRegistry(path).add(family.uuid, family.root, "m#1")
     os.kill(family.root, 9)
-    gone(family.root)
+    wait_until_gone(family.root)
     assert family.escaped in reap(path)
-    gone(family.child, family.escaped)
+    wait_until_gone(family.child, family.escaped)
 
 
-def test_a_recycled_pid_is_spared(path: Path, stranger: subprocess.Popen[bytes]) -> None:
+def test_reap_spares_a_reused_pid(path: Path, stranger: subprocess.Popen[bytes]) -> None:
     started = psutil.Process(stranger.pid).create_time() - 60
     write(path, {uuid.uuid4().hex: {"pid": stranger.pid, "started": started, "name": "m#1"}})
     assert reap(path) == []
     assert runs(stranger.pid)
 
 
-def test_another_workers_process_is_spared_though_pid_and_time_fit(path: Path, family: Family) -> None:
+def test_reap_spares_another_workers_process(path: Path, family: Family) -> None:
     started = psutil.Process(family.root).create_time()
     write(path, {uuid.uuid4().hex: {"pid": family.root, "started": started, "name": "m#1"}})
     assert reap(path) == []
     assert runs(family.root)
 
 
-def test_one_that_overwrote_its_environment_is_known_by_its_start(
-    path: Path, stranger: subprocess.Popen[bytes]
-) -> None:
+def test_reap_knows_an_unmarked_process_by_its_start_time(path: Path, stranger: subprocess.Popen[bytes]) -> None:
     started = psutil.Process(stranger.pid).create_time()
     write(path, {uuid.uuid4().hex: {"pid": stranger.pid, "started": started, "name": "m#1"}})
     assert reap(path) == [stranger.pid]
@@ -104,14 +102,14 @@ def test_one_that_overwrote_its_environment_is_known_by_its_start(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"uuid": {}}'])
-def test_a_broken_file_ends_nobody(path: Path, content: str) -> None:
+def test_reap_ignores_a_corrupt_file(path: Path, content: str) -> None:
     path.parent.mkdir()
     path.write_text(content)
     assert reap(path) == []
     assert not path.exists()
 
 
-def test_a_state_folder_is_one_managers_until_it_ends_even_by_kill(tmp_path: Path) -> None:
+def test_the_lock_is_held_until_the_manager_is_killed(tmp_path: Path) -> None:
     holder = (
         "import signal, sys, pathlib\n"
         "from manager.processes.children import lock_home\n"

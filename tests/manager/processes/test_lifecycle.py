@@ -1,24 +1,26 @@
-"""Births that take unusual ways: one that is told to go before it is born, one that is begun anew."""
+"""Unusual starts: one that is stopped during its launch, and one that goes on as another process."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from contract.config import MemorySettings, ModelSpec
 from manager.memory.monitor import MemoryMonitor
-from manager.processes.launchers import Placement
+from manager.processes import lifecycle
 from manager.processes.lifecycle import Lifecycle
+from manager.state.process import LoadFailure, Placement
 from manager.state.worker import Worker
 from tests.support.virtual_clock import FakeMeter, FakeProcess
 
 
 class SlowLauncher:
-    """Gives birth when told, and remembers whether its child was stopped."""
+    """Launches its process when `go` is set, and notes whether the process was stopped."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -35,42 +37,70 @@ class SlowLauncher:
         return process
 
 
-async def test_an_end_waits_for_the_birth(tmp_path: Path) -> None:
+def lifecycle_of(launcher: SlowLauncher, home: Path) -> Lifecycle:
+    monitor = MemoryMonitor.in_home(FakeMeter({"cpu": 1 << 30}, {}), MemorySettings(), home)
+    return Lifecycle(lambda _: launcher, monitor)
+
+
+async def test_stop_waits_for_the_launch(tmp_path: Path) -> None:
     launcher = SlowLauncher()
-    gauge = MemoryMonitor.over(FakeMeter({"cpu": 1 << 30}, {}), MemorySettings(), tmp_path)
-    life = Lifecycle(lambda _: launcher, gauge)
+    workers = lifecycle_of(launcher, tmp_path)
     worker = Worker("m", 1, ModelSpec(id="m", engine="fake"), Placement(), 0, 60)
-    birth = asyncio.create_task(life.bring_up(worker, lambda _: None))
-    end = asyncio.create_task(life.take_down(worker))
+    start = asyncio.create_task(workers.start(worker, lambda _: None))
+    stop = asyncio.create_task(workers.stop(worker))
     await asyncio.sleep(0)
-    assert not end.done()
+    assert not stop.done()
     launcher.go.set()
-    await asyncio.gather(birth, end)
+    await asyncio.gather(start, stop)
     assert launcher.stopped.is_set()
 
 
-class Anew(FakeProcess):
-    """Begun a second time as another process, which works hard for a while."""
+class Restarting(FakeProcess):
+    """Goes on as another process after every `checks_per_pid` checks, and is ready after six."""
+
+    checks = 0
+    checks_per_pid = 2
 
     async def ready(self) -> None:
-        busy = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
-        self.pid = busy.pid
-        try:
-            await asyncio.sleep(1.5)  # longer than it may be silent
-        finally:
-            busy.kill()
-            await busy.wait()
+        while self.checks < 6:
+            self.pid = 1 + self.checks // self.checks_per_pid
+            await asyncio.sleep(0)
 
 
-async def test_a_start_that_goes_on_as_another_process_is_not_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("manager.processes.lifecycle.LOOK_EVERY", 0.1)
-    life = Lifecycle(
-        lambda _: SlowLauncher(), MemoryMonitor.over(FakeMeter({"cpu": 1 << 30}, {}), MemorySettings(), tmp_path)
-    )
+@pytest.fixture
+async def process(monkeypatch: pytest.MonkeyPatch) -> Restarting:
+    """A process that never makes progress, on a clock that moves by 0.4 s from check to check."""
+    process = Restarting()
+
+    class Silent:
+        def __init__(self, pid: int, *_: Any) -> None:
+            self.pid = pid
+
+        def made_progress(self, device_bytes: int) -> bool:
+            process.checks += 1
+            return False
+
+    ticks = itertools.count()
+    monkeypatch.setattr(lifecycle, "Progress", Silent)
+    monkeypatch.setattr(lifecycle, "CHECK_INTERVAL", 0.001)
+    monkeypatch.setattr(lifecycle, "time", SimpleNamespace(monotonic=lambda: 0.4 * next(ticks)))
+    return process
+
+
+async def watch(process: FakeProcess, tmp_path: Path) -> None:
     spec = ModelSpec(id="m", engine="command", start_silence=1)
-    process = Anew(pid=2**22 - 1, log_path=tmp_path / "none.log")
-    await life._watch_progress(
-        Worker("m", 1, spec, Placement(), 0, 60), process, asyncio.ensure_future(process.ready())
+    worker = Worker("m", 1, spec, Placement(), 0, 60)
+    await lifecycle_of(SlowLauncher(), tmp_path)._watch_progress(
+        worker, process, asyncio.ensure_future(process.ready())
     )
+
+
+async def test_a_silent_start_fails(process: Restarting, tmp_path: Path) -> None:
+    process.checks_per_pid = 100
+    with pytest.raises(LoadFailure, match="silent for 1 s"):
+        await watch(process, tmp_path)
+
+
+async def test_a_restarted_process_is_watched_from_its_own_start(process: Restarting, tmp_path: Path) -> None:
+    await watch(process, tmp_path)
+    assert process.checks == 6

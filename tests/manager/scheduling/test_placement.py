@@ -1,12 +1,12 @@
-"""Where an entry goes, as what, and in which precision: on a Linux machine and on Apple's."""
+"""The device, kind and dtype chosen for an entry, on a Linux machine with a GPU and on an Apple one."""
 
 from __future__ import annotations
 
 import pytest
 
 from contract.config import ModelSpec
-from manager.memory import GIB, MemoryDevice
-from manager.scheduling.placement import places, settle
+from manager.memory.device import GIB, MemoryDevice
+from manager.scheduling.placement import place, possible_devices
 
 CPU = MemoryDevice("cpu", "cpu", "CPU", 32 * GIB)
 GPU = MemoryDevice("GPU-0", "cuda", "NVIDIA", 24 * GIB, index=0, bf16=True)
@@ -14,16 +14,15 @@ APPLE = MemoryDevice("mps", "mps", "Apple M3", 24 * GIB, bf16=True)
 TORCH, MLX = ("cuda", "mps", "cpu"), ("mlx", "cpu")
 
 
-def placed(runs_on: tuple[str, ...], *devices: MemoryDevice, **entry: str) -> list[tuple[str, str, str]]:
-    """(device, kind that the worker is told, dtype) of each place."""
+def placements(engine_kinds: tuple[str, ...], *devices: MemoryDevice, **entry: str) -> list[tuple[str, ...]]:
+    """(device, kind of device for the worker, dtype) of each possible placement."""
     spec = ModelSpec.model_validate({"id": "a", "engine": "fake", **entry})
-    found = places(spec, runs_on, devices)
-    settled = [settle(spec, runs_on, device) for device in found]
-    return [(device.id, place.kind, place.dtype) for device, place in zip(found, settled, strict=True)]
+    placed = [place(spec, engine_kinds, device) for device in possible_devices(spec, engine_kinds, devices)]
+    return [(*placement.devices, placement.kind, placement.dtype) for placement in placed]
 
 
 @pytest.mark.parametrize(
-    ("runs_on", "devices", "entry", "expected"),
+    ("engine_kinds", "devices", "entry", "expected"),
     [
         (TORCH, (GPU, CPU), {}, ("GPU-0", "cuda", "bfloat16")),
         (TORCH, (GPU, CPU), {"device": "cpu"}, ("cpu", "cpu", "float32")),
@@ -36,12 +35,15 @@ def placed(runs_on: tuple[str, ...], *devices: MemoryDevice, **entry: str) -> li
         (MLX, (GPU, CPU), {"device": "mlx"}, ("cpu", "cpu", "float32")),
     ],
 )
-def test_an_entry_goes_where_its_engine_runs_best(
-    runs_on: tuple[str, ...], devices: tuple[MemoryDevice, ...], entry: dict[str, str], expected: tuple[str, str, str]
+def test_an_entry_runs_on_the_best_supported_device(
+    engine_kinds: tuple[str, ...],
+    devices: tuple[MemoryDevice, ...],
+    entry: dict[str, str],
+    expected: tuple[str, str, str],
 ) -> None:
-    assert placed(runs_on, *devices, **entry) == [expected]
+    assert placements(engine_kinds, *devices, **entry) == [expected]
 
 
-def test_a_machine_without_such_a_device_has_no_place() -> None:
-    assert placed(TORCH, CPU, device="cuda") == []
-    assert placed(("cuda",), APPLE) == []
+def test_without_a_supported_device_there_is_no_placement() -> None:
+    assert placements(TORCH, CPU, device="cuda") == []
+    assert placements(("cuda",), APPLE) == []

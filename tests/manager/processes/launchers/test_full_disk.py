@@ -1,4 +1,4 @@
-"""Births where the state folder cannot be written: nothing may live on of which nobody knows."""
+"""Starts with a state folder that cannot be written: no process may be left running unknown to the manager."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import psutil
 import pytest
 
 from manager.processes.launchers.logs import Logs
-from tests.support.spawning import Births, eventually
+from tests.support.spawning import Launchers, eventually
 
 
 @pytest.fixture
-async def births(tmp_path: Path) -> AsyncIterator[Births]:
-    births = Births(tmp_path)
-    yield births
-    await births.local.close()
+async def launchers(tmp_path: Path) -> AsyncIterator[Launchers]:
+    launchers = Launchers(tmp_path)
+    yield launchers
+    await launchers.local.close()
 
 
 def children() -> set[int]:
-    """Our own living children."""
+    """Pids of our own running child processes."""
     return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
-async def test_who_cannot_be_written_down_is_born_all_the_same(births: Births) -> None:
-    (births.home / "manager" / "children.new").mkdir()  # what is written there fails
-    worker = await births.worker()
+async def test_a_worker_starts_though_it_cannot_be_recorded(launchers: Launchers) -> None:
+    (launchers.home / "manager" / "children.new").mkdir()  # so that the file cannot be written
+    worker = await launchers.start()
     await worker.ready()
-    assert births.known() == {}
+    assert launchers.recorded() == {}
     await worker.stop(5)
     assert worker.pid not in children()
 
 
-async def test_who_cannot_be_given_its_model_is_ended(births: Births, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_without_its_assignment_is_ended(launchers: Launchers, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Logs, "hand_over", full)
+    monkeypatch.setattr(Logs, "assign", full)
     before = children()
     with pytest.raises(OSError, match="No space"):
-        await births.worker()
+        await launchers.start()
     await eventually("no child is left", lambda: children() <= before)
     monkeypatch.undo()
-    worker = await births.worker()
+    worker = await launchers.start()
     await worker.ready()
     await worker.stop(5)

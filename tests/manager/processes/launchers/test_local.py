@@ -1,4 +1,4 @@
-"""Our own workers as the manager sees them: births, reports, ends, and logs."""
+"""Our own workers as the manager sees them: starts, reports, stops, and logs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import pytest
 import uvloop
 
 from manager import process_tree
-from manager.processes.launchers import LoadFailure
 from manager.processes.launchers.local import LocalProcess
-from manager.processes.launchers.logs import LARGEST
-from tests.support.spawning import CPU, Births, eventually, fake, runs
+from manager.processes.launchers.logs import MAX_BYTES
+from manager.state.process import LoadFailure
+from tests.support.spawning import CPU, Launchers, eventually, fake, runs
 
 
 @pytest.fixture
-async def births(tmp_path: Path) -> AsyncIterator[Births]:
-    births = Births(tmp_path)
-    yield births
-    await births.local.close()
+async def launchers(tmp_path: Path) -> AsyncIterator[Launchers]:
+    launchers = Launchers(tmp_path)
+    yield launchers
+    await launchers.local.close()
 
 
 async def embed(worker: LocalProcess, token: str | None = None, text: str = "hello") -> int:
@@ -39,35 +39,35 @@ async def embed(worker: LocalProcess, token: str | None = None, text: str = "hel
         return response.status
 
 
-async def live(births: Births) -> None:
-    """One whole life."""
-    worker = await births.worker("org/name")
+async def start_serve_and_stop(launchers: Launchers) -> None:
+    """One worker from its start to its end."""
+    worker = await launchers.start("org/name")
     await worker.ready()
     assert (await embed(worker), await embed(worker, "guess")) == (200, 401)
     assert worker.features == ["images", "languages"]
     assert worker.tasks == ["analyze", "caption", "chat", "embeddings", "image-generation", "ocr"]
     assert not worker.from_standby
-    assert worker.log_path == births.home / "logs" / "org_name.log"
-    assert births.known()[worker.uuid]["name"] == "org/name#1"
-    assert births.known()[worker.uuid]["pid"] == worker.pid
+    assert worker.log_path == launchers.home / "logs" / "org_name.log"
+    assert launchers.recorded()[worker.uuid]["name"] == "org/name#1"
+    assert launchers.recorded()[worker.uuid]["pid"] == worker.pid
     await worker.stop(10)
-    assert await worker.wait() == worker.exit_code == 0, "it was asked, and ended in order"
+    assert await worker.wait() == worker.exit_code == 0, "it was asked to shut down, and did"
     assert not psutil.pid_exists(worker.pid), "not even a zombie is left"
-    assert births.known() == {}
+    assert launchers.recorded() == {}
     assert "org/name#1" in worker.log_tail()
 
 
-async def test_a_worker_is_born_serves_and_goes(births: Births) -> None:
-    await live(births)
+async def test_a_worker_starts_serves_and_stops(launchers: Launchers) -> None:
+    await start_serve_and_stop(launchers)
 
 
-def test_the_same_under_the_event_loop_of_the_manager(tmp_path: Path) -> None:
-    async def all_of_it() -> None:
-        births = Births(tmp_path)
-        await live(births)
-        await births.local.close()
+def test_a_worker_starts_serves_and_stops_under_uvloop(tmp_path: Path) -> None:
+    async def main() -> None:
+        launchers = Launchers(tmp_path)
+        await start_serve_and_stop(launchers)
+        await launchers.local.close()
 
-    uvloop.run(all_of_it())
+    uvloop.run(main())
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,10 @@ def test_the_same_under_the_event_loop_of_the_manager(tmp_path: Path) -> None:
         ({"crash_at_load": 7}, LoadFailure("exit code 7 while starting", certain=True, exit_code=7)),
     ],
 )
-async def test_a_load_that_fails_says_why(births: Births, options: dict[str, object], expected: LoadFailure) -> None:
-    worker = await births.worker(**options)
+async def test_a_failed_load_reports_why(
+    launchers: Launchers, options: dict[str, object], expected: LoadFailure
+) -> None:
+    worker = await launchers.start(**options)
     with pytest.raises(LoadFailure) as caught:
         await worker.ready()
     failure = caught.value
@@ -93,15 +95,15 @@ async def test_a_load_that_fails_says_why(births: Births, options: dict[str, obj
     await worker.stop(1)
 
 
-async def test_who_ends_without_a_word_is_quoted_from_its_log(births: Births) -> None:
-    worker = await births.worker(crash_at_load=7)
-    with pytest.raises(LoadFailure, match=r"it wrote last: .*crashing at load, as told"):
+async def test_an_exit_without_a_report_quotes_the_log(launchers: Launchers) -> None:
+    worker = await launchers.start(crash_at_load=7)
+    with pytest.raises(LoadFailure, match=r"its last line was: .*crashing at load, as told"):
         await worker.ready()
     await worker.stop(0)
 
 
-async def test_a_death_by_signal_while_loading_is_not_certain_to_come_again(births: Births) -> None:
-    worker = await births.worker(silent_load=True, fork_grandchild="child")
+async def test_a_signal_while_loading_may_be_retried(launchers: Launchers) -> None:
+    worker = await launchers.start(silent_load=True, fork_grandchild="child")
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(LoadFailure, match=r"signal 9 \(Killed\)") as caught:
         await worker.ready()
@@ -110,104 +112,106 @@ async def test_a_death_by_signal_while_loading_is_not_certain_to_come_again(birt
     await worker.stop(0)
 
 
-async def test_running_out_of_memory_in_a_call_is_reported(births: Births) -> None:
-    worker = await births.worker(oom_on_prompt="too much")
+async def test_out_of_memory_in_a_request_is_reported(launchers: Launchers) -> None:
+    worker = await launchers.start(oom_on_prompt="too much")
     await worker.ready()
     assert await embed(worker, text="too much") == 503
-    await eventually("the report is in", lambda: births.reports == [{"event": "out_of_memory"}])
+    await eventually("the report has arrived", lambda: launchers.reports == [{"event": "out_of_memory"}])
     await worker.stop(5)
 
 
-async def test_reports_that_nobody_understands_break_nothing(births: Births, caplog: pytest.LogCaptureFixture) -> None:
-    worker = await births.worker(load_gate=str(births.home / "gate"))
+async def test_reports_that_nobody_understands_break_nothing(
+    launchers: Launchers, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await launchers.start(load_gate=str(launchers.home / "gate"))
     for line in (b"nonsense\n", b"[]\n", b'{"no": "event"}\n'):
-        worker._heard(line)
-    (births.home / "gate").touch()
+        worker._handle_line(line)
+    (launchers.home / "gate").touch()
     await worker.ready()
     assert "nonsense" in caplog.text
     await worker.stop(5)
 
 
-async def test_who_ignores_every_request_to_end_is_killed_with_all_it_started(births: Births) -> None:
-    worker = await births.worker(ignore_term=True, fork_grandchild="setsid")
+async def test_a_worker_that_ignores_term_is_killed_with_its_tree(launchers: Launchers) -> None:
+    worker = await launchers.start(ignore_term=True, fork_grandchild="setsid")
     await worker.ready()
-    pids = [process.pid for process in process_tree.escaped(worker.uuid)]
+    pids = [process.pid for process in process_tree.marked(worker.uuid)]
     assert len(pids) == 2
     await worker.stop(0.2)
     assert worker.exit_code == -9
     assert not [pid for pid in pids if runs(pid)]
-    assert births.known() == {}
+    assert launchers.recorded() == {}
 
 
 @pytest.mark.parametrize("grandchild", ["child", "setsid"])
-async def test_a_crash_takes_grandchildren_along(births: Births, grandchild: str) -> None:
-    worker = await births.worker(fork_grandchild=grandchild)
+async def test_a_crash_ends_grandchildren_too(launchers: Launchers, grandchild: str) -> None:
+    worker = await launchers.start(fork_grandchild=grandchild)
     await worker.ready()
-    pids = [process.pid for process in process_tree.escaped(worker.uuid)]
+    pids = [process.pid for process in process_tree.marked(worker.uuid)]
     os.kill(worker.pid, signal.SIGKILL)
     assert await worker.wait() == -9
     await worker.stop(10)
     assert not [pid for pid in pids if runs(pid)]
 
 
-async def test_a_silent_load_can_be_ended(births: Births) -> None:
-    worker = await births.worker(silent_load=True)
+async def test_a_silent_load_can_be_stopped(launchers: Launchers) -> None:
+    worker = await launchers.start(silent_load=True)
     ready = asyncio.create_task(worker.ready())
     await worker.stop(0.2)
     with pytest.raises(LoadFailure):
         await ready
 
 
-async def test_to_stop_is_safe_at_once_again_and_by_somebody_who_is_cancelled(births: Births) -> None:
-    worker = await births.worker()
+async def test_stop_may_be_repeated_and_cancelled(launchers: Launchers) -> None:
+    worker = await launchers.start()
     await worker.ready()
-    impatient = asyncio.create_task(worker.stop(10))
+    cancelled = asyncio.create_task(worker.stop(10))
     await asyncio.sleep(0)
-    impatient.cancel()
+    cancelled.cancel()
     await asyncio.gather(worker.stop(10), worker.stop(10))
-    assert worker.exit_code == 0, "TERM came once: a second one would have cut it short"
+    assert worker.exit_code == 0, "TERM was sent once: a second one would have ended it at once"
     await worker.stop(10)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
-async def test_a_birth_that_is_called_off_leaves_nothing(births: Births, turns: int) -> None:
-    start = asyncio.create_task(births.worker(fork_grandchild="setsid"))
+async def test_a_cancelled_start_leaves_nothing(launchers: Launchers, turns: int) -> None:
+    start = asyncio.create_task(launchers.start(fork_grandchild="setsid"))
     for _ in range(turns):
         await asyncio.sleep(0)
     start.cancel()
     try:
         worker = await start
     except asyncio.CancelledError:
-        assert births.known() == {}
-        assert not list((births.home / "logs").glob("standby-*"))
+        assert launchers.recorded() == {}
+        assert not list((launchers.home / "logs").glob("standby-*"))
     else:
         await worker.stop(0)
-    mine = [p for p in psutil.Process().children() if "workers" in " ".join(p.cmdline()) and runs(p.pid)]
-    assert mine == []
+    workers = [p for p in psutil.Process().children() if "workers" in " ".join(p.cmdline()) and runs(p.pid)]
+    assert workers == []
 
 
-async def test_an_interpreter_that_is_not_there_is_told_at_once(births: Births) -> None:
+async def test_a_missing_interpreter_is_reported_at_once(launchers: Launchers) -> None:
     spec = fake().model_copy(update={"python": "/no/such/python"})
     with pytest.raises(LoadFailure, match=r"/no/such/python cannot be run: .*No such file") as caught:
-        await births.local.start(spec, CPU, "m#1", births.reports.append)
+        await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
     assert caught.value.certain
 
 
-async def test_an_environment_that_is_not_there_is_told_with_how_to_make_it(births: Births) -> None:
-    spec = fake().model_copy(update={"python": "/house/data/envs/depth-anything-3/bin/python"})
+async def test_a_missing_environment_is_reported_with_a_hint(launchers: Launchers) -> None:
+    spec = fake().model_copy(update={"python": "/somewhere/data/envs/depth-anything-3/bin/python"})
     with pytest.raises(LoadFailure, match=r"cannot be run: .*\. Run `make env-depth-anything-3` first\.$"):
-        await births.local.start(spec, CPU, "m#1", births.reports.append)
+        await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
 
 
-async def test_a_worker_gets_its_entrys_environment_and_not_our_keys(
-    births: Births, monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_gets_its_entrys_variables_and_no_keys(
+    launchers: Launchers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_API_KEY", "secret")
     monkeypatch.setenv("PORT", "8000")
     spec = fake().model_copy(
         update={"env": {"OMP_NUM_THREADS": "1", "PYTHONPATH": "/elsewhere"}, "python": sys.executable}
     )
-    worker = await births.local.start(spec, CPU, "m#1", births.reports.append)
+    worker = await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
     await worker.ready()
     environ = psutil.Process(worker.pid).environ()
     assert environ["OMP_NUM_THREADS"] == "1"
@@ -216,25 +220,25 @@ async def test_a_worker_gets_its_entrys_environment_and_not_our_keys(
     await worker.stop(5)
 
 
-async def test_a_log_is_kept_over_restarts_and_rotated_when_it_has_grown(births: Births) -> None:
-    logs = births.home / "logs"
+async def test_a_log_is_kept_over_restarts_and_rotated(launchers: Launchers) -> None:
+    logs = launchers.home / "logs"
     logs.mkdir()
-    (logs / "m.log").write_bytes(b"x" * (LARGEST + 1))
+    (logs / "m.log").write_bytes(b"x" * (MAX_BYTES + 1))
     for number in (1, 2):
-        worker = await births.worker(number=number)
+        worker = await launchers.start(number=number)
         await worker.ready()
         await worker.stop(5)
         assert f"m#{number}" in worker.log_tail()
         assert "x" not in worker.log_tail()
-    assert (logs / "m.log.1").stat().st_size == LARGEST + 1
+    assert (logs / "m.log.1").stat().st_size == MAX_BYTES + 1
     text = (logs / "m.log").read_text()
     assert text.index("m#1") < text.index("m#2")
-    assert "m#1" not in worker.log_tail(), "the tail is the worker's own"
+    assert "m#1" not in worker.log_tail(), "the tail holds this worker's lines only"
 
 
-async def test_two_living_workers_never_share_a_log(births: Births) -> None:
-    first, second = await births.worker(number=1), await births.worker(number=2)
-    program = await births.worker("manager")
+async def test_two_running_workers_never_share_a_log(launchers: Launchers) -> None:
+    first, second = await launchers.start(number=1), await launchers.start(number=2)
+    program = await launchers.start("manager")
     await asyncio.gather(first.ready(), second.ready(), program.ready())
     names = [worker.log_path.name for worker in (first, second, program)]
     assert names == ["m.log", "m.2.log", "manager.2.log"]

@@ -1,4 +1,4 @@
-"""A manager that is killed leaves nothing: no worker, no standby, no foreign server, no grandchild."""
+"""A killed manager leaves nothing behind: no worker, no standby, no external server, no grandchild."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from manager import process_tree
 from manager.processes.children import reap
-from tests.support.process_family import gone
-from tests.support.spawning import PATIENCE, known, runs
+from tests.support.process_family import wait_until_gone
+from tests.support.spawning import PATIENCE, recorded, runs
 
 ROOT = Path(__file__).parents[4]
 
@@ -23,20 +23,20 @@ import asyncio, json, sys
 from pathlib import Path
 from manager import process_tree
 from manager.processes.launchers.standby import StandbyKey
-from tests.support.spawning import CPU, Births, eventually, foreign
+from tests.support.spawning import CPU, Launchers, eventually, external
 
 async def main():
     home = Path(sys.argv[1])
-    births = Births(home)
-    worker = await births.worker("worker", fork_grandchild="setsid")
-    server = await births.command.start(foreign(home, "--escape"), CPU, "server#1", print)
+    launchers = Launchers(home)
+    worker = await launchers.start("worker", fork_grandchild="setsid")
+    server = await launchers.command.start(external(home, "--escape"), CPU, "server#1", print)
     await worker.ready()
     await server.ready()
-    births.local.standbys.keep({StandbyKey(None, (("OF", "another"),), ()): 1})
-    await eventually("a standby is born", lambda: any(s["born"] for s in births.local.standbys.status()))
-    loading = await births.worker("loading", load_gate=str(home / "never"), fork_grandchild="child")
-    await eventually("it has forked", lambda: len(process_tree.escaped(loading.uuid)) == 2)
-    print(json.dumps(list(births.known())), flush=True)
+    launchers.local.standbys.keep({StandbyKey(None, (("OF", "another"),), ()): 1})
+    await eventually("a standby has started", lambda: any(s["born"] for s in launchers.local.standbys.status()))
+    loading = await launchers.start("loading", load_gate=str(home / "never"), fork_grandchild="child")
+    await eventually("it has forked", lambda: len(process_tree.marked(loading.uuid)) == 2)
+    print(json.dumps(list(launchers.recorded())), flush=True)
     await asyncio.Event().wait()
 
 if sys.argv[2] == "uvloop":
@@ -49,34 +49,32 @@ else:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has given birth to workers, a standby and a foreign server."""
+    """A process that has started workers, a standby and an external server."""
     argv = [sys.executable, "-c", MANAGER, str(tmp_path), request.param]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout
-        assert process.stdout.readline(), "it has failed"
+        assert process.stdout.readline(), "it has failed to start"
         yield process
         process.kill()
 
 
 def family(home: Path) -> list[int]:
-    """The pids of all that was born, however far it has gone."""
-    children = known(home)
+    """The pids of everything that was started, escaped grandchildren included."""
+    children = recorded(home)
     assert sorted(child["name"] for child in children.values()) == ["loading#1", "server#1", "standby", "worker#1"]
-    carriers = process_tree.carriers()
-    pids = [process.pid for uuid in children for process in carriers[uuid]]
+    marked = process_tree.marked_by_uuid()
+    pids = [process.pid for uuid in children for process in marked[uuid]]
     assert len(pids) == 8, "two workers and their grandchildren; guard, server and its grandchild; a standby"
     return pids
 
 
-def test_a_killed_manager_leaves_nothing(manager: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_killed_manager_leaves_nothing_behind(manager: subprocess.Popen[bytes], tmp_path: Path) -> None:
     pids = family(tmp_path)
     manager.kill()
-    gone(*pids, within=PATIENCE)
+    wait_until_gone(*pids, within=PATIENCE)
 
 
-def test_the_next_manager_ends_what_could_not_see_its_manager_go(
-    manager: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
+def test_the_next_manager_ends_suspended_processes(manager: subprocess.Popen[bytes], tmp_path: Path) -> None:
     pids = family(tmp_path)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)

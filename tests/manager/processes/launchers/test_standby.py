@@ -1,4 +1,4 @@
-"""Workers born early: used when one is asked for, kept in number, and never born in a hot loop."""
+"""Standbys: used for matching starts, kept in number, and never started in a hot loop."""
 
 from __future__ import annotations
 
@@ -12,118 +12,119 @@ import psutil
 import pytest
 
 from manager.processes.launchers.standby import StandbyKey
-from tests.support.spawning import CPU, Births, eventually, fake, runs
+from tests.support.spawning import CPU, Launchers, eventually, fake, runs
 
 PLAIN = StandbyKey.of(fake(), ())
 BROKEN = StandbyKey(python="/bin/false", env=(), imports=("torch",))
-"""Whose births always fail."""
+"""Its standbys always end at once."""
 
 
 @pytest.fixture
-async def births(tmp_path: Path) -> AsyncIterator[Births]:
-    births = Births(tmp_path)
-    yield births
-    await births.local.close()
+async def launchers(tmp_path: Path) -> AsyncIterator[Launchers]:
+    launchers = Launchers(tmp_path)
+    yield launchers
+    await launchers.local.close()
 
 
-def waiting(births: Births) -> list[int]:
-    """The pids of the standbys that have reported born."""
-    return [standby["pid"] for standby in births.local.standbys.status() if standby.get("born")]
+def waiting(launchers: Launchers) -> list[int]:
+    """The pids of the standbys that have started."""
+    return [standby["pid"] for standby in launchers.local.standbys.status() if standby.get("born")]
 
 
-async def test_a_standby_becomes_the_worker(births: Births) -> None:
-    (births.home / "logs").mkdir()
-    (births.home / "logs" / "m.log").write_text("history\n")
-    births.local.standbys.keep({PLAIN: 1})
-    (pid,) = await eventually("one is born", lambda: waiting(births))
-    worker = await births.worker()
+async def test_a_standby_becomes_the_worker(launchers: Launchers) -> None:
+    (launchers.home / "logs").mkdir()
+    (launchers.home / "logs" / "m.log").write_text("history\n")
+    launchers.local.standbys.keep({PLAIN: 1})
+    (pid,) = await eventually("one has started", lambda: waiting(launchers))
+    worker = await launchers.start()
     assert (worker.pid, worker.from_standby) == (pid, True)
     await worker.ready()
-    assert births.known()[worker.uuid]["name"] == "m#1"
+    assert launchers.recorded()[worker.uuid]["name"] == "m#1"
     assert worker.log_path.read_text().startswith("history\n")
     assert "m#1" in worker.log_tail()
     assert "history" not in worker.log_tail()
-    assert os.listdir(births.home / "logs") == ["m.log"]
-    assert births.local.standbys.status() == [], "its place stays empty until the pool says that all is calm"
-    births.local.standbys.keep({PLAIN: 1})
-    await eventually("the next one is born", lambda: waiting(births))
+    assert os.listdir(launchers.home / "logs") == ["m.log"]
+    assert launchers.local.standbys.status() == [], "it is not replaced before the next call of `keep`"
+    launchers.local.standbys.keep({PLAIN: 1})
+    await eventually("the next one has started", lambda: waiting(launchers))
     await worker.stop(5)
 
 
-async def test_one_that_still_imports_is_used_rather_than_a_second_birth(births: Births) -> None:
-    standbys = births.local.standbys
+async def test_a_standby_that_still_imports_is_used(launchers: Launchers) -> None:
+    standbys = launchers.local.standbys
     standbys.keep({PLAIN: 1})
     (early,) = await eventually("one is under way", standbys.status)
     assert not early["born"]
-    worker = await births.worker()
+    worker = await launchers.start()
     assert (worker.pid, worker.from_standby) == (early["pid"], True)
     await worker.ready()
     await worker.stop(5)
 
 
-async def test_the_one_that_is_furthest_is_taken(births: Births) -> None:
-    standbys = births.local.standbys
+async def test_a_started_standby_is_preferred(launchers: Launchers) -> None:
+    standbys = launchers.local.standbys
     standbys.keep({PLAIN: 2})
-    (first,) = await eventually("one is born", lambda: waiting(births))
+    (first,) = await eventually("one has started", lambda: waiting(launchers))
     await eventually("a second one is under way", lambda: len(standbys.status()) == 2)
-    worker = await births.worker()
+    worker = await launchers.start()
     assert worker.pid == first
     await worker.stop(0)
 
 
-async def test_a_standby_is_only_for_those_that_share_interpreter_environment_and_imports(births: Births) -> None:
-    births.local.standbys.keep({PLAIN: 1})
-    (pid,) = await eventually("one is born", lambda: waiting(births))
+async def test_a_standby_is_used_only_for_an_equal_key(launchers: Launchers) -> None:
+    launchers.local.standbys.keep({PLAIN: 1})
+    (pid,) = await eventually("one has started", lambda: waiting(launchers))
     other = fake().model_copy(update={"env": {"OMP_NUM_THREADS": "1"}})
-    worker = await births.local.start(other, CPU, "m#1", births.reports.append)
+    worker = await launchers.local.start(other, CPU, "m#1", launchers.reports.append)
     assert not worker.from_standby
-    assert waiting(births) == [pid]
+    assert waiting(launchers) == [pid]
     await worker.stop(0)
 
 
-async def test_those_that_are_not_wanted_any_more_go(births: Births) -> None:
-    births.local.standbys.keep({PLAIN: 2})
-    pids = await eventually("two are born", lambda: len(waiting(births)) == 2 and waiting(births))
-    births.local.standbys.keep({PLAIN: 1})
-    await eventually("one has gone", lambda: [runs(pid) for pid in pids].count(True) == 1)
-    births.local.standbys.keep({})
-    await eventually("both have gone", lambda: not any(runs(pid) for pid in pids))
-    await eventually("nothing is left of them", lambda: births.known() == {} and not os.listdir(births.home / "logs"))
+async def test_surplus_standbys_are_stopped(launchers: Launchers) -> None:
+    launchers.local.standbys.keep({PLAIN: 2})
+    pids = await eventually("two have started", lambda: len(waiting(launchers)) == 2 and waiting(launchers))
+    launchers.local.standbys.keep({PLAIN: 1})
+    await eventually("one has ended", lambda: [runs(pid) for pid in pids].count(True) == 1)
+    launchers.local.standbys.keep({})
+    await eventually("both have ended", lambda: not any(runs(pid) for pid in pids))
+    await eventually(
+        "nothing is left of them", lambda: launchers.recorded() == {} and not os.listdir(launchers.home / "logs")
+    )
 
 
-async def test_closing_ends_all_in_the_middle_of_a_birth_too(births: Births) -> None:
-    births.local.standbys.keep({PLAIN: 2})
-    await eventually("one is born", lambda: waiting(births))
-    await births.local.close()
-    assert births.known() == {}
+async def test_close_stops_standbys_even_while_one_starts(launchers: Launchers) -> None:
+    launchers.local.standbys.keep({PLAIN: 2})
+    await eventually("one has started", lambda: waiting(launchers))
+    await launchers.local.close()
+    assert launchers.recorded() == {}
     assert not [p for p in psutil.Process().children() if "workers" in " ".join(p.cmdline()) and runs(p.pid)]
 
 
-async def test_none_is_born_while_a_worker_starts(births: Births) -> None:
-    gate = births.home / "gate"
-    worker = await births.worker(load_gate=str(gate))
-    births.local.standbys.keep({PLAIN: 1})
-    reported = await eventually("it is loading", lambda: "m#1" in worker.log_tail())
-    assert reported
-    assert births.local.standbys.status() == []
+async def test_no_standby_starts_while_a_worker_starts(launchers: Launchers) -> None:
+    gate = launchers.home / "gate"
+    worker = await launchers.start(load_gate=str(gate))
+    launchers.local.standbys.keep({PLAIN: 1})
+    await eventually("it is loading", lambda: "m#1" in worker.log_tail())
+    assert launchers.local.standbys.status() == []
     gate.touch()
     await worker.ready()
-    await eventually("now one is born", lambda: waiting(births))
+    await eventually("now one has started", lambda: waiting(launchers))
     await worker.stop(0)
 
 
-async def test_a_start_that_fails_does_not_keep_standbys_from_being_born(births: Births) -> None:
-    worker = await births.worker(crash_at_load=1)
-    births.local.standbys.keep({PLAIN: 1})
+async def test_standbys_start_after_a_failed_worker_start(launchers: Launchers) -> None:
+    worker = await launchers.start(crash_at_load=1)
+    launchers.local.standbys.keep({PLAIN: 1})
     await worker.wait()
-    await eventually("one is born", lambda: waiting(births))
+    await eventually("one has started", lambda: waiting(launchers))
     await worker.stop(0)
 
 
-async def test_what_cannot_be_born_is_told_and_tried_again_later_not_at_once(births: Births) -> None:
-    standbys = births.local.standbys
+async def test_a_failing_standby_is_reported_and_retried_later(launchers: Launchers) -> None:
+    standbys = launchers.local.standbys
     standbys.keep({BROKEN: 1, PLAIN: 1})
-    await eventually("the other is born all the same", lambda: waiting(births))
+    await eventually("the other one has started", lambda: waiting(launchers))
     (failing,) = [standby for standby in standbys.status() if "failures" in standby]
     assert failing["failures"] == 1
     assert failing["imports"] == ["torch"]
@@ -133,16 +134,16 @@ async def test_what_cannot_be_born_is_told_and_tried_again_later_not_at_once(bir
         await asyncio.sleep(0)
     (failing,) = [standby for standby in standbys.status() if "failures" in standby]
     assert failing["failures"] == 1
-    await eventually("it is tried again by itself", lambda: standbys.status()[-1].get("failures") == 2)
-    assert 2 < standbys.status()[-1]["retry_in"] <= 4, "and after a longer while each time"
+    await eventually("it is retried", lambda: standbys.status()[-1].get("failures") == 2)
+    assert 2 < standbys.status()[-1]["retry_in"] <= 4, "with a longer delay each time"
 
 
-async def test_one_that_dies_while_it_waits_is_noticed_and_replaced(births: Births) -> None:
-    standbys = births.local.standbys
+async def test_a_standby_that_dies_is_replaced(launchers: Launchers) -> None:
+    standbys = launchers.local.standbys
     standbys.keep({PLAIN: 1})
-    (pid,) = await eventually("one is born", lambda: waiting(births))
+    (pid,) = await eventually("one has started", lambda: waiting(launchers))
     os.kill(pid, signal.SIGKILL)
     failing = await eventually("it is noticed", lambda: [s for s in standbys.status() if s.get("failures")])
     assert "exit code -9" in failing[0]["reason"]
-    (other,) = await eventually("another is born", lambda: waiting(births))
+    (other,) = await eventually("another one has started", lambda: waiting(launchers))
     assert other != pid
