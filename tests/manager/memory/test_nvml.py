@@ -7,8 +7,8 @@ import logging
 import pynvml
 import pytest
 
-from manager.memory.cuda import Cuda
 from manager.memory import nvml
+from manager.memory.cuda import Cuda
 from tests.support.fake_nvml import GIB, MIB, FakeGpu, FakeNvml
 
 UUIDS = ["GPU-aaaa1111", "GPU-aabb2222", "GPU-cccc3333"]
