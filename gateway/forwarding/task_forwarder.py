@@ -68,7 +68,7 @@ class TaskForwarder:
 
     async def forward(self, call: TaskCall, send: Send) -> None:
         """Answer the call through `send`, and use it up: its request and body are released. Raises ServeError."""
-        await forward(self._manager, await self._prepare(call), send)
+        await forward(self._manager, await self.prepare(call), send)
 
     async def ask(self, task: Task[Any, Any], request: Request, request_id: str) -> bytes:
         """The body of the response to a request of our own. Raises ServeError, also one that the manager answers."""
@@ -76,7 +76,8 @@ class TaskForwarder:
         await self.forward(TaskCall(task, request, request_id), response)
         return response.body()
 
-    async def _prepare(self, call: TaskCall) -> ForwardedRequest:
+    async def prepare(self, call: TaskCall) -> ForwardedRequest:
+        """Choose the call's model and complete its request; uses up the call like `forward`. Raises ServeError."""
         table = await self._directory.table()
         model = table.choose(call.task.name, call.request.model)
         call.model = model.id

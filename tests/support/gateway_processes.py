@@ -1,8 +1,9 @@
-"""Starts the gateway and a fake manager as real processes, and waits for conditions instead of guessing times."""
+"""Runs the gateway and a fake manager as real processes, and waits for conditions."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -21,13 +22,13 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], seconds: float = 20) -> T:
-    """The first true value of `look`, which may fail until then."""
+def eventually(condition: Callable[[], T], seconds: float = 20) -> T:
+    """The first true value of `condition`, which may be false or raise until then."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if found := look():
-                return found
+            if value := condition():
+                return value
             problem: object = "it stayed false"
         except (OSError, httpx2.HTTPError, AssertionError) as error:
             problem = error
@@ -36,29 +37,29 @@ def eventually(look: Callable[[], T], seconds: float = 20) -> T:
         time.sleep(0.02)
 
 
-class Ended(Exception):
-    """The program gave up by itself; the argument is its exit code."""
+class GatewayExited(Exception):
+    """The gateway exited by itself; the argument is its exit code."""
 
 
-class Manager:
-    """The tests' side of the fake manager."""
+class FakeManagerProcess:
+    """A running fake manager."""
 
     def __init__(self, address: str, process: subprocess.Popen[str]) -> None:
         self.address = address
         self.process = process
         self.port = int(address.rpartition(":")[2])
 
-    def control(self, action: str, given: Any = None) -> dict[str, Any]:
-        """Do one of the things that the fake's `control` knows; answers what it saw so far."""
-        return httpx2.post(f"{self.address}/control/{action}", json=given, timeout=20).json()
+    def control(self, action: str = "nothing", value: Any = None) -> dict[str, Any]:
+        """Send a command to `FakeManager.control`; returns what the fake has recorded."""
+        return httpx2.post(f"{self.address}/control/{action}", json=value, timeout=20).json()
 
-    def seen(self, request_id: str) -> list[dict[str, Any]]:
-        """What came in for one request, attempt by attempt."""
-        notes = self.control("seen")["seen"]
-        return [note for note in notes if note.get("headers", {}).get("x-request-id") == request_id]
+    def received(self, request_id: str) -> list[dict[str, Any]]:
+        """What the fake received for one request id, attempt by attempt."""
+        records = self.control()["requests"]
+        return [record for record in records if record.get("headers", {}).get("x-request-id") == request_id]
 
 
-class Gateway:
+class GatewayProcess:
     """A running gateway."""
 
     def __init__(self, address: str, process: subprocess.Popen[str], home: Path) -> None:
@@ -67,24 +68,29 @@ class Gateway:
         self.home = home
         self.http = httpx2.Client(base_url=address, timeout=20)
 
+    def connect(self) -> socket.socket:
+        """A plain connection, for requests that no HTTP library sends."""
+        host, _, port = self.address.removeprefix("http://").partition(":")
+        return socket.create_connection((host, int(port)), timeout=20)
+
     def wait_ready(self) -> None:
         eventually(lambda: self.http.get("/ready").status_code == 200)
 
 
 @contextmanager
-def run_manager(port: int = 0) -> Iterator[Manager]:
-    """A fake manager until the end of the block."""
+def run_manager(port: int = 0) -> Iterator[FakeManagerProcess]:
+    """Run a fake manager until the end of the block."""
     command = [sys.executable, "-m", "tests.support.fake_manager", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout
-            yield Manager(process.stdout.readline().strip(), process)
+            yield FakeManagerProcess(process.stdout.readline().strip(), process)
         finally:
             process.kill()
 
 
 def configuration(manager_port: int, **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings for a gateway of the tests; `sections` are laid over them."""
+    """A configuration for the gateway; `sections` override its defaults."""
     settings: dict[str, Any] = {
         "gateway": {"host": "127.0.0.1", "port": 0, "max_body_mb": 32},
         "manager": {"port": manager_port, "token": TOKEN},
@@ -100,8 +106,8 @@ def key(name: str, secret: str, rate_limit: str | None = None) -> dict[str, Any]
 
 
 @contextmanager
-def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[Gateway]:
-    """A gateway, alive but maybe not ready, until the end of the block."""
+def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[GatewayProcess]:
+    """Run a gateway until the end of the block; it is alive, but may not be ready yet."""
     folder.mkdir(parents=True, exist_ok=True)
     config, home, log = folder / "config.yaml", folder / "home", folder / "gateway.log"
     config.write_text(yaml.safe_dump(dict(settings)))
@@ -115,7 +121,7 @@ def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[Gateway]:
     ):
         try:
             address = eventually(lambda: _address(process, home))
-            gateway = Gateway(address, process, home)
+            gateway = GatewayProcess(address, process, home)
             eventually(lambda: gateway.http.get("/healthz").status_code == 200)
             yield gateway
             gateway.http.close()
@@ -125,5 +131,5 @@ def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[Gateway]:
 
 def _address(process: subprocess.Popen[str], home: Path) -> str:
     if process.poll() is not None:
-        raise Ended(process.returncode)
+        raise GatewayExited(process.returncode)
     return (home / "gateway" / "address").read_text().strip()

@@ -1,4 +1,4 @@
-"""Small pictures, and one that only claims to be large."""
+"""Small image files, and the header of a large one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def png(width: int, height: int, *, noise: bool = False) -> bytes:
-    """A PNG file; with noise it is about as large as its pixels."""
+    """A PNG file; with noise, its size is about that of its pixels."""
     out = io.BytesIO()
     image = (
         Image.frombytes("RGB", (width, height), os.urandom(width * height * 3))
@@ -23,7 +23,7 @@ def png(width: int, height: int, *, noise: bool = False) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The first bytes of a PNG that says it is so large, up to where its pixels would begin."""
+    """The beginning of a PNG file of this size, up to where its pixels would begin."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"

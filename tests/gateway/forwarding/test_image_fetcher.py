@@ -1,11 +1,10 @@
-"""Pictures by URL: a real server on this machine, for a fetcher that is told to allow it and one that is not."""
+"""Fetching images from a real server on this machine, by fetchers that allow local addresses and ones that do not."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import ipaddress
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -18,13 +17,13 @@ from gateway.forwarding import image_fetcher
 from gateway.forwarding.image_fetcher import ImageFetcher, is_public
 from tests.support.sample_images import png
 
-PICTURE = png(8, 8)
+IMAGE = png(8, 8)
 Handler = Callable[[web.Request], object]
 
 
 @asynccontextmanager
 async def site(**pages: Handler) -> AsyncIterator[str]:
-    """A web site with these pages; yields its address."""
+    """Run a web site with these pages; yields its address."""
     app = web.Application()
     for name, page in pages.items():
         app.router.add_get(f"/{name}", page)  # type: ignore[arg-type]
@@ -49,20 +48,20 @@ async def get(url: str, fetcher: ImageFetcher | None = None) -> str:
     return image.value
 
 
-async def picture(_: web.Request) -> web.Response:
-    return web.Response(body=PICTURE, content_type="image/x-odd")
+async def image_page(_: web.Request) -> web.Response:
+    return web.Response(body=IMAGE, content_type="image/x-odd")
 
 
-async def test_becomes_a_data_uri_through_redirects() -> None:
+async def test_inlines_an_image_as_data_uri_after_redirects() -> None:
     async def here(_: web.Request) -> web.Response:
         raise web.HTTPFound("/there")
 
-    async with site(here=here, there=picture) as address:
+    async with site(here=here, there=image_page) as address:
         value = await get(f"{address}/here")
-    assert value == "data:image/x-odd;base64," + base64.b64encode(PICTURE).decode()
+    assert value == "data:image/x-odd;base64," + base64.b64encode(IMAGE).decode()
 
 
-async def test_redirects_are_followed_neither_for_ever_nor_anywhere() -> None:
+async def test_limits_redirects_in_number_and_scheme() -> None:
     async def again(_: web.Request) -> web.Response:
         raise web.HTTPFound("/again")
 
@@ -76,7 +75,7 @@ async def test_redirects_are_followed_neither_for_ever_nor_anywhere() -> None:
             await get(f"{address}/again")
 
 
-async def test_what_is_there_must_be_a_picture() -> None:
+async def test_rejects_responses_that_are_not_images() -> None:
     async def text(_: web.Request) -> web.Response:
         return web.Response(text="<html>")
 
@@ -92,8 +91,8 @@ async def test_what_is_there_must_be_a_picture() -> None:
         await get(f"{address}/gone")
 
 
-async def test_size_is_limited_told_or_not() -> None:
-    async def told(_: web.Request) -> web.Response:
+async def test_limits_size_with_and_without_content_length() -> None:
+    async def sized(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * 5000)
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -102,23 +101,23 @@ async def test_size_is_limited_told_or_not() -> None:
         while True:
             await answer.write(b"x" * 1000)
 
-    async with site(told=told, endless=endless) as address:
-        for page in ("told", "endless"):
+    async with site(sized=sized, endless=endless) as address:
+        for page in ("sized", "endless"):
             with pytest.raises(BadImage, match="more than"):
                 await get(f"{address}/{page}", ImageFetcher(4000, anywhere))
 
 
-async def test_several_share_the_limit_and_their_number_is_bounded() -> None:
-    async with site(picture=picture) as address:
-        fetcher = ImageFetcher(len(PICTURE) * 3, anywhere)
-        await fetcher.inline([ImageInput(f"{address}/picture") for _ in range(3)])
+async def test_images_of_a_request_share_one_limit() -> None:
+    async with site(image=image_page) as address:
+        fetcher = ImageFetcher(len(IMAGE) * 3, anywhere)
+        await fetcher.inline([ImageInput(f"{address}/image") for _ in range(3)])
         with pytest.raises(BadImage, match="more than"):
-            await fetcher.inline([ImageInput(f"{address}/picture") for _ in range(4)])
+            await fetcher.inline([ImageInput(f"{address}/image") for _ in range(4)])
     with pytest.raises(BadImage, match="too many"):
         await fetcher.inline([ImageInput("http://x/")] * (image_fetcher.MAX_IMAGES + 1))
 
 
-async def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_limits_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_fetcher, "TIMEOUT", 0.2)
 
     async def never(request: web.Request) -> web.StreamResponse:
@@ -132,13 +131,13 @@ async def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
             await get(f"{address}/never")
 
 
-async def test_a_redirect_inwards_is_refused() -> None:
-    """The first hop is allowed, as a public site would be; where it leads to is not."""
-    asked: list[str] = []
+async def test_rejects_redirects_to_private_addresses() -> None:
+    """The first address is allowed, like that of a public site; the one it redirects to is not."""
+    checked: list[str] = []
 
     def only_first(address: image_fetcher.IPAddress) -> bool:
-        asked.append(str(address))
-        return len(asked) == 1
+        checked.append(str(address))
+        return len(checked) == 1
 
     async def inwards(_: web.Request) -> web.Response:
         raise web.HTTPFound("http://127.0.0.2:1/secret")
@@ -146,24 +145,24 @@ async def test_a_redirect_inwards_is_refused() -> None:
     async with site(inwards=inwards) as address:
         with pytest.raises(BadImage, match="not public"):
             await get(f"{address}/inwards", ImageFetcher(2**20, only_first))
-    assert asked == ["127.0.0.1", "127.0.0.2"]
+    assert checked == ["127.0.0.1", "127.0.0.2"]
 
 
-async def test_the_checked_address_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that answers otherwise when asked again gains nothing: it is asked once."""
-    asked: list[str] = []
+async def test_connects_to_the_address_it_has_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding does not help an attacker, because every name is resolved only once."""
+    resolved: list[str] = []
     loop = asyncio.get_running_loop()
     real = loop.getaddrinfo
 
     async def changing(host: str, *args: object, **kwargs: object) -> object:
-        asked.append(host)
-        return await real("127.0.0.1" if len(asked) == 1 else "127.0.0.2", *args, **kwargs)  # type: ignore[arg-type]
+        resolved.append(host)
+        return await real("127.0.0.1" if len(resolved) == 1 else "127.0.0.2", *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "getaddrinfo", changing)
-    async with site(picture=picture) as address:
+    async with site(image=image_page) as address:
         port = address.rpartition(":")[2]
-        assert (await get(f"http://rebinding.example:{port}/picture")).startswith("data:")
-    assert asked.count("rebinding.example") == 1
+        assert (await get(f"http://rebinding.example:{port}/image")).startswith("data:")
+    assert resolved.count("rebinding.example") == 1
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ async def test_the_checked_address_is_the_one_connected_to(monkeypatch: pytest.M
         "http://",
     ],
 )
-async def test_addresses_that_are_not_public_are_refused(url: str) -> None:
+async def test_rejects_urls_of_addresses_that_are_not_public(url: str) -> None:
     with pytest.raises(BadImage):
         await get(url, ImageFetcher(2**20))
 
@@ -209,17 +208,5 @@ async def test_addresses_that_are_not_public_are_refused(url: str) -> None:
         ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
     ],
 )
-def test_public(address: str, public: bool) -> None:
+def test_recognizes_public_addresses(address: str, public: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) is public
-
-
-async def test_a_replaced_picture_goes_on_in_the_request() -> None:
-    from contract.tasks import all_tasks
-    from gateway.forwarding.task_forwarder import _serialize
-
-    part = {"type": "image_url", "image_url": {"url": "http://x/", "detail": "low"}, "odd": 1}
-    body = {"model": "m", "messages": [{"role": "user", "content": [part]}], "extra": [1]}
-    request = all_tasks()["chat"].decode("application/json", json.dumps(body).encode())
-    request.messages[0].content[0].image_url.url.value = "data:image/png;base64,AA=="
-    part["image_url"]["url"] = "data:image/png;base64,AA=="  # type: ignore[index]
-    assert json.loads(_serialize(request)) == body

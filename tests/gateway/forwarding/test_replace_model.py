@@ -1,4 +1,4 @@
-"""The model's name is replaced, whatever the body looks like, and nothing else."""
+"""Replacing `model` in a JSON body, which leaves all other bytes unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ JSON: Any = st.recursive(
 
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.text(), JSON), st.none() | st.text(), st.booleans(), st.sampled_from([None, 2]))
-def test_any_document(document: dict[str, Any], model: str | None, ascii_only: bool, indent: int | None) -> None:
+def test_replaces_the_model_in_any_document(
+    document: dict[str, Any], model: str | None, ascii_only: bool, indent: int | None
+) -> None:
     document["model"] = model
     body = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "surrogatepass")
     assert json.loads(replace_model(body, 'a"b')) == document | {"model": 'a"b'}
@@ -40,5 +42,5 @@ def test_any_document(document: dict[str, Any], model: str | None, ascii_only: b
         (b"{ }", b'{"model":"m" }'),
     ],
 )
-def test_bytes_around_it_stay(body: bytes, expected: bytes) -> None:
+def test_keeps_all_other_bytes(body: bytes, expected: bytes) -> None:
     assert replace_model(body, "m") == expected

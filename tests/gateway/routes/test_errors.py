@@ -1,4 +1,4 @@
-"""Requests that cannot work: each gets its status, the envelope, and a sentence that says what to do."""
+"""Bad requests: each gets its status, the error envelope, and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from contract.media import data_uri
-from tests.support.gateway_processes import Gateway
+from tests.support.gateway_processes import GatewayProcess
 from tests.support.sample_images import png, png_header
 
 SAY = [{"role": "user", "content": "hi"}]
@@ -18,59 +18,61 @@ HI = {"model": "ok", "messages": SAY}
 JSON = {"content-type": "application/json"}
 
 
-def picture(content: bytes) -> dict[str, Any]:
+def ocr(content: bytes) -> dict[str, Any]:
     return {"model": "reader", "image": base64.b64encode(content).decode()}
 
 
-def seeing(url: str) -> dict[str, Any]:
+def chat_about(url: str) -> dict[str, Any]:
     part = {"type": "image_url", "image_url": {"url": url}}
     return {"model": "ok", "messages": [{"role": "user", "content": [part]}]}
 
 
 HUGE = png_header(10_000, 10_000)
 CHAT, EMBED, OCR = "/v1/chat/completions", "/v1/embeddings", "/v1/vision/ocr"
-SEEN = "messages.0.content.0.image_url.url"
+URL = "messages.0.content.0.image_url.url"
 
 CASES = [
     ("malformed JSON", CHAT, b'{"model": ', 400, "invalid_request", None, "not valid JSON"),
-    ("no JSON at all", CHAT, b"\xff\xfe", 400, "invalid_request", None, "UTF-8 JSON"),
+    ("not JSON at all", CHAT, b"\xff\xfe", 400, "invalid_request", None, "UTF-8 JSON"),
     ("an empty body", CHAT, b"", 400, "invalid_request", None, "not valid JSON"),
-    ("JSON of the wrong kind", CHAT, b"[]", 400, "invalid_field", None, "object"),
+    ("JSON of another type", CHAT, b"[]", 400, "invalid_field", None, "object"),
     ("wrong type", CHAT, {**HI, "max_tokens": "many"}, 400, "invalid_field", "max_tokens", "integer"),
     ("missing field", CHAT, {"model": "ok"}, 400, "invalid_field", "messages", "required"),
     ("not a number", EMBED, b'{"input":"x","keep_alive":NaN}', 400, "invalid_field", "keep_alive", "finite"),
     ("unknown model", CHAT, {"model": "olk", "messages": SAY}, 404, "model_not_found", "model", "Did you mean 'ok'"),
     ("one of many", CHAT, {"model": "?", "messages": SAY}, 404, "model_not_found", "model", "which GET /v1/models"),
     ("no model, no default", EMBED, {"input": "x"}, 400, "invalid_field", "model", "ok, org/slashed"),
-    ("wrong task", OCR, {**picture(png(8, 8)), "model": "stream"}, 400, "unsupported_task", "model", "only chat"),
-    ("unsupported field", CHAT, {**HI, "logprobs": True}, 400, "unsupported_feature", "logprobs", "use foreign"),
+    ("wrong task", OCR, {**ocr(png(8, 8)), "model": "stream"}, 400, "unsupported_task", "model", "only chat"),
+    ("unsupported field", CHAT, {**HI, "logprobs": True}, 400, "unsupported_feature", "logprobs", "use external"),
     ("broken base64", OCR, {"model": "reader", "image": "no base64!"}, 400, "invalid_image", "image", "base64"),
-    ("base64 of no picture", OCR, picture(b"hello"), 400, "invalid_image", "image", "PNG"),
-    ("truncated header", OCR, picture(png(8, 8)[:20]), 400, "invalid_image", "image", "damaged"),
-    ("100 megapixels", OCR, picture(HUGE), 400, "invalid_image", "image", "100 million"),
-    ("100 megapixels in chat", CHAT, seeing(data_uri(HUGE)), 400, "invalid_image", SEEN, "100 million"),
-    ("private URL", CHAT, seeing("http://127.0.0.1:1/a.png"), 400, "invalid_image", SEEN, "not public"),
-    ("metadata service", CHAT, seeing("http://169.254.169.254/latest"), 400, "invalid_image", SEEN, "not public"),
-    ("name of this machine", CHAT, seeing("http://localhost/a.png"), 400, "invalid_image", SEEN, "not public"),
-    ("other scheme", CHAT, seeing("file:///etc/passwd"), 400, "invalid_image", SEEN, "data URI"),
+    ("base64 of no image", OCR, ocr(b"hello"), 400, "invalid_image", "image", "PNG"),
+    ("truncated header", OCR, ocr(png(8, 8)[:20]), 400, "invalid_image", "image", "damaged"),
+    ("100 megapixels", OCR, ocr(HUGE), 400, "invalid_image", "image", "100 million"),
+    ("100 megapixels in chat", CHAT, chat_about(data_uri(HUGE)), 400, "invalid_image", URL, "100 million"),
+    ("private URL", CHAT, chat_about("http://127.0.0.1:1/a.png"), 400, "invalid_image", URL, "not public"),
+    ("metadata service", CHAT, chat_about("http://169.254.169.254/latest"), 400, "invalid_image", URL, "not public"),
+    ("name of this machine", CHAT, chat_about("http://localhost/a.png"), 400, "invalid_image", URL, "not public"),
+    ("other scheme", CHAT, chat_about("file:///etc/passwd"), 400, "invalid_image", URL, "data URI"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "code", "param", "says"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+    ("path", "body", "status", "code", "param", "words"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
-def test_refusals(gateway: Gateway, path: str, body: Any, status: int, code: str, param: str | None, says: str) -> None:
-    given = {"content": body, "headers": JSON} if isinstance(body, bytes) else {"json": body}
-    answer = gateway.http.post(path, **given)
+def test_bad_requests(
+    gateway: GatewayProcess, path: str, body: Any, status: int, code: str, param: str | None, words: str
+) -> None:
+    arguments = {"content": body, "headers": JSON} if isinstance(body, bytes) else {"json": body}
+    answer = gateway.http.post(path, **arguments)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code), error
     assert error["param"] == param
-    assert says in error["message"]
+    assert words in error["message"]
     assert error["request_id"] == answer.headers["x-request-id"]
     assert set(error) == {"message", "type", "code", "param", "request_id", "details"}
 
 
-def test_wrong_content_type_path_and_method(gateway: Gateway) -> None:
+def test_wrong_content_type_path_and_method(gateway: GatewayProcess) -> None:
     text = gateway.http.post(CHAT, content=b"hi", headers={"content-type": "text/plain"})
     assert (text.status_code, text.json()["error"]["code"]) == (415, "unsupported_media_type")
     missing = gateway.http.get("/v1/nothing/here")
@@ -82,22 +84,22 @@ def test_wrong_content_type_path_and_method(gateway: Gateway) -> None:
     assert (waiting.status_code, waiting.json()["error"]["param"]) == (400, "X-Max-Wait")
 
 
-def test_unknown_models_are_named_with_all_that_are_there(gateway: Gateway) -> None:
+def test_unknown_model_lists_the_available_ones(gateway: GatewayProcess) -> None:
     error = gateway.http.post(CHAT, json={"model": "x", "messages": SAY}).json()["error"]
     assert "ok" in error["details"]["available_models"]
 
 
 def test_sdk_raises_its_own_errors(sdk: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as unknown:
-        sdk.chat.completions.create(model="nobody", messages=SAY)  # type: ignore[arg-type]
-    assert unknown.value.code == "model_not_found"
-    with pytest.raises(openai.BadRequestError) as wrong:
+    with pytest.raises(openai.NotFoundError) as not_found:
+        sdk.chat.completions.create(model="missing", messages=SAY)  # type: ignore[arg-type]
+    assert not_found.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as bad_request:
         sdk.chat.completions.create(model="ok", messages=SAY, logprobs=True)  # type: ignore[call-overload]
-    assert wrong.value.param == "logprobs"
+    assert bad_request.value.param == "logprobs"
 
 
-def test_body_over_the_limit_is_refused_before_it_is_sent(gateway: Gateway) -> None:
-    with _connect(gateway) as client:
+def test_rejects_large_body_by_its_content_length(gateway: GatewayProcess) -> None:
+    with gateway.connect() as client:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {2**30}\r\n\r\n"
         client.sendall(head.encode())
         answer = client.recv(65536)
@@ -105,20 +107,20 @@ def test_body_over_the_limit_is_refused_before_it_is_sent(gateway: Gateway) -> N
     assert b"body_too_large" in answer
 
 
-def test_body_over_the_limit_without_a_length_is_refused(gateway: Gateway) -> None:
+def test_rejects_large_body_without_content_length(gateway: GatewayProcess) -> None:
     def endless():  # type: ignore[no-untyped-def]
         yield b'{"model": "'
         while True:
             yield b"x" * 2**20
 
-    with _connect(gateway) as client:
+    with gateway.connect() as client:
         head = (
             f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
         )
         client.sendall(head.encode())
         client.settimeout(20)
         for sent, chunk in enumerate(endless()):
-            assert sent < 200, "the gateway took all of it"
+            assert sent < 200, "the gateway read all of it"
             try:
                 client.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             except OSError:
@@ -130,14 +132,9 @@ def test_body_over_the_limit_without_a_length_is_refused(gateway: Gateway) -> No
     assert b"max_body_mb" in answer
 
 
-def _connect(gateway: Gateway) -> socket.socket:
-    host, _, port = gateway.address.removeprefix("http://").partition(":")
-    return socket.create_connection((host, int(port)), timeout=20)
-
-
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"])
-def test_garbage_on_the_wire_ends_that_connection_alone(gateway: Gateway, garbage: bytes) -> None:
-    with _connect(gateway) as client:
+def test_garbage_closes_only_its_own_connection(gateway: GatewayProcess, garbage: bytes) -> None:
+    with gateway.connect() as client:
         client.sendall(garbage)
         client.shutdown(socket.SHUT_WR)
         while client.recv(65536):
