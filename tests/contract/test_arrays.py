@@ -1,4 +1,4 @@
-"""Arrays in answers: each form gives the same numbers back, and numpy reads what we write without it."""
+"""Arrays: every encoding holds the same numbers, and numpy reads what we write without it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Whole(BaseModel):
     data: list[Item]
 
 
-def part(values: Any, **show: Any) -> Part:
-    return Part(shape=values.shape, data=Array.from_numpy(values, **show))
+def part(values: Any, **arguments: Any) -> Part:
+    return Part(shape=values.shape, data=Array.from_numpy(values, **arguments))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16", "int32", "int64"])
 @pytest.mark.parametrize("shape", [(0,), (5,), (3, 4), (2, 3, 2), (0, 3)])
-def test_bytes_lists_and_files_hold_the_same_numbers(dtype: str, shape: tuple[int, ...]) -> None:
+def test_base64_lists_and_npy_hold_the_same_numbers(dtype: str, shape: tuple[int, ...]) -> None:
     values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
     array = Array.from_numpy(values)
     decoded = np.frombuffer(base64.b64decode(array.as_json()), dtype).reshape(shape)
@@ -49,7 +49,7 @@ def test_bytes_lists_and_files_hold_the_same_numbers(dtype: str, shape: tuple[in
     assert (loaded.dtype, loaded.shape, loaded.tobytes()) == (values.dtype, values.shape, values.tobytes())
 
 
-def test_a_shape_that_does_not_fit_is_an_error() -> None:
+def test_rejects_a_shape_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match="24 bytes do not make a float32 array of shape"):
         Array("float32", (2, 2), memoryview(bytes(24)))
 
@@ -57,7 +57,7 @@ def test_a_shape_that_does_not_fit_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("dtype", "shape", "mode"), [("uint8", (3, 5), "L"), ("uint16", (3, 5), "I;16"), ("uint8", (3, 5, 3), "RGB")]
 )
-def test_a_png_holds_the_same_numbers_and_what_is_told_of_them(dtype: str, shape: tuple[int, ...], mode: str) -> None:
+def test_png_holds_numbers_and_metadata(dtype: str, shape: tuple[int, ...], mode: str) -> None:
     values = (np.arange(np.prod(shape)) * 1000).astype(dtype).reshape(shape)
     encoded = as_png(Array.from_numpy(values, metadata={"scale": "0.5"}))
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
@@ -66,29 +66,29 @@ def test_a_png_holds_the_same_numbers_and_what_is_told_of_them(dtype: str, shape
         assert np.array_equal(np.asarray(image), values)
 
 
-def test_an_array_is_shown_as_its_maker_wants() -> None:
-    told = json.loads(part(RAMP, encode=as_list).model_dump_json())
-    assert told == {"shape": [3, 4], "data": RAMP.tolist()}
+def test_encode_sets_the_json_value() -> None:
+    document = json.loads(part(RAMP, encode=as_list).model_dump_json())
+    assert document == {"shape": [3, 4], "data": RAMP.tolist()}
 
 
-def test_names_are_paths_and_an_npz_holds_all_of_them_and_the_rest() -> None:
-    answer = Whole(data=[Item(depth=part(RAMP)), Item(parts=[part(RAMP[:1]), part(RAMP[1:], encode=as_list)])])
-    assert list(arrays_in(answer)) == ["0.depth", "1.parts.0", "1.parts.1"]
-    before = answer.model_dump_json()
-    with np.load(io.BytesIO(npz(answer))) as file:
+def test_npz_holds_arrays_by_path_and_the_rest() -> None:
+    response = Whole(data=[Item(depth=part(RAMP)), Item(parts=[part(RAMP[:1]), part(RAMP[1:], encode=as_list)])])
+    assert list(arrays_in(response)) == ["0.depth", "1.parts.0", "1.parts.1"]
+    before = response.model_dump_json()
+    with np.load(io.BytesIO(npz(response))) as file:
         assert np.array_equal(file["0.depth"], RAMP)
         assert np.array_equal(file["1.parts.1"], RAMP[1:])
         rest = json.loads(file["answer.json"])
     assert rest["data"][0]["depth"] == {"shape": [3, 4], "data": "0.depth"}
     assert rest["data"][1]["note"] == "ü"
-    assert answer.model_dump_json() == before
+    assert response.model_dump_json() == before
 
 
-def test_it_is_known_which_answers_may_hold_arrays() -> None:
-    holding = {name for name, task in all_tasks().items() if holds_arrays(task.response)}
-    assert holding == {"depth", "pointcloud", "features", "segment"}
+def test_knows_which_responses_may_hold_arrays() -> None:
+    with_arrays = {name for name, task in all_tasks().items() if holds_arrays(task.response)}
+    assert with_arrays == {"depth", "pointcloud", "features", "segment"}
 
 
-def test_what_has_travelled_can_be_read_again() -> None:
-    shown = Whole(data=[Item(depth=part(RAMP))]).model_dump_json()
-    assert Whole.model_validate_json(shown).model_dump_json() == shown
+def test_parsed_json_serializes_unchanged() -> None:
+    serialized = Whole(data=[Item(depth=part(RAMP))]).model_dump_json()
+    assert Whole.model_validate_json(serialized).model_dump_json() == serialized

@@ -1,4 +1,4 @@
-"""The tasks that draw: OpenAI's forms and ours mean the same, and tell what only some engines can."""
+"""The image tasks: forms and JSON, several images, required features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from PIL import Image
 
 from contract.errors import InvalidField
 from contract.media import images_in
-from contract.tasks import Request, all_tasks
 from contract.tasks.image_edit import IMAGE_EDIT, ImageEditRequest
 from contract.tasks.image_generation import IMAGE_GENERATION
 from contract.tasks.image_variation import IMAGE_VARIATION
@@ -25,11 +24,11 @@ def png(colour: str) -> bytes:
 
 
 RED, BLUE = png("red"), png("blue")
-PICTURE = base64.b64encode(RED).decode()
+IMAGE = base64.b64encode(RED).decode()
 
 
 def edit(**fields: Any) -> ImageEditRequest:
-    body = {"prompt": "make it sunset", "image": PICTURE, **fields}
+    body = {"prompt": "make it sunset", "image": IMAGE, **fields}
     return IMAGE_EDIT.decode("application/json", json.dumps(body).encode())
 
 
@@ -42,26 +41,28 @@ def form(*parts: tuple[str, bytes]) -> ImageEditRequest:
     return IMAGE_EDIT.decode("multipart/form-data; boundary=b", body + b"--b--\r\n")
 
 
-def test_a_form_and_json_mean_the_same() -> None:
+def test_form_and_json_decode_to_the_same_request() -> None:
     numbers = {"strength": "0.7", "steps": "4", "n": "2", "seed": "9", "stream": "false"}
-    sent = form(
+    from_form = form(
         ("image", RED), ("mask", BLUE), ("prompt", b"make it sunset"), *((k, v.encode()) for k, v in numbers.items())
     )
-    told = edit(mask=base64.b64encode(BLUE).decode(), strength=0.7, steps=4, n=2, seed=9, stream=False)
+    from_json = edit(mask=base64.b64encode(BLUE).decode(), strength=0.7, steps=4, n=2, seed=9, stream=False)
 
-    assert (sent.strength, sent.steps, sent.n, sent.seed, sent.stream) == (0.7, 4, 2, 9, False)
-    assert [image.read() for image in images_in(sent)] == [RED, BLUE] == [image.read() for image in images_in(told)]
-    assert sent.model_dump(exclude={"image", "mask"}) == told.model_dump(exclude={"image", "mask"})
+    assert (from_form.strength, from_form.steps, from_form.n, from_form.seed, from_form.stream) == (0.7, 4, 2, 9, False)
+    for request in (from_form, from_json):
+        assert [image.read() for image in images_in(request)] == [RED, BLUE]
+    assert from_form.model_dump(exclude={"image", "mask"}) == from_json.model_dump(exclude={"image", "mask"})
 
 
 @pytest.mark.parametrize("name", ["image", "image[]", "images"])
-def test_several_pictures_come_as_a_list_under_each_name(name: str) -> None:
-    assert [picture.read() for picture in form(("prompt", b"x"), (name, RED), (name, BLUE)).all_images] == [RED, BLUE]
+def test_form_accepts_several_images_under_each_name(name: str) -> None:
+    assert [image.read() for image in form(("prompt", b"x"), (name, RED), (name, BLUE)).all_images] == [RED, BLUE]
 
 
-def test_several_pictures_in_json() -> None:
-    assert len(edit(image=[PICTURE, PICTURE]).all_images) == 2
-    assert len(edit(image=None, images=[PICTURE, PICTURE]).all_images) == 2
+def test_json_accepts_several_images() -> None:
+    assert len(edit(image=[IMAGE, IMAGE]).all_images) == 2
+    assert len(edit(image=None, images=[IMAGE, IMAGE]).all_images) == 2
+    assert len(edit(image=IMAGE, images=[IMAGE]).all_images) == 2
 
 
 @pytest.mark.parametrize(
@@ -76,20 +77,20 @@ def test_several_pictures_in_json() -> None:
         ({"output_compression": 101}, "output_compression"),
     ],
 )
-def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidField) as caught:
+def test_error_names_the_wrong_field(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidField) as error:
         edit(**fields)
-    assert (caught.value.param or "").partition(".")[0] == param
+    assert (error.value.param or "").partition(".")[0] == param
 
 
 @pytest.mark.parametrize(
-    ("fields", "needs"),
+    ("fields", "features"),
     [
         ({}, set()),
         ({"quality": "auto", "background": "opaque", "output_format": "png", "input_fidelity": "low"}, set()),
-        ({"mask": PICTURE, "strength": 0.0}, {"mask", "strength"}),
-        ({"image": [PICTURE, PICTURE]}, {"images"}),
-        ({"markup": PICTURE, "input_fidelity": "high"}, {"markup", "input_fidelity"}),
+        ({"mask": IMAGE, "strength": 0.0}, {"mask", "strength"}),
+        ({"image": [IMAGE, IMAGE]}, {"images"}),
+        ({"markup": IMAGE, "input_fidelity": "high"}, {"markup", "input_fidelity"}),
         ({"stream": True, "partial_images": 2}, {"stream", "partial_images"}),
         ({"stream": False, "partial_images": 0}, set()),
         ({"background": "transparent", "quality": "high"}, {"background", "quality"}),
@@ -97,22 +98,16 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
         ({"svg": {"model": "x"}}, {"svg"}),
     ],
 )
-def test_what_an_edit_needs_of_an_engine(fields: dict[str, Any], needs: set[str]) -> None:
-    assert edit(**fields).required_features() == needs
+def test_required_features_of_an_edit(fields: dict[str, Any], features: set[str]) -> None:
+    assert edit(**fields).required_features() == features
 
 
-def test_a_variation_needs_no_prompt() -> None:
-    request = IMAGE_VARIATION.decode("application/json", json.dumps({"image": PICTURE, "size": "256x256"}).encode())
+def test_variation_needs_no_prompt() -> None:
+    request = IMAGE_VARIATION.decode("application/json", json.dumps({"image": IMAGE, "size": "256x256"}).encode())
     assert (request.prompt, request.pixels, request.required_features()) == ("", (256, 256), frozenset())
 
 
-def test_the_tasks_share_their_fields() -> None:
+def test_image_tasks_share_their_fields() -> None:
     shared = set(IMAGE_GENERATION.request.model_fields) - {"style"}
     assert shared < set(IMAGE_EDIT.request.model_fields)
     assert shared < set(IMAGE_VARIATION.request.model_fields)
-
-
-def test_fields_without_defaults_are_fields() -> None:
-    for task in all_tasks().values():
-        request: type[Request] = task.request
-        assert request.no_defaults <= set(request.model_fields)
