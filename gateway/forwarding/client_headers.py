@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from starlette.types import Scope
 
 from contract.asgi.middleware import header
@@ -23,11 +25,11 @@ def forwarded_headers(scope: Scope) -> Headers:
     ]
 
 
-def requested_wait(scope: Scope) -> float | None:
-    """The seconds in `X-Max-Wait`, or None without that header. Raises InvalidField."""
+def requested_wait(scope: Scope) -> float:
+    """The seconds in `X-Max-Wait`; infinity without that header. Raises InvalidField."""
     value = header(scope, b"x-max-wait")
     if value is None:
-        return None
+        return math.inf
     try:
         seconds = float(value)
     except ValueError:

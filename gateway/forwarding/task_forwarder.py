@@ -7,6 +7,7 @@ can make one as well.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +41,7 @@ class TaskCall:
     body: bytes | None = None
     headers: Headers = field(default_factory=list)
     query: bytes = b""
-    max_wait: float | None = None
+    max_wait: float = math.inf
     model: str | None = None
 
 
@@ -101,7 +102,7 @@ class TaskForwarder:
             url=self._manager.url(path, call.query) if call.query else self._manager.cached_url(path),
             model=model.id,
             body=body,
-            max_wait=model.max_wait if call.max_wait is None else min(call.max_wait, model.max_wait),
+            max_wait=min(call.max_wait, model.max_wait),
             request_id=call.request_id,
             headers=headers,
         )

@@ -53,13 +53,12 @@ class Passthrough:
         scope["model"] = model.id
         if model.passthrough:
             body = await offload(len(body), replace_model, body, model.passthrough)
-        wait = requested_wait(scope)
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         return ForwardedRequest(
             url=self._services.manager.url(path, scope["query_string"]),
             model=model.id,
             body=body,
-            max_wait=model.max_wait if wait is None else min(wait, model.max_wait),
+            max_wait=min(requested_wait(scope), model.max_wait),
             request_id=scope["request_id"],
             headers=forwarded_headers(scope),
         )

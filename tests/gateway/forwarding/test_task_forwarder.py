@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -57,10 +58,8 @@ async def test_records_the_model_and_releases_the_request(forwarder: TaskForward
     assert not hasattr(call, "request")
 
 
-@pytest.mark.parametrize(("max_wait", "expected"), [(None, 50), (600, 50), (0.5, 0.5), (0, 0)])
-async def test_a_call_can_only_shorten_the_wait(
-    forwarder: TaskForwarder, max_wait: float | None, expected: float
-) -> None:
+@pytest.mark.parametrize(("max_wait", "expected"), [(math.inf, 50), (600, 50), (0.5, 0.5), (0, 0)])
+async def test_a_call_can_only_shorten_the_wait(forwarder: TaskForwarder, max_wait: float, expected: float) -> None:
     prepared = await forwarder.prepare(TaskCall(CHAT, chat(model="ok"), "r", max_wait=max_wait))
     assert prepared.max_wait == expected
 
