@@ -1,4 +1,4 @@
-"""Rules of ARCHITECTURE.md that can be read off the code itself."""
+"""Rules of ARCHITECTURE.md that the source code itself shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 IMPURE = {"asyncio", "logging", "os", "pathlib", "psutil", "random", "subprocess", "threading", "time", "uuid"}
 
 
-def test_the_plan_is_pure() -> None:
+def test_plan_is_pure() -> None:
     tree = ast.parse((ROOT / "manager" / "scheduling" / "plan.py").read_text())
     imported = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
@@ -22,21 +22,21 @@ def test_the_plan_is_pure() -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Global)]
 
 
-def test_the_decider_never_awaits() -> None:
+def test_decider_never_awaits() -> None:
     tree = ast.parse((ROOT / "manager" / "scheduling" / "pool.py").read_text())
     pool = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Pool")
     methods = {node.name: node for node in pool.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    deciding, seen = ["_schedule"], set()
-    while deciding:
-        name = deciding.pop()
+    to_visit, seen = ["_schedule"], set()
+    while to_visit:
+        name = to_visit.pop()
         seen.add(name)
-        assert isinstance(methods[name], ast.FunctionDef), f"Pool.{name} is reached by _schedule and must not await"
+        assert isinstance(methods[name], ast.FunctionDef), f"Pool.{name} is called by _schedule and must not await"
         used = {n.attr for n in ast.walk(methods[name]) if isinstance(n, ast.Attribute)}
         called = {
             n.func.attr
             for n in ast.walk(methods[name])
             if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
         }
-        handed_over = {name for name in used & methods.keys() if isinstance(methods[name], ast.AsyncFunctionDef)}
-        deciding += sorted((called & methods.keys()) - seen - handed_over)
+        passed_on = {name for name in used & methods.keys() if isinstance(methods[name], ast.AsyncFunctionDef)}
+        to_visit += sorted((called & methods.keys()) - seen - passed_on)
     assert len(seen) > 5

@@ -1,22 +1,31 @@
-"""`python -m scripts.check [--write]`: check docs, sizes and words; with `--write`, make the docs' tables first."""
+"""`python -m scripts.check [--write]`: check docs, names, sizes and words; `--write` updates the docs' tables first."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from scripts.check import documents, sizes, words
+from scripts.check import code_map, documents, links, names, sizes, words
+
+CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
+    documents.problems,
+    links.problems,
+    code_map.problems,
+    names.problems,
+    sizes.problems,
+    words.problems,
+)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 when anything is wrong."""
+    """Returns the exit code: 1 if there is any problem."""
     if "--write" in arguments:
         documents.write()
-    found = [*documents.problems(), *sizes.problems(), *words.problems()]
-    for problem in found:
+    problems = [problem for check in CHECKS for problem in check()]
+    for problem in problems:
         print(problem)
-    print(f"docs, sizes and words: {len(found)} to mend" if found else "docs, sizes and words: all in order")
-    return 1 if found else 0
+    print(f"docs, names, sizes and words: {len(problems)} problems" if problems else "docs, names, sizes and words: ok")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

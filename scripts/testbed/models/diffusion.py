@@ -20,7 +20,7 @@ def build_sd_inpaint(folder: Path) -> None:
     """Stable Diffusion trained to fill masks: its UNet sees the mask and the picture around it too."""
     from diffusers import StableDiffusionInpaintPipeline
 
-    pipe = stable_diffusion(sample_size=8, sees=9)
+    pipe = stable_diffusion(sample_size=8, in_channels=9)
     StableDiffusionInpaintPipeline(**pipe.components, requires_safety_checker=False).save_pretrained(folder)
 
 
