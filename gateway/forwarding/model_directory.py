@@ -23,7 +23,7 @@ EVENT_TIMEOUT = 60
 _FIRST_DELAY, _MAX_DELAY = 0.05, 1.0
 
 
-class _Listing(BaseModel):
+class _ModelList(BaseModel):
     seq: int
     models: tuple[ModelStatus, ...]
 
@@ -61,7 +61,7 @@ class ModelDirectory:
                 self._manager.locate()
             try:
                 reply = await self._manager.call("GET", "/models", timeout=5)
-                listing = _Listing.model_validate(reply.json())
+                listing = _ModelList.model_validate(reply.json())
             except ServeError as error:
                 self._stale = True
                 raise self._manager.unreachable(error.message) if error.status == 401 else error from None

@@ -36,7 +36,7 @@ def build_sam(folder: Path) -> None:
 
 
 def build_sam_hq(folder: Path) -> None:
-    """SAM-HQ: a SAM whose decoder also gets what the encoder saw on its way."""
+    """SAM-HQ: a SAM whose decoder also gets the intermediate features of the encoder."""
     from transformers import SamHQConfig, SamHQModel, SamHQProcessor
 
     model = SamHQModel(SamHQConfig(mask_decoder_config={"vit_dim": WIDTH, **DECODER}, **_sam_shape()))
