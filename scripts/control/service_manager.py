@@ -1,10 +1,9 @@
-"""The system's service manager: the interface that systemd and launchd share, and the choice between them."""
+"""The interface that systemd and launchd share, and what both need."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -34,16 +33,6 @@ class ServiceManager(Protocol):
 
     def stop(self) -> None:
         """Stop what is installed, until the machine or the services start again."""
-
-
-def find_service_manager() -> ServiceManager | None:
-    """The machine's service manager; None if it has none, as in most containers."""
-    from scripts.control.launchd import Launchd
-    from scripts.control.systemd import Systemd
-
-    if sys.platform == "darwin":
-        return Launchd()
-    return Systemd() if Path("/run/systemd/system").is_dir() else None
 
 
 def service_environment(home: Path, listen: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:

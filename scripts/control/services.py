@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from contract.config import Settings
 from scripts.control import background, container, service_manager
 from scripts.control.errors import ControlError
 from scripts.control.installation import Installation
+from scripts.control.launchd import Launchd
 from scripts.control.service_manager import ServiceManager
+from scripts.control.systemd import Systemd
 
 
 class InstalledServices:
@@ -19,13 +24,13 @@ class InstalledServices:
     @classmethod
     def find(cls, installation: Installation) -> InstalledServices | None:
         """The services of this installation; None if it has none."""
-        manager = service_manager.find_service_manager()
+        manager = _service_manager()
         return cls(installation, manager) if manager and manager.belongs_to(installation.home) else None
 
     @classmethod
     def install(cls, installation: Installation) -> InstalledServices:
         """Install the services and start them. Raises ControlError if the machine has no service manager."""
-        manager = service_manager.find_service_manager()
+        manager = _service_manager()
         if manager is None:
             raise ControlError(
                 "Neither systemd nor launchd is running here. `make start` starts Enginehouse without services."
@@ -80,6 +85,13 @@ class InstalledServices:
 
     def _compose(self, *arguments: str) -> None:
         container.run_compose(arguments, self._installation.home, self._installation.environ)
+
+
+def _service_manager() -> ServiceManager | None:
+    """The machine's service manager; None if it has none, as in most containers."""
+    if sys.platform == "darwin":
+        return Launchd()
+    return Systemd() if Path("/run/systemd/system").is_dir() else None
 
 
 def _addresses(settings: Settings, bridge: str | None) -> list[str]:
