@@ -1,4 +1,4 @@
-"""Asks depth engines with tiny models in them."""
+"""Runs depth engines with tiny models."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from workers.engines.depth_anything import DepthAnything
 from workers.registry import find_engine
 
 DepthEngine = Callable[..., DepthAnything]
-"""The engine with a family's tiny model in it: `depth_engine("depth_metric", batch_size=2)`."""
-PICTURE = drawing()
-OTHER = ImageOps.invert(drawing())
-TALL = OTHER.resize((50, 120))
+"""Loads the engine with a family's tiny model: `depth_engine("depth_metric", batch_size=2)`."""
+IMAGE = drawing()
+INVERTED = ImageOps.invert(drawing())
+TALL = INVERTED.resize((50, 120))
 CAMERA = {"fx": 64.0, "fy": 60.0, "cx": 39.5, "cy": 30.0}
 
 
@@ -45,39 +45,39 @@ def cloud(*images: Image.Image, **fields: Any) -> Call[PointcloudRequest]:
 
 
 def answers(engine: DepthAnything, *calls: Call[Any]) -> list[Any]:
-    """The answer to each call, all of one task: a response or a ServeError."""
+    """The response or ServeError of each call; all calls are of one task and answered together."""
     method = engine.depth if isinstance(calls[0].request, DepthRequest) else engine.points
-    found = dict(method(list(calls)))
-    return [found[call] for call in calls]
+    answered = dict(method(list(calls)))
+    return [answered[call] for call in calls]
 
 
-def whole(engine: DepthAnything, call: Call[Any]) -> Any:
-    """The one answer, which is no error."""
+def response(engine: DepthAnything, call: Call[Any]) -> Any:
+    """The response to one call. Fails the test if it is an error."""
     [answer] = answers(engine, call)
     assert not isinstance(answer, ServeError), answer.message
     return answer
 
 
-def depth_item(engine: DepthAnything, image: Image.Image = PICTURE, **fields: Any) -> DepthItem:
-    item: DepthItem = whole(engine, depth(image, **fields)).data[0]
+def depth_item(engine: DepthAnything, image: Image.Image = IMAGE, **fields: Any) -> DepthItem:
+    item: DepthItem = response(engine, depth(image, **fields)).data[0]
     return item
 
 
-def cloud_item(engine: DepthAnything, image: Image.Image = PICTURE, **fields: Any) -> PointcloudItem:
-    item: PointcloudItem = whole(engine, cloud(image, **fields)).data[0]
+def cloud_item(engine: DepthAnything, image: Image.Image = IMAGE, **fields: Any) -> PointcloudItem:
+    item: PointcloudItem = response(engine, cloud(image, **fields)).data[0]
     return item
 
 
-def refusal(engine: DepthAnything, call: Call[Any], good: Call[Any]) -> ServeError:
-    """Why a request is refused, beside one that is answered."""
-    error, answer = answers(engine, call, good)
+def refusal(engine: DepthAnything, call: Call[Any], valid_call: Call[Any]) -> ServeError:
+    """The error of a call that is batched with a valid one, which succeeds."""
+    error, answer = answers(engine, call, valid_call)
     assert not isinstance(answer, ServeError), answer.message
     assert isinstance(error, ServeError)
     return error
 
 
 def values(part: Any) -> Any:
-    """The numbers of an array, or of a part of an answer that holds one."""
+    """The numpy array in an Array, or in a part of an answer that holds one."""
     array = getattr(part, "data", part)
     array = getattr(array, "data", array) if not hasattr(array, "dtype") else array
     return np.frombuffer(array.data, array.dtype).reshape(array.shape)
@@ -89,15 +89,15 @@ def read_ply(content: bytes) -> Any:
     lines = header.decode("ascii").splitlines()
     assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
     [count] = [int(line.split()[2]) for line in lines if line.startswith("element vertex ")]
-    kinds = {"float": "<f4", "uchar": "u1"}
-    fields = [(line.split()[2], kinds[line.split()[1]]) for line in lines if line.startswith("property ")]
+    dtypes = {"float": "<f4", "uchar": "u1"}
+    fields = [(line.split()[2], dtypes[line.split()[1]]) for line in lines if line.startswith("property ")]
     vertices = np.frombuffer(body, fields)
     assert len(vertices) == count
     return vertices
 
 
-def picture_of(content: bytes) -> Image.Image:
-    """The picture in a file, loaded."""
+def decoded_image(content: bytes) -> Image.Image:
+    """The image in a file."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         return image

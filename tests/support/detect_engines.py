@@ -1,4 +1,4 @@
-"""Asks detection engines with tiny models in them."""
+"""Runs detection engines with tiny models."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from workers.registry import find_engine
 
 GROUNDING = ("grounding_dino", "mm_grounding_dino")
 OWL = ("owlvit", "owlv2")
-BY_TEXT = (*GROUNDING, *OWL)
-OF_CLASSES = (
+OPEN_SET = (*GROUNDING, *OWL)
+"""Families that look for what a prompt names."""
+CLOSED_SET = (
     "conditional_detr", "d_fine", "dab_detr", "deformable_detr", "detr", "rf_detr", "rt_detr", "rt_detr_v2",
     "table_transformer", "yolos",
 )  # fmt: skip
+"""Families that look for the classes that they were trained on."""
 LABELS = ["cat", "remote control"]
 UPRIGHT = drawing()
-TURNED = UPRIGHT.transpose(Image.Transpose.ROTATE_180)
+ROTATED = UPRIGHT.transpose(Image.Transpose.ROTATE_180)
 WIDE = UPRIGHT.resize((120, 50))
 
-Detector = Callable[..., TransformersDetect]
-"""The engine with a family's tiny model in it: `detector("rt_detr", batch_size=2)`."""
-Row = tuple[str, float, tuple[float, ...]]
+DetectEngine = Callable[..., TransformersDetect]
+"""Loads the engine with a family's tiny model: `detector("rt_detr", batch_size=2)`."""
+DetectionRow = tuple[str, float, tuple[float, ...]]
+"""Label, score and box of a detection."""
 
 
 def load(folder: Path, **options: Any) -> TransformersDetect:
@@ -43,14 +46,14 @@ def load(folder: Path, **options: Any) -> TransformersDetect:
     return engine
 
 
-def ask(*images: Image.Image, **fields: Any) -> Call[DetectRequest]:
-    """A request whose thresholds let everything pass, unless it says otherwise."""
-    sent: dict[str, Any] = {"images": [uri(image) for image in images], "box_threshold": 0, **fields}
-    return Call(DetectRequest.model_validate(sent))
+def request(*images: Image.Image, **fields: Any) -> Call[DetectRequest]:
+    """A call whose thresholds keep every candidate, unless `fields` says otherwise."""
+    body: dict[str, Any] = {"images": [uri(image) for image in images], "box_threshold": 0, **fields}
+    return Call(DetectRequest.model_validate(body))
 
 
 def detect(engine: TransformersDetect, *calls: Call[DetectRequest]) -> list[list[DetectItem]]:
-    """The items of each call."""
+    """The items of each call, all answered together. Raises the first error."""
     answers = dict(engine.detect(list(calls)))
     for answer in answers.values():
         if isinstance(answer, ServeError):
@@ -58,18 +61,18 @@ def detect(engine: TransformersDetect, *calls: Call[DetectRequest]) -> list[list
     return [answers[call].data for call in calls]  # type: ignore[union-attr]
 
 
-def rows(item: DetectItem) -> list[Row]:
-    return [(one.label, one.score, one.box) for one in item.detections]
+def rows(item: DetectItem) -> list[DetectionRow]:
+    return [(detection.label, detection.score, detection.box) for detection in item.detections]
 
 
-def close(got: DetectItem, expected: list[Row]) -> bool:
-    """Same labels; scores within 1e-5 and corners within a thousandth of a pixel."""
-    return [row[0] for row in rows(got)] == [row[0] for row in expected] and all(
-        score == pytest.approx(other, abs=1e-5) and box == pytest.approx(place, abs=1e-3)
-        for (_, score, box), (_, other, place) in zip(rows(got), expected, strict=True)
+def close(item: DetectItem, expected: list[DetectionRow]) -> bool:
+    """Whether labels are equal, scores within 1e-5 and corners within a thousandth of a pixel."""
+    return [row[0] for row in rows(item)] == [row[0] for row in expected] and all(
+        score == pytest.approx(expected_score, abs=1e-5) and box == pytest.approx(expected_box, abs=1e-3)
+        for (_, score, box), (_, expected_score, expected_box) in zip(rows(item), expected, strict=True)
     )
 
 
-def prompted(family: str) -> dict[str, Any]:
-    """The labels to look for, for a model that takes some."""
-    return {"prompt": LABELS} if family in BY_TEXT else {}
+def prompt_fields(family: str) -> dict[str, Any]:
+    """The request's `prompt`, for families that take one."""
+    return {"prompt": LABELS} if family in OPEN_SET else {}

@@ -2,8 +2,8 @@
 
 An engine must answer for each as it does for a plain RGB file of the same pixels:
 
-    @pytest.mark.parametrize("odd", ODD_PICTURES, ids=str)
-    def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddPicture) -> None:
+    @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
+    def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddImage) -> None:
         item, plain = ask(engine, images=[odd.uri, odd.plain_uri])
         assert (item.width, item.height) == odd.size
         assert content(item) == content(plain)

@@ -1,1 +1,1 @@
-"""Tiny models of real classes, in the hub's own layout: one file a kind of model, one `build_…(folder)` a family."""
+"""Tiny models of real classes, laid out as on the hub: a file per kind of model, a `build_…(folder)` per family."""

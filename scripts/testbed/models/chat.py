@@ -1,4 +1,4 @@
-"""Chat families: language models and vision-language models with a few thousand random weights each."""
+"""Chat models: language models and vision-language models with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video
 
 
 def build_lm(folder: Path, **shape: Any) -> None:
-    """A Qwen2 that knows text alone."""
+    """A Qwen2, for text only."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     save_text(folder, Qwen2Config, Qwen2ForCausalLM, **{**TEXT, **shape})
 
 
 def save_text(folder: Path, config: Any, model: Any, **shape: Any) -> None:
-    """A model of those classes that knows text alone, each byte a token."""
+    """A text-only model of the given classes, with a token for each byte."""
     tokens = byte_level(ENDS, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=chat_template())
     settings = config(vocab_size=len(tokens), tie_word_embeddings=False, **_ends(tokens), **shape)
     _save(folder, model(settings), tokens, tokens)
 
 
 def build_llama(folder: Path) -> None:
-    """A Llama whose tokenizer has no padding token and whose weights name no template for system turns."""
+    """A Llama whose tokenizer has no padding token, and whose chat template refuses system messages."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     template = (
@@ -45,7 +45,7 @@ def build_llama(folder: Path) -> None:
 
 
 def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
-    """Qwen2.5-VL: pictures of any size, positions in three dimensions. `shape` is the language model's."""
+    """Qwen2.5-VL: images of any size, positions in three dimensions. `shape` is that of the language model."""
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -78,7 +78,7 @@ def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
 
 
 def build_smolvlm(folder: Path) -> None:
-    """SmolVLM: pictures cut into tiles."""
+    """SmolVLM: images are cut into tiles."""
     from transformers import (
         SmolVLMConfig,
         SmolVLMForConditionalGeneration,
@@ -94,7 +94,7 @@ def build_smolvlm(folder: Path) -> None:
 
 
 def build_idefics3(folder: Path) -> None:
-    """Idefics3, of which SmolVLM is the smaller sister."""
+    """Idefics3, the larger predecessor of SmolVLM."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
     tokens = demo.tokenizer()
@@ -103,7 +103,7 @@ def build_idefics3(folder: Path) -> None:
 
 
 def build_llava(folder: Path) -> None:
-    """LLaVA: a CLIP tower before a Llama, pictures of one size, a template without control tokens."""
+    """LLaVA: a CLIP tower and a Llama; images have one size, and the template has no control tokens."""
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -149,7 +149,7 @@ BUILDERS = {
 
 
 def _ends(tokens: Any) -> dict[str, int]:
-    """The ids of the tokens that begin, end and pad, as a configuration has them."""
+    """The ids of the special tokens, as a configuration names them."""
     return {
         "bos_token_id": tokens.bos_token_id or 0,
         "eos_token_id": tokens.eos_token_id,

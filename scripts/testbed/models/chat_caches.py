@@ -1,4 +1,4 @@
-"""Language models whose memory of a conversation is not, or not only, a column a token."""
+"""Language models whose cache is not, or not only, one column of keys and values per token."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ importlib.import_module("workers.toolkit.torchvision_shim")  # before transforme
 
 
 def build_sliding(folder: Path) -> None:
-    """A Qwen2 of which every other layer sees the last twelve tokens."""
+    """A Qwen2 in which every other layer only attends to the last twelve tokens."""
     build_lm(folder, use_sliding_window=True, sliding_window=12, max_window_layers=1)
 
 
 def build_convolving(folder: Path) -> None:
-    """An LFM2: a short convolution, then attention."""
+    """An LFM2: a layer with a short convolution, and one with attention."""
     from transformers import Lfm2Config, Lfm2ForCausalLM
 
     save_text(folder, Lfm2Config, Lfm2ForCausalLM, **TEXT, layer_types=["conv", "full_attention"])
 
 
 def build_linear(folder: Path) -> None:
-    """A Qwen3-Next: linear attention with a state of its own, then full attention."""
+    """A Qwen3-Next: a layer with linear attention, which has a recurrent state, and one with full attention."""
     from transformers import Qwen3NextConfig, Qwen3NextForCausalLM
 
     experts = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 32}
@@ -36,7 +36,7 @@ def build_linear(folder: Path) -> None:
 
 
 def build_mamba(folder: Path) -> None:
-    """A Mamba: no attention at all."""
+    """A Mamba, without attention."""
     from transformers import MambaConfig, MambaForCausalLM
 
     shape: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}

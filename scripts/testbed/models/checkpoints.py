@@ -1,4 +1,4 @@
-"""The tiny Stable Diffusion as one file, its weights named as in the model's first publication."""
+"""The tiny Stable Diffusion as a single file, with the original names of its weights (CompVis)."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ _VAE: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"conv_shortcut": "nin_shortcut",
     r"down_blocks\.(\d)\.resnets": r"down.\1.block",
     r"down_blocks\.(\d)\.downsamplers\.0": r"down.\1.downsample",
-    r"up_blocks\.(\d)\.resnets": lambda found: f"up.{3 - int(found[1])}.block",  # they count from the picture's end
-    r"up_blocks\.(\d)\.upsamplers\.0": lambda found: f"up.{3 - int(found[1])}.upsample",
-    r"mid_block\.resnets\.(\d)": lambda found: f"mid.block_{int(found[1]) + 1}",
+    r"up_blocks\.(\d)\.resnets": lambda match: f"up.{3 - int(match[1])}.block",  # counted from the other end
+    r"up_blocks\.(\d)\.upsamplers\.0": lambda match: f"up.{3 - int(match[1])}.upsample",
+    r"mid_block\.resnets\.(\d)": lambda match: f"mid.block_{int(match[1]) + 1}",
 }
 
 
 def build_sd_file(folder: Path) -> None:
-    """`model.safetensors` and `model.ckpt`: the weights of the family `sd`, without its configurations."""
+    """`model.safetensors` and `model.ckpt`: the weights of the model `sd`, without its configurations."""
     import torch
     from safetensors.torch import save_file
 
-    weights = in_first_names(stable_diffusion(sample_size=8))
+    weights = with_original_names(stable_diffusion(sample_size=8))
     save_file(weights, folder / "model.safetensors")
     torch.save({"state_dict": weights, "global_step": 1000}, folder / "model.ckpt")
 
 
-def in_first_names(pipe: Any) -> dict[str, Any]:
-    """All weights of a Stable Diffusion pipeline in one dictionary."""
+def with_original_names(pipe: Any) -> dict[str, Any]:
+    """All weights of a Stable Diffusion pipeline in one dictionary, under their original names."""
     layers = pipe.unet.config.layers_per_block + 1
     weights = {
-        f"model.diffusion_model.{_of_unet(name, layers)}": value for name, value in pipe.unet.state_dict().items()
+        f"model.diffusion_model.{_unet_name(name, layers)}": value for name, value in pipe.unet.state_dict().items()
     }
     for name, value in pipe.vae.state_dict().items():
-        called = _of_vae(name)
-        is_projection = ".mid.attn_1." in called and value.ndim == 2
-        weights[f"first_stage_model.{called}"] = (
+        original = _vae_name(name)
+        is_projection = ".mid.attn_1." in original and value.ndim == 2
+        weights[f"first_stage_model.{original}"] = (
             value[:, :, None, None] if is_projection else value
         )  # 1 x 1 convolutions
     prefix = "cond_stage_model.transformer.text_model."
@@ -66,31 +66,33 @@ def in_first_names(pipe: Any) -> dict[str, Any]:
     return {name: value.contiguous().clone() for name, value in weights.items()}
 
 
-def _of_unet(name: str, layers: int) -> str:
-    for ours, theirs in _UNET_ENDS.items():
-        if name.startswith(f"{ours}."):
-            return name.replace(ours, theirs, 1)
-    if found := re.match(r"(down|up)_blocks\.(\d)\.(resnets|attentions)\.(\d)\.(.*)", name):
-        way, block, kind, layer, rest = found.groups()
+def _unet_name(name: str, layers: int) -> str:
+    for diffusers_name, original_name in _UNET_ENDS.items():
+        if name.startswith(f"{diffusers_name}."):
+            return name.replace(diffusers_name, original_name, 1)
+    if match := re.match(r"(down|up)_blocks\.(\d)\.(resnets|attentions)\.(\d)\.(.*)", name):
+        direction, block, module, layer, rest = match.groups()
         number = int(block) * layers + int(layer)
-        place = f"input_blocks.{number + 1}" if way == "down" else f"output_blocks.{number}"
-        return f"{place}.0.{_of_resnet(rest)}" if kind == "resnets" else f"{place}.1.{rest}"
-    if found := re.match(r"mid_block\.(resnets|attentions)\.(\d)\.(.*)", name):
-        kind, layer, rest = found.groups()
-        return f"middle_block.{int(layer) * 2}.{_of_resnet(rest)}" if kind == "resnets" else f"middle_block.1.{rest}"
-    found = re.match(r"(down|up)_blocks\.(\d)\.(?:down|up)samplers\.0\.conv\.(.*)", name)
-    assert found, name
-    way, block, rest = found.groups()
+        prefix = f"input_blocks.{number + 1}" if direction == "down" else f"output_blocks.{number}"
+        return f"{prefix}.0.{_resnet_name(rest)}" if module == "resnets" else f"{prefix}.1.{rest}"
+    if match := re.match(r"mid_block\.(resnets|attentions)\.(\d)\.(.*)", name):
+        module, layer, rest = match.groups()
+        return (
+            f"middle_block.{int(layer) * 2}.{_resnet_name(rest)}" if module == "resnets" else f"middle_block.1.{rest}"
+        )
+    match = re.match(r"(down|up)_blocks\.(\d)\.(?:down|up)samplers\.0\.conv\.(.*)", name)
+    assert match, name
+    direction, block, rest = match.groups()
     number = int(block) * layers + layers - 1
-    return f"input_blocks.{number + 1}.0.op.{rest}" if way == "down" else f"output_blocks.{number}.2.conv.{rest}"
+    return f"input_blocks.{number + 1}.0.op.{rest}" if direction == "down" else f"output_blocks.{number}.2.conv.{rest}"
 
 
-def _of_resnet(name: str) -> str:
+def _resnet_name(name: str) -> str:
     first, _, rest = name.partition(".")
     return f"{_RESNET[first]}.{rest}"
 
 
-def _of_vae(name: str) -> str:
-    for ours, theirs in _VAE.items():
-        name = re.sub(ours, theirs, name)
+def _vae_name(name: str) -> str:
+    for diffusers_name, original_name in _VAE.items():
+        name = re.sub(diffusers_name, original_name, name)
     return name

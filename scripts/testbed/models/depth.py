@@ -1,4 +1,4 @@
-"""Depth families: Depth Anything 1 and 2, Depth Pro and ZoeDepth with a few thousand random weights each."""
+"""Depth models: Depth Anything 1 and 2, Depth Pro and ZoeDepth with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ importlib.import_module("workers.toolkit.torchvision_shim")  # before transforme
 
 PATCH = 14
 SIDE = 70
-"""Shorter side, in pixels, at which the models see large pictures."""
+"""The shorter side of the models' input for large images, in pixels."""
 FAR = 20
-"""The far end of the metric model's range, as that of the indoor checkpoints."""
+"""The end of the metric model's range in metres, as in the indoor checkpoints."""
 
 
 def build_depth_relative(folder: Path) -> None:
@@ -23,11 +23,11 @@ def build_depth_relative(folder: Path) -> None:
 
 
 def build_depth_metric(folder: Path) -> None:
-    """Depth Anything V2 for metres."""
+    """Depth Anything V2 with metric depth."""
     _save_depth_anything(folder, "metric", FAR)
 
 
-def _save_depth_anything(folder: Path, kind: str, far: int) -> None:
+def _save_depth_anything(folder: Path, estimation_type: str, max_depth: int) -> None:
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
     backbone = Dinov2Config(
@@ -36,10 +36,10 @@ def _save_depth_anything(folder: Path, kind: str, far: int) -> None:
     )  # fmt: skip
     config = DepthAnythingConfig(
         backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 8, 16, 16], fusion_hidden_size=8,
-        head_hidden_size=8, depth_estimation_type=kind, max_depth=far,
+        head_hidden_size=8, depth_estimation_type=estimation_type, max_depth=max_depth,
     )  # fmt: skip
     model = spread(DepthAnythingForDepthEstimation(config), matrices=0.3)
-    _calm(model.head.conv3, 1 / 600, 3.0 if kind == "relative" else 1.5)
+    _damp(model.head.conv3, 1 / 600, 3.0 if estimation_type == "relative" else 1.5)
     model.save_pretrained(folder)
     DPTImageProcessor(
         size={"height": SIDE, "width": SIDE}, keep_aspect_ratio=True, ensure_multiple_of=PATCH,
@@ -47,34 +47,34 @@ def _save_depth_anything(folder: Path, kind: str, far: int) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
-def _calm(layer: Any, factor: float, bias: float) -> None:
-    """Make what a last layer says neither much too large nor all alike."""
+def _damp(layer: Any, factor: float, bias: float) -> None:
+    """Scale a last layer so that its outputs are neither huge nor nearly constant."""
     layer.weight.data.mul_(factor)
     layer.bias.data.fill_(bias)
 
 
 def build_depth_pro(folder: Path) -> None:
-    """Depth Pro, which looks at patches of the picture at three scales and finds the focal length."""
+    """Depth Pro, which sees patches of the image at three scales and predicts the focal length."""
     from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
 
-    looks: dict[str, Any] = {
+    encoder: dict[str, Any] = {
         "model_type": "dinov2", "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
         "image_size": 32, "patch_size": 8, "use_mask_token": False,
     }  # fmt: skip
     config = DepthProConfig(
         patch_size=32, fusion_hidden_size=16, intermediate_hook_ids=[3, 1], intermediate_feature_dims=[16, 16],
         scaled_images_feature_dims=[16, 16, 16], use_fov_model=True, num_fov_head_layers=1,
-        image_model_config=looks, patch_model_config=dict(looks), fov_model_config=dict(looks),
+        image_model_config=encoder, patch_model_config=dict(encoder), fov_model_config=dict(encoder),
     )  # fmt: skip
     model = spread(DepthProForDepthEstimation(config))
-    _calm(model.head.layers[-2], 1e-5, 1.5)  # one over depth, which is to be positive
-    _calm(model.fov_model.head.layers[-1], 0.3, 50.0)  # degrees
+    _damp(model.head.layers[-2], 1e-5, 1.5)  # inverse depth, which must be positive
+    _damp(model.fov_model.head.layers[-1], 0.3, 50.0)  # degrees
     model.save_pretrained(folder)
     DepthProImageProcessor(size={"height": 128, "width": 128}).save_pretrained(folder)
 
 
 def build_zoedepth(folder: Path) -> None:
-    """ZoeDepth over a BEiT, with one head."""
+    """ZoeDepth with a BEiT backbone and one head."""
     from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessor
 
     backbone = BeitConfig(

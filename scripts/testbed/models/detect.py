@@ -1,4 +1,4 @@
-"""Detection families: detectors by text and detectors of known classes, with a few thousand random weights each."""
+"""Detection models, open-set and closed-set, with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ importlib.import_module("workers.toolkit.torchvision_shim")  # before transforme
 
 CLASSES = ("person", "cat", "remote control", "N/A", "car")
 QUERIES = 12
-"""How many boxes a model proposes."""
+"""How many boxes a model proposes for an image."""
 _DETR = {
     "encoder_layers": 1, "decoder_layers": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
     "encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_queries": QUERIES,
@@ -23,14 +23,14 @@ _SQUARE = {"height": 64, "width": 64}
 
 
 def build_grounding_dino(folder: Path) -> None:
-    """Grounding DINO: a Swin for the picture, a BERT for the text."""
+    """Grounding DINO: a Swin image backbone and a BERT text encoder."""
     from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 
     _save_grounding(folder, GroundingDinoForObjectDetection, GroundingDinoConfig)
 
 
 def build_mm_grounding_dino(folder: Path) -> None:
-    """MM Grounding DINO: the same with biases of its own."""
+    """MM Grounding DINO: Grounding DINO with learned biases."""
     from transformers import MMGroundingDinoConfig, MMGroundingDinoForObjectDetection
 
     _save_grounding(folder, MMGroundingDinoForObjectDetection, MMGroundingDinoConfig)
@@ -39,71 +39,72 @@ def build_mm_grounding_dino(folder: Path) -> None:
 def _save_grounding(folder: Path, model: Any, config: Any) -> None:
     from transformers import BertConfig, GroundingDinoImageProcessor, GroundingDinoProcessor, SwinConfig
 
-    tokens = _bert_tokenizer()
+    tokenizer = _bert_tokenizer()
     text = BertConfig(
-        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
     )
-    picture = SwinConfig(
+    backbone = SwinConfig(
         image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4, out_indices=[2, 3, 4]
     )
-    made = model(config(backbone_config=picture, text_config=text, d_model=32, disable_custom_kernels=True, **_DETR))
-    spread(made, matrices=0.1)
-    made.model.decoder.layer_norm.weight.data.mul_(0.15)  # else every score is 1
-    made.save_pretrained(folder)
-    GroundingDinoProcessor(GroundingDinoImageProcessor(size=_SIZE), tokens).save_pretrained(folder)
+    detector = model(
+        config(backbone_config=backbone, text_config=text, d_model=32, disable_custom_kernels=True, **_DETR)
+    )
+    spread(detector, matrices=0.1)
+    detector.model.decoder.layer_norm.weight.data.mul_(0.15)  # else every score is 1
+    detector.save_pretrained(folder)
+    GroundingDinoProcessor(GroundingDinoImageProcessor(size=_SIZE), tokenizer).save_pretrained(folder)
 
 
 def _bert_tokenizer() -> Any:
-    """A WordPiece of characters, whose special tokens have the ids of the real vocabulary: the model relies on them."""
+    """A WordPiece tokenizer of characters. The model relies on its special tokens' ids being those of BERT."""
     from transformers import BertTokenizer
 
     specials = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper() and chr(code) not in specials]
     tokens = iter(["the", "cat", "remote", "control", *letters, *(f"##{letter}" for letter in letters)])
-    taken = set(specials.values())
-    names = [next(tokens, f"[unused{number}]") for number in range(1030) if number not in taken]
-    ids = dict(zip(names, (number for number in range(1030) if number not in taken), strict=True))
-    return BertTokenizer(vocab=specials | ids, model_max_length=512)
+    free_ids = [token_id for token_id in range(1030) if token_id not in specials.values()]
+    vocabulary = {next(tokens, f"[unused{token_id}]"): token_id for token_id in free_ids}
+    return BertTokenizer(vocab=specials | vocabulary, model_max_length=512)
 
 
 def build_owlvit(folder: Path) -> None:
-    """OWL-ViT: a CLIP that says of each patch which label fits and where its thing ends."""
+    """OWL-ViT: a CLIP that predicts a label and a box for each patch."""
     from transformers import OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessor, OwlViTProcessor
 
     _save_owl(folder, OwlViTForObjectDetection, OwlViTConfig, OwlViTProcessor, OwlViTImageProcessor)
 
 
 def build_owlv2(folder: Path) -> None:
-    """OWLv2: the same, and pictures are made square."""
+    """OWLv2: OWL-ViT whose processor pads images to squares."""
     from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
 
     _save_owl(folder, Owlv2ForObjectDetection, Owlv2Config, Owlv2Processor, Owlv2ImageProcessor)
 
 
-def _save_owl(folder: Path, model: Any, config: Any, processor: Any, pictures: Any) -> None:
-    tokens = clip_tokenizer()
-    tokens.model_max_length = 16
-    ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
-    text = {**VISION, **ends, "vocab_size": len(tokens), "max_position_embeddings": 16}
-    picture = {**VISION, "image_size": 64, "patch_size": 16}
-    made = model(config(text_config=text, vision_config=picture, projection_dim=32))
-    spread(made).save_pretrained(folder)
-    processor(pictures(size=_SQUARE), tokens).save_pretrained(folder)
+def _save_owl(folder: Path, model: Any, config: Any, processor: Any, image_processor: Any) -> None:
+    tokenizer = clip_tokenizer()
+    tokenizer.model_max_length = 16
+    token_ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = {**VISION, **token_ids, "vocab_size": len(tokenizer), "max_position_embeddings": 16}
+    vision = {**VISION, "image_size": 64, "patch_size": 16}
+    detector = model(config(text_config=text, vision_config=vision, projection_dim=32))
+    spread(detector).save_pretrained(folder)
+    processor(image_processor(size=_SQUARE), tokenizer).save_pretrained(folder)
 
 
 def build_detr(folder: Path) -> None:
-    """DETR over a backbone of timm's, as its checkpoints at the hub are."""
+    """DETR with a timm backbone, like its checkpoints on the hub."""
     from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessor
 
-    config = DetrConfig(backbone="test_resnet", use_timm_backbone=True, d_model=32, **_DETR, **_names())
+    config = DetrConfig(backbone="test_resnet", use_timm_backbone=True, d_model=32, **_DETR, **_class_names())
     _save(folder, DetrForObjectDetection(config), DetrImageProcessor(size=_SIZE))
 
 
 def build_conditional_detr(folder: Path) -> None:
-    """Conditional DETR, which scores every class by itself."""
+    """Conditional DETR, which scores every class independently."""
     from transformers import ConditionalDetrConfig, ConditionalDetrForObjectDetection, ConditionalDetrImageProcessor
 
-    config = ConditionalDetrConfig(**_over_resnet(), d_model=32, **_DETR, **_names())
+    config = ConditionalDetrConfig(**_resnet_backbone(), d_model=32, **_DETR, **_class_names())
     _save(folder, ConditionalDetrForObjectDetection(config), ConditionalDetrImageProcessor(size=_SIZE))
 
 
@@ -111,15 +112,15 @@ def build_dab_detr(folder: Path) -> None:
     """DAB-DETR, whose queries are boxes."""
     from transformers import ConditionalDetrImageProcessor, DabDetrConfig, DabDetrForObjectDetection
 
-    config = DabDetrConfig(**_over_resnet(), hidden_size=32, **_DETR, **_names())
+    config = DabDetrConfig(**_resnet_backbone(), hidden_size=32, **_DETR, **_class_names())
     _save(folder, DabDetrForObjectDetection(config), ConditionalDetrImageProcessor(size=_SIZE))
 
 
 def build_deformable_detr(folder: Path) -> None:
-    """Deformable DETR, which looks at a few points of each of several scales."""
+    """Deformable DETR, which attends to a few points at each of several scales."""
     from transformers import DeformableDetrConfig, DeformableDetrForObjectDetection, DeformableDetrImageProcessor
 
-    config = DeformableDetrConfig(**_over_resnet(), d_model=32, **_DETR, **_names())
+    config = DeformableDetrConfig(**_resnet_backbone(), d_model=32, **_DETR, **_class_names())
     _save(folder, DeformableDetrForObjectDetection(config), DeformableDetrImageProcessor(size=_SIZE))
 
 
@@ -127,12 +128,12 @@ def build_table_transformer(folder: Path) -> None:
     """Table Transformer: a DETR trained on tables."""
     from transformers import DetrImageProcessor, TableTransformerConfig, TableTransformerForObjectDetection
 
-    config = TableTransformerConfig(**_over_resnet(), d_model=32, **_DETR, **_names())
+    config = TableTransformerConfig(**_resnet_backbone(), d_model=32, **_DETR, **_class_names())
     _save(folder, TableTransformerForObjectDetection(config), DetrImageProcessor(size=_SIZE))
 
 
 def build_rt_detr(folder: Path) -> None:
-    """RT-DETR: pictures of one size, no padding."""
+    """RT-DETR: all images are resized to one size, without padding."""
     from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrResNetConfig
 
     backbone = RTDetrResNetConfig(layer_type="basic", **_resnet())
@@ -140,7 +141,7 @@ def build_rt_detr(folder: Path) -> None:
 
 
 def build_rt_detr_v2(folder: Path) -> None:
-    """RT-DETRv2: the same with another way of sampling."""
+    """RT-DETRv2: RT-DETR with another sampling method."""
     from transformers import RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
 
     backbone = RTDetrResNetConfig(layer_type="basic", **_resnet())
@@ -148,7 +149,7 @@ def build_rt_detr_v2(folder: Path) -> None:
 
 
 def build_d_fine(folder: Path) -> None:
-    """D-FINE: an RT-DETR that says of each side of a box how likely it lies where."""
+    """D-FINE: an RT-DETR that predicts a distribution for each side of a box."""
     from transformers import DFineConfig, DFineForObjectDetection, HGNetV2Config
 
     backbone = HGNetV2Config(
@@ -165,12 +166,12 @@ def _save_rt_detr(folder: Path, model: Any, config: Any, backbone: Any) -> None:
         "d_model": 32, "encoder_hidden_dim": 32, "encoder_in_channels": [8, 16, 16],
         "decoder_in_channels": [32, 32, 32], "num_denoising": 0,
     }  # fmt: skip
-    made = model(config(backbone_config=backbone, **shape, **_DETR, **_names()))
-    _save(folder, made, RTDetrImageProcessor(size=_SQUARE), matrices=0.4)
+    detector = model(config(backbone_config=backbone, **shape, **_DETR, **_class_names()))
+    _save(folder, detector, RTDetrImageProcessor(size=_SQUARE), matrices=0.4)
 
 
 def build_rf_detr(folder: Path) -> None:
-    """RF-DETR: a DINOv2 that looks through windows, and a decoder."""
+    """RF-DETR: a DINOv2 with windowed attention, and a decoder."""
     from transformers import RfDetrConfig, RfDetrDinov2Config, RfDetrForObjectDetection, RfDetrImageProcessor
 
     backbone = RfDetrDinov2Config(
@@ -181,19 +182,19 @@ def build_rf_detr(folder: Path) -> None:
         "d_model": 32, "decoder_layers": 2, "decoder_ffn_dim": 32, "decoder_self_attention_heads": 2,
         "decoder_cross_attention_heads": 2, "num_queries": QUERIES, "group_detr": 1,
     }  # fmt: skip
-    made = RfDetrForObjectDetection(RfDetrConfig(backbone_config=backbone, **shape, **_names()))
-    _save(folder, made, RfDetrImageProcessor(size=_SQUARE))
+    detector = RfDetrForObjectDetection(RfDetrConfig(backbone_config=backbone, **shape, **_class_names()))
+    _save(folder, detector, RfDetrImageProcessor(size=_SQUARE))
 
 
 def build_yolos(folder: Path) -> None:
-    """YOLOS: a ViT with a token for each box."""
+    """YOLOS: a ViT with a token for each proposed box."""
     from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
 
-    config = YolosConfig(**VISION, image_size=[64, 96], num_detection_tokens=QUERIES, **_names())
+    config = YolosConfig(**VISION, image_size=[64, 96], num_detection_tokens=QUERIES, **_class_names())
     _save(folder, YolosForObjectDetection(config), YolosImageProcessor(size=_SIZE))
 
 
-def _over_resnet() -> dict[str, Any]:
+def _resnet_backbone() -> dict[str, Any]:
     from transformers import ResNetConfig
 
     return {"use_timm_backbone": False, "backbone_config": ResNetConfig(**_resnet())}
@@ -204,10 +205,10 @@ def _resnet() -> dict[str, Any]:
     return {"embedding_size": 8, **stages}
 
 
-def _names() -> dict[str, Any]:
-    return {"id2label": dict(enumerate(CLASSES)), "label2id": {name: number for number, name in enumerate(CLASSES)}}
+def _class_names() -> dict[str, Any]:
+    return {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
 
 
-def _save(folder: Path, model: Any, pictures: Any, matrices: float = 0.2) -> None:
+def _save(folder: Path, model: Any, image_processor: Any, matrices: float = 0.2) -> None:
     spread(model, matrices=matrices).save_pretrained(folder)
-    pictures.save_pretrained(folder)
+    image_processor.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Diffusion families: Stable Diffusion and FLUX pipelines with a few thousand random weights each."""
+"""Diffusion pipelines: Stable Diffusion, FLUX and PixArt with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ importlib.import_module("workers.toolkit.torchvision_shim")  # before transforme
 
 
 def build_sd(folder: Path) -> None:
-    """Stable Diffusion 1: one CLIP encoder, a UNet, guidance and a negative prompt; its own picture is 64 x 64."""
+    """Stable Diffusion 1: a CLIP encoder, a UNet, guidance and a negative prompt; its native size is 64 x 64."""
     stable_diffusion(sample_size=8).save_pretrained(folder)
 
 
 def build_sd_inpaint(folder: Path) -> None:
-    """Stable Diffusion trained to fill masks: its UNet sees the mask and the picture around it too."""
+    """Stable Diffusion for inpainting: its UNet also sees the mask and the masked image."""
     from diffusers import StableDiffusionInpaintPipeline
 
     pipe = stable_diffusion(sample_size=8, in_channels=9)
@@ -30,7 +30,7 @@ def build_flux(folder: Path) -> None:
 
 
 def build_flux_schnell(folder: Path) -> None:
-    """FLUX.1-schnell: the same, made for few steps without any guidance."""
+    """FLUX.1-schnell: FLUX.1 for few steps, without guidance."""
     flux(guidance_embeds=False).save_pretrained(folder)
 
 
@@ -74,13 +74,13 @@ def flux_transformer(*, guidance_embeds: bool) -> Any:
 
 
 def build_flux2_klein(folder: Path) -> None:
-    """FLUX.2 klein: it edits by instruction, several pictures into one; a language model reads the prompt."""
+    """FLUX.2 klein: edits one or several images by instruction; a language model encodes the prompt."""
     import torch
     from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
     from diffusers import Flux2Transformer2DModel as Transformer
 
     torch.manual_seed(0)
-    tokenizer = chatty_tokenizer()
+    tokenizer = qwen_tokenizer()
     vae = AutoencoderKLFlux2(
         block_out_channels=(8, 8, 16, 16), layers_per_block=1, latent_channels=4, norm_num_groups=4, sample_size=64,
         mid_block_add_attention=False,
@@ -101,7 +101,7 @@ def build_flux2_klein(folder: Path) -> None:
 
 
 def build_pixart(folder: Path) -> None:
-    """PixArt-alpha: it draws from words alone; T5 reads them."""
+    """PixArt-alpha: text to image only, with a T5 encoder."""
     import torch
     from diffusers import DDIMScheduler, PixArtAlphaPipeline, PixArtTransformer2DModel
 
@@ -120,8 +120,8 @@ def build_pixart(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def chatty_tokenizer() -> Any:
-    """A byte-level tokenizer of Qwen's class with the plainest of chat templates."""
+def qwen_tokenizer() -> Any:
+    """A byte-level tokenizer of Qwen's class with a minimal chat template."""
     from tokenizers import pre_tokenizers
     from transformers import Qwen2TokenizerFast
 
@@ -132,7 +132,7 @@ def chatty_tokenizer() -> Any:
 
 
 def language_model(tokenizer: Any) -> Any:
-    """A Qwen3 just deep enough for its states 9, 18 and 27 to be read."""
+    """A Qwen3 with 27 layers: the pipeline reads hidden states 9, 18 and 27."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     config = Qwen3Config(
@@ -143,7 +143,7 @@ def language_model(tokenizer: Any) -> Any:
 
 
 def t5_tokenizer() -> Any:
-    """T5's tokenizer in which every printable ASCII character is a piece."""
+    """A T5 tokenizer in which every printable ASCII character is a piece."""
     from transformers import T5Tokenizer
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]

@@ -1,6 +1,6 @@
-"""FLUX.1 as mflux has it, with small networks in it: mflux writes the sizes of its own into their code.
+"""FLUX.1 for mflux with small networks in place of its own, whose sizes are fixed in their code.
 
-Everything else is mflux's: its loop, schedules and callbacks, its tokenizers' reading, how it saves and loads.
+Everything else is mflux's: its loop, schedules, callbacks and tokenizers, and how it saves and loads.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from scripts.demo_models.image import clip_tokenizer
 from scripts.testbed.models.diffusion import t5_tokenizer
 
 WIDTH = 64
-"""As many values as share a scale in quantised weights."""
+"""The group size of quantised weights."""
 
 
 def build_mflux_schnell(folder: Path) -> None:
-    """The one that is made for few steps and without guidance."""
+    """FLUX.1-schnell, for few steps and without guidance."""
     _save(folder, "schnell")
 
 
 def build_mflux_dev(folder: Path) -> None:
-    """The one that listens to guidance."""
+    """FLUX.1-dev, with guidance."""
     _save(folder, "dev")
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
-    """Let mflux load small networks where it would make its own."""
+    """Make mflux create small networks instead of its own."""
     from mflux.models.flux import flux_initializer
 
     for name, network in zip(("Transformer", "VAE", "T5Encoder", "CLIPEncoder"), _networks(), strict=True):
@@ -37,7 +37,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
 
 
 def _save(folder: Path, name: str) -> None:
-    """As `mflux-save` does."""
+    """Save a model in the way of `mflux-save`."""
     import mlx.core as mx
     from mflux.models.common.config.model_config import ModelConfig
     from mflux.models.common.tokenizer import LanguageTokenizer
@@ -60,7 +60,7 @@ def _save(folder: Path, name: str) -> None:
 
 
 def _networks() -> tuple[Callable[..., Any], ...]:
-    """The transformer, the VAE, T5 and CLIP: a few layers each, called as mflux's are."""
+    """The transformer, the VAE, T5 and CLIP: a few layers each, with the interface of mflux's classes."""
     import mlx.core as mx
     from mlx import nn
 
@@ -81,11 +81,13 @@ def _networks() -> tuple[Callable[..., Any], ...]:
         def __call__(
             self, t: int, config: Any, hidden_states: Any, prompt_embeds: Any, pooled_prompt_embeds: Any
         ) -> Any:
-            told = self.time_text_embed.text_embedder(pooled_prompt_embeds)[:, None]
+            conditioning = self.time_text_embed.text_embedder(pooled_prompt_embeds)[:, None]
             if "guidance_embedder" in self.time_text_embed:
-                told = told + self.time_text_embed.guidance_embedder(mx.full((1, WIDTH), config.guidance))
-            read = self.single_transformer_blocks[0](prompt_embeds).mean(1, keepdims=True)
-            return mx.tanh(self.transformer_blocks[0](hidden_states) + told + read) * (t + 1)
+                conditioning = conditioning + self.time_text_embed.guidance_embedder(
+                    mx.full((1, WIDTH), config.guidance)
+                )
+            text = self.single_transformer_blocks[0](prompt_embeds).mean(1, keepdims=True)
+            return mx.tanh(self.transformer_blocks[0](hidden_states) + conditioning + text) * (t + 1)
 
     class VAE(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

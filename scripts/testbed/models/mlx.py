@@ -1,6 +1,6 @@
-"""Chat and embedding families in the layout of their hub repositories, which MLX's libraries read.
+"""Chat and embedding models in the layout that MLX's libraries read.
 
-The weights are those of the families of the same name in `chat` and `sentences`, so that both sides can be compared.
+The weights are those of the models of the same name in `chat` and `sentences`, so that results can be compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build_mlx_llama(folder: Path) -> None:
 
 
 def build_mlx_qwen2_5_vl(folder: Path) -> None:
-    """Qwen2.5-VL: the language model's settings lie at the top."""
+    """Qwen2.5-VL: the language model's settings are at the top level."""
 
     def flat(config: Config) -> None:
         text = config.pop("text_config")
@@ -52,7 +52,7 @@ def build_mlx_idefics3(folder: Path) -> None:
 
 
 def build_mlx_llava(folder: Path) -> None:
-    """LLaVA: its vision tower has one more name in its weights."""
+    """LLaVA: the names of its vision tower's weights have one more part."""
     _build(folder, chat.build_llava, lambda config: _theta(config["text_config"]))
     _rename(folder, lambda name: name.replace("vision_tower.", "vision_tower.vision_model."))
 
@@ -64,7 +64,7 @@ def build_mlx_minilm(folder: Path) -> None:
 
 
 def build_mlx_bge(folder: Path) -> None:
-    """bge, whose vector is the state of its first token."""
+    """bge, with CLS pooling."""
     sentences.build_bge(folder)
     shutil.rmtree(folder / "transformer")
 

@@ -17,14 +17,14 @@ CODE = Path(__file__).parent / "remote" / "moondream_tiny.py"
 
 
 def build_moondream(folder: Path) -> None:
-    """Weights in two files, the code, and a configuration that says where the code is."""
+    """Two files of weights, the code, and a configuration that names the code's classes."""
     from safetensors.torch import save_file
 
     weights = moondream().state_dict()
     names = sorted(weights)
-    for number, part in enumerate((names[::2], names[1::2]), start=1):
+    for number, shard in enumerate((names[::2], names[1::2]), start=1):
         file = folder / f"model-{number:05}-of-00002.safetensors"
-        save_file({name: weights[name].contiguous() for name in part}, file, metadata={"format": "pt"})
+        save_file({name: weights[name].contiguous() for name in shard}, file, metadata={"format": "pt"})
     shutil.copy(CODE, folder)
     (folder / "config.json").write_text(
         json.dumps(
@@ -43,7 +43,7 @@ def build_moondream(folder: Path) -> None:
 
 
 def moondream() -> Any:
-    """The model as its code builds it, with the folder's weights."""
+    """The model as its own code creates it, with the same weights as the folder."""
     spec = importlib.util.spec_from_file_location(CODE.stem, CODE)
     assert spec
     assert spec.loader

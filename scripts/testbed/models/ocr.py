@@ -1,4 +1,4 @@
-"""OCR families: models that write what they read in a picture, with a few thousand random weights each."""
+"""OCR models that generate text, with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PADDLE_TEMPLATE = (
 
 
 def build_trocr(folder: Path) -> None:
-    """TrOCR: a ViT before a decoder that holds 64 tokens."""
+    """TrOCR: a ViT encoder and a decoder with a context of 64 tokens."""
     from transformers import (
         TrOCRConfig,
         TrOCRProcessor,
@@ -33,20 +33,20 @@ def build_trocr(folder: Path) -> None:
         ViTImageProcessor,
     )
 
-    tokens = byte_level(_BART, **_ROLES)
-    ids = _ids(tokens)
+    tokenizer = byte_level(_BART, **_ROLES)
+    ids = _token_ids(tokenizer)
     decoder = TrOCRConfig(
-        vocab_size=len(tokens), d_model=32, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=64,
+        vocab_size=len(tokenizer), d_model=32, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=64,
         max_position_embeddings=64, cross_attention_hidden_size=32, is_decoder=True, add_cross_attention=True, **ids,
     )  # fmt: skip
     encoder = ViTConfig(**VISION, image_size=64, patch_size=16)
     config = VisionEncoderDecoderConfig(encoder=encoder.to_dict(), decoder=decoder.to_dict(), **ids)
-    processor = TrOCRProcessor(ViTImageProcessor(size={"height": 64, "width": 64}), tokens)
+    processor = TrOCRProcessor(ViTImageProcessor(size={"height": 64, "width": 64}), tokenizer)
     _save(folder, VisionEncoderDecoderModel(config), processor, decoder_start_token_id=ids["decoder_start_token_id"])
 
 
 def build_florence2(folder: Path) -> None:
-    """Florence-2: a DaViT before a BART whose last thousand tokens are places."""
+    """Florence-2: a DaViT encoder and a BART whose last thousand tokens are locations."""
     from transformers import (
         BartConfig,
         CLIPImageProcessor,
@@ -55,22 +55,22 @@ def build_florence2(folder: Path) -> None:
         Florence2Processor,
     )
 
-    places = [f"<loc_{step}>" for step in range(1000)]
+    locations = [f"<loc_{bin_}>" for bin_ in range(1000)]
     extra = {"extra_special_tokens": {"image_token": "<image>"}}
-    tokens = byte_level((*_BART, "<image>", *places), **_ROLES, **extra, padding_side="right")
-    ids = _ids(tokens)
-    picture = {
+    tokenizer = byte_level((*_BART, "<image>", *locations), **_ROLES, **extra, padding_side="right")
+    ids = _token_ids(tokenizer)
+    vision = {
         "depths": [1] * 4, "embed_dim": [8, 8, 16, 32], "num_heads": [1, 1, 2, 2], "num_groups": [1, 1, 2, 2],
         "window_size": 4, "projection_dim": 32, "max_temporal_embeddings": 4, "max_position_embeddings": 8,
     }  # fmt: skip
     text = BartConfig(
-        vocab_size=len(tokens), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=256, **ids,
     )  # fmt: skip
-    image = tokens.convert_tokens_to_ids("<image>")
-    pictures = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False, image_seq_length=5)
-    config = Florence2Config(vision_config=picture, text_config=text, image_token_id=image)
-    processor = Florence2Processor(pictures, tokens, post_processor_config={"ocr": {}})
+    image_token_id = tokenizer.convert_tokens_to_ids("<image>")
+    image_processor = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False, image_seq_length=5)
+    config = Florence2Config(vision_config=vision, text_config=text, image_token_id=image_token_id)
+    processor = Florence2Processor(image_processor, tokenizer, post_processor_config={"ocr": {}})
     _save(
         folder,
         Florence2ForConditionalGeneration(config),
@@ -80,7 +80,7 @@ def build_florence2(folder: Path) -> None:
 
 
 def build_got_ocr2(folder: Path) -> None:
-    """GOT-OCR2: SAM's encoder before a Qwen2, 256 tokens for a picture."""
+    """GOT-OCR2: SAM's encoder and a Qwen2; an image takes 256 tokens."""
     from transformers import (
         GotOcr2Config,
         GotOcr2ForConditionalGeneration,
@@ -90,23 +90,25 @@ def build_got_ocr2(folder: Path) -> None:
     )
 
     specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<imgpad>")
-    tokens = byte_level(specials, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
-    picture = {
+    tokenizer = byte_level(specials, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+    vision = {
         "hidden_size": 32, "output_channels": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 256,
         "patch_size": 4, "window_size": 8, "global_attn_indexes": [], "mlp_dim": 32,
     }  # fmt: skip
     config = GotOcr2Config(
-        vision_config=picture,
-        text_config=Qwen2Config(vocab_size=len(tokens), bos_token_id=256, eos_token_id=256, pad_token_id=256, **TEXT),
-        image_token_index=tokens.convert_tokens_to_ids("<imgpad>"),
+        vision_config=vision,
+        text_config=Qwen2Config(
+            vocab_size=len(tokenizer), bos_token_id=256, eos_token_id=256, pad_token_id=256, **TEXT
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<imgpad>"),
         image_seq_length=256,
     )
-    processor = GotOcr2Processor(GotOcr2ImageProcessor(size={"height": 256, "width": 256}), tokens)
+    processor = GotOcr2Processor(GotOcr2ImageProcessor(size={"height": 256, "width": 256}), tokenizer)
     _save(folder, GotOcr2ForConditionalGeneration(config), processor)
 
 
 def build_paddleocr_vl(folder: Path) -> None:
-    """PaddleOCR-VL: an encoder of pictures of any size before an ERNIE."""
+    """PaddleOCR-VL: an encoder for images of any size and an ERNIE."""
     from transformers import (
         PaddleOCRVLConfig,
         PaddleOCRVLForConditionalGeneration,
@@ -116,25 +118,26 @@ def build_paddleocr_vl(folder: Path) -> None:
 
     roles = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>", "unk_token": "<unk>"}
     image = {"extra_special_tokens": {"image_token": "<|IMAGE_PLACEHOLDER|>"}}
-    tokens = byte_level(_PADDLE, **roles, **image)
-    pad, begin, end, place, start, stop, video = tokens.convert_tokens_to_ids(list(_PADDLE))
+    tokenizer = byte_level(_PADDLE, **roles, **image)
+    pad, bos, eos, image_token, image_start, image_end, video = tokenizer.convert_tokens_to_ids(list(_PADDLE))
     rope = {"rope_type": "default", "rope_theta": 1e5, "mrope_section": [1, 1, 2]}
     text = {
-        "vocab_size": len(tokens), "head_dim": 8, "tie_word_embeddings": False, "pad_token_id": pad,
-        "bos_token_id": begin, "eos_token_id": end, "rope_parameters": rope, **TEXT,
+        "vocab_size": len(tokenizer), "head_dim": 8, "tie_word_embeddings": False, "pad_token_id": pad,
+        "bos_token_id": bos, "eos_token_id": eos, "rope_parameters": rope, **TEXT,
     }  # fmt: skip
     config = PaddleOCRVLConfig(
         text_config=text, vision_config={**VISION, "image_size": 56, "patch_size": 14}, tie_word_embeddings=False,
-        image_token_id=place, vision_start_token_id=start, vision_end_token_id=stop, video_token_id=video,
+        image_token_id=image_token, vision_start_token_id=image_start, vision_end_token_id=image_end,
+        video_token_id=video,
     )  # fmt: skip
-    pictures = PaddleOCRVLImageProcessor(min_pixels=56 * 56, max_pixels=84 * 84)
-    processor = PaddleOCRVLProcessor(pictures, tokens, chat_template=_PADDLE_TEMPLATE)
+    image_processor = PaddleOCRVLImageProcessor(min_pixels=56 * 56, max_pixels=84 * 84)
+    processor = PaddleOCRVLProcessor(image_processor, tokenizer, chat_template=_PADDLE_TEMPLATE)
     _save(folder, PaddleOCRVLForConditionalGeneration(config), processor)
 
 
-def _ids(tokens: Any) -> dict[str, int]:
-    ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
-    return {**ends, "pad_token_id": tokens.pad_token_id, "decoder_start_token_id": tokens.eos_token_id}
+def _token_ids(tokenizer: Any) -> dict[str, int]:
+    token_ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return {**token_ids, "pad_token_id": tokenizer.pad_token_id, "decoder_start_token_id": tokenizer.eos_token_id}
 
 
 def _save(folder: Path, model: Any, processor: Any, **settings: Any) -> None:

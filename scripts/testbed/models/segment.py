@@ -1,4 +1,4 @@
-"""Segment Anything families with a few thousand random weights each, as the hub has them."""
+"""Segment Anything models with a few thousand random weights each, in the layout of the hub."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ MEMORY = {
     "memory_fuser_embed_dim": WIDTH,
     "memory_fuser_intermediate_dim": 64,
 }
-"""What videos need: it is in the checkpoints, and pictures do without it."""
+"""What only videos need, but checkpoints contain."""
 LAYERS = {"hidden_size": WIDTH, "intermediate_size": 64, "num_attention_heads": 2}
 
 
 def build_sam(folder: Path) -> None:
-    """SAM: pictures keep their shape and are padded to a square."""
+    """SAM: images keep their aspect ratio and are padded to a square."""
     from transformers import SamConfig, SamModel, SamProcessor
 
-    model = SamModel(SamConfig(mask_decoder_config=DECODER, **_sam_shape()))
-    _save(folder, model, SamProcessor(_sam_pictures()))
+    model = SamModel(SamConfig(mask_decoder_config=DECODER, **_sam_config()))
+    _save(folder, model, SamProcessor(_sam_image_processor()))
 
 
 def build_sam_hq(folder: Path) -> None:
-    """SAM-HQ: a SAM whose decoder also gets the intermediate features of the encoder."""
+    """SAM-HQ: a SAM whose decoder also gets the encoder's intermediate embeddings."""
     from transformers import SamHQConfig, SamHQModel, SamHQProcessor
 
-    model = SamHQModel(SamHQConfig(mask_decoder_config={"vit_dim": WIDTH, **DECODER}, **_sam_shape()))
-    _save(folder, model, SamHQProcessor(_sam_pictures()))
+    model = SamHQModel(SamHQConfig(mask_decoder_config={"vit_dim": WIDTH, **DECODER}, **_sam_config()))
+    _save(folder, model, SamHQProcessor(_sam_image_processor()))
 
 
 def build_sam2(folder: Path) -> None:
-    """SAM 2: published as a model for videos, whose part for pictures is the one that is used."""
+    """SAM 2: published as a video model, of which the engine uses the image part."""
     from transformers import Sam2ImageProcessor, Sam2Processor, Sam2VideoConfig, Sam2VideoModel
 
     config = Sam2VideoConfig(
@@ -72,12 +72,12 @@ def build_sam2(folder: Path) -> None:
 
 
 def build_sam3(folder: Path) -> None:
-    """SAM 3: detector and tracker in one file, published as a model for videos."""
+    """SAM 3: detector and tracker in one file, published as a video model."""
     from safetensors.torch import save_file
     from transformers import Sam3VideoConfig, Sam3VideoModel
 
     tracker = {
-        "vision_config": _sam3_eyes(),
+        "vision_config": _sam3_vision(),
         "prompt_encoder_config": {"hidden_size": WIDTH, "image_size": 112},
         "mask_decoder_config": DECODER,
         "image_size": 112,
@@ -85,9 +85,9 @@ def build_sam3(folder: Path) -> None:
     }
     config = Sam3VideoConfig(detector_config=_sam3_detector(), tracker_config=tracker)
     config.architectures = ["Sam3VideoModel"]
-    weights = _random(Sam3VideoModel(config)).state_dict()
+    weights = _with_random_weights(Sam3VideoModel(config)).state_dict()
     config.save_pretrained(folder)
-    # save_pretrained of transformers 5.23 names the tracker's weights otherwise than the hub's file does.
+    # save_pretrained of transformers 5.23 names the tracker's weights differently from the file on the hub.
     save_file(
         {name: weight.clone() for name, weight in weights.items()}, folder / "model.safetensors", {"format": "pt"}
     )
@@ -101,7 +101,7 @@ def build_sam3_detector(folder: Path) -> None:
     _save(folder, Sam3Model(Sam3Config(**_sam3_detector())), _sam3_processor())
 
 
-def _sam_shape() -> dict[str, Any]:
+def _sam_config() -> dict[str, Any]:
     return {
         "vision_config": {
             "hidden_size": WIDTH,
@@ -117,13 +117,13 @@ def _sam_shape() -> dict[str, Any]:
     }
 
 
-def _sam_pictures() -> Any:
+def _sam_image_processor() -> Any:
     from transformers import SamImageProcessor
 
     return SamImageProcessor(size={"longest_edge": 128}, pad_size={"height": 128, "width": 128})
 
 
-def _sam3_eyes() -> dict[str, Any]:
+def _sam3_vision() -> dict[str, Any]:
     backbone = {
         "model_type": "sam3_vit_model", "image_size": 112, "pretrain_image_size": 56, "window_size": 4,
         "num_hidden_layers": 2, "global_attn_indexes": [1], **LAYERS,
@@ -136,15 +136,15 @@ def _sam3_eyes() -> dict[str, Any]:
 
 
 def _sam3_detector() -> dict[str, Any]:
-    tokens = clip_tokenizer()
+    tokenizer = clip_tokenizer()
     text = {
-        "model_type": "clip_text_model", "vocab_size": len(tokens), "num_hidden_layers": 1, "projection_dim": WIDTH,
-        "max_position_embeddings": 32, "bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id,
-        "pad_token_id": tokens.pad_token_id, **LAYERS,
+        "model_type": "clip_text_model", "vocab_size": len(tokenizer), "num_hidden_layers": 1, "projection_dim": WIDTH,
+        "max_position_embeddings": 32, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id, **LAYERS,
     }  # fmt: skip
     return {
         "model_type": "sam3",
-        "vision_config": _sam3_eyes(),
+        "vision_config": _sam3_vision(),
         "text_config": text,
         "geometry_encoder_config": {"num_layers": 1, **LAYERS},
         "detr_encoder_config": {"num_layers": 1, **LAYERS},
@@ -160,18 +160,18 @@ def _sam3_processor() -> Any:
 
 
 def _save(folder: Path, model: Any, processor: Any) -> None:
-    _random(model).save_pretrained(folder)
+    _with_random_weights(model).save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
-def _random(model: Any) -> Any:
-    """Weights that are the same every time, with masks that are sure of themselves in most places."""
+def _with_random_weights(model: Any) -> Any:
+    """The model with weights that are the same every time, and with confident masks in most places."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
-            if name.endswith("positional_embedding"):  # it places points, and is no parameter
+            if name.endswith("positional_embedding"):  # it encodes the positions of points, and is not a parameter
                 buffer.copy_(torch.randn(buffer.shape, generator=generator))
         for name, weight in spread(model, matrices=0.1).named_parameters():
             if "hypernetworks" in name and "proj_out" in name:

@@ -1,4 +1,4 @@
-"""Embedding families: look-alikes of MiniLM, bge, mpnet, CLIP and SigLIP with a few thousand random weights each."""
+"""Embedding models of the classes of MiniLM, bge, mpnet, CLIP and SigLIP, with a few thousand random weights each."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ importlib.import_module("workers.toolkit.torchvision_shim")  # before transforme
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 WINDOW = 64
-"""How many tokens they read."""
+"""The longest text in tokens."""
 PROMPTS = {"query": "query: ", "document": ""}
 
 
 def build_minilm(folder: Path) -> None:
-    """A BERT whose vectors are means of its states, of length one."""
+    """A BERT with mean pooling and normalised vectors."""
     _save(folder, *_bert(), pooling="mean")
 
 
 def build_bge(folder: Path) -> None:
-    """A BERT whose vector is the state of its first token; it knows prompts."""
+    """A BERT with CLS pooling and prompts of its own."""
     _save(folder, *_bert(), pooling="cls", prompts=PROMPTS)
 
 
 def build_mpnet(folder: Path) -> None:
-    """An MPNet, whose vectors are means of its states, not of length one."""
+    """An MPNet with mean pooling, whose vectors are not normalised."""
     from transformers import MPNetConfig, MPNetModel, MPNetTokenizer
 
     vocabulary = _vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>", "[UNK]")
@@ -40,7 +40,7 @@ def build_mpnet(folder: Path) -> None:
 
 
 def build_clip(folder: Path) -> None:
-    """CLIP: texts and pictures into one space, in transformers' own layout."""
+    """CLIP: texts and images in one space, in the layout of transformers."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
     tokens = clip_tokenizer()
@@ -53,7 +53,7 @@ def build_clip(folder: Path) -> None:
 
 
 def build_siglip(folder: Path) -> None:
-    """SigLIP: the same with a tokenizer whose texts are all padded to one length."""
+    """SigLIP: texts and images in one space; its tokenizer pads all texts to one length."""
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
     tokens = byte_level(("<pad>", "</s>"), pad_token="<pad>", eos_token="</s>", model_max_length=WINDOW)
@@ -73,7 +73,7 @@ def _bert() -> tuple[Any, Any]:
 
 
 def _vocabulary(*specials: str) -> dict[str, int]:
-    """WordPiece's vocabulary: the special tokens, then every ASCII character, at a word's start and within."""
+    """A WordPiece vocabulary: special tokens, then every ASCII character, at the start of a word and within."""
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     tokens = [*specials, *characters, *(f"##{char}" for char in characters)]
     return {token: number for number, token in enumerate(tokens)}

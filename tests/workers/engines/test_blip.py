@@ -1,4 +1,4 @@
-"""BLIP's captions are those of transformers itself, alone and in a batch."""
+"""BLIP's captions match those of transformers, alone and in a batch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from contract.config import ModelSpec
 from contract.errors import BadImage, ContextTooLong, LoadFailed
 from contract.media import ImageInput
 from contract.tasks.caption import CaptionRequest, CaptionResponse
-from scripts.testbed.models.caption import WINDOW
+from scripts.testbed.models.caption import CONTEXT
+from tests.conftest import Models
 from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 from workers.toolkit.image_loading import open_image
 
-Models = Callable[[str], Path]
-UPRIGHT, TURNED, RED = drawing(), drawing().rotate(180), Image.new("RGB", (40, 90), "red")
-PICTURES = [UPRIGHT, TURNED, RED]
+UPRIGHT, ROTATED, RED = drawing(), drawing().rotate(180), Image.new("RGB", (40, 90), "red")
+IMAGES = [UPRIGHT, ROTATED, RED]
 TOKENS = 12
 
 
@@ -38,8 +38,8 @@ def engine(models: Models) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def library(models: Models) -> Callable[..., str]:
-    """What transformers says of a picture, with nothing of ours in between."""
+def reference(models: Models) -> Callable[..., str]:
+    """Captions an image with transformers directly."""
     from transformers import AutoProcessor, BlipForConditionalGeneration
 
     model = BlipForConditionalGeneration.from_pretrained(models("blip"))
@@ -53,13 +53,13 @@ def library(models: Models) -> Callable[..., str]:
 
 
 def request(*images: Any, **fields: Any) -> CaptionRequest:
-    images_sent = [ImageInput(encoded(image)) for image in images]
-    return CaptionRequest.model_validate({"images": images_sent, "max_tokens": TOKENS, **fields})
+    inputs = [ImageInput(encoded(image)) for image in images]
+    return CaptionRequest.model_validate({"images": inputs, "max_tokens": TOKENS, **fields})
 
 
 def ask(engine: Any, *requests: CaptionRequest) -> list[Any]:
-    """The answers to requests that share a batch."""
-    calls = [Call(item) for item in requests]
+    """The answers to requests, all answered together."""
+    calls = [Call(request) for request in requests]
     answers = {id(call): answer for call, answer in engine.caption(calls)}
     return [answers[id(call)] for call in calls]
 
@@ -71,18 +71,20 @@ def texts(answer: Any) -> list[str]:
 
 @pytest.mark.parametrize("prompt", [None, "a picture of"])
 def test_captions_match_transformers_alone_and_batched(
-    engine: Engine, library: Callable[..., str], prompt: str | None
+    engine: Engine, reference: Callable[..., str], prompt: str | None
 ) -> None:
-    expected = [library(image, prompt) for image in PICTURES]
+    expected = [reference(image, prompt) for image in IMAGES]
     assert len(set(expected)) == 3
-    assert [texts(ask(engine, request(image, prompt=prompt))[0]) for image in PICTURES] == [[text] for text in expected]
-    first, second = ask(engine, request(UPRIGHT, TURNED, prompt=prompt), request(RED, UPRIGHT, prompt=prompt))
+    assert [texts(ask(engine, request(image, prompt=prompt))[0]) for image in IMAGES] == [[text] for text in expected]
+    first, second = ask(engine, request(UPRIGHT, ROTATED, prompt=prompt), request(RED, UPRIGHT, prompt=prompt))
     assert (texts(first), texts(second)) == (expected[:2], [expected[2], expected[0]])
 
 
 def test_caption_starts_with_the_prompt(engine: Engine) -> None:
-    plain, one, other = ask(engine, request(RED), request(RED, prompt="A Picture of"), request(RED, prompt="the dog"))
-    assert texts(one)[0].startswith("a picture of")  # BLIP knows no capitals
+    plain, captioned, other = ask(
+        engine, request(RED), request(RED, prompt="A Picture of"), request(RED, prompt="the dog")
+    )
+    assert texts(captioned)[0].startswith("a picture of")  # BLIP's tokenizer lowercases
     assert texts(other)[0].startswith("the dog")
     assert not texts(plain)[0].startswith(("a picture of", "the dog"))
 
@@ -93,63 +95,63 @@ def test_items_have_index_and_size_of_their_image(engine: Engine) -> None:
     assert [(item.index, item.width, item.height) for item in answer.data] == [(0, 80, 60), (1, 40, 90)]
 
 
-def test_max_tokens_limits_a_caption(engine: Engine, library: Callable[..., str]) -> None:
-    assert texts(ask(engine, request(RED, max_tokens=3))[0]) == [library(RED, tokens=3)]
-    [long] = ask(engine, request(RED, max_tokens=10**6))  # more than it can: as long as it can
-    assert texts(long) == [library(RED, tokens=WINDOW - 1)]
+def test_max_tokens_limits_a_caption(engine: Engine, reference: Callable[..., str]) -> None:
+    assert texts(ask(engine, request(RED, max_tokens=3))[0]) == [reference(RED, tokens=3)]
+    [longest] = ask(engine, request(RED, max_tokens=10**6))  # limited by the context
+    assert texts(longest) == [reference(RED, tokens=CONTEXT - 1)]
 
 
 def test_rejects_a_prompt_that_fills_the_context(engine: Engine) -> None:
-    fits, too_long, fine = ask(
-        engine, request(RED, prompt="a " * (WINDOW - 2)), request(RED, prompt="a " * WINDOW), request(RED)
+    fitting, too_long, unprompted = ask(
+        engine, request(RED, prompt="a " * (CONTEXT - 2)), request(RED, prompt="a " * CONTEXT), request(RED)
     )
-    assert texts(fits)[0].startswith("a a a")
+    assert texts(fitting)[0].startswith("a a a")
     assert isinstance(too_long, ContextTooLong)
-    assert (too_long.param, too_long.details["context"]) == ("prompt", WINDOW)
-    assert texts(fine)
+    assert (too_long.param, too_long.details["context"]) == ("prompt", CONTEXT)
+    assert texts(unprompted)
 
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
-def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddImage, library: Any) -> None:
+def test_reads_unusual_images_as_displayed(engine: Engine, odd: OddImage, reference: Any) -> None:
     [answer] = ask(engine, CaptionRequest.model_validate({"image": odd.uri, "max_tokens": TOKENS}))
     [item] = answer.data
     assert (item.width, item.height) == odd.size
-    assert item.text == library(open_image(ImageInput(odd.plain_uri)))
+    assert item.text == reference(open_image(ImageInput(odd.plain_uri)))
 
 
 def test_broken_image_fails_alone(engine: Engine) -> None:
     broken = CaptionRequest(images=[ImageInput(encoded(RED)), ImageInput(encoded(UPRIGHT)[:-200])])
-    bad, good = ask(engine, broken, request(RED))
-    assert isinstance(bad, BadImage)
-    assert len(texts(good)) == 1
+    error, answer = ask(engine, broken, request(RED))
+    assert isinstance(error, BadImage)
+    assert len(texts(answer)) == 1
 
 
 def test_cancelling_stops_generation(engine: Any) -> None:
-    leaving, staying = Call(request(RED, max_tokens=30)), Call(request(UPRIGHT, max_tokens=30))
+    first, second = Call(request(RED, max_tokens=30)), Call(request(UPRIGHT, max_tokens=30))
     steps: list[int] = []
 
     def count(*_: Any) -> None:
         steps.append(1)
         if len(steps) == 2:
-            leaving.cancel()
+            first.cancel()
         if len(steps) == 4:
-            staying.cancel()
+            second.cancel()
 
     hook = engine._model.text_decoder.register_forward_pre_hook(count)
-    assert list(engine.caption([leaving, staying])) == []
+    assert list(engine.caption([first, second])) == []
     hook.remove()
-    assert len(steps) == 4, "nobody waits for the other 26 tokens"
+    assert len(steps) == 4, "both calls are cancelled: the other 26 tokens are not needed"
 
 
 @pytest.mark.parametrize(
-    ("family", "says"),
+    ("family", "message"),
     [
         ("blip_vqa", "BlipForQuestionAnswering, which writes no captions"),
         ("smolvlm", "'smolvlm', which"),
     ],
 )
-def test_rejects_models_that_do_not_caption(models: Models, family: str, says: str) -> None:
-    with pytest.raises(LoadFailed, match=says):
+def test_rejects_models_that_do_not_caption(models: Models, family: str, message: str) -> None:
+    with pytest.raises(LoadFailed, match=message):
         load(models(family))
 
 

@@ -1,4 +1,4 @@
-"""Features: equal to the library's own for each family, alone and in a batch, in every form that may be asked for."""
+"""Features match those of transformers for each family, alone and in a batch, in every encoding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workers.engine import Call, Device
 from workers.registry import find_engine
 
 FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3", "dinov3_convnext")
-BEFORE = {"dinov2": 1, "dinov2_with_registers": 3, "dinov3": 5, "dinov3_convnext": 1}
+PREFIX_TOKENS = {"dinov2": 1, "dinov2_with_registers": 3, "dinov3": 5, "dinov3_convnext": 1}
 GRID = {"dinov2": (5, 5), "dinov2_with_registers": (5, 5), "dinov3": (4, 4), "dinov3_convnext": (2, 2)}
 
 
@@ -37,24 +37,24 @@ def engine(models: Models) -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="module")
-def library(models: Models, engine: Callable[[str], Any]) -> Callable[..., Any]:
-    """What transformers says of pictures, called directly."""
+def reference(models: Models, engine: Callable[[str], Any]) -> Callable[..., Any]:
+    """The outputs of transformers for images, called directly."""
 
-    def ask(family: str, *pictures: Image.Image) -> Any:
-        engine(family)  # makes torchvision importable
+    def ask(family: str, *images: Image.Image) -> Any:
+        engine(family)  # installs the torchvision shim
         import torch
         from transformers import AutoImageProcessor, AutoModel
 
         model = AutoModel.from_pretrained(models(family)).eval()
-        inputs = AutoImageProcessor.from_pretrained(models(family))(list(pictures), return_tensors="pt")
+        inputs = AutoImageProcessor.from_pretrained(models(family))(list(images), return_tensors="pt")
         with torch.inference_mode():
             return model(**inputs, output_hidden_states=True)
 
     return ask
 
 
-def pictures() -> list[Image.Image]:
-    """Two pictures of different sizes and contents."""
+def two_images() -> list[Image.Image]:
+    """Images of different sizes and contents."""
     return [drawing(), ImageOps.invert(drawing()).resize((50, 90))]
 
 
@@ -70,8 +70,8 @@ def ask(engine: Any, *calls: Call[FeaturesRequest]) -> list[Any]:
 def item(engine: Any, **fields: Any) -> FeaturesItem:
     [answer] = ask(engine, request(drawing(), **fields))
     assert not isinstance(answer, ServeError), answer
-    found: FeaturesItem = answer.data[0]
-    return found
+    features: FeaturesItem = answer.data[0]
+    return features
 
 
 def values(array: Any) -> Any:
@@ -80,48 +80,48 @@ def values(array: Any) -> Any:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_features_match_transformers_alone_and_batched(
-    family: str, engine: Callable[[str], Any], library: Callable[..., Any]
+    family: str, engine: Callable[[str], Any], reference: Callable[..., Any]
 ) -> None:
-    expected = library(family, *pictures())
+    expected = reference(family, *two_images())
     first, both = ask(
-        engine(family), request(pictures()[0], patches=True), request(*pictures(), patches=True, pooled=True)
+        engine(family), request(two_images()[0], patches=True), request(*two_images(), patches=True, pooled=True)
     )
-    assert [(one.index, one.width, one.height) for one in both.data] == [(0, 80, 60), (1, 50, 90)]
-    for row, one in ((0, first.data[0]), (0, both.data[0]), (1, both.data[1])):
-        tokens = expected.last_hidden_state[row, BEFORE[family] :].numpy()
-        assert one.dimensions == 32
-        assert one.patches.shape == (*GRID[family], 32)
-        assert np.abs(values(one.pooled) - expected.pooler_output[row].numpy()).max() < 1e-5
-        assert np.abs(values(one.patches.data).reshape(tokens.shape) - tokens).max() < 1e-5
+    assert [(item.index, item.width, item.height) for item in both.data] == [(0, 80, 60), (1, 50, 90)]
+    for row, features in ((0, first.data[0]), (0, both.data[0]), (1, both.data[1])):
+        tokens = expected.last_hidden_state[row, PREFIX_TOKENS[family] :].numpy()
+        assert features.dimensions == 32
+        assert features.patches.shape == (*GRID[family], 32)
+        assert np.abs(values(features.pooled) - expected.pooler_output[row].numpy()).max() < 1e-5
+        assert np.abs(values(features.patches.data).reshape(tokens.shape) - tokens).max() < 1e-5
     assert np.abs(values(both.data[0].pooled) - values(both.data[1].pooled)).max() > 1e-3
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_layers_are_the_hidden_states_of_transformers(
-    family: str, engine: Callable[[str], Any], library: Callable[..., Any]
+    family: str, engine: Callable[[str], Any], reference: Callable[..., Any]
 ) -> None:
-    states = library(family, drawing()).hidden_states
-    found = item(engine(family), layers=[1, -1], patches=True).layers
-    assert found
-    assert [layer.layer for layer in found] == [1, -1]
-    for layer in found:
+    states = reference(family, drawing()).hidden_states
+    layers = item(engine(family), layers=[1, -1], patches=True).layers
+    assert layers
+    assert [layer.layer for layer in layers] == [1, -1]
+    for layer in layers:
         state = states[layer.layer][0].numpy()
         if family == "dinov3_convnext":
             pooled, patches = state.mean((1, 2)), state.transpose(1, 2, 0)
         else:
-            pooled, patches = state[0], state[BEFORE[family] :].reshape(*GRID[family], -1)
+            pooled, patches = state[0], state[PREFIX_TOKENS[family] :].reshape(*GRID[family], -1)
         assert np.abs(values(layer.pooled) - pooled).max() < 1e-5
         assert layer.patches
         assert np.abs(values(layer.patches.data) - patches).max() < 1e-5
 
 
 def test_normalize_scales_vectors_to_length_one(engine: Callable[[str], Any]) -> None:
-    plain, normal = (item(engine("dinov3"), normalize=on, patches=True, layers=[2]) for on in (False, True))
-    for one, other in ((plain.pooled, normal.pooled), (plain.layers[0].pooled, normal.layers[0].pooled)):
-        assert np.linalg.norm(values(other)) == pytest.approx(1, abs=1e-5)
-        assert np.allclose(values(one) / np.linalg.norm(values(one)), values(other), atol=1e-6)
-    assert normal.patches
-    assert np.allclose(np.linalg.norm(values(normal.patches.data), axis=-1), 1, atol=1e-5)
+    plain, scaled = (item(engine("dinov3"), normalize=on, patches=True, layers=[2]) for on in (False, True))
+    for vector, unit in ((plain.pooled, scaled.pooled), (plain.layers[0].pooled, scaled.layers[0].pooled)):
+        assert np.linalg.norm(values(unit)) == pytest.approx(1, abs=1e-5)
+        assert np.allclose(values(vector) / np.linalg.norm(values(vector)), values(unit), atol=1e-6)
+    assert scaled.patches
+    assert np.allclose(np.linalg.norm(values(scaled.patches.data), axis=-1), 1, atol=1e-5)
 
 
 def test_returns_only_what_is_requested(engine: Callable[[str], Any]) -> None:
@@ -132,7 +132,7 @@ def test_returns_only_what_is_requested(engine: Callable[[str], Any]) -> None:
 
 def test_all_encodings_hold_the_same_numbers(engine: Callable[[str], Any]) -> None:
     numbers, coded = (
-        item(engine("dinov2"), encoding_format=form).model_dump(mode="json") for form in ("float", "base64")
+        item(engine("dinov2"), encoding_format=encoding).model_dump(mode="json") for encoding in ("float", "base64")
     )
     assert np.array_equal(np.array(numbers["pooled"], "<f4"), np.frombuffer(base64.b64decode(coded["pooled"]), "<f4"))
     [answer] = ask(engine("dinov2"), request(drawing()))
@@ -145,29 +145,29 @@ def test_all_encodings_hold_the_same_numbers(engine: Callable[[str], Any]) -> No
 def test_reads_unusual_images_as_displayed(odd: OddImage, engine: Callable[[str], Any]) -> None:
     call = Call(FeaturesRequest.model_validate({"images": [odd.uri, odd.plain_uri]}))
     [answer] = ask(engine("dinov2"), call)
-    one, plain = answer.data
-    assert (one.width, one.height) == odd.size
-    assert np.abs(values(one.pooled) - values(plain.pooled)).max() < 1e-5
+    unusual, plain = answer.data
+    assert (unusual.width, unusual.height) == odd.size
+    assert np.abs(values(unusual.pooled) - values(plain.pooled)).max() < 1e-5
 
 
 @pytest.mark.parametrize(("family", "layer"), [("dinov2", 4), ("dinov2", -5), ("dinov3_convnext", 0)])
 def test_rejects_a_missing_layer_in_its_own_call_only(family: str, layer: int, engine: Callable[[str], Any]) -> None:
-    refused, fine = ask(engine(family), request(drawing(), layers=[1, layer]), request(drawing(), layers=[1]))
-    assert isinstance(refused, InvalidField)
-    assert refused.param == "layers"
-    assert f"no layer {layer}. It has" in refused.message
-    assert len(fine.data) == 1
+    error, answer = ask(engine(family), request(drawing(), layers=[1, layer]), request(drawing(), layers=[1]))
+    assert isinstance(error, InvalidField)
+    assert error.param == "layers"
+    assert f"no layer {layer}. It has" in error.message
+    assert len(answer.data) == 1
 
 
 def test_broken_image_fails_alone(engine: Callable[[str], Any]) -> None:
     broken = Call(FeaturesRequest.model_validate({"image": b"GIF89a"}))
-    refused, fine = ask(engine("dinov2"), broken, request(drawing()))
-    assert isinstance(refused, BadImage)
-    assert len(fine.data) == 1
+    error, answer = ask(engine("dinov2"), broken, request(drawing()))
+    assert isinstance(error, BadImage)
+    assert len(answer.data) == 1
 
 
 def test_request_must_ask_for_pooled_or_patches() -> None:
-    with pytest.raises(InvalidField, match="`pooled`, for `patches`"):
+    with pytest.raises(InvalidField, match="Set `pooled`, `patches`"):
         FEATURES.decode("application/json", b'{"image": "aGk=", "pooled": false}')
 
 

@@ -1,17 +1,15 @@
-"""Moondream's code and weights: trusted, of its kind, whole and new enough, or refused with a sentence."""
+"""Moondream's code must be trusted and recent enough, and its weights complete."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from contract.errors import LoadFailed
+from tests.conftest import Models
 from tests.support.moondream_engines import load
-
-Models = Callable[[str], Path]
 
 pytestmark = pytest.mark.usefixtures("model_code")
 

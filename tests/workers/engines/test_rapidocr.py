@@ -1,4 +1,4 @@
-"""Real OCR: rows in reading order, pictures without text, strips, and a refusal of languages it cannot read."""
+"""OCR with the real models: reading order, images without text, narrow strips, unsupported languages."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from workers.registry import find_engine
 
 @pytest.fixture(scope="module")
 def engine() -> RapidOcr:
-    made = find_engine("rapidocr")()
-    assert isinstance(made, RapidOcr)
-    made.load(ModelSpec(id="ocr", engine="rapidocr", options={"threads": 1}), Device("cpu", "float32"))
-    return made
+    engine = find_engine("rapidocr")()
+    assert isinstance(engine, RapidOcr)
+    engine.load(ModelSpec(id="ocr", engine="rapidocr", options={"threads": 1}), Device("cpu", "float32"))
+    return engine
 
 
-def picture(*texts: tuple[int, int, str], size: tuple[int, int] = (360, 160), **options: Any) -> str:
-    """Texts at their places, as a client would send the picture."""
+def image_uri(*texts: tuple[int, int, str], size: tuple[int, int] = (360, 160), **options: Any) -> str:
+    """An image with texts at (x, y), as a client would send it."""
     image = Image.new("RGB", size, "white")
     for x, y, text in texts:
         ImageDraw.Draw(image).text((x, y), text, fill="black", font=ImageFont.load_default(26))
@@ -42,8 +42,8 @@ def read(engine: RapidOcr, **fields: Any) -> Any:
 
 
 def test_lines_are_in_reading_order_with_positions_and_scores(engine: RapidOcr) -> None:
-    sent = picture((200, 24, "Right 7"), (20, 100, "Second row"), (20, 20, "Left"))
-    answer = read(engine, image=sent)
+    uri = image_uri((200, 24, "Right 7"), (20, 100, "Second row"), (20, 20, "Left"))
+    answer = read(engine, image=uri)
     assert isinstance(answer, OcrResponse)
     [item] = answer.data
     assert (item.width, item.height) == (360, 160)
@@ -59,9 +59,9 @@ def test_lines_are_in_reading_order_with_positions_and_scores(engine: RapidOcr) 
 
 
 def test_applies_exif_rotation_before_reading(engine: RapidOcr) -> None:
-    upright = Image.open(io.BytesIO(_bytes(picture((20, 20, "Upright"), size=(160, 80)))))
+    upright = Image.open(io.BytesIO(_bytes(image_uri((20, 20, "Upright"), size=(160, 80)))))
     exif = Image.Exif()
-    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise for display
     buffer = io.BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", exif=exif, quality=95)
     [item] = read(engine, image=data_uri(buffer.getvalue(), "image/jpeg")).data
@@ -75,7 +75,7 @@ def _bytes(uri: str) -> bytes:
 
 
 def test_reads_several_images_one_without_text(engine: RapidOcr, caplog: pytest.LogCaptureFixture) -> None:
-    answer = read(engine, images=[picture(size=(64, 64)), picture((15, 15, "Text"), size=(120, 60))])
+    answer = read(engine, images=[image_uri(size=(64, 64)), image_uri((15, 15, "Text"), size=(120, 60))])
     assert [(item.index, item.text) for item in answer.data] == [(0, ""), (1, "Text")]
     assert answer.data[0].lines == []
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -83,28 +83,28 @@ def test_reads_several_images_one_without_text(engine: RapidOcr, caplog: pytest.
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 10)])
 def test_reads_images_of_extreme_shapes(engine: RapidOcr, size: tuple[int, int]) -> None:
-    [item] = read(engine, image=picture(size=size)).data
+    [item] = read(engine, image=image_uri(size=size)).data
     assert ((item.width, item.height), item.text) == (size, "")
 
 
 def test_accepts_known_languages_and_rejects_others_by_name(engine: RapidOcr) -> None:
-    sent = picture((15, 15, "Text"), size=(120, 60))
-    assert read(engine, image=sent, languages=["en", "zh-TW"]).data[0].text == "Text"
-    refusal = read(engine, image=sent, languages=["en", "ko"])
-    assert isinstance(refusal, UnsupportedFeature)
-    assert refusal.param == "languages"
-    assert "'ko'" in refusal.message
-    assert " zh" in refusal.message
+    uri = image_uri((15, 15, "Text"), size=(120, 60))
+    assert read(engine, image=uri, languages=["en", "zh-TW"]).data[0].text == "Text"
+    error = read(engine, image=uri, languages=["en", "ko"])
+    assert isinstance(error, UnsupportedFeature)
+    assert error.param == "languages"
+    assert "'ko'" in error.message
+    assert " zh" in error.message
 
 
 def test_cancelling_stops_between_images(engine: RapidOcr, monkeypatch: pytest.MonkeyPatch) -> None:
-    call = Call(OcrRequest(images=[picture(size=(32, 32))] * 3))  # type: ignore[list-item]
-    reached: list[int] = []
+    call = Call(OcrRequest(images=[image_uri(size=(32, 32))] * 3))  # type: ignore[list-item]
+    progress: list[int] = []
 
-    def leave(done: int, _: int) -> None:
-        reached.append(done)
+    def cancel(done: int, _: int) -> None:
+        progress.append(done)
         call.cancel()
 
-    monkeypatch.setattr(call, "progress", leave)
+    monkeypatch.setattr(call, "progress", cancel)
     assert list(engine.read([call])) == []
-    assert reached == [1]
+    assert progress == [1]

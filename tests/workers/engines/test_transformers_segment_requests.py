@@ -1,4 +1,4 @@
-"""Requests of all kinds to the segment engine: the forms of masks, prompts per picture, odd pictures, refusals."""
+"""What can be asked of the segmentation engine: mask formats, prompts for each image, unusual images, refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contract.errors import InvalidField, UnsupportedFeature
 from contract.tasks.segment import SegmentResponse
 from tests.conftest import Models
 from tests.support.odd_images import ODD_IMAGES, OddImage, uri
-from tests.support.segment_engines import OTHER, PICTURE, answers, call, decoded, found, items, load, refused
+from tests.support.segment_engines import IMAGE, ROTATED, answers, call, decoded, items, load, refusal, segments_of
 
 POINT = {"points": [[20, 20]]}
 BOX = {"boxes": [[6, 6, 37, 29]]}
@@ -30,16 +30,16 @@ def engine(models: Models) -> Any:
     return load(models("sam2"))
 
 
-# Forms ------------------------------------------------------------------------------------------------------------
+# Mask formats -----------------------------------------------------------------------------------------------------
 
 
 def test_all_formats_hold_the_same_mask(engine: Any) -> None:
     rle, polygon, dense = (
-        found(engine, prompts=[POINT], multimask=True, format=form) for form in ("rle", "polygon", "dense")
+        segments_of(engine, prompts=[POINT], multimask=True, format=name) for name in ("rle", "polygon", "dense")
     )
 
-    for one, outline, pixels in zip(rle, polygon, dense, strict=True):
-        mask = decoded(one.mask)
+    for segment, outline, pixels in zip(rle, polygon, dense, strict=True):
+        mask = decoded(segment.mask)
         assert isinstance(pixels.mask.png, Array)
         png = Image.open(io.BytesIO(base64.b64decode(pixels.mask.png.as_json())))
         assert (png.mode, png.size) == ("L", (80, 60))
@@ -47,13 +47,13 @@ def test_all_formats_hold_the_same_mask(engine: Any) -> None:
         assert (np.frombuffer(pixels.mask.png.data, np.uint8).reshape(60, 80) == mask * 255).all()
         assert outline.mask.polygons
         assert (rasterised(outline.mask.polygons, mask.shape) == without_holes(mask)).all()
-        assert one.area == pixels.area == outline.area == mask.sum()
+        assert segment.area == pixels.area == outline.area == mask.sum()
         ys, xs = np.nonzero(mask)
-        assert one.box == outline.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+        assert segment.box == outline.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
 
 
 def rasterised(polygons: Any, shape: tuple[int, ...]) -> Any:
-    """The polygons filled by pycocotools."""
+    """The polygons, filled by pycocotools."""
     from pycocotools import mask as coco
 
     flat = [[float(number) for corner in polygon for number in corner] for polygon in polygons]
@@ -69,7 +69,7 @@ def decode(rle: Any) -> Any:
 
 
 def without_holes(mask: Any) -> Any:
-    """Each part of the mask with its holes filled; parts that touch at a corner are two."""
+    """A mask with the holes of each part filled; parts that only touch at a corner are separate."""
     from scipy import ndimage
 
     parts, number = ndimage.label(mask)
@@ -88,13 +88,13 @@ def test_run_lengths_match_pycocotools(pixels: Any) -> None:
     from workers.engines.transformers_segment.masks import RunLengths
 
     expected = coco.encode(np.asfortranarray(pixels))
-    runs = RunLengths.from_mask(torch.from_numpy(pixels))
+    run_lengths = RunLengths.from_mask(torch.from_numpy(pixels))
 
-    assert runs.compressed.encode() == expected["counts"]
-    assert runs.area == coco.area(expected)
+    assert run_lengths.compressed.encode() == expected["counts"]
+    assert run_lengths.area == coco.area(expected)
     x, y, width, height = coco.toBbox(expected)
-    assert runs.box == (x, y, x + width, y + height)
-    assert (runs.pixels == pixels).all()
+    assert run_lengths.box == (x, y, x + width, y + height)
+    assert (run_lengths.pixels == pixels).all()
 
 
 @given(PIXELS)
@@ -121,35 +121,35 @@ def test_outline_follows_the_edges_of_pixels() -> None:
 def test_prompts_can_be_for_one_image_only(engine: Any) -> None:
     first, second, third = items(
         engine,
-        images=[uri(PICTURE), uri(OTHER), uri(PICTURE)],
+        images=[uri(IMAGE), uri(ROTATED), uri(IMAGE)],
         prompts=[{**POINT, "image": 0}, {**BOX, "image": 0, "label": "crate"}, {**BOX, "image": 2}],
     )
 
-    assert [(one.prompt, one.label) for one in first.segments] == [(0, None), (1, "crate")]
+    assert [(segment.prompt, segment.label) for segment in first.segments] == [(0, None), (1, "crate")]
     assert second.segments == []
-    assert [one.prompt for one in third.segments] == [0]
+    assert [segment.prompt for segment in third.segments] == [0]
     assert third.segments[0].mask == first.segments[1].mask
 
 
 def test_empty_prompts_give_no_segments(engine: Any) -> None:
-    assert found(engine, prompts=[]) == []
+    assert segments_of(engine, prompts=[]) == []
 
 
 def test_segments_keep_detection_label_and_score(engine: Any) -> None:
-    [segment] = found(engine, prompts=[{**BOX, "label": "crate", "score": 0.5}])
+    [segment] = segments_of(engine, prompts=[{**BOX, "label": "crate", "score": 0.5}])
 
     assert (segment.label, segment.detection_score) == ("crate", 0.5)
-    assert segment.mask == found(engine, prompts=[BOX])[0].mask
+    assert segment.mask == segments_of(engine, prompts=[BOX])[0].mask
 
 
 def test_usage_and_progress_count_images(engine: Any) -> None:
-    asked = call(images=[uri(PICTURE), uri(OTHER)], prompts=[POINT])
+    counted = call(images=[uri(IMAGE), uri(ROTATED)], prompts=[POINT])
 
-    [answer] = answers(engine, asked)
+    [answer] = answers(engine, counted)
 
     assert isinstance(answer, SegmentResponse)
     assert (answer.model, answer.usage.images) == ("masks", 2)
-    assert (asked.done, asked.total) == (2, 2)
+    assert (counted.done, counted.total) == (2, 2)
 
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
@@ -162,17 +162,17 @@ def test_reads_unusual_images_as_displayed(engine: Any, odd: OddImage) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 3)])
 def test_masks_of_extreme_shapes_have_the_images_size(engine: Any, size: tuple[int, int]) -> None:
-    [segment] = found(engine, PICTURE.resize(size), prompts=[{"points": [[0, 0]]}])
+    [segment] = segments_of(engine, IMAGE.resize(size), prompts=[{"points": [[0, 0]]}])
 
     assert decoded(segment.mask).shape == size[::-1]
-    assert isinstance(found(engine, PICTURE.resize(size), automatic=True), list)
+    assert isinstance(segments_of(engine, IMAGE.resize(size), automatic=True), list)
 
 
-# What cannot be answered ------------------------------------------------------------------------------------------
+# Refusals ---------------------------------------------------------------------------------------------------------
 
 
 def test_missing_prompts_error_says_what_to_send(engine: Any) -> None:
-    error = refused(engine)
+    error = refusal(engine)
 
     assert isinstance(error, InvalidField)
     assert "`points` or `boxes`, or `automatic: true`" in error.message
@@ -180,11 +180,11 @@ def test_missing_prompts_error_says_what_to_send(engine: Any) -> None:
 
 @pytest.mark.parametrize("fields", [{"prompt": "cat"}, {"prompts": [POINT], "semantic": True}])
 def test_rejects_features_that_the_model_lacks(engine: Any, fields: Any) -> None:
-    assert isinstance(refused(engine, **fields), UnsupportedFeature)
+    assert isinstance(refusal(engine, **fields), UnsupportedFeature)
 
 
 @pytest.mark.parametrize(
-    ("prompt", "where"),
+    ("prompt", "named"),
     [
         ({"points": [[20, 20], [82, 20]]}, "point [82, 20]"),
         ({"points": [[20, -3]]}, "point [20, -3]"),
@@ -192,20 +192,20 @@ def test_rejects_features_that_the_model_lacks(engine: Any, fields: Any) -> None
         ({"boxes": [[-2, 0, 10, 10]]}, "box [-2, 0, 10, 10]"),
     ],
 )
-def test_coordinates_outside_the_image_are_named(engine: Any, prompt: Any, where: str) -> None:
+def test_coordinates_outside_the_image_are_named(engine: Any, prompt: Any, named: str) -> None:
     [error, answer] = answers(engine, call(prompts=[prompt]), call(prompts=[POINT]))
 
     assert isinstance(error, InvalidField)
-    assert f"The {where} is outside of image 0, which is 80 pixels wide and 60 high" in error.message
+    assert f"The {named} is outside of image 0, which is 80 pixels wide and 60 high" in error.message
     assert isinstance(answer, SegmentResponse)
 
 
 def test_tolerates_rounding_of_detector_boxes(engine: Any) -> None:
-    assert len(found(engine, prompts=[{"boxes": [[-0.4, 0, 80.3, 60]]}])) == 1
+    assert len(segments_of(engine, prompts=[{"boxes": [[-0.4, 0, 80.3, 60]]}])) == 1
 
 
 def test_rejects_points_with_several_boxes(engine: Any) -> None:
-    error = refused(engine, prompts=[{**POINT, "boxes": [[1, 1, 9, 9], [2, 2, 9, 9]]}])
+    error = refusal(engine, prompts=[{**POINT, "boxes": [[1, 1, 9, 9], [2, 2, 9, 9]]}])
 
     assert isinstance(error, InvalidField)
     assert "only one box" in error.message
