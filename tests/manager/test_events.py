@@ -19,7 +19,7 @@ async def test_streams_end_when_the_log_is_closed() -> None:
     watching = asyncio.create_task(anext(events.since(0), None))
     await asyncio.sleep(0)
     events.close()
-    assert await asyncio.wait_for(watching, 1) is None
+    assert await asyncio.wait_for(watching, 30) is None
 
 
 async def test_next_returns_after_the_next_event_only() -> None:
@@ -30,7 +30,7 @@ async def test_next_returns_after_the_next_event_only() -> None:
         await asyncio.sleep(0)
     assert not waiting.done()
     events.add("state")
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 30)
 
 
 @pytest.mark.parametrize("since", ["abc", "-1", ""])

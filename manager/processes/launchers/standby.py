@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class StandbyKey:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How many standbys failed in a row, why the last one did, and when the next may start (monotonic seconds)."""
+    """How many standbys failed in a row, why the last one did, and when the next may start (event loop time)."""
 
     failures: int
     reason: str
@@ -129,7 +128,7 @@ class Standbys(Generic[P]):
             for key, idle in self._idle.items()
             for process in idle
         ]
-        now = time.monotonic()
+        now = _now()
         failures = [
             {
                 "imports": list(key.imports),
@@ -173,7 +172,7 @@ class Standbys(Generic[P]):
 
     def _next_missing(self) -> StandbyKey | None:
         """A key that lacks a standby and is not backing off."""
-        now = time.monotonic()
+        now = _now()
         return next((key for key in self._wanted if self._lacks(key) and self._retry_at(key) <= now), None)
 
     def _retry_at(self, key: StandbyKey) -> float:
@@ -182,7 +181,7 @@ class Standbys(Generic[P]):
 
     def _seconds_until_retry(self) -> float | None:
         times = [self._retry_at(key) for key in self._wanted if self._lacks(key) and key in self._backoffs]
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        return max(0.0, min(times) - _now()) if times else None
 
     async def _add(self, key: StandbyKey) -> None:
         """Start a standby, and wait until its imports are done or it has ended."""
@@ -217,5 +216,9 @@ class Standbys(Generic[P]):
         previous = self._backoffs.get(key)
         failures = previous.failures + 1 if previous else 1
         delay = min(LONGEST_DELAY, 2.0**failures)
-        self._backoffs[key] = Backoff(failures, reason, time.monotonic() + delay)
+        self._backoffs[key] = Backoff(failures, reason, _now() + delay)
         log.warning("no standby with %s for %g s: %s", key, delay, reason)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

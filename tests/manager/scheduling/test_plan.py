@@ -107,6 +107,13 @@ RULE_2 = [
         budget={"gpu": 10, "gpu2": 12},
     ),
     row(
+        "of several devices, the one with the least free memory counts",
+        ["start a on gpu2 with 4"],
+        waiting("a"),
+        models=[ModelView("a", (Candidate(("gpu", "tight"), 4, True), Candidate(("gpu2",), 4, True)))],
+        budget={"gpu": 99, "tight": 5, "gpu2": 10},
+    ),
+    row(
         "equally free: the first device",
         ["start a on gpu with 4"],
         waiting("a"),
@@ -127,6 +134,13 @@ RULE_2 = [
         busy("b#1", size=8, devices=("gpu2",)),
         models=[ModelView("a", (Candidate(("gpu", "gpu2"), 4, True),))],
         budget={"gpu": 10, "gpu2": 10},
+    ),
+    row(
+        "a model on two devices must be able to fit on both",
+        ["refuse a: never fits"],
+        waiting("a"),
+        models=[ModelView("a", (Candidate(("gpu", "small"), 8, True),))],
+        budget={"gpu": 10, "small": 5},
     ),
     row(
         "a guess larger than the device takes what can be freed",
@@ -205,6 +219,7 @@ def test_rule_2_starts_what_fits(snapshot: Snapshot, expected: list[str]) -> Non
         pytest.param([worker("a#1", expires=100)], ["a#1"], None, id="its timeout has just passed"),
         pytest.param([worker("a#1", expires=101)], [], 101, id="not yet"),
         pytest.param([worker("a#1", expires=99), worker("b#1", expires=103)], ["a#1"], 103, id="the next one's time"),
+        pytest.param([worker("a#1", expires=103), worker("b#1", expires=102)], [], 102, id="the earliest time"),
         pytest.param([worker("a#1", expires=None)], [], None, id="it never expires"),
         pytest.param([busy("a#1", expires=90)], [], None, id="a busy worker does not expire"),
         pytest.param([starting("a#1", expires=90)], [], None, id="nor does one that is starting"),

@@ -120,9 +120,7 @@ async def test_out_of_memory_in_a_request_is_reported(launchers: Launchers) -> N
     await worker.stop(5)
 
 
-async def test_reports_that_nobody_understands_break_nothing(
-    launchers: Launchers, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_invalid_reports_are_logged_and_ignored(launchers: Launchers, caplog: pytest.LogCaptureFixture) -> None:
     worker = await launchers.start(load_gate=str(launchers.home / "gate"))
     for line in (b"nonsense\n", b"[]\n", b'{"no": "event"}\n'):
         worker._handle_line(line)
@@ -173,10 +171,10 @@ async def test_stop_may_be_repeated_and_cancelled(launchers: Launchers) -> None:
     await worker.stop(10)
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
-async def test_a_cancelled_start_leaves_nothing(launchers: Launchers, turns: int) -> None:
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 8])
+async def test_a_cancelled_start_leaves_nothing(launchers: Launchers, steps: int) -> None:
     start = asyncio.create_task(launchers.start(fork_grandchild="setsid"))
-    for _ in range(turns):
+    for _ in range(steps):
         await asyncio.sleep(0)
     start.cancel()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,8 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from manager.processes.launchers.standby import StandbyKey
+from manager.processes.launchers.local import LocalProcess
+from manager.processes.launchers.standby import StandbyKey, Standbys
+from manager.state.process import LoadFailure
 from tests.support.spawning import CPU, Launchers, eventually, fake, runs
+from tests.support.virtual_clock import VirtualLoop
 
 PLAIN = StandbyKey.of(fake(), ())
 BROKEN = StandbyKey(python="/bin/false", env=(), imports=("torch",))
@@ -121,21 +125,36 @@ async def test_standbys_start_after_a_failed_worker_start(launchers: Launchers) 
     await worker.stop(0)
 
 
-async def test_a_failing_standby_is_reported_and_retried_later(launchers: Launchers) -> None:
+async def test_a_failing_standby_is_reported_and_delays_no_other(launchers: Launchers) -> None:
     standbys = launchers.local.standbys
     standbys.keep({BROKEN: 1, PLAIN: 1})
     await eventually("the other one has started", lambda: waiting(launchers))
     (failing,) = [standby for standby in standbys.status() if "failures" in standby]
-    assert failing["failures"] == 1
     assert failing["imports"] == ["torch"]
     assert "exit code 1" in failing["reason"]
-    for _ in range(20):
-        standbys.keep({BROKEN: 1, PLAIN: 1})
-        await asyncio.sleep(0)
-    (failing,) = [standby for standby in standbys.status() if "failures" in standby]
-    assert failing["failures"] == 1
-    await eventually("it is retried", lambda: standbys.status()[-1].get("failures") == 2)
-    assert 2 < standbys.status()[-1]["retry_in"] <= 4, "with a longer delay each time"
+
+
+def test_a_failing_standby_is_retried_with_growing_delays() -> None:
+    loop = VirtualLoop()
+    attempts: list[float] = []
+
+    async def launch(key: StandbyKey) -> LocalProcess:
+        attempts.append(loop.time())
+        raise LoadFailure("there is no such interpreter")
+
+    async def keep() -> None:
+        for _ in range(20):  # must not retry at once
+            standbys.keep({BROKEN: 1})
+            await asyncio.sleep(0)
+
+    standbys = Standbys(launch)
+    loop.run_until_complete(keep())
+    loop.settle()
+    assert len(attempts) == 1
+    loop.advance(70)
+    assert [later - earlier for earlier, later in itertools.pairwise(attempts)] == [2, 4, 8, 16, 32]
+    loop.run_until_complete(standbys.close())
+    loop.close()
 
 
 async def test_a_standby_that_dies_is_replaced(launchers: Launchers) -> None:
