@@ -84,6 +84,21 @@ class TaskForwarder:
         call.model = model.id
         table.check_features(call.task.name, model, call.request)
         keep_alive = call.request.keep_alive
+        body = await self._body(call, model)
+        if keep_alive is not None:
+            call.headers = [*call.headers, ("x-enginehouse-keep-alive", repr(keep_alive))]
+        path = call.task.path
+        return ForwardedRequest(
+            url=self._manager.url(path, call.query) if call.query else self._manager.cached_url(path),
+            model=model.id,
+            body=body,
+            max_wait=min(call.max_wait, model.max_wait),
+            request_id=call.request_id,
+            headers=call.headers,
+        )
+
+    async def _body(self, call: TaskCall, model: ModelStatus) -> bytes:
+        """The body to forward: the client's own if possible, else the completed request as JSON."""
         if await self._complete(call) or not _is_forwardable(call, model):
             # The bytes are released before the request is serialized, and the request after: the client's body, the
             # decoded request and the new body are never in memory at the same time.
@@ -93,19 +108,8 @@ class TaskForwarder:
         body, call.body = call.body or b"", None
         del call.request
         if model.passthrough:
-            body = await offload(len(body), replace_model, body, model.passthrough)
-        headers = call.headers
-        if keep_alive is not None:
-            headers = [*headers, ("x-enginehouse-keep-alive", repr(keep_alive))]
-        path = call.task.path
-        return ForwardedRequest(
-            url=self._manager.url(path, call.query) if call.query else self._manager.cached_url(path),
-            model=model.id,
-            body=body,
-            max_wait=min(call.max_wait, model.max_wait),
-            request_id=call.request_id,
-            headers=headers,
-        )
+            return await offload(len(body), replace_model, body, model.passthrough)
+        return body
 
     async def _complete(self, call: TaskCall) -> bool:
         """Fetch the request's images and apply its prerequisite; whether that changed the request."""
