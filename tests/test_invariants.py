@@ -10,21 +10,30 @@ IMPURE = {"asyncio", "logging", "os", "pathlib", "psutil", "random", "subprocess
 
 
 def test_plan_is_pure() -> None:
-    tree = ast.parse((ROOT / "manager" / "scheduling" / "plan.py").read_text())
+    tree = parse("plan.py")
+    assert "admit" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert_pure(tree)
+    assert_pure(parse("views.py"))
+
+
+def assert_pure(tree: ast.Module) -> None:
+    """No I/O, clock, logging or randomness, and nothing asynchronous or global."""
     imported = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
     imported |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert "admit" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert imported & IMPURE == set()
     assert called & {"open", "print", "input"} == set()
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Global)]
 
 
+def parse(name: str) -> ast.Module:
+    return ast.parse((ROOT / "manager" / "scheduling" / name).read_text())
+
+
 def test_decider_never_awaits() -> None:
-    tree = ast.parse((ROOT / "manager" / "scheduling" / "pool.py").read_text())
-    pool = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Pool")
+    pool = next(node for node in parse("pool.py").body if isinstance(node, ast.ClassDef) and node.name == "Pool")
     methods = {node.name: node for node in pool.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     to_visit, seen = ["_schedule"], set()
     while to_visit:
@@ -37,6 +46,7 @@ def test_decider_never_awaits() -> None:
             for n in ast.walk(methods[name])
             if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
         }
+        # Coroutines that are passed to a background task are not awaited here.
         passed_on = {name for name in used & methods.keys() if isinstance(methods[name], ast.AsyncFunctionDef)}
         to_visit += sorted((called & methods.keys()) - seen - passed_on)
     assert len(seen) > 5

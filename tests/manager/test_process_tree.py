@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from manager import process_tree
-from tests.support.process_family import Family, wait_until_gone
+from tests.support.process_family import ProcessFamily, wait_until_gone
 
 
 @pytest.fixture
-def family() -> Iterator[Family]:
-    with Family() as processes:
+def family() -> Iterator[ProcessFamily]:
+    with ProcessFamily() as processes:
         yield processes
 
 
@@ -25,7 +25,7 @@ def pids(processes: list[psutil.Process]) -> set[int]:
     return {process.pid for process in processes}
 
 
-def test_a_tree_is_the_root_and_its_descendants(family: Family) -> None:
+def test_a_tree_is_the_root_and_its_descendants(family: ProcessFamily) -> None:
     assert pids(process_tree.tree(family.root, family.uuid)) == {family.root, family.child}
     assert pids(process_tree.tree(family.root, family.uuid, process_tree.children_by_parent())) == {
         family.root,
@@ -33,21 +33,21 @@ def test_a_tree_is_the_root_and_its_descendants(family: Family) -> None:
     }
 
 
-def test_an_escaped_grandchild_is_found_by_its_uuid(family: Family) -> None:
+def test_an_escaped_grandchild_is_found_by_its_uuid(family: ProcessFamily) -> None:
     processes = {family.root, family.child, family.escaped}
     assert pids(process_tree.marked(family.uuid)) == processes
     assert pids(process_tree.find_all(family.root, family.uuid)) == processes
     assert pids(process_tree.marked_by_uuid()[family.uuid]) == processes
 
 
-def test_zombies_are_not_found(family: Family) -> None:
+def test_zombies_are_not_found(family: ProcessFamily) -> None:
     os.kill(family.root, 9)
     wait_until_gone(family.root)
     assert process_tree.tree(family.root, family.uuid) == []
     assert family.root not in pids(process_tree.marked(family.uuid))
 
 
-def test_another_process_with_a_reused_pid_is_not_found(family: Family) -> None:
+def test_another_process_with_a_reused_pid_is_not_found(family: ProcessFamily) -> None:
     assert process_tree.tree(family.root, uuid.uuid4().hex) == []
     assert process_tree.tree(os.getppid(), family.uuid) == []
     assert process_tree.marked(uuid.uuid4().hex) == []

@@ -29,7 +29,7 @@ sys.stdin.read()
 """
 
 
-class Family:
+class ProcessFamily:
     """The pids `root`, `child` and `escaped`. Child and escaped grandchild hold 20 MiB each."""
 
     def __init__(self) -> None:

@@ -14,15 +14,15 @@ from manager.memory.host import Host
 from manager.memory.meters import SCAN_INTERVAL, MachineMeter, detect
 from manager.memory.nvml import gpus
 from tests.support.fake_nvml import GIB, FakeGpu, FakeNvml
-from tests.support.process_family import Family, wait_until_gone
+from tests.support.process_family import ProcessFamily, wait_until_gone
 
 MIB = 1 << 20
 GPU = "GPU-1"
 
 
 @pytest.fixture
-def family() -> Iterator[Family]:
-    with Family() as processes:
+def family() -> Iterator[ProcessFamily]:
+    with ProcessFamily() as processes:
         yield processes
 
 
@@ -36,7 +36,7 @@ def test_main_memory_is_the_last_device() -> None:
     assert meter_with(FakeGpu(uuid=GPU)).sample({}).readings.keys() == {GPU, "cpu"}
 
 
-def test_a_workers_whole_tree_is_measured(family: Family) -> None:
+def test_a_workers_whole_tree_is_measured(family: ProcessFamily) -> None:
     meter = meter_with()
     held = meter.sample({"m#1": RootProcess(family.root, family.uuid, ("cpu",))}).workers["m#1"]
     assert 40 * MIB < held["cpu"] < 200 * MIB
@@ -46,18 +46,18 @@ def test_a_workers_whole_tree_is_measured(family: Family) -> None:
     assert held["cpu"] - less["cpu"] >= 20 * MIB
 
 
-def test_processes_that_leave_the_tree_are_found_later(family: Family) -> None:
+def test_processes_that_leave_the_tree_are_found_later(family: ProcessFamily) -> None:
     now = [0.0]
     meter = MachineMeter(Host(), clock=lambda: now[0])
     meter.sample({"m#1": RootProcess(family.root, family.uuid, ("cpu",))})
-    with Family() as later:
+    with ProcessFamily() as later:
         roots = {"m#2": RootProcess(later.root, later.uuid, ("cpu",))}
         before = meter.sample(roots).workers["m#2"]["cpu"]
         now[0] += SCAN_INTERVAL
         assert meter.sample(roots).workers["m#2"]["cpu"] - before >= 20 * MIB
 
 
-def test_a_gpu_worker_is_measured_on_its_gpu_only(family: Family) -> None:
+def test_a_gpu_worker_is_measured_on_its_gpu_only(family: ProcessFamily) -> None:
     gpu = FakeGpu(uuid=GPU, programs={family.child: 3 * GIB})
     sample = meter_with(gpu).sample({"m#1": RootProcess(family.root, family.uuid, (GPU,))})
     assert sample.workers == {"m#1": {GPU: 3 * GIB}}
@@ -67,7 +67,7 @@ def test_a_gpu_worker_is_measured_on_its_gpu_only(family: Family) -> None:
 def test_workers_with_equal_shares_are_named() -> None:
     gpu = FakeGpu(uuid=GPU, lists_processes=False)
     meter = meter_with(gpu)
-    with Family() as first, Family() as second:
+    with ProcessFamily() as first, ProcessFamily() as second:
         gpu.programs = {1: 4 * GIB}
         roots = {
             "a#1": RootProcess(first.root, first.uuid, (GPU,)),
@@ -80,7 +80,7 @@ def test_workers_with_equal_shares_are_named() -> None:
         assert meter.sample({"a#1": roots["a#1"]}).workers == {"a#1": {GPU: 4 * GIB}}
 
 
-def test_memory_is_freed_when_the_last_process_is_gone(family: Family) -> None:
+def test_memory_is_freed_when_the_last_process_is_gone(family: ProcessFamily) -> None:
     meter, root = meter_with(), RootProcess(family.root, family.uuid, ("cpu",))
     assert set(meter.holders(root)) == {family.root, family.child, family.escaped}
     os.killpg(family.root, signal.SIGKILL)
@@ -93,7 +93,7 @@ def test_memory_is_freed_when_the_last_process_is_gone(family: Family) -> None:
     assert meter.holders(root) == []
 
 
-def test_a_gpu_is_freed_when_the_driver_agrees(family: Family) -> None:
+def test_a_gpu_is_freed_when_the_driver_agrees(family: ProcessFamily) -> None:
     gpu = FakeGpu(uuid=GPU)
     meter, root = meter_with(gpu), RootProcess(family.root, family.uuid, (GPU,))
     gpu.programs = {family.child: 3 * GIB}

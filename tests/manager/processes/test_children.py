@@ -16,7 +16,7 @@ import pytest
 
 from manager.process_tree import MARK
 from manager.processes.children import ChildRegistry, lock_home, reap
-from tests.support.process_family import Family, wait_until_gone
+from tests.support.process_family import ProcessFamily, wait_until_gone
 from tests.support.spawning import runs
 
 WAIT = [sys.executable, "-c", "print(1, flush=True); import signal; signal.pause()"]
@@ -28,8 +28,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def family() -> Iterator[Family]:
-    with Family() as processes:
+def family() -> Iterator[ProcessFamily]:
+    with ProcessFamily() as processes:
         yield processes
 
 
@@ -53,7 +53,7 @@ def write(path: Path, known: dict[str, Any]) -> None:
     path.write_text(json.dumps(known))
 
 
-def test_starts_and_ends_are_recorded_at_once(path: Path, family: Family) -> None:
+def test_starts_and_ends_are_recorded_at_once(path: Path, family: ProcessFamily) -> None:
     children = ChildRegistry(path)
     children.add(family.uuid, family.root, "standby")
     children.rename(family.uuid, "m#1")
@@ -65,14 +65,14 @@ def test_starts_and_ends_are_recorded_at_once(path: Path, family: Family) -> Non
     assert os.listdir(path.parent) == [path.name], "no temporary file is left"
 
 
-def test_reap_ends_escaped_descendants_too(path: Path, family: Family) -> None:
+def test_reap_ends_escaped_descendants_too(path: Path, family: ProcessFamily) -> None:
     ChildRegistry(path).add(family.uuid, family.root, "m#1")
     assert set(reap(path)) == {family.root, family.child, family.escaped}
     wait_until_gone(family.root, family.child, family.escaped)
     assert not path.exists()
 
 
-def test_reap_ends_descendants_of_a_dead_worker(path: Path, family: Family) -> None:
+def test_reap_ends_descendants_of_a_dead_worker(path: Path, family: ProcessFamily) -> None:
     ChildRegistry(path).add(family.uuid, family.root, "m#1")
     os.kill(family.root, 9)
     wait_until_gone(family.root)
@@ -87,7 +87,7 @@ def test_reap_spares_a_reused_pid(path: Path, stranger: subprocess.Popen[bytes])
     assert runs(stranger.pid)
 
 
-def test_reap_spares_another_workers_process(path: Path, family: Family) -> None:
+def test_reap_spares_another_workers_process(path: Path, family: ProcessFamily) -> None:
     started = psutil.Process(family.root).create_time()
     write(path, {uuid.uuid4().hex: {"pid": family.root, "started": started, "name": "m#1"}})
     assert reap(path) == []
