@@ -25,7 +25,7 @@ _DEFAULT_MAX_TOKENS = 50
 
 
 class BlipOptions(TorchOptions):
-    """`batch_size` is the most images in one forward pass."""
+    """`batch_size` is the maximum number of images in one forward pass."""
 
     batch_size: int = Field(16, ge=1)
 

@@ -24,7 +24,7 @@ from workers.toolkit.pretrained import TorchOptions
 
 
 class DinoOptions(TorchOptions):
-    """`batch_size` is the most images in one forward pass."""
+    """`batch_size` is the maximum number of images in one forward pass."""
 
     batch_size: int = Field(16, ge=1)
 

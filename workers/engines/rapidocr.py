@@ -21,7 +21,7 @@ from workers.toolkit.image_batches import BatchImage, ImageBatcher
 _MAX_ASPECT_RATIO = 4
 """Images that are longer than this get a margin: the detector enlarges the short side, and the long side with it."""
 _MAX_THREADS = 8
-"""One image is not read any faster with more."""
+"""More threads do not read an image any faster."""
 _ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
 """RapidOCR's own language names that are not ISO 639-1 codes."""
 

@@ -72,8 +72,8 @@ def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
         video_token_id=video,
     )
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
-    pictures = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
-    processor = Qwen2_5_VLProcessor(pictures, tokens, Qwen2VLVideoProcessor(), chat_template=template)
+    image_processor = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
+    processor = Qwen2_5_VLProcessor(image_processor, tokens, Qwen2VLVideoProcessor(), chat_template=template)
     _save(folder, Qwen2_5_VLForConditionalGeneration(config), tokens, processor)
 
 
@@ -88,8 +88,8 @@ def build_smolvlm(folder: Path) -> None:
     )
 
     tokens = demo.tokenizer()
-    pictures, videos = SmolVLMImageProcessor(**demo.PICTURES), SmolVLMVideoProcessor()
-    processor = SmolVLMProcessor(pictures, tokens, videos, image_seq_len=4, chat_template=demo.TEMPLATE)
+    image_processor, video_processor = SmolVLMImageProcessor(**demo.PICTURES), SmolVLMVideoProcessor()
+    processor = SmolVLMProcessor(image_processor, tokens, video_processor, image_seq_len=4, chat_template=demo.TEMPLATE)
     _save(folder, SmolVLMForConditionalGeneration(demo.configure(SmolVLMConfig, tokens)), tokens, processor)
 
 

@@ -48,8 +48,8 @@ def build_clip(folder: Path) -> None:
     vision = {"image_size": 32, "patch_size": 8}
     config = CLIPConfig(text_config={**text, **SHAPE}, vision_config={**vision, **SHAPE}, projection_dim=16)
     spread(CLIPModel(config), matrices=0.2).save_pretrained(folder)
-    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    CLIPProcessor(pictures, tokens).save_pretrained(folder)
+    image_processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(image_processor, tokens).save_pretrained(folder)
 
 
 def build_siglip(folder: Path) -> None:

@@ -34,7 +34,7 @@ _FAMILIES = ModelFamilies(
     },
 )
 _MAX_INPUT_PIXELS = 4096 * 4096
-"""The most pixels that a model is given at once: a narrow strip, scaled up, would take hours."""
+"""The maximum size of a model's input: a narrow strip, scaled up, would take hours."""
 _TYPICAL_INPUT_PIXELS = 518 * 924
 """What a model sees of a 16:9 image. `batch_size` counts images of this size."""
 _WHY_UNSUPPORTED = {
@@ -44,7 +44,7 @@ _WHY_UNSUPPORTED = {
 
 
 class DepthOptions(TorchOptions):
-    """`batch_size` is the most images of typical size in one forward pass; of larger images there are fewer."""
+    """`batch_size` is the maximum number of images of typical size in one forward pass; of larger images, fewer."""
 
     batch_size: int = Field(8, ge=1)
 

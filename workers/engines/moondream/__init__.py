@@ -101,7 +101,7 @@ class Moondream(Engine):
     def _choice(
         self, chunks: ChatChunks, index: int, pieces: Iterator[str], stop: list[str], max_tokens: int
     ) -> Generator[ChatChunk, None, int]:
-        """Stream one choice and return its length in tokens, counted in its text: the model's code does not tell."""
+        """Stream one choice and return its length in tokens, which the model's code does not report."""
         yield chunks.begin(index)
         text, stops = "", Stops(stop)
         for piece in pieces:
@@ -171,7 +171,7 @@ class Moondream(Engine):
 
 
 def _until_cancelled(call: Call[Any], steps: Iterable[T]) -> Iterator[T]:
-    """The steps, of which none is started after the call is cancelled."""
+    """The steps, stopping before the next one once the call is cancelled."""
     remaining = iter(steps)
     while not call.cancelled:
         try:

@@ -10,7 +10,7 @@ from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, Text
 from workers.toolkit.chat.conversation import refusal
 
 _OMITTED_IMAGE = "(another picture)"
-"""Stands for an earlier image that the model does not see."""
+"""The placeholder for an earlier image, which the model does not see."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _FAMILIES = ModelFamilies(
 
 
 class DetectOptions(TorchOptions):
-    """`batch_size` is the most images in one forward pass."""
+    """`batch_size` is the maximum number of images in one forward pass."""
 
     batch_size: int = Field(8, ge=1)
 

@@ -35,7 +35,7 @@ _FAMILIES = ModelFamilies(
 
 
 class OcrOptions(TorchOptions):
-    """`batch_size` is the most images in one forward pass; `max_tokens` limits the text of one image."""
+    """`batch_size` is the maximum number of images in one forward pass; `max_tokens` limits the text of one image."""
 
     batch_size: int = Field(8, ge=1)
     max_tokens: int = Field(4096, ge=1)

@@ -18,7 +18,7 @@ from workers.engines.transformers_segment.options import SegmentOptions
 from workers.toolkit.image_batches import BatchImage
 
 _MAX_MASK_VALUES = 1 << 28
-"""The most values in the masks of one pass: 1 GiB."""
+"""The maximum number of values in the masks of one pass: 1 GiB."""
 
 
 class AutomaticMaskGenerator:

@@ -16,7 +16,7 @@ IndexedPrompts = Sequence[tuple[int, SegmentPrompt]]
 class ObjectPrompt:
     """One object for the mask decoder: points on it (label 1) or next to it (label 0), a box around it, or both.
 
-    Coordinates are pixels of the image. `index` is that of the request's prompt which it is made from.
+    Coordinates are pixels of the image. `index` is that of the prompt in the request.
     """
 
     index: int
