@@ -42,9 +42,7 @@ def drawn_by_the_library(folder: Path, prompt: str, seed: int, given: dict[str, 
         ("sd", {"size": "auto"}),  # FLUX's own size, 1024 x 1024, is too slow for a test
     ],
 )
-def test_pixels_are_those_of_the_pipeline_called_directly(
-    painter: Painter, models: Models, family: str, fields: dict[str, Any]
-) -> None:
+def test_image_equals_the_pipelines_own(painter: Painter, models: Models, family: str, fields: dict[str, Any]) -> None:
     request = ask(**fields).request
     given = {"num_inference_steps": request.steps, "guidance_scale": request.guidance}
     given |= dict(zip(("width", "height"), request.pixels or (), strict=False))
@@ -54,7 +52,7 @@ def test_pixels_are_those_of_the_pipeline_called_directly(
     assert np.array_equal(got, drawn_by_the_library(models(family), request.prompt, 7, given))
 
 
-def test_prompt_seed_and_guidance_change_the_picture(painter: Painter, family: str) -> None:
+def test_prompt_seed_and_guidance_change_the_image(painter: Painter, family: str) -> None:
     engine = painter(family)
     pictures = [
         pixels(draw(engine, **{"seed": 1, **fields}))
@@ -65,7 +63,7 @@ def test_prompt_seed_and_guidance_change_the_picture(painter: Painter, family: s
         assert not any(np.array_equal(drawn, other) for other in pictures[:number]), number
 
 
-def test_several_pictures_are_those_of_their_own_seeds(painter: Painter, family: str) -> None:
+def test_each_of_n_images_has_its_own_seed(painter: Painter, family: str) -> None:
     engine = painter(family)
 
     answer = draw(engine, n=2, seed=40)
@@ -76,7 +74,7 @@ def test_several_pictures_are_those_of_their_own_seeds(painter: Painter, family:
         assert np.array_equal(pixels(answer, number), pixels(draw(engine, seed=seed)))
 
 
-def test_a_random_seed_is_told_and_draws_the_picture_again(sd: Any) -> None:
+def test_random_seed_is_returned_and_reproduces_the_image(sd: Any) -> None:
     first, other = draw(sd), draw(sd)
 
     assert first.data[0].seed != other.data[0].seed
@@ -87,7 +85,7 @@ def test_size_is_width_by_height(sd: Any) -> None:
     assert pixels(draw(sd, size="72x40", seed=1)).shape == (40, 72, 3)
 
 
-def test_a_size_between_the_models_steps_names_the_nearest(painter: Painter, family: str) -> None:
+def test_refused_size_names_the_nearest(painter: Painter, family: str) -> None:
     step, nearest = {"sd": (8, "96x64 and 104x64"), "flux": (16, "96x64 and 112x64")}[family]
 
     with pytest.raises(InvalidField, match=f"multiples of {step}; the nearest are {nearest}") as caught:
@@ -96,18 +94,18 @@ def test_a_size_between_the_models_steps_names_the_nearest(painter: Painter, fam
     assert caught.value.param == "size"
 
 
-def test_a_negative_prompt_changes_the_picture(sd: Any) -> None:
+def test_negative_prompt_changes_the_image(sd: Any) -> None:
     assert not np.array_equal(pixels(draw(sd, seed=1)), pixels(draw(sd, seed=1, negative_prompt="blue, dark")))
 
 
-def test_a_negative_prompt_that_would_do_nothing_is_refused(sd: Any) -> None:
+def test_refuses_a_negative_prompt_without_effect(sd: Any) -> None:
     with pytest.raises(InvalidField, match="raise `guidance`") as caught:
         draw(sd, negative_prompt="blue", guidance=1.0)
 
     assert caught.value.param == "negative_prompt"
 
 
-def test_embedded_guidance_knows_no_negative_prompt_unless_true_guidance_is_on(flux: Any, models: Models) -> None:
+def test_negative_prompt_needs_true_guidance_on_flux(flux: Any, models: Models) -> None:
     with pytest.raises(UnsupportedFeature, match="true_cfg_scale") as caught:
         draw(flux, negative_prompt="blue")
     assert caught.value.param == "negative_prompt"
@@ -118,7 +116,7 @@ def test_embedded_guidance_knows_no_negative_prompt_unless_true_guidance_is_on(f
     assert np.array_equal(pixels(draw(guided, seed=1)), pixels(draw(flux, seed=1)))
 
 
-def test_a_prompt_that_is_cut_is_told_of(sd: Any, flux: Any) -> None:
+def test_warns_about_a_truncated_prompt(sd: Any, flux: Any) -> None:
     prompt = "abcdefghij " * 10  # a hundred tokens, one a letter, and the two at the ends
 
     assert draw(sd, prompt=prompt).model_dump()["warnings"] == [
@@ -128,14 +126,14 @@ def test_a_prompt_that_is_cut_is_told_of(sd: Any, flux: Any) -> None:
     assert "warnings" not in draw(flux, prompt=prompt).model_dump(), "T5 reads 512 tokens"
 
 
-def test_a_long_prompt_is_refused_where_the_entry_says_so(models: Models) -> None:
+def test_refuses_a_long_prompt_without_truncate(models: Models) -> None:
     with pytest.raises(ContextTooLong, match="25 more than the 77") as caught:
         draw(load(models("sd"), truncate=False), prompt="abcdefghij " * 10)
 
     assert caught.value.param == "prompt"
 
 
-def test_who_leaves_ends_the_drawing_between_two_steps(painter: Painter, family: str) -> None:
+def test_disconnect_ends_drawing_between_two_steps(painter: Painter, family: str) -> None:
     engine = painter(family)
     expected = pixels(draw(engine, seed=3))
     call = ask(steps=40, n=2)
@@ -154,7 +152,7 @@ def test_who_leaves_ends_the_drawing_between_two_steps(painter: Painter, family:
     assert np.array_equal(pixels(draw(engine, seed=3)), expected), "the next picture is not touched by it"
 
 
-def test_progress_counts_the_steps_of_all_pictures(sd: Any) -> None:
+def test_progress_counts_the_steps_of_all_images(sd: Any) -> None:
     call = ask(steps=3, n=2)
 
     list(sd.generate([call]))
@@ -162,7 +160,7 @@ def test_progress_counts_the_steps_of_all_pictures(sd: Any) -> None:
     assert (call.done, call.total) == (6, 6)
 
 
-def test_files_are_written_as_asked(sd: Any) -> None:
+def test_writes_the_requested_file_format(sd: Any) -> None:
     answers = {kind: draw(sd, seed=1, output_format=kind) for kind in (None, "png", "jpeg", "webp")}
 
     assert [picture(answer).format for answer in answers.values()] == ["PNG", "PNG", "JPEG", "WEBP"]
@@ -171,12 +169,12 @@ def test_files_are_written_as_asked(sd: Any) -> None:
     assert np.array_equal(pixels(answers["png"]), pixels(answers[None]))
 
 
-def test_a_kind_of_file_that_is_not_written_is_refused(sd: Any) -> None:
+def test_refuses_unsupported_file_formats(sd: Any) -> None:
     with pytest.raises(InvalidField, match="png, jpeg or webp"):
         draw(sd, output_format="gif")
 
 
-def test_a_worker_draws_and_edits_over_http(models: Models) -> None:
+def test_worker_draws_and_edits_over_http(models: Models) -> None:
     defaults = {"steps": 2, "size": "64x64"}
     spec = {"engine": "diffusers_image", "source": str(models("sd")), "defaults": defaults}
     with worker_process.worker(spec, imports=",".join(find_engine("diffusers_image").imports)) as worker:

@@ -54,16 +54,14 @@ def picture(engine: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
-def test_a_single_file_draws_what_its_folder_draws(models: Models, expected: dict[str, Any], name: str) -> None:
+def test_single_file_draws_what_its_folder_draws(models: Models, expected: dict[str, Any], name: str) -> None:
     engine = load(models("sd_file") / name, config=str(models("sd")))
 
     assert np.array_equal(picture(engine), expected["sd"])
     assert engine.loaded_features() == {"mask", "output_format", "strength"}
 
 
-def test_how_a_file_is_built_comes_from_the_model_that_made_its_family_known(
-    models: Models, expected: dict[str, Any], served: hub.Hub
-) -> None:
+def test_configuration_comes_from_the_original_model(models: Models, expected: dict[str, Any], served: hub.Hub) -> None:
     assert np.array_equal(picture(load(models("sd_file") / "model.safetensors")), expected["sd"])
 
     asked = [path for path in served.requests if "/resolve/" in path]
@@ -75,29 +73,31 @@ def test_how_a_file_is_built_comes_from_the_model_that_made_its_family_known(
     assert served.requests == [], "the second time the cache knows"
 
 
-def test_a_repository_is_downloaded_whole(expected: dict[str, Any], served: hub.Hub) -> None:
+def test_downloads_a_whole_repository(expected: dict[str, Any], served: hub.Hub) -> None:
     assert np.array_equal(picture(load(SD_1)), expected["sd"])
 
 
 @pytest.mark.parametrize("options", [{}, {"quantization": "8bit"}])
 @pytest.mark.parametrize(("source", "told"), [("a/gated", "accept its terms"), ("a/missing", "The hub has no model")])
-def test_what_the_hub_does_not_give_is_told(source: str, told: str, options: dict[str, Any], served: hub.Hub) -> None:
+def test_explains_what_the_hub_refuses(source: str, told: str, options: dict[str, Any], served: hub.Hub) -> None:
     with pytest.raises(LoadFailed, match=told):
         load(source, **options)
 
 
-def test_a_file_of_a_repository(models: Models, expected: dict[str, Any], served: hub.Hub) -> None:
+def test_loads_a_single_file_of_a_repository(models: Models, expected: dict[str, Any], served: hub.Hub) -> None:
     assert np.array_equal(picture(load("an/artist/model.safetensors")), expected["sd"])
     assert not any(path.endswith(".ckpt") for path in served.requests)
     with pytest.raises(LoadFailed, match=r"no file an/artist/other\.safetensors"):
         load("an/artist/other.safetensors")
 
 
-def test_without_the_hub_the_entry_can_name_a_folder(
+def test_unreachable_hub_suggests_a_local_config(
     models: Models, served: hub.Hub, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{unused_tcp_port_factory()}")
-    with pytest.raises(ConnectionError, match=rf"model.safetensors is built is read from {SD_1}.*`options.config`"):
+    with pytest.raises(
+        ConnectionError, match=rf"configuration of model.safetensors is taken from {SD_1}.*`options.config`"
+    ):
         load(models("sd_file") / "model.safetensors")
 
 
@@ -111,7 +111,7 @@ class Careless:
         return Path.touch, (self.target,)
 
 
-def test_a_pickle_that_holds_more_than_weights_is_refused_unopened(tmp_path: Path, models: Models) -> None:
+def test_refuses_a_pickle_with_code_without_running_it(tmp_path: Path, models: Models) -> None:
     import torch
 
     torch.save({"state_dict": {}, "callbacks": Careless(tmp_path / "run")}, tmp_path / "model.ckpt")
@@ -126,16 +126,16 @@ def test_a_pickle_that_holds_more_than_weights_is_refused_unopened(tmp_path: Pat
     [
         ("model.safetensors", b"not weights", "damaged or no checkpoint"),
         ("model.gguf", b"not weights", "damaged or no checkpoint"),
-        ("model.onnx", b"", r"no checkpoint \(\.safetensors"),
+        ("model.onnx", b"", r"no checkpoint file \(\.safetensors"),
     ],
 )
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_refuses_files_that_are_no_checkpoint(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(LoadFailed, match=words):
         load(tmp_path / name)
 
 
-def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+def test_refuses_an_adapter(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -145,27 +145,27 @@ def test_an_adapter_is_no_model(tmp_path: Path) -> None:
         load(tmp_path / "style.safetensors")
 
 
-def test_weights_that_are_missing_are_named(tmp_path: Path, models: Models) -> None:
+def test_refuses_a_file_with_missing_weights(tmp_path: Path, models: Models) -> None:
     from safetensors.torch import load_file, save_file
 
     weights = load_file(models("sd_file") / "model.safetensors")
     save_file({k: v for k, v in weights.items() if "middle_block" not in k}, tmp_path / "model.safetensors")
 
-    with pytest.raises(LoadFailed, match="lacks weights that a StableDiffusionPipeline has"):
+    with pytest.raises(LoadFailed, match="lacks weights of a StableDiffusionPipeline"):
         load(tmp_path / "model.safetensors", config=str(models("sd")))
 
 
-def test_folders_of_something_else_are_refused(tmp_path: Path, models: Models) -> None:
+def test_refuses_folders_of_other_kinds(tmp_path: Path, models: Models) -> None:
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-    with pytest.raises(LoadFailed, match=r"has no model_index\.json: give a folder in diffusers' layout"):
+    with pytest.raises(LoadFailed, match=r"has no model_index\.json: name a folder in diffusers' layout"):
         load(tmp_path)
     with pytest.raises(LoadFailed, match=r"has no model_index\.json: name a folder"):
         load(models("sd_file") / "model.ckpt", config=str(tmp_path))
     unet = UNet2DModel(sample_size=8, block_out_channels=(8,), norm_num_groups=4,
                        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",))  # fmt: skip
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path)
-    with pytest.raises(LoadFailed, match="is a DDPMPipeline, which draws neither from words"):
+    with pytest.raises(LoadFailed, match="is a DDPMPipeline, which does neither text-to-image"):
         load(tmp_path)
 
 
@@ -181,7 +181,7 @@ def denoiser(models: Models) -> dict[str, Any]:
     return weights
 
 
-def test_a_denoiser_alone_needs_the_rest_of_its_model(
+def test_denoiser_file_draws_with_the_rest_from_config(
     tmp_path: Path, models: Models, denoiser: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     from safetensors.torch import save_file
@@ -191,9 +191,7 @@ def test_a_denoiser_alone_needs_the_rest_of_its_model(
     assert np.array_equal(picture(load(tmp_path / "flux.safetensors", config=str(models("flux")))), expected["flux"])
 
 
-def test_of_a_known_family_the_model_with_the_rest_is_suggested(
-    tmp_path: Path, models: Models, served: hub.Hub
-) -> None:
+def test_denoiser_file_without_config_suggests_a_model(tmp_path: Path, models: Models, served: hub.Hub) -> None:
     from safetensors.torch import load_file, save_file
 
     weights = load_file(models("sd_file") / "model.safetensors")
@@ -203,7 +201,7 @@ def test_of_a_known_family_the_model_with_the_rest_is_suggested(
         load(tmp_path / "unet.safetensors")
 
 
-def test_a_gguf_file_draws_nearly_the_same(
+def test_gguf_file_draws_nearly_the_same(
     tmp_path: Path, models: Models, denoiser: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     from gguf import GGMLQuantizationType, GGUFWriter, quants
@@ -222,7 +220,7 @@ def test_a_gguf_file_draws_nearly_the_same(
 
     engine = load(tmp_path / "flux.gguf", config=str(models("flux")))
 
-    kinds = {type(weight).__name__ for weight in engine.pipelines.draw.pipe.transformer.parameters()}
+    kinds = {type(weight).__name__ for weight in engine.pipelines.text_to_image.pipe.transformer.parameters()}
     assert "GGUFParameter" in kinds
     assert 0 < np.abs(picture(engine) - expected["flux"]).mean() < 1  # of 255
 
@@ -231,13 +229,11 @@ def test_a_gguf_file_draws_nearly_the_same(
 
 
 def bytes_of(engine: Any, part: str) -> int:
-    model = getattr(engine.pipelines.draw.pipe, part)
+    model = getattr(engine.pipelines.text_to_image.pipe, part)
     return sum(getattr(weight, "qdata", weight).nbytes for weight in model.parameters())
 
 
-def test_eight_bits_are_smaller_and_draw_nearly_the_same(
-    tmp_path: Path, models: Models, expected: dict[str, Any]
-) -> None:
+def test_8bit_is_smaller_and_draws_nearly_the_same(tmp_path: Path, models: Models, expected: dict[str, Any]) -> None:
     plain, quantised = load(models("flux")), load(models("flux"), quantization="8bit")
 
     for part in ("transformer", "text_encoder", "text_encoder_2"):
@@ -245,13 +241,13 @@ def test_eight_bits_are_smaller_and_draw_nearly_the_same(
     drawn = picture(quantised)
     assert 0 < np.abs(drawn - expected["flux"]).mean() < 1  # of 255
 
-    quantised.pipelines.draw.pipe.save_pretrained(tmp_path)
+    quantised.pipelines.text_to_image.pipe.save_pretrained(tmp_path)
     told = json.loads((tmp_path / "transformer" / "config.json").read_text())
     assert told["quantization_config"]["quant_method"] == "torchao"
     assert np.array_equal(picture(load(tmp_path)), drawn), "a folder with quantised parts needs no option"
 
 
-def test_a_single_file_is_quantised_to_eight_bits(models: Models, expected: dict[str, Any]) -> None:
+def test_quantises_a_single_file_to_8bit(models: Models, expected: dict[str, Any]) -> None:
     file, config = models("sd_file") / "model.safetensors", str(models("sd"))
 
     engine = load(file, config=config, quantization="8bit")
@@ -263,24 +259,24 @@ def test_a_single_file_is_quantised_to_eight_bits(models: Models, expected: dict
 
 
 @pytest.mark.parametrize("kind", ["cpu", "mps"])
-def test_four_bits_are_refused_where_no_library_has_them(models: Models, kind: str) -> None:
+def test_refuses_4bit_outside_cuda(models: Models, kind: str) -> None:
     spec = ModelSpec(
         id="x", engine="diffusers_image", source=str(models("sd")), options={"quantization": "4bit", "threads": 1}
     )
-    with pytest.raises(LoadFailed, match=f"4bit` exists for image models on CUDA, not on {kind}"):
+    with pytest.raises(LoadFailed, match=f"4bit` works for image models on CUDA, not on {kind}"):
         find_engine("diffusers_image")().load(spec, Device(kind, "float32"))
 
 
 @pytest.mark.parametrize(("bits", "told"), [("4bit", "load_in_4bit"), ("8bit", "load_in_8bit")])
 @pytest.mark.parametrize("library", ["diffusers", "transformers"])
-def test_on_cuda_both_are_bitsandbytes(bits: Any, told: str, library: str) -> None:
+def test_cuda_quantises_with_bitsandbytes(bits: Any, told: str, library: str) -> None:
     config = part_config(Device("cuda", "bfloat16"), bits, library)
 
     assert type(config).__module__.startswith(f"{library}.")
     assert config.to_dict()[told] is True
 
 
-def test_the_entries_of_the_page_about_pictures_are_right() -> None:
+def test_entries_in_docs_images_are_valid() -> None:
     page = (Path(__file__).parents[3] / "docs" / "images.md").read_text()
     blocks = re.findall(r"(?s)```yaml\n(.*?)```", page)
     entries = [ModelSpec.model_validate(entry) for block in blocks for entry in yaml.safe_load(block)]

@@ -39,7 +39,7 @@ def direct(models: Models) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_edit_is_that_of_the_pipeline_called_directly(painter: Painter, direct: Any, family: str) -> None:
+def test_edit_equals_the_pipelines_own(painter: Painter, direct: Any, family: str) -> None:
     got = edited(painter(family), image=encoded(PICTURE), strength=0.5)
 
     size = {} if family == "sd" else {"width": 64, "height": 64}
@@ -47,9 +47,7 @@ def test_an_edit_is_that_of_the_pipeline_called_directly(painter: Painter, direc
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "sd_inpaint", "flux2_klein"])
-def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
-    painter: Painter, direct: Any, family: str
-) -> None:
+def test_masked_edit_changes_only_the_masked_part(painter: Painter, direct: Any, family: str) -> None:
     got = edited(painter(family), image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
 
     given = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
@@ -60,7 +58,7 @@ def test_inside_a_mask_the_picture_is_the_pipelines_and_outside_it_stays(
     assert not np.array_equal(drawn[:, 32:], got[:, 32:]), "the pipeline alone changes those pixels too"
 
 
-def test_picture_prompt_seed_strength_and_mask_change_the_answer(painter: Painter) -> None:
+def test_edit_depends_on_image_prompt_seed_strength_and_mask(painter: Painter) -> None:
     plain = {"image": encoded(PICTURE), "strength": 0.5, "steps": 4}
     others: tuple[dict[str, Any], ...] = (
         {}, {"image": encoded(mosaic(seed=1))}, {"prompt": "the sea"}, {"seed": 8}, {"strength": 1.0}, {"steps": 6},
@@ -73,7 +71,7 @@ def test_picture_prompt_seed_strength_and_mask_change_the_answer(painter: Painte
 
 
 @pytest.mark.parametrize("family", ["sd", "flux"])
-def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(painter: Painter, family: str) -> None:
+def test_seed_reproduces_an_edit_after_other_drawings(painter: Painter, family: str) -> None:
     engine = painter(family)
     words = pixels(draw(engine, seed=3))
     answer = draw(engine, "edit", image=encoded(PICTURE), n=2, seed=40, strength=0.5)
@@ -85,11 +83,11 @@ def test_the_same_seeds_give_the_same_pictures_whatever_was_drawn_between(painte
 
 
 @pytest.mark.parametrize("family", ["sd", "flux"])
-def test_all_ways_of_drawing_share_one_copy_of_the_weights(painter: Painter, family: str) -> None:
+def test_pipelines_share_one_copy_of_the_weights(painter: Painter, family: str) -> None:
     import torch
 
     ways = painter(family).pipelines
-    pipes = [way.pipe for way in (ways.draw, ways.edit, ways.fill)]
+    pipes = [way.pipe for way in (ways.text_to_image, ways.image_to_image, ways.inpainting)]
 
     assert len({type(pipe) for pipe in pipes}) == 3
     modules = [{n: id(p) for n, p in pipe.components.items() if isinstance(p, torch.nn.Module)} for pipe in pipes]
@@ -101,7 +99,7 @@ def test_all_ways_of_drawing_share_one_copy_of_the_weights(painter: Painter, fam
 
 
 @pytest.mark.parametrize("mask", [None, encoded(MASK)])
-def test_no_strength_keeps_the_picture(sd: Any, mask: bytes | None) -> None:
+def test_strength_zero_keeps_the_image(sd: Any, mask: bytes | None) -> None:
     call = ask("edit", image=encoded(PICTURE), mask=mask, strength=0.0, n=2, seed=1)
 
     [(_, answer)] = sd.edit([call])
@@ -110,7 +108,7 @@ def test_no_strength_keeps_the_picture(sd: Any, mask: bytes | None) -> None:
     assert call.done == 0, "nothing was drawn"
 
 
-def test_more_strength_means_more_steps(sd: Any) -> None:
+def test_higher_strength_means_more_steps(sd: Any) -> None:
     steps = []
     for strength in (0.25, 0.5, 1.0):
         call = ask("edit", image=encoded(PICTURE), strength=strength, steps=8)
@@ -120,7 +118,7 @@ def test_more_strength_means_more_steps(sd: Any) -> None:
     assert steps == [(2, 2), (4, 4), (8, 8)]
 
 
-def test_too_little_strength_for_a_step_names_the_least(sd: Any, flux: Any) -> None:
+def test_too_low_strength_names_the_minimum(sd: Any, flux: Any) -> None:
     with pytest.raises(InvalidField, match=r"raise `strength` to 0\.34 or `steps` to 10\.") as caught:
         edited(sd, image=encoded(PICTURE), strength=0.1)
     assert caught.value.param == "strength"
@@ -133,9 +131,7 @@ def test_too_little_strength_for_a_step_names_the_least(sd: Any, flux: Any) -> N
 # Guidance, several pictures, other models --------------------------------------------------------------------------
 
 
-def test_guidance_embedded_in_the_weights_is_heard_and_where_there_is_none_that_is_told(
-    painter: Painter, direct: Any
-) -> None:
+def test_embedded_guidance_works_or_is_warned_about(painter: Painter, direct: Any) -> None:
     for way, given in (("Image2Image", {}), ("Inpainting", {"mask_image": MASK})):
         mask = encoded(MASK) if given else None
         answer = draw(painter("flux"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
@@ -147,7 +143,7 @@ def test_guidance_embedded_in_the_weights_is_heard_and_where_there_is_none_that_
         assert told.model_dump()["warnings"] == ["`guidance` has no effect on this model."]
 
 
-def test_several_pictures_go_into_one_where_the_model_combines_them(klein: Any, direct: Any) -> None:
+def test_combines_several_images(klein: Any, direct: Any) -> None:
     first, second = mosaic(), mosaic(96, 64, seed=1)
 
     together = edited(klein, image=[encoded(first), encoded(second)])
@@ -158,37 +154,37 @@ def test_several_pictures_go_into_one_where_the_model_combines_them(klein: Any, 
     assert not np.array_equal(together, edited(klein, image=[encoded(first), encoded(mosaic(96, 64, seed=2))]))
 
 
-def test_several_pictures_are_refused_elsewhere(sd: Any, klein: Any) -> None:
-    with pytest.raises(UnsupportedFeature, match="one picture at a time; this request has 2") as caught:
+def test_refuses_several_images_if_the_model_takes_one(sd: Any, klein: Any) -> None:
+    with pytest.raises(UnsupportedFeature, match="one image at a time; this request has 2") as caught:
         edited(sd, image=[encoded(PICTURE)] * 2)
     assert caught.value.param == "image"
     with pytest.raises(UnsupportedFeature, match="but not with a mask"):
         edited(klein, image=[encoded(PICTURE)] * 2, mask=encoded(MASK))
 
 
-def test_a_picture_that_the_pipeline_does_not_take_is_refused(klein: Any) -> None:
+def test_refuses_an_image_that_the_pipeline_refuses(klein: Any) -> None:
     with pytest.raises(InvalidField, match="at least 64px") as caught:
         edited(klein, image=encoded(mosaic(40, 40)))
     assert caught.value.param == "image"
 
 
-def test_a_model_that_edits_by_instruction_takes_no_strength(klein: Any) -> None:
+def test_instruction_model_takes_no_strength(klein: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="leave it out") as caught:
         edited(klein, image=encoded(PICTURE), strength=0.5)
     assert caught.value.param == "strength"
 
 
-def test_what_a_model_cannot_do_is_said(painter: Painter) -> None:
+def test_refuses_tasks_that_the_pipeline_lacks(painter: Painter) -> None:
     with pytest.raises(UnsupportedFeature, match="send a `mask`"):
         edited(painter("sd_inpaint"), image=encoded(PICTURE))
     with pytest.raises(UnsupportedTask, match="/v1/images/edits"):
         draw(painter("sd_inpaint"))
-    with pytest.raises(UnsupportedTask, match="draws from words alone"):
+    with pytest.raises(UnsupportedTask, match="draws from text only"):
         edited(painter("pixart"), image=encoded(PICTURE))
     assert pixels(draw(painter("pixart"), steps=2)).shape == (64, 64, 3)
 
 
-def test_loaded_models_tell_what_they_can(painter: Painter) -> None:
+def test_features_of_loaded_models(painter: Painter) -> None:
     families = (*FAMILIES, "flux2_klein", "sd_inpaint", "pixart")
     told = {name: painter(name).loaded_features() - {"output_format"} for name in families}
 
@@ -200,7 +196,7 @@ def test_loaded_models_tell_what_they_can(painter: Painter) -> None:
     }
 
 
-def test_who_leaves_ends_an_edit_between_two_steps(sd: Any) -> None:
+def test_disconnect_ends_an_edit_between_two_steps(sd: Any) -> None:
     call = ask("edit", image=encoded(PICTURE), steps=40, strength=1.0)
     progress = call.progress
 
@@ -218,18 +214,18 @@ def test_who_leaves_ends_an_edit_between_two_steps(sd: Any) -> None:
 # Variations -------------------------------------------------------------------------------------------------------
 
 
-def test_a_variation_is_an_edit_without_words(sd: Any, direct: Any) -> None:
+def test_variation_is_an_edit_without_a_prompt(sd: Any, direct: Any) -> None:
     got = pixels(draw(sd, "vary", prompt="", image=encoded(PICTURE), strength=0.7, seed=7))
 
     assert np.array_equal(got, direct("AutoPipelineForImage2Image", "sd", prompt="", image=PICTURE, strength=0.7))
 
 
-def test_a_variation_of_a_picture_with_holes_sees_them_white(sd: Any) -> None:
+def test_variation_sees_transparency_as_white(sd: Any) -> None:
     holes, plain = ((odd.content, odd.plain) for odd in ODD_IMAGES if odd.name == "RGBA").__next__()
 
     assert draw(sd, "vary", image=holes, seed=1).data == draw(sd, "vary", image=plain, seed=1).data
 
 
-def test_a_model_that_edits_by_instruction_draws_no_variations(klein: Any) -> None:
+def test_instruction_model_draws_no_variations(klein: Any) -> None:
     with pytest.raises(UnsupportedTask, match="a prompt to /v1/images/edits"):
         draw(klein, "vary", image=encoded(PICTURE))

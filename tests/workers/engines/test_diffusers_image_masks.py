@@ -17,7 +17,7 @@ PICTURE = mosaic()
 MASK = left_half()
 
 
-def test_a_mask_is_what_is_transparent_or_white_or_missing_in_the_picture_itself(sd: Any) -> None:
+def test_mask_from_transparency_white_or_the_image_itself(sd: Any) -> None:
     holes = PICTURE.copy()
     holes.paste("white", (0, 0, 32, 64))
     holes.putalpha(MASK.point(lambda value: 255 - value))
@@ -36,7 +36,7 @@ def test_a_mask_is_what_is_transparent_or_white_or_missing_in_the_picture_itself
     assert all(np.array_equal(answers[0], other) for other in answers[1:])
 
 
-def test_picture_and_mask_are_turned_upright_alike(sd: Any) -> None:
+def test_applies_exif_orientation_to_image_and_mask(sd: Any) -> None:
     exif = Picture.Exif()
     exif[0x0112] = 6
     stored, mask = mosaic(64, 32), left_half(64, 32)
@@ -56,18 +56,18 @@ def test_picture_and_mask_are_turned_upright_alike(sd: Any) -> None:
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
-        (left_half(32, 64), "mask is 32x64 pixels and the picture 64x64"),
-        (Picture.new("RGBA", (64, 64), "black"), "marks nothing: make transparent"),
+        (left_half(32, 64), "mask is 32x64 pixels and the image 64x64"),
+        (Picture.new("RGBA", (64, 64), "black"), "marks nothing: make the part to redraw transparent"),
     ],
 )
-def test_a_mask_that_does_not_fit_is_refused(sd: Any, mask: Picture.Image, words: str) -> None:
+def test_refuses_a_mask_of_another_size_or_empty(sd: Any, mask: Picture.Image, words: str) -> None:
     with pytest.raises(InvalidField, match=words) as caught:
         edited(sd, image=encoded(PICTURE), mask=encoded(mask))
 
     assert caught.value.param == "mask"
 
 
-def test_a_damaged_picture_is_refused_alone(sd: Any) -> None:
+def test_damaged_image_fails_only_its_request(sd: Any) -> None:
     calls = [ask("edit", image=image, seed=1) for image in (encoded(PICTURE), b"no picture", encoded(PICTURE))]
 
     answers = [answer for _, answer in sd.edit(calls)]
@@ -77,7 +77,7 @@ def test_a_damaged_picture_is_refused_alone(sd: Any) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
-def test_an_odd_picture_is_taken_as_a_person_sees_it(flux: Any, odd: OddImage) -> None:
+def test_odd_images_are_read_upright_in_rgb(flux: Any, odd: OddImage) -> None:
     ways = ["vary"] if "A" in odd.name or "alpha" in odd.name else ["vary", "edit"]  # holes are a mask to edits
     for way in ways:
         got, plain = (pixels(draw(flux, way, image=file, seed=1, steps=1)) for file in (odd.content, odd.plain))
@@ -86,7 +86,7 @@ def test_an_odd_picture_is_taken_as_a_person_sees_it(flux: Any, odd: OddImage) -
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 100)])
-def test_without_a_size_the_answer_is_as_large_as_the_picture(painter: Painter, size: tuple[int, int]) -> None:
+def test_edit_keeps_the_images_size_by_default(painter: Painter, size: tuple[int, int]) -> None:
     for family in ("sd", "flux"):
         answer = draw(painter(family), "edit", image=encoded(mosaic(*size)), size="auto")
 
@@ -94,15 +94,15 @@ def test_without_a_size_the_answer_is_as_large_as_the_picture(painter: Painter, 
         assert "warnings" not in answer.model_dump()
 
 
-def test_a_picture_larger_than_the_models_own_is_drawn_smaller_and_says_so(sd: Any) -> None:
+def test_large_image_is_drawn_smaller_with_a_warning(sd: Any) -> None:
     answer = draw(sd, "edit", image=encoded(mosaic(200, 100)))
 
     assert pixels(answer).shape == (48, 104, 3)
     [warning] = answer.model_dump()["warnings"]
-    assert warning.startswith("The picture of 200x100 pixels was drawn in 104x48")
+    assert warning.startswith("The image of 200x100 pixels was drawn at 104x48")
 
 
-def test_in_a_large_picture_what_no_mask_marks_stays_in_its_own_size(sd: Any) -> None:
+def test_large_masked_edit_keeps_the_unmasked_pixels(sd: Any) -> None:
     large = mosaic(200, 100)
     answer = draw(sd, "edit", image=encoded(large), mask=encoded(left_half(200, 100)))
 
@@ -111,7 +111,7 @@ def test_in_a_large_picture_what_no_mask_marks_stays_in_its_own_size(sd: Any) ->
     assert "enlarged again" in answer.model_dump()["warnings"][0]
 
 
-def test_a_size_of_other_proportions_cuts_the_picture(sd: Any) -> None:
+def test_size_of_other_proportions_crops_the_image(sd: Any) -> None:
     wide = mosaic(128, 64)
     got = edited(sd, image=encoded(wide), mask=encoded(left_half(128, 64)), size="64x64")
 
@@ -119,6 +119,6 @@ def test_a_size_of_other_proportions_cuts_the_picture(sd: Any) -> None:
     assert np.array_equal(got[:, 32:], np.asarray(ImageOps.fit(wide, (64, 64)))[:, 32:])
 
 
-def test_a_size_between_the_models_steps_is_refused(sd: Any) -> None:
+def test_refuses_a_size_between_multiples(sd: Any) -> None:
     with pytest.raises(InvalidField, match="multiples of 8"):
         edited(sd, image=encoded(PICTURE), size="65x64")

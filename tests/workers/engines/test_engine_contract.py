@@ -193,7 +193,7 @@ async def alone(engine: Engine, case: Case, which: str) -> Any:
 
 
 @pytest.mark.parametrize("name", engine_names())
-def test_it_is_found_and_described_without_a_heavy_import(name: str) -> None:
+def test_description_imports_no_model_library(name: str) -> None:
     program = (
         "import sys; from workers.registry import find_engine; engine = find_engine(sys.argv[1]);"
         "assert engine.__doc__ and engine.served() and engine.devices; engine.Options.model_fields;"
@@ -210,15 +210,13 @@ def test_every_engine_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-async def test_answers_have_their_type_and_follow_from_the_request(case: Case, load: Callable[[Case], Engine]) -> None:
+async def test_answers_have_their_type_and_depend_on_the_request(case: Case, load: Callable[[Case], Engine]) -> None:
     engine = load(case)
     assert await alone(engine, case, "one") != await alone(engine, case, "other")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-async def test_answers_in_a_batch_are_those_given_alone_and_a_failing_request_fails_alone(
-    case: Case, load: Callable[[Case], Engine]
-) -> None:
+async def test_batched_answers_equal_those_given_alone(case: Case, load: Callable[[Case], Engine]) -> None:
     engine = load(case)
     one, bad, other = await ask(engine, case, case.one, case.bad, case.other)
     assert isinstance(bad, ServeError)
@@ -237,7 +235,7 @@ def run(engine: Engine, case: Case, call: Call[Any]) -> Iterator[tuple[Call[Any]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_who_has_left_gets_no_work(case: Case, load: Callable[[Case], Engine]) -> None:
+def test_cancelled_calls_get_no_work(case: Case, load: Callable[[Case], Engine]) -> None:
     engine, task = load(case), all_tasks()[case.task]
     call = Call(task.request.model_validate(case.one))
     call.cancel()
@@ -245,7 +243,7 @@ def test_who_has_left_gets_no_work(case: Case, load: Callable[[Case], Engine]) -
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if all_tasks()[case.task].chunk], ids=str)
-def test_who_leaves_mid_stream_ends_it(case: Case, load: Callable[[Case], Engine]) -> None:
+def test_cancelling_ends_a_stream(case: Case, load: Callable[[Case], Engine]) -> None:
     engine, task = load(case), all_tasks()[case.task]
     call = Call(task.request.model_validate({**case.one, "max_tokens": 500}))
     answers = run(engine, case, call)

@@ -47,7 +47,7 @@ def vectors(answer: EmbeddingsResponse | ServeError) -> Any:
 
 
 @pytest.mark.parametrize("name", ["minilm", "bge", REAL])
-def test_vectors_are_those_of_sentence_transformers(name: str, engines: Engines, models: Any) -> None:
+def test_vectors_equal_sentence_transformers(name: str, engines: Engines, models: Any) -> None:
     from sentence_transformers import SentenceTransformer
 
     folder = snapshots.folder(REAL) if name == REAL else models(name)
@@ -57,7 +57,7 @@ def test_vectors_are_those_of_sentence_transformers(name: str, engines: Engines,
     assert len({str(row) for row in vectors(answer).round(3)}) == 3
 
 
-def test_texts_in_company_get_the_vectors_they_get_alone(engines: Engines) -> None:
+def test_batched_texts_get_the_vectors_they_get_alone(engines: Engines) -> None:
     engine = engines("minilm", batch_size=2)
     together = run(engine, {"input": TEXTS}, {"input": "b " * 20}, {"input": TEXTS[::-1]})
     for request, answer in zip([TEXTS, ["b " * 20], TEXTS[::-1]], together, strict=True):
@@ -65,13 +65,13 @@ def test_texts_in_company_get_the_vectors_they_get_alone(engines: Engines) -> No
         np.testing.assert_allclose(vectors(answer), alone, atol=NEAR)
 
 
-def test_usage_counts_the_tokens_that_were_read(engines: Engines) -> None:
+def test_usage_counts_the_tokens_read(engines: Engines) -> None:
     one, two = run(engines("minilm"), {"input": "abc"}, {"input": ["abc", "abcdef"]})
     assert one.usage.prompt_tokens == 5  # a character is a token, and there are [CLS] and [SEP]
     assert two.usage.total_tokens == 5 + 8
 
 
-def test_vectors_come_shorter_and_as_base64(engines: Engines) -> None:
+def test_dimensions_and_base64(engines: Engines) -> None:
     whole, short, packed = run(
         engines("minilm"),
         {"input": "abc"},
@@ -83,7 +83,7 @@ def test_vectors_come_shorter_and_as_base64(engines: Engines) -> None:
     assert np.frombuffer(base64.b64decode(packed.data[0].embedding), "<f4") == pytest.approx(full, abs=NEAR)
 
 
-def test_what_cannot_be_is_told_and_spares_its_company(engines: Engines) -> None:
+def test_failing_requests_spare_the_rest_of_the_batch(engines: Engines) -> None:
     picture = chat_engines.part(chat_engines.picture())
     long, many, tokens, seen, fine = run(
         engines("minilm"),
@@ -101,19 +101,19 @@ def test_what_cannot_be_is_told_and_spares_its_company(engines: Engines) -> None
     np.testing.assert_array_equal(vectors(fine), vectors(run(engines("minilm"), {"input": "abc"})[0]))
 
 
-def test_a_long_text_is_cut_where_the_entry_says_so(engines: Engines) -> None:
+def test_truncate_cuts_a_long_text(engines: Engines) -> None:
     [answer] = run(engines("minilm", truncate=True), {"input": "b " * 100})
     assert answer.usage.prompt_tokens == 64
     np.testing.assert_allclose(vectors(answer), vectors(run(engines("minilm"), {"input": "b " * 62})[0]), atol=NEAR)
 
 
-def test_who_has_left_costs_nothing(engines: Engines) -> None:
+def test_cancelled_call_is_not_embedded(engines: Engines) -> None:
     left, stays = (Call(EmbeddingsRequest(input=text)) for text in ("abc", "abd"))
     left.cancel()
     assert [call for call, _ in engines("minilm").embed([left, stays])] == [stays]
 
 
-def test_quantised_vectors_are_near(engines: Engines) -> None:
+def test_quantised_vectors_are_similar(engines: Engines) -> None:
     plain, small = (
         vectors(run(engines(REAL, **options), {"input": TEXTS})[0]) for options in ({}, {"quantization": "8bit"})
     )

@@ -16,23 +16,23 @@ from tests.support.chat_engines import ask, load, picture, text, with_pictures
 Copy = Callable[..., Path]
 
 
-def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
+def test_unknown_model_type_lists_the_engines(copy: Copy) -> None:
     with pytest.raises(LoadFailed, match=r"of type 'hyperchat'.*no engine.*mlx.*add an engine: one file"):
         load(copy("mlx_lm", model_type="hyperchat"), "mlx")
 
 
-def test_a_type_of_another_engine_is_told_which(copy: Copy) -> None:
+def test_model_type_of_another_engine_names_it(copy: Copy) -> None:
     with pytest.raises(LoadFailed, match=r"Write `engine: transformers_detect` in its entry"):
         load(copy("mlx_lm", model_type="grounding-dino"), "mlx")
 
 
-def test_a_folder_without_configuration(tmp_path: Path) -> None:
+def test_refuses_a_folder_without_config(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"no config\.json"):
         load(tmp_path, "mlx")
 
 
 @pytest.mark.parametrize("family", ["mlx_lm", "mlx_llava"])
-def test_a_model_without_template_is_told_how_to_get_one(family: str, copy: Copy) -> None:
+def test_missing_chat_template_says_what_to_do(family: str, copy: Copy) -> None:
     folder = copy(family)
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned sibling, or set"):
@@ -41,22 +41,22 @@ def test_a_model_without_template_is_told_how_to_get_one(family: str, copy: Copy
     assert text(ask(load(folder, "mlx", options={"chat_template": template}), "Hello"))
 
 
-def test_an_embedding_model_that_is_to_chat_is_told_to_embed(models: Any) -> None:
-    with pytest.raises(LoadFailed, match=r"does not chat.*write `tasks: \[embeddings\]`"):
+def test_embedding_model_as_chat_suggests_the_embeddings_task(models: Any) -> None:
+    with pytest.raises(LoadFailed, match=r"cannot chat with.*write `tasks: \[embeddings\]`"):
         load(models("mlx_minilm"), "mlx")
 
 
-def test_a_chat_model_that_is_to_embed_is_told_to_chat(models: Any) -> None:
-    with pytest.raises(LoadFailed, match=r"makes no embeddings\. Take `embeddings` out of the `tasks`"):
+def test_chat_model_as_embeddings_suggests_removing_the_task(models: Any) -> None:
+    with pytest.raises(LoadFailed, match=r"cannot make embeddings with\. Remove `embeddings` from the `tasks`"):
         load(models("mlx_lm"), "mlx", tasks=["embeddings"])
 
 
-def test_one_model_does_one_thing(models: Any) -> None:
-    with pytest.raises(LoadFailed, match=r"does one of chat, embeddings"):
+def test_refuses_several_purposes_for_one_model(models: Any) -> None:
+    with pytest.raises(LoadFailed, match=r"does only one of chat, embeddings"):
         load(models("mlx_lm"), "mlx", tasks=["chat", "embeddings"])
 
 
-def test_code_that_comes_with_a_model_does_not_run_unless_trusted(copy: Copy, tmp_path: Path) -> None:
+def test_remote_code_runs_only_if_trusted(copy: Copy, tmp_path: Path) -> None:
     folder = copy("mlx_lm", model_file="own.py")
     (folder / "own.py").write_text(
         f"import pathlib\nfrom mlx_lm.models.qwen2 import *\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
@@ -69,7 +69,7 @@ def test_code_that_comes_with_a_model_does_not_run_unless_trusted(copy: Copy, tm
 
 
 @pytest.mark.parametrize("family", ["mlx_lm", "mlx_smolvlm"])
-def test_weights_that_are_quantised_already_load_as_they_are(family: str, models: Any, tmp_path: Path) -> None:
+def test_quantised_weights_load_unchanged(family: str, models: Any, tmp_path: Path) -> None:
     """As mlx-community saves them; the option then has nothing to do."""
     import mlx.core as mx
     from mlx.utils import tree_flatten

@@ -76,7 +76,7 @@ def close(got: Any, expected: Any) -> bool:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_vectors_are_the_librarys_own_alone_and_together(family: str, models: Models) -> None:
+def test_vectors_equal_the_librarys_alone_and_batched(family: str, models: Models) -> None:
     engine = load(models(family))
     expected = by_the_library(str(models(family)), TEXTS)
 
@@ -88,14 +88,14 @@ def test_vectors_are_the_librarys_own_alone_and_together(family: str, models: Mo
     assert close(vectors(embed(engine, ask(TEXTS))[0]), expected)
 
 
-def test_the_real_minilm_is_the_librarys_own(minilm: Any) -> None:
+def test_real_minilm_equals_the_librarys(minilm: Any) -> None:
     expected = by_the_library(sources.resolve(MINILM), TEXTS)
 
     assert expected.shape == (5, 384)
     assert close(vectors(embed(minilm, ask(TEXTS))[0]), expected)
 
 
-def test_sentences_of_like_meaning_are_near(minilm: Any) -> None:
+def test_similar_sentences_have_similar_vectors(minilm: Any) -> None:
     texts = ["A cat sits on the mat.", "A kitten rests on a rug.", "The stock market fell today."]
     cat, kitten, market = vectors(embed(minilm, ask(texts))[0])
 
@@ -103,7 +103,7 @@ def test_sentences_of_like_meaning_are_near(minilm: Any) -> None:
     assert cat @ market < 0.2
 
 
-def test_more_texts_than_one_pass_holds_keep_their_order(models: Models) -> None:
+def test_texts_keep_their_order_across_batches(models: Models) -> None:
     engine = load(models("minilm"), batch_size=4)
     texts = [f"{'word ' * (number % 7)}{number}" for number in range(23)]
     calls = [ask(texts[:10]), ask(texts[10]), ask(texts[11:])]
@@ -115,7 +115,7 @@ def test_more_texts_than_one_pass_holds_keep_their_order(models: Models) -> None
     assert (calls[2].done, calls[2].total) == (12, 12)
 
 
-def test_a_prompt_goes_before_every_text(models: Models) -> None:
+def test_prompt_is_put_before_every_text(models: Models) -> None:
     folder = str(models("bge"))
     expected = by_the_library(folder, TEXTS, prompt_name="query")
 
@@ -124,7 +124,7 @@ def test_a_prompt_goes_before_every_text(models: Models) -> None:
     assert not close(vectors(embed(load(folder), ask(TEXTS))[0]), expected)
 
 
-def test_vectors_are_made_of_length_one_where_the_entry_says_so(models: Models) -> None:
+def test_normalize_scales_vectors_to_length_one(models: Models) -> None:
     plain, normal = (vectors(embed(load(models("mpnet"), normalize=on), ask("hello"))[0])[0] for on in (False, True))
 
     assert np.linalg.norm(plain) > 2
@@ -142,7 +142,7 @@ def test_base64_is_little_endian_float32(bge: Any) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
-def test_dimensions_cut_and_scale_to_length_one(bge: Any, encoding: str) -> None:
+def test_dimensions_shortens_and_rescales(bge: Any, encoding: str) -> None:
     whole, cut = embed(bge, ask("hello"), ask("hello", dimensions=8, encoding_format=encoding))
     item = cut.data[0].embedding
     got = np.array(item) if encoding == "float" else np.frombuffer(base64.b64decode(item), dtype="<f4")
@@ -151,13 +151,13 @@ def test_dimensions_cut_and_scale_to_length_one(bge: Any, encoding: str) -> None
     assert close(got, expected / np.linalg.norm(expected))
 
 
-def test_all_dimensions_are_the_vector_itself(bge: Any) -> None:
+def test_all_dimensions_leave_the_vector_unchanged(bge: Any) -> None:
     whole, same = embed(bge, ask("hello"), ask("hello", dimensions=32))
 
     assert np.array_equal(vectors(whole), vectors(same))
 
 
-def test_more_dimensions_than_there_are_fail_alone(bge: Any) -> None:
+def test_too_many_dimensions_fail_only_their_call(bge: Any) -> None:
     good, bad = ask("hello"), ask("hello", dimensions=33)
 
     answers = dict(bge.embed([bad, good]))
@@ -168,7 +168,7 @@ def test_more_dimensions_than_there_are_fail_alone(bge: Any) -> None:
     assert isinstance(answers[good], EmbeddingsResponse)
 
 
-def test_usage_counts_the_tokens_that_the_model_reads(bge: Any) -> None:
+def test_usage_counts_the_tokens_read(bge: Any) -> None:
     one, two = embed(bge, ask("ab c"), ask(["ab", "abc d"]))
 
     assert one.usage.model_dump() == {"prompt_tokens": 5, "total_tokens": 5}  # a letter each, and the two at the ends
@@ -178,7 +178,7 @@ def test_usage_counts_the_tokens_that_the_model_reads(bge: Any) -> None:
 # What cannot be answered ------------------------------------------------------------------------------------------
 
 
-def test_a_text_that_does_not_fit_is_refused_alone_and_by_how_much(bge: Any) -> None:
+def test_too_long_text_fails_only_its_call(bge: Any) -> None:
     exact, longer = ask("a " * 62), ask(["short", "a " * 70])
 
     answers = dict(bge.embed([longer, exact]))
@@ -189,14 +189,14 @@ def test_a_text_that_does_not_fit_is_refused_alone_and_by_how_much(bge: Any) -> 
     assert answers[longer].details == {"index": 1, "tokens": 72, "limit": 64}
 
 
-def test_a_long_text_is_cut_where_the_entry_says_so(models: Models) -> None:
+def test_truncate_cuts_a_long_text(models: Models) -> None:
     [answer] = embed(load(models("bge"), truncate=True), ask("a " * 70))
 
     assert answer.usage.prompt_tokens == 64
     assert close(vectors(answer), by_the_library(str(models("bge")), ["a " * 70]))
 
 
-def test_who_has_left_is_not_embedded(bge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelled_call_is_not_embedded(bge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     preprocess = bge.model.preprocess
 
@@ -212,7 +212,7 @@ def test_who_has_left_is_not_embedded(bge: Any, monkeypatch: pytest.MonkeyPatch)
     assert seen == ["here"]
 
 
-def test_who_leaves_in_the_middle_ends_the_work(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelled_call_ends_after_the_current_batch(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = load(models("bge"), batch_size=2)
     call, passes = ask(["text"] * 10), []
     preprocess = engine.model.preprocess
@@ -228,12 +228,12 @@ def test_who_leaves_in_the_middle_ends_the_work(models: Models, monkeypatch: pyt
     assert passes == [2]
 
 
-def test_an_unknown_prompt_names_those_that_there_are(models: Models) -> None:
+def test_unknown_prompt_name_lists_the_models_prompts(models: Models) -> None:
     with pytest.raises(LoadFailed, match="query, document"):
         load(models("bge"), prompt_name="qery")
 
 
-def test_token_ids_are_refused(bge: Any) -> None:
+def test_refuses_token_ids(bge: Any) -> None:
     [(_, answer)] = bge.embed([Call(EmbeddingsRequest(input=[[5, 6], [7]]))])
 
     assert isinstance(answer, UnsupportedFeature)
@@ -259,7 +259,7 @@ def test_static_embeddings_count_tokens_without_a_mask(tmp_path: Path) -> None:
 # As a process -----------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_embeds_over_http() -> None:
+def test_worker_embeds_over_http() -> None:
     spec = {"engine": "sentence_transformers", "source": MINILM}
     with worker_process.worker(spec, imports=",".join(find_engine("sentence_transformers").imports)) as worker:
         answer = worker.post(PATH, {"input": ["hello", "world"]})

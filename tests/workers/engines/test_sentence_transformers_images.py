@@ -1,4 +1,4 @@
-"""Vectors of pictures: equal to the library's own, beside texts, and refused where a model reads texts alone."""
+"""Vectors of pictures: equal to the library's own, beside texts, and refused where a model embeds texts only."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def vectors(answer: Any) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_texts_and_pictures_in_one_list_are_the_librarys_own(
+def test_texts_and_images_in_one_list_equal_the_librarys(
     family: str, models: Models, engine: Callable[[str], Engine]
 ) -> None:
     ours = engine(family)  # first: it makes torchvision importable
@@ -81,14 +81,14 @@ def test_texts_and_pictures_in_one_list_are_the_librarys_own(
     {"images": RED},
     {"image": [RED]},
 ], ids=lambda body: str(body)[:30])  # fmt: skip
-def test_a_picture_may_be_written_in_several_ways(body: dict[str, Any], engine: Callable[[str], Engine]) -> None:
+def test_images_may_be_sent_in_several_forms(body: dict[str, Any], engine: Callable[[str], Engine]) -> None:
     [plain] = embed(engine("clip"), {"images": [RED]})
     [answer] = embed(engine("clip"), body)
     assert np.array_equal(vectors(answer), vectors(plain))
     assert len(list(images_in(EmbeddingsRequest.model_validate(body)))) == 1
 
 
-def test_a_form_may_bring_files() -> None:
+def test_images_may_be_form_files() -> None:
     form = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + encoded(picture("red"))
     request = EMBEDDINGS.decode("multipart/form-data; boundary=b", form + b"\r\n--b--\r\n")
     assert len(request.inputs) == 1
@@ -96,33 +96,33 @@ def test_a_form_may_bring_files() -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
-def test_odd_pictures_mean_what_a_person_sees(odd: OddImage, engine: Callable[[str], Engine]) -> None:
+def test_odd_images_embed_as_their_plain_twins(odd: OddImage, engine: Callable[[str], Engine]) -> None:
     one, other = embed(engine("clip"), {"images": [odd.uri]}, {"images": [odd.plain_uri]})
     assert np.abs(vectors(one) - vectors(other)).max() < 1e-5
 
 
-def test_a_broken_picture_fails_its_own_request(engine: Callable[[str], Engine]) -> None:
+def test_broken_image_fails_only_its_request(engine: Callable[[str], Engine]) -> None:
     broken, good = embed(engine("clip"), {"input": ["a", {"image": "aGVsbG8="}]}, {"input": ["a", {"image": RED}]})
     assert isinstance(broken, BadImage)
     assert len(good.data) == 2
 
 
-def test_a_model_of_texts_refuses_pictures(engine: Callable[[str], Engine]) -> None:
+def test_text_model_refuses_images(engine: Callable[[str], Engine]) -> None:
     assert engine("minilm").loaded_features() == frozenset()
     refused, fine = embed(engine("minilm"), {"images": [RED]}, {"input": "a"})
     assert isinstance(refused, UnsupportedFeature)
-    assert "reads texts alone" in refused.message
+    assert "embeds texts only" in refused.message
     assert len(fine.data) == 1
 
 
-def test_a_model_of_pictures_refuses_texts(engine: Callable[[str], Engine]) -> None:
+def test_image_model_refuses_texts(engine: Callable[[str], Engine]) -> None:
     refused, fine = embed(engine("dinov2"), {"input": ["a"], "images": [RED]}, {"images": [RED]})
     assert isinstance(refused, UnsupportedFeature)
-    assert "reads pictures alone" in refused.message
+    assert "embeds images only" in refused.message
     assert len(fine.data) == 1
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"input": []}', b'{"input": [{"picture": "x"}]}', b'{"input": [""]}'])
-def test_what_is_neither_text_nor_picture_is_refused(body: bytes) -> None:
+def test_refuses_inputs_of_other_types(body: bytes) -> None:
     with pytest.raises(InvalidField):
         EMBEDDINGS.decode("application/json", body)

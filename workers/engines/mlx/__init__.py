@@ -1,8 +1,8 @@
-"""Chat, embeddings and pictures with Apple's MLX: mlx-lm, mlx-vlm and mflux; without an Apple GPU, on the CPU.
+"""Chat, embeddings and image generation with Apple's MLX: mlx-lm, mlx-vlm and mflux. Without an Apple GPU, on the CPU.
 
 `loading` finds the library for a checkpoint. `chatting` answers conversations: `prompts` makes the inputs, `decoding`
 runs the libraries' batch generators, `sampling` picks each row's token. `embedding` and `drawing` do the other tasks.
-Nothing heavy is imported before `load`.
+Heavy libraries are imported in `load` only.
 """
 
 from __future__ import annotations
@@ -10,44 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
-from workers import engine
 from workers.engine import Call, Device, Engine, Feed, Output, serves
+from workers.engines.mlx.options import MlxOptions
 from workers.served_tasks import tasks_of
-from workers.toolkit.pretrained import Quantization
 
 if TYPE_CHECKING:
     from workers.engines.mlx.chatting import MlxChat
-    from workers.engines.mlx.drawing import Painter
-    from workers.engines.mlx.embedding import Embedder
-
-
-class MlxOptions(engine.Options):
-    """`quantization` shrinks weights that are not quantised yet.
-
-    Chat: `context` bounds prompt and answer together, in tokens; `chat_template` is a Jinja template in place of the
-    model's own. Embeddings: `batch_size` is the number of texts in one forward pass. `truncate`: cut a text that
-    the model cannot read whole, instead of refusing it; null: embeddings refuse it, and pictures are drawn of what was
-    read, with a warning.
-    """
-
-    quantization: Quantization | None = None
-    context: int | None = Field(None, ge=2)
-    chat_template: str | None = None
-    truncate: bool | None = None
-    batch_size: int = Field(32, ge=1)
+    from workers.engines.mlx.drawing import MlxDrawing
+    from workers.engines.mlx.embedding import MlxEmbedding
 
 
 class Mlx(Engine):
     """Models for Apple's GPUs: mlx-lm and mlx-vlm chat and embed, mflux draws. Without such a GPU, on the CPU.
 
-    An entry's model does one of three things. It chats, unless `tasks` names `embeddings` or `image-generation`.
+    An entry's model has one purpose. It chats, unless `tasks` names `embeddings` or `image-generation`.
     """
 
     Options = MlxOptions
@@ -67,27 +48,27 @@ class Mlx(Engine):
     opt_in_tasks: ClassVar[frozenset[str]] = frozenset({EMBEDDINGS.name, IMAGE_GENERATION.name})
 
     _chat: MlxChat
-    _embedder: Embedder
-    _painter: Painter
+    _embedding: MlxEmbedding
+    _drawing: MlxDrawing
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         import workers.toolkit.torchvision_shim  # noqa: F401  (before transformers)
         from workers.engines.mlx import loading
 
         options = MlxOptions.model_validate(spec.options)
-        kinds = {task if task in self.opt_in_tasks else CHAT.name for task in tasks_of(spec, type(self))}
-        if len(kinds) > 1:
+        purposes = {task if task in self.opt_in_tasks else CHAT.name for task in tasks_of(spec, type(self))}
+        if len(purposes) > 1:
             raise LoadFailed(
-                f"A model of mlx does one of {', '.join(sorted(kinds))}: name no more in the `tasks` of {spec.id}, and "
-                "give each model an entry of its own."
+                f"An mlx model does only one of {', '.join(sorted(purposes))}: list only one of them in the `tasks` of "
+                f"{spec.id}, and give each model an entry of its own."
             )
         loading.use(device)
-        if kinds == {EMBEDDINGS.name}:
-            self._embedder = _embedder(spec, device, options)
-        elif kinds == {IMAGE_GENERATION.name}:
-            self._painter = _painter(spec, options)
+        if purposes == {EMBEDDINGS.name}:
+            self._embedding = _load_embedding(spec, device, options)
+        elif purposes == {IMAGE_GENERATION.name}:
+            self._drawing = _load_drawing(spec, options)
         else:
-            self._chat = _chat(spec, device, options)
+            self._chat = _load_chat(spec, device, options)
 
     def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
@@ -103,39 +84,39 @@ class Mlx(Engine):
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
-        """Make vectors of texts."""
+        """Embed texts."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._embedder.run(calls))
+        yield from releasing(self._embedding.run(calls))
 
     @serves(IMAGE_GENERATION)
     def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Output]]:
-        """Draw pictures of texts."""
+        """Generate images from text."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._painter.run(calls))
+        yield from releasing(self._drawing.run(calls))
 
 
-def _painter(spec: ModelSpec, options: MlxOptions) -> Painter:
+def _load_drawing(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:
     from workers.engines.mlx import drawing
 
     return drawing.load(spec, options)
 
 
-def _embedder(spec: ModelSpec, device: Device, options: MlxOptions) -> Embedder:
+def _load_embedding(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxEmbedding:
     from workers.engines.mlx import loading
-    from workers.engines.mlx.embedding import Embedder
+    from workers.engines.mlx.embedding import MlxEmbedding
 
-    found = loading.checkpoint(spec)
-    model, tokenizer = loading.load_embedding(found, device, options.quantization)
-    return Embedder(found, model, tokenizer, options)
+    checkpoint = loading.read_checkpoint(spec)
+    model, tokenizer = loading.load_embedding(checkpoint, device, options.quantization)
+    return MlxEmbedding(checkpoint, model, tokenizer, options)
 
 
-def _chat(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxChat:
+def _load_chat(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxChat:
     from workers.engines.mlx import loading
     from workers.engines.mlx.chatting import MlxChat
     from workers.engines.mlx.prompts import MlxPrompts, VisionPrompts
 
-    loaded = loading.load_chat(loading.checkpoint(spec), device, options.quantization)
-    kind = VisionPrompts if loaded.vision else MlxPrompts
-    return MlxChat(loaded, kind(loaded, options.chat_template, options.context))
+    loaded = loading.load_chat(loading.read_checkpoint(spec), device, options.quantization)
+    prompts = VisionPrompts if loaded.vision else MlxPrompts
+    return MlxChat(loaded, prompts(loaded, options.chat_template, options.context))

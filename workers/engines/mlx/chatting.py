@@ -30,8 +30,8 @@ class MlxChat:
     def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts) -> None:
         self.loaded = loaded
         self.prompts = prompts
-        self.recommended = loaded.found.read("generation_config.json")
-        self._name = loaded.found.spec.id
+        self.recommended = loaded.checkpoint.read("generation_config.json")
+        self._name = loaded.checkpoint.spec.id
 
     def run(self, feed: Feed[ChatRequest]) -> Pieces:
         """Take calls as there is room, and answer them together a token a step."""

@@ -27,7 +27,7 @@ class MlxPrompts:
     """A language model's tokenizer, its chat template and the length of its context; an entry may set the last two."""
 
     def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
-        found = loaded.found
+        found = loaded.checkpoint
         self._tokenizer = loaded.tokenizer
         self._template = shared.required(template or loaded.template, found.spec, found.model_type)
         self._context = found.context(context)
