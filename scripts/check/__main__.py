@@ -1,11 +1,11 @@
-"""`python -m scripts.check [--write]`: check docs, names, sizes and words; `--write` updates the docs' tables first."""
+"""`python -m scripts.check [--write]`: check docs, names, sizes, words, circles; `--write` first updates the tables."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from scripts.check import code_map, documents, links, names, sizes, words
+from scripts.check import circles, code_map, documents, links, names, sizes, words
 
 CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     documents.problems,
@@ -14,6 +14,7 @@ CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     names.problems,
     sizes.problems,
     words.problems,
+    circles.problems,
 )
 
 
@@ -24,7 +25,11 @@ def main(arguments: Sequence[str]) -> int:
     problems = [problem for check in CHECKS for problem in check()]
     for problem in problems:
         print(problem)
-    print(f"docs, names, sizes and words: {len(problems)} problems" if problems else "docs, names, sizes and words: ok")
+    print(
+        f"docs, names, sizes, words and circles: {len(problems)} problems"
+        if problems
+        else "docs, names, sizes, words and circles: ok"
+    )
     return 1 if problems else 0
 
 
