@@ -54,7 +54,7 @@ def _memory_kind(kind: str) -> str:
 
 
 def _worker_kind(spec: ModelSpec, engine_kinds: Sequence[str], device: MemoryDevice) -> str:
-    """The kind that the worker is told, such as `mlx` or `cpu` on the device `mps`."""
+    """The kind of device that the worker gets, such as `mlx` or `cpu` on the device `mps`."""
     if device.kind == "cpu":
         return "cpu"
     if spec.device != "auto":

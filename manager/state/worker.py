@@ -71,7 +71,7 @@ class Worker:
 
     @property
     def stoppable(self) -> bool:
-        """Whether it can be told to stop: it is running and not stopping yet."""
+        """Whether it can be stopped: it is running and not stopping yet."""
         return self.state in STOPPABLE
 
     @property

@@ -177,10 +177,10 @@ def test_raw_bytes_and_npz_responses_hold_the_same_arrays(depth_engine: DepthEng
     assert len(read_ply(content)) == 4800
 
 
-@pytest.mark.parametrize("name", arrays.FORMS)
+@pytest.mark.parametrize("name", arrays.FORMATS)
 def test_benchmark_client_reads_every_format(name: str, depth_engine: DepthEngine) -> None:
     """The client of `make bench` decodes what the engine encodes."""
-    engine, form = depth_engine("depth_metric"), arrays.FORMS[name]
+    engine, form = depth_engine("depth_metric"), arrays.FORMATS[name]
     headers, content = content_negotiation.writer_for(form.accept)(response(engine, depth(IMAGE, **form.fields)))
     read = form.read({key.decode(): value.decode() for key, value in headers}, content)
     assert np.abs(read - values(depth_item(engine).depth)).max() < FAR / 65535

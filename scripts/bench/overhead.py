@@ -1,4 +1,4 @@
-"""The way through gateway and manager, with everything on, beside the bare two-hop chain."""
+"""The overhead of gateway and manager with all features on, compared with a minimal chain of two proxies."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ MESSAGES = [{"role": "user", "content": "What do two hops cost?"}]
 BODY: dict[str, object] = {"model": "upstream", "messages": MESSAGES, "temperature": 0}
 CLIENTS = 32
 _TEXT = """
-All chains stand before the same bare uvicorn server, which answers with 1 KB of JSON. The house has keys, a rate limit,
-an access log in a file and metrics on; the bare chain is `scripts/bench/bare.py`: FastAPI, pydantic and aiohttp, then
-plain ASGI and aiohttp, and nothing else; nginx stands before nginx. Load from wrk, the chains in turns.
+All chains lead to the same minimal uvicorn server, which answers with 1 KB of JSON. Enginehouse has keys, a rate
+limit, an access log in a file and metrics. The bare chain is `scripts/bench/bare.py`: FastAPI, pydantic and aiohttp,
+then plain ASGI and aiohttp, and nothing else. The nginx chain is two nginx proxies. wrk generates the load, on one
+chain after another.
 """
 
 
-def server(folder: Path) -> RunningServer:
-    """A house with all that is on in earnest, and the bare upstream as its worker."""
+def build_server(folder: Path) -> RunningServer:
+    """A server as in production, with the minimal uvicorn server as its worker."""
     command = shlex.join(servers.upstream_command("${PORT}")).replace("'${PORT}'", "${PORT}")
     model = {"id": "upstream", "engine": "command", "tasks": ["chat"], "options": {"cmd": command}}
     keys = [{"name": "bench", "key_hash": hash_key(KEY), "rate_limit": "100000/second"}]
@@ -36,14 +37,14 @@ def server(folder: Path) -> RunningServer:
 
 
 def measure(setup: Setup) -> Result:
-    """Requests a second at 32 clients, and the median latency of one."""
-    title = "The way through gateway and manager"
+    """Requests per second with 32 clients, and the median latency with one."""
+    title = "Overhead of gateway and manager"
     if not wrk.is_installed():
         return Result(title, _TEXT, _goals({}, wrk.MISSING))
     with ExitStack() as stack:
         chains = _chains(setup, stack)
         for url in chains.values():
-            _ask(url)  # which starts the worker
+            _request(url)  # starts the worker
             _load(url, CLIENTS, setup.seconds(1))
         many = _in_turns(chains, CLIENTS, setup)
         one = _in_turns(chains, 1, setup)
@@ -52,13 +53,13 @@ def measure(setup: Setup) -> Result:
     ratios = {name: (ratio(rates[name], rates["bare"]), ratio(p50s[name], p50s["bare"])) for name in chains}
     goals = _goals(ratios, "")
     rows = [_row(name, rates[name], p50s[name], *ratios[name]) for name in chains]
-    columns = ("chain", f"requests/s, {CLIENTS} clients", "p50, 1 client", "of the bare rate", "of the bare p50")
+    columns = ("chain", f"requests/s, {CLIENTS} clients", "p50, 1 client", "rate / bare", "p50 / bare")
     return Result(title, _TEXT, goals, columns, rows)
 
 
 def _chains(setup: Setup, stack: ExitStack) -> dict[str, str]:
-    running = stack.enter_context(server(setup.folder / "way"))
-    chains = {"house": running.url, "bare": stack.enter_context(servers.bare_chain())}
+    running = stack.enter_context(build_server(setup.folder / "overhead"))
+    chains = {"enginehouse": running.url, "bare": stack.enter_context(servers.bare_chain())}
     if servers.has_nginx():
         chains["nginx"] = stack.enter_context(servers.nginx_chain(setup.folder / "nginx"))
     if "litellm" in setup.peers and litellm.program():
@@ -66,7 +67,7 @@ def _chains(setup: Setup, stack: ExitStack) -> dict[str, str]:
     return chains
 
 
-def _ask(url: str) -> None:
+def _request(url: str) -> None:
     path, headers = f"{url}/v1/chat/completions", {"authorization": f"Bearer {KEY}"}
     httpx2.post(path, json=BODY, headers=headers, timeout=60, trust_env=False).raise_for_status()
 
@@ -84,19 +85,19 @@ def _in_turns(chains: Mapping[str, str], clients: int, setup: Setup) -> dict[str
 
 
 def _row(name: str, rates: list[float], p50s: list[float], rate: float, p50: float) -> tuple[str, ...]:
-    seen = f"{statistics.median(rates):,.0f}", f"{statistics.median(p50s):.2f} ms"
-    return (name, *seen, f"{rate:.0%}", f"{p50:.2f} ×")
+    medians = f"{statistics.median(rates):,.0f}", f"{statistics.median(p50s):.2f} ms"
+    return (name, *medians, f"{rate:.0%}", f"{p50:.2f} ×")
 
 
 def _goals(ratios: Mapping[str, tuple[float, float]], why: str) -> list[Goal]:
-    rate, p50 = ratios.get("house", (None, None))
+    rate, p50 = ratios.get("enginehouse", (None, None))
     goals = [
-        Goal(f"requests/s at {CLIENTS} clients, of the bare chain's", 0.75, rate, at_least=True, why=why),
-        Goal("p50 at one client, of the bare chain's", 1.4, p50, " ×", why=why),
+        Goal(f"requests/s with {CLIENTS} clients, relative to the bare chain", 0.75, rate, at_least=True, why=why),
+        Goal("p50 with one client, relative to the bare chain", 1.4, p50, " ×", why=why),
     ]
     if peer := ratios.get("litellm"):
         assert rate
         assert p50
-        goals.append(Goal("requests/s, of LiteLLM's", 15, rate / peer[0], " ×", at_least=True))
-        goals.append(Goal("p50, of LiteLLM's", 1 / 6, p50 / peer[1], " ×"))
+        goals.append(Goal("requests/s, relative to LiteLLM", 15, rate / peer[0], " ×", at_least=True))
+        goals.append(Goal("p50, relative to LiteLLM", 1 / 6, p50 / peer[1], " ×"))
     return goals
