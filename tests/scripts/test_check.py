@@ -10,7 +10,7 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.tasks.embeddings import EmbeddingsRequest
-from scripts.check import code_map, documents, links, names, sizes, sources, tables, words
+from scripts.check import circles, code_map, documents, links, names, sizes, sources, tables, words
 from workers.engine import Call, Device
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +160,17 @@ def test_long_test_names_are_found(repository: Path) -> None:
 def test_vague_file_names_are_found(repository: Path) -> None:
     write(repository, "gateway/utils.py", "")
     assert list(names.problems()) == ["gateway/utils.py: name it for what is in it"]
+
+
+def test_import_circle_within_a_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "circular_package/__init__.py", "from circular_package import part\n")
+    checked = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import circular_package\n"
+    write(tmp_path, "circular_package/part.py", checked)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sources, "PACKAGES", ("circular_package",))
+    (problem,) = circles.problems()
+    assert problem.startswith("import circle: circular_package")
+    assert "circular_package.part" in problem
 
 
 def test_long_files_and_functions_are_found(repository: Path) -> None:
