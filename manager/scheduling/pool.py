@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 MAX_INTERVAL = 1.0
 """Longest time in seconds between two decisions, so that a scheduler that has stopped responding is noticed."""
 
-WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]
+WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `RequestBody.spooling`
 
 
 class Pool:

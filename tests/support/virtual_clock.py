@@ -226,9 +226,10 @@ class Harness:
         return {worker.name: worker.state for worker in self.supervisor.workers}
 
     def close(self) -> None:
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.settle()
+        while tasks := asyncio.all_tasks(self.loop):  # the end of one task may start another
+            for task in tasks:
+                task.cancel()
+            self.loop.settle()
         self.loop.close()
 
 
