@@ -9,11 +9,12 @@ ROOT = Path(__file__).parents[2]
 UNFINISHED = (
     "Makefile",
     "pyproject.toml",
-    "workers/",
-    "tests/",
-    "docs/configuration.md",
     "scripts/bench/chat.py",
     "scripts/environments.py",
+    "tests/manager/processes/test_children.py",
+    "tests/support/",
+    "tests/workers/",
+    "workers/",
 )
 """Where the checks of names and words do not hold yet. Empty soon."""
 PACKAGES = ("contract", "gateway", "manager", "workers", "scripts")

@@ -1,9 +1,9 @@
-"""A model hub on this machine's loopback: as much of the Hugging Face hub's HTTP as its client needs to download.
+"""A model hub on this machine: the part of the Hugging Face hub's HTTP API that its client needs for downloads.
 
     with hub.serve({"tests/tiny-lm": folder}) as served:
         environment = {"HF_ENDPOINT": served.url, "HF_HOME": str(fresh_folder)}
 
-Each repository has one commit, on `main`. Those in `gated` show their list of files but not the files.
+Each repository has one commit, on `main`. Gated repositories list their files but refuse to send them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMIT = "c0ffee" + "0" * 34
 
 @dataclass
 class Hub:
-    """A running hub; `requests` are the paths that were asked for, with their method."""
+    """A running hub. `requests` are the method and path of each request so far."""
 
     url: str
     folders: Mapping[str, Path]
@@ -58,7 +58,7 @@ class Hub:
         )
 
     async def _file(self, request: Request) -> Response:
-        """The file, or for HEAD what it is; ranges are FileResponse's part."""
+        """The file, or only its headers for HEAD. FileResponse handles ranges."""
         if refusal := self._refusal(request):
             return refusal
         if _repo(request) in self.gated:
@@ -95,12 +95,12 @@ def _error(status: int, code: str, message: str) -> Response:
 
 @contextmanager
 def serve(folders: Mapping[str, Path], *, gated: frozenset[str] = frozenset()) -> Iterator[Hub]:
-    """A hub with these repositories, until the block ends."""
+    """Run a hub with these repositories for the length of the block."""
     sock = listen("127.0.0.1", 0)
     hub = Hub(f"http://127.0.0.1:{sock.getsockname()[1]}", folders, gated)
     running = server(Starlette(routes=hub.routes()))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]})
-    thread.start()  # the socket listens already: whoever comes early waits
+    thread.start()  # the socket is listening already, so early requests wait
     try:
         yield hub
     finally:
