@@ -54,7 +54,7 @@ def test_crash_at_load_shows_exit_code_and_log(tmp_path: Path) -> None:
     with RunningServer(tmp_path, [fake_model(crash_at_load=7)]) as server:
         error = server.chat("m").json()["error"]
         assert error["details"]["exit_code"] == 7
-        assert "crashing at load, as told" in error["details"]["log_tail"]
+        assert "crashing at load, as configured" in error["details"]["log_tail"]
 
 
 def test_start_times_out_on_silence_not_on_duration(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The pictures of several calls, worked on together: opened, put into batches of like ones, answered call by call.
+"""Batches the images of several calls: opens them, groups those that fit together, and answers call by call.
 
-What every vision engine needs around its model: a call fails alone, one whose client has left costs nothing more, and
-a picture's answer does not depend on whom it shared a batch with.
+Vision engines put only their model's work into this. A call fails alone, a cancelled call costs no more work, and an
+image's result does not depend on the other images in its batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Req = TypeVar("Req", bound=VisionRequest)
 
 @dataclass(eq=False, slots=True)
 class BatchImage(Generic[Req]):
-    """One picture of a call: upright, RGB. `index` is its place in the request."""
+    """One image of a call, upright and in RGB. `index` is its place in the request."""
 
     call: Call[Req]
     index: int
@@ -46,40 +46,40 @@ class BatchImage(Generic[Req]):
 
     @property
     def item_fields(self) -> dict[str, int]:
-        """What every item of an answer says of its picture: `index`, `width`, `height`."""
+        """The fields that every item of a response has: the image's `index`, `width` and `height`."""
         return {"index": self.index, "width": self.width, "height": self.height}
 
 
 @dataclass(eq=False, slots=True)
 class _PendingCall(Generic[Req]):
-    """A call on its way: what came of each of its pictures."""
+    """A call and the results of its images so far."""
 
     call: Call[Req]
-    left: int
+    remaining: int
     items: dict[int, VisionItem] = field(default_factory=dict)
     error: ServeError | None = None
-    told: bool = False
+    answered: bool = False
 
     @property
     def open(self) -> bool:
-        """Whether somebody still waits for it."""
-        return not (self.told or self.call.cancelled)
+        """Whether it still needs an answer."""
+        return not (self.answered or self.call.cancelled)
 
 
 _Batch = list[tuple[_PendingCall[Req], BatchImage[Req]]]
 
 Work = Callable[[list[BatchImage[Req]]], Sequence[VisionItem | ServeError]]
-"""Makes of a batch of pictures an item each, in their order, or the error that its call is to get."""
+"""Turns a batch of images into an item for each, in their order, or into the error that its call gets."""
 
 
-def size_key(picture: BatchImage[Any]) -> Hashable:
-    """Pictures of one size look alike to a processor, so that none is padded to another's size."""
-    return picture.width, picture.height
+def size_key(image: BatchImage[Any]) -> Hashable:
+    """Groups images of equal size, so that a processor pads none of them."""
+    return image.width, image.height
 
 
 @dataclass(frozen=True, slots=True)
 class ImageBatcher:
-    """Batches up to `batch_size` images with the same `group_by` value. `model` is the name in answers."""
+    """Batches up to `batch_size` images with the same `group_by` value. `model` is the name in responses."""
 
     model: str
     batch_size: int
@@ -92,71 +92,71 @@ class ImageBatcher:
         respond: Callable[..., Response],
         check: Callable[[BatchImage[Req]], None] | None = None,
     ) -> Iterator[tuple[Call[Req], Output]]:
-        """Answer each call as soon as its last picture is done: `respond(model=…, data=[item, …], usage=…)`.
+        """Answer each call as soon as its last image is done: `respond(model=…, data=[item, …], usage=…)`.
 
-        `work` gets images of one group, from one call or several. `check` may refuse a picture before by raising
-        a ServeError (a box that lies outside of it), which is then its call's answer. So is a picture that does not
-        open. Pictures wait open for company only up to MAX_PIXELS in all.
+        `work` gets images of one group, from one call or several. `check` may refuse an image by raising a ServeError
+        (a box outside of it, say), which then is its call's answer; so is the error of an image that cannot be opened.
+        Opened images wait for a full batch until they have MAX_PIXELS in all.
         """
         started = time.perf_counter()
-        jobs = [_PendingCall(call, len(call.request.all_images)) for call in calls]
+        pending = [_PendingCall(call, len(call.request.all_images)) for call in calls]
         batches: dict[Hashable, _Batch[Req]] = {}
-        for job in jobs:
-            for picture in _open(job, check):
-                batch = batches.setdefault(self.group_by(picture), [])
-                batch.append((job, picture))
+        for owner in pending:
+            for image in _open(owner, check):
+                batch = batches.setdefault(self.group_by(image), [])
+                batch.append((owner, image))
                 if len(batch) == self.batch_size:
                     _run(batch, work)
                 elif _pixels(batches.values()) > MAX_PIXELS:
-                    _run(max(batches.values(), key=lambda one: _pixels([one])), work)
-            yield from self._finished(jobs, respond, started)
+                    _run(max(batches.values(), key=lambda waiting: _pixels([waiting])), work)
+            yield from self._finished(pending, respond, started)
         for batch in batches.values():
             _run(batch, work)
-            yield from self._finished(jobs, respond, started)
+            yield from self._finished(pending, respond, started)
 
     def _finished(
-        self, jobs: Sequence[_PendingCall[Req]], respond: Callable[..., Response], started: float
+        self, pending: Sequence[_PendingCall[Req]], respond: Callable[..., Response], started: float
     ) -> Iterator[tuple[Call[Req], Output]]:
-        for job in jobs:
-            if job.open and (job.error or not job.left):
-                job.told = True
-                yield job.call, job.error or self._response(job, respond, started)
+        for owner in pending:
+            if owner.open and (owner.error or not owner.remaining):
+                owner.answered = True
+                yield owner.call, owner.error or self._response(owner, respond, started)
 
-    def _response(self, job: _PendingCall[Any], respond: Callable[..., Response], started: float) -> Response:
-        usage = VisionUsage(images=len(job.items), latency=time.perf_counter() - started)
-        return respond(model=self.model, data=[job.items[index] for index in sorted(job.items)], usage=usage)
+    def _response(self, owner: _PendingCall[Any], respond: Callable[..., Response], started: float) -> Response:
+        usage = VisionUsage(images=len(owner.items), latency=time.perf_counter() - started)
+        return respond(model=self.model, data=[owner.items[index] for index in sorted(owner.items)], usage=usage)
 
 
-def _open(job: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | None) -> Iterator[BatchImage[Req]]:
-    """The call's pictures one after another, for as long as it is open and none of them is refused."""
-    for index, source in enumerate(job.call.request.all_images):
-        if not job.open or job.error:
+def _open(owner: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | None) -> Iterator[BatchImage[Req]]:
+    """The call's images one after another, until it is cancelled or one of them is refused."""
+    for index, source in enumerate(owner.call.request.all_images):
+        if not owner.open or owner.error:
             return
         try:
-            picture = BatchImage(job.call, index, open_image(source))
+            image = BatchImage(owner.call, index, open_image(source))
             if check:
-                check(picture)
+                check(image)
         except ServeError as error:
-            job.error = error
+            owner.error = error
             return
-        yield picture
+        yield image
 
 
 def _pixels(batches: Iterable[_Batch[Any]]) -> int:
-    """How many pixels wait in batches; an open picture takes three bytes for each."""
-    return sum(picture.width * picture.height for batch in batches for _, picture in batch)
+    """How many pixels are waiting in batches; an opened image takes three bytes for each."""
+    return sum(image.width * image.height for batch in batches for _, image in batch)
 
 
 def _run(batch: _Batch[Req], work: Work[Req]) -> None:
-    """Work on those of the batch that somebody still waits for, and empty it."""
-    wanted = [(job, picture) for job, picture in batch if job.open and not job.error]
+    """Run the batch without the images of calls that need no answer any more, and empty it."""
+    wanted = [(owner, image) for owner, image in batch if owner.open and not owner.error]
     batch.clear()
     if not wanted:
         return
-    for (job, picture), item in zip(wanted, work([picture for _, picture in wanted]), strict=True):
+    for (owner, image), item in zip(wanted, work([image for _, image in wanted]), strict=True):
         if isinstance(item, ServeError):
-            job.error = job.error or item
+            owner.error = owner.error or item
             continue
-        job.items[picture.index] = item
-        job.left -= 1
-        job.call.progress(len(job.items), len(job.call.request.all_images))
+        owner.items[image.index] = item
+        owner.remaining -= 1
+        owner.call.progress(len(owner.items), len(owner.call.request.all_images))

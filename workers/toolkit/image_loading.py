@@ -1,4 +1,4 @@
-"""Turns what a client sent as a picture into pixels as a person sees them: upright, RGB, first frame, on white."""
+"""Turns an image as a client sent it into pixels as they are displayed: upright, RGB, first frame, on white."""
 
 from __future__ import annotations
 
@@ -15,71 +15,70 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
-_ORIENTATION, _ON_ITS_SIDE = 0x0112, {5, 6, 7, 8}
-"""The EXIF tag, and those of its values with which width and height change places."""
-_TURNED_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
-"""What a PNG file begins a chunk with that may say how it is turned."""
+_ORIENTATION, _SIDEWAYS = 0x0112, {5, 6, 7, 8}
+"""The EXIF tag, and its values that swap width and height."""
+_PNG_WITH_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+"""What marks the chunks of a PNG file that may contain an orientation."""
 
 
-def open_image(picture: ImageInput) -> Image.Image:
-    """The picture as PIL's RGB, turned the way its EXIF data says; transparency shows white.
+def open_image(source: ImageInput) -> Image.Image:
+    """The image in Pillow's RGB mode, rotated as its EXIF data says; transparency becomes white.
 
-    Raises BadImage when it is damaged, too large, of no known format, or an address that nobody has fetched.
+    Raises BadImage if it is damaged, too large, of an unknown format, or a URL that has not been fetched.
     """
-    return _opened(picture, _to_rgb)
+    return _opened(source, _to_rgb)
 
 
-def open_with_transparency(picture: ImageInput) -> tuple[Image.Image, Image.Image | None]:
-    """The picture as `open_image` gives it, and its fully transparent part as a mask (255 in mode L), if it has one."""
-    return _opened(picture, lambda image: (_to_rgb(image), _holes(image)))
+def open_with_transparency(source: ImageInput) -> tuple[Image.Image, Image.Image | None]:
+    """The image like `open_image`, and its fully transparent part as a mask (255 in mode L), or None."""
+    return _opened(source, lambda image: (_to_rgb(image), _transparent_part(image)))
 
 
-def open_mask(picture: ImageInput) -> Image.Image:
-    """A mask in mode L, upright like its picture: 255 where the picture is to be drawn anew, else 0.
+def open_mask(source: ImageInput) -> Image.Image:
+    """A mask in mode L, upright like its image: 255 where the image is to be redrawn, else 0.
 
-    That is where it is fully transparent (OpenAI's convention) or, if nothing is transparent in it, where it is white.
+    That is where the mask is fully transparent (OpenAI's convention) or, if nothing in it is transparent, where it is
+    white.
     """
-    return _opened(picture, lambda image: _holes(image) or _white(_to_rgb(image)))
+    return _opened(source, lambda image: _transparent_part(image) or _white(_to_rgb(image)))
 
 
-def image_size(picture: ImageInput) -> tuple[int, int]:
-    """Width and height of what `open_image` gives, from the file's header alone where its format allows that.
+def image_size(source: ImageInput) -> tuple[int, int]:
+    """Width and height of what `open_image` returns, from the file's header alone if its format allows that.
 
-    Raises BadImage as that does, but for damage beyond the header.
+    Raises BadImage like `open_image`, but does not notice damage after the header.
     """
-    return _guarded(picture, _upright_size)
+    return _read(source, _upright_size)
 
 
-def _opened(picture: ImageInput, look: Callable[[Image.Image], T]) -> T:
-    return _guarded(picture, lambda content: look(_decode(content)))
+def _opened(source: ImageInput, convert: Callable[[Image.Image], T]) -> T:
+    return _read(source, lambda content: convert(_decode(content)))
 
 
-def _guarded(picture: ImageInput, read: Callable[[bytes], T]) -> T:
+def _read(source: ImageInput, parse: Callable[[bytes], T]) -> T:
     try:
-        if picture.url:
-            raise BadImage(f"The picture at {picture.url} has not been fetched. Send its bytes as a data URI instead.")
-        return _readable(picture.read(), read)
+        if source.url:
+            raise BadImage(f"The image at {source.url} has not been fetched. Send its bytes as a data URI instead.")
+        return _parsed(source.read(), parse)
     except BadImage as error:
-        error.image = picture
+        error.image = source
         raise
 
 
-def _readable(content: bytes, read: Callable[[bytes], T]) -> T:
+def _parsed(content: bytes, parse: Callable[[bytes], T]) -> T:
     try:
-        return read(content)
+        return parse(content)
     except (BadImage, MemoryError):
         raise
-    except Exception as error:  # decoders of some thirty formats raise whatever they like on damaged files
-        raise BadImage(
-            f"The image is damaged or of no known format ({error}). Send it again as PNG or JPEG."
-        ) from error
+    except Exception as error:  # decoders of some thirty formats raise all kinds of errors for damaged files
+        raise BadImage(f"The image is damaged or of an unknown format ({error}). Send it as PNG or JPEG.") from error
 
 
 def _decode(content: bytes) -> Image.Image:
     from PIL import ImageOps
 
     with _header(content) as image:
-        image.load()  # the first frame; here a truncated file shows
+        image.load()  # decodes the first frame, and raises for truncated files
         return ImageOps.exif_transpose(image)
 
 
@@ -97,12 +96,12 @@ def _header(content: bytes) -> Image.Image:
 def _upright_size(content: bytes) -> tuple[int, int]:
     with _header(content) as image:
         width, height = image.size
-        if image.format == "TIFF":  # its size is that of the upright picture already
+        if image.format == "TIFF":  # Pillow reports the upright size already
             return width, height
-        if image.format == "PNG" and not any(mark in content for mark in _TURNED_PNG):
-            return width, height  # asked for its EXIF data it would be decoded: it may have them at its end
-        turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
-        return (height, width) if turned else (width, height)
+        if image.format == "PNG" and not any(mark in content for mark in _PNG_WITH_EXIF):
+            return width, height  # `getexif` would decode the whole file, since EXIF data may be at its end
+        sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+        return (height, width) if sideways else (width, height)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -113,12 +112,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _holes(image: Image.Image) -> Image.Image | None:
-    """255 where the picture is fully transparent, in mode L; None if it is so nowhere."""
+def _transparent_part(image: Image.Image) -> Image.Image | None:
+    """A mask in mode L: 255 where the image is fully transparent; None if that is nowhere."""
     if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
         return None
-    holes = image.convert("RGBA").getchannel("A").point(lambda value: 255 * (value == 0))
-    return holes if holes.getbbox() else None
+    mask = image.convert("RGBA").getchannel("A").point(lambda value: 255 * (value == 0))
+    return mask if mask.getbbox() else None
 
 
 def _white(image: Image.Image) -> Image.Image:
@@ -133,12 +132,12 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Deep greys scaled to 0..255; a plain conversion would cut everything above 255 off."""
+    """Scale 16-bit and float greys to 0..255; a plain conversion would clip everything above 255."""
     deep = image.mode.startswith("I;")
     if deep:
-        image = image.convert("I")  # whatever the order of its bytes
+        image = image.convert("I")  # from either byte order
     brightest = float(image.getextrema()[1])
     factor = 1 / 256 if deep or brightest > 255 else 1.0
     if image.mode == "F":
-        factor = 255.0 if brightest <= 1 else 1.0  # floats are either 0..1 or already 0..255
+        factor = 255.0 if brightest <= 1 else 1.0  # floats range to 1 or to 255
     return image.point(lambda value: value * factor + 0).convert("L")

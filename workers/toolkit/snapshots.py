@@ -1,6 +1,7 @@
-"""Brings a hub model onto this machine: an entry's `source` becomes the local folder with its files.
+"""Downloads models: an entry's `source` becomes a local folder with the model's files.
 
-What the cache has in full is used without asking the hub, so that a start needs no network; `revision` pins a version.
+A model that is completely in the cache is used without contacting the hub, so that a start needs no network. `revision`
+pins a version.
 """
 
 from __future__ import annotations
@@ -13,38 +14,38 @@ from pathlib import Path
 from contract.errors import LoadFailed
 from workers.toolkit import sources
 
-_BESIDE = (
+_UNUSED = (
     "*.gguf", "*.onnx", "*.onnx_data", "onnx/*", "openvino*", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.mlmodel",
     "*.mlpackage/*", "consolidated*.safetensors", "coreml/*", "original/*", "*.pth", "*.png", "*.jpg", "*.gif", "*.mp4",
 )  # fmt: skip
-"""The same weights for other libraries, and pictures of model cards."""
+"""The same weights for other libraries, and images of model cards."""
 
 _PICKLED = ("*.bin", "*.pt", "*.ckpt")
-"""Weights that are only fetched where there are no safetensors."""
+"""Weights that are downloaded only if there are no safetensors."""
 
-_SETTINGS = ("*.json", "*.txt", "*.model")
-"""Configurations and tokenizers."""
+_CONFIG_PATTERNS = ("*.json", "*.txt", "*.model")
+"""Configuration files and tokenizers."""
 
 
 def folder(source: str, revision: str | None = None) -> Path:
-    """The folder (or file) of a local path, an installed package or a hub id, downloaded if need be.
+    """The folder (or file) of a local path, an installed package or a hub id, downloaded if needed.
 
-    Raises LoadFailed, with what to do, for what is not there or not open to us; ConnectionError when the hub cannot
-    be reached, since trying again later may help.
+    Raises LoadFailed, saying what to do, if it does not exist or may not be accessed; ConnectionError if the hub cannot
+    be reached, since a later retry may succeed.
     """
-    where = sources.resolve(source)
-    if Path(where).exists():
-        return Path(where)
-    path = _snapshot(source, revision, ignore=(*_BESIDE, *_PICKLED))
+    local = Path(sources.resolve(source))
+    if local.exists():
+        return local
+    path = _snapshot(source, revision, ignore=(*_UNUSED, *_PICKLED))
     if any(path.rglob("*.safetensors")):
         return path
-    return _snapshot(source, revision, ignore=_BESIDE)
+    return _snapshot(source, revision, ignore=_UNUSED)
 
 
 def config_files(source: str, revision: str | None = None) -> Path:
-    """Like `folder`, but of a hub id only what says how the model is built comes, no weights."""
-    where = sources.resolve(source)
-    return Path(where) if Path(where).exists() else _snapshot(source, revision, allow=_SETTINGS)
+    """The folder of a model, downloading configuration files only. Raises like `folder`."""
+    local = Path(sources.resolve(source))
+    return local if local.exists() else _snapshot(source, revision, allow=_CONFIG_PATTERNS)
 
 
 def file(source: str, revision: str | None = None) -> Path:
@@ -82,11 +83,11 @@ def _explained(source: str, revision: str | None) -> Iterator[None]:
         yield
     except errors.HFValidationError:
         raise LoadFailed(
-            f"`source: {source}` is neither a path on this machine nor a hub id such as organisation/model. Correct it."
+            f"`source: {source}` is neither a local path nor a hub id such as organisation/model. Correct it."
         ) from None
     except errors.GatedRepoError:
         raise LoadFailed(
-            f"{source} is gated: accept its terms on its page at the hub, and set HF_TOKEN to a token of that account."
+            f"{source} is gated: accept its terms on its page on the hub, and set HF_TOKEN to a token of that account."
         ) from None
     except errors.RevisionNotFoundError:
         raise LoadFailed(
@@ -99,8 +100,8 @@ def _explained(source: str, revision: str | None) -> Iterator[None]:
         ) from None
     except errors.LocalEntryNotFoundError as error:
         raise ConnectionError(
-            f"{source} is not (wholly) on this machine and the hub cannot be reached ({error.__cause__ or error}). "
+            f"{source} is not completely downloaded, and the hub cannot be reached ({error.__cause__ or error}). "
             "Check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or put the model into a folder and name that."
         ) from error
     except errors.EntryNotFoundError:
-        raise LoadFailed(f"The hub's repository has no file {source}: correct the entry's `source`.") from None
+        raise LoadFailed(f"The hub has no file {source}: correct the entry's `source`.") from None

@@ -1,4 +1,4 @@
-"""What engines share that let transformers' `generate` write: rows whose clients have left come to an end."""
+"""Stops transformers' `generate` for rows whose calls have been cancelled."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from workers.engine import Call
 
 
 def stop_when_cancelled(calls: Sequence[Call[Any]]) -> Any:
-    """The `stopping_criteria` that end the row of a call between two tokens once its client has left.
+    """The `stopping_criteria` that end the row of a cancelled call at the next token.
 
-    There is a row for each call, in their order, or several of each where the model searches with beams.
+    The batch has one row per call, in their order, or several consecutive ones each with beam search.
     """
 
-    def left(ids: Any, _: Any, **__: Any) -> Any:
-        over = torch.tensor([call.cancelled for call in calls], device=ids.device)
-        return over.repeat_interleave(len(ids) // len(calls))
+    def cancelled(ids: Any, _: Any, **__: Any) -> Any:
+        flags = torch.tensor([call.cancelled for call in calls], device=ids.device)
+        return flags.repeat_interleave(len(ids) // len(calls))
 
-    return StoppingCriteriaList([left])
+    return StoppingCriteriaList([cancelled])

