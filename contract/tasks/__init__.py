@@ -94,8 +94,9 @@ class Task(Generic[Req, Res]):
         Raises UnsupportedMedia, BadRequest (malformed) or InvalidField (its `param` names the field).
         """
         media_type = content_type.partition(";")[0].strip().lower()
-        if media_type not in {"application/json", "multipart/form-data", ""}:
-            message = f"{self.path} accepts application/json or multipart/form-data, not {media_type}."
+        if media_type not in {"application/json", "multipart/form-data"}:
+            # A missing type is none of both: a web page may send such a request without asking first.
+            message = f"{self.path} needs the Content-Type application/json or multipart/form-data, not {media_type!r}."
             raise UnsupportedMedia(message)
         try:
             if media_type == "multipart/form-data":
