@@ -39,6 +39,8 @@ def main() -> int:
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
         log.info("listening on %s:%s", host, port)
+        if settings.is_open:
+            log.warning(config.OPEN_WARNING)
         server.run(sockets=[sock])
     return 0
 

@@ -159,10 +159,10 @@ def test_server_still_works_after_failures(server: RunningServer) -> None:
 
 def test_configured_key_is_required(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("keys")
-    with RunningServer(folder, MODELS[:1], gateway={"api_key": "s3cret"}) as server:
+    with RunningServer(folder, MODELS[:1], gateway={"api_key": "s3cret-key"}) as server:
         assert server.chat("fake").status_code == 401
         body = {"model": "fake", "messages": MESSAGES}
-        for headers in ({"authorization": "Bearer s3cret"}, {"x-api-key": "s3cret"}):
+        for headers in ({"authorization": "Bearer s3cret-key"}, {"x-api-key": "s3cret-key"}):
             assert server.post(CHAT, body, headers=headers).status_code == 200
         wrong = server.post(CHAT, body, headers={"authorization": "Bearer wrong"})
         assert wrong.json()["error"]["code"] == "invalid_api_key"
