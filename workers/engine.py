@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks import Request, Task
+from workers.step_meter import StepMeter
 
 Req = TypeVar("Req", bound=Request)
 
@@ -86,6 +88,16 @@ class Feed(Generic[Req]):
     def take(self, room: int) -> list[Call[Req]]:
         """Up to `room` calls to start now, oldest first; an empty list if no waiting call fits. Never blocks."""
         return self._more(room) if room > 0 else []
+
+
+@dataclass(frozen=True, slots=True)
+class Joins:
+    """Whether a request joins the steps of those at work. Without a reason why it does not, it does."""
+
+    why_not: str = ""
+
+    def __str__(self) -> str:
+        return f"no, because {self.why_not}" if self.why_not else "yes"
 
 
 Output = BaseModel | ServeError | None
@@ -164,6 +176,14 @@ class Engine:
     """transformers' `model_type`s that it serves. Empty: the engine finds out at load whether it can run a model."""
     opt_in_tasks: ClassVar[frozenset[str]] = frozenset()
     """Tasks served only by entries that list them in `tasks`: they need another kind of model than the others."""
+
+    joins: Joins | None = None
+    """Whether chat requests share the loaded model's steps: set by `load`, for an engine that chats."""
+
+    @cached_property
+    def meter(self) -> StepMeter:
+        """Counts the steps that rows share, what is read of prompts, and what is kept for later."""
+        return StepMeter()
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         """Load the model's weights. Raises ServeError with a sentence that says what to do, or any other exception."""

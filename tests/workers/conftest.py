@@ -23,6 +23,22 @@ def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
     return cache(lambda family, **options: chat_engines.load(models(family), options=options))
 
 
+@pytest.fixture
+def engines(chat_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Chat engines that say as much as they may, since no token ends an answer.
+
+    They keep nothing for later and read prompts whole, but for what options ask: `engines("lm", prefix_cache_gb=1)`.
+    """
+    plain = {"prefix_cache_gb": 0, "image_cache_gb": 0, "prefill_chunk": 0}
+
+    def endless(family: str, **options: Any) -> Any:
+        engine = chat_engine(family, **{**plain, **options})
+        monkeypatch.setattr(engine, "_ends", frozenset())
+        return engine
+
+    return endless
+
+
 @pytest.fixture(scope="session")
 def detector(models: Callable[[str], Path]) -> detect_engines.DetectEngine:
     """Loads the detection engine with a tiny model: `detector("detr", batch_size=2)`."""

@@ -51,7 +51,7 @@ def test_weights_of_fewer_bits_answer_as_transformers_own(models: Callable[[str]
     engine: Any = load(models("lm"), options={"quantization": "8bit"})
     config = BitsAndBytesConfig(load_in_8bit=True)
     library = AutoModelForCausalLM.from_pretrained(models("lm"), dtype=torch.float32, quantization_config=config)
-    inputs = engine._prompts.encode(engine._prompts.conversation(request("Hello")))
+    inputs = engine._encoder.encode(engine._encoder.conversation(request("Hello")))
     tokens = library.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[-1] :]
     assert text(ask(engine, "Hello")) == engine._decode(tokens.tolist())
     assert engine._model.get_memory_footprint() < load(models("lm"))._model.get_memory_footprint()

@@ -1,8 +1,18 @@
 """Chat with text and vision-language models of transformers: Qwen2.5-VL, LLaVA, SmolVLM, Idefics3, Qwen, Llama.
 
-`loading` finds the classes, `prompt` makes the inputs, `loop` lets newcomers join between two steps of the model,
-`decoding` does a step for all rows at work, `caches` joins and parts what the model remembers of them, `sampling` picks
-each row's token, `workers.toolkit.chat` makes chunks of tokens. Nothing heavy is imported before `load`.
+Rows, positions, masks and caches are ours; of transformers a model is asked for its forward pass alone. What else is
+touched of the library stands in `library`, and what a family does in its own way in `families`.
+
+A request's way: `prompt_encoder` makes the processor's inputs of its messages, the family's adapter makes a
+`prompt_row` of them, and `prompt_queue` holds it until there is room. `reader` reads it, in pieces that `pace` measures
+(`prefill`), behind what `prefix_cache` and `feature_cache` remember of earlier prompts and pictures. Then `decode_loop`
+lets its rows join those at work (`decode_batch`, `kv_cache`), which all go on by a token a step; `sampling` picks each
+row's, and `workers.toolkit.chat` makes chunks of them.
+
+When a model is loaded, `probe` tries whether all this gives what `generate` gives. Where it does not, requests do not
+share steps: `generate_loop` answers one after another by `generate` itself, and the log and the status say so, and why.
+
+Nothing heavy is imported before `load`.
 """
 
 from __future__ import annotations
@@ -19,7 +29,8 @@ from workers.toolkit import pretrained
 from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_chat.decoding import Prompt
+    from workers.engines.transformers_chat.chat_prompt import ChatPrompt
+    from workers.engines.transformers_chat.machine import Machine
     from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _HERE = "workers.engines.transformers_chat"
@@ -52,10 +63,18 @@ _UNBOUNDED = 4096
 
 
 class ChatOptions(TorchOptions):
-    """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one."""
+    """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one.
+
+    `prefill_chunk`: at most so many tokens of a prompt are read between two steps of the answers at work, fewer where
+    that would hold these up for long; 0 reads every prompt whole. `prefix_cache_gb` and `image_cache_gb` bound the
+    memory, in GiB, for earlier conversations and for pictures that were seen before; 0 keeps none.
+    """
 
     context: int | None = Field(None, ge=2)
     chat_template: str | None = None
+    prefill_chunk: int = Field(512, ge=0)
+    prefix_cache_gb: float = Field(0.5, ge=0)
+    image_cache_gb: float = Field(0.125, ge=0)
 
 
 class TransformersChat(Engine):
@@ -65,10 +84,7 @@ class TransformersChat(Engine):
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     imports = (
         "workers.toolkit.torchvision_shim",
-        f"{_HERE}.loading",
-        f"{_HERE}.prompt",
-        f"{_HERE}.loop",
-        f"{_HERE}.sampling",
+        f"{_HERE}.serving",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         *(f"transformers.models.{family}" for family in _FAMILIES),
@@ -77,17 +93,21 @@ class TransformersChat(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
+        """Load the model, and try whether requests can share its steps. Raises LoadFailed."""
         options = ChatOptions.model_validate(spec.options)
         pretrained.set_up_torch(options)
-        from workers.engines.transformers_chat import loading, prompt
+        from workers.engines.transformers_chat import loading, serving
 
         loaded = loading.load(spec, device, options)
         self._name = spec.id
         self._loaded = loaded
         self._model = loaded.model
-        self._prompts = prompt.Prompts(loaded, options.chat_template, loading.context_of(loaded, options.context), spec)
+        context = loading.context_of(loaded, options.context)
+        self._encoder = serving.PromptEncoder(loaded, options.chat_template, context, spec)
         self._ends = loading.ends_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
+        serving.warn_of_ignored(self._recommended)
+        self._machine, self.joins = serving.machine_of(loaded, self._encoder, options)
 
     @classmethod
     def supports_model_type(cls, model_type: str) -> bool:
@@ -95,34 +115,52 @@ class TransformersChat(Engine):
 
         return loading.is_for_chat(model_type)
 
+    _machine: Machine | None
+    """None: requests do not share steps."""
+
     def loaded_features(self) -> frozenset[str]:
         return self.features if self._loaded.vision else self.features - {"images"}
 
     @serves(CHAT, max_batch=_MAX_BATCH, joins=True)
     def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        """Answer conversations; see `workers.engine.serves` for what is yielded, `loop` for who is answered when."""
-        from workers.engines.transformers_chat.loop import Loop
+        """Answer conversations; see `workers.engine.serves` for what is yielded, `decode_loop` for the order."""
+        from workers.engines.transformers_chat.serving import DecodeLoop, GenerateLoop
 
-        yield from Loop(self._model, feed, self._read, self._advance).run()
+        if self._machine is None:
+            yield from GenerateLoop(self._model, feed, self._open, self._advance, self.meter).run()
+        else:
+            yield from DecodeLoop(self._machine, feed, self._open, self._advance, self.meter).run()
 
-    def _read(self, call: Call[ChatRequest]) -> Prompt:
-        """A call's prompt. Raises what is to be told: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
-        from workers.engines.transformers_chat.decoding import Prompt
-        from workers.engines.transformers_chat.sampling import Sampler
-        from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
+    def _open(self, call: Call[ChatRequest]) -> ChatPrompt:
+        """A call's prompt. Raises what the client hears: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
+        from workers.engines.transformers_chat.serving import ChatPrompt, PromptRow
+        from workers.toolkit.chat.answer import ChatAnswer
 
         request = call.request
-        inputs = self._prompts.encode(self._prompts.conversation(request))
+        inputs = self._encoder.encode(self._encoder.conversation(request))
+        tokens = int(inputs["input_ids"].shape[-1])
+        left = self._encoder.check(tokens)
+        if self._machine is None:
+            row = PromptRow(inputs["input_ids"][0], whole=inputs)
+        else:
+            row = self._machine.family.row(inputs)
         answer = ChatAnswer(call, self._name)
-        prompt = Prompt(call, inputs, answer.choices)
-        answer.prompt_tokens = prompt.length
-        left = self._prompts.check(prompt.length)
+        answer.prompt_tokens = tokens
         asked = request.limit or self._recommended.get("max_new_tokens")
         limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)
-        for index in range(request.n or 1):
-            sampler = Sampler(request, self._recommended, index, self._model.device)
-            answer.choices.append(ChatChoice(answer, index, sampler, self._decode, limit))
-        return prompt
+        answer.choices.extend(self._choice(answer, index, row.ids, limit) for index in range(request.n or 1))
+        return ChatPrompt(call, row, answer.choices)
+
+    def _choice(self, answer: ChatAnswer, index: int, prompt: Any, limit: int) -> ChatChoice:
+        from workers.engines.transformers_chat.serving import TokenSampler, processors_of
+        from workers.toolkit.chat.answer import ChatChoice
+
+        device = self._model.device
+        sampler = TokenSampler(answer.call.request, self._recommended, index, device)
+        if self._machine is not None:  # else `generate` applies them
+            ends = sorted(self._ends)
+            sampler.follow(prompt.to(device), processors_of(self._recommended, len(prompt), ends, device))
+        return ChatChoice(answer, index, sampler, self._decode, limit)
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)

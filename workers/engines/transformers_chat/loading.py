@@ -21,7 +21,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model that is ready. For one without vision the processor is its tokenizer."""
 
     model: Any
@@ -30,7 +30,7 @@ class Loaded:
     vision: bool
 
 
-def load(spec: ModelSpec, device: Device, options: TorchOptions) -> Loaded:
+def load(spec: ModelSpec, device: Device, options: TorchOptions) -> LoadedModel:
     """Load what `spec.source` names onto `device`. Raises LoadFailed with a sentence that says what to do."""
     found = pretrained.read_checkpoint(spec)
     kind = auto_class(found)
@@ -40,7 +40,7 @@ def load(spec: ModelSpec, device: Device, options: TorchOptions) -> Loaded:
     tokenizer.padding_side = "left"  # an answer goes on where its prompt ends
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Loaded(found.model(kind, device, options), processor, tokenizer, vision)
+    return LoadedModel(found.model(kind, device, options), processor, tokenizer, vision)
 
 
 def auto_class(found: Checkpoint) -> str:
@@ -70,7 +70,7 @@ def _foreign(spec: ModelSpec) -> str:
     )
 
 
-def context_of(loaded: Loaded, option: int | None) -> int | None:
+def context_of(loaded: LoadedModel, option: int | None) -> int | None:
     """The most tokens that prompt and answer may have together; None where nobody says."""
     said = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     tokenizer = loaded.tokenizer.model_max_length
@@ -78,7 +78,7 @@ def context_of(loaded: Loaded, option: int | None) -> int | None:
     return min((limit for limit in known if limit), default=None)
 
 
-def ends_of(loaded: Loaded) -> frozenset[int]:
+def ends_of(loaded: LoadedModel) -> frozenset[int]:
     """The tokens that end an answer: the model's, and the one that closes a turn in the tokenizer's template."""
     ends = loaded.model.generation_config.eos_token_id
     both = [*(ends if isinstance(ends, list) else [ends]), loaded.tokenizer.eos_token_id]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from transformers.generation import logits_process as library
 
 from contract.tasks.chat import ChatRequest
+from workers.engines.transformers_chat.score_processors import Processors
 
 _WARPERS = (
     ("temperature", library.TemperatureLogitsWarper, 1.0),
@@ -21,28 +23,26 @@ _WARPERS = (
 """Name in a generation configuration, what it does to the scores, the value at which it does nothing."""
 
 
-class Sampler:
+class TokenSampler:
     """What a request asks for, over what the model's authors recommend.
 
     `temperature` 0 is greedy; without one the model's generation configuration decides. With a seed, choice `index`
     of a request is drawn alike each time, whatever else is in the batch.
     """
 
-    def __init__(self, request: ChatRequest, recommended: dict[str, Any], index: int, device: Any) -> None:
+    def __init__(self, request: ChatRequest, recommended: Mapping[str, Any], index: int, device: Any) -> None:
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
         self._counts: Any = None  # how often each token has come, once a penalty needs it
         self._warpers = _warpers(request, recommended)
         self._random = _source(request.seed, index, device) if self._warpers is not None else None
-        self._processors: Any = None
+        self._processors: Processors | None = None
         self._tokens: Any = None  # of prompt and answer, where processors look at them
 
-    def follow(self, prompt: Any, processors: Any) -> None:
-        """Apply these from now on: what transformers makes of the authors' settings that look at tokens so far.
-
-        `prompt` is its tokens, (1, tokens).
-        """
-        self._processors, self._tokens = processors, prompt
+    def follow(self, prompt: Any, processors: Processors | None) -> None:
+        """Apply the processors from now on. `prompt` is the row's tokens so far, (tokens,)."""
+        if processors is not None:
+            self._processors, self._tokens = processors, prompt[None]
 
     @property
     def is_plain(self) -> bool:
@@ -76,7 +76,7 @@ class Sampler:
         return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
 
 
-def _warpers(request: ChatRequest, recommended: dict[str, Any]) -> list[Any] | None:
+def _warpers(request: ChatRequest, recommended: Mapping[str, Any]) -> list[Any] | None:
     """What to do to the scores before drawing; None: do not draw."""
     draws = bool(recommended.get("do_sample")) if request.temperature is None else request.temperature > 0
     if not draws:

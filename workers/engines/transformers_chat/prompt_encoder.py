@@ -9,16 +9,18 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
-from workers.engines.transformers_chat.loading import Loaded
+from workers.engines.transformers_chat.loading import LoadedModel
 from workers.toolkit.chat import conversation as shared
 from workers.toolkit.chat.conversation import Conversation
 from workers.toolkit.image_loading import open_image
 
+_ABOUT_A_PICTURE = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
 
-class Prompts:
+
+class PromptEncoder:
     """A model's processor (or tokenizer), its chat template and the length of its context."""
 
-    def __init__(self, loaded: Loaded, template: str | None, context: int | None, spec: ModelSpec) -> None:
+    def __init__(self, loaded: LoadedModel, template: str | None, context: int | None, spec: ModelSpec) -> None:
         self._processor = loaded.processor
         self._vision = loaded.vision
         template = template or loaded.processor.chat_template
@@ -50,13 +52,14 @@ class Prompts:
             sanitize_control_tokens=guard,
         )
 
+    def with_picture(self) -> Any:
+        """Inputs of a prompt about a grey picture, to try a model with. Raises what the processor or template does."""
+        return self._apply([{"role": "user", "content": _ABOUT_A_PICTURE}], guard=False)
+
     def _can_guard(self) -> bool:
         """Whether control tokens in what users write can be read as plain text: not with every processor."""
-        content: Any = "?"
-        if self._vision:
-            content = [{"type": "image", "image": Image.new("RGB", (56, 56))}, {"type": "text", "text": "?"}]
         try:
-            self._apply([{"role": "user", "content": content}], guard=True)
+            self._apply([{"role": "user", "content": _ABOUT_A_PICTURE if self._vision else "?"}], guard=True)
         except (NotImplementedError, ValueError, TemplateError):
             return False
         return True

@@ -1,0 +1,24 @@
+"""LLaVA: pictures of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from workers.engines.transformers_chat.families.family import Family, Pixels
+
+
+class LlavaFamily(Family):
+    """The processor gives pictures (pictures, channels, height, width)."""
+
+    model_types: ClassVar[frozenset[str]] = frozenset({"llava"})
+
+    def split(self, inputs: Mapping[str, Any]) -> list[Pixels]:
+        if "image_sizes" in inputs:  # Pixtral's encoder, whose pictures have sizes of their own: read whole
+            return []
+        return [{"pixel_values": pixels[None]} for pixels in inputs["pixel_values"]]
+
+    def stack(self, images: Sequence[Pixels]) -> Pixels:
+        return {name: torch.cat([image[name] for image in images]) for name in images[0]}

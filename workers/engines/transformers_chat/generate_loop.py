@@ -1,0 +1,128 @@
+"""The slower path: one request after another by transformers' own `generate`, for models that no other loop can run."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from contract.tasks.chat import ChatRequest
+from workers.engine import Call, Feed
+from workers.engines.transformers_chat.chat_prompt import ChatPrompt
+from workers.engines.transformers_chat.decode_loop import Event
+from workers.engines.transformers_chat.prompt_queue import PromptQueue
+from workers.engines.transformers_chat.prompt_row import moved
+from workers.step_meter import StepMeter
+from workers.toolkit.chat.answer import ChatChoice
+
+
+class GenerateLoop:
+    """Calls and their choices, one by one. `generate` runs on a thread of its own, and its tokens come as it has them.
+
+    `open_prompt` makes a call's prompt, `advance` gives a choice its next token and says what to send.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        feed: Feed[ChatRequest],
+        open_prompt: Callable[[Call[ChatRequest]], ChatPrompt],
+        advance: Callable[[ChatChoice, int], Iterator[Event]],
+        meter: StepMeter,
+    ) -> None:
+        self._model, self._feed, self._advance, self._meter = model, feed, advance, meter
+        self._queue = PromptQueue(open_prompt)
+
+    def run(self) -> Iterator[Event]:
+        """Answer until nothing is left."""
+        while calls := self._feed.take(1):
+            self._queue.add(calls)
+            prompt = self._queue.next(room=calls[0].request.n or 1)
+            try:
+                yield from self._answer(prompt) if prompt else ()
+            except Exception as error:
+                self._queue.refuse(calls[0], error)
+            while self._queue.refused:
+                yield self._queue.refused.popleft()
+
+    def _answer(self, prompt: ChatPrompt) -> Iterator[Event]:
+        for choice in prompt.choices:
+            if choice.is_over:
+                continue
+            generation = Generation(self._model, prompt, choice)
+            try:
+                for token in generation.tokens():
+                    self._meter.step(1)
+                    yield from self._advance(choice, token)
+                    if choice.is_over:
+                        break
+            finally:
+                generation.stop()
+
+
+class Generation:
+    """A run of `generate` for one choice."""
+
+    def __init__(self, model: Any, prompt: ChatPrompt, choice: ChatChoice) -> None:
+        self._model, self._prompt, self._choice = model, prompt, choice
+        self._made: queue.SimpleQueue[int | Exception | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
+        self._thread.start()
+
+    def tokens(self) -> Iterator[int]:
+        """Its tokens as they come. Raises what `generate` raises."""
+        while (made := self._made.get()) is not None:
+            if isinstance(made, Exception):
+                raise made
+            yield made
+
+    def stop(self) -> None:
+        """End it before its next token, and return once it has ended."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with torch.inference_mode():
+                self._model.generate(
+                    **self._inputs(),
+                    max_new_tokens=self._choice.limit,
+                    logits_processor=LogitsProcessorList([TokenChooser(self._choice, self._made.put)]),
+                    stopping_criteria=StoppingCriteriaList([Stopped(self._stopped)]),
+                )
+            self._made.put(None)
+        except Exception as error:
+            self._made.put(error)
+
+    def _inputs(self) -> dict[str, Any]:
+        assert self._prompt.row.whole is not None, "prompts of this loop hold all their inputs"
+        return moved(self._prompt.row.whole, self._model)
+
+
+class TokenChooser(LogitsProcessor):  # type: ignore[misc]
+    """Picks the next token as the request asks for it, and leaves `generate` no other."""
+
+    def __init__(self, choice: ChatChoice, put: Callable[[int], None]) -> None:
+        self._choice, self._put = choice, put
+
+    def __call__(self, _: Any, scores: Any) -> Any:
+        token = self._choice.sampler.pick(scores[0].to(torch.float32, copy=True))
+        self._put(token)
+        only = torch.full_like(scores, -torch.inf)
+        only[0, token] = 0
+        return only
+
+
+class Stopped(StoppingCriteria):  # type: ignore[misc]
+    """Ends `generate` once nobody waits for its next token."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+
+    def __call__(self, input_ids: Any, *_: Any, **__: Any) -> Any:
+        return torch.full((len(input_ids),), self._stopped.is_set(), device=input_ids.device)

@@ -1,0 +1,165 @@
+"""What a model remembers of the rows of a batch: rows are joined, dropped, copied, and kept for later.
+
+All rows are as wide as the longest. Shorter ones begin with columns that the attention mask hides, so a newcomer is
+joined by widening whichever is narrower, on the left. Sliding windows hold the last columns only and count those that
+are gone; states of linear attention have no columns, and are put side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from workers.engines.transformers_chat import library
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSnapshot:
+    """What one layer remembers of one row, in memory of its own: columns, and states by their number."""
+
+    keys: Any = None  # (1, heads, columns, size), as are the values
+    values: Any = None
+    states: dict[str, dict[int, Any]] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> list[Any]:
+        kept = [state for states in self.states.values() for state in states.values()]
+        return [tensor for tensor in (self.keys, self.values, *kept) if tensor is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class RowSnapshot:
+    """What a model remembers of one row of `tokens` tokens. One that is cuttable also serves as a shorter row."""
+
+    tokens: int
+    layers: tuple[LayerSnapshot, ...]
+    is_cuttable: bool
+
+    @property
+    def bytes(self) -> int:
+        """The memory that it takes."""
+        return sum(tensor.numel() * tensor.element_size() for layer in self.layers for tensor in layer.tensors)
+
+
+class KVCache:
+    """The cache of a batch of rows, around that of the library."""
+
+    def __init__(self, model: Any) -> None:
+        self.library = library.new_cache(model)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether some layers keep a state, which padding would change and nothing can shorten."""
+        return any(isinstance(layer, library.LINEAR) for layer in self.library.layers)
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether some layers keep a column for each token, of which a mask can hide some."""
+        return any(isinstance(layer, library.ATTENTION) for layer in self.library.layers)
+
+    def join(self, other: KVCache) -> None:
+        """Add the rows of `other`, a cache of the same model, below these."""
+        for mine, theirs in zip(self.library.layers, other.library.layers, strict=True):
+            if isinstance(mine, library.LINEAR):
+                for states, others in zip(_states(mine).values(), _states(theirs).values(), strict=True):
+                    for number, state in states.items():
+                        states[number] = None if state is None else torch.cat([state, others[number]])
+            if _has_columns(mine):
+                width = max(mine.keys.shape[-2], theirs.keys.shape[-2])
+                mine.keys = torch.cat([_widen(mine.keys, width), _widen(theirs.keys, width)])
+                mine.values = torch.cat([_widen(mine.values, width), _widen(theirs.values, width)])
+            if isinstance(mine, library.SLIDING):
+                mine.cumulative_length = max(mine.cumulative_length, theirs.cumulative_length)
+
+    def select(self, rows: Sequence[int], device: Any) -> None:
+        """Keep the rows of these numbers, in this order; a number may come more than once."""
+        self.library.reorder_cache(torch.tensor(rows, device=device))  # for beams, but it takes any number of rows
+
+    def narrow(self, columns: int) -> None:
+        """Forget the first columns, which no row needs."""
+        for layer in self.library.layers:
+            if not _has_columns(layer):
+                continue
+            left = layer.keys.shape[-2] - columns
+            if isinstance(layer, library.SLIDING):
+                layer.cumulative_length -= columns
+                left = min(layer.keys.shape[-2], layer.cumulative_length)
+            layer.keys, layer.values = layer.keys[..., -left:, :], layer.values[..., -left:, :]
+
+    def bytes_of(self, tokens: int) -> int:
+        """The memory that a snapshot of a row of so many tokens would take."""
+        layers = [layer for layer in self.library.layers if _has_columns(layer)]
+        columns = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
+        linear = [layer for layer in self.library.layers if isinstance(layer, library.LINEAR)]
+        groups = [group for layer in linear for group in _states(layer).values()]
+        states = [state[0] for group in groups for state in group.values() if state is not None]
+        one_row = [*(tensor[0, :, :tokens] for tensor in columns), *states]
+        return sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in one_row)
+
+    def snapshot(self, row: int, tokens: int) -> RowSnapshot:
+        """A copy of a row, of which the last `tokens` columns are its own."""
+        layers = tuple(_snapshot(layer, row, tokens) for layer in self.library.layers)
+        whole = all(layer.keys is None or layer.keys.shape[-2] == tokens for layer in layers)
+        return RowSnapshot(tokens, layers, is_cuttable=whole and not self.has_states)
+
+    def restore(self, rows: Sequence[tuple[RowSnapshot | None, int]]) -> None:
+        """Fill this cache, which must be empty, with the first so many tokens of each row, aligned on the right.
+
+        Several rows must be cuttable; one that is not comes alone, and with all of its tokens.
+        """
+        width = max(tokens for _, tokens in rows)
+        if not width:
+            return
+        for number, layer in enumerate(self.library.layers):
+            kept = [(None if snapshot is None else snapshot.layers[number], tokens) for snapshot, tokens in rows]
+            for snapshot, _ in kept:
+                self._restore_states(number, snapshot)
+            if any(snapshot is not None and snapshot.keys is not None for snapshot, _ in kept):
+                self.library.update(_aligned(kept, "keys"), _aligned(kept, "values"), number)
+            if isinstance(layer, library.SLIDING):
+                layer.cumulative_length = width
+
+    def _restore_states(self, number: int, snapshot: LayerSnapshot | None) -> None:
+        for name, update in (
+            ("conv_states", self.library.update_conv_state),
+            ("recurrent_states", self.library.update_recurrent_state),
+        ):
+            for index, state in (snapshot.states.get(name, {}) if snapshot else {}).items():
+                update(state, number, index)
+
+
+def _states(layer: Any) -> dict[str, dict[int, Any]]:
+    return {"conv_states": layer.conv_states, "recurrent_states": layer.recurrent_states}
+
+
+def _has_columns(layer: Any) -> bool:
+    return isinstance(layer, library.ATTENTION) and layer.keys is not None
+
+
+def _snapshot(layer: Any, row: int, tokens: int) -> LayerSnapshot:
+    keys = values = None
+    states: dict[str, dict[int, Any]] = {}
+    if isinstance(layer, library.LINEAR):
+        for name, group in _states(layer).items():
+            states[name] = {n: state[row : row + 1].clone() for n, state in group.items() if state is not None}
+    if _has_columns(layer):
+        columns = min(tokens, layer.keys.shape[-2])
+        keys, values = (t[row : row + 1, :, t.shape[-2] - columns :].clone() for t in (layer.keys, layer.values))
+    return LayerSnapshot(keys, values, states)
+
+
+def _aligned(rows: Sequence[tuple[LayerSnapshot | None, int]], name: str) -> Any:
+    """Keys or values of the first so many tokens of each row, zeros for what a row does not have."""
+    kept = [(None if layer is None else getattr(layer, name)[..., :tokens, :]) for layer, tokens in rows]
+    any_of_them = next(columns for columns in kept if columns is not None)
+    width = max(columns.shape[-2] for columns in kept if columns is not None)
+    nothing = any_of_them[..., :0, :]
+    return torch.cat([_widen(nothing if columns is None else columns, width) for columns in kept])
+
+
+def _widen(states: Any, width: int) -> Any:
+    """Keys or values (rows, heads, columns, size), with so many columns."""
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))

@@ -1,0 +1,91 @@
+"""A loaded model as the loop runs it: its forward pass, its family's way to read, and what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from workers.engines.transformers_chat import library
+from workers.engines.transformers_chat.families.family import Family
+from workers.engines.transformers_chat.feature_cache import FeatureCache
+from workers.engines.transformers_chat.kv_cache import KVCache
+from workers.engines.transformers_chat.pace import Pace
+from workers.engines.transformers_chat.prefix_cache import PrefixCache
+from workers.engines.transformers_chat.prompt_row import PromptRow
+
+
+@dataclass
+class Machine:
+    """What prompts are read with and rows are decoded with."""
+
+    model: Any
+    family: Family
+    forward: library.ForwardPass
+    prefixes: PrefixCache
+    features: FeatureCache
+    pace: Pace
+    reads_in_pieces: bool = True
+    """Whether the model reads a prompt in pieces as it reads it whole."""
+
+    has_states: bool = field(init=False)
+    """Whether some layers keep a state, which padding would change and nothing can shorten."""
+
+    has_columns: bool = field(init=False)
+    """Whether some layers keep a column for each token."""
+
+    def __post_init__(self) -> None:
+        empty = self.new_cache()
+        self.has_states, self.has_columns = empty.has_states, empty.has_columns
+
+    @property
+    def device(self) -> Any:
+        return self.model.device
+
+    @property
+    def held(self) -> dict[str, int]:
+        """Bytes that are kept for requests to come, by what they are."""
+        return {"prefix_cache": self.prefixes.bytes, "image_cache": self.features.bytes}
+
+    def forget(self) -> bool:
+        """Give the memory of earlier conversations and pictures back. False: there was none."""
+        had_any = any(self.held.values())
+        self.prefixes.clear()
+        self.features.clear()
+        return had_any
+
+    def new_cache(self) -> KVCache:
+        """An empty cache."""
+        return KVCache(self.model)
+
+    def mask(self, hidden: Sequence[int], columns: int) -> Any:
+        """The attention mask (rows, columns), given how many of each row's first columns are hidden; None: none."""
+        if not self.has_columns or not any(hidden):
+            return None
+        first = torch.tensor(hidden, device=self.device)[:, None]
+        return (torch.arange(columns, device=self.device)[None] >= first).long()
+
+    def positions(self, rows: Sequence[PromptRow], begins: Sequence[int], columns: int) -> Any:
+        """Positions (axes, rows, columns) of so many tokens of each row, from a token on; hidden ones have 0."""
+        made = []
+        for row, begin in zip(rows, begins, strict=True):
+            counted = torch.arange(begin, begin + columns).clamp(min=0).expand(self.family.axes, -1)
+            if row.positions is not None:
+                placed = row.positions[:, max(begin, 0) : begin + columns]
+                counted = torch.nn.functional.pad(placed, (columns - placed.shape[-1], 0))
+            made.append(counted)
+        return torch.stack(made, dim=1).to(self.device)
+
+    def next_positions(self, rows: Sequence[PromptRow]) -> Any:
+        """The positions (axes, rows) of the tokens after the prompts."""
+        counts = [[len(row) + (row.offset if axis else 0) for row in rows] for axis in range(self.family.axes)]
+        return torch.tensor(counts, device=self.device)
+
+    def step(self, inputs: dict[str, Any], cache: KVCache, mask: Any, positions: Any) -> Any:
+        """Run the model. Gives the scores of the next tokens, (rows, vocabulary) in float32.
+
+        `positions` are (axes, rows, new columns).
+        """
+        return self.forward(inputs, cache.library, mask, positions[0] if self.family.axes == 1 else positions)
