@@ -25,8 +25,8 @@ def build_lm(folder: Path, **shape: Any) -> None:
 def save_text(folder: Path, config: Any, model: Any, **shape: Any) -> None:
     """A text-only model of the given classes, with a token for each byte."""
     tokens = byte_level(ENDS, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=chat_template())
-    settings = config(vocab_size=len(tokens), tie_word_embeddings=False, **_ends(tokens), **shape)
-    _save(folder, model(settings), tokens, tokens)
+    settings = config(vocab_size=len(tokens), tie_word_embeddings=False, **ends(tokens), **shape)
+    save(folder, model(settings), tokens, tokens)
 
 
 def build_llama(folder: Path) -> None:
@@ -40,8 +40,8 @@ def build_llama(folder: Path) -> None:
         "{% if add_generation_prompt %}[assistant]{% endif %}"
     )
     tokens = byte_level(("<s>", "</s>"), bos_token="<s>", eos_token="</s>", chat_template=template)
-    config = LlamaConfig(vocab_size=len(tokens), **_ends(tokens), **TEXT)
-    _save(folder, LlamaForCausalLM(config), tokens, tokens)
+    config = LlamaConfig(vocab_size=len(tokens), **ends(tokens), **TEXT)
+    save(folder, LlamaForCausalLM(config), tokens, tokens)
 
 
 def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
@@ -64,7 +64,7 @@ def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
         "fullatt_block_indexes": [1], "window_size": 56,
     }  # fmt: skip
     config = Qwen2_5_VLConfig(
-        text_config={"vocab_size": len(tokens), "rope_parameters": rope, **_ends(tokens), **text},
+        text_config={"vocab_size": len(tokens), "rope_parameters": rope, **ends(tokens), **text},
         vision_config=vision,
         vision_start_token_id=start,
         vision_end_token_id=end,
@@ -74,7 +74,7 @@ def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
     image_processor = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
     processor = Qwen2_5_VLProcessor(image_processor, tokens, Qwen2VLVideoProcessor(), chat_template=template)
-    _save(folder, Qwen2_5_VLForConditionalGeneration(config), tokens, processor)
+    save(folder, Qwen2_5_VLForConditionalGeneration(config), tokens, processor)
 
 
 def build_smolvlm(folder: Path) -> None:
@@ -90,7 +90,7 @@ def build_smolvlm(folder: Path) -> None:
     tokens = demo.tokenizer()
     image_processor, video_processor = SmolVLMImageProcessor(**demo.PICTURES), SmolVLMVideoProcessor()
     processor = SmolVLMProcessor(image_processor, tokens, video_processor, image_seq_len=4, chat_template=demo.TEMPLATE)
-    _save(folder, SmolVLMForConditionalGeneration(demo.configure(SmolVLMConfig, tokens)), tokens, processor)
+    save(folder, SmolVLMForConditionalGeneration(demo.configure(SmolVLMConfig, tokens)), tokens, processor)
 
 
 def build_idefics3(folder: Path) -> None:
@@ -99,7 +99,7 @@ def build_idefics3(folder: Path) -> None:
 
     tokens = demo.tokenizer()
     model = Idefics3ForConditionalGeneration(demo.configure(Idefics3Config, tokens))
-    _save(folder, model, tokens, demo.processor(tokens))
+    save(folder, model, tokens, demo.processor(tokens))
 
 
 def build_llava(folder: Path) -> None:
@@ -118,7 +118,7 @@ def build_llava(folder: Path) -> None:
     tokens = byte_level(specials, **roles, extra_special_tokens={"image_token": "<image>"})
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(image_size=56, patch_size=14, **VISION),
-        text_config=LlamaConfig(vocab_size=len(tokens), **_ends(tokens), **TEXT),
+        text_config=LlamaConfig(vocab_size=len(tokens), **ends(tokens), **TEXT),
         image_token_index=tokens.convert_tokens_to_ids("<image>"),
         image_seq_length=16,
     )
@@ -135,7 +135,7 @@ def build_llava(folder: Path) -> None:
         num_additional_image_tokens=1,
         chat_template=template,
     )
-    _save(folder, LlavaForConditionalGeneration(config), tokens, processor)
+    save(folder, LlavaForConditionalGeneration(config), tokens, processor)
 
 
 BUILDERS = {
@@ -148,7 +148,7 @@ BUILDERS = {
 }
 
 
-def _ends(tokens: Any) -> dict[str, int]:
+def ends(tokens: Any) -> dict[str, int]:
     """The ids of the special tokens, as a configuration names them."""
     return {
         "bos_token_id": tokens.bos_token_id or 0,
@@ -157,7 +157,8 @@ def _ends(tokens: Any) -> dict[str, int]:
     }
 
 
-def _save(folder: Path, model: Any, tokens: Any, processor: Any) -> None:
+def save(folder: Path, model: Any, tokens: Any, processor: Any) -> None:
+    """Write a model with random weights and its processor, in the hub's layout."""
     demo.settle_generation(spread(model), tokens)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

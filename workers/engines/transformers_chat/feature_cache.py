@@ -11,7 +11,7 @@ class FeatureCache:
 
     def __init__(self, limit: int) -> None:
         self.bytes = 0
-        self._limit = limit
+        self.limit = limit
         self._features: OrderedDict[bytes, Any] = OrderedDict()
 
     def get(self, digest: bytes) -> Any | None:
@@ -23,9 +23,9 @@ class FeatureCache:
     def put(self, digest: bytes, features: Any) -> None:
         """Keep a copy, where it fits at all; in its place go those that were asked for longest ago."""
         size = _bytes(features)
-        if size > self._limit or digest in self._features:
+        if size > self.limit or digest in self._features:
             return
-        while self.bytes + size > self._limit:
+        while self.bytes + size > self.limit:
             self.bytes -= _bytes(self._features.popitem(last=False)[1])
         self._features[digest] = features.clone()  # else all that were encoded together stay as long as one of them
         self.bytes += size

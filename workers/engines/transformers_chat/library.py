@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache, cache_utils
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 CACHE_NAMES = ("cache", "past_key_values", "cache_params")
 """What a model's forward pass calls its cache: 5.24 and later, earlier ones, earlier ones without attention."""
@@ -121,5 +122,6 @@ def _in_a_row(features: Any) -> Any:
 
 def with_image_features(ids: Any, features: Any, deeper: list[Any]) -> dict[str, Any]:
     """Inputs for tokens (1, tokens) of which some stand for pictures that are encoded already."""
-    outputs = SimpleNamespace(pooler_output=(features,), deepstack_features=[(layer,) for layer in deeper])
+    outputs = BaseModelOutputWithPooling(pooler_output=(features,))
+    outputs.deepstack_features = [(layer,) for layer in deeper]
     return {"input_ids": ids, "mm_encoder_outputs": {"image": outputs}}

@@ -133,12 +133,14 @@ def are_mergeable(machine: Machine, rows: Sequence[PromptRow], known: Sequence[K
     """Whether the rows can be read together: as words, and with nothing in the cache that padding would change."""
     columns = columns_to_read(rows, known)
     return not machine.has_states and all(
-        not row.whole
-        and len(row) - columns >= row.begin_of_reading(len(row) - columns)
-        and not row.images_in(max(len(row) - columns, 0), len(row))
-        and (snapshot is None or snapshot.is_cuttable)
+        (snapshot is None or snapshot.is_cuttable) and _is_of_words(row, max(len(row) - columns, 0))
         for row, (snapshot, _) in zip(rows, known, strict=True)
     )
+
+
+def _is_of_words(row: PromptRow, begin: int) -> bool:
+    """Whether no picture has a token in the row from there on."""
+    return not row.whole and not row.images_in(begin, len(row))
 
 
 def _ids(row: PromptRow, begin: int, columns: int) -> Any:

@@ -88,7 +88,3 @@ class PromptRow:
     def images_in(self, begin: int, end: int) -> list[PromptImage]:
         """Those that have tokens in a range of the row."""
         return [image for image in self.images if image.begin < end and image.end > begin]
-
-    def begin_of_reading(self, column: int) -> int:
-        """The first token that can be read again without a picture before `column` being encoded again."""
-        return max((image.end for image in self.images if image.begin < column), default=0)

@@ -1,0 +1,255 @@
+"""What was read or seen before is not read or seen again, and answers are the same as without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.chat_engines import ask, picture, request, run, text, whole, with_pictures
+from tests.support.talks import Engines, Talk, alone, steps
+from workers.engines.transformers_chat.feature_cache import FeatureCache
+from workers.engines.transformers_chat.kv_cache import RowSnapshot
+from workers.engines.transformers_chat.prefix_cache import SHORTEST, PrefixCache
+
+KEEPS = {"prefix_cache_gb": 1, "image_cache_gb": 1, "prefill_chunk": 64}
+WORDS = ["lm", "llama", "sliding", "convolving", "linear"]
+VISION = ["qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl"]
+RED, BLUE = picture("red"), picture("blue")
+STORY = "Tell me a rather long story, in so many words that it takes a while."
+
+
+def turns(first: Any, answer: str, second: str) -> list[dict[str, Any]]:
+    said = {"role": "assistant", "content": answer}
+    return [{"role": "user", "content": first}, said, {"role": "user", "content": second}]
+
+
+def reused(engine: Any) -> int:
+    """Tokens that did not have to be read since this was asked last."""
+    tokens: dict[str, int] = engine.meter.take().get("tokens", {})
+    return tokens.get("reused", 0)
+
+
+def fresh(engines: Engines, family: str, **options: Any) -> Any:
+    """An engine that keeps what it reads, and has kept nothing yet."""
+    engine = engines(family, **{**KEEPS, **options})
+    engine._machine.forget()
+    engine.meter.take()
+    return engine
+
+
+@pytest.mark.parametrize("family", WORDS)
+def test_a_second_turn_goes_on_from_the_first(family: str, engines: Engines) -> None:
+    engine = fresh(engines, family)
+    first = request(STORY, max_tokens=20)
+    [answer] = alone(engine, first)
+    second = request("", messages=turns(STORY, answer, "And then?"), max_tokens=20)
+    with steps(engine) as seen:
+        said = alone(engine, second)
+    assert said == alone(engines(family), second)
+    prompt = ask(engines(family), "", messages=turns(STORY, answer, "And then?"), max_tokens=1).usage
+    assert prompt is not None
+    assert reused(engine) > prompt.prompt_tokens / 2
+    assert sum(columns for _, columns in seen if columns > 1) < prompt.prompt_tokens / 2
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_a_second_turn_about_a_picture_neither_reads_nor_sees_it_again(
+    family: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = fresh(engines, family)
+    content = with_pictures(STORY, RED)
+    [answer] = alone(engine, request(content, max_tokens=12))
+    assert reused(engine) == 0
+    monkeypatch.setattr(engine._machine.family, "encode", None)
+    second = request("", messages=turns(content, answer, "And then?"), max_tokens=12)
+    said = alone(engine, second)
+    assert reused(engine) > len(STORY)
+    assert said == alone(engines(family), second)
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_another_picture_is_another_beginning(family: str, engines: Engines) -> None:
+    engine = fresh(engines, family)
+    asked = [request(with_pictures(STORY, image), max_tokens=16) for image in (RED, BLUE, RED)]
+    assert alone(engine, *asked) == alone(engines(family), *asked)
+    assert 0 < reused(engine) < len(STORY) + 200
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_a_picture_is_encoded_once(family: str, engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = fresh(engines, family, prefix_cache_gb=0)
+    encode, encoded = engine._machine.family.encode, []
+    monkeypatch.setattr(engine._machine.family, "encode", lambda images: (encoded.extend(images), encode(images))[1])
+    asked = [request(with_pictures(words, RED), max_tokens=12) for words in ("What?", "Where is this?")]
+    said = alone(engine, *asked)
+    assert len(encoded) == len({image.digest for image in encoded})
+    count = len(encoded)
+    assert alone(engine, *asked) == said == alone(engines(family), *asked)
+    assert len(encoded) == count
+
+
+@pytest.mark.parametrize("family", ["lm", "llama", "qwen2_5_vl"])
+def test_those_that_ask_meanwhile_go_on_from_a_prompt_as_well(family: str, engines: Engines) -> None:
+    """The first is not answered yet when others ask with the same beginning."""
+    engine = fresh(engines, family)
+    begin = [{"role": "user", "content": STORY}]
+    first, *later = [
+        request("", messages=[*begin, {"role": "assistant", "content": words}], max_tokens=12)
+        for words in ("What?", "What?", "Where is it?")
+    ]
+    talk = Talk(engine, first, (3, later[0]), (4, later[1]))
+    assert talk.texts == alone(engines(family), first, *later)
+    assert reused(engine) > len(STORY)
+
+
+def test_rows_with_something_in_common_are_read_together(engines: Engines) -> None:
+    """They have different lengths, and each knows another part of its beginning."""
+    engine = fresh(engines, "lm", prefill_chunk=512)
+    alone(engine, request(STORY, max_tokens=2))
+    asked = [request(words, max_tokens=8) for words in (f"{STORY} Please.", "Hi", f"{STORY} In three sentences.")]
+    with steps(engine) as seen:
+        said = [text(whole(pieces)) for pieces in run(engine, *asked)]
+    assert seen[0][0] == 3
+    assert said == alone(engines("lm"), *asked)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 3, "temperature": 1, "seed": 5},
+        {"temperature": 1, "seed": 7, "top_p": 0.9},
+        {"frequency_penalty": 1.5, "presence_penalty": 0.5},
+        {"stop": ["e"]},
+    ],
+    ids=["choices", "seed", "penalties", "stop"],
+)
+def test_what_a_request_asks_for_holds_behind_a_known_beginning(fields: dict[str, Any], engines: Engines) -> None:
+    engine = fresh(engines, "lm")
+    asked = request(STORY, **{"max_tokens": 12, **fields})
+    answers = [whole(run(engine, asked)[0]) for _ in range(2)]
+    assert reused(engine) > len(STORY)
+    expected = whole(run(engines("lm"), asked)[0])
+    for answer in answers:
+        assert [text(answer, index) for index in range(asked.n or 1)] == [
+            text(expected, index) for index in range(asked.n or 1)
+        ]
+
+
+def test_a_window_that_has_slid_serves_the_very_same_beginning_alone(engines: Engines) -> None:
+    """The tokens before the window are gone: a conversation that parts earlier has to be read again."""
+    engine = fresh(engines, "sliding")
+    [answer] = alone(engine, request(STORY, max_tokens=20))
+    reused(engine)
+    parts = request(STORY[:40] + "?", max_tokens=12)
+    assert alone(engine, parts) == alone(engines("sliding"), parts)
+    assert reused(engine) == 0
+    goes_on = request("", messages=turns(STORY, answer, "More"), max_tokens=12)
+    assert alone(engine, goes_on) == alone(engines("sliding"), goes_on)
+    assert reused(engine) > len(STORY)
+
+
+def test_zero_keeps_nothing(engines: Engines) -> None:
+    engine = engines("smolvlm")
+    engine.meter.take()
+    alone(engine, *[request(with_pictures(STORY, RED))] * 2)
+    assert reused(engine) == 0
+    assert engine._machine.held == {"prefix_cache": 0, "image_cache": 0}
+
+
+def test_what_is_kept_stays_within_its_bound(engines: Engines) -> None:
+    engine = fresh(engines, "smolvlm")
+    alone(engine, request(with_pictures(STORY, RED)))
+    one = dict(engine._machine.held)
+    assert all(one.values())
+    bounds = {name: int(2.5 * held) for name, held in one.items()}
+    engine._machine.prefixes.limit, engine._machine.features.limit = bounds["prefix_cache"], bounds["image_cache"]
+    colours = ("blue", "green", "white", "black", "yellow")
+    alone(engine, *(request(with_pictures(STORY, picture(colour))) for colour in colours))
+    assert all(0 < held <= bounds[name] for name, held in engine._machine.held.items())
+
+
+def test_memory_that_runs_out_is_taken_from_what_is_kept(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = fresh(engines, "lm")
+    alone(engine, request(STORY))
+    forward = engine._model.forward
+
+    def full(**inputs: Any) -> Any:
+        if engine._machine.prefixes.bytes:
+            raise MemoryError
+        return forward(**inputs)
+
+    monkeypatch.setattr(engine._model, "forward", full)
+    asked = request("Say something else", max_tokens=4)
+    assert alone(engine, asked) == alone(engines("lm"), asked)
+
+
+def snapshot(tokens: int, *, is_cuttable: bool = True) -> RowSnapshot:
+    return RowSnapshot(tokens, (), is_cuttable)
+
+
+def put(cache: PrefixCache, keys: Any, size: int = 10, *, is_cuttable: bool = True) -> None:
+    cache.put(np.array(keys), size, lambda: Sized(snapshot(len(keys), is_cuttable=is_cuttable), size))
+
+
+class Sized:
+    """A snapshot that says how much memory it takes."""
+
+    def __init__(self, snapshot: RowSnapshot, size: int) -> None:
+        self.tokens, self.is_cuttable, self.bytes = snapshot.tokens, snapshot.is_cuttable, size
+
+
+def test_the_longest_common_beginning_is_found() -> None:
+    cache = PrefixCache(100)
+    put(cache, range(40))
+    put(cache, [*range(20), *range(100, 130)])
+    assert cache.match(np.arange(60))[1] == 40
+    assert cache.match(np.array([*range(20), *range(100, 110), 7]))[1] == 30
+    assert cache.match(np.arange(40))[1] == 39, "the last token must be read"
+    assert cache.match(np.arange(SHORTEST - 1)) == (None, 0)
+    assert cache.match(np.arange(1000, 1100)) == (None, 0)
+
+
+def test_a_longer_row_takes_the_place_of_its_beginning() -> None:
+    cache = PrefixCache(100)
+    put(cache, range(40))
+    put(cache, range(60))
+    put(cache, range(50))
+    assert cache.bytes == 10
+
+
+def test_what_cannot_be_cut_serves_those_that_begin_with_all_of_it() -> None:
+    cache = PrefixCache(100)
+    put(cache, range(40), is_cuttable=False)
+    put(cache, range(60), is_cuttable=False)
+    assert cache.bytes == 20
+    assert cache.match(np.arange(100))[1] == 60
+    assert cache.match(np.arange(59))[1] == 40
+    assert cache.match(np.arange(39)) == (None, 0)
+
+
+def test_those_used_least_recently_go_first() -> None:
+    cache = PrefixCache(30)
+    for start in (0, 100, 200):
+        put(cache, range(start, start + 40))
+    cache.match(np.arange(0, 50))
+    put(cache, range(300, 340))
+    assert cache.bytes == 30
+    found = [cache.match(np.arange(start, start + 50))[1] for start in (0, 100, 200, 300)]
+    assert found == [40, 0, 40, 40]
+    put(cache, range(400, 440), size=31)
+    assert cache.match(np.arange(400, 450)) == (None, 0), "what is larger than the bound is not kept"
+
+
+def test_features_are_kept_within_their_bound() -> None:
+    import torch
+
+    cache = FeatureCache(100)
+    for name in (b"a", b"b"):
+        cache.put(name, torch.zeros(10, dtype=torch.float32))
+    cache.get(b"a")
+    cache.put(b"c", torch.zeros(10, dtype=torch.float32))
+    assert [cache.get(name) is not None for name in (b"a", b"b", b"c")] == [True, False, True]
+    assert cache.bytes == 80
+

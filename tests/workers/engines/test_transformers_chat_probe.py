@@ -1,0 +1,100 @@
+"""Whether requests share steps is tried when a model is loaded, and said with its reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.chat_engines import load, request, text, whole
+from tests.support.talks import Engines, Talk, alone
+from workers.engines.transformers_chat import library
+
+FAMILIES = [
+    "lm", "llama", "sliding", "convolving", "linear", "mamba",
+    "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl", "gemma3",
+]  # fmt: skip
+PIECES = [family for family in FAMILIES if family != "mamba"]
+
+Models = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_requests_to_it_share_their_steps(family: str, chat_engine: Callable[[str], Any]) -> None:
+    said = str(chat_engine(family).joins)
+    assert said == "yes", f"{family} has become slow for several clients at once: joins: {said}"
+
+
+@pytest.mark.parametrize("family", PIECES)
+def test_its_prompts_are_read_in_pieces(family: str, chat_engine: Callable[[str], Any]) -> None:
+    assert chat_engine(family)._machine.reads_in_pieces
+
+
+def test_a_cache_under_a_new_name_is_said_at_load(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault of transformers 5.24, had it come with a name that nobody knows."""
+    monkeypatch.setattr(library, "CACHE_NAMES", ("past",))
+    engine: Any = load(models("lm"))
+    assert str(engine.joins) == "no, because Qwen2ForCausalLM takes no cache under any of the names past"
+    assert text(whole(alone_pieces(engine)))
+
+
+def test_a_cache_that_is_not_used_is_said_at_load(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = library.ForwardPass.__call__
+    monkeypatch.setattr(
+        library.ForwardPass,
+        "__call__",
+        lambda self, inputs, cache, mask, positions: forward(self, inputs, None, None, positions),
+    )
+    engine: Any = load(models("lm"))
+    assert str(engine.joins).startswith("no, because ")
+
+
+def test_masks_that_mean_something_else_are_said_at_load(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = library.ForwardPass.__call__
+    monkeypatch.setattr(
+        library.ForwardPass,
+        "__call__",
+        lambda self, inputs, cache, mask, positions: forward(self, inputs, cache, None, positions),
+    )
+    assert "shares a step gets other scores" in str(load(models("lm")).joins)
+
+
+def test_a_trial_that_fails_is_said_with_its_error(
+    models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("as told")
+
+    monkeypatch.setattr(library.ForwardPass, "__call__", broken)
+    with caplog.at_level(logging.WARNING):
+        engine = load(models("lm"))
+    assert str(engine.joins) == "no, because a trial failed: RuntimeError: as told"
+    assert "the loop cannot run the model" in caplog.text
+
+
+def test_code_of_its_own_is_a_reason(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
+    engine: Any = load(models("lm"))
+    assert "its code came with the checkpoint" in str(engine.joins)
+
+
+def test_what_cannot_join_is_answered_as_by_generate_and_one_after_another(
+    models: Models, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
+    slow: Any = load(models("lm"))
+    slow._ends = frozenset()
+    first, later = request("Tell me a story", max_tokens=8), request("Hi", max_tokens=3)
+    drawn = request("Hello", temperature=1, seed=5, n=2, max_tokens=5)
+    talk = Talk(slow, first, (3, later), (4, drawn))
+    assert talk.closed == [0, 1, 2]
+    assert talk.texts == alone(engines("lm"), first, later, drawn)
+
+
+def alone_pieces(engine: Any) -> Any:
+    from tests.support.chat_engines import run
+
+    return run(engine, request("Hello"))[0]
