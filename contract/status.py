@@ -51,6 +51,7 @@ class WorkerStatus(BaseModel):
     leases: int = 0
     served: int = 0
     memory_bytes: int = 0
+    cache_bytes: dict[str, int] = {}  # of it, what is kept of earlier requests: `prefix_cache`, `image_cache`
     started_at: float | None = None
     ready_after: float | None = None
     from_standby: bool = False
@@ -87,6 +88,7 @@ class ModelStatus(BaseModel):
     footprint_bytes: int | None = None
     footprint_learned: bool = False
     failure: Failure | None = None
+    joins: str | None = None  # whether chat requests share steps, `yes` or `no, because …`; known once it was loaded
 
 
 class DeviceStatus(BaseModel):

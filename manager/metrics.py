@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import Histogram
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import Counter, Histogram
 
 from contract.asgi.metrics import REGISTRY
 
@@ -13,3 +16,26 @@ LOAD_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
 )
+STEP_ROWS = Histogram(
+    "chat_step_rows",
+    "Answers that share a step of the model",
+    ["model"],
+    registry=REGISTRY,
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+PROMPT_TOKENS = Counter(
+    "chat_prompt_tokens_total",
+    "Prompt tokens, read by the model or reused from an earlier request",
+    ["model", "source"],
+    registry=REGISTRY,
+)
+
+
+def count_work(model: str, report: Mapping[str, Any]) -> None:
+    """Add what a worker has counted since its last report. The sums are kept here: they outlive the worker."""
+    rows = STEP_ROWS.labels(model)
+    for number, steps in report["steps"].items():
+        for _ in range(steps):
+            rows.observe(int(number))
+    for source, tokens in report["tokens"].items():
+        PROMPT_TOKENS.labels(model, source).inc(tokens)

@@ -35,7 +35,7 @@ from workers.engine import Device, Engine
 from workers.failures import is_out_of_memory, is_permanent, load_failure_message, summarize
 from workers.lifeline import Lifeline
 from workers.registry import find_engine
-from workers.report import Report
+from workers.report import Report, WorkReporter
 from workers.served_tasks import tasks_of_loaded
 
 log = logging.getLogger("worker")
@@ -86,10 +86,12 @@ class ModelServer:
             signal.signal(number, self._on_signal)
         thread = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         thread.start()
+        work = WorkReporter(self._engine.meter, self._report)
         self._server.run(sockets=[sock])
         self._batcher.stop()
         if self._loaded and not self._batcher.busy:
             thread.join()  # it closes the engine; do not wait for a thread that is stuck in a call
+        work.send()
 
     def stop(self) -> None:
         """Accept no more requests, finish those in progress, then shut down."""
@@ -111,13 +113,21 @@ class ModelServer:
         self._loaded = True
         tasks = tasks_of_loaded(self._assignment.spec, self._engine)
         self._app.restrict_to(tasks)
-        self._report("ready", features=sorted(self._engine.loaded_features()), tasks=tasks)
+        self._log_joins()
+        joins = self._engine.joins and str(self._engine.joins)
+        self._report("ready", features=sorted(self._engine.loaded_features()), tasks=tasks, joins=joins)
         try:
             self._batcher.run()
             self._engine.close()
         except BaseException:
             log.critical("the engine's thread crashed", exc_info=True)
             exit_now(1)
+
+    def _log_joins(self) -> None:
+        """Log whether requests share the model's steps; a warning where they do not, since that is slow."""
+        if self._engine.joins is not None:
+            level = logging.WARNING if self._engine.joins.why_not else logging.INFO
+            log.log(level, "joins: %s", self._engine.joins)
 
 
 def report_failure_and_exit(report: Report, error: BaseException, source: str | None = None) -> NoReturn:

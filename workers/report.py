@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from contextlib import suppress
 from typing import Any
+
+from workers.step_meter import StepMeter
+
+_INTERVAL = 1.0
+"""Seconds between two reports of a model at work."""
 
 
 class Report:
@@ -20,3 +27,22 @@ class Report:
         line = json.dumps({"event": event, **fields}) + "\n"
         with suppress(OSError):
             os.write(self._fd, line.encode())
+
+
+class WorkReporter:
+    """Reports what a `StepMeter` counts, at most once a second and only while something is counted."""
+
+    def __init__(self, meter: StepMeter, report: Report) -> None:
+        self._meter, self._report = meter, report
+        threading.Thread(target=self._run, name="work reports", daemon=True).start()
+
+    def send(self) -> None:
+        """Report what has been counted since the last time, if anything: at the end, so that nothing is lost."""
+        if counts := self._meter.take():
+            self._report("work", **counts)
+
+    def _run(self) -> None:
+        while True:
+            self._meter.wait()
+            time.sleep(_INTERVAL)
+            self.send()

@@ -15,7 +15,7 @@ from manager.background import BackgroundTasks
 from manager.events import EventLog
 from manager.memory.device import GIB
 from manager.memory.monitor import MemoryMonitor
-from manager.metrics import LOAD_SECONDS
+from manager.metrics import LOAD_SECONDS, count_work
 from manager.processes.lifecycle import Leak, Lifecycle
 from manager.state.model import MAX_KILLED_STARTS, Model
 from manager.state.process import LoadFailure, Placement
@@ -143,6 +143,7 @@ class Supervisor:
         model.reset_backoff()
         seconds = worker.ready_at - worker.started
         LOAD_SECONDS.labels(model.id).observe(seconds)
+        model.joins = getattr(worker.process, "joins", None)
         for name in ("features", "tasks"):  # an external server reports neither
             if (reported := getattr(worker.process, name, None)) is not None:
                 model.capabilities = replace(model.capabilities, **{name: tuple(reported)})
@@ -196,6 +197,9 @@ class Supervisor:
         if report.get("event") == "progress":
             loaded, total = report.get("bytes"), report.get("total")
             self._event_log.add("progress", model=worker.model, worker=worker.name, bytes=loaded, total=total)
+        elif report.get("event") == "work":
+            worker.cache_bytes = dict(report["held"])
+            count_work(worker.model, report)
         elif report.get("event") == "out_of_memory":
             # Its replacement starts with the raised footprint set aside for it.
             self._raise_footprint(worker)

@@ -29,4 +29,18 @@ class PoolCollector(Collector):
         used = GaugeMetricFamily("gpu_memory_used_bytes", "Memory in use on each device", labels=["device"])
         for device in self._monitor.status(self._pool.supervisor.workers):
             used.add_metric([device.id], device.used)
-        return [loaded, waiting, used]
+        return [loaded, waiting, used, self._joins(), self._caches()]
+
+    def _joins(self) -> Metric:
+        joins = GaugeMetricFamily("chat_joins", "1 if chat requests share the model's steps", labels=["model"])
+        for model in self._pool.models.values():
+            if model.joins is not None:
+                joins.add_metric([model.id], float(model.joins == "yes"))
+        return joins
+
+    def _caches(self) -> Metric:
+        caches = GaugeMetricFamily("worker_cache_bytes", "Memory for requests to come", labels=["worker", "cache"])
+        for worker in self._pool.supervisor.workers:
+            for name, size in worker.cache_bytes.items():
+                caches.add_metric([worker.name, name], size)
+        return caches

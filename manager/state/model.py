@@ -38,6 +38,7 @@ class Model:
     out_of_memory_starts: int = 0
     retry_at: float | None = None
     failure: Failure | None = None
+    joins: str | None = None  # as its last worker has said it
 
     @property
     def id(self) -> str:
@@ -88,6 +89,7 @@ class Model:
             footprint_bytes=footprint[0],
             footprint_learned=footprint[1],
             failure=self.failure,
+            joins=self.joins,
         )
 
 

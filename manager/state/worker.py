@@ -47,6 +47,7 @@ class Worker:
     ready_at: float | None = None
     last_used: float = 0.0
     measured: int = 0
+    cache_bytes: dict[str, int] = field(default_factory=dict)  # part of `measured`, by what it is kept for
     measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
     keep_alive: float | None = None  # the last value that a request asked for
     resumable: bool = False
@@ -108,6 +109,7 @@ class Worker:
             leases=self.leases,
             served=self.served,
             memory_bytes=self.measured,
+            cache_bytes=self.cache_bytes,
             started_at=self.started_at,
             ready_after=None if self.ready_at is None else round(self.ready_at - self.started, 3),
             from_standby=bool(self.process and self.process.from_standby),

@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "stream": stream.measure,
     "cold": cold.measure,
     "chat": chat.measure,
+    "turns": chat_turns.measure,
     "embeddings": embeddings.measure,
     "arrays": arrays.measure,
     "memory": memory.measure,

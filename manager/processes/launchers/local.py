@@ -42,6 +42,7 @@ class LocalProcess(Child):
         self.log_path = self.log.path
         self.features: list[str] | None = None
         self.tasks: list[str] | None = None
+        self.joins: str | None = None
         self.started = asyncio.Event()
         self._logs = logs
         self._outcome: asyncio.Future[LoadFailure | None] = asyncio.get_running_loop().create_future()
@@ -158,7 +159,7 @@ class LocalProcess(Child):
             case "started":
                 self.started.set()
             case "ready":
-                self.features, self.tasks = report.get("features"), report.get("tasks")
+                self.features, self.tasks, self.joins = (report.get(name) for name in ("features", "tasks", "joins"))
                 self._end_start(None)
             case "failed":
                 certain, memory = bool(report.get("certain")), bool(report.get("out_of_memory"))

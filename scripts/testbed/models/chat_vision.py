@@ -1,4 +1,4 @@
-"""Vision-language models that read pictures otherwise than those of `chat`: in several layers, or in both directions."""
+"""Vision-language models that read pictures otherwise than those of `chat`: in several layers, in both directions."""
 
 from __future__ import annotations
 

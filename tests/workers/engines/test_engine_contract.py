@@ -234,6 +234,13 @@ def run(engine: Engine, case: Case, call: Call[Any]) -> Iterator[tuple[Call[Any]
     return answers
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.task == "chat"], ids=str)
+def test_it_says_whether_chat_requests_share_steps(case: Case, load: Callable[[Case], Engine]) -> None:
+    joins = load(case).joins
+    assert joins is not None
+    assert str(joins) == "yes" or str(joins).startswith("no, because ")
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_cancelled_calls_get_no_work(case: Case, load: Callable[[Case], Engine]) -> None:
     engine, task = load(case), all_tasks()[case.task]

@@ -19,7 +19,11 @@ from workers.engines.transformers_chat import families, library
 
 MEND = f"transformers {transformers.__version__}: mend workers/engines/transformers_chat/library.py."
 ATTENTION = ["DynamicLayer", "DynamicSlidingWindowLayer"]
-LINEAR = ["LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "LinearAttentionAndSlidingWindowAttentionLayer"]
+LINEAR = [
+    "LinearAttentionLayer",
+    "LinearAttentionAndFullAttentionLayer",
+    "LinearAttentionAndSlidingWindowAttentionLayer",
+]
 VISION = ["qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl"]
 
 Engine = Callable[[str], Any]
@@ -37,7 +41,7 @@ def test_a_model_takes_its_cache_under_a_known_name(family: str, chat_engine: En
 @pytest.mark.parametrize("name", [*ATTENTION, *LINEAR, "DummyLayer"])
 def test_the_kinds_of_layers_are_there(name: str) -> None:
     assert hasattr(cache_utils, name), (
-        f"There is no cache layer {name} any more: models that have such layers answer one request after another. {MEND}"
+        f"There is no cache layer {name} any more: models that have it answer one request after another. {MEND}"
     )
     assert getattr(cache_utils, name) in library.KNOWN
 
@@ -93,13 +97,13 @@ def test_what_is_not_known_is_named() -> None:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "paddleocr_vl"])
 def test_tokens_are_numbered_in_three_dimensions(family: str, chat_engine: Engine) -> None:
     engine = chat_engine(family)
-    inputs = engine._encoder.with_picture()
+    inputs = engine._encoder.with_image()
     assert "mm_token_type_ids" in inputs, f"The processor does not say which tokens are pictures. {MEND}"
     positions, offset = library.rope_index(engine._model)(
         inputs["input_ids"], mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
     )
     tokens = inputs["input_ids"].shape[-1]
-    assert positions.shape == (3, 1, tokens), f"get_rope_index gives other positions: pictures would be misplaced. {MEND}"
+    assert positions.shape == (3, 1, tokens), f"get_rope_index gives other positions: pictures would be misread. {MEND}"
     assert offset.numel() == 1, f"get_rope_index gives no offset for a row: answers would be misplaced. {MEND}"
     assert library.places_tokens_itself(engine._model), f"Nothing says which models number tokens themselves. {MEND}"
 

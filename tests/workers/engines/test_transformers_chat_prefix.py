@@ -252,4 +252,3 @@ def test_features_are_kept_within_their_bound() -> None:
     cache.put(b"c", torch.zeros(10, dtype=torch.float32))
     assert [cache.get(name) is not None for name in (b"a", b"b", b"c")] == [True, False, True]
     assert cache.bytes == 80
-

@@ -30,7 +30,7 @@ from contract.tasks.image_generation import (
 )
 from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
 from contract.tasks.vision import VisionUsage
-from workers.engine import Call, Device, Engine, Options, Output, serves
+from workers.engine import Call, Device, Engine, Joins, Options, Output, serves
 from workers.engines.fake.drawing import png
 from workers.engines.fake.faults import FakeOptions, Faults
 
@@ -50,6 +50,7 @@ class Fake(Engine):
         """Load nothing, with the faults that the options ask for."""
         self._options = FakeOptions.model_validate(spec.options)
         self._name = spec.id
+        self.joins = Joins("newcomers wait for the batch before them")
         self._faults = Faults(self._options)
         self._faults.at_load()
 

@@ -15,7 +15,7 @@ from contract.errors import LoadFailed
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
-from workers.engine import Call, Device, Engine, Feed, Output, serves
+from workers.engine import Call, Device, Engine, Feed, Joins, Output, serves
 from workers.engines.mlx.options import MlxOptions
 from workers.served_tasks import tasks_of
 
@@ -69,6 +69,7 @@ class Mlx(Engine):
             self._drawing = _load_drawing(spec, options)
         else:
             self._chat = _load_chat(spec, device, options)
+            self.joins = Joins()  # both libraries' batch generators take newcomers between two steps, of any model
 
     def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
@@ -80,7 +81,7 @@ class Mlx(Engine):
         """Answer conversations; see `workers.engine.serves` for what is yielded."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._chat.run(feed))
+        yield from releasing(self._chat.run(feed, self.meter))
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:

@@ -16,6 +16,7 @@ from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
+from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _UNBOUNDED = 4096
@@ -33,7 +34,7 @@ class MlxChat:
         self.recommended = loaded.checkpoint.read("generation_config.json")
         self._name = loaded.checkpoint.spec.id
 
-    def run(self, feed: Feed[ChatRequest]) -> Pieces:
+    def run(self, feed: Feed[ChatRequest], meter: StepMeter) -> Pieces:
         """Take calls as there is room, and answer them together a token a step."""
         with closing(Decoder(self.loaded, feed.limit)) as decoder:
             rows = _Rows(decoder, feed.limit)
@@ -43,7 +44,7 @@ class MlxChat:
                     yield from self._begin(call, rows)
                 if not rows.fill() and not newcomers:
                     return
-                for choice, token in rows.step():
+                for choice, token in rows.step(meter):
                     yield from self._advance(choice, token)
 
     def _begin(self, call: Call[ChatRequest], rows: _Rows) -> Pieces:
@@ -117,9 +118,12 @@ class _Rows:
                 self._working[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
         return bool(self._working)
 
-    def step(self) -> Iterator[tuple[ChatChoice, int]]:
+    def step(self, meter: StepMeter) -> Iterator[tuple[ChatChoice, int]]:
         """The next tokens of those whose clients are still there."""
-        for row, token in self._decoder.step():
+        tokens = self._decoder.step()
+        if tokens:
+            meter.step(len(tokens))
+        for row, token in tokens:
             choice = self._working[row]
             if not choice.is_over:
                 yield choice, token

@@ -18,7 +18,7 @@ from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse, PointedAt
 from contract.tasks.vision import VisionItem
 from workers import engine
-from workers.engine import Call, Device, Engine, Output, serves
+from workers.engine import Call, Device, Engine, Joins, Output, serves
 from workers.engines.moondream.conversation import question_of
 from workers.toolkit.chat.reply import ChatChunks
 from workers.toolkit.chat.text import Stops
@@ -68,6 +68,7 @@ class Moondream(Engine):
         from workers.engines.moondream.loading import load
 
         self._name = spec.id
+        self.joins = Joins("the code that comes with the model answers one request at a time")
         self._model: MoondreamModel = load(spec, type(self), device)
         self._batcher = ImageBatcher(spec.id, batch_size=1)
 

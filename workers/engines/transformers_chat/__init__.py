@@ -5,7 +5,7 @@ touched of the library stands in `library`, and what a family does in its own wa
 
 A request's way: `prompt_encoder` makes the processor's inputs of its messages, the family's adapter makes a
 `prompt_row` of them, and `prompt_queue` holds it until there is room. `reader` reads it, in pieces that `pace` measures
-(`prefill`), behind what `prefix_cache` and `feature_cache` remember of earlier prompts and pictures. Then `decode_loop`
+(`prefill`), behind what `prefix_cache` and `feature_cache` remember of earlier prompts and images. Then `decode_loop`
 lets its rows join those at work (`decode_batch`, `kv_cache`), which all go on by a token a step; `sampling` picks each
 row's, and `workers.toolkit.chat` makes chunks of them.
 
@@ -67,7 +67,7 @@ class ChatOptions(TorchOptions):
 
     `prefill_chunk`: at most so many tokens of a prompt are read between two steps of the answers at work, fewer where
     that would hold these up for long; 0 reads every prompt whole. `prefix_cache_gb` and `image_cache_gb` bound the
-    memory, in GiB, for earlier conversations and for pictures that were seen before; 0 keeps none.
+    memory, in GiB, for earlier conversations and for images that were seen before; 0 keeps none.
     """
 
     context: int | None = Field(None, ge=2)

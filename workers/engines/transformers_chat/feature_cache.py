@@ -1,4 +1,4 @@
-"""Pictures that were encoded before: their features, by a hash of their pixels, within a bound of memory."""
+"""Images that were encoded before: their features, by a hash of their pixels, within a bound of memory."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ _NUMBERING = "_prepare_position_ids_for_generation"
 
 
 def rope_index(model: Any) -> Callable[..., tuple[Any, Any]]:
-    """Numbers the tokens of a prompt with pictures in three dimensions.
+    """Numbers the tokens of a prompt with images in three dimensions.
 
     Takes `input_ids` (1, tokens) with `mm_token_type_ids` and `image_grid_thw`. Gives positions (3, 1, tokens), and by
     how much the next token's position differs from the count of tokens, (1, 1).
@@ -106,7 +106,7 @@ def rope_index(model: Any) -> Callable[..., tuple[Any, Any]]:
 
 
 def image_features(model: Any, pixels: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-    """Runs the vision encoder. Gives features (tokens, size) of all pictures in a row, and those of its deeper layers.
+    """Runs the vision encoder. Gives features (tokens, size) of all images in a row, and those of its deeper layers.
 
     The deeper layers' features have the same shape; only some families (Qwen3-VL) add them inside the language model.
     """
@@ -121,7 +121,7 @@ def _in_a_row(features: Any) -> Any:
 
 
 def with_image_features(ids: Any, features: Any, deeper: list[Any]) -> dict[str, Any]:
-    """Inputs for tokens (1, tokens) of which some stand for pictures that are encoded already."""
+    """Inputs for tokens (1, tokens) of which some stand for images that are encoded already."""
     outputs = BaseModelOutputWithPooling(pooler_output=(features,))
     outputs.deepstack_features = [(layer,) for layer in deeper]
     return {"input_ids": ids, "mm_encoder_outputs": {"image": outputs}}

@@ -50,7 +50,7 @@ class Machine:
         return {"prefix_cache": self.prefixes.bytes, "image_cache": self.features.bytes}
 
     def forget(self) -> bool:
-        """Give the memory of earlier conversations and pictures back. False: there was none."""
+        """Give the memory of earlier conversations and images back. False: there was none."""
         had_any = any(self.held.values())
         self.prefixes.clear()
         self.features.clear()

@@ -47,7 +47,7 @@ class Prefill:
         return self.width - self._at
 
     def advance(self, limit: int) -> Any:
-        """Encode pictures of up to `limit` tokens, then read up to as many columns.
+        """Encode images of up to `limit` tokens, then read up to as many columns.
 
         Gives the scores of the first tokens, (rows, vocabulary) in float32, once all is read; None: there is more.
         """
@@ -84,7 +84,7 @@ class Prefill:
         return cache
 
     def _look_up(self) -> list[Any]:
-        """Pictures that must be encoded, each once; features of all others are at hand from now on."""
+        """Images that must be encoded, each once; features of all others are at hand from now on."""
         missing = {}
         for row, hidden in zip(self.rows, self.hidden, strict=True):
             for image in row.images_in(self._at - hidden, len(row)):
@@ -96,7 +96,7 @@ class Prefill:
         return list(missing.values())
 
     def _encode(self, limit: int) -> None:
-        """Encode some pictures, of up to `limit` tokens but at least one."""
+        """Encode some images, of up to `limit` tokens but at least one."""
         batch, tokens = [self._missing[0]], len(self._missing[0].tokens)
         for image in self._missing[1:]:
             if tokens + len(image.tokens) > limit:
@@ -139,7 +139,7 @@ def are_mergeable(machine: Machine, rows: Sequence[PromptRow], known: Sequence[K
 
 
 def _is_of_words(row: PromptRow, begin: int) -> bool:
-    """Whether no picture has a token in the row from there on."""
+    """Whether no image has a token in the row from there on."""
     return not row.whole and not row.images_in(begin, len(row))
 
 

@@ -3,7 +3,7 @@
 Two short prompts are read, one of them in two pieces; they are joined, and one step is done for both. The scores of the
 shorter one, which then has hidden columns, must be those that transformers' own `generate` reports for it alone. So
 whatever a new release moves (the name of the cache, what a mask means, how tokens are numbered) is found before the
-first request. A vision-language model without a tested adapter is asked about a picture as well.
+first request. A vision-language model without a tested adapter is asked about a image as well.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def obstacle(model: Any) -> str | None:
     return None
 
 
-def examine(machine: Machine, loaded: LoadedModel, picture: Inputs | None) -> str | None:
-    """Why requests cannot share steps; None: they can. `picture` are inputs of a prompt with one, to be tried as well.
+def examine(machine: Machine, loaded: LoadedModel, image: Inputs | None) -> str | None:
+    """Why requests cannot share steps; None: they can. `image` are inputs of a prompt with one, to be tried as well.
 
     Notes in `machine` whether prompts can be read in pieces.
     """
@@ -53,7 +53,7 @@ def examine(machine: Machine, loaded: LoadedModel, picture: Inputs | None) -> st
     try:
         with torch.inference_mode():
             return _differs(machine, {"input_ids": ids[:, :_SHORT]}, PromptRow(ids[0])) or (
-                _differs(machine, picture, PromptRow(ids[0])) if picture else None
+                _differs(machine, image, PromptRow(ids[0])) if image else None
             )
     except Exception as error:
         log.warning("the loop cannot run the model", exc_info=error)

@@ -1,4 +1,4 @@
-"""Makes the model's inputs of conversations: pictures are opened, the chat template is applied."""
+"""Makes the model's inputs of conversations: images are opened, the chat template is applied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.toolkit.chat import conversation as shared
 from workers.toolkit.chat.conversation import Conversation
 from workers.toolkit.image_loading import open_image
 
-_ABOUT_A_PICTURE = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
+_ABOUT_A_IMAGE = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
 
 
 class PromptEncoder:
@@ -52,14 +52,14 @@ class PromptEncoder:
             sanitize_control_tokens=guard,
         )
 
-    def with_picture(self) -> Any:
-        """Inputs of a prompt about a grey picture, to try a model with. Raises what the processor or template does."""
-        return self._apply([{"role": "user", "content": _ABOUT_A_PICTURE}], guard=False)
+    def with_image(self) -> Any:
+        """Inputs of a prompt about a grey image, to try a model with. Raises what the processor or template does."""
+        return self._apply([{"role": "user", "content": _ABOUT_A_IMAGE}], guard=False)
 
     def _can_guard(self) -> bool:
         """Whether control tokens in what users write can be read as plain text: not with every processor."""
         try:
-            self._apply([{"role": "user", "content": _ABOUT_A_PICTURE if self._vision else "?"}], guard=True)
+            self._apply([{"role": "user", "content": _ABOUT_A_IMAGE if self._vision else "?"}], guard=True)
         except (NotImplementedError, ValueError, TemplateError):
             return False
         return True

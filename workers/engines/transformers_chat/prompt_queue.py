@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class PromptQueue:
     """First come, first served, a row at a time: a request for a hundred choices keeps no other from its one.
 
-    `open_prompt` makes a call's prompt. It is called when a call's turn comes, and not before: a prompt with pictures
+    `open_prompt` makes a call's prompt. It is called when a call's turn comes, and not before: a prompt with images
     is big.
     """
 

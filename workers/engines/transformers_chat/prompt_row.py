@@ -1,4 +1,4 @@
-"""A prompt as one row of a batch: its tokens, their positions, its pictures, and what it has in common with others."""
+"""A prompt as one row of a batch: its tokens, their positions, its images, and what it has in common with others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 _SECRET = os.urandom(32)
-"""Nobody can draw two pictures with one digest who does not know it."""
+"""Nobody can draw two images with one digest who does not know it."""
 _WORDS = 4
 """Numbers of 64 bits in a digest."""
 
@@ -29,10 +29,10 @@ def moved(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class PromptImage:
-    """A picture, or a tile of one, as the vision encoder takes it, and the tokens that stand for it."""
+    """A image, or a tile of one, as the vision encoder takes it, and the tokens that stand for it."""
 
     pixels: Mapping[str, Any]
-    tokens: Any  # (tokens of the picture,): their places in the row
+    tokens: Any  # (tokens of the image,): their places in the row
 
     @cached_property
     def digest(self) -> bytes:
@@ -73,7 +73,7 @@ class PromptRow:
     def keys(self) -> Any:
         """A number (int64) for each token, equal in two rows where the model sees the same there.
 
-        The tokens of a picture are all alike; each stands for a part of the picture's digest instead.
+        The tokens of a image are all alike; each stands for a part of the image's digest instead.
         """
         keys = self.ids.numpy().astype(np.int64, copy=True)
         for image in self.images:
@@ -82,7 +82,7 @@ class PromptRow:
         return keys
 
     def keys_with(self, written: Sequence[int]) -> Any | None:
-        """The keys of the row with these tokens after it; None where it is not known which tokens are pictures."""
+        """The keys of the row with these tokens after it; None where it is not known which tokens are images."""
         return None if self.whole else np.concatenate([self.keys, np.array(written, dtype=np.int64)])
 
     def images_in(self, begin: int, end: int) -> list[PromptImage]:

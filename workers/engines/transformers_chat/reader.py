@@ -52,7 +52,7 @@ class Reader:
         return sum(len(prompt.choices) for prompt in prompts)
 
     def open(self, room: int, *, is_anybody_waiting: bool) -> None:
-        """Take prompts from the queue, up to one with pictures if rows at work wait for it: opening takes a while."""
+        """Take prompts from the queue, up to one with images if rows at work wait for it: opening takes a while."""
         while prompt := self._queue.next(room - self.rows):
             self._opened.append(prompt)
             if is_anybody_waiting and (prompt.row.images or prompt.row.whole):

@@ -46,8 +46,8 @@ def machine_of(loaded: LoadedModel, encoder: PromptEncoder, options: ChatOptions
         return None, Joins(str(error))
     caches = PrefixCache(int(options.prefix_cache_gb * _GIB)), FeatureCache(int(options.image_cache_gb * _GIB))
     machine = Machine(model, families.find(model), forward, *caches, Pace(options.prefill_chunk))
-    picture = encoder.with_picture() if loaded.vision and not machine.family.has_adapter else None
-    if reason := probe.examine(machine, loaded, picture):
+    image = encoder.with_image() if loaded.vision and not machine.family.has_adapter else None
+    if reason := probe.examine(machine, loaded, image):
         return None, Joins(reason)
     if not machine.reads_in_pieces:
         machine.prefixes = PrefixCache(0)

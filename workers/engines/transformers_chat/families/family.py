@@ -11,16 +11,16 @@ from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.prompt_row import PromptImage, PromptRow, moved
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "position_ids", "token_type_ids", "mm_token_type_ids"})
-"""Inputs that words have as well; any other belongs to a picture."""
+"""Inputs that words have as well; any other belongs to a image."""
 
 Pixels = Mapping[str, Any]
 
 
 class Family:
-    """Serves every text model as it is, and vision-language models whose pictures nobody has told it how to read.
+    """Serves every text model as it is, and vision-language models whose images nobody has told it how to read.
 
-    A prompt with pictures is then read whole, by the model's own forward pass. A family with an adapter says how its
-    pictures are told apart (`split`) and encoded together (`stack`): they are encoded once, and read in pieces.
+    A prompt with images is then read whole, by the model's own forward pass. A family with an adapter says how its
+    images are told apart (`split`) and encoded together (`stack`): they are encoded once, and read in pieces.
     """
 
     model_types: ClassVar[frozenset[str]] = frozenset()
@@ -34,7 +34,7 @@ class Family:
     # What an adapter overrides --------------------------------------------------------------------------------
 
     def split(self, inputs: Mapping[str, Any]) -> list[Pixels]:
-        """The pictures of one prompt, or their tiles, in the order of their tokens; none: it has to be read whole."""
+        """The images of one prompt, or their tiles, in the order of their tokens; none: it has to be read whole."""
         raise NotImplementedError
 
     def stack(self, images: Sequence[Pixels]) -> Pixels:
@@ -42,11 +42,11 @@ class Family:
         raise NotImplementedError
 
     def counts(self, images: Sequence[Pixels], tokens: int) -> list[int]:
-        """How many of a prompt's `tokens` for pictures stand for each of them: an equal share."""
+        """How many of a prompt's `tokens` for images stand for each of them: an equal share."""
         return [tokens // len(images)] * len(images)
 
     def number(self, inputs: Mapping[str, Any]) -> tuple[Any, int]:  # noqa: ARG002  (most number as words)
-        """Positions (axes, tokens) of a prompt with pictures, and its `PromptRow.offset`; None: counted from 0."""
+        """Positions (axes, tokens) of a prompt with images, and its `PromptRow.offset`; None: counted from 0."""
         return None, 0
 
     # What all share -------------------------------------------------------------------------------------------
@@ -67,20 +67,20 @@ class Family:
         places = (ids == self.model.config.image_token_id).nonzero()[:, 0]
         counts = self.counts(pixels, len(places))
         if sum(counts) != len(places):
-            raise ValueError(f"The prompt has {len(places)} tokens for pictures that take {sum(counts)}.")
+            raise ValueError(f"The prompt has {len(places)} tokens for images that take {sum(counts)}.")
         images = [PromptImage(image, at) for image, at in zip(pixels, places.split(counts), strict=True)]
         positions, offset = self.number(inputs)
         return PromptRow(ids, positions, offset, images)
 
     def encode(self, images: Sequence[PromptImage]) -> list[Any]:
-        """Run the vision encoder. Gives each picture's features, (tokens, size), deeper layers' beside the last's."""
+        """Run the vision encoder. Gives each image's features, (tokens, size), deeper layers' beside the last's."""
         pixels = moved(self.stack([image.pixels for image in images]), self.model)
         last, deeper = library.image_features(self.model, pixels)
         features = torch.cat([last, *deeper], dim=-1)
         return list(features.split([len(image.tokens) for image in images]))
 
     def embed(self, row: PromptRow, begin: int, end: int, features: Mapping[bytes, Any]) -> Any:
-        """Embeddings (1, tokens, size) of a range of a row; `features` are its pictures', by digest."""
+        """Embeddings (1, tokens, size) of a range of a row; `features` are its images', by digest."""
         embeddings = self._embeddings(row.ids[begin:end])
         for image in row.images_in(begin, end):
             here = (image.tokens >= begin) & (image.tokens < end)

@@ -1,4 +1,4 @@
-"""Idefics3 and SmolVLM: pictures cut into tiles of one size, each encoded by itself."""
+"""Idefics3 and SmolVLM: images cut into tiles of one size, each encoded by itself."""
 
 from __future__ import annotations
 

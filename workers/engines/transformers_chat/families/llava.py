@@ -1,4 +1,4 @@
-"""LLaVA: pictures of one size."""
+"""LLaVA: images of one size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from workers.engines.transformers_chat.families.family import Family, Pixels
 
 
 class LlavaFamily(Family):
-    """The processor gives pictures (pictures, channels, height, width)."""
+    """The processor gives images (images, channels, height, width)."""
 
     model_types: ClassVar[frozenset[str]] = frozenset({"llava"})
 
     def split(self, inputs: Mapping[str, Any]) -> list[Pixels]:
-        if "image_sizes" in inputs:  # Pixtral's encoder, whose pictures have sizes of their own: read whole
+        if "image_sizes" in inputs:  # Pixtral's encoder, whose images have sizes of their own: read whole
             return []
         return [{"pixel_values": pixels[None]} for pixels in inputs["pixel_values"]]
 

@@ -1,4 +1,4 @@
-"""Qwen-VL and its kin: pictures of any size, and positions in three dimensions (M-RoPE, arXiv:2409.12191)."""
+"""Qwen-VL and its kin: images of any size, and positions in three dimensions (M-RoPE, arXiv:2409.12191)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.engines.transformers_chat.families.family import Family, Pixels
 
 
 class MRopeFamily(Family):
-    """The processor gives patches (patches of all pictures, size) and each picture's grid (pictures, 3).
+    """The processor gives patches (patches of all images, size) and each image's grid (images, 3).
 
     A token's position has four numbers: its place in the row, then time, height and width.
     """

@@ -1,0 +1,141 @@
+"""What is kept of a conversation, and what a long prompt costs the others: with and without, in turns."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
+from scripts.bench.pictures import data_uri
+from scripts.testbed.server import RunningServer
+
+WORDS, LONG, TOKENS = 400, 2000, 400
+_PATH = "/v1/chat/completions"
+_SHAPE = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 8}
+_TITLE = "Second turns, and long prompts beside running answers"
+_TEXT = f"""
+The Qwen2.5-VL of the measurement before, three times in one server: as it comes, without its caches of earlier prompts
+and pictures, and without caches and pieces. Each is asked in turns. A first turn has some {WORDS * 4} tokens, and a
+picture or none; the time is that until the first token of the second turn, which repeats the first. Then an answer of
+{TOKENS} tokens is streamed while a prompt of {LONG} tokens is read: the longest gap between two of its pieces.
+"""
+_NO_CACHES = {"prefix_cache_gb": 0, "image_cache_gb": 0}
+_ENTRIES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no-caches": _NO_CACHES,
+    "whole": {**_NO_CACHES, "prefill_chunk": 0},
+}
+
+_BEFORE = 10
+"""Chunks that have come when the long prompt is sent."""
+
+_numbers = itertools.count(1)
+
+
+def measure(setup: Setup) -> Result:
+    """Times to the first token of second turns, and the longest gaps of a running answer."""
+    if importlib.util.find_spec("transformers") is None:
+        return Result(_TITLE, _TEXT, _goals(None, None, None, "transformers is not installed"))
+    with ExitStack() as stack:
+        house = stack.enter_context(_house(setup.folder / "turns"))
+        kept, forgotten, whole = _ENTRIES
+        second = {
+            picture: in_turns(
+                setup.rounds(7), {name: partial(_second_turn, house, name, picture) for name in (kept, forgotten)}
+            )
+            for picture in (False, True)
+        }
+        gaps = in_turns(setup.rounds(5), {name: partial(_gap, house, name) for name in (forgotten, whole)})
+    rows = [
+        ("second turn, words", kept, _milliseconds(second[False][kept])),
+        ("second turn, words", forgotten, _milliseconds(second[False][forgotten])),
+        ("second turn, a picture", kept, _milliseconds(second[True][kept])),
+        ("second turn, a picture", forgotten, _milliseconds(second[True][forgotten])),
+        ("longest gap", forgotten, _milliseconds([longest for longest, _ in gaps[forgotten]])),
+        ("longest gap", whole, _milliseconds([longest for longest, _ in gaps[whole]])),
+    ]
+    faster = [ratio(times[forgotten], times[kept]) for times in second.values()]
+    longest = ratio([longest for longest, _ in gaps[forgotten]], [longest for longest, _ in gaps[whole]])
+    steps = statistics.median(longest / median for longest, median in gaps[forgotten])
+    return Result(_TITLE, _TEXT, _goals(faster, longest, steps), ("what", "options", "milliseconds"), rows)
+
+
+def _goals(faster: list[float] | None, longest: float | None, steps: float | None, why: str = "") -> list[Goal]:
+    words, picture = faster or (None, None)
+    return [
+        Goal("second turn, times faster to the first token", 3, words, " ×", at_least=True, why=why),
+        Goal("second turn with a picture, times faster to the first token", 3, picture, " ×", at_least=True, why=why),
+        Goal("longest gap while a long prompt is read in pieces, of that when it is read whole", 0.3, longest, why=why),
+        Goal("longest gap while a long prompt is read in pieces, in tokens' time", 10, steps, " ×", why=why),
+    ]
+
+
+def _house(folder: Path) -> RunningServer:
+    from scripts.testbed.models.chat import build_qwen2_5_vl
+
+    model = folder / "model"
+    model.mkdir(parents=True)
+    build_qwen2_5_vl(model, **_SHAPE)
+    one = {"OMP_NUM_THREADS": "1"}
+    entries = [
+        {"engine": "transformers_chat", "source": str(model), "env": one, "id": name, "options": {"threads": 1, **more}}
+        for name, more in _ENTRIES.items()
+    ]
+    return RunningServer(folder, entries)
+
+
+def _second_turn(house: RunningServer, name: str, picture: bool) -> float:
+    """Seconds until the second turn's first token."""
+    number = next(_numbers)
+    seen = [{"type": "image_url", "image_url": {"url": data_uri(112, 84)}}] if picture else []
+    words = f"Conversation {number}. " + " ".join(str(number + index) for index in range(WORDS))
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [*seen, {"type": "text", "text": words}]}]
+    answer = house.post(_PATH, _body(name, messages, 16)).json()["choices"][0]["message"]["content"]
+    messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": "And then?"}]
+    started = time.perf_counter()
+    with _stream(house, _body(name, messages, 2)) as chunks:
+        next(chunks)
+        return time.perf_counter() - started
+
+
+def _gap(house: RunningServer, name: str) -> tuple[float, float]:
+    """The longest and the median time between two chunks of an answer, in seconds, while a long prompt is read."""
+    number = next(_numbers)
+    words = [{"role": "user", "content": f"Tell me about the number {number}."}]
+    long = [{"role": "user", "content": f"{number} " * (LONG // len(f"{number} "))}]
+    reading = threading.Thread(target=house.post, args=(_PATH, _body(name, long, 1)))
+    gaps: list[float] = []
+    with _stream(house, _body(name, words, TOKENS)) as chunks:
+        last = time.perf_counter()
+        for number, _ in enumerate(chunks):
+            if number == _BEFORE:
+                reading.start()
+            gaps.append(time.perf_counter() - last)
+            last += gaps[-1]
+    reading.join()
+    return max(gaps[_BEFORE:]), statistics.median(gaps)
+
+
+@contextmanager
+def _stream(house: RunningServer, body: dict[str, Any]) -> Iterator[Iterator[str]]:
+    """The chunks of a streamed answer."""
+    with httpx2.stream("POST", f"{house.url}{_PATH}", json={**body, "stream": True}, timeout=60) as response:
+        yield (line for line in response.iter_lines() if line.startswith("data: {"))
+
+
+def _body(name: str, messages: list[dict[str, Any]], tokens: int) -> dict[str, Any]:
+    return {"model": name, "messages": messages, "max_tokens": tokens, "temperature": 0}
+
+
+def _milliseconds(times: list[float]) -> str:
+    return f"{statistics.median(times) * 1e3:.1f}"
