@@ -89,20 +89,19 @@ def test_a_crashed_worker_is_replaced(make: Make) -> None:
     assert failure.exit_code == -9
 
 
-def test_what_a_worker_counts_outlives_it(make: Make) -> None:
-    """And what it keeps for later stands beside its memory as long as it lives."""
-    bench = make({"counting": {"needs": 1}})
-    bench.ask("counting").finish()
-    bench.started("counting#1")
+def test_worker_counts_outlive_the_worker(make: Make) -> None:
+    harness = make({"counting": {"needs": 1}})
+    request = harness.request("counting")
+    harness.finish_start("counting#1")
     report = {"event": "work", "steps": {"1": 2, "16": 3}, "tokens": {"read": 9}, "held": {"prefix_cache": 7}}
-    before = _sample("chat_step_rows_count"), _sample("chat_prompt_tokens_total", source="read")
-    bench.do(bench.life.reports["counting#1"], report)
-    assert bench.roster.named("counting#1").status(0).cache_bytes == {"prefix_cache": 7}
-    bench.do(bench.roster.end, bench.roster.named("counting#1"), "enough")
-    bench.stopped("counting#1")
-    assert _sample("chat_step_rows_count") == before[0] + 5
-    assert _sample("chat_step_rows_sum") >= 50
-    assert _sample("chat_prompt_tokens_total", source="read") == before[1] + 9
+    harness.call(harness.lifecycle.reports["counting#1"], report)
+    assert harness.supervisor.worker("counting#1").status(0).cache_bytes == {"prefix_cache": 7}
+    harness.crash("counting#1")
+    request.finish()
+    harness.finish_stop("counting#1")
+    assert _sample("chat_step_rows_count") == 5
+    assert _sample("chat_step_rows_sum") == 2 + 3 * 16
+    assert _sample("chat_prompt_tokens_total", source="read") == 9
 
 
 def _sample(name: str, **labels: str) -> float:

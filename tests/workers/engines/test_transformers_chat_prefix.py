@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, picture, request, run, text, whole, with_pictures
 from tests.support.talks import Engines, Talk, alone, steps
+from workers.engine import Call
 from workers.engines.transformers_chat.feature_cache import FeatureCache
 from workers.engines.transformers_chat.kv_cache import RowSnapshot
 from workers.engines.transformers_chat.prefix_cache import SHORTEST, PrefixCache
@@ -52,6 +54,17 @@ def test_a_second_turn_goes_on_from_the_first(family: str, engines: Engines) -> 
     assert prompt is not None
     assert reused(engine) > prompt.prompt_tokens / 2
     assert sum(columns for _, columns in seen if columns > 1) < prompt.prompt_tokens / 2
+
+
+def test_the_last_answer_of_all_is_kept_as_well(engines: Engines) -> None:
+    """The batcher lets go of the engine as soon as no client waits any more."""
+    engine = fresh(engines, "lm")
+    call = Call(request("Hello", max_tokens=40))
+    for _, piece in (answers := engine.chat(feed_of([call]))):
+        if piece is None:
+            break
+    answers.close()
+    assert engine.meter.take()["held"]["prefix_cache"] == engine._machine.prefixes.bytes > 0
 
 
 @pytest.mark.parametrize("family", VISION)

@@ -46,13 +46,18 @@ class DecodeLoop:
 
     def run(self) -> Iterator[Event]:
         """Answer until nothing is left."""
-        while True:
-            self._queue.add(self._feed.take(self._room - self._queue.newcomers))
-            if not (self._queue or self._reader or self._batch):
-                return
-            yield from self._read()
-            yield from self._step()
+        try:
+            while True:
+                self._queue.add(self._feed.take(self._room - self._queue.newcomers))
+                if not (self._queue or self._reader or self._batch):
+                    return
+                yield from self._read()
+                yield from self._step()
+                self._meter.hold(self._machine.held)
+        except GeneratorExit:  # with the last answer's last piece, or because all clients have left
+            self._drop_finished()
             self._meter.hold(self._machine.held)
+            raise
 
     @property
     def _room(self) -> int:
@@ -85,9 +90,13 @@ class DecodeLoop:
         tokens = self._batch.step()
         self._machine.pace.stepped(time.perf_counter() - started)
         yield from self._push(tokens)
-        self._batch.drop_finished()
-        if not self._batch.rows:
-            self._batch = None
+        self._drop_finished()
+
+    def _drop_finished(self) -> None:
+        if self._batch is not None:
+            self._batch.drop_finished()
+            if not self._batch.rows:
+                self._batch = None
 
     def _push(self, tokens: Tokens) -> Iterator[Event]:
         for choice, token in tokens:
