@@ -231,3 +231,40 @@ def test_pictures_come_in_any_form(engines: Engines) -> None:
     words = {"type": "text", "text": "What?"}
     answers = {text(ask(engines("smolvlm"), [item, words])) for item in (part(RED), plain)}
     assert len(answers) == 1
+
+
+def test_requests_share_steps_and_it_is_said(engines: Engines) -> None:
+    engine = engines("lm")
+    engine.meter.take()
+    run(engine, *(request(word, max_tokens=8) for word in ("Hi", "Say more", "And you?")))
+    assert str(engine.joins) == "yes"
+    assert "3" in engine.meter.take()["steps"]
+
+
+@pytest.mark.parametrize("family", ["lm", "llama"])
+def test_a_second_turn_goes_on_from_the_first(family: str, models: Any) -> None:
+    engine, forgetful = load(models(f"mlx_{family}")), load(models(f"mlx_{family}"), options={"prefix_cache_gb": 0})
+    story = "Tell me a rather long story, in so many words that it takes a while."
+    answer = text(ask(engine, story, max_tokens=20))
+    engine.meter.take()
+    said = {"role": "assistant", "content": answer}
+    turns = [{"role": "user", "content": story}, said, {"role": "user", "content": "And then?"}]
+    for fields in ({}, {"n": 3, "temperature": 1, "seed": 5}, {"frequency_penalty": 1.5}):
+        asked = request("", messages=turns, max_tokens=20, **fields)
+        answers = [whole(run(which, asked)[0]) for which in (engine, forgetful)]
+        count = len(answers[0].choices)
+        assert [text(answers[0], n) for n in range(count)] == [text(answers[1], n) for n in range(count)]
+    counts = engine.meter.take()
+    assert counts["tokens"]["reused"] > len(story)
+    assert counts["held"]["prefix_cache"] > 0
+    assert forgetful.meter.take()["tokens"]["reused"] == 0
+
+
+def test_the_last_answer_of_all_is_kept_as_well(models: Any) -> None:
+    """The batcher lets go of the engine as soon as no client waits any more."""
+    engine = load(models("mlx_lm"))
+    for _, piece in (answers := engine.chat(feed_of([Call(request("Hello", max_tokens=40))]))):
+        if piece is None:
+            break
+    answers.close()
+    assert engine.meter.take()["held"]["prefix_cache"] > 0

@@ -13,6 +13,7 @@ from contract.tasks.chat import ChatRequest
 from workers.engine import Call, Feed
 from workers.engines.mlx.decoding import Decoder
 from workers.engines.mlx.loading import LoadedMlx
+from workers.engines.mlx.prefixes import MlxPrefixes
 from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
@@ -28,15 +29,16 @@ Pieces = Iterator[tuple[Call[ChatRequest], Any]]
 class MlxChat:
     """A loaded model that talks."""
 
-    def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts) -> None:
+    def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts, prefixes: MlxPrefixes) -> None:
         self.loaded = loaded
+        self._prefixes = prefixes
         self.prompts = prompts
         self.recommended = loaded.checkpoint.read("generation_config.json")
         self._name = loaded.checkpoint.spec.id
 
     def run(self, feed: Feed[ChatRequest], meter: StepMeter) -> Pieces:
         """Take calls as there is room, and answer them together a token a step."""
-        with closing(Decoder(self.loaded, feed.limit)) as decoder:
+        with closing(Decoder(self.loaded, feed.limit, self._prefixes, meter)) as decoder:
             rows = _Rows(decoder, feed.limit)
             while True:
                 newcomers = feed.take(min(1, feed.limit - rows.calls))  # one a step: reading a picture takes its time
@@ -44,7 +46,7 @@ class MlxChat:
                     yield from self._begin(call, rows)
                 if not rows.fill() and not newcomers:
                     return
-                for choice, token in rows.step(meter):
+                for choice, token in rows.step():
                     yield from self._advance(choice, token)
 
     def _begin(self, call: Call[ChatRequest], rows: _Rows) -> Pieces:
@@ -118,12 +120,9 @@ class _Rows:
                 self._working[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
         return bool(self._working)
 
-    def step(self, meter: StepMeter) -> Iterator[tuple[ChatChoice, int]]:
+    def step(self) -> Iterator[tuple[ChatChoice, int]]:
         """The next tokens of those whose clients are still there."""
-        tokens = self._decoder.step()
-        if tokens:
-            meter.step(len(tokens))
-        for row, token in tokens:
+        for row, token in self._decoder.step():
             choice = self._working[row]
             if not choice.is_over:
                 yield choice, token

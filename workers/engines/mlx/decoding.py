@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import mlx.core as mx
 
 from workers.engines.mlx.loading import LoadedMlx
+from workers.engines.mlx.prefixes import MlxPrefixes
 from workers.engines.mlx.prompts import MlxPrompt
 from workers.engines.mlx.sampling import MlxSampler
+from workers.step_meter import StepMeter
 
 _PREFILL = 512
 """Tokens of a prompt that are read in one step: the others' next tokens wait for no more than that."""
@@ -17,15 +20,16 @@ _PREFILL = 512
 class Decoder:
     """Rows at work in one model: each has a prompt, a limit and a sampler of its own.
 
-    Prompts are read one at a time and each by itself, decoding is shared. mlx-lm's and mlx-vlm's generators differ
-    only in what they are told with a prompt. While it is
-    open, the model is kept from being paged out of a GPU's memory.
+    Prompts are read one at a time, each by itself and in pieces; decoding is shared. mlx-lm's and mlx-vlm's generators
+    differ in what they are told with a prompt, and in what they give back of a row: only mlx-lm's let go on from the
+    cache of an earlier conversation. While it is open, the model is kept from being paged out of a GPU's memory.
     """
 
-    def __init__(self, loaded: LoadedMlx, rows: int) -> None:
+    def __init__(self, loaded: LoadedMlx, rows: int, prefixes: MlxPrefixes, meter: StepMeter) -> None:
         shape = {"completion_batch_size": rows, "prefill_batch_size": 1, "prefill_step_size": _PREFILL}
         stream = mx.default_stream(mx.default_device())
-        self._vision = loaded.vision
+        self._vision, self._prefixes, self._meter = loaded.vision, prefixes, meter
+        self._rows: set[int] = set()
         if self._vision:
             from mlx_vlm.generate import BatchGenerator
 
@@ -38,20 +42,44 @@ class Decoder:
 
     def close(self) -> None:
         """Forget all rows."""
+        self.drop(list(self._rows))
         self._generator.close()
 
     def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> int:
         """Begin an answer of up to `limit` tokens. Gives the row's number."""
-        more = {"prompt_kwargs": [dict(prompt.inputs)]} if self._vision else {}
-        [row] = self._generator.insert([prompt.tokens], [limit], logits_processors=[sampler.processors], **more)
+        [row] = self._insert(prompt, [limit], [sampler.processors])
+        self._rows.add(row)
         return int(row)
 
     def step(self) -> list[tuple[int, int]]:
         """The next token of every row that has one by now: (row, token)."""
         _, made = self._generator.next()
+        if made:
+            self._meter.step(len(made))
+        for response in made:
+            if response.finish_reason is not None:  # the generator has let go of it
+                self._rows.discard(response.uid)
+                if not self._vision:
+                    self._prefixes.put(response.all_tokens, response.prompt_cache)
         return [(response.uid, response.token) for response in made]
 
     def drop(self, rows: Iterable[int]) -> None:
-        """Forget rows that need no further token."""
+        """Forget rows that need no further token; what the model remembers of them is kept for prompts to come."""
         for row in rows:
-            self._generator.remove(row if self._vision else [row])
+            if self._vision:
+                self._generator.remove(row)
+            else:
+                for cache, tokens in self._generator.remove([row], return_prompt_caches=True).values():
+                    self._prefixes.put(tokens, cache)
+            self._rows.discard(row)
+        self._meter.hold({"prefix_cache": self._prefixes.bytes})
+
+    def _insert(self, prompt: MlxPrompt, limits: list[int], processors: list[Any]) -> Any:
+        if self._vision:
+            self._meter.read(len(prompt.tokens), 0)
+            inputs = [dict(prompt.inputs)]
+            return self._generator.insert([prompt.tokens], limits, logits_processors=processors, prompt_kwargs=inputs)
+        cache, rest = self._prefixes.match(prompt.tokens)
+        known = list(prompt.tokens[: len(prompt.tokens) - len(rest)])
+        self._meter.read(len(rest), len(known))
+        return self._generator.insert([rest], limits, caches=[cache], all_tokens=[known], logits_processors=processors)
