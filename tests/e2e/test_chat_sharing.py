@@ -10,7 +10,7 @@ from scripts.testbed.server import RunningServer, eventually
 OPTIONS = {"threads": 1}
 
 
-def test_status_and_metrics_say_whether_requests_share_steps(models: Callable[[str], Path], tmp_path: Path) -> None:
+def test_status_and_metrics_show_shared_steps(models: Callable[[str], Path], tmp_path: Path) -> None:
     entries = [
         {"id": "chat", "engine": "transformers_chat", "source": str(models("lm")), "options": OPTIONS},
         {"id": "echo", "engine": "fake"},

@@ -64,8 +64,8 @@ def steps(engine: Any) -> Iterator[list[tuple[int, int]]]:
 @contextmanager
 def forgetful(engine: Any) -> Iterator[None]:
     """Nothing is kept of earlier conversations and pictures."""
-    machine = engine._machine
-    kept = machine.prefixes, machine.features
-    machine.prefixes, machine.features = type(kept[0])(0), type(kept[1])(0)
+    runner = engine._runner
+    kept = runner.prefixes, runner.features
+    runner.prefixes, runner.features = type(kept[0])(0), type(kept[1])(0)
     yield
-    machine.prefixes, machine.features = kept
+    runner.prefixes, runner.features = kept

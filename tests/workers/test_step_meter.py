@@ -13,7 +13,7 @@ from workers.step_meter import StepMeter
 PATH = "/v1/chat/completions"
 
 
-def test_counts_are_given_out_once() -> None:
+def test_counts_are_taken_once() -> None:
     meter = StepMeter()
     assert meter.take() == {}
     for rows in (1, 3, 3):
@@ -32,7 +32,7 @@ def test_counts_are_given_out_once() -> None:
     assert meter.take()["held"] == {"prefix_cache": 7}
 
 
-def test_no_count_is_lost_when_a_worker_ends(models: Callable[[str], Path]) -> None:
+def test_no_count_is_lost_at_shutdown(models: Callable[[str], Path]) -> None:
     worker = Worker()
     try:
         entry = {"engine": "transformers_chat", "source": str(models("lm")), "options": {"threads": 1}}

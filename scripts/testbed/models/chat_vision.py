@@ -21,6 +21,34 @@ _GEMMA_TEMPLATE = (
 )
 
 
+def build_qwen2_vl(folder: Path) -> None:
+    """Qwen2-VL, the first model with positions in three dimensions."""
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    tokens = byte_level((*ENDS, *VISION_TOKENS), eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    start, end, image, video = tokens.convert_tokens_to_ids(list(VISION_TOKENS))
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]}
+    vision = {"depth": 2, "embed_dim": 32, "hidden_size": TEXT["hidden_size"], "num_heads": 2, "mlp_ratio": 2}
+    config = Qwen2VLConfig(
+        text_config={"vocab_size": len(tokens), "rope_parameters": rope, **ends(tokens), **TEXT},
+        vision_config=vision,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+        image_token_id=image,
+        video_token_id=video,
+    )
+    template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
+    image_processor = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
+    processor = Qwen2VLProcessor(image_processor, tokens, Qwen2VLVideoProcessor(), chat_template=template)
+    save(folder, Qwen2VLForConditionalGeneration(config), tokens, processor)
+
+
 def build_qwen3_vl(folder: Path) -> None:
     """Qwen3-VL: what it sees is added in several layers of the language model."""
     from transformers import (

@@ -235,7 +235,7 @@ def run(engine: Engine, case: Case, call: Call[Any]) -> Iterator[tuple[Call[Any]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.task == "chat"], ids=str)
-def test_it_says_whether_chat_requests_share_steps(case: Case, load: Callable[[Case], Engine]) -> None:
+def test_chat_engine_reports_joins(case: Case, load: Callable[[Case], Engine]) -> None:
     joins = load(case).joins
     assert joins is not None
     assert str(joins) == "yes" or str(joins).startswith("no, because ")

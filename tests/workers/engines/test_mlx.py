@@ -150,9 +150,7 @@ def test_many_choices_keep_nobody_from_a_first_one(engine: Any) -> None:
     assert ended == [one, many]
 
 
-def test_what_the_authors_recommend_holds_where_a_request_is_silent(
-    engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recommended_sampling_is_the_default(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def unset() -> str:
         return text(ask(engine, "Hello", temperature=None, max_tokens=None))
 
@@ -233,7 +231,7 @@ def test_pictures_come_in_any_form(engines: Engines) -> None:
     assert len(answers) == 1
 
 
-def test_requests_share_steps_and_it_is_said(engines: Engines) -> None:
+def test_requests_share_steps(engines: Engines) -> None:
     engine = engines("lm")
     engine.meter.take()
     run(engine, *(request(word, max_tokens=8) for word in ("Hi", "Say more", "And you?")))
@@ -242,7 +240,7 @@ def test_requests_share_steps_and_it_is_said(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("family", ["lm", "llama"])
-def test_a_second_turn_goes_on_from_the_first(family: str, models: Any) -> None:
+def test_second_turn_reuses_the_first(family: str, models: Any) -> None:
     engine, forgetful = load(models(f"mlx_{family}")), load(models(f"mlx_{family}"), options={"prefix_cache_gb": 0})
     story = "Tell me a rather long story, in so many words that it takes a while."
     answer = text(ask(engine, story, max_tokens=20))
@@ -260,7 +258,7 @@ def test_a_second_turn_goes_on_from_the_first(family: str, models: Any) -> None:
     assert forgetful.meter.take()["tokens"]["reused"] == 0
 
 
-def test_the_last_answer_of_all_is_kept_as_well(models: Any) -> None:
+def test_last_answer_of_a_batch_is_kept(models: Any) -> None:
     """The batcher lets go of the engine as soon as no client waits any more."""
     engine = load(models("mlx_lm"))
     for _, piece in (answers := engine.chat(feed_of([Call(request("Hello", max_tokens=40))]))):

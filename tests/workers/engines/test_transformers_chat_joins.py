@@ -17,7 +17,7 @@ from tests.support.talks import Engines, Talk, alone, steps
 from workers.engine import Call
 
 FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "llava", "idefics3"]
-VISION = [*FAMILIES[2:], "paddleocr_vl"]
+VISION = [*FAMILIES[2:], "qwen2_vl", "qwen3_vl", "paddleocr_vl", "gemma3"]
 CACHES = ["sliding", "convolving", "linear", "mamba"]
 RED, TALL = picture("red"), picture("green", (100, 190))
 LONG = "Tell me a rather long story, in so many words that it takes a while."
@@ -35,7 +35,7 @@ def test_who_joins_is_answered_as_alone_and_so_are_those_at_work(family: str, en
     assert talk.closed == [1, 2, 0, 3]
     shared = [rows for rows, columns in seen if columns == 1]
     assert max(shared) == 3
-    assert sum(shared) == 20 + 3 + 9 + 30 - 4, "the first tokens come of the prompts, and nobody takes part for nothing"
+    assert sum(shared) == 20 + 3 + 9 + 30 - 4, "the first tokens come from the prompts, and no finished row takes part"
     assert len(shared) < 45
 
 
@@ -199,7 +199,7 @@ def test_the_authors_penalty_sees_each_rows_own_tokens(models: Any, engines: Eng
         assert said == engine._decode(tokens.tolist()) != unpenalized
 
 
-def test_a_model_without_attention_shares_its_steps_as_well(engines: Engines) -> None:
+def test_model_without_attention_shares_steps(engines: Engines) -> None:
     engine = engines("mamba")
     first, later = request(LONG, max_tokens=16), [request("Hi", max_tokens=4), request("Ho", n=2, max_tokens=3)]
     with steps(engine) as seen:

@@ -109,7 +109,7 @@ def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], P
     assert text(ask(engine, "Hello"))
 
 
-def test_what_the_authors_recommend_holds_where_a_request_is_silent(copy: Copy) -> None:
+def test_recommended_sampling_is_the_default(copy: Copy) -> None:
     folder = copy("lm")
     settings = json.loads((folder / "generation_config.json").read_text())
     settings |= {"do_sample": True, "temperature": 0.9, "top_k": 1, "max_new_tokens": 5}

@@ -17,7 +17,7 @@ from workers.engines.transformers_chat.prefix_cache import SHORTEST, PrefixCache
 
 KEEPS = {"prefix_cache_gb": 1, "image_cache_gb": 1, "prefill_chunk": 64}
 WORDS = ["lm", "llama", "sliding", "convolving", "linear"]
-VISION = ["qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl"]
+VISION = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl"]
 RED, BLUE = picture("red"), picture("blue")
 STORY = "Tell me a rather long story, in so many words that it takes a while."
 
@@ -36,13 +36,13 @@ def reused(engine: Any) -> int:
 def fresh(engines: Engines, family: str, **options: Any) -> Any:
     """An engine that keeps what it reads, and has kept nothing yet."""
     engine = engines(family, **{**KEEPS, **options})
-    engine._machine.forget()
+    engine._runner.forget()
     engine.meter.take()
     return engine
 
 
 @pytest.mark.parametrize("family", WORDS)
-def test_a_second_turn_goes_on_from_the_first(family: str, engines: Engines) -> None:
+def test_second_turn_reuses_the_first(family: str, engines: Engines) -> None:
     engine = fresh(engines, family)
     first = request(STORY, max_tokens=20)
     [answer] = alone(engine, first)
@@ -56,7 +56,7 @@ def test_a_second_turn_goes_on_from_the_first(family: str, engines: Engines) -> 
     assert sum(columns for _, columns in seen if columns > 1) < prompt.prompt_tokens / 2
 
 
-def test_the_last_answer_of_all_is_kept_as_well(engines: Engines) -> None:
+def test_last_answer_of_a_batch_is_kept(engines: Engines) -> None:
     """The batcher lets go of the engine as soon as no client waits any more."""
     engine = fresh(engines, "lm")
     call = Call(request("Hello", max_tokens=40))
@@ -64,18 +64,18 @@ def test_the_last_answer_of_all_is_kept_as_well(engines: Engines) -> None:
         if piece is None:
             break
     answers.close()
-    assert engine.meter.take()["held"]["prefix_cache"] == engine._machine.prefixes.bytes > 0
+    assert engine.meter.take()["held"]["prefix_cache"] == engine._runner.prefixes.bytes > 0
 
 
 @pytest.mark.parametrize("family", VISION)
-def test_a_second_turn_about_a_picture_neither_reads_nor_sees_it_again(
+def test_second_turn_does_not_encode_the_image_again(
     family: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = fresh(engines, family)
     content = with_pictures(STORY, RED)
     [answer] = alone(engine, request(content, max_tokens=12))
     assert reused(engine) == 0
-    monkeypatch.setattr(engine._machine.family, "encode", None)
+    monkeypatch.setattr(engine._runner.family, "encode", None)
     second = request("", messages=turns(content, answer, "And then?"), max_tokens=12)
     said = alone(engine, second)
     assert reused(engine) > len(STORY)
@@ -83,7 +83,7 @@ def test_a_second_turn_about_a_picture_neither_reads_nor_sees_it_again(
 
 
 @pytest.mark.parametrize("family", VISION)
-def test_another_picture_is_another_beginning(family: str, engines: Engines) -> None:
+def test_other_image_is_another_prefix(family: str, engines: Engines) -> None:
     engine = fresh(engines, family)
     asked = [request(with_pictures(STORY, image), max_tokens=16) for image in (RED, BLUE, RED)]
     assert alone(engine, *asked) == alone(engines(family), *asked)
@@ -91,10 +91,10 @@ def test_another_picture_is_another_beginning(family: str, engines: Engines) -> 
 
 
 @pytest.mark.parametrize("family", VISION)
-def test_a_picture_is_encoded_once(family: str, engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_is_encoded_once(family: str, engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = fresh(engines, family, prefix_cache_gb=0)
-    encode, encoded = engine._machine.family.encode, []
-    monkeypatch.setattr(engine._machine.family, "encode", lambda images: (encoded.extend(images), encode(images))[1])
+    encode, encoded = engine._runner.family.encode, []
+    monkeypatch.setattr(engine._runner.family, "encode", lambda images: (encoded.extend(images), encode(images))[1])
     asked = [request(with_pictures(words, RED), max_tokens=12) for words in ("What?", "Where is this?")]
     said = alone(engine, *asked)
     assert len(encoded) == len({image.digest for image in encoded})
@@ -104,7 +104,7 @@ def test_a_picture_is_encoded_once(family: str, engines: Engines, monkeypatch: p
 
 
 @pytest.mark.parametrize("family", ["lm", "llama", "qwen2_5_vl"])
-def test_those_that_ask_meanwhile_go_on_from_a_prompt_as_well(family: str, engines: Engines) -> None:
+def test_prompt_is_reused_before_its_answer_ends(family: str, engines: Engines) -> None:
     """The first is not answered yet when others ask with the same beginning."""
     engine = fresh(engines, family)
     begin = [{"role": "user", "content": STORY}]
@@ -117,7 +117,7 @@ def test_those_that_ask_meanwhile_go_on_from_a_prompt_as_well(family: str, engin
     assert reused(engine) > len(STORY)
 
 
-def test_rows_with_something_in_common_are_read_together(engines: Engines) -> None:
+def test_rows_with_different_prefixes_are_read_together(engines: Engines) -> None:
     """They have different lengths, and each knows another part of its beginning."""
     engine = fresh(engines, "lm", prefill_chunk=512)
     alone(engine, request(STORY, max_tokens=2))
@@ -138,7 +138,7 @@ def test_rows_with_something_in_common_are_read_together(engines: Engines) -> No
     ],
     ids=["choices", "seed", "penalties", "stop"],
 )
-def test_what_a_request_asks_for_holds_behind_a_known_beginning(fields: dict[str, Any], engines: Engines) -> None:
+def test_sampling_is_the_same_after_a_reused_prefix(fields: dict[str, Any], engines: Engines) -> None:
     engine = fresh(engines, "lm")
     asked = request(STORY, **{"max_tokens": 12, **fields})
     answers = [whole(run(engine, asked)[0]) for _ in range(2)]
@@ -150,7 +150,7 @@ def test_what_a_request_asks_for_holds_behind_a_known_beginning(fields: dict[str
         ]
 
 
-def test_a_window_that_has_slid_serves_the_very_same_beginning_alone(engines: Engines) -> None:
+def test_slid_window_is_reused_only_as_a_whole(engines: Engines) -> None:
     """The tokens before the window are gone: a conversation that parts earlier has to be read again."""
     engine = fresh(engines, "sliding")
     [answer] = alone(engine, request(STORY, max_tokens=20))
@@ -168,28 +168,28 @@ def test_zero_keeps_nothing(engines: Engines) -> None:
     engine.meter.take()
     alone(engine, *[request(with_pictures(STORY, RED))] * 2)
     assert reused(engine) == 0
-    assert engine._machine.held == {"prefix_cache": 0, "image_cache": 0}
+    assert engine._runner.held == {"prefix_cache": 0, "image_cache": 0}
 
 
-def test_what_is_kept_stays_within_its_bound(engines: Engines) -> None:
+def test_caches_stay_within_their_limits(engines: Engines) -> None:
     engine = fresh(engines, "smolvlm")
     alone(engine, request(with_pictures(STORY, RED)))
-    one = dict(engine._machine.held)
+    one = dict(engine._runner.held)
     assert all(one.values())
     bounds = {name: int(2.5 * held) for name, held in one.items()}
-    engine._machine.prefixes.limit, engine._machine.features.limit = bounds["prefix_cache"], bounds["image_cache"]
+    engine._runner.prefixes.limit, engine._runner.features.limit = bounds["prefix_cache"], bounds["image_cache"]
     colours = ("blue", "green", "white", "black", "yellow")
     alone(engine, *(request(with_pictures(STORY, picture(colour))) for colour in colours))
-    assert all(0 < held <= bounds[name] for name, held in engine._machine.held.items())
+    assert all(0 < held <= bounds[name] for name, held in engine._runner.held.items())
 
 
-def test_memory_that_runs_out_is_taken_from_what_is_kept(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_empties_the_caches(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = fresh(engines, "lm")
     alone(engine, request(STORY))
     forward = engine._model.forward
 
     def full(**inputs: Any) -> Any:
-        if engine._machine.prefixes.bytes:
+        if engine._runner.prefixes.bytes:
             raise MemoryError
         return forward(**inputs)
 
@@ -213,7 +213,7 @@ class Sized:
         self.tokens, self.is_cuttable, self.bytes = snapshot.tokens, snapshot.is_cuttable, size
 
 
-def test_the_longest_common_beginning_is_found() -> None:
+def test_longest_common_prefix_is_found() -> None:
     cache = PrefixCache(100)
     put(cache, range(40))
     put(cache, [*range(20), *range(100, 130)])
@@ -224,7 +224,7 @@ def test_the_longest_common_beginning_is_found() -> None:
     assert cache.match(np.arange(1000, 1100)) == (None, 0)
 
 
-def test_a_longer_row_takes_the_place_of_its_beginning() -> None:
+def test_longer_row_replaces_its_prefix() -> None:
     cache = PrefixCache(100)
     put(cache, range(40))
     put(cache, range(60))
@@ -232,7 +232,7 @@ def test_a_longer_row_takes_the_place_of_its_beginning() -> None:
     assert cache.bytes == 10
 
 
-def test_what_cannot_be_cut_serves_those_that_begin_with_all_of_it() -> None:
+def test_uncuttable_row_is_reused_only_as_a_whole() -> None:
     cache = PrefixCache(100)
     put(cache, range(40), is_cuttable=False)
     put(cache, range(60), is_cuttable=False)
@@ -242,7 +242,7 @@ def test_what_cannot_be_cut_serves_those_that_begin_with_all_of_it() -> None:
     assert cache.match(np.arange(39)) == (None, 0)
 
 
-def test_those_used_least_recently_go_first() -> None:
+def test_least_recently_used_row_is_evicted() -> None:
     cache = PrefixCache(30)
     for start in (0, 100, 200):
         put(cache, range(start, start + 40))
@@ -255,7 +255,7 @@ def test_those_used_least_recently_go_first() -> None:
     assert cache.match(np.arange(400, 450)) == (None, 0), "what is larger than the bound is not kept"
 
 
-def test_features_are_kept_within_their_bound() -> None:
+def test_features_stay_within_their_limit() -> None:
     import torch
 
     cache = FeatureCache(100)

@@ -1,4 +1,4 @@
-"""Whether requests share steps is tried when a model is loaded, and said with its reason."""
+"""Whether requests can share steps is found out at load, and reported with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.engines.transformers_chat import library
 
 FAMILIES = [
     "lm", "llama", "sliding", "convolving", "linear", "mamba",
-    "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl", "gemma3",
+    "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl", "gemma3",
 ]  # fmt: skip
 PIECES = [family for family in FAMILIES if family != "mamba"]
 
@@ -23,25 +23,25 @@ Models = Callable[[str], Path]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_requests_to_it_share_their_steps(family: str, chat_engine: Callable[[str], Any]) -> None:
+def test_requests_share_steps(family: str, chat_engine: Callable[[str], Any]) -> None:
     said = str(chat_engine(family).joins)
     assert said == "yes", f"{family} has become slow for several clients at once: joins: {said}"
 
 
 @pytest.mark.parametrize("family", PIECES)
-def test_its_prompts_are_read_in_pieces(family: str, chat_engine: Callable[[str], Any]) -> None:
-    assert chat_engine(family)._machine.reads_in_pieces
+def test_prompts_are_read_in_chunks(family: str, chat_engine: Callable[[str], Any]) -> None:
+    assert chat_engine(family)._runner.reads_in_chunks
 
 
-def test_a_cache_under_a_new_name_is_said_at_load(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fault of transformers 5.24, had it come with a name that nobody knows."""
+def test_unknown_cache_argument_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transformers 5.24 renamed the cache argument, but to an unknown name."""
     monkeypatch.setattr(library, "CACHE_NAMES", ("past",))
     engine: Any = load(models("lm"))
     assert str(engine.joins) == "no, because Qwen2ForCausalLM takes no cache under any of the names past"
     assert text(whole(alone_pieces(engine)))
 
 
-def test_a_cache_that_is_not_used_is_said_at_load(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_cache_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = library.ForwardPass.__call__
     monkeypatch.setattr(
         library.ForwardPass,
@@ -52,17 +52,17 @@ def test_a_cache_that_is_not_used_is_said_at_load(models: Models, monkeypatch: p
     assert str(engine.joins).startswith("no, because ")
 
 
-def test_masks_that_mean_something_else_are_said_at_load(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignored_mask_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = library.ForwardPass.__call__
     monkeypatch.setattr(
         library.ForwardPass,
         "__call__",
         lambda self, inputs, cache, mask, positions: forward(self, inputs, cache, None, positions),
     )
-    assert "shares a step gets other scores" in str(load(models("lm")).joins)
+    assert "scores in a shared step differ" in str(load(models("lm")).joins)
 
 
-def test_a_trial_that_fails_is_said_with_its_error(
+def test_failing_probe_is_reported_with_its_error(
     models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> Any:
@@ -71,17 +71,17 @@ def test_a_trial_that_fails_is_said_with_its_error(
     monkeypatch.setattr(library.ForwardPass, "__call__", broken)
     with caplog.at_level(logging.WARNING):
         engine = load(models("lm"))
-    assert str(engine.joins) == "no, because a trial failed: RuntimeError: as told"
-    assert "the loop cannot run the model" in caplog.text
+    assert str(engine.joins) == "no, because probing it failed: RuntimeError: as told"
+    assert "probing the model failed" in caplog.text
 
 
-def test_code_of_its_own_is_a_reason(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_code_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
     engine: Any = load(models("lm"))
     assert "its code came with the checkpoint" in str(engine.joins)
 
 
-def test_what_cannot_join_is_answered_as_by_generate_and_one_after_another(
+def test_requests_that_cannot_join_are_answered_in_turn(
     models: Models, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)

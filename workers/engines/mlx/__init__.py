@@ -116,10 +116,10 @@ def _load_embedding(spec: ModelSpec, device: Device, options: MlxOptions) -> Mlx
 def _load_chat(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxChat:
     from workers.engines.mlx import loading
     from workers.engines.mlx.chatting import MlxChat
-    from workers.engines.mlx.prefixes import MlxPrefixes
+    from workers.engines.mlx.prefix_cache import MlxPrefixCache
     from workers.engines.mlx.prompts import MlxPrompts, VisionPrompts
 
     loaded = loading.load_chat(loading.read_checkpoint(spec), device, options.quantization)
     kind = VisionPrompts if loaded.vision else MlxPrompts
     prompts = kind(loaded, options.chat_template, options.context)
-    return MlxChat(loaded, prompts, MlxPrefixes(int(options.prefix_cache_gb * 2**30)))
+    return MlxChat(loaded, prompts, MlxPrefixCache(int(options.prefix_cache_gb * 2**30)))

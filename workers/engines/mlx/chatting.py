@@ -13,7 +13,7 @@ from contract.tasks.chat import ChatRequest
 from workers.engine import Call, Feed
 from workers.engines.mlx.decoding import Decoder
 from workers.engines.mlx.loading import LoadedMlx
-from workers.engines.mlx.prefixes import MlxPrefixes
+from workers.engines.mlx.prefix_cache import MlxPrefixCache
 from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
@@ -29,7 +29,7 @@ Pieces = Iterator[tuple[Call[ChatRequest], Any]]
 class MlxChat:
     """A loaded model that talks."""
 
-    def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts, prefixes: MlxPrefixes) -> None:
+    def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts, prefixes: MlxPrefixCache) -> None:
         self.loaded = loaded
         self._prefixes = prefixes
         self.prompts = prompts
@@ -88,7 +88,7 @@ class MlxChat:
 class _Rows:
     """The choices at work, each a row of the decoder, and those that wait for one.
 
-    First choices go first: who asks for a hundred answers does not keep others from their one.
+    First choices go first: a request for a hundred answers does not keep others waiting.
     """
 
     def __init__(self, decoder: Decoder, most: int) -> None:
@@ -109,7 +109,7 @@ class _Rows:
         heapq.heappush(self._waiting, (choice.index, next(self._order), choice, prompt))
 
     def fill(self) -> bool:
-        """Give the free rows to those that wait. False: nobody is at work."""
+        """Give the free rows to those that wait. False if no row is running."""
         over = [row for row, choice in self._working.items() if choice.is_over]
         self._decoder.drop(over)
         for row in over:

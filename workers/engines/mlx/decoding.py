@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from workers.engines.mlx.loading import LoadedMlx
-from workers.engines.mlx.prefixes import MlxPrefixes
+from workers.engines.mlx.prefix_cache import MlxPrefixCache
 from workers.engines.mlx.prompts import MlxPrompt
 from workers.engines.mlx.sampling import MlxSampler
 from workers.step_meter import StepMeter
@@ -20,12 +20,11 @@ _PREFILL = 512
 class Decoder:
     """Rows at work in one model: each has a prompt, a limit and a sampler of its own.
 
-    Prompts are read one at a time, each by itself and in pieces; decoding is shared. mlx-lm's and mlx-vlm's generators
-    differ in what they are told with a prompt, and in what they give back of a row: only mlx-lm's let go on from the
-    cache of an earlier conversation. While it is open, the model is kept from being paged out of a GPU's memory.
+    Prompts are read one at a time and in chunks; decode steps are shared. mlx-lm's generator can continue from the
+    cache of an earlier conversation, mlx-vlm's cannot. While this is open, the model is not paged out of the GPU.
     """
 
-    def __init__(self, loaded: LoadedMlx, rows: int, prefixes: MlxPrefixes, meter: StepMeter) -> None:
+    def __init__(self, loaded: LoadedMlx, rows: int, prefixes: MlxPrefixCache, meter: StepMeter) -> None:
         shape = {"completion_batch_size": rows, "prefill_batch_size": 1, "prefill_step_size": _PREFILL}
         stream = mx.default_stream(mx.default_device())
         self._vision, self._prefixes, self._meter = loaded.vision, prefixes, meter
@@ -57,14 +56,14 @@ class Decoder:
         if made:
             self._meter.step(len(made))
         for response in made:
-            if response.finish_reason is not None:  # the generator has let go of it
+            if response.finish_reason is not None:  # the generator has removed it
                 self._rows.discard(response.uid)
                 if not self._vision:
                     self._prefixes.put(response.all_tokens, response.prompt_cache)
         return [(response.uid, response.token) for response in made]
 
     def drop(self, rows: Iterable[int]) -> None:
-        """Forget rows that need no further token; what the model remembers of them is kept for prompts to come."""
+        """Remove rows that need no further token, and put them into the prefix cache."""
         for row in rows:
             if self._vision:
                 self._generator.remove(row)

@@ -1,16 +1,16 @@
 """Chat with text and vision-language models of transformers: Qwen2.5-VL, LLaVA, SmolVLM, Idefics3, Qwen, Llama.
 
-Rows, positions, masks and caches are ours; of transformers a model is asked for its forward pass alone. What else is
-touched of the library stands in `library`, and what a family does in its own way in `families`.
+This engine keeps rows, positions, masks and caches itself, and uses only a model's forward pass. `library` lists what
+else it touches in transformers; `families` has an adapter for each family that reads prompts differently.
 
-A request's way: `prompt_encoder` makes the processor's inputs of its messages, the family's adapter makes a
-`prompt_row` of them, and `prompt_queue` holds it until there is room. `reader` reads it, in pieces that `pace` measures
-(`prefill`), behind what `prefix_cache` and `feature_cache` remember of earlier prompts and images. Then `decode_loop`
-lets its rows join those at work (`decode_batch`, `kv_cache`), which all go on by a token a step; `sampling` picks each
-row's, and `workers.toolkit.chat` makes chunks of them.
+The path of a request: `prompt_encoder` renders its messages and runs the processor, the family's adapter makes a
+`prompt_row` of that, and `prompt_queue` holds it until a row is free. `prefill_scheduler` reads it (`prefill`) in
+chunks whose size `chunk_sizer` chooses, and skips what `prefix_cache` and `feature_cache` have of earlier prompts and
+images. `decode_loop` adds its rows to the running batch (`decode_batch`, `kv_cache`), in which every row gets one token
+a step; `sampling` picks the tokens, and `workers.toolkit.chat` makes text of them.
 
-When a model is loaded, `probe` tries whether all this gives what `generate` gives. Where it does not, requests do not
-share steps: `generate_loop` answers one after another by `generate` itself, and the log and the status say so, and why.
+When a model is loaded, `probe` checks that all of this gives the same scores as `generate`. If it does not, requests do
+not share steps: `generate_loop` answers them one by one with `generate`, and the log, the status and a metric say so.
 
 Nothing heavy is imported before `load`.
 """
@@ -20,17 +20,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from contract.config import ModelSpec
 from contract.tasks.chat import CHAT, ChatRequest
 from workers.engine import Call, Device, Engine, Feed, serves
+from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
-from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.chat_prompt import ChatPrompt
-    from workers.engines.transformers_chat.machine import Machine
+    from workers.engines.transformers_chat.model_runner import ModelRunner
     from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _HERE = "workers.engines.transformers_chat"
@@ -62,21 +60,6 @@ _UNBOUNDED = 4096
 """Tokens of an answer for which neither the model nor the request knows a bound."""
 
 
-class ChatOptions(TorchOptions):
-    """`context` bounds prompt and answer together, in tokens; `chat_template` (Jinja) is for a model without one.
-
-    `prefill_chunk`: at most so many tokens of a prompt are read between two steps of the answers at work, fewer where
-    that would hold these up for long; 0 reads every prompt whole. `prefix_cache_gb` and `image_cache_gb` bound the
-    memory, in GiB, for earlier conversations and for images that were seen before; 0 keeps none.
-    """
-
-    context: int | None = Field(None, ge=2)
-    chat_template: str | None = None
-    prefill_chunk: int = Field(512, ge=0)
-    prefix_cache_gb: float = Field(0.5, ge=0)
-    image_cache_gb: float = Field(0.125, ge=0)
-
-
 class TransformersChat(Engine):
     """Text and vision-language models through transformers' Auto classes."""
 
@@ -93,7 +76,7 @@ class TransformersChat(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        """Load the model, and try whether requests can share its steps. Raises LoadFailed."""
+        """Load the model, and find out whether requests can share its steps. Raises LoadFailed."""
         options = ChatOptions.model_validate(spec.options)
         pretrained.set_up_torch(options)
         from workers.engines.transformers_chat import loading, serving
@@ -107,7 +90,7 @@ class TransformersChat(Engine):
         self._ends = loading.ends_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
         serving.warn_of_ignored(self._recommended)
-        self._machine, self.joins = serving.machine_of(loaded, self._encoder, options)
+        self._runner, self.joins = serving.runner_of(loaded, self._encoder, options)
 
     @classmethod
     def supports_model_type(cls, model_type: str) -> bool:
@@ -115,7 +98,7 @@ class TransformersChat(Engine):
 
         return loading.is_for_chat(model_type)
 
-    _machine: Machine | None
+    _runner: ModelRunner | None
     """None: requests do not share steps."""
 
     def loaded_features(self) -> frozenset[str]:
@@ -126,10 +109,10 @@ class TransformersChat(Engine):
         """Answer conversations; see `workers.engine.serves` for what is yielded, `decode_loop` for the order."""
         from workers.engines.transformers_chat.serving import DecodeLoop, GenerateLoop
 
-        if self._machine is None:
+        if self._runner is None:
             yield from GenerateLoop(self._model, feed, self._open, self._advance, self.meter).run()
         else:
-            yield from DecodeLoop(self._machine, feed, self._open, self._advance, self.meter).run()
+            yield from DecodeLoop(self._runner, feed, self._open, self._advance, self.meter).run()
 
     def _open(self, call: Call[ChatRequest]) -> ChatPrompt:
         """A call's prompt. Raises what the client hears: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
@@ -140,10 +123,10 @@ class TransformersChat(Engine):
         inputs = self._encoder.encode(self._encoder.conversation(request))
         tokens = int(inputs["input_ids"].shape[-1])
         left = self._encoder.check(tokens)
-        if self._machine is None:
+        if self._runner is None:
             row = PromptRow(inputs["input_ids"][0], whole=inputs)
         else:
-            row = self._machine.family.row(inputs)
+            row = self._runner.family.row(inputs)
         answer = ChatAnswer(call, self._name)
         answer.prompt_tokens = tokens
         asked = request.limit or self._recommended.get("max_new_tokens")
@@ -157,7 +140,7 @@ class TransformersChat(Engine):
 
         device = self._model.device
         sampler = TokenSampler(answer.call.request, self._recommended, index, device)
-        if self._machine is not None:  # else `generate` applies them
+        if self._runner is not None:  # else `generate` applies them
             ends = sorted(self._ends)
             sampler.follow(prompt.to(device), processors_of(self._recommended, len(prompt), ends, device))
         return ChatChoice(answer, index, sampler, self._decode, limit)

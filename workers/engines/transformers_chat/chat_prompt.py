@@ -1,4 +1,4 @@
-"""A call's prompt and the choices that are to answer it."""
+"""A call's prompt and the choices that answer it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from workers.toolkit.chat.answer import ChatChoice
 
 @dataclass(frozen=True, eq=False)
 class ChatPrompt:
-    """A row to be read, once for all of its choices."""
+    """A prompt that is read once for all of its choices."""
 
     call: Call[ChatRequest]
     row: PromptRow
     choices: Sequence[ChatChoice]
     failed: bool = False
-    """Whether it failed when it was read together with others: it is read alone the next time."""
+    """Whether reading it together with others failed; it is read alone then."""
 
     @property
     def living(self) -> list[ChatChoice]:
-        """The choices that somebody waits for."""
+        """The choices that are not finished or cancelled."""
         return [choice for choice in self.choices if not choice.is_over]
 
     def only(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
-        """For these of its choices."""
+        """The prompt with only these choices."""
         return replace(self, choices=choices)
 
     def without(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
-        """For the other ones."""
+        """The prompt with its other choices."""
         return self.only([choice for choice in self.choices if choice not in choices])

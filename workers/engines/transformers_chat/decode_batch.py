@@ -1,4 +1,4 @@
-"""Rows that share the steps of a model: begun from prompts that were read, joined by others, left one by one."""
+"""Rows that share decode steps: they start from prompts that are read, other rows join, finished rows leave."""
 
 from __future__ import annotations
 
@@ -7,49 +7,54 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.kv_cache import KVCache
-from workers.engines.transformers_chat.machine import Machine
+from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import Prefill
-from workers.engines.transformers_chat.prompt_row import PromptRow
 from workers.toolkit.chat.answer import ChatChoice
 
 Tokens = list[tuple[ChatChoice, int]]
-"""The next tokens of some choices."""
+"""Choices with their next token."""
 
 
 @dataclass(eq=False)
 class Row:
-    """One choice at work: its prompt, and the tokens that the model has been given since."""
+    """One choice that is being decoded. `keys` are its prompt's (`PromptRow.keys`), or None if they are unknown."""
 
     choice: ChatChoice
-    prompt: PromptRow
-    written: list[int] = field(default_factory=list)  # the last of them the model has not seen yet
+    prompt_tokens: int
+    keys: Any
+    written: list[int] = field(default_factory=list)  # the model has not seen the last one yet
 
     @property
     def length(self) -> int:
-        """How many tokens the model has seen of it."""
-        return len(self.prompt) + max(len(self.written) - 1, 0)
+        """The number of tokens that the model has seen of it."""
+        return self.prompt_tokens + max(len(self.written) - 1, 0)
 
 
 class DecodeBatch:
-    """Rows of one width and their cache, between two steps."""
+    """Rows of one width and their cache."""
 
-    def __init__(self, machine: Machine, prefill: Prefill, prompts: Sequence[ChatPrompt], scores: Any) -> None:
-        """A row for each choice of the prompts that were read; `scores` (prompts, vocabulary) of a first token."""
-        self._machine = machine
+    def __init__(self, runner: ModelRunner, prefill: Prefill, prompts: Sequence[ChatPrompt], scores: Any) -> None:
+        """One row for each choice of the prompts. `scores` (prompts, vocabulary) are those of the first tokens."""
+        self._runner = runner
         self.cache: KVCache = prefill.cache
         numbers = [number for number, prompt in enumerate(prompts) for _ in prompt.choices]
-        self.rows = [Row(choice, prompt.row) for prompt in prompts for choice in prompt.choices]
+        self.rows = [
+            Row(choice, len(prompt.row), None if prompt.row.whole else prompt.row.keys)
+            for prompt in prompts
+            for choice in prompt.choices
+        ]
         self._hidden = [prefill.hidden[number] for number in numbers]
         self._width = prefill.width
-        self._positions = machine.next_positions(prefill.rows)[:, numbers]
+        self._positions = runner.next_positions(prefill.rows)[:, numbers]
         self._scores = scores[numbers]
         with torch.inference_mode():
             if len(numbers) > len(prompts):
-                self.cache.select(numbers, machine.device)
+                self.cache.select(numbers, runner.device)
 
     def first(self) -> Tokens:
         """The first token of each choice."""
@@ -57,17 +62,17 @@ class DecodeBatch:
             return self._append(self._scores)
 
     def step(self) -> Tokens:
-        """The next token of every row that is not over yet. Whoever takes them pushes them into their choices."""
-        with torch.inference_mode():  # never held across a yield
+        """Decode one token for every row. Returns those of rows that are not finished; the caller pushes them."""
+        with torch.inference_mode():  # must not stay active across a yield
             self._width += 1
-            mask = self._machine.mask(self._hidden, self._width)
-            last = torch.tensor([[row.written[-1]] for row in self.rows], device=self._machine.device)
-            scores = self._machine.step({"input_ids": last}, self.cache, mask, self._positions[..., None])
+            mask = self._runner.mask(self._hidden, self._width)
+            last = torch.tensor([[row.written[-1]] for row in self.rows], device=self._runner.device)
+            scores = self._runner.step({"input_ids": last}, self.cache, mask, self._positions[..., None])
             self._positions = self._positions + 1
             return self._append(scores)
 
     def drop_finished(self) -> None:
-        """Let go of the rows that are over; the prefix cache keeps what the model remembers of them."""
+        """Remove finished rows, and put them into the prefix cache."""
         kept = [number for number, row in enumerate(self.rows) if not row.choice.is_over]
         if len(kept) == len(self.rows):
             return
@@ -81,7 +86,7 @@ class DecodeBatch:
         self.rows = [self.rows[number] for number in kept]
 
     def join(self, other: DecodeBatch) -> None:
-        """Take over the rows of `other`, which must not be used any more."""
+        """Add the rows of `other`, which must not be used afterwards."""
         with torch.inference_mode():
             self.cache.join(other.cache)
             width = max(self._width, other._width)
@@ -91,7 +96,7 @@ class DecodeBatch:
             self.rows += other.rows
 
     def _append(self, scores: Any) -> Tokens:
-        """Let each row go on with a token, given the scores."""
+        """Pick the next token of each row, given scores (rows, vocabulary)."""
         tokens = _pick(scores, self.rows)
         for row, token in zip(self.rows, tokens, strict=True):
             row.written.append(token)
@@ -99,17 +104,18 @@ class DecodeBatch:
         return [(row.choice, token) for row, token in pairs if not row.choice.is_over]
 
     def _remember(self, number: int, row: Row) -> None:
-        keys, size = row.prompt.keys_with(row.written[:-1]), self.cache.bytes_of(row.length)
-        if keys is not None:
-            self._machine.prefixes.put(keys, size, partial(self.cache.snapshot, number, row.length))
+        if row.keys is not None:
+            keys = np.concatenate([row.keys, np.array(row.written[:-1], dtype=np.int64)])
+            size = self.cache.bytes_of(row.length)
+            self._runner.prefixes.put(keys, size, partial(self.cache.snapshot, number, row.length))
 
     def _select(self, kept: list[int]) -> None:
-        self.cache.select(kept, self._machine.device)
+        self.cache.select(kept, self._runner.device)
         self._positions = self._positions[:, kept]
         self._hidden = [self._hidden[number] for number in kept]
 
     def _narrow(self) -> None:
-        """Forget the columns that are hidden in every row."""
+        """Remove the columns that are hidden in every row."""
         if unused := min(self._hidden):
             self.cache.narrow(unused)
             self._width -= unused

@@ -1,8 +1,8 @@
-"""The loop that answers: between two steps of the model it reads newcomers' prompts and lets go of what is finished.
+"""The decode loop: between two steps it reads prompts of new requests and removes finished answers.
 
-In each turn a piece of a long prompt is read, or some short ones; then every row that is at work goes one token on. So
-a newcomer waits for one step, not for the end of another's answer, and those at work wait for one piece at a time,
-however many have come.
+In each turn a chunk of a long prompt is read, or several short prompts; then every running row gets one token. So a new
+request waits for one step and not for the end of another answer, and running answers wait for one chunk at a time,
+however many requests arrive.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ from workers import engine
 from workers.engine import Call, Feed
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.decode_batch import DecodeBatch, Tokens
-from workers.engines.transformers_chat.machine import Machine
+from workers.engines.transformers_chat.model_runner import ModelRunner
+from workers.engines.transformers_chat.prefill_scheduler import PrefillScheduler
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
-from workers.engines.transformers_chat.reader import Reader
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatChoice
 
-Event = tuple[Call[ChatRequest], engine.Output]
+ChatEvent = tuple[Call[ChatRequest], engine.Output]
 
 
 class DecodeLoop:
-    """Calls on their way from the feed to their last token.
+    """Takes calls from the feed and answers them.
 
-    `open_prompt` makes a call's prompt, `advance` gives a choice its next token and says what to send.
+    `open_prompt` makes a call's prompt; `advance` gives a choice its next token and yields what to send.
     """
 
     def __init__(
         self,
-        machine: Machine,
+        runner: ModelRunner,
         feed: Feed[ChatRequest],
         open_prompt: Callable[[Call[ChatRequest]], ChatPrompt],
-        advance: Callable[[ChatChoice, int], Iterator[Event]],
+        advance: Callable[[ChatChoice, int], Iterator[ChatEvent]],
         meter: StepMeter,
     ) -> None:
-        self._machine, self._feed, self._advance = machine, feed, advance
+        self._runner, self._feed, self._advance = runner, feed, advance
         self._meter = meter
         self._queue = PromptQueue(open_prompt)
-        self._reader = Reader(machine, self._queue, meter)
+        self._prefills = PrefillScheduler(runner, self._queue, meter)
         self._batch: DecodeBatch | None = None
 
-    def run(self) -> Iterator[Event]:
-        """Answer until nothing is left."""
+    def run(self) -> Iterator[ChatEvent]:
+        """Run until no call is left."""
         try:
             while True:
                 self._queue.add(self._feed.take(self._room - self._queue.newcomers))
-                if not (self._queue or self._reader or self._batch):
+                if not (self._queue or self._prefills or self._batch):
                     return
                 yield from self._read()
                 yield from self._step()
-                self._meter.hold(self._machine.held)
-        except GeneratorExit:  # with the last answer's last piece, or because all clients have left
+                self._meter.hold(self._runner.held)
+        except GeneratorExit:  # the batcher closes the loop once no client waits for more
             self._drop_finished()
-            self._meter.hold(self._machine.held)
+            self._meter.hold(self._runner.held)
             raise
 
     @property
     def _room(self) -> int:
-        """How many rows more may be at work."""
+        """The number of free rows."""
         working = len(self._batch.rows) if self._batch else 0
-        return self._feed.limit - working - self._reader.rows
+        return self._feed.limit - working - self._prefills.rows
 
-    def _read(self) -> Iterator[Event]:
-        """Read some of the prompts that wait, and let their rows join those at work."""
+    def _read(self) -> Iterator[ChatEvent]:
+        """Read some waiting prompts, and add rows that are ready to the batch."""
         busy = self._batch is not None
-        self._reader.open(self._room + self._reader.rows, is_anybody_waiting=busy)
-        batch = self._reader.advance(is_anybody_waiting=busy)
+        self._prefills.open(self._room + self._prefills.rows, is_decoding=busy)
+        batch = self._prefills.advance(is_decoding=busy)
         while self._queue.refused:
             yield self._queue.refused.popleft()
         if batch is None:
@@ -81,14 +81,14 @@ class DecodeLoop:
         elif batch.rows:
             self._batch = batch
 
-    def _step(self) -> Iterator[Event]:
-        """Let every row at work go one token on."""
+    def _step(self) -> Iterator[ChatEvent]:
+        """Decode one token for every row."""
         if self._batch is None:
             return
         started = time.perf_counter()
         self._meter.step(len(self._batch.rows))
         tokens = self._batch.step()
-        self._machine.pace.stepped(time.perf_counter() - started)
+        self._runner.chunk_sizer.note_step(time.perf_counter() - started)
         yield from self._push(tokens)
         self._drop_finished()
 
@@ -98,6 +98,6 @@ class DecodeLoop:
             if not self._batch.rows:
                 self._batch = None
 
-    def _push(self, tokens: Tokens) -> Iterator[Event]:
+    def _push(self, tokens: Tokens) -> Iterator[ChatEvent]:
         for choice, token in tokens:
             yield from self._advance(choice, token)

@@ -1,4 +1,4 @@
-"""Images that were encoded before: their features, by a hash of their pixels, within a bound of memory."""
+"""Features of images that were encoded before, by a hash of the pixels, up to a memory limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FeatureCache:
-    """Features by digest, least recently used out. `limit` in bytes; 0 keeps none."""
+    """Features by digest; the least recently used are evicted. `limit` in bytes; 0 keeps none."""
 
     def __init__(self, limit: int) -> None:
         self.bytes = 0
@@ -15,23 +15,23 @@ class FeatureCache:
         self._features: OrderedDict[bytes, Any] = OrderedDict()
 
     def get(self, digest: bytes) -> Any | None:
-        """Features (tokens, size), or None where they are not kept (any more)."""
+        """Features (tokens, size), or None if they are not kept."""
         if digest in self._features:
             self._features.move_to_end(digest)
         return self._features.get(digest)
 
     def put(self, digest: bytes, features: Any) -> None:
-        """Keep a copy, where it fits at all; in its place go those that were asked for longest ago."""
+        """Keep a copy if it fits, and evict the least recently used features for it."""
         size = _bytes(features)
         if size > self.limit or digest in self._features:
             return
         while self.bytes + size > self.limit:
             self.bytes -= _bytes(self._features.popitem(last=False)[1])
-        self._features[digest] = features.clone()  # else all that were encoded together stay as long as one of them
+        self._features[digest] = features.clone()  # a view would keep all images that were encoded together
         self.bytes += size
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._features.clear()
         self.bytes = 0
 

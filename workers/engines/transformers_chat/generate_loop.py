@@ -1,4 +1,4 @@
-"""The slower path: one request after another by transformers' own `generate`, for models that no other loop can run."""
+"""Answers one request after another with transformers' `generate`: slower, but it runs every model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from contract.tasks.chat import ChatRequest
 from workers.engine import Call, Feed
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
-from workers.engines.transformers_chat.decode_loop import Event
+from workers.engines.transformers_chat.decode_loop import ChatEvent
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.engines.transformers_chat.prompt_row import moved
 from workers.step_meter import StepMeter
@@ -21,9 +21,9 @@ from workers.toolkit.chat.answer import ChatChoice
 
 
 class GenerateLoop:
-    """Calls and their choices, one by one. `generate` runs on a thread of its own, and its tokens come as it has them.
+    """Answers calls and their choices one by one. `generate` runs in its own thread and passes its tokens on.
 
-    `open_prompt` makes a call's prompt, `advance` gives a choice its next token and says what to send.
+    `open_prompt` makes a call's prompt; `advance` gives a choice its next token and yields what to send.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class GenerateLoop:
         model: Any,
         feed: Feed[ChatRequest],
         open_prompt: Callable[[Call[ChatRequest]], ChatPrompt],
-        advance: Callable[[ChatChoice, int], Iterator[Event]],
+        advance: Callable[[ChatChoice, int], Iterator[ChatEvent]],
         meter: StepMeter,
     ) -> None:
         self._model, self._feed, self._advance, self._meter = model, feed, advance, meter
         self._queue = PromptQueue(open_prompt)
 
-    def run(self) -> Iterator[Event]:
-        """Answer until nothing is left."""
+    def run(self) -> Iterator[ChatEvent]:
+        """Run until no call is left."""
         while calls := self._feed.take(1):
             self._queue.add(calls)
             prompt = self._queue.next(room=calls[0].request.n or 1)
@@ -49,7 +49,7 @@ class GenerateLoop:
             while self._queue.refused:
                 yield self._queue.refused.popleft()
 
-    def _answer(self, prompt: ChatPrompt) -> Iterator[Event]:
+    def _answer(self, prompt: ChatPrompt) -> Iterator[ChatEvent]:
         for choice in prompt.choices:
             if choice.is_over:
                 continue
@@ -75,14 +75,14 @@ class Generation:
         self._thread.start()
 
     def tokens(self) -> Iterator[int]:
-        """Its tokens as they come. Raises what `generate` raises."""
+        """Its tokens, one by one. Raises what `generate` raises."""
         while (made := self._made.get()) is not None:
             if isinstance(made, Exception):
                 raise made
             yield made
 
     def stop(self) -> None:
-        """End it before its next token, and return once it has ended."""
+        """Stop it before its next token, and wait for that."""
         self._stopped.set()
         self._thread.join()
 
@@ -105,7 +105,7 @@ class Generation:
 
 
 class TokenChooser(LogitsProcessor):  # type: ignore[misc]
-    """Picks the next token as the request asks for it, and leaves `generate` no other."""
+    """Picks the next token as the request wants it, and leaves `generate` no other."""
 
     def __init__(self, choice: ChatChoice, put: Callable[[int], None]) -> None:
         self._choice, self._put = choice, put
@@ -119,7 +119,7 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]
 
 
 class Stopped(StoppingCriteria):  # type: ignore[misc]
-    """Ends `generate` once nobody waits for its next token."""
+    """Ends `generate` once no client waits for the next token."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped

@@ -1,8 +1,8 @@
-"""What a model remembers of the rows of a batch: rows are joined, dropped, copied, and kept for later.
+"""The KV cache of a batch: rows are joined, removed, copied, and saved for later.
 
-All rows are as wide as the longest. Shorter ones begin with columns that the attention mask hides, so a newcomer is
-joined by widening whichever is narrower, on the left. Sliding windows hold the last columns only and count those that
-are gone; states of linear attention have no columns, and are put side by side.
+All rows are as wide as the longest. Shorter rows begin with columns that the attention mask hides, so caches are joined
+by padding the narrower one on the left. Sliding-window layers hold only the last columns, and count all; layers of
+linear attention hold a state without columns for each row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workers.engines.transformers_chat import library
 
 @dataclass(frozen=True, slots=True)
 class LayerSnapshot:
-    """What one layer remembers of one row, in memory of its own: columns, and states by their number."""
+    """A copy of one row of one layer: keys and values, and states by number."""
 
     keys: Any = None  # (1, heads, columns, size), as are the values
     values: Any = None
@@ -32,7 +32,7 @@ class LayerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RowSnapshot:
-    """What a model remembers of one row of `tokens` tokens. One that is cuttable also serves as a shorter row."""
+    """A copy of one row of `tokens` tokens. A cuttable one can also be restored with fewer tokens."""
 
     tokens: int
     layers: tuple[LayerSnapshot, ...]
@@ -40,24 +40,24 @@ class RowSnapshot:
 
     @property
     def bytes(self) -> int:
-        """The memory that it takes."""
+        """Its memory."""
         return sum(tensor.numel() * tensor.element_size() for layer in self.layers for tensor in layer.tensors)
 
 
 class KVCache:
-    """The cache of a batch of rows, around that of the library."""
+    """The cache of a batch of rows, in a cache object of transformers (`library`)."""
 
     def __init__(self, model: Any) -> None:
         self.library = library.new_cache(model)
 
     @property
     def has_states(self) -> bool:
-        """Whether some layers keep a state, which padding would change and nothing can shorten."""
+        """Whether some layers keep a state, which padding would change and which cannot be cut."""
         return any(isinstance(layer, library.LINEAR) for layer in self.library.layers)
 
     @property
     def has_columns(self) -> bool:
-        """Whether some layers keep a column for each token, of which a mask can hide some."""
+        """Whether some layers keep a column for each token."""
         return any(isinstance(layer, library.ATTENTION) for layer in self.library.layers)
 
     def join(self, other: KVCache) -> None:
@@ -75,11 +75,13 @@ class KVCache:
                 mine.cumulative_length = max(mine.cumulative_length, theirs.cumulative_length)
 
     def select(self, rows: Sequence[int], device: Any) -> None:
-        """Keep the rows of these numbers, in this order; a number may come more than once."""
-        self.library.reorder_cache(torch.tensor(rows, device=device))  # for beams, but it takes any number of rows
+        """Keep the rows with these numbers, in this order. A number may occur more than once."""
+        self.library.reorder_cache(
+            torch.tensor(rows, device=device)
+        )  # made for beam search, but takes any number of rows
 
     def narrow(self, columns: int) -> None:
-        """Forget the first columns, which no row needs."""
+        """Remove the first columns, which no row needs."""
         for layer in self.library.layers:
             if not _has_columns(layer):
                 continue
@@ -90,7 +92,7 @@ class KVCache:
             layer.keys, layer.values = layer.keys[..., -left:, :], layer.values[..., -left:, :]
 
     def bytes_of(self, tokens: int) -> int:
-        """The memory that a snapshot of a row of so many tokens would take."""
+        """The memory of a snapshot of a row of `tokens` tokens, in bytes."""
         layers = [layer for layer in self.library.layers if _has_columns(layer)]
         columns = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
         linear = [layer for layer in self.library.layers if isinstance(layer, library.LINEAR)]
@@ -100,15 +102,15 @@ class KVCache:
         return sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in one_row)
 
     def snapshot(self, row: int, tokens: int) -> RowSnapshot:
-        """A copy of a row, of which the last `tokens` columns are its own."""
+        """Copy a row, which has its tokens in the last `tokens` columns."""
         layers = tuple(_snapshot(layer, row, tokens) for layer in self.library.layers)
         whole = all(layer.keys is None or layer.keys.shape[-2] == tokens for layer in layers)
         return RowSnapshot(tokens, layers, is_cuttable=whole and not self.has_states)
 
     def restore(self, rows: Sequence[tuple[RowSnapshot | None, int]]) -> None:
-        """Fill this cache, which must be empty, with the first so many tokens of each row, aligned on the right.
+        """Fill this empty cache with the first tokens of each row, aligned on the right.
 
-        Several rows must be cuttable; one that is not comes alone, and with all of its tokens.
+        A snapshot that is not cuttable must be the only one, and be restored with all its tokens.
         """
         width = max(tokens for _, tokens in rows)
         if not width:
@@ -152,7 +154,7 @@ def _snapshot(layer: Any, row: int, tokens: int) -> LayerSnapshot:
 
 
 def _aligned(rows: Sequence[tuple[LayerSnapshot | None, int]], name: str) -> Any:
-    """Keys or values of the first so many tokens of each row, zeros for what a row does not have."""
+    """Keys or values of the first tokens of each row, padded with zeros on the left."""
     kept = [(None if layer is None else getattr(layer, name)[..., :tokens, :]) for layer, tokens in rows]
     any_of_them = next(columns for columns in kept if columns is not None)
     width = max(columns.shape[-2] for columns in kept if columns is not None)
@@ -161,5 +163,5 @@ def _aligned(rows: Sequence[tuple[LayerSnapshot | None, int]], name: str) -> Any
 
 
 def _widen(states: Any, width: int) -> Any:
-    """Keys or values (rows, heads, columns, size), with so many columns."""
+    """Pad keys or values (rows, heads, columns, size) on the left to `width` columns."""
     return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))

@@ -66,12 +66,12 @@ def is_for_chat(model_type: str) -> bool:
 def _foreign(spec: ModelSpec) -> str:
     return (
         f"{spec.source} comes with code of its own. Set `trust_remote_code: true` in its entry if you trust it: "
-        "the code then runs on this machine."
+        "the code then runs on this runner."
     )
 
 
 def context_of(loaded: LoadedModel, option: int | None) -> int | None:
-    """The most tokens that prompt and answer may have together; None where nobody says."""
+    """The most tokens that prompt and answer may have together; None if it is unknown."""
     said = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     tokenizer = loaded.tokenizer.model_max_length
     known = [said or (tokenizer if tokenizer < 10**9 else None), option]  # 10**30 is transformers' "unknown"

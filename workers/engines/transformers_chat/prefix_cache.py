@@ -1,4 +1,4 @@
-"""Earlier conversations, as the model remembers them: a prompt that begins with the same tokens goes on from there."""
+"""The prefix cache: KV caches of earlier conversations, for prompts that begin with the same tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from workers.engines.transformers_chat.kv_cache import RowSnapshot
 
 SHORTEST = 16
-"""Tokens below which reading them again takes no longer than finding them."""
+"""The fewest tokens worth reusing; reading fewer again costs next to nothing."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prefix:
-    """A row that was read or written: its keys (`PromptRow.keys`), and what the model remembers of it."""
+    """A row of an earlier request: its keys (`PromptRow.keys`) and its part of the KV cache."""
 
     keys: Any
     snapshot: RowSnapshot
@@ -24,23 +24,23 @@ class Prefix:
 
 
 class PrefixCache:
-    """Rows within a bound of memory, least recently used out. `limit` in bytes; 0 keeps none.
+    """Rows up to a memory limit in bytes; the least recently used are evicted. 0 keeps none.
 
-    A row whose layers can all be cut (`RowSnapshot.is_cuttable`) serves every prompt that begins as it does, up to
-    where they part. Others, with states or windows that have slid, serve prompts that begin with all of the row.
+    A cuttable row (`RowSnapshot.is_cuttable`) can be used up to the token where a prompt differs. Rows with states, or
+    with windows that have slid, can be used only by prompts that begin with the whole row.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.bytes = 0
         self.version = 0
-        """Another number once `match` may give something else."""
+        """Changes whenever `match` may return something else."""
         self._prefixes: list[Prefix] = []  # the most recently used is the last
 
     def match(self, keys: Any) -> tuple[RowSnapshot | None, int]:
-        """The row that has most in common with the beginning of a prompt, and how many tokens.
+        """The row that shares the longest beginning with a prompt, and the number of shared tokens.
 
-        At least the prompt's last token is left to be read: the answer's first comes of it.
+        The prompt's last token is never included: the model must read it to give the answer's first token.
         """
         best, length = None, SHORTEST - 1
         for prefix in self._prefixes:
@@ -54,7 +54,7 @@ class PrefixCache:
         return best.snapshot, length
 
     def put(self, keys: Any, size: int, take: Callable[[], RowSnapshot]) -> None:
-        """Keep a row that `take` copies, which will have `size` bytes; it replaces those that it serves as well as."""
+        """Keep the row that `take` copies, of `size` bytes. It replaces rows that it can stand in for."""
         if size > self.limit or len(keys) < SHORTEST:
             return
         for prefix in self._prefixes:
@@ -70,7 +70,7 @@ class PrefixCache:
         self._make_room(0)
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._prefixes = []
         self._count()
 
@@ -89,13 +89,13 @@ class PrefixCache:
 
 
 def _shared(one: Any, other: Any) -> int:
-    """How many numbers two arrays have in common at their beginning."""
+    """The length of the common beginning of two arrays."""
     length = min(len(one), len(other))
     differ = np.flatnonzero(one[:length] != other[:length])
     return int(differ[0]) if len(differ) else length
 
 
 def _serves_for(prefix: Prefix, keys: Any) -> bool:
-    """Whether a row serves every prompt that one with these keys would serve."""
+    """Whether a kept row can be used wherever a row with these keys could."""
     shared = _shared(prefix.keys, keys)
     return shared == len(keys) and (prefix.snapshot.is_cuttable or len(prefix.keys) == len(keys))

@@ -1,9 +1,9 @@
-"""Finds out at load whether requests can share a model's steps: whether the loop says what `generate` says.
+"""Finds out at load whether requests can share a model's steps, by comparing the loop's scores with `generate`'s.
 
-Two short prompts are read, one of them in two pieces; they are joined, and one step is done for both. The scores of the
-shorter one, which then has hidden columns, must be those that transformers' own `generate` reports for it alone. So
-whatever a new release moves (the name of the cache, what a mask means, how tokens are numbered) is found before the
-first request. A vision-language model without a tested adapter is asked about a image as well.
+Two short prompts are read, one of them in two chunks. They are joined, and one step is decoded for both. The shorter
+row then has hidden columns, and must get the scores that `generate` gives it alone. So a change in transformers
+(another name for the cache, other masks, other positions) is noticed before the first request. A vision-language model
+without an adapter is also probed with an image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.loading import LoadedModel
-from workers.engines.transformers_chat.machine import Machine
+from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import NOTHING, Prefill
 from workers.engines.transformers_chat.prompt_row import PromptRow, moved
 from workers.failures import summarize
@@ -25,84 +25,84 @@ log = logging.getLogger(__name__)
 
 _TEXT = "What is the capital of France?"
 _SHORT, _LONG = 5, 8
-"""Tokens of the two prompts."""
+"""The lengths of the two prompts, in tokens."""
 _TOLERANCES = {torch.float32: 1e-3}
 _TOLERANCE = 0.1
-"""How far scores may differ, of their own spread: rounding, which grows with fewer bits and in other shapes."""
+"""How far scores may differ, relative to their spread: rounding depends on dtype and batch size."""
 
 Inputs = Mapping[str, Any]
 
 
 def obstacle(model: Any) -> str | None:
-    """Why no loop but the library's own can run the model, as the end of `no, because …`; None: nothing known."""
+    """Why only `generate` can run the model, as a clause after `no, because`; None if no reason is known."""
     if library.runs_its_own_code(model):
-        return "its code came with the checkpoint, and may keep something of the rows to itself"
+        return "its code came with the checkpoint, and may keep state between steps"
     if model.config.is_encoder_decoder:
-        return "it has an encoder for its prompts"
+        return "it has an encoder for prompts"
     if unknown := library.unknown_layers(library.new_cache(model)):
         return f"its cache has layers that cannot be joined ({', '.join(sorted(unknown))})"
     return None
 
 
-def examine(machine: Machine, loaded: LoadedModel, image: Inputs | None) -> str | None:
-    """Why requests cannot share steps; None: they can. `image` are inputs of a prompt with one, to be tried as well.
+def examine(runner: ModelRunner, loaded: LoadedModel, image: Inputs | None) -> str | None:
+    """Why requests cannot share steps; None if they can. `image` are the inputs of a prompt with an image.
 
-    Notes in `machine` whether prompts can be read in pieces.
+    Sets `runner.reads_in_chunks`.
     """
     ids = torch.tensor([(loaded.tokenizer(_TEXT, add_special_tokens=False)["input_ids"] * _LONG)[:_LONG]])
     try:
         with torch.inference_mode():
-            return _differs(machine, {"input_ids": ids[:, :_SHORT]}, PromptRow(ids[0])) or (
-                _differs(machine, image, PromptRow(ids[0])) if image else None
+            return _differs(runner, {"input_ids": ids[:, :_SHORT]}, PromptRow(ids[0])) or (
+                _differs(runner, image, PromptRow(ids[0])) if image else None
             )
     except Exception as error:
-        log.warning("the loop cannot run the model", exc_info=error)
-        return f"a trial failed: {summarize(error)}"
+        log.warning("probing the model failed", exc_info=error)
+        return f"probing it failed: {summarize(error)}"
 
 
-def _differs(machine: Machine, inputs: Inputs, neighbour: PromptRow) -> str | None:
-    expected = _generated(machine.model, inputs)
-    row = machine.family.row(inputs)
-    if machine.reads_in_pieces and not row.whole:
-        scores, _ = _read(machine, row, pieces=2)
-        machine.reads_in_pieces = _is_near(scores, expected[0], machine.model.dtype)
-        if not machine.reads_in_pieces:
-            log.warning("prompts are read whole, and again in every turn: in pieces the model reads them differently")
-    scores, prefill = _read(machine, row, pieces=1)
-    if not _is_near(scores, expected[0], machine.model.dtype):
-        return "a prompt that is read here gives other scores than in transformers' generate"
-    second = _joined(machine, prefill, _read(machine, neighbour, pieces=1)[1], int(expected[2]))
-    if not _is_near(second, expected[1], machine.model.dtype):
-        return "a row that shares a step gets other scores than in transformers' generate"
+def _differs(runner: ModelRunner, inputs: Inputs, neighbour: PromptRow) -> str | None:
+    expected = _generated(runner.model, inputs)
+    row = runner.family.row(inputs)
+    if runner.reads_in_chunks and not row.whole:
+        scores, _ = _read(runner, row, chunks=2)
+        runner.reads_in_chunks = _is_near(scores, expected[0], runner.model.dtype)
+        if not runner.reads_in_chunks:
+            log.warning("no chunked prefill and no prefix cache: in chunks, the model gives other scores for a prompt")
+    scores, prefill = _read(runner, row, chunks=1)
+    if not _is_near(scores, expected[0], runner.model.dtype):
+        return "the scores after a prompt differ from those of transformers' generate"
+    second = _joined(runner, prefill, _read(runner, neighbour, chunks=1)[1], int(expected[2]))
+    if not _is_near(second, expected[1], runner.model.dtype):
+        return "the scores in a shared step differ from those of transformers' generate"
     return None
 
 
 def _generated(model: Any, inputs: Inputs) -> tuple[Any, Any, Any]:
-    """What the library says: the scores of two tokens, (vocabulary,) each, and the first of them."""
+    """What `generate` gives: the scores of two tokens, (vocabulary,) each, and the first token."""
     settings = {"max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False}
     said = model.generate(**moved(inputs, model), **settings, output_logits=True, return_dict_in_generate=True)
     first, second = (scores[0].float() for scores in said.logits)
     return first, second, said.sequences[0, -2]
 
 
-def _read(machine: Machine, row: PromptRow, pieces: int) -> tuple[Any, Prefill]:
-    """The scores (vocabulary,) after a prompt, read in so many pieces."""
-    prefill = Prefill(machine, [row], [NOTHING])
+def _read(runner: ModelRunner, row: PromptRow, chunks: int) -> tuple[Any, Prefill]:
+    """The scores (vocabulary,) after a prompt that is read in `chunks` chunks."""
+    prefill = Prefill(runner, [row], [NOTHING])
     scores = None
     while scores is None:
-        scores = prefill.advance(-(-len(row) // pieces))
+        scores = prefill.advance(-(-len(row) // chunks))
     return scores[0], prefill
 
 
-def _joined(machine: Machine, one: Prefill, other: Prefill, token: int) -> Any:
-    """The scores (vocabulary,) of the first prompt's next token, in a step that it shares with the second."""
+def _joined(runner: ModelRunner, one: Prefill, other: Prefill, token: int) -> Any:
+    """The scores (vocabulary,) of the token after `token` in the first prompt, in a step shared with the second."""
     width = max(one.width, other.width) + 1
     rows = [*other.rows, *one.rows]
     other.cache.join(one.cache)
-    mask = machine.mask([width - 1 - len(row) for row in rows], width)
-    tokens = torch.full((2, 1), token, device=machine.device)
-    positions = machine.next_positions(rows)[..., None]
-    return machine.step({"input_ids": tokens}, other.cache, mask, positions)[1]
+    mask = runner.mask([width - 1 - len(row) for row in rows], width)
+    tokens = torch.full((2, 1), token, device=runner.device)
+    positions = runner.next_positions(rows)[..., None]
+    return runner.step({"input_ids": tokens}, other.cache, mask, positions)[1]
 
 
 def _is_near(scores: Any, expected: Any, dtype: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What waits for a row: calls whose prompt has not been opened yet, and choices of those whose has."""
+"""The queue for rows: calls whose prompt is not opened yet, and further choices of opened prompts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class PromptQueue:
-    """First come, first served, a row at a time: a request for a hundred choices keeps no other from its one.
+    """First come, first served, a row at a time: a request for a hundred choices does not keep others waiting.
 
-    `open_prompt` makes a call's prompt. It is called when a call's turn comes, and not before: a prompt with images
-    is big.
+    `open_prompt` makes a call's prompt. It is called when a row is free and not before, since images need much memory.
     """
 
     def __init__(self, open_prompt: Callable[[Call[ChatRequest]], ChatPrompt]) -> None:
         self.refused: deque[tuple[Call[Any], ServeError]] = deque()
-        """Calls that get no answer, and why."""
+        """Calls that get an error instead of an answer."""
         self._open_prompt = open_prompt
         self._waiting: deque[Call[ChatRequest] | ChatPrompt] = deque()
 
@@ -34,19 +33,19 @@ class PromptQueue:
 
     @property
     def newcomers(self) -> int:
-        """How many calls wait for their first row."""
+        """The number of calls that wait for their first row."""
         return sum(isinstance(item, Call) or item.choices[0].index == 0 for item in self._waiting)
 
     def add(self, calls: Iterable[Call[ChatRequest]]) -> None:
-        """Let them wait behind all others."""
+        """Append calls."""
         self._waiting.extend(calls)
 
     def put_back(self, prompts: Iterable[ChatPrompt]) -> None:
-        """Let them be the next again."""
+        """Put prompts back at the front."""
         self._waiting.extendleft(reversed(list(prompts)))
 
     def next(self, room: int) -> ChatPrompt | None:
-        """The next prompt, with no more choices than there is room for; the others wait for their turn again."""
+        """The next prompt, with up to `room` choices; its other choices go to the end of the queue."""
         while room > 0 and self._waiting:
             head = self._waiting.popleft()
             prompt = self._opened(head) if isinstance(head, Call) else head
@@ -58,7 +57,7 @@ class PromptQueue:
         return None
 
     def refuse(self, call: Call[ChatRequest], error: Exception) -> None:
-        """Give a call up. Raises the error if it has broken the process."""
+        """Answer a call with an error. Raises the error if it is fatal for the process."""
         if is_fatal(error):
             raise error
         if not isinstance(error, ServeError):
@@ -66,7 +65,7 @@ class PromptQueue:
         self.refused.append((call, to_serve_error(error)))
 
     def _opened(self, call: Call[ChatRequest]) -> ChatPrompt | None:
-        """A call's prompt. A request for what cannot be is refused by itself."""
+        """A call's prompt, or None if it is cancelled or refused."""
         try:
             return None if call.cancelled else self._open_prompt(call)
         except Exception as error:

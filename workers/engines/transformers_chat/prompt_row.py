@@ -1,4 +1,4 @@
-"""A prompt as one row of a batch: its tokens, their positions, its images, and what it has in common with others."""
+"""A prompt as one row of a batch: token ids, positions, images, and keys that tell equal beginnings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 _SECRET = os.urandom(32)
-"""Nobody can draw two images with one digest who does not know it."""
+"""Keys the digests, so that no client can make two images that share one."""
 _WORDS = 4
-"""Numbers of 64 bits in a digest."""
+"""The 64-bit numbers in a digest."""
 
 
 def moved(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Inputs of a processor on the model's device, what is not whole numbers in its precision."""
+    """A processor's tensors on the model's device; floating-point ones in the model's dtype."""
     return {
         name: values.to(model.device, model.dtype if values.is_floating_point() else None)
         for name, values in inputs.items()
@@ -29,14 +29,14 @@ def moved(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class PromptImage:
-    """A image, or a tile of one, as the vision encoder takes it, and the tokens that stand for it."""
+    """An image, or a tile of one, as the vision encoder takes it, and the tokens that stand for it."""
 
     pixels: Mapping[str, Any]
     tokens: Any  # (tokens of the image,): their places in the row
 
     @cached_property
     def digest(self) -> bytes:
-        """What tells it from all others: a keyed hash of all that the encoder takes, 32 bytes."""
+        """Identifies the image: a keyed hash of the encoder's inputs, 32 bytes."""
         digest = hashlib.blake2b(key=_SECRET, digest_size=8 * _WORDS)
         for name, values in sorted(self.pixels.items()):
             digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
@@ -45,7 +45,7 @@ class PromptImage:
 
     @property
     def begin(self) -> int:
-        """The place of its first token."""
+        """The place of its first token in the row."""
         return int(self.tokens[0])
 
     @property
@@ -61,30 +61,26 @@ class PromptRow:
     ids: Any
     positions: Any = None
     offset: int = 0
-    """By how much the position of the token after the prompt differs from the count of tokens."""
+    """What to add to the number of tokens to get the position of the token after the prompt."""
     images: Sequence[PromptImage] = ()
     whole: Mapping[str, Any] | None = None
-    """All inputs, where only the model's own forward pass can read them, and at once."""
+    """The processor's inputs, if the model must read them at once in its own forward pass."""
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
 
     @cached_property
     def keys(self) -> Any:
-        """A number (int64) for each token, equal in two rows where the model sees the same there.
+        """One int64 for each token: rows with equal keys look the same to the model.
 
-        The tokens of a image are all alike; each stands for a part of the image's digest instead.
+        The tokens of an image are all alike, so each has a part of the image's digest as its key.
         """
         keys = self.ids.numpy().astype(np.int64, copy=True)
         for image in self.images:
-            words = np.frombuffer(image.digest, dtype=np.int64) | np.int64(-(2**63))  # no token is negative
+            words = np.frombuffer(image.digest, dtype=np.int64) | np.int64(-(2**63))  # token ids are never negative
             keys[image.tokens.numpy()] = np.resize(words, len(image.tokens))
         return keys
 
-    def keys_with(self, written: Sequence[int]) -> Any | None:
-        """The keys of the row with these tokens after it; None where it is not known which tokens are images."""
-        return None if self.whole else np.concatenate([self.keys, np.array(written, dtype=np.int64)])
-
     def images_in(self, begin: int, end: int) -> list[PromptImage]:
-        """Those that have tokens in a range of the row."""
+        """The images with tokens in a range of the row."""
         return [image for image in self.images if image.begin < end and image.end > begin]

@@ -1,26 +1,22 @@
-"""Puts together what serves a loaded model: all that the engine needs once it is loaded, and not before."""
+"""What the engine needs once a model is loaded, and must not import before: assembles what serves the model."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from workers.engine import Joins
 from workers.engines.transformers_chat import families, library, probe
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
+from workers.engines.transformers_chat.chunk_sizer import ChunkSizer
 from workers.engines.transformers_chat.decode_loop import DecodeLoop
 from workers.engines.transformers_chat.feature_cache import FeatureCache
 from workers.engines.transformers_chat.generate_loop import GenerateLoop
 from workers.engines.transformers_chat.loading import LoadedModel
-from workers.engines.transformers_chat.machine import Machine
-from workers.engines.transformers_chat.pace import Pace
+from workers.engines.transformers_chat.model_runner import ModelRunner
+from workers.engines.transformers_chat.options import ChatOptions
 from workers.engines.transformers_chat.prefix_cache import PrefixCache
 from workers.engines.transformers_chat.prompt_encoder import PromptEncoder
 from workers.engines.transformers_chat.prompt_row import PromptRow
 from workers.engines.transformers_chat.sampling import TokenSampler
 from workers.engines.transformers_chat.score_processors import processors_of, warn_of_ignored
-
-if TYPE_CHECKING:
-    from workers.engines.transformers_chat import ChatOptions
 
 __all__ = [
     "ChatPrompt",
@@ -29,14 +25,14 @@ __all__ = [
     "PromptEncoder",
     "PromptRow",
     "TokenSampler",
-    "machine_of",
     "processors_of",
+    "runner_of",
     "warn_of_ignored",
 ]
 
 
-def machine_of(loaded: LoadedModel, encoder: PromptEncoder, options: ChatOptions) -> tuple[Machine | None, Joins]:
-    """What runs the model so that requests share its steps, or None, and what is said of that."""
+def runner_of(loaded: LoadedModel, encoder: PromptEncoder, options: ChatOptions) -> tuple[ModelRunner | None, Joins]:
+    """The runner with which requests share the model's steps, or None with the reason why they cannot."""
     model = loaded.model
     if reason := probe.obstacle(model):
         return None, Joins(reason)
@@ -45,13 +41,13 @@ def machine_of(loaded: LoadedModel, encoder: PromptEncoder, options: ChatOptions
     except TypeError as error:
         return None, Joins(str(error))
     caches = PrefixCache(int(options.prefix_cache_gb * _GIB)), FeatureCache(int(options.image_cache_gb * _GIB))
-    machine = Machine(model, families.find(model), forward, *caches, Pace(options.prefill_chunk))
-    image = encoder.with_image() if loaded.vision and not machine.family.has_adapter else None
-    if reason := probe.examine(machine, loaded, image):
+    runner = ModelRunner(model, families.find(model), forward, *caches, ChunkSizer(options.prefill_chunk))
+    image = encoder.with_image() if loaded.vision and not runner.family.has_adapter else None
+    if reason := probe.examine(runner, loaded, image):
         return None, Joins(reason)
-    if not machine.reads_in_pieces:
-        machine.prefixes = PrefixCache(0)
-    return machine, Joins()
+    if not runner.reads_in_chunks:
+        runner.prefixes = PrefixCache(0)
+    return runner, Joins()
 
 
 _GIB = 1 << 30

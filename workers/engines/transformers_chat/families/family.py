@@ -1,4 +1,4 @@
-"""What all models have in common in reading prompts, and what a family may do in its own way."""
+"""The general adapter: how prompts are read, and what families may override."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.prompt_row import PromptImage, PromptRow, moved
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "position_ids", "token_type_ids", "mm_token_type_ids"})
-"""Inputs that words have as well; any other belongs to a image."""
+"""A processor's outputs for text; any other belongs to an image."""
 
 Pixels = Mapping[str, Any]
 
 
-class Family:
-    """Serves every text model as it is, and vision-language models whose images nobody has told it how to read.
+class ChatFamily:
+    """Serves all text models, and vision-language models of families without an adapter.
 
-    A prompt with images is then read whole, by the model's own forward pass. A family with an adapter says how its
-    images are told apart (`split`) and encoded together (`stack`): they are encoded once, and read in pieces.
+    Without an adapter, a prompt with images is read whole by the model's own forward pass. An adapter splits a prompt's
+    images (`split`) and stacks them for the vision encoder (`stack`), so each is encoded once and prompts are chunked.
     """
 
     model_types: ClassVar[frozenset[str]] = frozenset()
-    """Whom an adapter serves; `generate` says the same as it for each of them, which is tested."""
+    """The types that an adapter serves. Each is tested against `generate`."""
     axes: ClassVar[int] = 1
-    """Numbers in a token's position."""
+    """The numbers in a token's position."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    # What an adapter overrides --------------------------------------------------------------------------------
+    # Overridden by adapters -----------------------------------------------------------------------------------
 
     def split(self, inputs: Mapping[str, Any]) -> list[Pixels]:
-        """The images of one prompt, or their tiles, in the order of their tokens; none: it has to be read whole."""
+        """The images of one prompt, or their tiles, in order. Empty if the prompt must be read whole."""
         raise NotImplementedError
 
     def stack(self, images: Sequence[Pixels]) -> Pixels:
-        """What the vision encoder takes to encode several of them together."""
+        """The vision encoder's inputs for several images together."""
         raise NotImplementedError
 
     def counts(self, images: Sequence[Pixels], tokens: int) -> list[int]:
-        """How many of a prompt's `tokens` for images stand for each of them: an equal share."""
+        """The number of tokens of each image, of the prompt's `tokens` for images: an equal share by default."""
         return [tokens // len(images)] * len(images)
 
-    def number(self, inputs: Mapping[str, Any]) -> tuple[Any, int]:  # noqa: ARG002  (most number as words)
-        """Positions (axes, tokens) of a prompt with images, and its `PromptRow.offset`; None: counted from 0."""
+    def number(self, inputs: Mapping[str, Any]) -> tuple[Any, int]:  # noqa: ARG002 - for adapters
+        """Positions (axes, tokens) of a prompt with images, or None to count from 0, and its `PromptRow.offset`."""
         return None, 0
 
-    # What all share -------------------------------------------------------------------------------------------
+    # Shared by all ---------------------------------------------------------------------------------------------
 
     @property
     def has_adapter(self) -> bool:
-        """Whether it is made for this model's family."""
+        """Whether this is an adapter for the model's family."""
         return bool(self.model_types)
 
     def row(self, inputs: Mapping[str, Any]) -> PromptRow:
-        """The prompt that a processor has made, in one row."""
+        """Make a row of a processor's outputs for one prompt."""
         ids = inputs["input_ids"][0].cpu()
         if set(inputs) <= _PER_TOKEN:
             return PromptRow(ids)
@@ -73,14 +73,14 @@ class Family:
         return PromptRow(ids, positions, offset, images)
 
     def encode(self, images: Sequence[PromptImage]) -> list[Any]:
-        """Run the vision encoder. Gives each image's features, (tokens, size), deeper layers' beside the last's."""
+        """Run the vision encoder. Returns each image's features (tokens, size), with those of inner layers appended."""
         pixels = moved(self.stack([image.pixels for image in images]), self.model)
-        last, deeper = library.image_features(self.model, pixels)
-        features = torch.cat([last, *deeper], dim=-1)
+        last, inner = library.image_features(self.model, pixels)
+        features = torch.cat([last, *inner], dim=-1)
         return list(features.split([len(image.tokens) for image in images]))
 
     def embed(self, row: PromptRow, begin: int, end: int, features: Mapping[bytes, Any]) -> Any:
-        """Embeddings (1, tokens, size) of a range of a row; `features` are its images', by digest."""
+        """The embeddings (1, tokens, size) of a range of a row, with its images' `features`, by digest."""
         embeddings = self._embeddings(row.ids[begin:end])
         for image in row.images_in(begin, end):
             here = (image.tokens >= begin) & (image.tokens < end)
@@ -90,7 +90,7 @@ class Family:
         return embeddings[None]
 
     def inputs(self, row: PromptRow, begin: int, end: int, features: Mapping[bytes, Any]) -> dict[str, Any]:
-        """What the forward pass takes to read a range of one row."""
+        """The forward pass's inputs for a range of one row."""
         images = row.images_in(begin, end)
         if not images:
             return {"input_ids": row.ids[None, begin:end].to(self.model.device)}
@@ -98,23 +98,23 @@ class Family:
         size = embeddings.shape[-1]
         if features[images[0].digest].shape[-1] == size:
             return {"inputs_embeds": embeddings}
-        return self._with_deeper_features(row, begin, end, features, size)
+        return self._with_inner_features(row, begin, end, features, size)
 
     def whole(self, row: PromptRow) -> dict[str, Any]:
-        """What the forward pass takes to read a prompt at once that only it can read."""
-        assert row.whole is not None, "a row that can be read in pieces"
+        """The forward pass's inputs for a prompt that is read whole."""
+        assert row.whole is not None, "a row that can be read in chunks"
         inputs = {name: values for name, values in row.whole.items() if name not in {"attention_mask", "position_ids"}}
         return moved(inputs, self.model)
 
     def _embeddings(self, ids: Any) -> Any:
         return self.model.get_input_embeddings()(ids.to(self.model.device)).clone()
 
-    def _with_deeper_features(
+    def _with_inner_features(
         self, row: PromptRow, begin: int, end: int, features: Mapping[bytes, Any], size: int
     ) -> dict[str, Any]:
         seen = [
             features[image.digest][((image.tokens >= begin) & (image.tokens < end)).to(self.model.device)]
             for image in row.images_in(begin, end)
         ]
-        last, *deeper = torch.cat(seen).split(size, dim=-1)
-        return library.with_image_features(row.ids[None, begin:end].to(self.model.device), last, deeper)
+        last, *inner = torch.cat(seen).split(size, dim=-1)
+        return library.with_image_features(row.ids[None, begin:end].to(self.model.device), last, inner)

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from workers.engines.transformers_chat.families.family import Family, Pixels
+from workers.engines.transformers_chat.families.family import ChatFamily, Pixels
 
 _NAMES = ("pixel_values", "pixel_attention_mask")
 
 
-class Idefics3Family(Family):
-    """The processor gives tiles (1, tiles, channels, height, width), and which of their pixels are padding."""
+class Idefics3Family(ChatFamily):
+    """The processor returns tiles (1, tiles, channels, height, width) and masks of their padding."""
 
     model_types: ClassVar[frozenset[str]] = frozenset({"idefics3", "smolvlm"})
 

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import torch
 
-from workers.engines.transformers_chat.families.family import Family, Pixels
+from workers.engines.transformers_chat.families.family import ChatFamily, Pixels
 
 
-class LlavaFamily(Family):
-    """The processor gives images (images, channels, height, width)."""
+class LlavaFamily(ChatFamily):
+    """The processor returns images (images, channels, height, width)."""
 
     model_types: ClassVar[frozenset[str]] = frozenset({"llava"})
 
     def split(self, inputs: Mapping[str, Any]) -> list[Pixels]:
-        if "image_sizes" in inputs:  # Pixtral's encoder, whose images have sizes of their own: read whole
+        if "image_sizes" in inputs:  # Pixtral's encoder: images of different sizes
             return []
         return [{"pixel_values": pixels[None]} for pixels in inputs["pixel_values"]]
 

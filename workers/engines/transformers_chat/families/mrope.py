@@ -1,4 +1,4 @@
-"""Qwen-VL and its kin: images of any size, and positions in three dimensions (M-RoPE, arXiv:2409.12191)."""
+"""Qwen-VL and similar models: images of any size, and positions in three dimensions (M-RoPE, arXiv:2409.12191)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 
 from workers.engines.transformers_chat import library
-from workers.engines.transformers_chat.families.family import Family, Pixels
+from workers.engines.transformers_chat.families.family import ChatFamily, Pixels
 
 
-class MRopeFamily(Family):
+class MRopeFamily(ChatFamily):
     """The processor gives patches (patches of all images, size) and each image's grid (images, 3).
 
     A token's position has four numbers: its place in the row, then time, height and width.
@@ -33,7 +33,7 @@ class MRopeFamily(Family):
         return [int(image["image_grid_thw"].prod()) // merged for image in images]
 
     def number(self, inputs: Mapping[str, Any]) -> tuple[Any, int]:
-        """Where the tokens stand, by the family's own rule."""
+        """Number tokens by the family's own rule."""
         ids = inputs["input_ids"]
         placed, offset = library.rope_index(self.model)(
             ids, mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]

@@ -1,4 +1,4 @@
-"""Earlier conversations with a language model, kept by mlx-lm's own prompt cache: prompts go on where they part."""
+"""The prefix cache of MLX's language models: mlx-lm's own prompt cache, within a memory limit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache, trim_prompt_cache
 
 _MODEL = "model"
-"""What the library's cache is told for the model: there is one in a process."""
+"""mlx-lm's cache serves several models; here there is one."""
 
 
-class MlxPrefixes:
-    """Caches of whole conversations within a bound of memory, least recently used out. `limit` in bytes; 0: none."""
+class MlxPrefixCache:
+    """Caches of earlier conversations; the least recently used are evicted. `limit` in bytes; 0 keeps none."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -20,13 +20,13 @@ class MlxPrefixes:
 
     @property
     def bytes(self) -> int:
-        """The memory that they take."""
+        """The memory in use."""
         return int(self._library.nbytes)
 
     def match(self, tokens: Sequence[int]) -> tuple[Any, list[int]]:
-        """The cache of an earlier conversation that begins as a prompt does, or None; and what is left to be read.
+        """The cache of an earlier conversation that a prompt continues, or None, and the tokens left to read.
 
-        At least the prompt's last token is: the answer's first comes of it.
+        The prompt's last token is always left: the model must read it to give the answer's first token.
         """
         if not self._limit:
             return None, list(tokens)
@@ -39,6 +39,6 @@ class MlxPrefixes:
         return cache, list(rest)
 
     def put(self, tokens: Sequence[int], cache: Any) -> None:
-        """Keep the cache of a conversation, of which the model has seen these tokens."""
+        """Keep the cache of a conversation of which the model has seen `tokens`."""
         if self._limit and tokens:
             self._library.insert_cache(_MODEL, list(tokens), cache)

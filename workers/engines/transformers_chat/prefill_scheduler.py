@@ -1,4 +1,4 @@
-"""Decides which prompts are read next, and reads them: a piece of a long one, or some short ones together."""
+"""Decides which prompts to read next, and reads them: a chunk of a long one, or several short ones together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.decode_batch import DecodeBatch
-from workers.engines.transformers_chat.machine import Machine
+from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import NOTHING, Known, Prefill, are_mergeable, columns_to_read
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.failures import is_fatal, is_out_of_memory, summarize
@@ -22,23 +22,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Reading:
-    """Prompts that are read together, and how far that is; None: not begun."""
+class PrefillJob:
+    """Prompts that are read together. `prefill` is None until they are begun."""
 
     prompts: Sequence[ChatPrompt]
     prefill: Prefill | None = None
 
 
-class Reader:
-    """The prompts that have a row but no token yet.
+class PrefillScheduler:
+    """Holds the prompts that have a free row but no answer yet.
 
-    A long one is read in pieces, and in every other turn those that are short enough for one piece go before it.
+    One long prompt at a time is read in chunks. Every other turn goes to prompts short enough for one chunk.
     """
 
-    def __init__(self, machine: Machine, queue: PromptQueue, meter: StepMeter) -> None:
-        self._machine, self._queue, self._meter = machine, queue, meter
+    def __init__(self, runner: ModelRunner, queue: PromptQueue, meter: StepMeter) -> None:
+        self._runner, self._queue, self._meter = runner, queue, meter
         self._opened: list[ChatPrompt] = []
-        self._long: Reading | None = None
+        self._long: PrefillJob | None = None
         self._is_turn_of_long = False
         self._matches: dict[ChatPrompt, tuple[int, Known]] = {}
 
@@ -47,21 +47,21 @@ class Reader:
 
     @property
     def rows(self) -> int:
-        """How many rows it will give."""
+        """The rows that these prompts will take."""
         prompts = [*self._opened, *(self._long.prompts if self._long else ())]
         return sum(len(prompt.choices) for prompt in prompts)
 
-    def open(self, room: int, *, is_anybody_waiting: bool) -> None:
-        """Take prompts from the queue, up to one with images if rows at work wait for it: opening takes a while."""
+    def open(self, room: int, *, is_decoding: bool) -> None:
+        """Take prompts from the queue, and at most one with images while rows are decoding: images take long."""
         while prompt := self._queue.next(room - self.rows):
             self._opened.append(prompt)
-            if is_anybody_waiting and (prompt.row.images or prompt.row.whole):
+            if is_decoding and (prompt.row.images or prompt.row.whole):
                 return
 
-    def advance(self, *, is_anybody_waiting: bool) -> DecodeBatch | None:
-        """Read as much as may be read between two steps. Gives the rows of what has been read to its end."""
+    def advance(self, *, is_decoding: bool) -> DecodeBatch | None:
+        """Read as much as may be read between two steps. Returns a batch once prompts are read to their end."""
         self._drop_cancelled()
-        limit = self._machine.pace.columns(is_anybody_waiting=is_anybody_waiting)
+        limit = self._runner.chunk_sizer.size(is_decoding=is_decoding)
         reading = self._next(limit)
         if reading is None:
             return None
@@ -81,16 +81,16 @@ class Reader:
             self._long = None
         return batch
 
-    def _next(self, limit: int) -> Reading | None:
-        """Whose turn it is: the long one's, if there is one, and short ones' in every other turn."""
+    def _next(self, limit: int) -> PrefillJob | None:
+        """What to read now: the long prompt, if there is one, and short ones in every other turn."""
         self._is_turn_of_long = not self._is_turn_of_long
         if self._long is not None and self._is_turn_of_long:
             return self._long
         prompts = self._choose(limit)
-        return Reading(prompts) if prompts else self._long
+        return PrefillJob(prompts) if prompts else self._long
 
     def _choose(self, limit: int) -> Sequence[ChatPrompt]:
-        """Prompts to begin with: the oldest, with others that fit beside it; beside a long one short ones alone."""
+        """Prompts to begin: the oldest and others that fit into its chunk; only short ones while a long one is read."""
         ready = self._opened if self._long is None else [p for p in self._opened if self._fits([p], limit)]
         group = list(ready[:1])
         for prompt in ready[1:]:
@@ -100,39 +100,39 @@ class Reader:
         return group
 
     def _fits(self, prompts: Sequence[ChatPrompt], limit: int) -> bool:
-        """Whether the prompts can be read together and in one piece."""
+        """Whether the prompts can be read together, in one chunk."""
         rows, known = [prompt.row for prompt in prompts], [self._known(prompt) for prompt in prompts]
         if columns_to_read(rows, known) * len(prompts) > limit or any(row.whole for row in rows):
             return False
         alone = len(prompts) == 1
-        return alone or (not any(p.failed for p in prompts) and are_mergeable(self._machine, rows, known))
+        return alone or (not any(p.failed for p in prompts) and are_mergeable(self._runner, rows, known))
 
     def _known(self, prompt: ChatPrompt) -> Known:
-        """What the prefix cache knows of a prompt; looked up again once there is more in it."""
-        prefixes = self._machine.prefixes
+        """What the prefix cache has of a prompt; looked up again only when the cache has changed."""
+        prefixes = self._runner.prefixes
         version, known = self._matches.get(prompt, (-1, NOTHING))
         if version != prefixes.version:
-            known = NOTHING if prompt.row.whole else prefixes.match(prompt.row.keys)
+            known = NOTHING if prompt.row.whole or not prefixes.limit else prefixes.match(prompt.row.keys)
             self._matches = {p: match for p, match in self._matches.items() if p in self._opened}
             self._matches[prompt] = prefixes.version, known
         return known
 
     def _begin(self, prompts: Sequence[ChatPrompt]) -> Prefill:
-        return Prefill(self._machine, [prompt.row for prompt in prompts], [self._known(prompt) for prompt in prompts])
+        return Prefill(self._runner, [prompt.row for prompt in prompts], [self._known(prompt) for prompt in prompts])
 
     def _read(self, prefill: Prefill, limit: int) -> Any:
         started, left = time.perf_counter(), prefill.left
         scores = prefill.advance(limit)
-        if self._machine.device.type != "cpu":
-            torch.accelerator.synchronize()  # else the step that comes next would seem slow
+        if self._runner.device.type != "cpu":
+            torch.accelerator.synchronize()  # or the next step would seem slow
         if columns := left - prefill.left:
-            self._machine.pace.read(columns, time.perf_counter() - started)
+            self._runner.chunk_sizer.note_chunk(columns, time.perf_counter() - started)
         return scores
 
     def _end(self, prefill: Prefill, prompts: Sequence[ChatPrompt], scores: Any) -> DecodeBatch:
         self._meter.read(sum(map(len, prefill.rows)) - prefill.reused, prefill.reused)
         prefill.remember()
-        return DecodeBatch(self._machine, prefill, prompts, scores)
+        return DecodeBatch(self._runner, prefill, prompts, scores)
 
     def _drop_cancelled(self) -> None:
         self._opened = [prompt for prompt in self._opened if prompt.living]
@@ -140,9 +140,9 @@ class Reader:
             self._long = None
 
     def _fail(self, prompts: Sequence[ChatPrompt], error: Exception) -> None:
-        """Each is tried again alone, since one of them may be to blame; one that is alone already is given up."""
-        if is_out_of_memory(error) and self._machine.forget():
-            log.warning("out of memory: what was kept of earlier conversations is gone, and the prompt is read again")
+        """Read each prompt alone, since one of them may be the cause; a prompt that was alone is refused."""
+        if is_out_of_memory(error) and self._runner.forget():
+            log.warning("out of memory: emptied the prefix and image caches, and reading the prompt again")
             self._queue.put_back(prompts)
         elif len(prompts) == 1:
             self._queue.refuse(prompts[0].call, error)
@@ -150,5 +150,5 @@ class Reader:
         elif is_fatal(error):
             raise error
         else:
-            log.warning("prompts that were read together failed and are read one by one: %s", summarize(error))
+            log.warning("reading several prompts together failed; reading them one by one: %s", summarize(error))
             self._queue.put_back(replace(prompt, failed=True) for prompt in prompts)

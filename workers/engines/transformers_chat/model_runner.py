@@ -1,4 +1,4 @@
-"""A loaded model as the loop runs it: its forward pass, its family's way to read, and what it remembers."""
+"""A loaded model as the loop runs it: its forward pass, its family's adapter and its caches."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 import torch
 
 from workers.engines.transformers_chat import library
-from workers.engines.transformers_chat.families.family import Family
+from workers.engines.transformers_chat.chunk_sizer import ChunkSizer
+from workers.engines.transformers_chat.families.family import ChatFamily
 from workers.engines.transformers_chat.feature_cache import FeatureCache
 from workers.engines.transformers_chat.kv_cache import KVCache
-from workers.engines.transformers_chat.pace import Pace
 from workers.engines.transformers_chat.prefix_cache import PrefixCache
 from workers.engines.transformers_chat.prompt_row import PromptRow
 
 
 @dataclass
-class Machine:
-    """What prompts are read with and rows are decoded with."""
+class ModelRunner:
+    """Reads prompts and decodes rows with one model."""
 
     model: Any
-    family: Family
+    family: ChatFamily
     forward: library.ForwardPass
     prefixes: PrefixCache
     features: FeatureCache
-    pace: Pace
-    reads_in_pieces: bool = True
-    """Whether the model reads a prompt in pieces as it reads it whole."""
+    chunk_sizer: ChunkSizer
+    reads_in_chunks: bool = True
+    """Whether the model gives the same scores for a prompt in chunks as for the whole."""
 
     has_states: bool = field(init=False)
-    """Whether some layers keep a state, which padding would change and nothing can shorten."""
+    """Whether some layers keep a state, which padding would change and which cannot be cut."""
 
     has_columns: bool = field(init=False)
     """Whether some layers keep a column for each token."""
@@ -46,11 +46,11 @@ class Machine:
 
     @property
     def held(self) -> dict[str, int]:
-        """Bytes that are kept for requests to come, by what they are."""
+        """Memory held for later requests, in bytes, by cache."""
         return {"prefix_cache": self.prefixes.bytes, "image_cache": self.features.bytes}
 
     def forget(self) -> bool:
-        """Give the memory of earlier conversations and images back. False: there was none."""
+        """Empty both caches. False if they were empty."""
         had_any = any(self.held.values())
         self.prefixes.clear()
         self.features.clear()
@@ -61,14 +61,14 @@ class Machine:
         return KVCache(self.model)
 
     def mask(self, hidden: Sequence[int], columns: int) -> Any:
-        """The attention mask (rows, columns), given how many of each row's first columns are hidden; None: none."""
+        """The attention mask (rows, columns), given the number of hidden columns before each row; None if none."""
         if not self.has_columns or not any(hidden):
             return None
         first = torch.tensor(hidden, device=self.device)[:, None]
         return (torch.arange(columns, device=self.device)[None] >= first).long()
 
     def positions(self, rows: Sequence[PromptRow], begins: Sequence[int], columns: int) -> Any:
-        """Positions (axes, rows, columns) of so many tokens of each row, from a token on; hidden ones have 0."""
+        """Positions (axes, rows, columns) of `columns` tokens of each row, from `begins` on; 0 for hidden ones."""
         made = []
         for row, begin in zip(rows, begins, strict=True):
             counted = torch.arange(begin, begin + columns).clamp(min=0).expand(self.family.axes, -1)
@@ -84,7 +84,7 @@ class Machine:
         return torch.tensor(counts, device=self.device)
 
     def step(self, inputs: dict[str, Any], cache: KVCache, mask: Any, positions: Any) -> Any:
-        """Run the model. Gives the scores of the next tokens, (rows, vocabulary) in float32.
+        """Run the model. Returns the scores of the next tokens, (rows, vocabulary) in float32.
 
         `positions` are (axes, rows, new columns).
         """

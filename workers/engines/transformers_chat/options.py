@@ -1,0 +1,22 @@
+"""The `options` of an entry of this engine."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from workers.toolkit.pretrained import TorchOptions
+
+
+class ChatOptions(TorchOptions):
+    """`context` limits prompt and answer together, in tokens; `chat_template` (Jinja) is for models without one.
+
+    `prefill_chunk` is the most tokens of a prompt that are read between two decode steps of running answers; fewer are
+    read if that many would take longer than a few steps. 0 reads every prompt whole. `prefix_cache_gb` and
+    `image_cache_gb` limit the memory, in GiB, for earlier conversations and for encoded images; 0 keeps none.
+    """
+
+    context: int | None = Field(None, ge=2)
+    chat_template: str | None = None
+    prefill_chunk: int = Field(512, ge=0)
+    prefix_cache_gb: float = Field(0.5, ge=0)
+    image_cache_gb: float = Field(0.125, ge=0)
