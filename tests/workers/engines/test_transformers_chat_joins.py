@@ -49,7 +49,7 @@ def test_pictures_and_words_share_their_steps(family: str, engines: Engines) -> 
     with steps(engine) as runs:
         talk = Talk(engine, first, (3, seen), (4, two), (8, words))
     assert talk.texts == alone(engine, first, seen, two, words)
-    assert max(rows for rows, _ in runs) == 3
+    assert max(rows for rows, _ in runs) >= 3
     begun_by_a_picture = Talk(engine, seen, (5, words), (6, two))
     assert begun_by_a_picture.texts == alone(engine, seen, words, two)
 
