@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.bench import arrays, chat, cold, embeddings, idle, memory, overhead, report, stream
+from scripts.bench import arrays, chat, chat_turns, cold, embeddings, idle, memory, overhead, report, stream
 from scripts.bench.measurement import Measure, Setup
 from scripts.bench.servers import ROOT
 
