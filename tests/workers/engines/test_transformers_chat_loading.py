@@ -54,6 +54,7 @@ def test_weights_of_fewer_bits_answer_as_transformers_own(models: Callable[[str]
     inputs = engine._encoder.encode(engine._encoder.conversation(request("Hello")))
     tokens = library.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[-1] :]
     assert text(ask(engine, "Hello")) == engine._decode(tokens.tolist())
+    assert str(engine.joins) == "yes"
     assert engine._model.get_memory_footprint() < load(models("lm"))._model.get_memory_footprint()
 
 
@@ -80,6 +81,7 @@ def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypat
         load(folder)
     engine = load(folder, trust_remote_code=True)
     assert type(engine._model).__name__ == "OwnModel"
+    assert "its code came with the checkpoint" in str(engine.joins)
     assert text(ask(engine, "Hello"))
 
 
@@ -106,6 +108,7 @@ def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], P
     engine: Any = find_engine("transformers_chat")()
     engine.load(ModelSpec(id="m", engine="transformers_chat", source=str(models("smolvlm"))), Device("cpu", "bfloat16"))
     assert engine._model.dtype == torch.bfloat16
+    assert str(engine.joins) == "yes"
     assert text(ask(engine, "Hello"))
 
 

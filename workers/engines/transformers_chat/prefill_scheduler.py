@@ -118,7 +118,9 @@ class PrefillScheduler:
         return known
 
     def _begin(self, prompts: Sequence[ChatPrompt]) -> Prefill:
-        return Prefill(self._runner, [prompt.row for prompt in prompts], [self._known(prompt) for prompt in prompts])
+        known = [self._known(prompt) for prompt in prompts]
+        self._matches.clear()  # which hold prompts, and prompts hold images
+        return Prefill(self._runner, [prompt.row for prompt in prompts], known)
 
     def _read(self, prefill: Prefill, limit: int) -> Any:
         started, left = time.perf_counter(), prefill.left
