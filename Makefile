@@ -2,49 +2,46 @@
 # Several houses on one machine: set ENGINEHOUSE_CONFIG, ENGINEHOUSE_HOME, GATEWAY_PORT and MANAGER_PORT.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV   := .venv
+VENV   := $(if $(LATEST),.venv-latest,.venv)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
-DEMOS  := data/demo-models/demo-image/README.md
-DA3    := data/envs/depth-anything-3/.ready
+DEMOS  := data/demo-models/.made
+DA3    := $(if $(LATEST),data/envs-latest,data/envs)/depth-anything-3/.ready
 HOUSE  := $(BIN)/python -m scripts.house
 JOBS   ?= 2
 
-# On Linux MLX is there for the tests of its engine, in the versions that pyproject.toml asks for on Apple silicon. It
-# comes without what mlx-vlm and mflux depend on: an OpenCV that needs a display's libraries and overwrites the one
-# that needs none, a CUDA build of MLX, an older huggingface_hub, and 150 MB for audio and data sets.
-MLX := mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2 mlx-vlm==0.7.10 mflux==0.24.0 platformdirs toml piexif
+INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart status reload models logs logs-manager logs-gateway logs-workers install uninstall \
-        demo test check format bench docker-up docker-down env-depth-anything-3
+        demo test check format lock bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
 
-setup: $(READY) $(DEMOS)  ## Make the Python environment in .venv and the demo models; skipped when they are there
+setup: $(READY) $(DEMOS)  ## Install the engines into .venv, and make the demo models; ENGINES="chat ocr" takes some only
 
-# The environment is made anew only when pyproject.toml has changed. Debian splits venv off from Python.
-$(READY): pyproject.toml
+# Skipped when it is there and neither pyproject.toml nor the lock has changed. Debian splits venv off from Python. What
+# only tests need stays out otherwise: the libraries that quantise would cost every start of an image model a second.
+$(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),anew)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=$(notdir $(PYTHON))-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the house and its engines into $(VENV); the first time this takes some minutes."
-	@$(BIN)/python -m pip install -qq --editable '.[all,demo]'
-	@touch $@
+	@$(INSTALL) $(WITH_TESTS) $(ENGINES)
 
-# What only tests need comes with them: the libraries that quantise would cost every start of an image model a second.
 $(TESTED): $(READY)
-	@echo "Installing what the tests need."
-	@$(BIN)/python -m pip install -qq --editable '.[dev]'
-	@test "$$(uname -s)" != Linux || $(BIN)/python -m pip install -qq --no-deps $(MLX) || \
-	  echo "MLX does not install here (it needs glibc 2.35), so its tests cannot pass. Everything else works."
-	@touch $@
+	@$(INSTALL) --tests
+
+# So that a fresh clone installs what the tests need at once, and not in two goes.
+test check format: WITH_TESTS := --tests
+
+.PHONY: anew
+anew:
 
 $(DEMOS): $(READY) scripts/demo_models/*.py
-	@echo "Making the demo models: tiny, with random weights."
-	@rm -rf data/demo-models && $(BIN)/python -m scripts.demo_models data/demo-models >/dev/null
+	@rm -rf data/demo-models && mkdir -p data/demo-models
+	@$(BIN)/python -m scripts.demo_models data/demo-models 2>data/demo-models/.log || { cat data/demo-models/.log; exit 1; }
 	@touch $@
 
 start: setup  ## Start gateway and manager in the background, or their services where they are installed
@@ -91,9 +88,10 @@ $(DA3): $(READY) scripts/environments.py
 	@$(MAKE) --no-print-directory env-depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
 
 demo: setup  ## Show a house at work from the first request to the last, in a folder and on ports of its own
+	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
 	@$(BIN)/python -m scripts.demo
 
-test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time
+test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time; LATEST=1: in .venv-latest, with the newest libraries allowed
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
 check: $(TESTED)  ## Check style, types, imports, sizes and that the docs are current
@@ -107,6 +105,12 @@ format: $(TESTED)  ## Format the code and write the generated parts of the docs
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m scripts.check --write
+
+lock: pyproject.toml  ## Renew requirements.lock; KEEP=1 changes only what pyproject.toml no longer allows
+	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	@.venv-lock/bin/python -m pip install --quiet --group lock
+	@.venv-lock/bin/python -m scripts.packages lock $(if $(KEEP),--keep)
 
 bench: setup  ## Measure the house and write docs/benchmarks.md; PEERS=litellm compares with that too
 	@command -v wrk >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="wrk"

@@ -7,58 +7,48 @@ megabytes and seconds. An entry uses it by `python: ./data/envs/NAME/bin/python`
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
-from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 
 from contract import config
+from scripts.packages.installer import LOCK, ROOT, PipFailed, newest, pip
 
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """Packages, installed without what they ask for, and the modules that must then be importable.
-
-    `unless_there` are packages that are installed only where the house lacks a module.
-    """
-
-    packages: tuple[str, ...]
-    modules: tuple[str, ...]
-    unless_there: tuple[tuple[str, str], ...] = ()
-
-
-ENVIRONMENTS = {
-    # The package asks for numpy below 2, xformers, open3d, moviepy, pycolmap, pre-commit …: 120 packages, with another
-    # torch than the house's. Its network and image processor, which alone are used, need these.
-    "depth-anything-3": Environment(
-        ("depth-anything-3==0.1.1", "addict==2.4.0", "einops==0.8.2", "omegaconf==2.4.0", "imageio==2.38.1"),
-        ("depth_anything_3.model.da3", "depth_anything_3.utils.io.input_processor"),
-        unless_there=(("cv2", "opencv-python-headless>=4.12"),),
-    ),
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "depth-anything-3": ("depth_anything_3.model.da3", "depth_anything_3.utils.io.input_processor", "cv2"),
 }
+"""Environments by name, which is that of a group of packages in pyproject.toml, and what must then be importable."""
 
 
 def folder_of(name: str) -> Path:
     """Where the environment of that name lies."""
-    return config.home() / "envs" / name
+    return config.home() / ("envs-latest" if newest() else "envs") / name
 
 
 def make(name: str) -> Path:
-    """Make the environment anew. Gives its interpreter; raises CalledProcessError when something cannot be had."""
-    wanted, folder = ENVIRONMENTS[name], folder_of(name)
+    """Make the environment anew. Gives its interpreter; raises PipFailed or CalledProcessError when it cannot be."""
+    folder = folder_of(name)
     venv.create(folder, clear=True, symlinks=True)
     python = folder / "bin" / "python"
-    missing = [package for module, package in wanted.unless_there if find_spec(module) is None]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps"]
-    subprocess.run([*pip, *wanted.packages, *missing], check=True)
+    versions = [] if newest() else ["--constraint", str(LOCK)]
+    pip("install", "--no-deps", *versions, *_lacking(name), into=folder)
     _see_the_house(folder)  # after pip, which would leave out what the house has today
-    imports = "import workers.torchvision_shim, " + ", ".join(wanted.modules)
+    imports = "import workers.torchvision_shim, " + ", ".join(ENVIRONMENTS[name])
     subprocess.run([python, "-P", "-W", "ignore", "-c", imports], check=True, stdout=subprocess.DEVNULL)
     return python
+
+
+def _lacking(name: str) -> list[str]:
+    """The group's packages that the house does not have itself."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    names = {need: re.split(r"[^\w.-]", need)[0] for need in groups[name]}
+    return [need for need, package in names.items() if not any(metadata.distributions(name=package))]
 
 
 def _see_the_house(folder: Path) -> None:
@@ -76,7 +66,7 @@ def main() -> int:
     name = parser.parse_args().name
     try:
         python = make(name)
-    except subprocess.CalledProcessError as error:
+    except (PipFailed, subprocess.CalledProcessError) as error:
         shutil.rmtree(folder_of(name))
         print(f"The environment {name} cannot be made: {error}", file=sys.stderr)
         return 1

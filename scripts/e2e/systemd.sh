@@ -56,7 +56,7 @@ install_python() {
     inside useradd --system --create-home house 2>/dev/null || true
     inside env -C "$PLACE" python3 -m venv .venv
     local given; mapfile -t given < <(env | grep '^PIP_' || true)
-    inside env -C "$PLACE" "${given[@]}" .venv/bin/pip install -qq --editable '.[gateway,manager]'
+    inside env -C "$PLACE" "${given[@]}" .venv/bin/pip install -qq -c requirements.lock --editable '.[gateway,manager]'
     inside chown -R house:house "$PLACE"
 }
 
