@@ -104,7 +104,7 @@ class Worker:
         try:
             self._engine.load(self._birth.spec, self._birth.device)
         except BaseException as error:
-            fail(self._report, error, self._birth.spec.source)
+            fail(self._report, error, self._birth.spec)
         gc.freeze()  # the weights' many objects live as long as the process: no collection need look at them
         self._idle = True
         tasks = tasks_of_loaded(self._birth.spec, self._engine)
@@ -118,10 +118,11 @@ class Worker:
             end(1)
 
 
-def fail(report: Report, error: BaseException, source: str | None = None) -> NoReturn:
+def fail(report: Report, error: BaseException, spec: ModelSpec | None = None) -> NoReturn:
     """Say why the model cannot be served, to the manager in a sentence and to the log in full, and end."""
     certain, out_of_memory = is_certain(error), is_out_of_memory(error)
-    report("failed", message=of_loading(error, source), certain=certain, out_of_memory=out_of_memory)
+    message = of_loading(error, spec.source, spec.engine) if spec else of_loading(error, None)
+    report("failed", message=message, certain=certain, out_of_memory=out_of_memory)
     log.error("the model could not be loaded", exc_info=error)
     end(3)
 

@@ -53,10 +53,13 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message[:2000]}"
 
 
-def of_loading(error: BaseException, source: str | None) -> str:
-    """Why a model could not be loaded, as sentences for who runs the house. `source` is what its entry names."""
+def of_loading(error: BaseException, source: str | None, engine: str = "all") -> str:
+    """Why a model could not be loaded, as sentences for who runs the house. Its entry names `source` and `engine`."""
     if isinstance(error, ServeError):
         return error.message
+    if isinstance(error, ImportError):
+        said = describe(error).removesuffix(".")
+        return f"{said}. A library that this engine needs is missing: `make setup ENGINES={engine}` installs it."
     if _DAMAGE_NAMES & {kind.__name__ for kind in type(error).__mro__}:
         return f"A file of {source} is damaged ({describe(error)}). Download it again."
     return describe(error).removesuffix(".") + "."

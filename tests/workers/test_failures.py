@@ -97,3 +97,10 @@ def test_why_a_model_could_not_be_loaded_is_told_in_sentences(tmp_path: Path) ->
     assert of_loading(LoadFailed("There is no such model."), "org/model") == "There is no such model."
     assert of_loading(OSError("no weights."), "org/model") == "OSError: no weights."
     assert of_loading(OSError("no weights"), "org/model") == "OSError: no weights."
+
+
+def test_a_library_that_is_missing_is_told_with_what_installs_it() -> None:
+    assert of_loading(ModuleNotFoundError("No module named 'diffusers'"), "org/model", "diffusers_image") == (
+        "ModuleNotFoundError: No module named 'diffusers'. A library that this engine needs is missing: "
+        "`make setup ENGINES=diffusers_image` installs it."
+    )
