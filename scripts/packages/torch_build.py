@@ -42,7 +42,7 @@ def advice(wheel: Mapping[str, Any], *, gpu: bool) -> str | None:
     if gpu:
         return "Note: there is an NVIDIA GPU, but pip is configured to take the CPU build of torch."
     return (
-        "Note: there is no NVIDIA GPU, but pip takes the CUDA build of torch: 2.5 GB more. For the CPU build, stop this "
+        "Note: there is no NVIDIA GPU, but pip takes the CUDA build of torch, 2.5 GB more. For the CPU build, stop "
         "and set PIP_EXTRA_INDEX_URL to the CPU index that PyTorch's installation page names."
     )
 
