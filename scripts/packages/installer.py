@@ -11,9 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TextIO
 
 from scripts.packages import choice, torch_build
 from scripts.packages.progress import Progress
@@ -44,7 +46,7 @@ def install(words: Sequence[str], *, tests: bool, latest: bool) -> None:
     if latest:
         _NEWEST.touch()
     chosen = choice.chosen(ENVIRONMENT, words) | ({choice.TESTS} if tests else set())
-    options = ["--upgrade", "--upgrade-strategy", "eager"] if latest else ["--constraint", str(LOCK)]
+    options = ["--upgrade", "--upgrade-strategy", "eager", *_exact()] if latest else ["--constraint", str(LOCK)]
     print(
         f"Installing Enginehouse and {_named(chosen)} into {ENVIRONMENT.name} ({_versions(latest=latest)}).", flush=True
     )
@@ -67,7 +69,7 @@ def install(words: Sequence[str], *, tests: bool, latest: bool) -> None:
 def pip(*arguments: str, into: Path = ENVIRONMENT) -> None:
     """Run this environment's pip on an environment, by default on itself, and show its progress. Raises PipFailed."""
     modern = tuple(map(int, metadata.version("pip").split(".")[:2])) >= (24, 1)
-    command = [sys.executable, "-m", "pip", "--log", str(into / "pip.log"), "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     command += [] if into == ENVIRONMENT else ["--python", str(into / "bin" / "python")]
     bars = ["--progress-bar", "raw" if modern else "off", "--root-user-action", "ignore"]
     action = [arguments[0], *(bars if arguments[0] == "install" else []), *arguments[1:]]
@@ -75,12 +77,15 @@ def pip(*arguments: str, into: Path = ENVIRONMENT) -> None:
     process = subprocess.Popen(
         [*command, *action], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    _follow(process, Progress(sys.stdout, _count))
+    log = into / "pip.log"
+    with log.open("a", encoding="utf-8") as said:
+        said.write(f"\n{' '.join(arguments)}\n")
+        _follow(process, Progress(sys.stdout, _count), said)
     if process.wait():
-        raise PipFailed(f"pip could not finish; {into / 'pip.log'} has all that it said. Call the same again.")
+        raise PipFailed(f"pip could not finish; {log} has all that it said. Call the same again.")
 
 
-def _follow(process: subprocess.Popen[str], progress: Progress) -> None:
+def _follow(process: subprocess.Popen[str], progress: Progress, said: TextIO) -> None:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -98,7 +103,17 @@ def _follow(process: subprocess.Popen[str], progress: Progress) -> None:
             continue
         if line is None:
             return progress.end()
+        said.write(line)
         progress.line(line)
+
+
+def _exact() -> list[str]:
+    """The exact pins of pyproject.toml as constraints: else pip tries newer builds of torch first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = {need for needs in project["optional-dependencies"].values() for need in needs if "==" in need.split(";")[0]}
+    file = ENVIRONMENT / "exact.txt"
+    file.write_text("\n".join(sorted(pins)) + "\n", encoding="utf-8")
+    return ["--constraint", str(file)]
 
 
 def _install_mlx(options: list[str]) -> None:
