@@ -200,6 +200,6 @@ def require(library: str, quantization: Quantization) -> None:
     """Raises LoadFailed, with the command that mends it, when the library that quantises is not installed."""
     if find_spec(library) is None:
         raise LoadFailed(
-            f"`options.quantization: {quantization}` needs {library}, which is not installed: `pip install {library}`, "
-            "or leave the option out."
+            f"`options.quantization: {quantization}` needs {library}, which is not installed: `make setup "
+            "ENGINES=quantization`, or leave the option out."
         )

@@ -101,7 +101,7 @@ def test_eight_bits_on_apples_gpus_are_torchaos() -> None:
 
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "find_spec", lambda _: None)
-    with pytest.raises(LoadFailed, match="pip install bitsandbytes"):
+    with pytest.raises(LoadFailed, match="make setup ENGINES=quantization"):
         keywords_for(Device("cuda", "bfloat16"), "8bit")
 
 

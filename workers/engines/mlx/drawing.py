@@ -132,7 +132,7 @@ def load(spec: ModelSpec, options: MlxOptions) -> Painter:
         from mflux.models.flux.variants.txt2img.flux import Flux1
     except ImportError as error:
         raise LoadFailed(
-            f"Pictures are drawn by mflux, which is not installed here ({error}): `pip install mflux`."
+            f"Pictures are drawn by mflux, which is not installed here ({error}): `make setup ENGINES=mlx`."
         ) from error
     folder = snapshots.folder(spec.source, spec.revision)
     name = variant(folder, spec)
