@@ -30,11 +30,10 @@ $(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),anew)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) $(WITH_TESTS) $(ENGINES)
 
-$(TESTED): $(READY)
-	@$(INSTALL) --tests
-
-# So that a fresh clone installs what the tests need at once, and not in two goes.
+# A fresh clone installs what the tests need at once, and not in two goes: then $(READY) has just done it.
 test check format: WITH_TESTS := --tests
+$(TESTED): $(READY)
+	@test $@ -nt $(READY) || $(INSTALL) --tests
 
 .PHONY: anew
 anew:
