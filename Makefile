@@ -33,7 +33,7 @@ $(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),anew)
 # A fresh clone installs what the tests need at once, and not in two goes: then $(READY) has just done it.
 test check format: WITH_TESTS := --tests
 $(TESTED): $(READY)
-	@test $@ -nt $(READY) || $(INSTALL) --tests
+	@test -e $@ -a ! $(READY) -nt $@ || $(INSTALL) --tests
 
 .PHONY: anew
 anew:
