@@ -1,5 +1,5 @@
-# Everything that one does with the house. `make help` tells what there is.
-# Several houses on one machine: set ENGINEHOUSE_CONFIG, ENGINEHOUSE_HOME, GATEWAY_PORT and MANAGER_PORT.
+# The commands of Enginehouse. `make help` lists them.
+# For several servers on one machine, set ENGINEHOUSE_CONFIG, ENGINEHOUSE_HOME, GATEWAY_PORT and MANAGER_PORT.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := $(if $(LATEST),.venv-latest,.venv)
@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 DEMOS  := data/demo-models/.made
 DA3    := $(if $(LATEST),data/envs-latest,data/envs)/depth-anything-3/.ready
-HOUSE  := $(BIN)/python -m scripts.house
+CONTROL := $(BIN)/python -m scripts.control
 JOBS   ?= 2
 
 INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
@@ -43,64 +43,64 @@ $(DEMOS): $(READY) scripts/demo_models/*.py
 	@$(BIN)/python -m scripts.demo_models data/demo-models 2>data/demo-models/.log || { cat data/demo-models/.log; exit 1; }
 	@touch $@
 
-start: setup  ## Start gateway and manager in the background, or their services where they are installed
-	@$(HOUSE) start
+start: setup  ## Start gateway and manager in the background, or as services if they are installed
+	@$(CONTROL) start
 
-stop: $(READY)  ## Stop the house
-	@$(HOUSE) stop
+stop: $(READY)  ## Stop Enginehouse
+	@$(CONTROL) stop
 
 restart: setup  ## Stop and start
-	@$(HOUSE) restart
+	@$(CONTROL) restart
 
 status: $(READY)  ## Show programs, memory, models and workers
-	@$(HOUSE) status
+	@$(CONTROL) status
 
-reload: $(READY)  ## Take on a changed config.yaml; workers whose entry did not change go on
-	@$(HOUSE) reload
+reload: $(READY)  ## Apply a changed config.yaml; workers whose entry did not change keep running
+	@$(CONTROL) reload
 
-models: $(READY)  ## Show the models that the house knows; MODEL=sam3 shows one, MODEL=detect those for a task
+models: $(READY)  ## List the catalogue of models; MODEL=sam3 shows one model, MODEL=detect those of a task
 	@$(BIN)/python -m scripts.models $(MODEL)
 
 logs: $(READY)  ## Follow all logs
-	@$(HOUSE) logs
+	@$(CONTROL) logs
 
 logs-manager: $(READY)  ## Follow the manager's log
-	@$(HOUSE) logs-manager
+	@$(CONTROL) logs-manager
 
 logs-gateway: $(READY)  ## Follow the gateway's log
-	@$(HOUSE) logs-gateway
+	@$(CONTROL) logs-gateway
 
 logs-workers: $(READY)  ## Follow the workers' logs
-	@$(HOUSE) logs-workers
+	@$(CONTROL) logs-workers
 
-install: setup  ## Install the house as services that start with the machine (the gateway in Docker, if there is one)
-	@$(HOUSE) install
+install: setup  ## Install services that start with the machine (the gateway in Docker, if available)
+	@$(CONTROL) install
 
 uninstall: $(READY)  ## Remove the services; configuration, models and logs stay
-	@$(HOUSE) uninstall
+	@$(CONTROL) uninstall
 
-env-depth-anything-3: $(READY)  ## Make the environment for Depth Anything 3, on top of .venv
+env-depth-anything-3: $(READY)  ## Create the environment of Depth Anything 3, on top of .venv
 	@$(BIN)/python -m scripts.environments depth-anything-3
 
-# Made anew with .venv. Where it cannot be made, the tests that need it say so and are skipped.
+# Created again when .venv changes. If that fails, the tests that need it are skipped.
 $(DA3): $(READY) scripts/environments.py
 	@$(MAKE) --no-print-directory env-depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
 
-demo: setup  ## Show a house at work from the first request to the last, in a folder and on ports of its own
+demo: setup  ## Run a demo of all parts, with a server on free ports in data/demo
 	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
 	@$(BIN)/python -m scripts.demo
 
 test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time; LATEST=1: in .venv-latest, with the newest libraries allowed
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
-check: $(TESTED)  ## Check style, types, imports, sizes and that the docs are current
+check: $(TESTED)  ## Check style, types, imports, names, sizes and docs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m scripts.check
 
-format: $(TESTED)  ## Format the code and write the generated parts of the docs
+format: $(TESTED)  ## Format the code and update the generated parts of the docs
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m scripts.check --write
@@ -111,18 +111,18 @@ lock: pyproject.toml  ## Renew requirements.lock; KEEP=1 changes only what pypro
 	@.venv-lock/bin/python -m pip install --quiet --group lock
 	@.venv-lock/bin/python -m scripts.packages lock $(if $(KEEP),--keep)
 
-bench: setup  ## Measure the house and write docs/benchmarks.md; PEERS=litellm compares with that too
+bench: setup  ## Run the benchmarks and write docs/benchmarks.md; PEERS=litellm compares with LiteLLM too
 	@command -v wrk >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="wrk"
 	@command -v nginx >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="nginx-light"
 	@$(BIN)/python -m scripts.bench $(if $(PEERS),--peers $(PEERS))
 
-docker-up: $(READY)  ## Run the gateway alone in a container; the manager runs on the host (make install does both)
-	@$(HOUSE) docker-up
+docker-up: $(READY)  ## Start only the gateway in a container; the manager must be running on the host
+	@$(CONTROL) docker-up
 
-docker-down: $(READY)  ## Stop and remove that container
-	@$(HOUSE) docker-down
+docker-down: $(READY)  ## Stop and remove the gateway's container
+	@$(CONTROL) docker-down
 
-# Install packages of the system, or say which ones are needed.
+# Install system packages with apt, or print which ones are needed.
 .PHONY: apt
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

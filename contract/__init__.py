@@ -1,3 +1,3 @@
-"""What the programs of the house have agreed: configuration, tasks, errors, status. Imports nothing of ours."""
+"""What the programs share: configuration, tasks, errors, status. Imports none of them."""
 
 __version__ = "0.1.0"

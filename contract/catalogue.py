@@ -1,6 +1,7 @@
-"""The models that the house knows by name: what each does, may be used for, needs, and the entry that runs it.
+"""The catalogue of known models: what each does and needs, its licence, and the configuration entry that runs it.
 
-They stand in catalogue.yaml beside this file. Being in the catalogue makes a model neither configured nor downloaded.
+Reads catalogue.yaml beside this file. A model in the catalogue need not be configured (that takes an entry in
+config.yaml) or downloaded.
 """
 
 from __future__ import annotations
@@ -23,18 +24,17 @@ PATH = Path(__file__).with_name("catalogue.yaml")
 Precision = Literal["float32", "bfloat16", "8bit", "4bit"]
 
 BITS: dict[Precision, float] = {"float32": 32, "bfloat16": 16, "8bit": 8.5, "4bit": 4.5}
-"""Bits of one weight by precision. Quantised ones carry their scales, about half a bit each."""
+"""Bits per weight by precision. Quantised weights include about half a bit for their scales."""
 
-BESIDE = 1.2
-"""What a model takes over its weights alone: activations and caches of one request, as for models never measured."""
+OVERHEAD = 1.2
+"""Factor from the size of the weights to the memory of a model: room for one request's activations and caches."""
+
+PROCESS_GIB = 0.5
+"""GiB that a worker takes without a model: interpreter, libraries, device context."""
 
 
-WORKING = 0.5
-"""GiB that a process takes before it has a model: interpreter, libraries, the context of its device."""
-
-
-class Sibling(Frozen):
-    """The same model as the engine `mlx` runs it on Apple silicon; `precision` is that of its weights' files."""
+class AppleVariant(Frozen):
+    """A model's conversion for Apple silicon, run by the engine `mlx`; `precision` is that of its weight files."""
 
     size_mb: int = Field(gt=0)
     precision: Precision = "bfloat16"
@@ -42,16 +42,17 @@ class Sibling(Frozen):
 
     @property
     def memory_gb(self) -> float:
-        """The least memory in GiB: its files are loaded as they are."""
-        return _memory(self.size_mb * 1e6, WORKING)
+        """The minimum memory in GiB; the weight files are loaded as they are."""
+        return _memory(self.size_mb * 1e6, PROCESS_GIB)
 
 
 class KnownModel(Frozen):
-    """One model. `parameters` in millions; `size_mb` is its download in 10^6 bytes; both rounded.
+    """One model of the catalogue. `parameters` is in millions, `size_mb` the download in 10^6 bytes; both are rounded.
 
-    `licence` and `gated` (terms to accept at the hub before a download) are as its page there tells. `dimensions` are
-    those of its vectors, `precisions` those in which its engine runs it (8bit and 4bit by `options.quantization`), and
-    `working_gb` is what its process takes in GiB beside the weights and their share.
+    `licence` and `gated` (terms must be accepted on the hub before a download) are as stated on the model's hub page.
+    `dimensions` is the length of its vectors. `precisions` are those in which its engine can run it (8bit and 4bit
+    through `options.quantization`). `working_gb` is the memory of its process in GiB besides weights and OVERHEAD.
+    `entry` is the configuration entry that runs it.
     """
 
     id: str
@@ -66,60 +67,60 @@ class KnownModel(Frozen):
     size_mb: int = Field(gt=0)
     dimensions: int | None = Field(None, gt=0)
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    working_gb: float = WORKING
+    working_gb: float = PROCESS_GIB
     note: str | None = None
     entry: dict[str, Any]
-    apple: Sibling | None = None
+    apple: AppleVariant | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _stands_where_its_source_says(cls, data: Any) -> Any:
-        """The hub id is the entry's source, unless it is told."""
+    def _take_hub_id_from_source(cls, data: Any) -> Any:
+        """Without `hub`, the hub id is the entry's `source`."""
         return {"hub": data.get("entry", {}).get("source"), **data} if isinstance(data, dict) else data
 
     @model_validator(mode="after")
-    def _entries_are_entries(self) -> KnownModel:
+    def _check_entries(self) -> KnownModel:
         for entry in self.entries:
             if ModelSpec.model_validate(entry).id != self.id:
-                raise ValueError(f"{self.id}: its entry has the id {entry['id']!r}")
+                raise ValueError(f"{self.id}: its entry has a different id, {entry['id']!r}")
         return self
 
     @property
     def engine(self) -> str:
-        """Who runs it where it is not Apple's."""
+        """The engine that runs it, except on Apple silicon."""
         return str(self.entry["engine"])
 
     @property
     def entries(self) -> tuple[dict[str, Any], ...]:
-        """What may stand for it under `models:` in config.yaml, the one for Apple silicon last."""
+        """Entries that run it, ready for `models:` in config.yaml; the one for Apple silicon comes last."""
         return (self.entry, self.apple.entry) if self.apple else (self.entry,)
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
-        """The same, read."""
+        """Its entries, parsed."""
         return tuple(ModelSpec.model_validate(entry) for entry in self.entries)
 
     @property
     def memory_gb(self) -> dict[Precision, float]:
-        """The least memory in GiB by precision: weights, a fifth over them, and the process; rounded up."""
+        """The minimum memory in GiB by precision: weights times OVERHEAD, plus the process; rounded up to 0.1."""
         weights = self.parameters * 1e6 / 8
         return {precision: _memory(weights * BITS[precision], self.working_gb) for precision in self.precisions}
 
     @property
     def sources(self) -> frozenset[str]:
-        """Its id on the hub and what its entries name; empty where the weights come with the engine."""
-        named = (self.hub, *(entry.get("source") for entry in self.entries))
-        return frozenset(source for source in named if source)
+        """Its hub id and its entries' `source`s; empty if the engine brings the weights."""
+        sources = (self.hub, *(entry.get("source") for entry in self.entries))
+        return frozenset(source for source in sources if source)
 
     @property
     def aliases(self) -> frozenset[str]:
-        """Other names that its entries give it."""
+        """Other names, from its entries' `aliases`."""
         return frozenset(alias for entry in self.entries for alias in entry.get("aliases", ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All of them, in the order of the file."""
+    """All known models, in the order of the file."""
 
     models: tuple[KnownModel, ...]
 
@@ -127,38 +128,38 @@ class Catalogue:
         return iter(self.models)
 
     def find(self, name: str) -> KnownModel | None:
-        """The model of that id, else the one with that source or alias."""
+        """The model with this id, else the one with this source or alias."""
         by_id = (model for model in self if model.id == name)
-        otherwise = (model for model in self if name in model.sources | model.aliases)
-        return next(by_id, None) or next(otherwise, None)
+        by_other_name = (model for model in self if name in model.sources | model.aliases)
+        return next(by_id, None) or next(by_other_name, None)
 
-    def run_by(self, engine: str, source: str) -> KnownModel | None:
-        """The model that an entry with this engine and source runs, under whatever name."""
+    def identify(self, engine: str, source: str) -> KnownModel | None:
+        """The model that a configuration entry with this engine and source runs, whatever id the entry gives it."""
         if source:
             return next((model for model in self if source in model.sources), None)
         return next((model for model in self if model.engine == engine and not model.sources), None)
 
 
-def _memory(weights: float, working: float) -> float:
-    """GiB, rounded up to a tenth, of a process with so many bytes of weights."""
-    return math.ceil(10 * (weights / 2**30 * BESIDE + working)) / 10
+def _memory(weights: float, working_gb: float) -> float:
+    """Memory in GiB, rounded up to 0.1, of a process with `weights` bytes of weights."""
+    return math.ceil(10 * (weights / 2**30 * OVERHEAD + working_gb)) / 10
 
 
 def nearest(name: str, known: list[str], count: int = 3) -> list[str]:
-    """Names that resemble one that is not known, the nearest first; case and the team's part count for nothing."""
-    bare = {full.rpartition("/")[2].casefold(): full for full in reversed(known)}
+    """Up to `count` of the `known` names that resemble `name`, closest first; ignores case and the part before `/`."""
+    by_short_name = {full.rpartition("/")[2].casefold(): full for full in reversed(known)}
     wanted = name.rpartition("/")[2].casefold()
-    inside = [key for key in bare if wanted and wanted in key]
-    near = dict.fromkeys([*difflib.get_close_matches(wanted, bare, n=count), *inside])
-    return [bare[key] for key in near][:count]
+    containing = [short for short in by_short_name if wanted and wanted in short]
+    close = dict.fromkeys([*difflib.get_close_matches(wanted, by_short_name, n=count), *containing])
+    return [by_short_name[short] for short in close][:count]
 
 
 @cache
 def load() -> Catalogue:
-    """The catalogue, read once."""
-    told = yaml.load(PATH.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a safe one
-    return Catalogue(tuple(KnownModel.model_validate(model) for model in told["models"]))
+    """The catalogue; the file is read once."""
+    document = yaml.load(PATH.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+    return Catalogue(tuple(KnownModel.model_validate(model) for model in document["models"]))
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The same safe loader in C, where it was built: some ten times faster."""
+"""The C implementation of the safe loader where available: about ten times faster."""

@@ -1,6 +1,6 @@
-"""Reads the one configuration file into frozen settings, and says clearly what is wrong with it.
+"""Reads the configuration file into immutable settings, and explains what is wrong with it.
 
-Environment variables win over the file, the file over the defaults here. Only the manager uses `models`.
+Environment variables override the file, and the file overrides the defaults here. Only the manager uses `models`.
 """
 
 from __future__ import annotations
@@ -17,59 +17,61 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from contract.default import MODELS
+from contract.default_config import MODELS
 
 PLACEHOLDER_KEYS = frozenset({"", "change-me"})
-"""Values of `api_key` that mean that no key is asked for."""
+"""Values of `gateway.api_key` that mean: no key is required."""
 
 
 class ConfigError(Exception):
-    """The configuration is wrong; the message names the key and what to write instead."""
+    """The configuration is invalid; the message names the key and says what to write instead."""
 
 
 class Frozen(BaseModel):
+    """An immutable section of the configuration; unknown keys are errors."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _split(value: Any) -> Any:
-    """Lists may come from the environment as text with commas."""
+    """Split a comma-separated text into a list: environment variables have no lists."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+NameList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
-class Gateway(Frozen):
-    """Where clients come in."""
+class GatewaySettings(Frozen):
+    """The gateway, which clients connect to."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public end of the house
+    host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
     port: int = Field(8000, ge=0, le=65535)
     manager_host: str = "127.0.0.1"
     api_key: str = ""
-    cors_origins: Names = ()
+    cors_origins: NameList = ()
     max_body_mb: float = Field(64, gt=0)
 
 
-class Manager(Frozen):
-    """Who decides which worker runs; `idle_timeout` is in seconds, -1 for never."""
+class ManagerSettings(Frozen):
+    """The manager, which decides which workers run; `idle_timeout` is in seconds, -1 for never."""
 
-    listen: Names = ("127.0.0.1",)
+    listen: NameList = ("127.0.0.1",)
     port: int = Field(8100, ge=0, le=65535)
     token: str = ""
     idle_timeout: float = Field(300, ge=-1)
     standby: int = Field(1, ge=0)
 
 
-class Memory(Frozen):
-    """What may be handed out, in GiB."""
+class MemorySettings(Frozen):
+    """Limits for the memory of all workers, in GiB."""
 
     safety_margin_gb: float = Field(2, ge=0)
     max_gpu_memory_gb: float | None = Field(None, gt=0)
     max_ram_gb: float | None = Field(None, gt=0)
 
 
-class Resources(Frozen):
-    """How much may run and wait at once; times in seconds."""
+class ResourceSettings(Frozen):
+    """Limits for running and waiting requests; times are in seconds."""
 
     max_concurrent_requests: int = Field(64, ge=1)
     max_wait: float = Field(600, gt=0)
@@ -77,32 +79,32 @@ class Resources(Frozen):
 
 
 class ApiKey(Frozen):
-    """A client's key: only its SHA-256 is kept."""
+    """An API key of a client, stored as its SHA-256."""
 
     name: str
     key_hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     rate_limit: str | None = None
 
 
-class Security(Frozen):
-    """Who may ask besides the holder of `gateway.api_key`."""
+class SecuritySettings(Frozen):
+    """Further keys, tokens and addresses that may use the API, besides `gateway.api_key`."""
 
     api_keys: tuple[ApiKey, ...] = ()
     jwt_secret: str = ""
-    ip_allowlist: Names = ()
+    ip_allowlist: NameList = ()
     allow_localhost: bool = False
 
 
 class ModelSpec(Frozen):
-    """One entry of `models`: what to run, where, and for how long. Times in seconds, memory in GiB."""
+    """One entry of `models`: what to run, where, and for how long. Times are in seconds, memory in GiB."""
 
     id: str = Field(min_length=1, pattern=r"^[^\s#]+$")
     engine: str
     source: str = ""
     revision: str | None = None
-    tasks: Names = ()
-    default: Names = ()
-    aliases: Names = ()
+    tasks: NameList = ()
+    default: NameList = ()
+    aliases: NameList = ()
     memory_gb: float | None = Field(None, gt=0)
     device: str = Field("auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -120,31 +122,25 @@ class ModelSpec(Frozen):
     defaults: dict[str, Any] = {}
     options: dict[str, Any] = {}
 
-    @model_validator(mode="after")
-    def _needs_source(self) -> ModelSpec:
-        if not self.source and self.engine not in {"command", "fake", "rapidocr"}:
-            raise ValueError(f"model {self.id}: `source` is missing; give a hub id, a folder or a file")
-        return self
-
 
 class Settings(Frozen):
-    """The whole file."""
+    """The whole configuration file."""
 
-    gateway: Gateway = Gateway()
-    manager: Manager = Manager()
-    memory: Memory = Memory()
-    resources: Resources = Resources()
-    security: Security = Security()
+    gateway: GatewaySettings = GatewaySettings()
+    manager: ManagerSettings = ManagerSettings()
+    memory: MemorySettings = MemorySettings()
+    resources: ResourceSettings = ResourceSettings()
+    security: SecuritySettings = SecuritySettings()
     models: tuple[ModelSpec, ...] = ()
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Settings:
+    def _check_unique(self) -> Settings:
         names = Counter(name for model in self.models for name in (model.id, *model.aliases))
-        if twice := [name for name, count in names.items() if count > 1]:
-            raise ValueError(f"models: the name {twice[0]!r} is used twice; ids and aliases must differ")
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"models: the name {repeated[0]!r} is used twice; ids and aliases must be unique")
         defaults = Counter(task for model in self.models for task in model.default)
-        if twice := [task for task, count in defaults.items() if count > 1]:
-            raise ValueError(f"models: two models are the default for {twice[0]!r}; keep one")
+        if repeated := [task for task, count in defaults.items() if count > 1]:
+            raise ValueError(f"models: two models are the default for {repeated[0]!r}; keep one")
         return self
 
 
@@ -161,30 +157,29 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "IDLE_TIMEOUT": ("manager", "idle_timeout"),
     "SECRET_KEY": ("security", "jwt_secret"),
 }
-"""Environment variables and the setting that each replaces; a later one wins (GATEWAY_PORT over PORT)."""
+"""Environment variables and the setting that each overrides; a later one wins (GATEWAY_PORT over PORT)."""
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for state: footprints, logs, tokens, identities of children."""
+    """The state folder: measured memory footprints, logs, tokens, child processes."""
     return Path(environ.get("ENGINEHOUSE_HOME") or "data").resolve()
 
 
 def default_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """The configuration file that the environment names."""
+    """The path of the configuration file, from the environment or the default."""
     return Path(environ.get("ENGINEHOUSE_CONFIG") or "config.yaml")
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from `path`, `.env` and the environment.
 
-    Sources and interpreters that begin with `./` or `../` lie relative to the file. Where there is no file, and none
-    was asked for, the house has the models of `contract.default`. Raises ConfigError with a sentence that names the
-    key.
+    A `source` or `python` that begins with `./` or `../` is relative to the file. If the default file does not exist
+    and no other was named, the models are those of `contract.default_config`. Raises ConfigError.
     """
-    asked_for = path is not None or bool(environ.get("ENGINEHOUSE_CONFIG"))
+    required = path is not None or bool(environ.get("ENGINEHOUSE_CONFIG"))
     path = path or default_path(environ)
-    data = _read(path) if asked_for or path.exists() else {"models": MODELS}
-    _anchor(data, path.parent)
+    data = _read(path) if required or path.exists() else {"models": MODELS}
+    _resolve_paths(data, path.parent)
     dotenv = {k: v for k, v in dotenv_values(path.parent / ".env").items() if v is not None}
     _override(data, {**dotenv, **environ})
     try:
@@ -195,7 +190,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise ConfigError(f"{path} does not exist; create it, or have ENGINEHOUSE_CONFIG name another file")
+        raise ConfigError(f"{path} does not exist; create it, or set ENGINEHOUSE_CONFIG to another file")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -203,18 +198,19 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold sections such as `gateway:` and `models:`, not a {type(data).__name__}")
+        message = f"{path} must contain sections such as `gateway:` and `models:`, not a {type(data).__name__}"
+        raise ConfigError(message)
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _anchor(data: dict[str, Any], folder: Path) -> None:
-    """Make paths such as `./weights` mean the same wherever a program was started."""
+def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
+    """Make the models' relative paths absolute, so that they do not depend on the working directory."""
     models = data.get("models")
     for entry in models if isinstance(models, list) else ():
         for key in ("source", "python") if isinstance(entry, dict) else ():
             path = entry.get(key)
             if isinstance(path, str) and path.startswith(("./", "../")):
-                # An environment's `bin/python` leads to an interpreter outside of it: links are not followed.
+                # Not Path.resolve(): a virtual environment's `bin/python` is a link to an interpreter outside of it.
                 entry[key] = os.path.abspath(folder / path)
 
 
@@ -230,24 +226,24 @@ def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def hash_key(key: str) -> str:
-    """The form in which an API key is stored: `sha256:` and its hex digest."""
+    """The stored form of an API key: `sha256:` and its hex digest."""
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
 def explain(error: Any, model: type[BaseModel]) -> str:
-    """Say what one pydantic error means, with the nearest known key where a key is unknown."""
-    where = ".".join(str(part) for part in error["loc"])
+    """Describe one pydantic error; for an unknown key, suggest the most similar known one."""
+    key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(known))}"
-        return f"unknown key `{where}`; {hint}"
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(sorted(known))}"
+        return f"unknown key `{key}`; {hint}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"`{where}`: {message}" if where else message
+    return f"`{key}`: {message}" if key else message
 
 
 def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys of the (possibly nested) model at `loc`."""
+    """The keys of the (possibly nested) section at `loc`."""
     current: type[BaseModel] = model
     for part in loc:
         if isinstance(part, str) and part in current.model_fields:

@@ -1,4 +1,4 @@
-"""Every failure that a client can see, with its status and its one envelope.
+"""Every error that a client can see, with its HTTP status, its code and the error envelope.
 
     ServeError                                   status  code
     ├── BadRequest                               400     invalid_request
@@ -12,23 +12,24 @@
     ├── NotFound                                 404     not_found
     │   └── ModelNotFound                        404     model_not_found
     ├── MethodNotAllowed                         405     method_not_allowed
-    ├── NotAcceptable                            406     not_acceptable      (the answer has no such form)
+    ├── NotAcceptable                            406     not_acceptable      (no such representation)
     ├── UnsupportedMedia                         415     unsupported_media_type
     ├── TooLarge                                 413     body_too_large
     ├── TooManyRequests                          429     rate_limit_exceeded
     ├── EngineFailed                             500     inference_failed
     │   └── KilledWorkers                        500     request_killed_workers
     ├── WorkerDied                               502     worker_died         (`details.began`: were bytes sent?)
-    ├── Unavailable                              503     unavailable         (may be tried again: Retry-After)
+    ├── Unavailable                              503     unavailable         (retry later: Retry-After)
     │   ├── QueueFull                            503     queue_full
     │   ├── LoadFailed                           503     model_load_failed
     │   ├── OutOfMemory                          503     out_of_memory
-    │   ├── NeverFits                            503     never_fits          (must not be tried again)
+    │   ├── NeverFits                            503     never_fits          (do not retry)
     │   ├── ManagerUnreachable                   503     manager_unreachable
     │   └── ShuttingDown                         503     shutting_down
     └── DeadlinePassed                           504     deadline_passed
 
-The envelope is `{"error": {message, type, code, param, request_id, details}}`, OpenAI's form with two fields more.
+The envelope is `{"error": {message, type, code, param, request_id, details}}`: OpenAI's, plus `request_id` and
+`details`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ from typing import Any, ClassVar
 
 
 class ServeError(Exception):
-    """A failure with a status, a code for programs and a sentence for people that says what to do."""
+    """An error with a status, a code for programs, and a message for people: what is wrong and what to do.
+
+    `param` names the request's wrong field, `details` holds values for programs, `retry_after` is in seconds.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -60,7 +64,7 @@ class ServeError(Exception):
         self.retry_after = retry_after
 
     def envelope(self, request_id: str | None = None) -> dict[str, Any]:
-        """The body that a client gets."""
+        """The JSON body of the error response."""
         return {
             "error": {
                 "message": self.message,
@@ -78,7 +82,7 @@ class ServeError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that tell a client whether and when to try again."""
+        """Response headers that say whether and when to retry."""
         if self.retry_after is None:
             return {}
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
@@ -94,8 +98,8 @@ class InvalidField(BadRequest):
 
 class BadImage(BadRequest):
     code = "invalid_image"
-    picture: object = None
-    """The picture that is meant, as it stands in the request: whoever holds that can name its place in `param`."""
+    image: object = None
+    """The ImageInput that is bad, so that code that has the request can set `param` to its path."""
 
 
 class ContextTooLong(BadRequest):
@@ -183,7 +187,7 @@ class NeverFits(Unavailable):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The OpenAI SDK retries every 503 unless it is told not to."""
+        """Without this header, the OpenAI SDK retries every 503."""
         return {"x-should-retry": "false"}
 
 
@@ -204,14 +208,14 @@ def _tree(root: type[ServeError]) -> dict[str, type[ServeError]]:
 
 
 BY_CODE = _tree(ServeError)
-"""Error class by its code."""
+"""Error classes by code."""
 
 
 def from_envelope(envelope: dict[str, Any]) -> ServeError:
-    """Make the error again that another program of the house put into its envelope."""
+    """Recreate the error from the envelope that another of our programs sent."""
     error = envelope["error"]
-    kind = BY_CODE.get(error.get("code"), ServeError)
-    return kind(
+    error_class = BY_CODE.get(error.get("code"), ServeError)
+    return error_class(
         error["message"],
         param=error.get("param"),
         details=error.get("details"),

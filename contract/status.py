@@ -1,4 +1,4 @@
-"""What the manager reports: models, workers, devices and the events between them."""
+"""The manager's status reports: models, workers, devices, and events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class State(StrEnum):
-    """The life of a worker. `backoff` and `stopped` are also what a model shows that has none."""
+    """The state of a worker. A model without a worker is `stopped` or in `backoff`."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -20,9 +20,9 @@ class State(StrEnum):
 
 
 class Event(BaseModel):
-    """Something that happened, numbered without gaps; `GET /v1/system/events` streams them.
+    """An event of the stream `GET /v1/system/events`, numbered without gaps.
 
-    `bytes` and `total` are progress while loading, or memory in bytes where `type` says so.
+    `bytes` and `total` are the progress of loading or, for events about memory, an amount of memory; both in bytes.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -40,7 +40,7 @@ class Event(BaseModel):
 
 
 class WorkerStatus(BaseModel):
-    """One process: `worker` is `model#n`; memory in bytes, times in seconds."""
+    """One worker process: `worker` is `model#n`; memory is in bytes, times in seconds."""
 
     worker: str
     model: str
@@ -59,7 +59,7 @@ class WorkerStatus(BaseModel):
 
 
 class Failure(BaseModel):
-    """How a model's last worker ended badly: its exit code and the last lines that it wrote."""
+    """How a model's last worker failed: its exit code and the last lines of its log."""
 
     time: float
     reason: str
@@ -69,7 +69,7 @@ class Failure(BaseModel):
 
 
 class ModelStatus(BaseModel):
-    """One configured model: what it is, what it does, and the state of its best worker."""
+    """One configured model: what it is, what it does, and the state of its most advanced worker."""
 
     id: str
     engine: str
@@ -78,7 +78,7 @@ class ModelStatus(BaseModel):
     default: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}
-    passthrough: str | None = None  # set for a foreign server: what its requests' `model` becomes
+    passthrough: str | None = None  # for an external server: the name it expects as a request's `model`
     source: str = ""
     created: int = 0
     max_wait: float = 600.0  # seconds
@@ -90,7 +90,7 @@ class ModelStatus(BaseModel):
 
 
 class DeviceStatus(BaseModel):
-    """Memory of one device in bytes: `budget` is what the house may hand out of it now."""
+    """Memory of one device in bytes: `foreign` is used by other programs, `budget` is the limit for all our workers."""
 
     id: str
     name: str
@@ -103,7 +103,7 @@ class DeviceStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """`GET /v1/system/status`."""
+    """The response of `GET /v1/system/status`."""
 
     version: str
     uptime: float

@@ -1,1 +1,1 @@
-"""The public end of the house: authenticates, limits, validates and forwards."""
+"""The public API: authenticates, limits and validates requests, and forwards them to the manager."""

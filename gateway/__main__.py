@@ -18,7 +18,7 @@ log = logging.getLogger("gateway")
 
 
 def main() -> int:
-    """Serve until told to stop; 2 when the configuration or the port does not allow it."""
+    """Serve until a signal arrives. Returns the exit code: 2 when the configuration or the port is unusable."""
     serve.log_to_stderr()
     try:
         settings = config.load()
@@ -30,12 +30,12 @@ def main() -> int:
         log.error("the gateway cannot start: %s", error)
         return 2
     server = serve.server(app)
-    # A signal ends the server in good order, also one that comes before the server listens to signals itself; its
-    # default action must not follow when the server hands it on at its end.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    # Signals shut the server down cleanly, even before it installs its own handlers. They also replace the default
+    # action, which would kill the process: uvicorn raises captured signals again when it ends.
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: setattr(server, "should_exit", True))
     _return_large_blocks()
-    gc.freeze()  # what is there now stays: no collection needs to look at it again
+    gc.freeze()  # these objects live as long as the process; collections need not visit them
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
         log.info("listening on %s:%s", host, port)
@@ -44,9 +44,9 @@ def main() -> int:
 
 
 def _return_large_blocks() -> None:
-    """Have glibc give what large bodies took back to the system at once.
+    """Make glibc return the memory of large bodies to the system immediately.
 
-    By itself it raises the size from which on it does so with the first large block that is freed, and keeps the next.
+    By default, glibc raises its threshold for this with the first large block that is freed, and keeps later ones.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -58,16 +58,16 @@ _M_MMAP_THRESHOLD = -3
 
 @contextmanager
 def _address_file(path: Path, host: str, port: int) -> Iterator[None]:
-    """Say where the gateway listens, for as long as it does."""
+    """Write the gateway's address to a file while it runs."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     address = f"http://{host}:{port}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"address.{port}")
-        fresh.write_text(address, encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:  # a container's home may be read-only; nobody in it reads the file
-        log.warning("the address is not written: %s", error)
+        temporary = path.with_name(f"address.{port}")
+        temporary.write_text(address, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:  # in a container the state folder may be read-only, and nothing reads the file
+        log.warning("cannot write the address file: %s", error)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Builds the gateway's app from its parts."""
+"""Builds the gateway's app."""
 
 from __future__ import annotations
 
@@ -12,66 +12,78 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from contract import __version__
-from contract.asgi.base import Base
 from contract.asgi.errors import HANDLERS
+from contract.asgi.middleware import RequestMiddleware
 from contract.config import Settings
-from gateway import api_models, models, system, tasks, vision
-from gateway.auth import Auth, Keyring
-from gateway.cors import Cors
-from gateway.directory import Directory
-from gateway.fetch import Fetcher
-from gateway.foreign import ForeignPaths
-from gateway.limits import RateLimits
-from gateway.openapi import DocumentedApp
-from gateway.upstream import Manager
+from gateway.access.auth import Auth
+from gateway.access.cors import Cors
+from gateway.access.keys import Keyring
+from gateway.access.rate_limits import RateLimits
+from gateway.forwarding.image_fetcher import ImageFetcher
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_directory import ModelDirectory
+from gateway.forwarding.task_forwarder import TaskForwarder
+from gateway.routes import catalogue, listings, models, system, tasks
+from gateway.routes.openapi import DocumentedApp
+from gateway.routes.passthrough import Passthrough
+from gateway.services import Services
 
 
 def build(settings: Settings, home: Path) -> FastAPI:
-    """The whole app. Raises ConfigError when keys, networks or rates are written wrongly."""
-    manager = Manager(settings, home)
-    directory = Directory(manager)
-    limit = int(settings.gateway.max_body_mb * 2**20)
-    way = tasks.Way(manager, directory, Fetcher(limit), limit)
-    endpoints = tasks.endpoints(way)
+    """The complete ASGI app. Raises ConfigError for invalid networks or rate limits."""
+    services = _services(settings, home)
+    manager, directory = services.manager, services.directory
+    endpoints = tasks.endpoints(services)
     keyring = Keyring(settings)
     app = DocumentedApp(
         title="Enginehouse",
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
-        lifespan=_following(manager, directory),
+        lifespan=_lifespan(manager, directory),
         exception_handlers=HANDLERS,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
-        # What the house counts, it counts in `Base`.
+        # Metrics are counted in `RequestMiddleware`.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.asks_for_key = bool(keyring)
+    app.requires_key = bool(keyring)
     app.router.routes.extend(tasks.routes(endpoints))
     app.include_router(models.router(directory))
-    app.include_router(api_models.router(manager, directory))
-    app.include_router(vision.router())
+    app.include_router(catalogue.router(manager, directory))
+    app.include_router(listings.router())
     app.include_router(system.router(manager, directory))
-    app.router.default = ForeignPaths(way)
-    # Built now and not at the first request, so that a wrong network or rate stops the start.
-    app.middleware_stack = _layers(app.build_middleware_stack(), settings, keyring, endpoints)
+    app.router.default = Passthrough(services)
+    # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
+    app.middleware_stack = _add_middleware(app.build_middleware_stack(), settings, keyring, endpoints)
     return app
 
 
-def _layers(rest: ASGIApp, settings: Settings, keyring: Keyring, endpoints: dict[str, tasks.TaskEndpoint]) -> ASGIApp:
-    """Our layers around FastAPI's: a task's request meets none of the latter, which would cost it a tenth of its way.
+def _services(settings: Settings, home: Path) -> Services:
+    manager = ManagerClient(settings, home)
+    directory = ModelDirectory(manager)
+    body_limit = int(settings.gateway.max_body_mb * 2**20)
+    return Services(manager, directory, TaskForwarder(manager, directory, ImageFetcher(body_limit)), body_limit)
 
-    Errors of the inner ones become envelopes in Base, or in Cors where pages must read them; FastAPI's outermost layer,
-    which would answer them in plain text, is left out.
+
+def _add_middleware(
+    fastapi_stack: ASGIApp, settings: Settings, keyring: Keyring, endpoints: dict[str, tasks.TaskEndpoint]
+) -> ASGIApp:
+    """Wrap FastAPI's middleware in ours. Requests for tasks skip FastAPI's, which would slow them down by a tenth.
+
+    RequestMiddleware turns exceptions into error envelopes; with CORS, Cors does, so that pages can read them.
+    FastAPI's outermost middleware, which would turn them into plain text, is left out.
     """
-    assert isinstance(rest, ServerErrorMiddleware)
-    app: ASGIApp = tasks.TaskRoutes(rest.app, endpoints)
+    assert isinstance(fastapi_stack, ServerErrorMiddleware)
+    app: ASGIApp = tasks.TaskRoutes(fastapi_stack.app, endpoints)
     app = Auth(RateLimits(app, keyring.principals), settings, keyring)
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
-    return Base(app)
+    return RequestMiddleware(app)
 
 
-def _following(manager: Manager, directory: Directory) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    manager: ManagerClient, directory: ModelDirectory
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with manager.opened():

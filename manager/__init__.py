@@ -1,1 +1,1 @@
-"""Decides which worker runs, waits and goes, and owns every worker's process."""
+"""The manager: decides which models run, starts and stops their workers, and forwards requests to them."""

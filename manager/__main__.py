@@ -1,4 +1,4 @@
-"""`python -m manager`: reads the configuration, describes the models, listens and serves until it is told to stop."""
+"""`python -m manager`: reads the configuration, describes the models, listens, and serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("manager")
 
 
 def main() -> int:
-    """Returns the exit code: 0 after an orderly end, 2 when the configuration is wrong."""
+    """Returns the exit code: 0 after an orderly shutdown, 2 when the configuration is invalid."""
     home = config.home()
     (home / "manager").mkdir(parents=True, exist_ok=True)
     try:
@@ -32,35 +32,35 @@ def main() -> int:
 
 
 async def serve(settings: Settings, home: Path) -> None:
-    """Run the manager. Raises ConfigError or OSError before it listens, if it cannot."""
-    from manager import catalog
+    """Run the manager. Raises ConfigError or OSError, before it listens, if it cannot run."""
+    from manager.models import configured
 
-    # The engines are described in a process of their own, while this one imports the rest.
-    describing = asyncio.create_task(catalog.build(settings))
+    # The engines are described in another process while this one imports the rest.
+    describing = asyncio.create_task(configured.describe(settings))
     await asyncio.sleep(0)
     from contract.asgi import serve as asgi
     from manager.app import build
-    from manager.children import lock_home, reap
-    from manager.house import House
-    from manager.memory import detect
+    from manager.memory.meters import detect
+    from manager.processes.children import lock_home, reap
+    from manager.runtime import Runtime
 
     asgi.log_to_stderr()
     with lock_home(home):
         await asyncio.to_thread(reap, home / "manager" / "children.json")
-        house = House(await describing, home, await asyncio.to_thread(detect))
+        runtime = Runtime(await describing, home, await asyncio.to_thread(detect))
         sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]
         port = sockets[0].getsockname()[1]
-        app = build(house, token(settings, home), on_start=house.start)
+        app = build(runtime, token(settings, home), on_start=runtime.start)
         loop = asyncio.get_running_loop()
-        server = asgi.server(app, on_exit=lambda: loop.call_soon_threadsafe(house.events.close))
-        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.create_task(_reload(house)))
+        server = asgi.server(app, on_exit=lambda: loop.call_soon_threadsafe(runtime.event_log.close))
+        loop.add_signal_handler(signal.SIGHUP, runtime.reload_in_background)
         (home / "manager" / "address").write_text(f"http://127.0.0.1:{port}\n")
         log.info("the manager listens on %s, port %d", ", ".join(settings.manager.listen), port)
         await server.serve(sockets)
 
 
 def token(settings: Settings, home: Path) -> str:
-    """The configured token, else the one in the state folder: made at the first start, readable by its owner alone."""
+    """The configured token, else the one in the state folder: made at the first start, readable by its owner only."""
     if settings.manager.token:
         return settings.manager.token
     path = home / "manager" / "token"
@@ -68,16 +68,6 @@ def token(settings: Settings, home: Path) -> str:
         path.touch(mode=0o600, exist_ok=False)
         path.write_text(secrets.token_urlsafe(32))
     return path.read_text().strip()
-
-
-async def _reload(house: object) -> None:
-    from manager.house import House
-
-    assert isinstance(house, House)
-    try:
-        await house.reload()
-    except ConfigError as error:
-        log.error("the configuration was not taken on: %s", error)
 
 
 if __name__ == "__main__":

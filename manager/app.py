@@ -1,4 +1,4 @@
-"""The manager's routes: control for the gateway and the person at the machine, and the way through to the workers."""
+"""The manager's routes: control routes for the gateway and the operator, and the proxy to the workers."""
 
 from __future__ import annotations
 
@@ -17,83 +17,84 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import errors, health, metrics
-from contract.asgi.base import Base, header
+from contract.asgi.middleware import RequestMiddleware, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
 from contract.status import ModelStatus, Status
-from manager import hub, sizing
-from manager.house import House
-from manager.model import Model
-from manager.through import MODEL, Through
+from manager.models import downloads
+from manager.proxy import MODEL, Proxy
+from manager.runtime import Runtime
+from manager.scheduling import snapshot
+from manager.state.model import Model
 
-OPEN = frozenset({"/health", "/ready"})
+PUBLIC_PATHS = frozenset({"/health", "/ready"})
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """The control routes over one house."""
+class ControlRoutes:
+    """The control routes of one manager. `started`: its start in monotonic seconds."""
 
-    house: House
+    runtime: Runtime
     started: float
 
     async def ready(self, _: Request) -> Response:
-        """GET /ready: requests would be served, since the scheduler turns."""
-        if not self.house.pool.turning():
-            raise Unavailable("The scheduler has not turned for 5 s; see the manager's log.", retry_after=1)
+        """GET /ready: whether requests would be served."""
+        if not self.runtime.pool.scheduler_alive():
+            raise Unavailable("The manager's scheduler has stopped responding; see the manager's log.", retry_after=1)
         return JSONResponse({"status": "ready"})
 
     async def models(self, _: Request) -> Response:
         """GET /models: every configured model, for the gateway."""
-        models = [self._status_of(model).model_dump(mode="json") for model in self.house.pool.models.values()]
-        return JSONResponse({"seq": self.house.events.seq, "models": models})
+        models = [self._status_of(model).model_dump(mode="json") for model in self.runtime.pool.models.values()]
+        return JSONResponse({"seq": self.runtime.event_log.seq, "models": models})
 
     async def downloads(self, _: Request) -> Response:
-        """GET /downloads: which models lie on this machine, the configured ones and those of the catalogue."""
-        known = await asyncio.to_thread(hub.of_catalogue)
-        return JSONResponse({"models": await self.house.downloads(), "catalogue": known})
+        """GET /downloads: which models are downloaded, of the configuration and of the catalogue."""
+        catalogue = await asyncio.to_thread(downloads.of_catalogue)
+        return JSONResponse({"models": await self.runtime.downloads(), "catalogue": catalogue})
 
     async def status(self, _: Request) -> Response:
-        """GET /status: everything there is to see."""
-        pool, gauge = self.house.pool, self.house.gauge
-        workers = pool.roster.workers
-        await gauge.sample(workers)
+        """GET /status: devices, workers, models and standbys, with memory measured now."""
+        pool, monitor = self.runtime.pool, self.runtime.monitor
+        workers = pool.supervisor.workers
+        await monitor.sample(workers)
         now = asyncio.get_running_loop().time()
         page = Status(
             version=__version__,
             uptime=round(time.monotonic() - self.started, 1),
-            seq=self.house.events.seq,
-            waiting=len(pool.waiting),
-            leases=pool.roster.leases,
-            devices=gauge.status(workers),
+            seq=self.runtime.event_log.seq,
+            waiting=len(pool.queue),
+            leases=pool.supervisor.leases,
+            devices=monitor.status(workers),
             workers=[worker.status(now) for worker in workers],
             models=[self._status_of(model) for model in pool.models.values()],
-            standbys=self.house.standbys(),
-            leaks=pool.roster.leaks,
+            standbys=self.runtime.standbys(),
+            leaks=pool.supervisor.leaks,
         )
         return Response(page.model_dump_json(), media_type="application/json")
 
     async def evict(self, request: Request) -> Response:
-        """POST /evict/{id}: end a model's workers and wait until their memory is back."""
+        """POST /evict/{id}: stop a model's workers and wait until their memory is back."""
         name = request.path_params["name"]
-        model = self.house.catalog.named(name)
+        model = self.runtime.models.find(name)
         if model is None:
-            raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists those that there are.")
-        going = self.house.pool.evict(model.id)
-        freed = sum(worker.measured for worker in going)
-        while any(worker.live for worker in going):
-            await self.house.events.next(pulse=5)
-        return JSONResponse({"evicted": [worker.name for worker in going], "freed_bytes": freed})
+            raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
+        stopping = self.runtime.pool.evict(model.id)
+        freed = sum(worker.measured for worker in stopping)
+        while any(worker.live for worker in stopping):
+            await self.runtime.event_log.next(pulse=5)
+        return JSONResponse({"evicted": [worker.name for worker in stopping], "freed_bytes": freed})
 
     async def reload(self, _: Request) -> Response:
-        """POST /reload: read the configuration again; a wrong one changes nothing."""
+        """POST /reload: read the configuration again. An invalid one changes nothing."""
         try:
-            return JSONResponse({"changed": await self.house.reload()})
+            return JSONResponse({"changed": await self.runtime.reload()})
         except ConfigError as error:
-            raise BadRequest(f"The configuration was not taken on: {error}") from None
+            raise BadRequest(f"The configuration was not applied: {error}") from None
 
     async def events(self, request: Request) -> Response:
-        """GET /events?since=N: what happens, as it happens."""
-        since = request.query_params.get("since", str(self.house.events.seq))
+        """GET /events?since=N: the events after number N, and new ones as they happen."""
+        since = request.query_params.get("since", str(self.runtime.event_log.seq))
         if not since.isdecimal():
             raise InvalidField(
                 "`since` must be an event's number, such as 12; leave it out for new ones.", param="since"
@@ -102,49 +103,49 @@ class Control:
 
     async def _event_lines(self, since: int) -> AsyncIterator[str]:
         yield ": watching\n\n"
-        async for event in self.house.events.since(since):
+        async for event in self.runtime.event_log.since(since):
             if event is None:
                 yield ": still here\n\n"
             else:
                 yield f"id: {event.seq}\ndata: {event.model_dump_json(by_alias=True)}\n\n"
 
     def _status_of(self, model: Model) -> ModelStatus:
-        pool = self.house.pool
-        footprint = sizing.first_footprint(model, self.house.gauge)
-        waiting = pool.waiting.count(model.id)
-        return model.status(pool.roster.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
+        pool = self.runtime.pool
+        footprint = snapshot.first_footprint(model, self.runtime.monitor)
+        waiting = pool.queue.count(model.id)
+        return model.status(pool.supervisor.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
 
 
-class Door:
-    """Asks everybody for the manager's token, and sends what names a model through to a worker."""
+class TokenAuth:
+    """Requires the manager's token on every other path, and hands requests that name a model to the proxy."""
 
-    def __init__(self, control: ASGIApp, through: ASGIApp, token: str) -> None:
+    def __init__(self, control: ASGIApp, proxy: ASGIApp, token: str) -> None:
         self._control = control
-        self._through = through
+        self._proxy = proxy
         self._expected = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN:
-            given = (header(scope, b"authorization") or "").encode("latin-1")
-            if not hmac.compare_digest(given, self._expected):
-                message = "The manager answers only who sends its token: Authorization: Bearer <data/manager/token>."
+        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
+            authorization = (header(scope, b"authorization") or "").encode("latin-1")
+            if not hmac.compare_digest(authorization, self._expected):
+                message = "The manager requires its token: Authorization: Bearer <content of data/manager/token>."
                 raise Unauthorized(message)
             if header(scope, MODEL) is not None:
-                await self._through(scope, receive, send)
+                await self._proxy(scope, receive, send)
                 return
         await self._control(scope, receive, send)
 
 
-def build(house: House, token: str, *, on_start: Callable[[], Awaitable[None]]) -> ASGIApp:
-    """The manager's app. `on_start` runs when it begins to serve."""
-    control, through = Control(house, time.monotonic()), Through(house.pool)
+def build(runtime: Runtime, token: str, *, on_start: Callable[[], Awaitable[None]]) -> ASGIApp:
+    """The manager's app. `on_start` runs before it serves the first request."""
+    control, proxy = ControlRoutes(runtime, time.monotonic()), Proxy(runtime.pool)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await on_start()
         yield
-        await house.close()
-        await through.close()
+        await runtime.close()
+        await proxy.close()
 
     routes = [
         Route("/health", health.alive),
@@ -158,4 +159,4 @@ def build(house: House, token: str, *, on_start: Callable[[], Awaitable[None]]) 
         Route("/reload", control.reload, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
-    return Base(Door(app, through, token))
+    return RequestMiddleware(TokenAuth(app, proxy, token))

@@ -1,4 +1,4 @@
-"""Everything that happens, numbered, for those who watch: the gateway, the event stream, the log."""
+"""Everything that happens in the manager, numbered, for the gateway, the event stream and the log."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from contract.status import Event
 
 log = logging.getLogger(__name__)
 
-KEPT = 1000
-"""Events that a watcher who reconnects can still catch up on."""
+HISTORY = 1000
+"""Past events kept for clients that reconnect."""
 
 
-class Events:
-    """An append-only log in memory. Appending never waits for a watcher."""
+class EventLog:
+    """An append-only log in memory. Appending never waits for a reader."""
 
     def __init__(self) -> None:
         self.seq = 0
-        self._kept: deque[Event] = deque(maxlen=KEPT)
-        self._more = asyncio.Event()
+        self._history: deque[Event] = deque(maxlen=HISTORY)
+        self._appended = asyncio.Event()
         self._closed = False
 
     def add(self, type_: str, **fields: Any) -> Event:
-        """Number an event and wake those who watch."""
+        """Number an event, log it, and wake the readers."""
         self.seq += 1
         event = Event(seq=self.seq, time=time.time(), type=type_, **fields)
-        self._kept.append(event)
-        self._wake()
+        self._history.append(event)
+        self._wake_readers()
         log.info("%s", _line(event))
         return event
 
     async def since(self, seq: int, *, pulse: float = 15.0) -> AsyncIterator[Event | None]:
-        """Events after `seq`, and then each new one. None every `pulse` seconds when nothing happens."""
+        """Yield the events after `seq`, then each new one, and None every `pulse` seconds in which nothing happens."""
         while not self._closed:
-            more = self._more
-            for event in [event for event in self._kept if event.seq > seq]:
+            appended = self._appended
+            for event in [event for event in self._history if event.seq > seq]:
                 seq = event.seq
                 yield event
-            if more is not self._more:
-                continue
+            if appended is not self._appended:
+                continue  # more events came while the reader was busy with these
             try:
-                await asyncio.wait_for(more.wait(), pulse)
+                await asyncio.wait_for(appended.wait(), pulse)
             except TimeoutError:
                 yield None
-
-    def close(self) -> None:
-        """End every stream of events: nobody is to wait for those who watch."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        """Wake those who wait now; who waits from now on waits for the next time."""
-        self._more.set()
-        self._more = asyncio.Event()
 
     async def next(self, *, pulse: float) -> None:
         """Return after the next event, or after `pulse` seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._more.wait(), pulse)
+            await asyncio.wait_for(self._appended.wait(), pulse)
+
+    def close(self) -> None:
+        """End every stream of events, so that open streams do not delay the shutdown."""
+        self._closed = True
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        """Wake the current readers; later ones wait on a new event."""
+        self._appended.set()
+        self._appended = asyncio.Event()
 
 
 def _line(event: Event) -> str:

@@ -1,1 +1,1 @@
-"""Programs for whoever works on the house; each says what it does when it is run."""
+"""Commands for developers and for running Enginehouse. The Makefile calls them."""

@@ -39,7 +39,7 @@ def make(name: str) -> Path:
     versions = [] if newest() else ["--constraint", str(LOCK)]
     pip("install", "--no-deps", *versions, *_lacking(name), into=folder)
     _see_the_house(folder)  # after pip, which would leave out what the house has today
-    imports = "import workers.torchvision_shim, " + ", ".join(ENVIRONMENTS[name])
+    imports = "import workers.toolkit.torchvision_shim, " + ", ".join(ENVIRONMENTS[name])
     subprocess.run([python, "-P", "-W", "ignore", "-c", imports], check=True, stdout=subprocess.DEVNULL)
     return python
 

@@ -1,4 +1,4 @@
-"""What all tests share: tiny models, built once a run and only when a test asks for one."""
+"""Fixtures for all tests: tiny models, each built once per run when a test first needs it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import models as families
+from scripts.testbed import models as families
 
 Models = Callable[[str], Path]
-"""The folder of the tiny model of a family: `models("sd")`, for which `build_sd(folder)` stands in tests/models."""
+"""Returns the folder of a tiny model: `models("sd")` is made by `build_sd(folder)` in scripts/testbed/models."""
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    """Builds a family's model on first use. Processes of one parallel run share them."""
+    """Builds a model on first use. The processes of a parallel run share all models."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
     shared.mkdir(exist_ok=True)
@@ -27,7 +27,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     def build(family: str) -> Path:
         folder, done = shared / family, shared / f"{family}.done"
         with (shared / f"{family}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it: wait for that
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same model
             if not done.exists():
                 folder.mkdir(exist_ok=True)
                 _builder(family)(folder)
@@ -39,12 +39,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 @pytest.fixture(scope="session")
 def model_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """transformers runs a copy of the code that comes with a model: here it lies in a folder of this process."""
-    from transformers import dynamic_module_utils as library
+    """Keeps the copies that transformers makes of remote model code in a folder of this process."""
+    from transformers import dynamic_module_utils
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("model-code")))
-        patch.syspath_prepend(library.HF_MODULES_CACHE)
+        patch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("model-code")))
+        patch.syspath_prepend(dynamic_module_utils.HF_MODULES_CACHE)
         yield
 
 
@@ -53,4 +53,4 @@ def _builder(family: str) -> Callable[[Path], None]:
         module = importlib.import_module(f"{families.__name__}.{info.name}")
         if builder := getattr(module, f"build_{family}", None):
             return builder
-    raise LookupError(f"no build_{family} in tests/models")
+    raise LookupError(f"no build_{family} in scripts/testbed/models")

@@ -1,4 +1,4 @@
-"""The configuration that ships: every entry, also those that are commented out, is one that the house takes on."""
+"""The shipped config.yaml: every entry is valid, including those that are commented out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from contract import catalogue, config
 from contract.config import ConfigError, ModelSpec, Settings
-from manager import hub
+from manager.models import downloads
 from workers import describe
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ SHIPPED = ROOT / "config.yaml"
 
 
 def commented_entries(text: str = SHIPPED.read_text()) -> list[dict[str, Any]]:
-    """What `models:` holds behind `#`."""
+    """The entries of `models:` that are commented out."""
     blocks = re.findall(r"(?m)^  # - id:.*\n(?:^  #   .*\n?)*", text)
     return [yaml.safe_load(re.sub(r"(?m)^  # ", "", block))[0] for block in blocks]
 
@@ -29,19 +29,19 @@ def live_entries() -> list[dict[str, Any]]:
     return entries
 
 
-def test_it_says_what_the_defaults_are() -> None:
+def test_shipped_values_are_the_defaults() -> None:
     shipped = config.load(SHIPPED, {})
     assert shipped.model_copy(update={"models": ()}) == Settings()
 
 
-def test_it_shows_every_key_of_every_section() -> None:
-    told = yaml.safe_load(SHIPPED.read_text())
+def test_every_key_of_every_section_is_shown() -> None:
+    shipped = yaml.safe_load(SHIPPED.read_text())
     for name, field in Settings.model_fields.items():
         if name != "models":
-            assert set(told[name]) == set(getattr(field.annotation, "model_fields")), name  # noqa: B009
+            assert set(shipped[name]) == set(getattr(field.annotation, "model_fields")), name  # noqa: B009
 
 
-def test_each_task_has_a_default_and_those_of_the_first_readme_examples_need_no_hub() -> None:
+def test_every_task_has_a_default_model() -> None:
     models = config.load(SHIPPED, {}).models
     chosen = {task: model.id for model in models for task in model.default}
     assert chosen == {
@@ -59,46 +59,46 @@ def test_each_task_has_a_default_and_those_of_the_first_readme_examples_need_no_
         "features": "dinov2",
         "caption": "blip-base",
     }
-    here = [model for model in models if hub.downloaded(model, {"HF_HUB_CACHE": "/not/there"}) is True]
-    at_once = {model.id for model in models if not model.source or model.source.startswith(("/", "package:"))}
-    assert at_once == {"ocr", "minilm", "demo-chat", "demo-image"} >= {model.id for model in here}
+    downloaded = [model for model in models if downloads.downloaded(model, {"HF_HUB_CACHE": "/not/there"}) is True]
+    need_no_hub = {model.id for model in models if not model.source or model.source.startswith(("/", "package:"))}
+    assert need_no_hub == {"ocr", "minilm", "demo-chat", "demo-image"} >= {model.id for model in downloaded}
 
 
-def test_a_default_is_open_to_all_where_there_is_a_choice() -> None:
+def test_default_models_are_not_gated_if_possible() -> None:
     known = catalogue.load()
     gated = [m.id for m in config.load(SHIPPED, {}).models if m.default and (k := known.find(m.id)) and k.gated]
-    assert gated == ["sam3"], "no other one takes a prompt"
+    assert gated == ["sam3"], "no other model takes a text prompt"
 
 
-@pytest.mark.parametrize("told", [*live_entries(), *commented_entries()], ids=lambda told: str(told["id"]))
-def test_an_entry_is_right(told: dict[str, Any]) -> None:
-    offer = describe.entry(ModelSpec.model_validate(told))
+@pytest.mark.parametrize("entry", [*live_entries(), *commented_entries()], ids=lambda entry: str(entry["id"]))
+def test_entry_is_valid(entry: dict[str, Any]) -> None:
+    offer = describe.entry(ModelSpec.model_validate(entry))
     assert offer["error"] is None
     assert offer["tasks"]
 
 
-@pytest.mark.parametrize("told", [*live_entries(), *commented_entries()], ids=lambda told: str(told["id"]))
-def test_an_entry_is_the_catalogues(told: dict[str, Any]) -> None:
-    """But for the tasks that it is the default for; and what runs a stranger's code is left to who owns the machine."""
-    known = catalogue.load().run_by(told["engine"], told.get("source", ""))
+@pytest.mark.parametrize("entry", [*live_entries(), *commented_entries()], ids=lambda entry: str(entry["id"]))
+def test_entry_equals_the_catalogues(entry: dict[str, Any]) -> None:
+    """Except `default`, and `trust_remote_code`, which is the decision of the machine's owner."""
+    known = catalogue.load().identify(entry["engine"], entry.get("source", ""))
     if known is None:
-        assert told["id"].startswith(("demo-", "my-")) or told["engine"] == "command"
+        assert entry["id"].startswith(("demo-", "my-")) or entry["engine"] == "command"
         return
-    expected = next(entry for entry in known.entries if entry["engine"] == told["engine"])
-    assert {k: v for k, v in told.items() if k != "default"} == {
+    expected = next(known_entry for known_entry in known.entries if known_entry["engine"] == entry["engine"])
+    assert {k: v for k, v in entry.items() if k != "default"} == {
         k: v for k, v in expected.items() if k != "trust_remote_code"
     }
 
 
-def test_the_seed_models_are_live() -> None:
+def test_common_models_are_not_commented_out() -> None:
     live = {entry["id"] for entry in live_entries()}
     assert {"vlm-fast", "vlm-best", "image-gen", "dev", "stable-diffusion", "llava", "blip-base", "mpnet"} <= live
     assert {"sam3", "grounding-dino", "dinov3", "bge-large"} <= live
     assert {m.id for m in catalogue.load() if m.family.startswith("Depth Anything")} <= live
 
 
-def test_all_of_them_fit_beside_each_other() -> None:
-    """The live ones as they are; a commented one beside them or in the place of the one with its name."""
+def test_commented_entries_fit_beside_the_others() -> None:
+    """Each commented entry can be added, or replace the entry with its id."""
     live, commented = live_entries(), commented_entries()
     assert len(commented) > 15
     others = {entry["id"]: entry for entry in commented}
@@ -106,54 +106,54 @@ def test_all_of_them_fit_beside_each_other() -> None:
     assert len(Settings.model_validate({"models": [*replaced, *others.values()]}).models) == len(replaced) + len(others)
 
 
-def foreign_recipes() -> list[dict[str, Any]]:
-    """The entries that the page about foreign servers shows."""
-    blocks = re.findall(r"(?s)```yaml\n(.*?)```", (ROOT / "docs" / "foreign-servers.md").read_text())
+def documented_recipes() -> list[dict[str, Any]]:
+    """The entries on the page about external servers."""
+    blocks = re.findall(r"(?s)```yaml\n(.*?)```", (ROOT / "docs" / "external-servers.md").read_text())
     return [entry for block in blocks for entry in yaml.safe_load(block)]
 
 
-@pytest.mark.parametrize("told", foreign_recipes(), ids=lambda told: str(told["id"]))
-def test_a_documented_recipe_is_right(told: dict[str, Any]) -> None:
-    offer = describe.entry(ModelSpec.model_validate(told))
+@pytest.mark.parametrize("entry", documented_recipes(), ids=lambda entry: str(entry["id"]))
+def test_documented_recipe_is_valid(entry: dict[str, Any]) -> None:
+    offer = describe.entry(ModelSpec.model_validate(entry))
     assert offer["error"] is None
-    assert set(offer["tasks"]) == set(told["tasks"]), "who asks for something else is told so"
-    assert "127.0.0.1" in yaml.safe_dump(told), "reached through the house alone"
+    assert set(offer["tasks"]) == set(entry["tasks"]), "requests of other tasks are refused"
+    assert "127.0.0.1" in yaml.safe_dump(entry), "reachable through Enginehouse only"
 
 
-def test_recipes_in_the_configuration_are_the_documented_ones() -> None:
-    recipes = foreign_recipes()
+def test_shipped_recipes_are_the_documented_ones() -> None:
+    recipes = documented_recipes()
     shipped = [entry for entry in commented_entries() if entry["engine"] == "command"]
     assert {entry["id"] for entry in shipped} == {"llama-cpp", "vllm"}
     assert all(entry in recipes for entry in shipped)
 
 
-def test_no_file_means_models_that_need_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_file_models_need_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     models = config.load(environ={}).models
     assert [(m.id, m.default) for m in models] == [("ocr", ("ocr",)), ("minilm", ("embeddings",))]
     assert all(describe.entry(m)["error"] is None for m in models)
 
 
-def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+def test_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
     missing = tmp_path / "mine.yaml"
     with pytest.raises(ConfigError, match=r"mine\.yaml does not exist"):
         config.load(environ={"ENGINEHOUSE_CONFIG": str(missing)})
 
 
-def test_an_empty_file_means_no_models(tmp_path: Path) -> None:
+def test_empty_file_means_no_models(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     assert config.load(tmp_path / "config.yaml", {}).models == ()
 
 
-@pytest.mark.parametrize(("written", "means"), [("./m/x", "house/m/x"), ("../m", "m")])
-def test_a_relative_source_begins_at_the_file(tmp_path: Path, written: str, means: str) -> None:
-    file = tmp_path / "house" / "config.yaml"
+@pytest.mark.parametrize(("source", "expected"), [("./m/x", "folder/m/x"), ("../m", "m")])
+def test_relative_source_starts_at_the_file(tmp_path: Path, source: str, expected: str) -> None:
+    file = tmp_path / "folder" / "config.yaml"
     file.parent.mkdir()
-    file.write_text(f"models: [{{id: a, engine: transformers_chat, source: {written}}}]")
-    assert config.load(file, {}).models[0].source == str(tmp_path / means)
+    file.write_text(f"models: [{{id: a, engine: transformers_chat, source: {source}}}]")
+    assert config.load(file, {}).models[0].source == str(tmp_path / expected)
 
 
-def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:
+def test_hub_id_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("models: [{id: a, engine: transformers_chat, source: Qwen/Qwen2.5-VL-7B-Instruct}]")
     assert config.load(file, {}).models[0].source == "Qwen/Qwen2.5-VL-7B-Instruct"

@@ -1,7 +1,7 @@
-"""A worker's life: born without a model, told by one line on stdin which one it is, serving until it is ended.
+"""The worker process: starts without a model, reads from stdin which one to load, and serves it until it is stopped.
 
-`python -m workers --socket FD --report FD --imports a,b:C`. What happens is reported as JSON lines on `--report`.
-Exit codes: 0 ended in order, 1 the engine's thread broke, 3 the model could not be loaded, -9 the manager is gone.
+`python -m workers --socket FD --report FD --imports a,b:C`. Events are reported as JSON lines on `--report`.
+Exit codes: 0 orderly shutdown, 1 the engine's thread crashed, 3 the model could not be loaded, -9 the manager is gone.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ from types import FrameType
 from typing import NoReturn
 
 import uvicorn
-import uvicorn.protocols.http.httptools_impl  # with uvloop: what uvicorn would import when the model is asked for
+import uvicorn.protocols.http.httptools_impl  # uvicorn would import this and uvloop only once it starts serving
 import uvloop  # noqa: F401
 
 from contract.asgi import serve
-from contract.asgi.base import Base
+from contract.asgi.middleware import RequestMiddleware
 from contract.config import ModelSpec
 from workers.app import App
 from workers.batcher import Batcher
-from workers.engine import Device, Engine, find, tasks_of_loaded
-from workers.failures import describe, is_certain, is_out_of_memory, of_loading
-from workers.orphan import Lifeline
+from workers.engine import Device, Engine
+from workers.failures import is_out_of_memory, is_permanent, load_failure_message, summarize
+from workers.lifeline import Lifeline
+from workers.registry import find_engine
 from workers.report import Report
+from workers.served_tasks import tasks_of_loaded
 
 log = logging.getLogger("worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
-    """What a worker is told: which model, where, and the token that its manager will show."""
+class Assignment:
+    """What the manager assigns to a worker: a model, its device, and the token that the manager will present."""
 
     name: str
     spec: ModelSpec
@@ -50,47 +52,47 @@ class Birth:
     environment: dict[str, str]
 
     @classmethod
-    def read(cls, line: bytes) -> Birth:
-        """The birth certificate from its line of JSON."""
-        told = json.loads(line)
-        spec, device = ModelSpec.model_validate(told["spec"]), Device(**told["device"])
-        return cls(told["name"], spec, device, told["token"], told.get("environment") or {})
+    def read(cls, line: bytes) -> Assignment:
+        """Parse the assignment's line of JSON."""
+        fields = json.loads(line)
+        spec, device = ModelSpec.model_validate(fields["spec"]), Device(**fields["device"])
+        return cls(fields["name"], spec, device, fields["token"], fields.get("environment") or {})
 
 
-class Server(uvicorn.Server):
-    """A server whose process decides itself what signals mean."""
+class SignalFreeServer(uvicorn.Server):
+    """A uvicorn server that leaves signal handling to the worker."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 
-class Worker:
-    """One model in this process: its engine on a thread of its own, HTTP on the main thread."""
+class ModelServer:
+    """Serves one model in this process: its engine runs on a thread of its own, HTTP on the main thread."""
 
-    def __init__(self, engine: Engine, birth: Birth, report: Report) -> None:
-        self._engine, self._birth, self._report = engine, birth, report
-        options = engine.Options.model_validate(birth.spec.options)
+    def __init__(self, engine: Engine, assignment: Assignment, report: Report) -> None:
+        self._engine, self._assignment, self._report = engine, assignment, report
+        options = engine.Options.model_validate(assignment.spec.options)
         self._batcher = Batcher(engine, options, lambda: report("out_of_memory"))
         self._terminations = 0
-        self._idle = False  # loaded, and to be waited for at the end
-        self._app = App(engine, birth.spec, self._batcher, birth.token, self.stop)
-        config = serve.server(Base(self._app), graceful=birth.spec.stop_grace).config
+        self._loaded = False
+        self._app = App(engine, assignment.spec, self._batcher, assignment.token, self.stop)
+        config = serve.server(RequestMiddleware(self._app), graceful=assignment.spec.stop_grace).config
         config.lifespan = "off"
-        self._server = Server(config)
+        self._server = SignalFreeServer(config)
 
     def run(self, sock: socket.socket) -> None:
         """Load and serve until `stop`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        thread = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         thread.start()
         self._server.run(sockets=[sock])
         self._batcher.stop()
-        if self._idle and not self._batcher.busy:
-            thread.join()  # it closes the engine; a thread that is stuck in a call is not waited for
+        if self._loaded and not self._batcher.busy:
+            thread.join()  # it closes the engine; do not wait for a thread that is stuck in a call
 
     def stop(self) -> None:
-        """Take no more requests, finish those in hand, end."""
+        """Accept no more requests, finish those in progress, then shut down."""
         self._server.should_exit = True
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
@@ -99,43 +101,43 @@ class Worker:
             os._exit(128 + number)
         self.stop()
 
-    def _work(self) -> None:
+    def _run_engine(self) -> None:
         """The engine's thread: everything that touches the model happens here."""
         try:
-            self._engine.load(self._birth.spec, self._birth.device)
+            self._engine.load(self._assignment.spec, self._assignment.device)
         except BaseException as error:
-            fail(self._report, error, self._birth.spec)
-        gc.freeze()  # the weights' many objects live as long as the process: no collection need look at them
-        self._idle = True
-        tasks = tasks_of_loaded(self._birth.spec, self._engine)
-        self._app.keep_to(tasks)
-        self._report("ready", features=sorted(self._engine.features_of()), tasks=tasks)
+            report_failure_and_exit(self._report, error, self._assignment.spec)
+        gc.freeze()  # the model's many objects live as long as the process: keep the collector from scanning them
+        self._loaded = True
+        tasks = tasks_of_loaded(self._assignment.spec, self._engine)
+        self._app.restrict_to(tasks)
+        self._report("ready", features=sorted(self._engine.loaded_features()), tasks=tasks)
         try:
             self._batcher.run()
             self._engine.close()
         except BaseException:
-            log.critical("the engine's thread broke", exc_info=True)
-            end(1)
+            log.critical("the engine's thread crashed", exc_info=True)
+            exit_now(1)
 
 
-def fail(report: Report, error: BaseException, spec: ModelSpec | None = None) -> NoReturn:
-    """Say why the model cannot be served, to the manager in a sentence and to the log in full, and end."""
-    certain, out_of_memory = is_certain(error), is_out_of_memory(error)
-    message = of_loading(error, spec.source, spec.engine) if spec else of_loading(error, None)
+def report_failure_and_exit(report: Report, error: BaseException, spec: ModelSpec | None = None) -> NoReturn:
+    """Report to the manager in a sentence why the model cannot be served, log the traceback, and exit."""
+    certain, out_of_memory = is_permanent(error), is_out_of_memory(error)
+    message = load_failure_message(error, spec.source, spec.engine) if spec else load_failure_message(error, None)
     report("failed", message=message, certain=certain, out_of_memory=out_of_memory)
     log.error("the model could not be loaded", exc_info=error)
-    end(3)
+    exit_now(3)
 
 
-def end(code: int) -> NoReturn:
-    """End at once: a library's threads and exit hooks must not keep the memory one moment longer."""
+def exit_now(code: int) -> NoReturn:
+    """Exit at once: a library's threads and exit hooks must not hold the memory any longer."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
 
 
 def import_all(names: str) -> None:
-    """Import `module` or `module:attribute` for each name; what is missing is told when a model needs it."""
+    """Import `module` or `module:attribute` for each name. Failures are only logged: most models may not need it."""
     for name in filter(None, names.split(",")):
         module, _, attribute = name.partition(":")
         try:
@@ -143,11 +145,11 @@ def import_all(names: str) -> None:
             if attribute:
                 getattr(value, attribute)
         except Exception as error:
-            log.warning("cannot import %s: %s", name, describe(error))
+            log.warning("cannot import %s: %s", name, summarize(error))
 
 
 def main() -> NoReturn:
-    """Be born, wait, live."""
+    """Start, wait for the assignment, load the model and serve it."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--socket", type=int, required=True, help="file descriptor of a listening TCP socket")
     parser.add_argument("--report", type=int, required=True, help="file descriptor to report on")
@@ -155,24 +157,26 @@ def main() -> NoReturn:
     arguments = parser.parse_args()
     lifeline, report = Lifeline(), Report(arguments.report)
     faulthandler.enable()  # a crash in native code leaves its stack in the log
-    gc.disable()  # importing makes many objects that stay
+    gc.disable()  # imports create many objects that stay, so collecting now is wasted work
     serve.log_to_stderr()
-    logging.getLogger("access").setLevel(logging.WARNING)  # gateway and manager have each request's line
+    logging.getLogger("access").setLevel(logging.WARNING)  # gateway and manager log each request
     sock = socket.socket(fileno=arguments.socket)
     sock.set_inheritable(False)
     import_all(arguments.imports)
     gc.freeze()
     gc.enable()
-    report("born")
+    report("started")
     try:
-        birth = Birth.read(lifeline.first_line())
-        os.environ.update(birth.environment)
-        worker = Worker(find(birth.spec.engine)(), birth, report)
+        assignment = Assignment.read(lifeline.first_line())
+        os.environ.update(assignment.environment)
+        server = ModelServer(find_engine(assignment.spec.engine)(), assignment, report)
     except Exception as error:
-        fail(report, error)
-    log.info("%s: %s on %s (%s)", birth.name, birth.spec.engine, birth.device.kind, birth.device.dtype)
-    worker.run(sock)
-    end(0)
+        report_failure_and_exit(report, error)
+    log.info(
+        "%s: %s on %s (%s)", assignment.name, assignment.spec.engine, assignment.device.kind, assignment.device.dtype
+    )
+    server.run(sock)
+    exit_now(0)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Queue, batch, one thread: what waits and fits together becomes one call of the engine's method.
+"""Batches calls: calls that are waiting and fit together become one call of the engine's method, on one thread.
 
-A method with `joins` is handed a feed instead, through which it takes what waits when it has room: the batch is then
-whatever it has at work.
+A method with `joins` gets a feed instead and takes waiting calls from it whenever it has room: its batch is then
+whatever it is working on.
 
-The loop's side submits calls and reads their answers; the engine's thread forms batches and runs them. They meet in
-two queues that need no lock of ours: calls go over in a SimpleQueue, answers come back in a deque, with one wake-up
-of the loop for as many as have gathered.
+The event loop submits calls and reads their answers; the engine's thread forms batches and runs them. The two share
+two queues and need no lock of their own: calls go over in a SimpleQueue, answers come back in a deque, with one wake-up
+of the event loop for all answers that have gathered.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from typing import Any
 from pydantic import BaseModel
 
 from contract.errors import EngineFailed, OutOfMemory, ServeError
-from workers.engine import Answer, Call, Engine, Feed, Options, Serves
-from workers.failures import as_answer, breaks_the_process
+from workers.engine import Call, Engine, Feed, Options, Output, ServedTask
+from workers.failures import is_fatal, to_serve_error
 
 log = logging.getLogger(__name__)
 
 
 class Ticket:
-    """One call on its way through the batcher, and the answers that have come back for it."""
+    """One call in the batcher, and the answers that have come back for it."""
 
-    __slots__ = ("_answers", "_waiter", "alone", "answered", "call", "ended", "group", "serves")
+    __slots__ = ("_answers", "_waiter", "alone", "answered", "call", "ended", "group", "served")
 
-    def __init__(self, serves: Serves, call: Call[Any]) -> None:
-        self.serves = serves
+    def __init__(self, served: ServedTask, call: Call[Any]) -> None:
+        self.served = served
         self.call = call
-        self.group = serves.group(call.request) if serves.group else None
-        self.alone = call.alone  # or a batch with it has failed
-        self.answered = False  # the engine's thread has given some answer
+        self.group = served.group(call.request) if served.group else None
+        self.alone = call.alone  # also set when a batch with this call has failed
+        self.answered = False  # the engine's thread has delivered at least one answer
         self.ended = False  # ... and the last one
-        self._answers: deque[Answer] = deque()
+        self._answers: deque[Output] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
-    async def next(self) -> list[Answer]:
-        """What has come since, at least one answer; None ends a stream, a ServeError any call."""
+    async def next(self) -> list[Output]:
+        """Wait for answers; at least one. None ends a stream, a ServeError ends any call."""
         if not self._answers:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -56,133 +56,133 @@ class Ticket:
         return answers
 
     async def whole(self) -> BaseModel:
-        """The one answer, folded from its chunks where the task streams. Raises the error that came instead."""
-        fold = self.serves.task.fold
+        """The call's response, folded from its chunks if the task streams. Raises the call's ServeError."""
+        fold = self.served.task.fold
         chunks: list[BaseModel] = []
         while True:
             for answer in await self.next():
                 if isinstance(answer, ServeError):
                     raise answer
                 if answer is None:
-                    assert fold, "an engine answers such a task with a response"
+                    assert fold, "only a task with chunks ends with None"
                     folded: BaseModel = fold(chunks)
                     return folded
                 if not fold:
                     return answer
                 chunks.append(answer)
 
-    def deliver(self, answer: Answer) -> None:
-        """Called on the loop."""
+    def deliver(self, answer: Output) -> None:
+        """Add an answer. Called on the event loop."""
         self._answers.append(answer)
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
     def fits(self, other: Ticket) -> bool:
-        """Whether both may share a batch."""
-        return self.serves is other.serves and not (self.alone or other.alone) and self.group == other.group
+        """Whether both calls may share a batch."""
+        return self.served is other.served and not (self.alone or other.alone) and self.group == other.group
 
     @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for an answer any more."""
+    def finished(self) -> bool:
+        """Whether the call needs no further answer: it has ended, or its client has disconnected."""
         return self.ended or self.call.cancelled
 
 
 class Outbox:
-    """Carries answers from the engine's thread to the loop, waking it once for all that have gathered."""
+    """Carries answers from the engine's thread to the event loop, with one wake-up for all that have gathered."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[tuple[Ticket, Answer]] = deque()
-        self._woken = False
+        self._pending: deque[tuple[Ticket, Output]] = deque()
+        self._wakeup_scheduled = False
 
-    def put(self, ticket: Ticket, answer: Answer) -> None:
-        """Called on the engine's thread."""
-        self._waiting.append((ticket, answer))
-        if not self._woken:
-            self._woken = True
-            with suppress(RuntimeError):  # the loop has closed at the worker's end: nobody waits any more
+    def put(self, ticket: Ticket, answer: Output) -> None:
+        """Hand over an answer. Called on the engine's thread."""
+        self._pending.append((ticket, answer))
+        if not self._wakeup_scheduled:
+            self._wakeup_scheduled = True
+            with suppress(RuntimeError):  # the loop is closed: the worker is shutting down, and no client waits
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        self._woken = False  # before looking: what is put from now on wakes the loop again
-        while self._waiting:
-            ticket, answer = self._waiting.popleft()
+        self._wakeup_scheduled = False  # reset before reading: an answer put from now on schedules another wake-up
+        while self._pending:
+            ticket, answer = self._pending.popleft()
             ticket.deliver(answer)
 
 
 class Batch:
-    """The calls that one run of a method has at work: they leave when they are over, and newcomers may join."""
+    """The calls that one run of a method works on: finished ones drop out, and new ones may join."""
 
     def __init__(self, oldest: Ticket) -> None:
-        self.oldest = oldest  # decides who fits
-        self.size = 0  # how many it has had
+        self.oldest = oldest  # only calls that fit it may share the batch
+        self.size = 0  # how many calls it has had so far
         self._tickets: dict[int, Ticket] = {}
 
     def add(self, tickets: list[Ticket]) -> list[Call[Any]]:
-        """Take them in. Gives their calls."""
+        """Add tickets and return their calls."""
         self.size += len(tickets)
-        self._tickets = {id(ticket.call): ticket for ticket in (*self.living(), *tickets)}
+        self._tickets = {id(ticket.call): ticket for ticket in (*self.unfinished(), *tickets)}
         return [ticket.call for ticket in tickets]
 
     def find(self, call: Call[Any]) -> Ticket | None:
-        """The call's ticket, unless it is over."""
+        """The call's ticket, unless it has ended."""
         ticket = self._tickets.get(id(call))
         return None if ticket is None or ticket.ended else ticket
 
-    def living(self) -> list[Ticket]:
-        """Those that wait for an answer."""
-        return [ticket for ticket in self._tickets.values() if not ticket.is_over]
+    def unfinished(self) -> list[Ticket]:
+        """The tickets that still wait for an answer."""
+        return [ticket for ticket in self._tickets.values() if not ticket.finished]
 
 
 class Batcher:
     """Runs an engine's methods on the thread that calls `run`."""
 
-    def __init__(self, engine: Engine, options: Options, out_of_memory: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, options: Options, on_out_of_memory: Callable[[], None]) -> None:
         self._engine = engine
-        self._most = options.max_batch
+        self._max_batch = options.max_batch
         self._window = options.batch_window_ms / 1e3
-        self._out_of_memory = out_of_memory
-        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
-        self._waiting: deque[Ticket] = deque()  # touched by the engine's thread alone
+        self._on_out_of_memory = on_out_of_memory
+        self._submitted: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()  # None: stop
+        self._waiting: deque[Ticket] = deque()  # used by the engine's thread only
         self._stopped = False
         self._outbox: Outbox | None = None
         self.busy = False
 
-    def submit(self, serves: Serves, call: Call[Any]) -> Ticket:
-        """Queue a call; called on the loop. Raises what `group` raises."""
+    def submit(self, served: ServedTask, call: Call[Any]) -> Ticket:
+        """Queue a call. Called on the event loop. Raises what the task's `group` raises."""
         self._outbox = self._outbox or Outbox(asyncio.get_running_loop())
-        ticket = Ticket(serves, call)
-        self._inbox.put(ticket)
+        ticket = Ticket(served, call)
+        self._submitted.put(ticket)
         return ticket
 
     def stop(self) -> None:
-        """Let `run` return once the batch in hand is done."""
-        self._inbox.put(None)
+        """Let `run` return after the current batch."""
+        self._submitted.put(None)
 
     def run(self) -> None:
-        """Answer calls until `stop`. Raises what has broken the process, which must then end: a lost GPU context."""
-        while (oldest := self._oldest()) is not None:
+        """Answer calls until `stop`. Raises errors that are fatal to the process, such as a lost GPU context."""
+        while (oldest := self._next_oldest()) is not None:
             self.busy = True
             self._run_batch(Batch(oldest))
             self.busy = False
 
     # Forming a batch ------------------------------------------------------------------------------------------
 
-    def _oldest(self) -> Ticket | None:
-        """The call whose turn it is; None when the batcher is stopped."""
-        while self._gather(block=not self._waiting):
+    def _next_oldest(self) -> Ticket | None:
+        """The oldest waiting call, which the next batch forms around; None once the batcher is stopped."""
+        while self._collect(block=not self._waiting):
             while self._waiting and self._waiting[0].call.cancelled:
                 self._waiting.popleft()
             if self._waiting:
-                self._wait_for_company(self._waiting[0])
+                self._wait_for_more(self._waiting[0])
                 return self._waiting[0]
         return None
 
-    def _gather(self, *, block: bool, timeout: float | None = None) -> bool:
-        """Fetch what has been submitted, waiting for a first one if `block`. False once stopped."""
+    def _collect(self, *, block: bool, timeout: float | None = None) -> bool:
+        """Move submitted calls to `_waiting`; with `block`, wait for the first. False once the batcher is stopped."""
         with suppress(queue.Empty):
             while not self._stopped:
-                ticket = self._inbox.get(block, timeout)
+                ticket = self._submitted.get(block, timeout)
                 if ticket is None:
                     self._stopped = True
                 else:
@@ -190,33 +190,33 @@ class Batcher:
                 block = False
         return not self._stopped
 
-    def _wait_for_company(self, oldest: Ticket) -> None:
+    def _wait_for_more(self, oldest: Ticket) -> None:
         if oldest.alone:
             return
-        end = time.monotonic() + self._window
-        while (left := end - time.monotonic()) > 0 and len(self._waiting) < self._limit(oldest.serves):
-            if not self._gather(block=True, timeout=left):
-                return  # what was gathered is answered first
+        deadline = time.monotonic() + self._window
+        while (left := deadline - time.monotonic()) > 0 and len(self._waiting) < self._limit(oldest.served):
+            if not self._collect(block=True, timeout=left):
+                return  # stopped: the calls that were collected are still answered
 
-    def _limit(self, serves: Serves) -> int:
-        return min(serves.max_batch, self._most or serves.max_batch)
+    def _limit(self, served: ServedTask) -> int:
+        return min(served.max_batch, self._max_batch or served.max_batch)
 
-    def _take(self, oldest: Ticket, most: int) -> list[Ticket]:
-        """Those that begin together: all that fit the oldest, in order. Whose client has left is dropped."""
+    def _take_fitting(self, oldest: Ticket, room: int) -> list[Ticket]:
+        """Take the calls that start together: all that fit the oldest, in order. Drops cancelled ones."""
         batch: list[Ticket] = []
         rest: deque[Ticket] = deque()
         for ticket in self._waiting:
             if ticket.call.cancelled:
                 continue
-            fits = ticket is oldest or (len(batch) < most and oldest.fits(ticket))
+            fits = ticket is oldest or (len(batch) < room and oldest.fits(ticket))
             (batch if fits else rest).append(ticket)
         self._waiting = rest
         return batch
 
-    def _newcomers(self, oldest: Ticket, most: int) -> list[Ticket]:
-        """Those that may join a batch at work: none who came after one that does not fit, which else never got in."""
+    def _take_joining(self, oldest: Ticket, room: int) -> list[Ticket]:
+        """Take the calls that may join a running batch: none behind a call that does not fit, or that would starve."""
         batch: list[Ticket] = []
-        while self._waiting and len(batch) < most:
+        while self._waiting and len(batch) < room:
             ticket = self._waiting[0]
             if not (ticket.call.cancelled or oldest.fits(ticket)):
                 break
@@ -226,74 +226,74 @@ class Batcher:
         return batch
 
     def _feed(self, batch: Batch) -> Feed[Any]:
-        limit = self._limit(batch.oldest.serves)
+        limit = self._limit(batch.oldest.served)
 
-        def more(most: int) -> list[Call[Any]]:
-            going_on = self._gather(block=False)
-            room = min(most, limit - len(batch.living()))
+        def more(room: int) -> list[Call[Any]]:
+            running = self._collect(block=False)
+            room = min(room, limit - len(batch.unfinished()))
             if not batch.size:
-                return batch.add(self._take(batch.oldest, room))
-            return batch.add(self._newcomers(batch.oldest, room)) if going_on else []
+                return batch.add(self._take_fitting(batch.oldest, room))
+            return batch.add(self._take_joining(batch.oldest, room)) if running else []
 
         return Feed(limit, more)
 
     # Running it -----------------------------------------------------------------------------------------------
 
     def _run_batch(self, batch: Batch) -> None:
-        serves = batch.oldest.serves
+        served = batch.oldest.served
         try:
-            if serves.joins:
+            if served.joins:
                 self._run_method(batch, self._feed(batch))
-            elif calls := batch.add(self._take(batch.oldest, self._limit(serves))):
-                self._run_method(batch, calls)  # else everybody has left in the meantime
+            elif calls := batch.add(self._take_fitting(batch.oldest, self._limit(served))):
+                self._run_method(batch, calls)  # skipped if every call has been cancelled meanwhile
         except Exception as error:
-            self._claim(batch)
-            ids = ", ".join(ticket.call.id for ticket in batch.living())
-            log.exception("%s failed for %s", serves.task.name, ids)
-            if breaks_the_process(error):
+            self._take_oldest(batch)
+            ids = ", ".join(ticket.call.id for ticket in batch.unfinished())
+            log.exception("%s failed for %s", served.task.name, ids)
+            if is_fatal(error):
                 raise
             self._after_failure(batch, error)
 
     def _run_method(self, batch: Batch, calls: list[Call[Any]] | Feed[Any]) -> None:
-        """Call the method once and pass its answers on."""
-        answers: Iterator[tuple[Call[Any], Answer]] = getattr(self._engine, batch.oldest.serves.method)(calls)
+        """Call the method once and deliver its answers."""
+        answers: Iterator[tuple[Call[Any], Output]] = getattr(self._engine, batch.oldest.served.method)(calls)
         for call, answer in answers:
             if ticket := batch.find(call):
-                self._pass_on(ticket, answer)
-            if not batch.living():
-                break  # leaves the generator, which ends it
-        self._claim(batch)
-        for ticket in batch.living():
+                self._deliver(ticket, answer)
+            if not batch.unfinished():
+                break  # dropping the generator closes it
+        self._take_oldest(batch)
+        for ticket in batch.unfinished():
             self._end(ticket)
 
-    def _claim(self, batch: Batch) -> None:
-        """Where a method has not even taken the oldest call, it is the one to be told."""
+    def _take_oldest(self, batch: Batch) -> None:
+        """If a method took no call at all, put the oldest into the batch: it then gets the error."""
         if not batch.size and batch.oldest in self._waiting:
             self._waiting.remove(batch.oldest)
             batch.add([batch.oldest])
 
-    def _pass_on(self, ticket: Ticket, answer: Answer) -> None:
-        streams = ticket.serves.task.chunk is not None
+    def _deliver(self, ticket: Ticket, answer: Output) -> None:
+        streams = ticket.served.task.chunk is not None
         ticket.answered = True
         ticket.ended = answer is None or isinstance(answer, ServeError) or not streams
         if isinstance(answer, OutOfMemory):
-            self._out_of_memory()
-        assert self._outbox is not None, "a call comes through `submit`"
+            self._on_out_of_memory()
+        assert self._outbox is not None, "`submit` creates it with the first call"
         self._outbox.put(ticket, answer)
 
     def _end(self, ticket: Ticket) -> None:
-        """The method has ended: so has the stream; who has no answer at all is told so."""
+        """The method has returned: end the call's stream, or fail it if it got no answer at all."""
         name = type(self._engine).__module__.rpartition(".")[2]
-        unanswered = EngineFailed(f"The engine {name} ended without an answer to this request.")
-        self._pass_on(ticket, None if ticket.answered else unanswered)
+        unanswered = EngineFailed(f"The engine {name} returned without an answer to this request.")
+        self._deliver(ticket, None if ticket.answered else unanswered)
 
     def _after_failure(self, batch: Batch, error: Exception) -> None:
-        """One failing request never takes another with it: those without any answer yet run again, each alone."""
-        again: list[Ticket] = []
-        for ticket in batch.living():
+        """Keep one failing request from failing others: calls without an answer run again, each alone."""
+        retries: list[Ticket] = []
+        for ticket in batch.unfinished():
             if ticket.answered or batch.size == 1:
-                self._pass_on(ticket, as_answer(error))
+                self._deliver(ticket, to_serve_error(error))
             else:
                 ticket.alone = True
-                again.append(ticket)
-        self._waiting.extendleft(reversed(again))
+                retries.append(ticket)
+        self._waiting.extendleft(reversed(retries))

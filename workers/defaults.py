@@ -1,4 +1,4 @@
-"""Parameters that a request leaves out, taken from its model's entry (`defaults:`)."""
+"""Parameters that a request leaves out, filled in from its model's entry (`defaults:`)."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _NOT_PARAMETERS = {"model", "keep_alive"}
 
 
 def for_task(task: Task[Any, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of an entry's defaults that the task's request has, as the request's own types. Raises ConfigError."""
-    fields = _fillable(task)
+    """The entry's defaults that are fields of the task's request, converted to their types. Raises ConfigError."""
+    fields = _fillable_fields(task)
     return {name: _validated(task.request, name, value) for name, value in defaults.items() if name in fields}
 
 
 def check(tasks: Iterable[Task[Any, Any]], defaults: Mapping[str, Any]) -> None:
-    """Raises ConfigError when a default belongs to none of the tasks, or does not fit its field."""
+    """Raises ConfigError when a default is a field of none of the tasks, or has a value that its field refuses."""
     served = list(tasks)
-    known = {name for task in served for name in _fillable(task)}
+    known = {name for task in served for name in _fillable_fields(task)}
     for name in defaults:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known))}"
+            similar = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{similar[0]}`?" if similar else f"available: {', '.join(sorted(known))}"
             raise ConfigError(f"unknown key `defaults.{name}`; {hint}")
     for task in served:
         for_task(task, defaults)
 
 
 def fill(request: Request, defaults: Mapping[str, Any]) -> None:
-    """Give a request what it leaves out or sets to null."""
+    """Set the fields that a request leaves out or sets to null."""
     for name, value in defaults.items():
         if name not in request.model_fields_set or getattr(request, name) is None:
             setattr(request, name, value)
 
 
-def _fillable(task: Task[Any, Any]) -> set[str]:
+def _fillable_fields(task: Task[Any, Any]) -> set[str]:
     request: type[Request] = task.request
     return set(request.model_fields) - _NOT_PARAMETERS - request.no_defaults
 

@@ -1,7 +1,7 @@
-"""Says, cheaply and before anything starts, what engines offer and whether the entries of a configuration can work.
+"""Says, before any worker starts, what each engine offers and whether the entries of a configuration are valid.
 
-`python -m workers.describe` reads a JSON list of entries on stdin and prints JSON: `engines` by name, `entries` by id,
-the latter with `error`, a sentence or null. No model library is imported.
+`python -m workers.describe` reads a JSON list of entries on stdin and prints JSON: `engines` by name and `entries` by
+id, the latter with an `error`, a sentence or null. It imports no model library, so it takes well under a second.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Container
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,76 +17,82 @@ from pydantic import ValidationError
 from contract.config import ConfigError, ModelSpec, explain
 from contract.tasks import all_tasks
 from workers import defaults
-from workers.engine import Engine, UnknownEngine, find, names, tasks_of
+from workers.engine import Engine
+from workers.registry import UnknownEngine, engine_names, find_engine
+from workers.served_tasks import served_by, tasks_of
 
 log = logging.getLogger(__name__)
 
 
 def engines() -> dict[str, dict[str, Any]]:
-    """What each engine offers."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in names():
+    """What each engine offers, by name. An engine that cannot be imported is logged and left out."""
+    descriptions: dict[str, dict[str, Any]] = {}
+    for name in engine_names():
         try:
-            engine = find(name)
+            engine = find_engine(name)
         except Exception:
             log.warning("the engine %s is broken", name, exc_info=True)
             continue
         doc = (engine.__doc__ or "").strip().partition("\n")[0]
-        found[name] = {**_offer(engine), "tasks": _in_order(engine.served()), "doc": doc}
-    return found
+        descriptions[name] = {**_offer(engine), "tasks": _in_order(served_by(engine)), "doc": doc}
+    return descriptions
 
 
 def entry(spec: ModelSpec) -> dict[str, Any]:
     """What an entry offers, or in `error` the sentence that says what is wrong with it."""
     try:
-        engine = find(spec.engine)
+        engine = find_engine(spec.engine)
         check(spec, engine)
     except (ConfigError, UnknownEngine) as error:
-        return _broken(str(error))
-    except Exception as error:  # an engine's file that does not even import
-        return _broken(f"the engine {spec.engine} is broken: {type(error).__name__}: {error}")
+        return _invalid(str(error))
+    except Exception as error:  # the engine's file cannot even be imported
+        return _invalid(f"the engine {spec.engine} is broken: {type(error).__name__}: {error}")
     return {**_offer(engine), "tasks": _in_order(tasks_of(spec, engine)), "error": None}
 
 
 def check(spec: ModelSpec, engine: type[Engine]) -> None:
-    """Raises ConfigError, with what to write instead, when the engine cannot serve the entry as it stands."""
+    """Raises ConfigError, with what to write instead, when the engine cannot serve the entry."""
+    if engine.needs_source and not spec.source:
+        raise ConfigError("`source` is missing; write a hub id, a folder or a file")
     try:
         engine.Options.model_validate(spec.options)
     except ValidationError as error:
-        said = "; ".join(explain(e, engine.Options) for e in error.errors())
-        raise ConfigError(f"options: {said}") from None
-    served = engine.served()
+        explanations = "; ".join(explain(problem, engine.Options) for problem in error.errors())
+        raise ConfigError(f"options: {explanations}") from None
+    served = served_by(engine)
     for name in spec.tasks:
         if name not in served:
-            there = ", ".join(_in_order(served))
-            raise ConfigError(f"the engine {spec.engine} does not serve the task {name!r}; it serves: {there}")
+            available = ", ".join(_in_order(served))
+            raise ConfigError(f"the engine {spec.engine} does not serve the task {name!r}; it serves: {available}")
     tasks = tasks_of(spec, engine)
     for name in spec.default:
         if name not in tasks:
             raise ConfigError(f"it is the default for {name!r}, which it does not serve; its tasks: {', '.join(tasks)}")
-    kind = spec.device.partition(":")[0]
-    if kind not in {"auto", *engine.devices}:
-        raise ConfigError(f"the engine {spec.engine} does not run on {kind}; write one of: {', '.join(engine.devices)}")
-    asked = [one.task for name in tasks for one in (served[name], served[name].through) if one]
-    defaults.check(asked, spec.defaults)
+    device_kind = spec.device.partition(":")[0]
+    if device_kind not in {"auto", *engine.devices}:
+        devices = ", ".join(engine.devices)
+        raise ConfigError(f"the engine {spec.engine} does not run on {device_kind}; write one of: {devices}")
+    # What is asked via chat takes chat's parameters as well as its own.
+    accepting = [task.task for name in tasks for task in (served[name], served[name].via_chat) if task]
+    defaults.check(accepting, spec.defaults)
 
 
 def _offer(engine: type[Engine]) -> dict[str, Any]:
     return {"features": sorted(engine.features), "imports": list(engine.imports), "devices": list(engine.devices)}
 
 
-def _in_order(tasks: Any) -> list[str]:
+def _in_order(tasks: Container[str]) -> list[str]:
     return [name for name in all_tasks() if name in tasks]
 
 
-def _broken(error: str) -> dict[str, Any]:
+def _invalid(error: str) -> dict[str, Any]:
     return {"tasks": [], "features": [], "imports": [], "devices": [], "error": error}
 
 
 def main() -> None:
-    """Read entries, print what they and the engines offer."""
+    """Read entries from stdin and print what they and the engines offer."""
     logging.basicConfig(stream=sys.stderr)
-    specs = [ModelSpec.model_validate(told) for told in json.load(sys.stdin)]
+    specs = [ModelSpec.model_validate(fields) for fields in json.load(sys.stdin)]
     offers = {"engines": engines(), "entries": {spec.id: entry(spec) for spec in specs}}
     json.dump(offers, sys.stdout)
 

@@ -1,14 +1,12 @@
-"""What a model family is: an `Engine` with one method a task, plain and synchronous.
+"""What a model family is: an `Engine` with one method per task, plain and synchronous.
 
-Concurrency lives outside: the batcher calls a method with the calls that fit together, on one thread, and the method
-yields each call's answer (or pieces of it, or its error) when it has it. A method that works in steps may instead take
-its calls from a `Feed`, newcomers between two steps included.
+Concurrency lives outside. The batcher calls a method with calls that fit together, on one thread, and the method yields
+each call's answer (or chunks of it, or its error) once it has it. A method that works in steps may instead take its
+calls from a `Feed`, and let new ones join between two steps.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,24 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
-from contract.tasks import Request, Task, all_tasks
-from contract.tasks.analyze import ANALYZE
-from contract.tasks.caption import CAPTION
-from contract.tasks.chat import CHAT
-from contract.tasks.ocr import OCR
+from contract.tasks import Request, Task
 
 Req = TypeVar("Req", bound=Request)
 
-THROUGH_CHAT: tuple[Task[Any, Any], ...] = (ANALYZE, CAPTION, OCR)
-"""Tasks that the worker does by chat where an engine that chats and sees has no method for them (`through_chat`)."""
-SIGHT = "images"
-"""The feature of an engine that sees."""
-
 
 class Options(BaseModel):
-    """An entry's `options`. Engines subclass it; a key that none knows is an error of configuration.
+    """An entry's `options`. Engines subclass it; unknown keys are configuration errors.
 
-    `max_batch` lowers the engine's own bound; `batch_window_ms` waits for company before a batch begins.
+    `max_batch` lowers the engine's own limit on calls per batch; `batch_window_ms` is how long a batch waits for more
+    calls before it starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +36,7 @@ class Options(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a model goes, chosen by the manager: workers never detect.
+    """Where a model runs. The manager chooses; workers never detect devices.
 
     `kind` is `cuda`, `mps`, `mlx` or `cpu`. On CUDA the process sees only its own device, so `torch` is `cuda:0`.
     """
@@ -62,58 +52,58 @@ class Device:
 
 @dataclass(eq=False)
 class Call(Generic[Req]):
-    """One request while it is being worked on."""
+    """One request while an engine works on it."""
 
     request: Req
     id: str = ""
-    alone: bool = False  # it has killed a worker before: nobody else shares its batch
+    alone: bool = False  # the request may have crashed a worker before: it shares its batch with no other
     done: int = 0
     total: int = 0
-    _left: threading.Event = field(default_factory=threading.Event, repr=False)
+    _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def cancelled(self) -> bool:
-        """Whether the client has left: stop at the next step."""
-        return self._left.is_set()
+        """Whether the client has disconnected: stop at the next step."""
+        return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Tell the engine, from any thread, that nobody waits for the answer any more."""
-        self._left.set()
+        """Tell the engine, from any thread, that the answer is no longer needed."""
+        self._cancelled.set()
 
     def progress(self, done: int, total: int) -> None:
-        """Say how far the work is, in the engine's own steps."""
+        """Report how far the work is, in the engine's own steps."""
         self.done, self.total = done, total
 
 
 class Feed(Generic[Req]):
-    """Where a method with `joins=True` gets its calls: at its beginning, and newcomers between its steps."""
+    """Where a method with `joins=True` gets its calls: the first ones at its start, new ones between its steps."""
 
     def __init__(self, limit: int, more: Callable[[int], list[Call[Req]]]) -> None:
         self.limit = limit
-        """The most calls at work at once: the engine's own bound, or the entry's lower one."""
+        """The most calls at work at once: the engine's own limit, or the entry's lower one."""
         self._more = more
 
-    def take(self, most: int) -> list[Call[Req]]:
-        """Up to `most` calls to begin now, oldest first; none where none waits that fits. Never blocks."""
-        return self._more(most) if most > 0 else []
+    def take(self, room: int) -> list[Call[Req]]:
+        """Up to `room` calls to start now, oldest first; an empty list if no waiting call fits. Never blocks."""
+        return self._more(room) if room > 0 else []
 
 
-Answer = BaseModel | ServeError | None
-"""A chunk, a whole response, why there is none, or None: this call's stream is complete."""
+Output = BaseModel | ServeError | None
+"""What a method yields for a call: a chunk, a whole response, an error, or None at the end of the call's stream."""
 
-Method = Callable[..., Iterator[tuple[Call[Any], Answer]]]
+Method = Callable[..., Iterator[tuple[Call[Any], Output]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Serves:
-    """How an engine's method serves a task; `through` is set where the worker asks that method instead."""
+class ServedTask:
+    """How an engine serves a task. `via_chat` is set where the worker asks the model's chat instead of a `method`."""
 
     task: Task[Any, Any]
     method: str
     max_batch: int
     group: Callable[[Any], Any] | None
     joins: bool = False
-    through: Serves | None = None
+    via_chat: ServedTask | None = None
 
 
 _MARK = "__serves__"
@@ -124,109 +114,75 @@ def serves(
 ) -> Callable[[Method], Method]:
     """Mark a method `(self, calls: list[Call]) -> Iterator[(call, chunk | response | ServeError)]` as serving a task.
 
-    Up to `max_batch` calls come at once; only calls with equal `group(request)` share a batch, and `group` must be
-    cheap: it runs between the requests, not on the engine's thread.
+    The method gets up to `max_batch` calls at once. Only calls with equal `group(request)` share a batch; `group` must
+    be cheap, since it runs on the event loop and not on the engine's thread.
 
     What a method yields for a call:
 
-    - a task without chunks: one response, or one ServeError. Either ends the call.
+    - a task without chunks: one response or one ServeError. Either ends the call.
     - a streaming task: any number of chunks of any of the calls in turn, then `(call, None)` as soon as that call is
       complete, so that a short answer need not wait for the long ones in its batch. A ServeError ends the call too, and
-      the end of the method ends all that are left. Always stream: the app folds the chunks for who wants the whole,
-      and withholds those that the client did not ask for (`Task.shows`, e.g. the chunk with the usage).
+      the end of the method ends all remaining calls. Always stream: for clients that want the whole response, the app
+      folds the chunks; chunks that the client did not ask for (`Task.wants_chunk`, e.g. the usage) it withholds.
 
-    An item that fails yields its ServeError and the others go on. What is raised fails the batch: calls without any
-    answer yet are then run again, each alone. A call that is `cancelled` needs no further answer; drop it between
-    steps, and return when all are gone (the batcher closes the generator at its next `yield` anyway).
+    If one item fails, yield its ServeError and go on with the others. An exception fails the whole batch: calls without
+    any answer yet then run again, each alone. A call that is `cancelled` needs no further answer: drop it between
+    steps, and return when none is left (the batcher closes the generator at its next `yield` anyway).
 
-    With `joins` the method is `(self, feed: Feed) -> Iterator[…]` and takes its calls itself: `feed.take(most)` as soon
-    as it begins (at least one call waits then), and again between its steps, with `most` for what it has room. It ends
-    when it has no work left and the feed gives it none; the batcher calls it again for the next call that comes.
+    With `joins` the method is `(self, feed: Feed) -> Iterator[…]` and takes its calls itself: `feed.take(room)` as soon
+    as it starts (at least one call is waiting then), and again between its steps, with `room` for as many as it can
+    take. It returns when it has no work left and the feed is empty; the batcher calls it again for the next call.
 
-    - All above holds for who joins as for who began. So keep a newcomer's failure from the others: catch what reading
-      its prompt raises and yield `failures.as_answer(error)` for it alone; what you raise ends the streams of all.
-    - While a call waits that does not fit (of another task or group, or one that must be alone), the feed gives none
-      that came after it: those at work finish, then it has its turn. So neither side can keep the other waiting.
-    - At most `feed.limit` of the calls are unfinished at any time.
+    - Everything above also holds for calls that join later. So keep their failures from the others: catch what reading
+      a new prompt raises and yield `failures.to_serve_error(error)` for that call alone. An exception that leaves the
+      method ends the streams of all.
+    - While a call waits that does not fit (of another task or group, or one that must run alone), the feed gives none
+      that arrived after it: the calls at work finish, then the waiting one runs. So neither can starve the other.
+    - At most `feed.limit` calls are unfinished at any time.
     """
 
     def mark(method: Method) -> Method:
-        setattr(method, _MARK, Serves(task, method.__name__, max_batch, group, joins))
+        setattr(method, _MARK, ServedTask(task, method.__name__, max_batch, group, joins))
         return method
 
     return mark
 
 
 class Engine:
-    """A model family. Heavy libraries are imported inside `load`, and named in `imports` for standby processes."""
+    """A model family. Import heavy libraries inside `load`, and list them in `imports` for standby processes."""
 
     Options: ClassVar[type[Options]] = Options
     features: ClassVar[frozenset[str]] = frozenset()
-    """What it can do beyond the plain task, as in `Request.needs()`: e.g. `images`, `tools`, `logprobs`."""
+    """What it can do beyond the plain task, as in `Request.required_features()`: e.g. `images`, `tools`, `logprobs`."""
     imports: ClassVar[tuple[str, ...]] = ()
-    """Modules (`module`) or lazy names (`module:name`) that a standby imports before it knows its model."""
+    """Modules (`module`) or lazy attributes (`module:name`) that a standby imports before it knows its model."""
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "cpu")
     """Kinds of device that it runs on."""
+    needs_source: ClassVar[bool] = True
+    """Whether an entry must have a `source`; false for an engine that brings its weights or needs none."""
     model_types: ClassVar[tuple[str, ...]] = ()
-    """The `model_type`s of transformers that it serves; none named: it finds out otherwise what it can load."""
-    named_only: ClassVar[frozenset[str]] = frozenset()
-    """Tasks that only an entry which names them in `tasks` serves: they take another kind of model than the others."""
+    """transformers' `model_type`s that it serves. Empty: the engine finds out at load whether it can run a model."""
+    opt_in_tasks: ClassVar[frozenset[str]] = frozenset()
+    """Tasks served only by entries that list them in `tasks`: they need another kind of model than the others."""
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        """Load the model's weights. Raises ServeError with a sentence that says what to do, or anything else."""
+        """Load the model's weights. Raises ServeError with a sentence that says what to do, or any other exception."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go, at a worker's orderly end, of what the process's death would not free. Most need nothing."""
+        """Release, when the worker shuts down, what the end of the process would not free. Rarely needed."""
 
     @classmethod
-    def served(cls) -> dict[str, Serves]:
-        """The tasks that it serves, by name: those of its methods, and what can be done through its chat."""
+    def served(cls) -> dict[str, ServedTask]:
+        """The tasks that its methods serve, by name."""
         marks = (getattr(getattr(cls, name, None), _MARK, None) for name in dir(cls))
-        own: dict[str, Serves] = {mark.task.name: mark for mark in marks if mark}
-        chat = own.get(CHAT.name)
-        if chat is None or SIGHT not in cls.features:
-            return own
-        return {task.name: Serves(task, "", 1, None, through=chat) for task in THROUGH_CHAT} | own
+        return {mark.task.name: mark for mark in marks if mark}
 
     @classmethod
-    def knows(cls, model_type: str) -> bool:
-        """Whether it serves checkpoints of a type of transformers. Asked when a model does not load: it may import."""
+    def supports_model_type(cls, model_type: str) -> bool:
+        """Whether it serves transformers checkpoints of this type. Called after a failed load, so it may import."""
         return model_type in cls.model_types
 
-    def features_of(self) -> frozenset[str]:
-        """The features of the loaded model, where they are fewer than the family's."""
+    def loaded_features(self) -> frozenset[str]:
+        """The features of the loaded model, where it has fewer than its family."""
         return self.features
-
-
-class UnknownEngine(Exception):
-    """No engine has that name; the message lists those that there are."""
-
-
-def names() -> list[str]:
-    """Every engine's name: the files and packages in `workers/engines`."""
-    from workers import engines
-
-    return sorted(info.name for info in pkgutil.iter_modules(engines.__path__) if not info.name.startswith("_"))
-
-
-def find(name: str) -> type[Engine]:
-    """The engine in the file of that name. Raises UnknownEngine."""
-    if name not in names():
-        raise UnknownEngine(
-            f"unknown engine {name!r}; there are: {', '.join(names())}. A new one is a file in workers/engines/."
-        )
-    module = importlib.import_module(f"workers.engines.{name}")
-    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Engine))
-    return next(engine for engine in classes if engine.__module__.startswith(module.__name__))
-
-
-def tasks_of(spec: ModelSpec, engine: type[Engine]) -> tuple[str, ...]:
-    """The tasks that an entry serves: those that it names, else all of its engine's that need no naming."""
-    return spec.tasks or tuple(name for name in all_tasks() if name in engine.served().keys() - engine.named_only)
-
-
-def tasks_of_loaded(spec: ModelSpec, engine: Engine) -> tuple[str, ...]:
-    """Those of an entry's tasks that its loaded model can do: nothing about pictures through chat if it is blind."""
-    served, sees = engine.served(), SIGHT in engine.features_of()
-    return tuple(name for name in tasks_of(spec, type(engine)) if sees or not served[name].through)

@@ -1,4 +1,4 @@
-"""Tells the manager what happens to this worker: JSON lines on a pipe that only the two of them hold."""
+"""Reports events to the manager: JSON lines on a pipe that only the manager and this worker hold."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 
 class Report:
-    """The writing end. A line stays below what a pipe takes in one piece, so that lines never mix."""
+    """The writing end of the pipe. Lines stay shorter than PIPE_BUF, so each is written in one piece."""
 
     def __init__(self, fd: int) -> None:
         os.set_inheritable(fd, False)
         self._fd = fd
 
     def __call__(self, event: str, **fields: Any) -> None:
-        """Send one event; a manager that has gone reads none, and the lifeline ends us for that."""
+        """Send one event. A closed pipe is ignored: then the manager is gone, and the lifeline ends this process."""
         line = json.dumps({"event": event, **fields}) + "\n"
         with suppress(OSError):
             os.write(self._fd, line.encode())

@@ -1,1 +1,1 @@
-"""What gateway, manager and worker apps share: errors, request ids, access log, metrics, health, relaying bytes."""
+"""ASGI code shared by gateway, manager and workers: errors, request ids, access log, metrics, health, relaying."""

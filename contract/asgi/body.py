@@ -1,4 +1,4 @@
-"""Reads a request's body within a limit, and notices when the client leaves."""
+"""Reads a request's body up to a size limit, and cancels work when the client disconnects."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
-from contract.asgi.base import header
+from contract.asgi.middleware import header
 from contract.errors import TooLarge
 
-_MOMENT = 0.005
-"""Seconds before a client is watched."""
+_WATCH_DELAY = 0.005
+"""Seconds before `cancel_on_disconnect` starts to watch the client."""
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """The client closed its connection."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises TooLarge beyond `limit` bytes (before reading, if the length is told), or ClientLeft."""
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Read the whole body.
+
+    Raises TooLarge above `limit` bytes (before reading, if `Content-Length` says so) or ClientDisconnected.
+    """
     declared = header(scope, b"content-length")
     if declared and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -27,49 +30,50 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientDisconnected
         body += message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
         more = message.get("more_body", False)
-    # As bytes, since a JSON parser would copy a bytearray for as long as it parses.
+    # Converted to bytes because a JSON parser would copy a bytearray and keep the copy while it parses.
     return bytes(body)
 
 
 def _too_large(limit: int) -> TooLarge:
-    message = f"The body is larger than {limit / 2**20:g} MiB. Send less, or raise gateway.max_body_mb."
+    message = f"The request body is larger than {limit / 2**20:g} MiB. Send less, or raise gateway.max_body_mb."
     return TooLarge(message, details={"limit": limit})
 
 
-class cancel_when_client_leaves:  # noqa: N801 - reads as what it does
-    """Cancels the enclosed work when the client goes away; raises ClientLeft then. The body must have been read.
+class cancel_on_disconnect:  # noqa: N801 - reads as what it does
+    """Cancels the enclosed work when the client disconnects, and raises ClientDisconnected.
 
-    Watching begins after a moment: most answers are out before, and a task for each would cost more than they do.
+    The request's body must have been read before. Watching starts after a short delay: most responses are sent by
+    then, and starting an asyncio task for each of them would cost more than producing them.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._left = False
+        self._disconnected = False
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_DELAY, self._start)
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
+        self._disconnected = True
         self._task.cancel()
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._timer.cancel()
         if self._watcher:
             self._watcher.cancel()
-        if self._left and kind is asyncio.CancelledError and self._task.uncancel() == 0:
-            raise ClientLeft from None
+        if self._disconnected and kind is asyncio.CancelledError and self._task.uncancel() == 0:
+            raise ClientDisconnected from None

@@ -1,4 +1,4 @@
-"""Turns every failure into the one envelope, whoever raised it."""
+"""Turns every exception into the API's error envelope."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ _BY_STATUS: dict[int, type[ServeError]] = {
 
 
 def as_serve_error(error: BaseException) -> ServeError:
-    """Foreign errors become ours here and nowhere else."""
+    """The ServeError for any exception. Exceptions of other libraries are converted here and nowhere else."""
     if isinstance(error, ServeError):
         return error
     if isinstance(error, HTTPException):
         return _BY_STATUS.get(error.status_code, EngineFailed)(str(error.detail))
     log.error("unexpected error", exc_info=error)
-    return ServeError("Something in the server went wrong; its log has the details under this request's id.")
+    return ServeError("An unexpected error occurred in the server. Its log has the details under this request id.")
 
 
 def response(error: BaseException, request_id: str | None) -> Response:
-    """The envelope as a response."""
+    """The error envelope as a Starlette response."""
     failure = as_serve_error(error)
     return Response(failure.body(request_id), failure.status, failure.headers, "application/json")
 
 
 async def send_error(send: Send, error: BaseException, request_id: str | None) -> None:
-    """Send the envelope as the whole answer, from plain ASGI code."""
+    """Send the error envelope as the complete response, from plain ASGI code."""
     failure = as_serve_error(error)
     body = failure.body(request_id)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -62,15 +62,15 @@ async def send_error(send: Send, error: BaseException, request_id: str | None) -
 
 
 async def _handler(request: Request, error: Exception) -> Response:
-    allowed = dict(error.headers or {}) if isinstance(error, HTTPException) else {}  # `Allow`, for a 405
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}  # `Allow`, for a 405
     if isinstance(error, HTTPException) and error.status_code == 404:
-        error = NotFound(f"There is nothing at {request.url.path}; GET /docs lists the paths.")
+        error = NotFound(f"There is no endpoint {request.url.path}. GET /docs lists all paths.")
     elif isinstance(error, HTTPException) and error.status_code == 405:
-        error = MethodNotAllowed(f"{request.url.path} does not take {request.method}; GET /docs lists the methods.")
+        error = MethodNotAllowed(f"{request.url.path} does not accept {request.method}. GET /docs lists the methods.")
     answer = response(error, request.scope.get("request_id"))
-    answer.headers.update(allowed)
+    answer.headers.update(headers)
     return answer
 
 
 HANDLERS: dict[Any, Any] = {ServeError: _handler, HTTPException: _handler}
-"""For Starlette's `exception_handlers`; what is unexpected is caught by `Base`."""
+"""For Starlette's `exception_handlers`. `RequestMiddleware` catches all other exceptions."""

@@ -1,4 +1,4 @@
-"""Whether the process lives, and where to look for the rest."""
+"""The liveness endpoint of every program."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from starlette.responses import JSONResponse
 
 
 async def alive(_: Request) -> JSONResponse:
-    """GET /healthz: the process answers, whatever state its work is in."""
+    """GET /healthz: the process is alive. Readiness is `/ready`."""
     return JSONResponse({"status": "healthy"})

@@ -1,4 +1,4 @@
-"""Prometheus counters that every program of the house keeps, and the page that shows them."""
+"""The Prometheus metrics that every program keeps, and the page that exports them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 REGISTRY = CollectorRegistry()
-"""Ours alone, so that a program shows nothing that it does not mean to."""
+"""A registry of our own: the default one would also export whatever libraries register there."""
 
 REQUESTS = Counter("api_requests_total", "Requests answered", ["endpoint", "status"], registry=REGISTRY)
 DURATION = Histogram(
@@ -23,16 +23,16 @@ ACTIVE = Gauge("active_requests", "Requests in flight", registry=REGISTRY)
 
 
 def count(endpoint: str, status: int, seconds: float) -> None:
-    """Count one answered request."""
+    """Record one finished request."""
     _requests(endpoint, status).inc()
     _duration(endpoint).observe(seconds)
 
 
-# The library finds a label's counter under a lock and by a tuple of texts; there are few, and they are asked for often.
+# `labels()` takes a lock and builds a tuple of strings on every call; few label sets exist, so they are cached.
 _requests = lru_cache(4096)(REQUESTS.labels)
 _duration = lru_cache(1024)(DURATION.labels)
 
 
 async def page(_: Request) -> Response:
-    """GET /metrics."""
+    """GET /metrics: this program's metrics in Prometheus' text format."""
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Runs an ASGI app under uvicorn, the same way for gateway, manager and worker."""
+"""Runs an ASGI app under uvicorn, with the same settings for gateway, manager and workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 lets the system choose. Raises OSError when the port is taken."""
+    """A listening TCP socket; port 0 picks a free one. Raises OSError when the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -26,32 +26,32 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-class Gathered:
-    """A transport that sends an answer's head together with the first piece of its body.
+class CoalescingTransport:
+    """A transport that sends a response's head together with the first chunk of its body.
 
-    Sent apart they are two system calls and two packets, and the other side wakes up twice.
+    Sent separately, they cost two system calls and two packets, and wake the receiver twice.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._head = b""
-        self._later = asyncio.get_running_loop().call_soon
+        self._call_soon = asyncio.get_running_loop().call_soon
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def write(self, piece: bytes) -> None:
-        """Send now, but for a head: what follows it at once goes along."""
+    def write(self, data: bytes) -> None:
+        """Send immediately, except for a head: hold that until the next write, or the next turn of the event loop."""
         if self._head:
-            piece, self._head = self._head + piece, b""
-        elif piece[:9] == b"HTTP/1.1 ":
-            self._head = piece
-            self._later(self.flush)
+            data, self._head = self._head + data, b""
+        elif data[:9] == b"HTTP/1.1 ":
+            self._head = data
+            self._call_soon(self.flush)
             return
-        self._transport.write(piece)
+        self._transport.write(data)
 
     def flush(self) -> None:
-        """Send a head that nothing has followed."""
+        """Send a held head."""
         if self._head:
             head, self._head = self._head, b""
             self._transport.write(head)
@@ -61,15 +61,15 @@ class Gathered:
         self._transport.close()
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol over a gathering transport."""
+class CoalescingProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol over a CoalescingTransport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Gathered(transport))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
 
 
-class Server(uvicorn.Server):
-    """Says when it is told to end, so that streams without an end of their own are not waited for."""
+class AppServer(uvicorn.Server):
+    """A server that calls `on_exit` when it is asked to stop, so that the app can end its endless streams."""
 
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], object]) -> None:
         super().__init__(config)
@@ -80,14 +80,14 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> Server:
-    """A server that leaves logging to us and gives requests in flight `graceful` seconds at the end.
+def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> AppServer:
+    """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
-    `on_exit` is called from a signal handler when the end begins.
+    A signal handler calls `on_exit` when the shutdown begins.
     """
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=CoalescingProtocol,
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -96,12 +96,12 @@ def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] =
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )
-    return Server(config, on_exit)
+    return AppServer(config, on_exit)
 
 
 def log_to_stderr(level: str = "INFO") -> None:
-    """One line a record. The access log is already complete and gets no prefix."""
-    # No format of ours shows them, and each record would look them up.
+    """Log one line per record to stderr. Access log lines are complete and get no prefix."""
+    # Our formats do not use these fields, and logging would look them up for every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

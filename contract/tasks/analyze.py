@@ -1,4 +1,4 @@
-"""analyze: asks a chat model about one picture, with a question that has a name."""
+"""analyze: asks a chat model about one image, with a named question or one of your own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from contract.errors import InvalidField
-from contract.tasks import Response, Task
+from contract.tasks import Listing, Response, Task
 from contract.tasks.chat import ChatUsage
 from contract.tasks.vision import VisionRequest
 
@@ -21,60 +21,69 @@ PROMPTS = {
     ),
     "objects": "List the objects in this picture, one a line, each with how many there are of it.",
 }
-"""The question behind each name; `custom` brings its own."""
+"""The question behind each name; with `custom`, the request brings its own."""
 
 DESCRIPTIONS = {
-    "caption": "One sentence that sums the picture up",
-    "ocr": "The text in the picture",
+    "caption": "One sentence that sums up the image",
+    "ocr": "The text in the image",
     "describe": "A detailed description",
     "analyze": "A thorough analysis: subject, setting, relations, text, mood",
-    "objects": "A list of the objects in it",
+    "objects": "A list of the objects in the image",
     "custom": "Your own question, in `prompt`",
 }
 
-Named = Literal["caption", "ocr", "describe", "analyze", "objects", "custom"]
+QuestionName = Literal["caption", "ocr", "describe", "analyze", "objects", "custom"]
 
 
 class AnalyzeRequest(VisionRequest):
-    """`task` names the question (`describe` unless `prompt` brings one of its own: then `custom`)."""
+    """`task` names the question; default: `custom` if there is a `prompt`, else `describe`."""
 
-    task: Named | None = None
+    task: QuestionName | None = None
     prompt: str | None = Field(None, min_length=1)
     max_tokens: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
-    def _is_one_question(self) -> AnalyzeRequest:
-        if len(self.pictures) > 1:
+    def _check_question(self) -> AnalyzeRequest:
+        if len(self.all_images) > 1:
             raise InvalidField(
-                "analyze takes one picture; send one request for each, or ask chat about several at once.",
+                "analyze accepts one image. Send one request per image, or ask chat about several at once.",
                 param="images",
             )
         if self.task == "custom" and not self.prompt:
-            raise InvalidField("The task `custom` needs a `prompt`: the question to ask.", param="prompt")
+            raise InvalidField("The task `custom` needs a `prompt` with the question to ask.", param="prompt")
         if self.prompt and self.task not in {None, "custom"}:
             raise InvalidField(
-                f"The task {self.task!r} has a question of its own; leave out `prompt`, or write `custom`.",
+                f"The task {self.task!r} has its own question. Leave out `prompt`, or set `task` to `custom`.",
                 param="prompt",
             )
         return self
 
     @property
-    def name(self) -> Named:
-        """The task that is meant."""
+    def name(self) -> QuestionName:
+        """The name of the question, with the default filled in."""
         return self.task or ("custom" if self.prompt else "describe")
 
     @property
     def question(self) -> str:
         """What to ask the model."""
-        return PROMPTS.get(self.name) or str(self.prompt)  # an entry may have given every request a prompt
+        return PROMPTS.get(self.name) or str(self.prompt)  # `prompt` may also be set by the entry's `defaults`
 
 
 class AnalyzeResponse(Response):
     object: Literal["vision.analysis"] = "vision.analysis"
     model: str
-    task: Named
+    task: QuestionName
     text: str
     usage: ChatUsage | None = None
 
 
-ANALYZE = Task("analyze", "/v1/vision/analyze", AnalyzeRequest, AnalyzeResponse)
+QUESTIONS = Listing(
+    path="/v1/vision/tasks",
+    description="The values of `task` in `/v1/vision/analyze`, each with the question it asks (null: your own).",
+    items=tuple(
+        {"id": name, "object": "vision.task", "description": description, "prompt": PROMPTS.get(name)}
+        for name, description in DESCRIPTIONS.items()
+    ),
+)
+
+ANALYZE = Task("analyze", "/v1/vision/analyze", AnalyzeRequest, AnalyzeResponse, listings=(QUESTIONS,))

@@ -1,4 +1,4 @@
-"""caption: says in a sentence what a picture shows."""
+"""caption: describes an image in one sentence."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
 class CaptionRequest(VisionRequest):
-    """`prompt` is how the caption is to begin, or for a chat model what it is asked; `max_tokens` bounds its length.
+    """`prompt` is the beginning of the caption or, for a chat model, the question; `max_tokens` limits its length.
 
-    `length` is for models that know captions of several kinds.
+    `length` chooses among the kinds of caption that some models offer.
     """
 
     prompt: str | None = Field(None, min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     length: Literal["short", "normal", "long"] | None = None
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         return frozenset({"length"}) if self.length else frozenset()
 
 
 class CaptionItem(VisionItem):
-    """`text` is the whole caption, with a beginning that the request gave."""
+    """`text` is the whole caption, including the beginning that the request gave."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""chat: text and pictures in, text out, streamed or whole, as OpenAI's chat completions.
+"""chat: text and images in, text out, streamed or whole, like OpenAI's chat completions.
 
 Source: platform.openai.com/docs/api-reference/chat.
 """
@@ -22,45 +22,45 @@ from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
 
 
-class Open(BaseModel):
-    """Part of a request whose unknown fields are kept."""
+class OpenModel(BaseModel):
+    """A part of a request or response; unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class ImageUrl(Open):
+class ImageUrl(OpenModel):
     url: ImageInput
     detail: str | None = None
 
 
-class TextPart(Open):
+class TextPart(OpenModel):
     type: Literal["text"]
     text: str
 
 
-class ImagePart(Open):
+class ImagePart(OpenModel):
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class OtherPart(Open):
-    """Audio, files and what is yet to come: kept for engines that take them."""
+class OtherPart(OpenModel):
+    """Audio, files and future types of content: kept for engines that support them."""
 
     type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
 
 
 Part = Annotated[ImagePart | TextPart | OtherPart, Field(union_mode="left_to_right")]
-"""Tried in this order, the first that fits is taken: otherwise each would make its own copy of a picture's text."""
+"""The first type that fits is used; pydantic's default would try all of them, and each would copy an image's text."""
 
 
-class Message(Open):
+class Message(OpenModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    # The list goes first: to refuse it as text would make a copy of the pictures in it.
+    # The list comes first: trying it as text would copy the images in it.
     content: Annotated[list[Part] | str | None, Field(union_mode="left_to_right")] = None
     name: str | None = None
 
     @model_validator(mode="after")
-    def _parts_are_whole(self) -> Message:
+    def _check_parts(self) -> Message:
         for part in self.content if isinstance(self.content, list) else ():
             if isinstance(part, OtherPart) and part.type == "text":
                 raise ValueError('a part of type text needs its `text`: {"type": "text", "text": "..."}')
@@ -76,12 +76,12 @@ class Message(Open):
         return list(self.content or [])
 
 
-class StreamOptions(Open):
+class StreamOptions(OpenModel):
     include_usage: bool = False
 
 
 class ChatRequest(Request):
-    """OpenAI's full set of fields; those that an engine may lack are named by `needs`."""
+    """All of OpenAI's fields; `required_features` names those in use that an engine may not support."""
 
     messages: list[Message] = Field(min_length=1)
     stream: bool | None = None
@@ -117,28 +117,28 @@ class ChatRequest(Request):
 
     @field_validator("stop")
     @classmethod
-    def _few_stops(cls, value: str | list[str] | None) -> str | list[str] | None:
+    def _check_stop(cls, value: str | list[str] | None) -> str | list[str] | None:
         if isinstance(value, list) and (len(value) > 16 or not all(value)):
-            raise ValueError("give up to 16 stop texts, none of them empty")
+            raise ValueError("send at most 16 stop sequences, none of them empty")
         return value
 
     @property
     def limit(self) -> int | None:
-        """The most tokens to generate; the newer name wins."""
+        """The maximum number of tokens to generate; OpenAI's newer field wins."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
     def stops(self) -> list[str]:
-        """Texts that end the answer."""
+        """Stop sequences: generation ends at the first of them."""
         return [self.stop] if isinstance(self.stop, str) and self.stop else list(self.stop or [])
 
     @property
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def needs(self) -> frozenset[str]:
-        given = _OPTIONAL & self.model_fields_set
-        needs = {name for name in given if getattr(self, name) not in _NEUTRAL.get(name, (None, [], {}, False, 0))}
+    def required_features(self) -> frozenset[str]:
+        sent = _OPTIONAL & self.model_fields_set
+        needs = {name for name in sent if getattr(self, name) not in _NEUTRAL.get(name, (None, [], {}, False, 0))}
         parts = [part for message in self.messages if not isinstance(message.content, str) for part in message.parts]
         if any(isinstance(part, ImagePart) for part in parts):
             needs.add("images")
@@ -159,34 +159,34 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "function_call": (None, "none", "auto"),
     "modalities": (None, [], ["text"]),
 }
-"""Values that ask for nothing beyond the plain task."""
+"""Values of optional fields that ask for nothing special."""
 
 
-class Delta(Open):
-    """What a chunk adds. Absent is absent, not null: OpenAI's own client adds deltas up and stumbles over null."""
+class Delta(OpenModel):
+    """What a chunk adds. Absent fields are omitted, not null: OpenAI's client sums deltas and fails on null."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_nulls(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _omit_nulls(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in dump(self).items() if value is not None}
 
 
-class ChunkChoice(Open):
+class ChunkChoice(OpenModel):
     index: int
     delta: Delta
     finish_reason: str | None = None
 
 
-class ChatUsage(Open):
+class ChatUsage(OpenModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
 class ChatChunk(Response):
-    """A piece of the answer; the last one has `usage` and no choices, and is sent only if the client asked for it."""
+    """A piece of the response. The last one has `usage` and no choices; it is sent only if the client asked for it."""
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
@@ -196,15 +196,15 @@ class ChatChunk(Response):
     usage: ChatUsage | None = None
 
 
-class Answer(Open):
+class AssistantMessage(OpenModel):
     role: Literal["assistant"] = "assistant"
     content: str | None = None
     refusal: str | None = None
 
 
-class Choice(Open):
+class Choice(OpenModel):
     index: int
-    message: Answer
+    message: AssistantMessage
     finish_reason: str
     logprobs: dict[str, Any] | None = None
 
@@ -219,7 +219,7 @@ class ChatResponse(Response):
 
 
 def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:
-    """The whole answer that the chunks make together."""
+    """Combine all chunks into the whole response."""
     texts: dict[int, list[str]] = {}
     reasons: dict[int, str] = {}
     last: ChatChunk | None = None
@@ -231,15 +231,17 @@ def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:
             reasons[choice.index] = choice.finish_reason or reasons.get(choice.index, "stop")
     assert last is not None, "an engine's chat method must yield at least one chunk"
     choices = [
-        Choice(index=index, message=Answer(content="".join(parts)), finish_reason=reasons[index])
+        Choice(index=index, message=AssistantMessage(content="".join(parts)), finish_reason=reasons[index])
         for index, parts in sorted(texts.items())
     ]
     return ChatResponse(id=last.id, created=last.created, model=last.model, choices=choices, usage=usage)
 
 
-def shows(request: ChatRequest, chunk: ChatChunk) -> bool:
-    """Whether a streamed chunk is sent: the one with the usage goes only to who asked for it."""
+def wants_chunk(request: ChatRequest, chunk: ChatChunk) -> bool:
+    """Whether to send a streamed chunk: the one with the usage only if the client asked for it."""
     return chunk.usage is None or bool(chunk.choices) or request.include_usage
 
 
-CHAT = Task("chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold, shows=shows)
+CHAT = Task(
+    "chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold, wants_chunk=wants_chunk
+)

@@ -1,4 +1,4 @@
-"""depth: how far away everything in a picture is, pixel by pixel."""
+"""depth: estimates the distance from the camera of every pixel of an image."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
 class Intrinsics(BaseModel):
-    """A pinhole camera in pixels of the upright picture: focal lengths and principal point."""
+    """A pinhole camera: focal lengths and principal point, in pixels of the upright image."""
 
     fx: float = Field(gt=0, allow_inf_nan=False)
     fy: float = Field(gt=0, allow_inf_nan=False)
@@ -21,12 +21,13 @@ class Intrinsics(BaseModel):
 
 
 class DepthParameters(VisionRequest):
-    """What depth and pointcloud share.
+    """The fields that depth and pointcloud share.
 
-    `max_depth` is the far end of a metric model's range in metres, for pictures of another scale than it was trained
-    on. `model_input_size` is the shorter side, in pixels, at which the model sees the picture (rounded to its patches).
-    `confidence` asks for the model's own, where it has one. `camera_intrinsics` make metres of what models tell in
-    focal lengths (Depth Anything 3 Metric). With `encoding_format` `float`, numbers come as lists, for reading by eye.
+    `max_depth` is the upper end of a metric model's range in metres, for images of a different scale than it was
+    trained on. `model_input_size` is the shorter side, in pixels, of the image that the model gets (rounded to its
+    patch size). `confidence` asks for the model's confidence, if it has one. `camera_intrinsics` convert the output of
+    models that predict depth in focal lengths (Depth Anything 3 Metric) to metres. `encoding_format` `float` returns
+    numbers as readable lists.
     """
 
     max_depth: float | None = Field(None, gt=0, allow_inf_nan=False)
@@ -35,21 +36,21 @@ class DepthParameters(VisionRequest):
     camera_intrinsics: Intrinsics | None = None
     encoding_format: Literal["float", "base64"] = "base64"
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {"max_depth"} if self.max_depth is not None else set()
         return frozenset(needs | ({"confidence"} if self.confidence else set()))
 
 
 class DepthRequest(DepthParameters):
-    """`format`: `float32` values, `png16` (16-bit grey, with `scale` in its metadata), or a coloured `preview`."""
+    """`format`: `float32` values, `png16` (16-bit greyscale, `scale` in its metadata), or a coloured `preview`."""
 
     format: Literal["float32", "png16", "preview"] = "float32"
 
 
 class DepthMap(BaseModel):
-    """Depth of every pixel, as `format` says: base64 of little-endian float32 in C order, or of a PNG file.
+    """The depth of every pixel, (height, width): base64 of little-endian float32 in C order, or of a PNG file.
 
-    In a `png16`, depth = value x `scale` + `offset`; a preview is near in warm and far in cold colours.
+    In a `png16`, depth = value x `scale` + `offset`. In a preview, warm colours are near and cold colours far.
     """
 
     format: Literal["float32", "png16", "preview"]
@@ -60,17 +61,17 @@ class DepthMap(BaseModel):
 
 
 class Confidence(BaseModel):
-    """How sure the model is of every pixel's depth; higher is surer."""
+    """The model's confidence in every pixel's depth, (height, width); higher is more confident."""
 
     shape: tuple[int, int]
     data: Array
 
 
 class DepthItem(VisionItem):
-    """How far away everything is, along the camera's axis.
+    """The depth of one image, measured along the camera's optical axis.
 
-    `kind` is `depth` (larger is farther) or `disparity` (one over depth: larger is nearer). `unit` is `metre`, or
-    `relative`: up to a scale that nobody knows, and with disparity an offset too. `min` and `max` are in that unit.
+    `kind` is `depth` (larger is farther) or `disparity` (1 / depth: larger is nearer). `unit` is `metre`, or `relative`
+    for values with an unknown scale and, for disparity, an unknown offset. `min` and `max` are in that unit.
     """
 
     kind: Literal["depth", "disparity"]
@@ -86,4 +87,6 @@ class DepthResponse(VisionResponse):
     data: list[DepthItem]
 
 
-DEPTH = Task("depth", "/v1/vision/depth", DepthRequest, DepthResponse)
+DEPTH = Task(
+    "depth", "/v1/vision/depth", DepthRequest, DepthResponse, array_metadata=("kind", "unit", "scale", "offset")
+)

@@ -1,4 +1,4 @@
-"""detect: finds things in a picture, each with a box, a label and a score."""
+"""detect: finds objects in an image, each with a box, a label and a score."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAX_LABELS = 100
 
 
 class DetectRequest(VisionRequest):
-    """`prompt` is what to look for: a label, several as a list, or several in one text, each ended by a full stop.
+    """`prompt` is what to find: a label, a list of labels, or several labels in one text, each ending in a full stop.
 
-    Models with classes of their own take none. `box_threshold` is what the score of a box must exceed, and
-    `text_threshold` what that of its label's best word must exceed, else the box is left out; `max_detections` keeps
-    the best. `points` asks for points on things instead of boxes.
+    Models with a fixed set of classes accept no prompt. A box is left out unless its score exceeds `box_threshold` and
+    the score of its label's best word exceeds `text_threshold`. `max_detections` keeps the best. `points` asks for a
+    point on each object instead of a box.
     """
 
     prompt: str | list[str] | None = None
@@ -29,22 +29,22 @@ class DetectRequest(VisionRequest):
 
     @field_validator("prompt", mode="before")
     @classmethod
-    def _is_labels(cls, value: Any) -> Any:
+    def _check_labels(cls, value: Any) -> Any:
         if value is None:
             return None
         labels = _split(value) if isinstance(value, str) else value
         if not isinstance(labels, list) or not labels or not all(map(_is_label, labels)):
-            raise ValueError('write a label, or a list of labels such as ["cat", "remote control"]; none may be empty')
+            raise ValueError('send a label, or a list of labels such as ["cat", "remote control"]; none may be empty')
         if len(labels) > MAX_LABELS:
-            raise ValueError(f"give at most {MAX_LABELS} labels")
+            raise ValueError(f"send at most {MAX_LABELS} labels")
         return value
 
     @property
     def labels(self) -> list[str]:
-        """The labels to look for, as the client wrote them."""
+        """The labels to find, as the client wrote them."""
         return _split(self.prompt) if isinstance(self.prompt, str) else list(self.prompt or [])
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {name for name in ("prompt", "text_threshold") if getattr(self, name) is not None}
         return frozenset(needs | ({"points"} if self.points else set()))
 
@@ -54,12 +54,12 @@ def _is_label(value: Any) -> bool:
 
 
 def _split(prompt: str) -> list[str]:
-    """The labels of a text such as `a cat. a remote control.`, the form of Grounding DINO; numbers keep their point."""
+    """Split `a cat. a remote control.`, Grounding DINO's format, into labels; decimal points do not split."""
     return [label.strip() for label in re.split(r"\.(?!\d)", prompt) if label.strip()]
 
 
 class Detection(BaseModel):
-    """One thing: what it is, how sure the model is (0 to 1), and where."""
+    """One object: its label, the model's score (0 to 1) and its box."""
 
     label: str
     score: float
@@ -67,14 +67,14 @@ class Detection(BaseModel):
 
 
 class PointedAt(BaseModel):
-    """A point `[x, y]` on one thing."""
+    """A point `[x, y]` on one object."""
 
     label: str
     point: tuple[float, float]
 
 
 class DetectItem(VisionItem):
-    """`detections` come best first; `points` are there if the request asked for them."""
+    """`detections` are sorted by score, best first; `points` are present if the request asked for them."""
 
     detections: list[Detection]
     points: list[PointedAt] | None = None

@@ -1,4 +1,4 @@
-"""embeddings: texts and pictures to vectors, as in OpenAI's API and, for pictures, beyond it.
+"""embeddings: converts texts and images to vectors, like OpenAI's API, which has no images.
 
 Source: platform.openai.com/docs/api-reference/embeddings.
 """
@@ -12,45 +12,45 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
 from contract.tasks.chat import ImagePart, TextPart
-from contract.tasks.vision import pictures_in_one_field
+from contract.tasks.vision import merge_image_fields
 
 
-class Picture(BaseModel):
-    """A picture in the list of inputs, written shorter than a part of a chat message."""
+class ImageItem(BaseModel):
+    """An image in the list of inputs: a shorter notation than a part of a chat message."""
 
     image: ImageInput
 
 
-Tokens = list[int] | list[list[int]]
-Thing = str | Picture | ImagePart | TextPart
-Input = Annotated[str | list[str] | Tokens | list[Thing], Field(union_mode="left_to_right")]
+TokenIds = list[int] | list[list[int]]
+InputItem = str | ImageItem | ImagePart | TextPart
+Input = Annotated[str | list[str] | TokenIds | list[InputItem], Field(union_mode="left_to_right")]
 
 
 class EmbeddingsRequest(Request):
-    """`input` is a text, or a list of texts, of pictures, or of both; or token ids.
+    """`input` is a text, a list of texts and images, or token ids.
 
-    A picture in the list is `{"image": …}`, or a part as in chat (`{"type": "image_url", …}`). Pictures may also come
-    as `image` and `images` (a form's files): they follow what is in `input`. `dimensions` cuts vectors and scales them
-    to length one again.
+    An image in the list is `{"image": …}`, or a part as in chat (`{"type": "image_url", …}`). Images can also be sent
+    as `image` and `images` (a form's files); they come after those in `input`. `dimensions` truncates the vectors and
+    scales them to length one again.
     """
 
     image: ImageInput | None = None
     images: list[ImageInput] | None = None
-    input: Input | None = Field(None, validate_default=True)  # behind the pictures, without which it must be there
+    input: Input | None = Field(None, validate_default=True)  # after the image fields, which its validator reads
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     user: str | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _several_in_one_field(cls, data: Any) -> Any:
-        return pictures_in_one_field(data)
+    def _merge_image_fields(cls, data: Any) -> Any:
+        return merge_image_fields(data)
 
     @field_validator("input")
     @classmethod
-    def _not_empty(cls, value: Input | None, info: ValidationInfo) -> Input | None:
+    def _check_input(cls, value: Input | None, info: ValidationInfo) -> Input | None:
         if value is None and not (info.data.get("image") or info.data.get("images")):
-            raise ValueError("this field is required: a text, or a list of texts and pictures")
+            raise ValueError("this field is required: a text, or a list of texts and images")
         parts = value if isinstance(value, list) else [value]
         if not parts or any(isinstance(part, str | list) and not part for part in parts):
             raise ValueError("every text must have at least one character")
@@ -58,35 +58,35 @@ class EmbeddingsRequest(Request):
             raise ValueError(f"{len(parts)} inputs are too many for one request; send at most 2048")
         return value
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         first = self.input[0] if isinstance(self.input, list) else ""
         if isinstance(first, int | list):
             return frozenset({"input_tokens"})
-        return frozenset({"images"}) if any(isinstance(thing, ImageInput) for thing in self.things) else frozenset()
+        return frozenset({"images"}) if any(isinstance(item, ImageInput) for item in self.inputs) else frozenset()
 
     @property
-    def things(self) -> list[str | ImageInput]:
-        """What is to become vectors, in the order of the answer; nothing where `input` holds token ids."""
-        given = [self.input] if isinstance(self.input, str) else self.input or []
-        things = [_plain(thing) for thing in given if not isinstance(thing, int | list)]
-        return [*things, *([self.image] if self.image else []), *(self.images or [])]
+    def inputs(self) -> list[str | ImageInput]:
+        """The texts and images to embed, in the order of the response; without token ids."""
+        items = [self.input] if isinstance(self.input, str) else self.input or []
+        inputs = [_unwrap(item) for item in items if not isinstance(item, int | list)]
+        return [*inputs, *([self.image] if self.image else []), *(self.images or [])]
 
     @property
     def texts(self) -> list[str]:
-        """The texts among them."""
-        return [thing for thing in self.things if isinstance(thing, str)]
+        """The texts to embed."""
+        return [item for item in self.inputs if isinstance(item, str)]
 
 
-def _plain(thing: Thing) -> str | ImageInput:
-    if isinstance(thing, str):
-        return thing
-    if isinstance(thing, TextPart):
-        return thing.text
-    return thing.image if isinstance(thing, Picture) else thing.image_url.url
+def _unwrap(item: InputItem) -> str | ImageInput:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, TextPart):
+        return item.text
+    return item.image if isinstance(item, ImageItem) else item.image_url.url
 
 
 class Embedding(BaseModel):
-    """A vector of float32, as numbers or as base64 of its little-endian bytes."""
+    """A float32 vector, as numbers or as base64 of its little-endian bytes."""
 
     object: Literal["embedding"] = "embedding"
     index: int

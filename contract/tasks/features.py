@@ -1,4 +1,4 @@
-"""features: a picture as vectors, one for the whole and one for each patch, for search, clustering and other models."""
+"""features: vectors of an image and of its patches, for search, clustering or training other models."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
 class FeaturesRequest(VisionRequest):
-    """`pooled`: the vector of the whole picture; `patches`: the grid of its parts.
+    """`pooled` asks for the vector of the whole image, `patches` for the grid of its patches' vectors.
 
-    `layers` names hidden layers whose vectors are wanted as well: 0 is what goes into the first block, 1 what comes
-    out of it, -1 the last one. `normalize` scales every vector to length one.
+    `layers` lists hidden layers to return as well: 0 is the input of the first block, 1 its output, -1 the last
+    block's output. `normalize` scales every vector to length one.
     """
 
     pooled: bool = True
@@ -26,14 +26,14 @@ class FeaturesRequest(VisionRequest):
     encoding_format: Literal["float", "base64"] = "float"
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> FeaturesRequest:
+    def _check_outputs(self) -> FeaturesRequest:
         if not (self.pooled or self.patches):
-            raise InvalidField("Ask for `pooled`, for `patches`, or for both.", param="pooled")
+            raise InvalidField("Set `pooled`, `patches` or both to true.", param="pooled")
         return self
 
 
 class Patches(BaseModel):
-    """A vector for each patch: (rows, columns, dimensions)."""
+    """One vector per patch: (rows, columns, dimensions)."""
 
     shape: tuple[int, int, int]
     data: Array
@@ -48,7 +48,7 @@ class Layer(BaseModel):
 
 
 class FeaturesItem(VisionItem):
-    """Arrays are float32: lists of numbers, or base64 of little-endian values if the request asked for that."""
+    """Arrays are float32: lists of numbers, or base64 of the little-endian bytes, as `encoding_format` says."""
 
     dimensions: int
     pooled: Array | None = None

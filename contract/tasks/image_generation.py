@@ -1,4 +1,4 @@
-"""image-generation: a text to pictures, OpenAI's fields and the diffusion parameters that local models take."""
+"""image-generation: draws images from a text, with OpenAI's fields and the parameters of diffusion models."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contract.tasks import Request, Response, Task
 
 MAX_SEED = 2**63 - 1
 
-_BEYOND_PLAIN = (
+_OPTIONAL = (
     "background", "complexity", "frame_count", "frame_duration_ms", "input_fidelity", "markup", "mask",
     "partial_images", "stream", "style", "svg",
 )  # fmt: skip
-"""Fields of OpenAI's that change the picture or the answer, and that few local engines can honour."""
+"""Fields of OpenAI's API that change the image or the response, and that few local engines support."""
 
 
-class DrawingRequest(Request):
-    """What generation, edits and variations share; what is left out comes from the entry's `defaults`.
+class DiffusionRequest(Request):
+    """The fields that generation, edits and variations share; the entry's `defaults` fill in missing ones.
 
-    `size` is `WIDTHxHEIGHT` in pixels or `auto`. Picture n of several is drawn with `seed` + n. `guidance` is how
-    closely to keep to the prompt, `output_compression` the quality of a JPEG or WebP from 0 to 100.
+    `size` is `WIDTHxHEIGHT` in pixels or `auto`. Image n of several is drawn with `seed` + n. `guidance` is how
+    closely to follow the prompt, `output_compression` the quality of a JPEG or WebP from 0 to 100.
     """
 
     prompt: str = Field(min_length=1)
@@ -49,24 +49,26 @@ class DrawingRequest(Request):
 
     @field_validator("size")
     @classmethod
-    def _is_a_size(cls, value: str | None) -> str | None:
+    def _check_size(cls, value: str | None) -> str | None:
         if value not in {None, "auto"}:
             match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value or "")
             if not match or not all(16 <= int(side) <= 8192 for side in match.groups()):
-                raise ValueError("write the size as WIDTHxHEIGHT, each from 16 to 8192 pixels, such as 512x512")
+                raise ValueError(
+                    "write the size as WIDTHxHEIGHT, such as 512x512; each side may have 16 to 8192 pixels"
+                )
         return value
 
     @property
     def pixels(self) -> tuple[int, int] | None:
-        """Width and height in pixels, if the client asked for some."""
+        """Width and height in pixels; None if the client left the size open."""
         if self.size in {None, "auto"}:
             return None
         width, _, height = str(self.size).partition("x")
         return int(width), int(height)
 
-    def needs(self) -> frozenset[str]:
-        needs = {name for name in _BEYOND_PLAIN if getattr(self, name, None) not in (None, False, "auto")}
-        if self.background == "opaque":  # as every picture is
+    def required_features(self) -> frozenset[str]:
+        needs = {name for name in _OPTIONAL if getattr(self, name, None) not in (None, False, "auto")}
+        if self.background == "opaque":  # every image is
             needs.discard("background")
         if self.quality not in {None, "auto", "standard", "medium"}:
             needs.add("quality")
@@ -77,14 +79,14 @@ class DrawingRequest(Request):
         return frozenset(needs)
 
 
-class ImageGenerationRequest(DrawingRequest):
-    """A picture of what `prompt` says."""
+class ImageGenerationRequest(DiffusionRequest):
+    """Draws what `prompt` describes."""
 
     style: str | None = None
 
 
 class Image(BaseModel):
-    """One picture as base64 of a file (PNG, if nothing else was asked for), and the seed that draws it again."""
+    """One image as base64 of a file (PNG by default), and the seed that reproduces it."""
 
     b64_json: str
     revised_prompt: str | None = None
@@ -92,14 +94,14 @@ class Image(BaseModel):
 
 
 class ImageUsage(BaseModel):
-    """`latency` in seconds; `seed` is the first picture's."""
+    """`latency` is in seconds; `seed` is the first image's."""
 
     latency: float
     seed: int
 
 
 class ImageGenerationResponse(Response):
-    """The answer to all three tasks that draw."""
+    """The response of generation, edits and variations."""
 
     created: int
     data: list[Image]

@@ -1,4 +1,4 @@
-"""image-variation: pictures like a given one."""
+"""image-variation: draws variations of an image."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pydantic import Field
 
 from contract.media import ImageInput
 from contract.tasks import Task
-from contract.tasks.image_generation import DrawingRequest, ImageGenerationResponse
+from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
 
 
-class ImageVariationRequest(DrawingRequest):
-    """`image` drawn anew, as much as `strength` says: 0.0 keeps it, 1.0 keeps nothing.
+class ImageVariationRequest(DiffusionRequest):
+    """`strength` is how much of `image` is redrawn: 0.0 keeps it, 1.0 keeps nothing.
 
-    `size`: without it as for edits. OpenAI's variations have no `prompt`; here one may say what they should show.
+    The default `size` is the same as for edits. OpenAI's variations have no `prompt`; here an optional one says what
+    the variations should show.
     """
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})
@@ -23,8 +24,8 @@ class ImageVariationRequest(DrawingRequest):
     image: ImageInput
     strength: float | None = Field(None, ge=0, le=1)
 
-    def needs(self) -> frozenset[str]:
-        return super().needs() | ({"strength"} if self.strength is not None else set())
+    def required_features(self) -> frozenset[str]:
+        return super().required_features() | ({"strength"} if self.strength is not None else set())
 
 
 IMAGE_VARIATION = Task("image-variation", "/v1/images/variations", ImageVariationRequest, ImageGenerationResponse)

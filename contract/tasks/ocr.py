@@ -1,4 +1,4 @@
-"""ocr: reads the text in a picture, line by line, in reading order."""
+"""ocr: reads the text in an image, line by line, in reading order."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
 class OcrRequest(VisionRequest):
-    """`languages` are hints (ISO 639-1, such as `en`); an engine that has one model for all ignores none silently."""
+    """`languages` are hints (ISO 639-1, such as `en`); a request with hints that the engine cannot use is rejected."""
 
     languages: list[str] | None = None
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         return frozenset({"languages"}) if self.languages else frozenset()
 
 
-class Line(BaseModel):
-    """One line of text, its confidence (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from top left.
+class OcrLine(BaseModel):
+    """One line of text, its score (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from the top left.
 
-    `polygon` is empty where a model says what is written but not where.
+    `polygon` is empty if the model does not locate the text.
     """
 
     text: str
@@ -29,13 +29,13 @@ class Line(BaseModel):
 
 
 class OcrItem(VisionItem):
-    """`lines` is empty where a model says what is written and nothing more, as one that is asked through chat does.
+    """`lines` is empty for models that return only plain text, such as chat models.
 
-    `truncated`: the model reached the longest answer that it gives before the end of the text.
+    `truncated`: the model reached its output limit before the end of the text.
     """
 
     text: str
-    lines: list[Line]
+    lines: list[OcrLine]
     truncated: bool = False
 
 

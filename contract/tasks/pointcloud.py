@@ -1,4 +1,4 @@
-"""pointcloud: the points in space that a picture shows, from its depth and the camera's intrinsics."""
+"""pointcloud: the 3D points that an image shows, computed from its depth and the camera's intrinsics."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.tasks import Task
 from contract.tasks.depth import Confidence, DepthMap, DepthParameters, Intrinsics
 from contract.tasks.vision import VisionItem, VisionResponse
 
 
 class PointcloudRequest(DepthParameters):
-    """`camera_intrinsics` are needed unless the model finds them itself. `colors` adds each point's colour.
+    """`camera_intrinsics` are required unless the model estimates them. `colors` adds each point's colour.
 
-    The pixel in column u and row v, both from 0, is the point x = (u - cx) z / fx, y = (v - cy) z / fy, with z its
-    depth. `format`: `float32` values, a `ply` file (binary, little-endian) with the colours in it, or an `npz` file
-    with all that is asked for. `depth: false` leaves out the depth map, which otherwise comes along as float32.
+    The pixel in column u and row v, both counted from 0, becomes the point x = (u - cx) z / fx, y = (v - cy) z / fy,
+    where z is its depth. `format`: `float32` values, a binary little-endian `ply` file including colours, or an `npz`
+    file with everything requested. `depth: false` omits the depth map (float32).
     """
 
     colors: bool = False
@@ -26,9 +26,9 @@ class PointcloudRequest(DepthParameters):
 
 
 class Points(BaseModel):
-    """X to the right, Y down and Z forward from the camera, in the depth's unit, row by row of the picture: (n, 3).
+    """The points in the camera's frame (X right, Y down, Z forward), in the depth's unit, in row order: (n, 3).
 
-    `data` is base64 of little-endian float32 in C order, or of a PLY file (x, y, z, red, green, blue) or an npz file
+    `data` is base64 of little-endian float32 in C order, of a PLY file (x, y, z, red, green, blue), or of an npz file
     (`points`, `colors`, `depth`, `confidence`).
     """
 
@@ -38,7 +38,7 @@ class Points(BaseModel):
 
 
 class Colors(BaseModel):
-    """Red, green and blue of every point, base64 of uint8: (n, 3)."""
+    """Red, green and blue of every point: (n, 3), base64 of uint8."""
 
     shape: tuple[int, int]
     data: Array
@@ -59,4 +59,6 @@ class PointcloudResponse(VisionResponse):
     data: list[PointcloudItem]
 
 
-POINTCLOUD = Task("pointcloud", "/v1/vision/pointcloud", PointcloudRequest, PointcloudResponse)
+POINTCLOUD = Task(
+    "pointcloud", "/v1/vision/pointcloud", PointcloudRequest, PointcloudResponse, array_metadata=("unit",)
+)

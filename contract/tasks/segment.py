@@ -1,15 +1,15 @@
-"""segment: masks of what is in a picture, found by words, boxes, points, another model's detections, or all of it."""
+"""segment: masks of objects in an image, selected by words, boxes, points or another model's detections, or all."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from contract.array import Array
+from contract.arrays import Array
 from contract.errors import InvalidField
-from contract.tasks import Request, Response, Task
+from contract.tasks import Prerequisite, Response, Task
 from contract.tasks.detect import DETECT, DetectRequest, DetectResponse
 from contract.tasks.vision import Box, Point, VisionItem, VisionRequest, VisionResponse
 
@@ -17,11 +17,12 @@ MAX_PROMPTS = 256
 
 
 class SegmentPrompt(BaseModel):
-    """What to segment: words, or boxes and points in pixels of the upright picture.
+    """What to segment: words, or boxes and points in pixels of the upright image.
 
-    Labels are 1 for what belongs to it and 0 for what does not; without them all are 1. `image` is the index of the
-    picture that the prompt is for, all without it. `label` and `score` come back with the segments; a `score` says that
-    a detector has found the boxes, so that they hold the things themselves where a model else takes them for examples.
+    A box or point labelled 1 (the default) belongs to the object; one labelled 0 does not. `image` is the index of the
+    image that the prompt applies to (default: all). `label` and `score` are returned with the segments. A prompt with
+    a `score` comes from a detector: its boxes contain the objects to segment, even for models that otherwise treat
+    boxes as examples.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -36,32 +37,34 @@ class SegmentPrompt(BaseModel):
     score: float | None = Field(None, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _is_whole(self) -> SegmentPrompt:
+    def _check(self) -> SegmentPrompt:
         if not (self.text or self.boxes or self.points):
             raise ValueError("a prompt needs `text`, `boxes` or `points`")
         labelled = (
             ("box_labels", self.box_labels, "boxes", self.boxes),
             ("point_labels", self.point_labels, "points", self.points),
         )
-        for name, labels, of, things in labelled:
-            if labels is not None and len(labels) != len(things or []):
-                raise ValueError(f"{len(labels)} `{name}` for {len(things or [])} `{of}`: give one for each")
+        for labels_name, labels, items_name, items in labelled:
+            count = len(items or [])
+            if labels is not None and len(labels) != count:
+                raise ValueError(f"{len(labels)} `{labels_name}` for {count} `{items_name}`; send one label for each")
         for x0, y0, x1, y1 in self.boxes or []:
             if not (x0 < x1 and y0 < y1):
-                raise ValueError(f"the box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is empty: write [x0, y0, x1, y1], x0 < x1")
+                box = f"[{x0:g}, {y0:g}, {x1:g}, {y1:g}]"
+                raise ValueError(f"the box {box} is empty; write [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         return self
 
 
 class SegmentRequest(VisionRequest):
-    """One or more prompts for every picture, or `automatic` for everything in it.
+    """One or more prompts for every image, or `automatic` to segment everything.
 
-    `prompt` is short for prompts of words alone. `threshold` is the least score of a segment, `mask_threshold` that of
-    a pixel in its mask (0 to 1). `multimask` asks for several masks where a point may mean several things. `semantic`
-    adds one mask of all that fits a prompt. `detector` names a model that finds `prompt` first; its boxes then are the
-    prompts (`box_threshold`, `text_threshold` and `max_detections` are the detector's).
+    `prompt` is a shorthand for prompts of words only. `threshold` is the minimum score of a segment, `mask_threshold`
+    that of a pixel in its mask (0 to 1). `multimask` asks for several masks where a point is ambiguous. `semantic` adds
+    one mask of everything that matches a prompt. `detector` names a model that first detects `prompt`; its boxes become
+    the prompts (`box_threshold`, `text_threshold` and `max_detections` are passed to the detector).
     """
 
-    # The gateway asks a detector before it knows the defaults of this model; that one's entry has defaults of its own.
+    # The gateway calls the detector before it knows this model's defaults, and the detector has its own.
     no_defaults: ClassVar[frozenset[str]] = VisionRequest.no_defaults | {
         "detector", "box_threshold", "text_threshold", "max_detections",
     }  # fmt: skip
@@ -81,55 +84,55 @@ class SegmentRequest(VisionRequest):
 
     @field_validator("prompt")
     @classmethod
-    def _is_words(cls, value: str | list[str] | None) -> str | list[str] | None:
+    def _check_prompt(cls, value: str | list[str] | None) -> str | list[str] | None:
         words = [value] if isinstance(value, str) else value
         if words is not None and not (words and all(word.strip() for word in words)):
             raise ValueError(
-                'write what to segment, such as "dog", or a list such as ["dog", "ball"]; none may be empty'
+                'send what to segment, such as "dog", or a list such as ["dog", "ball"]; none may be empty'
             )
         if len(words or []) > MAX_PROMPTS:
-            raise ValueError(f"give at most {MAX_PROMPTS} prompts")
+            raise ValueError(f"send at most {MAX_PROMPTS} prompts")
         return value
 
     @model_validator(mode="after")
-    def _says_what(self) -> SegmentRequest:
+    def _check_selection(self) -> SegmentRequest:
         if self.detector and not self.prompt:
-            raise InvalidField("`detector` needs a `prompt`: the label or labels that it is to find.", param="prompt")
+            raise InvalidField("`detector` needs a `prompt` with the label or labels to find.", param="prompt")
         if self.detector and (self.prompts or self.automatic):
             raise InvalidField(
-                "`detector` makes the prompts itself: leave out `prompts` and `automatic`.",
+                "With `detector`, the prompts come from the detector: leave out `prompts` and `automatic`.",
                 param="prompts" if self.prompts else "automatic",
             )
         if self.automatic and (self.prompt or self.prompts):
             raise InvalidField(
-                "`automatic` segments everything: leave out `prompt` and `prompts`, or leave out it.", param="automatic"
+                "`automatic` segments everything: leave out `prompt` and `prompts`, or `automatic`.", param="automatic"
             )
         return self
 
     @model_validator(mode="after")
-    def _has_prompts_for_its_pictures(self) -> SegmentRequest:
-        last = len(self.pictures) - 1
+    def _check_prompts(self) -> SegmentRequest:
+        last = len(self.all_images) - 1
         if any((prompt.image or 0) > last for prompt in self.prompts or []):
-            message = f"A prompt's `image` is beyond the last picture, which has index {last}."
+            message = f"A prompt's `image` is out of range; the index of the last image is {last}."
             raise InvalidField(message, param="prompts")
         if self._most_prompts() > MAX_PROMPTS:
-            raise InvalidField(f"Give at most {MAX_PROMPTS} prompts for a picture.", param="prompts")
+            raise InvalidField(f"Send at most {MAX_PROMPTS} prompts per image.", param="prompts")
         return self
 
     def _most_prompts(self) -> int:
-        """How many prompts the picture has that has most."""
+        """The number of prompts of the image that has the most."""
         words = self.prompt if isinstance(self.prompt, list) else [self.prompt] if self.prompt else []
         counts = Counter(prompt.image for prompt in self.prompts or [])
-        for_all = counts.pop(None, 0) + len(words)
-        return for_all + max(counts.values(), default=0)
+        for_every_image = counts.pop(None, 0) + len(words)
+        return for_every_image + max(counts.values(), default=0)
 
-    def asked(self, picture: int) -> list[SegmentPrompt]:
-        """The prompts for one picture, by its index."""
+    def prompts_for(self, index: int) -> list[SegmentPrompt]:
+        """The prompts for the image with this index."""
         words = [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
-        given = [SegmentPrompt(text=text) for text in words] + (self.prompts or [])
-        return [prompt for prompt in given if prompt.image in {None, picture}]
+        prompts = [SegmentPrompt(text=text) for text in words] + (self.prompts or [])
+        return [prompt for prompt in prompts if prompt.image in {None, index}]
 
-    def needs(self) -> frozenset[str]:
+    def required_features(self) -> frozenset[str]:
         needs = {name for name in ("automatic", "multimask", "semantic") if getattr(self, name)}
         prompts = self.prompts or []
         if (self.prompt and not self.detector) or any(prompt.text for prompt in prompts):
@@ -140,38 +143,38 @@ class SegmentRequest(VisionRequest):
             needs.add("box_labels")
         return frozenset(needs)
 
-    def first(self) -> tuple[Task[Any, Any], Request, str] | None:
+    def prerequisite(self) -> Prerequisite | None:
         if not self.detector:
             return None
-        fields = ("image", "images", "prompt", "box_threshold", "text_threshold", "max_detections")
-        given = {name: getattr(self, name) for name in fields if name in self.model_fields_set}
-        return DETECT, DetectRequest(model=self.detector, **given), "detector"
+        shared = ("image", "images", "prompt", "box_threshold", "text_threshold", "max_detections")
+        fields = {name: getattr(self, name) for name in shared if name in self.model_fields_set}
+        return Prerequisite(DETECT, DetectRequest(model=self.detector, **fields), "detector")
 
-    def follow(self, answer: Response) -> None:
-        """Make the detector's boxes the prompts. Raises InvalidField where they are too many."""
-        assert isinstance(answer, DetectResponse)
+    def apply_prerequisite(self, response: Response) -> None:
+        """Replace `prompt` with the detector's boxes. Raises InvalidField when there are too many."""
+        assert isinstance(response, DetectResponse)
         self.prompts = [
-            SegmentPrompt(boxes=[box], image=item.index, label=found.label, score=found.score)
-            for item in answer.data
-            for found in item.detections
-            if (box := _inside(found.box, item))
+            SegmentPrompt(boxes=[box], image=item.index, label=detection.label, score=detection.score)
+            for item in response.data
+            for detection in item.detections
+            if (box := _clip(detection.box, item))
         ]
         self.detector = self.prompt = None
         if (most := self._most_prompts()) > MAX_PROMPTS:
-            message = f"The detector has found {most} things in a picture, and at most {MAX_PROMPTS} can be segmented."
+            message = f"The detector found {most} objects in an image; at most {MAX_PROMPTS} can be segmented."
             raise InvalidField(f"{message} Set `max_detections`, or raise `box_threshold`.", param="max_detections")
 
 
-def _inside(box: Box, item: VisionItem) -> Box | None:
-    """The part of a detector's box that lies in the picture, if there is one."""
+def _clip(box: Box, item: VisionItem) -> Box | None:
+    """The part of a detector's box that is inside the image, or None."""
     x0, y0, x1, y1 = max(box[0], 0), max(box[1], 0), min(box[2], item.width), min(box[3], item.height)
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
 class Mask(BaseModel):
-    """A mask as COCO's compressed run lengths, as polygons, or as a PNG of 0 and 255 in the picture's size.
+    """A mask as COCO's compressed run lengths, as polygons, or as a PNG of 0 and 255 in the image's size.
 
-    Polygons are the outlines of its parts along the edges of pixels; holes are left out.
+    Polygons are the outlines of its connected parts, along pixel edges; holes are omitted.
     """
 
     format: Literal["rle", "polygon", "dense"]
@@ -182,10 +185,10 @@ class Mask(BaseModel):
 
 
 class Segment(BaseModel):
-    """One mask: the index of its prompt among those for this picture, its label, the model's score, its area in pixels.
+    """One mask: the index of its prompt among those for this image, its label, the model's score, its area in pixels.
 
-    `box` is tight around the mask: the edges of its outermost pixels; that of an empty mask is all zeros.
-    `detection_score` is the score that the prompt brought along: the detector's.
+    `box` encloses the mask tightly, along the edges of its outermost pixels; for an empty mask it is all zeros.
+    `detection_score` is the prompt's `score`, which comes from the detector.
     """
 
     prompt: int | None
@@ -198,7 +201,7 @@ class Segment(BaseModel):
 
 
 class SemanticMask(BaseModel):
-    """Everything in the picture that fits a prompt, as one mask."""
+    """Everything in the image that matches a prompt, as one mask."""
 
     prompt: int
     label: str | None
@@ -207,7 +210,7 @@ class SemanticMask(BaseModel):
 
 
 class SegmentItem(VisionItem):
-    """`segments` in the order of the prompts, each prompt's best first; `semantic` if the request asked for it."""
+    """`segments` are in the order of the prompts, each prompt's best first; `semantic` if the request asked for it."""
 
     segments: list[Segment]
     semantic: list[SemanticMask] | None = None

@@ -1,4 +1,4 @@
-"""What the vision tasks share: pictures in, one item per picture out."""
+"""What the vision tasks share: images in, one item per image out."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from contract.tasks import Request, Response
 
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 Point = tuple[Coordinate, Coordinate]
-"""`[x, y]` in pixels of the upright picture, from its top left corner."""
+"""`[x, y]` in pixels of the upright image, from its top left corner."""
 Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-"""`[x0, y0, x1, y1]`: top left and bottom right corner."""
+"""`[x0, y0, x1, y1]`: top left and bottom right corner, in pixels of the upright image."""
 
 
-def pictures_in_one_field(data: Any) -> Any:
-    """A request in which a list given as `image` has become `images`, and one picture given as `images` a list."""
+def merge_image_fields(data: Any) -> Any:
+    """Move a list sent as `image` to the front of `images`, and make a single image sent as `images` a list."""
     if isinstance(data, dict) and (isinstance(data.get("image"), list) or data.get("images") is not None):
-        one, more = data.get("image"), listed(data.get("images"))
-        data = {**data, **({"image": None, "images": [*one, *more]} if isinstance(one, list) else {"images": more})}
+        image, images = data.get("image"), to_list(data.get("images"))
+        merged = {"image": None, "images": [*image, *images]} if isinstance(image, list) else {"images": images}
+        data = {**data, **merged}
     return data
 
 
-def listed(given: Any) -> list[Any]:
-    """What is to be a list, whatever it is: what does not belong there is the field's to refuse."""
-    return given if isinstance(given, list) else [] if given is None else [given]
+def to_list(value: Any) -> list[Any]:
+    """A list as it is, None as an empty list, and anything else as a list of one, which the field validates later."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 class VisionRequest(Request):
-    """One picture as `image`, or several as `images`; a list given as `image` (a form's `image[]`) means the same."""
+    """One image as `image`, or several as `images`; a list sent as `image` (a form's `image[]`) is accepted too."""
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"image", "images"})
 
@@ -40,23 +41,23 @@ class VisionRequest(Request):
 
     @model_validator(mode="before")
     @classmethod
-    def _several_in_one_field(cls, data: Any) -> Any:
-        return pictures_in_one_field(data)
+    def _merge_image_fields(cls, data: Any) -> Any:
+        return merge_image_fields(data)
 
     @model_validator(mode="after")
-    def _has_a_picture(self) -> VisionRequest:
-        if not self.pictures:
-            raise InvalidField("Send a picture as `image`, or several as `images`.", param="image")
+    def _check_images(self) -> VisionRequest:
+        if not self.all_images:
+            raise InvalidField("Send an image as `image`, or several as `images`.", param="image")
         return self
 
     @property
-    def pictures(self) -> list[ImageInput]:
-        """The pictures in the order of the answer's items."""
+    def all_images(self) -> list[ImageInput]:
+        """The images, in the order of the response's items."""
         return [*([self.image] if self.image else []), *(self.images or [])]
 
 
 class VisionItem(BaseModel):
-    """What was found in one picture; coordinates are pixels of the upright picture as a person sees it."""
+    """The result for one image. Coordinates are pixels of the upright image, after its EXIF rotation is applied."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -66,7 +67,7 @@ class VisionItem(BaseModel):
 
 
 class VisionUsage(BaseModel):
-    """How many pictures were read, and the seconds that it took."""
+    """The number of images read, and the time taken in seconds."""
 
     images: int
     latency: float

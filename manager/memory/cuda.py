@@ -1,28 +1,31 @@
-"""NVIDIA GPUs: what each worker holds there, per process where the driver tells, else by change since a baseline.
+"""NVIDIA GPUs: how much memory each worker holds on them.
 
-The level of a GPU is what it has in use beyond what it lists by process. Where the driver tells everything, that is the
-driver's own share and hardly moves, whoever comes and goes. Where it tells nothing (containers, WSL), the level is all
-that is in use, and what it rose by since the baseline belongs to the workers that came since.
+If the driver reports memory by process, that figure counts. If it does not, a worker's memory is what the GPU gained
+since a baseline.
+
+The level of a GPU is the memory in use that no listed process explains. If the driver reports every process, the level
+is the driver's own share, which hardly changes. If the driver reports none (in containers, on WSL), the level is all
+memory in use, and its rise since the baseline belongs to the workers that started since.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import psutil
 
-from manager.memory import Device, Reading
+from manager.memory.device import MemoryDevice, Reading
 from manager.memory.nvml import Gpu
 
 TOLERANCE = 64 << 20
-"""Bytes above its baseline at which a GPU still counts as back: the driver keeps small things of its own."""
+"""Bytes above the baseline at which a GPU's memory still counts as back: the driver keeps small amounts for itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resident:
-    """A worker as a GPU may know it: its uuid, its living pids, and the devices that it was placed on."""
+class GpuWorker:
+    """A worker as far as a GPU can know it: its uuid, its living pids, and the devices that it was placed on."""
 
     uuid: str
     pids: frozenset[int]
@@ -30,124 +33,133 @@ class Resident:
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """One GPU's memory by the worker's uuid; `shared` are those that only a common figure is known of."""
+class GpuShares:
+    """One GPU's memory in bytes by worker uuid. `shared`: workers that were given equal parts of one common figure."""
 
     held: dict[str, int]
     shared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One look at a GPU: its level, and its processes' bytes by pid (None where the driver does not tell them)."""
+class _GpuState:
+    """A GPU at one moment: its level, and its processes' bytes by pid (None where the driver does not report them)."""
 
     level: int
     processes: Mapping[int, int | None]
 
-    def told(self, workers: Collection[Resident]) -> dict[str, int]:
-        """Bytes of those workers of which the driver tells at least one process."""
+    def reported(self, workers: Collection[GpuWorker]) -> dict[str, int]:
+        """Bytes by uuid, of the workers for which the driver reports at least one process."""
         used = {worker.uuid: [self.processes.get(pid) or 0 for pid in worker.pids] for worker in workers}
         return {uuid: sum(sizes) for uuid, sizes in used.items() if any(sizes)}
 
-    def listed(self, workers: Collection[Resident]) -> dict[str, frozenset[int]]:
-        """The workers' pids that the driver lists, with or without their bytes."""
+    def listed(self, workers: Collection[GpuWorker]) -> dict[str, frozenset[int]]:
+        """The workers' pids that the driver lists, with or without their memory."""
         return {worker.uuid: worker.pids & self.processes.keys() for worker in workers}
 
 
 @dataclass(slots=True)
-class _Ledger:
-    """What we know of one GPU between two looks, by the worker's uuid."""
+class _Account:
+    """What is known of one GPU between two measurements, by worker uuid."""
 
-    base: int
-    settled: dict[str, int] = field(default_factory=dict)  # bytes in the base of workers that the driver does not see
-    newcomers: frozenset[str] = frozenset()  # came since the baseline, and the driver does not see them
-    listed: dict[str, frozenset[int]] = field(default_factory=dict)  # pids that the driver has listed
-    tells: bool = False  # the driver has told some worker's bytes: whoever it does not list holds nothing
+    baseline: int
+    settled: dict[str, int] = field(default_factory=dict)  # bytes within the baseline, of workers that are not reported
+    newcomers: frozenset[str] = frozenset()  # workers that started since the baseline and are not reported
+    listed: dict[str, frozenset[int]] = field(default_factory=dict)  # pids that the driver has listed so far
+    driver_reports: bool = False  # it has reported some worker's bytes: a worker that it does not list holds none
 
-    def share(self, look: _Look, gpu: str, workers: Collection[Resident]) -> Shares:
-        """Told figures as they are; settled workers keep theirs; newcomers share what was gained."""
-        told = look.told(workers)
-        unseen = {worker.uuid: worker.pids for worker in workers if gpu in worker.devices and worker.uuid not in told}
+    def attribute(self, state: _GpuState, gpu: str, workers: Collection[GpuWorker]) -> GpuShares:
+        """Reported figures count as they are, settled workers keep theirs, and newcomers share the gain equally."""
+        reported = state.reported(workers)
+        unseen = {w.uuid: w.pids for w in workers if gpu in w.devices and w.uuid not in reported}
         settled = {uuid: self.settled[uuid] for uuid in unseen if uuid in self.settled}
         self.newcomers = frozenset(uuid for uuid, pids in unseen.items() if pids and uuid not in settled)
-        self.tells = self.tells or bool(told)
-        for uuid, pids in look.listed(workers).items():
+        self.driver_reports = self.driver_reports or bool(reported)
+        for uuid, pids in state.listed(workers).items():
             self.listed[uuid] = self.listed.get(uuid, frozenset()) | pids
-        gained = max(0, look.level - self.base)
-        each = {uuid: gained // len(self.newcomers) for uuid in self.newcomers}
-        return Shares(told | settled | each, self.newcomers if len(each) > 1 else frozenset())
+        gain = max(0, state.level - self.baseline)
+        equal_parts = {uuid: gain // len(self.newcomers) for uuid in self.newcomers}
+        return GpuShares(reported | settled | equal_parts, self.newcomers if len(equal_parts) > 1 else frozenset())
 
-    def settle(self, look: _Look, gpu: str, workers: Collection[Resident]) -> _Ledger:
-        """A new ledger that starts from this look, in which there are no newcomers."""
-        held, told = self.share(look, gpu, workers).held, look.told(workers)
-        settled = {uuid: size for uuid, size in held.items() if uuid not in told}
+    def settle(self, state: _GpuState, gpu: str, workers: Collection[GpuWorker]) -> _Account:
+        """A new account whose baseline is this state, without newcomers."""
+        held, reported = self.attribute(state, gpu, workers).held, state.reported(workers)
+        settled = {uuid: size for uuid, size in held.items() if uuid not in reported}
         listed = {worker.uuid: self.listed[worker.uuid] for worker in workers}
-        return _Ledger(look.level, settled, listed=listed, tells=self.tells)
+        return _Account(state.level, settled, listed=listed, driver_reports=self.driver_reports)
 
     def is_back(self, level: int, uuid: str) -> bool:
-        """Where newcomers change the level in ways that nobody tells, it proves nothing: then we do not wait for it."""
-        without = self.base - self.settled.get(uuid, 0)
-        return level <= without + TOLERANCE or (not self.tells and bool(self.newcomers - {uuid}))
+        """Whether the level is what it would be without this worker.
+
+        While unreported newcomers change the level, it proves nothing about this worker, so it is not waited for.
+        """
+        without_worker = self.baseline - self.settled.get(uuid, 0)
+        return level <= without_worker + TOLERANCE or (not self.driver_reports and bool(self.newcomers - {uuid}))
 
     def forget(self, uuid: str) -> None:
-        """Close a worker's account."""
-        self.base -= self.settled.pop(uuid, 0)
+        """Remove a worker that has ended."""
+        self.baseline -= self.settled.pop(uuid, 0)
         self.newcomers -= {uuid}
         self.listed.pop(uuid, None)
 
 
 class Cuda:
-    """All GPUs that the manager uses. `exists` says whether a pid is a process that we can see."""
+    """All GPUs that the manager uses. `exists` says whether this process can see a pid."""
 
     def __init__(self, gpus: Sequence[Gpu], exists: Callable[[int], bool] = psutil.pid_exists) -> None:
         self._gpus = {gpu.uuid: gpu for gpu in gpus}
         self._exists = exists
         self._lock = threading.Lock()  # samples, baselines and stops come from several threads
-        self._ledgers = {gpu.uuid: _Ledger(self._look(gpu).level) for gpu in gpus}
+        self._accounts = {gpu.uuid: _Account(self._state(gpu).level) for gpu in gpus}
 
-    def devices(self) -> tuple[Device, ...]:
-        """The GPUs, numbered as `cuda:N` counts them."""
+    def devices(self) -> tuple[MemoryDevice, ...]:
+        """The GPUs, numbered as in `cuda:N`."""
         return tuple(
-            Device(gpu.uuid, "cuda", gpu.name, gpu.total, index, gpu.bf16())
+            MemoryDevice(gpu.uuid, "cuda", gpu.name, gpu.total, index, gpu.bf16())
             for index, gpu in enumerate(self._gpus.values())
         )
 
     def readings(self) -> dict[str, Reading]:
-        """What each GPU has in use now."""
+        """Each GPU's memory now, by its UUID."""
         return {uuid: Reading(uuid, gpu.total, gpu.used()) for uuid, gpu in self._gpus.items()}
 
-    def shares(self, workers: Collection[Resident]) -> dict[str, Shares]:
-        """Who holds what of each GPU, by its UUID."""
+    def shares(self, workers: Collection[GpuWorker]) -> dict[str, GpuShares]:
+        """How much each worker holds of each GPU, by the GPU's UUID."""
         with self._lock:
-            return {uuid: self._ledgers[uuid].share(self._look(gpu), uuid, workers) for uuid, gpu in self._gpus.items()}
+            return {
+                uuid: self._accounts[uuid].attribute(self._state(gpu), uuid, workers)
+                for uuid, gpu in self._gpus.items()
+            }
 
-    def baseline(self, workers: Collection[Resident]) -> None:
-        """From now on, what a GPU gains belongs to newcomers. `workers` are all there are, and all are settled."""
+    def baseline(self, workers: Collection[GpuWorker]) -> None:
+        """Attribute all later gains to new workers. `workers` must be all that there are, and fully loaded."""
         with self._lock:
             for uuid, gpu in self._gpus.items():
-                self._ledgers[uuid] = self._ledgers[uuid].settle(self._look(gpu), uuid, workers)
+                self._accounts[uuid] = self._accounts[uuid].settle(self._state(gpu), uuid, workers)
 
-    def holds(self, uuid: str, devices: Sequence[str]) -> set[int]:
-        """Pids of a worker that the driver still lists on these devices; it lists some longer than they live."""
+    def holders(self, uuid: str, devices: Sequence[str]) -> set[int]:
+        """A worker's pids that the driver still lists on these devices. It lists some after the process has ended."""
         with self._lock:
-            known = {d: self._ledgers[d].listed[uuid] for d in devices if uuid in self._listed(d)}
-            return {pid for device, pids in known.items() for pid in pids & self._gpus[device].processes().keys()}
+            known = {device: self._listed(device).get(uuid, frozenset()) for device in devices}
+            return {pid for device, pids in known.items() if pids for pid in pids & self._running(device)}
 
     def back(self, uuid: str, devices: Sequence[str]) -> bool:
-        """Whether the GPUs are where they were without this worker; if so, its account is closed."""
+        """Whether the GPUs' memory is what it was without this worker. If so, the worker is forgotten."""
         with self._lock:
-            known = [(self._ledgers[device], self._gpus[device]) for device in devices if device in self._gpus]
-            if not all(ledger.is_back(self._look(gpu).level, uuid) for ledger, gpu in known):
+            known = [(self._accounts[device], self._gpus[device]) for device in devices if device in self._gpus]
+            if not all(account.is_back(self._state(gpu).level, uuid) for account, gpu in known):
                 return False
-            for ledger, _ in known:
-                ledger.forget(uuid)
+            for account, _ in known:
+                account.forget(uuid)
             return True
 
     def _listed(self, device: str) -> Mapping[str, frozenset[int]]:
-        return self._ledgers[device].listed if device in self._ledgers else {}
+        return self._accounts[device].listed if device in self._accounts else {}
 
-    def _look(self, gpu: Gpu) -> _Look:
-        """A pid that we cannot see may be one of our own workers under another name: it explains nothing."""
+    def _running(self, device: str) -> Set[int]:
+        return self._gpus[device].processes().keys()
+
+    def _state(self, gpu: Gpu) -> _GpuState:
+        """A pid that is invisible here may be a worker of ours in another namespace, so it explains nothing."""
         processes = gpu.processes()
         explained = sum(used for pid, used in processes.items() if used and self._exists(pid))
-        return _Look(max(0, gpu.used() - explained), processes)
+        return _GpuState(max(0, gpu.used() - explained), processes)

@@ -1,4 +1,4 @@
-"""The machine's own memory, within the limits of the container or service that we run in."""
+"""The machine's main memory, within the limits of the container or service that the manager runs in."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Protocol
 
 import psutil
 
-from manager.memory import Device, Reading
 from manager.memory.cgroup import Limit, limits
+from manager.memory.device import MemoryDevice, Reading
 
-_KEEP = 512
-"""Processes to remember; dead ones are dropped beyond that."""
+_CACHE_SIZE = 512
+"""Processes whose size is cached; beyond that, ended ones are dropped."""
 
 
 class Machine(Protocol):
-    """What psutil says of the whole machine, in bytes."""
+    """The whole machine's memory as psutil reports it, in bytes."""
 
     @property
     def total(self) -> int: ...
@@ -28,7 +28,7 @@ class Machine(Protocol):
 
 
 class Host:
-    """Reads machine and cgroup, and measures processes by what only they hold (unique set size)."""
+    """Reads the machine and its cgroups. A process is measured by its unique set size: memory that it alone holds."""
 
     def __init__(
         self,
@@ -38,28 +38,28 @@ class Host:
         self._machine, self._groups = machine, groups
         self._measured: dict[psutil.Process, tuple[int, int]] = {}
 
-    def device(self) -> Device:
-        """`cpu`, with as much memory as we may use."""
-        return Device("cpu", "cpu", _processor(), self.reading().total)
+    def device(self) -> MemoryDevice:
+        """The device `cpu`, with as much memory as this process may use."""
+        return MemoryDevice("cpu", "cpu", _processor(), self.reading().total)
 
     def reading(self) -> Reading:
-        """What the tightest limit leaves; what is not available to us counts as used."""
+        """Memory within the tightest limit. Whatever is not available to this process counts as used."""
         machine, groups = self._machine(), self._groups()
         total = min(machine.total, *(group.total for group in groups)) if groups else machine.total
-        left = min([machine.available, *(group.total - group.used for group in groups)])
-        return Reading("cpu", total, total - min(max(left, 0), total))
+        available = min([machine.available, *(group.total - group.used for group in groups)])
+        return Reading("cpu", total, total - min(max(available, 0), total))
 
     def bytes_of(self, processes: Iterable[psutil.Process]) -> int:
-        """What these processes hold, in bytes; those that ended meanwhile hold nothing."""
+        """The bytes that these processes hold. A process that has ended meanwhile holds none."""
         return sum(self._bytes(process) for process in processes)
 
     def _bytes(self, process: psutil.Process) -> int:
-        """The kernel walks all pages for the unique set (6 ms a GiB): only when the resident size has changed."""
+        """The kernel walks all pages to find the unique set (6 ms per GiB), so only when the resident size changed."""
         try:
             resident = process.memory_info().rss
-            before = self._measured.get(process)
-            if before and before[0] == resident:
-                return before[1]
+            cached = self._measured.get(process)
+            if cached and cached[0] == resident:
+                return cached[1]
             unique = _unique(process)
         except psutil.Error:
             self._measured.pop(process, None)
@@ -68,13 +68,13 @@ class Host:
         return unique
 
     def _remember(self, process: psutil.Process, resident: int, unique: int) -> None:
-        if len(self._measured) >= _KEEP:
+        if len(self._measured) >= _CACHE_SIZE:
             self._measured = {known: value for known, value in self._measured.items() if known.is_running()}
         self._measured[process] = (resident, unique)
 
 
 def _unique(process: psutil.Process) -> int:
-    """Without the right to see its pages, resident less shared comes near (macOS does not tell shared)."""
+    """Without permission to see its pages, resident less shared is close. macOS does not report shared memory."""
     try:
         return int(process.memory_full_info().uss)
     except psutil.AccessDenied:
@@ -85,6 +85,6 @@ def _unique(process: psutil.Process) -> int:
 def _processor() -> str:
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        return next(named, platform.machine())
+        model_names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(model_names, platform.machine())
     return platform.machine()

@@ -1,4 +1,4 @@
-"""Apple's unified memory: one memory for CPU and GPU, of which the GPU may use a part."""
+"""Apple's unified memory: one memory for CPU and GPU, of which the GPU may use a limited part."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 import psutil
 
-from manager.memory import GIB, Device, Reading
+from manager.memory.device import GIB, MemoryDevice, Reading
 from manager.memory.host import Machine
 
 RUSAGE_INFO_V2 = 2
 
 Usage = Callable[[int, int, Any], int]
-"""libproc's `proc_pid_rusage(pid, flavor, buffer)`: 0, or -1 for a process that is gone or not ours."""
+"""libproc's `proc_pid_rusage(pid, flavor, buffer)`: returns 0, or -1 for a process that is gone or not ours."""
 
 Sysctl = Callable[[str], bytes]
-"""A kernel setting's bytes by its name; empty where there is none of that name."""
+"""Returns the bytes of a kernel setting by its name; empty if there is no such setting."""
 
 
 class RusageInfo(ctypes.Structure):
@@ -50,7 +50,7 @@ class RusageInfo(ctypes.Structure):
 
 
 class Unified:
-    """Reads Apple's memory; a process is measured by its physical footprint, GPU buffers included."""
+    """Reads Apple's memory. A process is measured by its physical footprint, which includes GPU buffers."""
 
     def __init__(
         self,
@@ -63,18 +63,18 @@ class Unified:
         self._usage = usage or _library("proc").proc_pid_rusage
         self._sysctl = sysctl or _sysctl
 
-    def device(self) -> Device:
-        """`mps`. bfloat16 came to it with macOS 14."""
+    def device(self) -> MemoryDevice:
+        """The device `mps`. It supports bfloat16 since macOS 14."""
         name = self._sysctl("machdep.cpu.brand_string").rstrip(b"\0").decode(errors="replace") or "Apple GPU"
-        return Device("mps", "mps", name, self._limit(), bf16=int(self._macos.partition(".")[0] or 0) >= 14)
+        return MemoryDevice("mps", "mps", name, self._limit(), bf16=int(self._macos.partition(".")[0] or 0) >= 14)
 
     def reading(self) -> Reading:
-        """What of the GPU's limit can still be had: memory beyond the limit is room for everybody else first."""
+        """Memory within the GPU's limit. Memory beyond the limit is counted as room for other programs first."""
         total = self._limit()
         return Reading("mps", total, total - min(max(self._machine().available, 0), total))
 
     def bytes_of(self, processes: Iterable[psutil.Process]) -> int:
-        """What these processes hold, in bytes; those that ended meanwhile hold nothing."""
+        """The bytes that these processes hold. A process that has ended meanwhile holds none."""
         return sum(self._footprint(process.pid) for process in processes)
 
     def _footprint(self, pid: int) -> int:
@@ -83,7 +83,7 @@ class Unified:
         return 0 if failed else int(info.ri_phys_footprint)
 
     def _limit(self) -> int:
-        """How much the GPU may wire: what the user has set, else the system's own default by size of the machine."""
+        """How much the GPU may wire: the user's setting, else the system's default for a machine of this size."""
         total = self._machine().total
         set_by_user = int.from_bytes(self._sysctl("iogpu.wired_limit_mb"), "little") << 20
         default = total * 3 // 4 if total > 36 * GIB else total * 2 // 3

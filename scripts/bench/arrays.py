@@ -1,4 +1,4 @@
-"""A depth map on its way to a client that wants numbers: as JSON lists, base64, PNG, raw bytes and npz."""
+"""The cost of sending a depth map to a client: as JSON lists, base64, PNG, raw bytes and npz."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from typing import Any
 import httpx2
 
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from tests.house import House
+from scripts.testbed.server import RunningServer
 
 WIDTH, HEIGHT = 1024, 768
-_TITLE = "A depth map on the wire"
+_TITLE = "Formats of a depth map"
 _TEXT = f"""
-One client asks the house for the depth of a picture of {WIDTH}x{HEIGHT}, in each form in turns, and reads the answer
-into a numpy array. The time is all that the client waits and computes; how many times faster is told of what is beyond
-the model's own time (`infer` of Server-Timing), which is the same for all. The model is a Depth Anything V2 of a few
-thousand random weights, which sees the picture at 98x70. `encoding_format: float` makes JSON lists of numbers.
+One client requests the depth of an image of {WIDTH}x{HEIGHT} in each format and reads the answer into a numpy array.
+The time includes waiting and decoding; "times faster" ignores the time of the model (`infer` of Server-Timing), which
+is the same for all formats. The model is a Depth Anything V2 with a few thousand random weights, which sees the image
+at 98x70. `encoding_format: float` requests JSON lists of numbers.
 """
-_LISTS, _BYTES, _STEPS, _NPZ = "JSON, lists", "raw bytes, float32", "raw bytes, 16 bits", "npz, float32"
+_LISTS, _BYTES, _INT16, _NPZ = "JSON, lists", "raw bytes, float32", "raw bytes, 16 bits", "npz, float32"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What to ask for, and how to read it: the array in an answer's headers and content."""
+class WireFormat:
+    """How to request a format and how to read the array from an answer's headers and content."""
 
     read: Callable[[Any, bytes], Any]
     fields: dict[str, str]
@@ -41,8 +41,8 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One answer: its bytes, the seconds until it was an array, those that the model took of them, and that array."""
+class TimedAnswer:
+    """One answer: its size in bytes, the seconds until it was an array, the model's share of them, and the array."""
 
     size: int
     seconds: float
@@ -51,80 +51,81 @@ class Seen:
 
 
 def measure(setup: Setup) -> Result:
-    """Size and time of each form, in turns."""
+    """Size and time of each format, in turns."""
     if missing := [name for name in ("transformers", "numpy") if importlib.util.find_spec(name) is None]:
         return Result(_TITLE, _TEXT, _goals({}, f"{', '.join(missing)} is not installed"))
     folder = setup.folder / "arrays"
-    with _house(folder) as house, httpx2.Client(base_url=house.url, timeout=60, trust_env=False) as client:
-        picture = _picture()
-        forms = {name: partial(_ask, client, picture, form) for name, form in FORMS.items()}
-        for ask in forms.values():
-            ask()  # the first one waits for the model
-        seen = in_turns(setup.rounds(7), forms)
-    _check(seen)
+    with _server(folder) as server, httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        image = _image()
+        requests = {name: partial(_request, client, image, format_) for name, format_ in FORMATS.items()}
+        for request in requests.values():
+            request()  # the first one starts the model
+        answers = in_turns(setup.rounds(7), requests)
+    _check(answers)
     rows = [
         (
             name,
-            f"{answers[0].size / 1e6:.2f} MB",
-            f"{statistics.median(one.seconds for one in answers) * 1e3:,.0f} ms",
-            f"{seen[_LISTS][0].size / answers[0].size:.1f} ×",
-            f"{_faster(seen, name):.1f} ×",
+            f"{timed[0].size / 1e6:.2f} MB",
+            f"{statistics.median(answer.seconds for answer in timed) * 1e3:,.0f} ms",
+            f"{answers[_LISTS][0].size / timed[0].size:.1f} ×",
+            f"{_faster(answers, name):.1f} ×",
         )
-        for name, answers in seen.items()
+        for name, timed in answers.items()
     ]
-    return Result(_TITLE, _TEXT, _goals(seen), ("form", "size", "time", "times smaller", "times faster"), rows)
+    return Result(_TITLE, _TEXT, _goals(answers), ("format", "size", "time", "times smaller", "times faster"), rows)
 
 
-def _goals(seen: dict[str, list[Seen]], why: str = "") -> list[Goal]:
+def _goals(answers: dict[str, list[TimedAnswer]], why: str = "") -> list[Goal]:
     def smaller(name: str) -> float | None:
-        return seen[_LISTS][0].size / seen[name][0].size if seen else None
+        return answers[_LISTS][0].size / answers[name][0].size if answers else None
 
     def goal(what: str, limit: float, value: float | None) -> Goal:
         return Goal(what, limit, value, " ×", at_least=True, why=why)
 
     return [
-        goal("raw bytes, 16 bits, smaller than JSON lists", 5, smaller(_STEPS)),
-        goal("raw bytes, 16 bits, faster than JSON lists", 10, _faster(seen, _STEPS) if seen else None),
-        goal("raw bytes, float32 as the model made them, smaller than JSON lists", 4.5, smaller(_BYTES)),
-        goal("raw bytes, float32, faster than JSON lists", 10, _faster(seen, _BYTES) if seen else None),
-        goal("npz, float32, faster than JSON lists", 10, _faster(seen, _NPZ) if seen else None),
+        goal("raw bytes, 16 bits, times smaller than JSON lists", 5, smaller(_INT16)),
+        goal("raw bytes, 16 bits, times faster than JSON lists", 10, _faster(answers, _INT16) if answers else None),
+        goal("raw bytes, float32, times smaller than JSON lists", 4.5, smaller(_BYTES)),
+        goal("raw bytes, float32, times faster than JSON lists", 10, _faster(answers, _BYTES) if answers else None),
+        goal("npz, float32, times faster than JSON lists", 10, _faster(answers, _NPZ) if answers else None),
     ]
 
 
-def _faster(seen: dict[str, list[Seen]], name: str) -> float:
-    return ratio(_beyond_the_model(seen, _LISTS), _beyond_the_model(seen, name))
+def _faster(answers: dict[str, list[TimedAnswer]], name: str) -> float:
+    return ratio(_without_the_model(answers, _LISTS), _without_the_model(answers, name))
 
 
-def _beyond_the_model(seen: dict[str, list[Seen]], name: str) -> list[float]:
-    """Seconds of each round. What the model takes for float32 is taken off all, so that making steps of it counts."""
-    return [one.seconds - plain.infer for one, plain in zip(seen[name], seen[_BYTES], strict=True)]
+def _without_the_model(answers: dict[str, list[TimedAnswer]], name: str) -> list[float]:
+    """Seconds of each round, minus the model's time for float32, so that the conversion to 16 bits counts."""
+    return [answer.seconds - plain.infer for answer, plain in zip(answers[name], answers[_BYTES], strict=True)]
 
 
-def _check(seen: dict[str, list[Seen]]) -> None:
-    """Every form gives the same depths: exactly, or within half a step of 16 bits."""
+def _check(answers: dict[str, list[TimedAnswer]]) -> None:
+    """Every format has the same depths: exactly, or within half a step of 16 bits."""
     import numpy as np
 
-    exact = seen[_BYTES][0].depth
-    for name, answers in seen.items():
-        assert np.abs(answers[0].depth - exact).max() < 1e-3, name
+    exact = answers[_BYTES][0].depth
+    for name, timed in answers.items():
+        assert np.abs(timed[0].depth - exact).max() < 1e-3, name
         assert exact.shape == (HEIGHT, WIDTH)
 
 
-def _house(folder: Path) -> House:
-    from tests.models.depth import build_depth_metric
+def _server(folder: Path) -> RunningServer:
+    from scripts.testbed.models.depth import build_depth_metric
 
     model = folder / "model"
     model.mkdir(parents=True)
     build_depth_metric(model)
-    one = {"OMP_NUM_THREADS": "1"}
+    one_thread = {"OMP_NUM_THREADS": "1"}
     options = {"threads": 1}
-    return House(
-        folder, [{"id": "depth", "engine": "depth_anything", "source": str(model), "env": one, "options": options}]
+    return RunningServer(
+        folder,
+        [{"id": "depth", "engine": "depth_anything", "source": str(model), "env": one_thread, "options": options}],
     )
 
 
-def _picture() -> str:
-    """A picture that is smooth, as most are, but nowhere the same: base64 of a JPEG file."""
+def _image() -> str:
+    """A smooth image without repetitions: base64 of a JPEG file."""
     import random
 
     from PIL import Image
@@ -135,15 +136,15 @@ def _picture() -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _ask(client: httpx2.Client, picture: str, form: Form) -> Seen:
+def _request(client: httpx2.Client, image: str, format_: WireFormat) -> TimedAnswer:
     started = time.perf_counter()
-    body = {"model": "depth", "image": picture, **form.fields}
-    answer = client.post("/v1/vision/depth", json=body, headers={"accept": form.accept})
+    body = {"model": "depth", "image": image, **format_.fields}
+    answer = client.post("/v1/vision/depth", json=body, headers={"accept": format_.accept})
     answer.raise_for_status()
-    depth = form.read(answer.headers, answer.content)
+    depth = format_.read(answer.headers, answer.content)
     seconds = time.perf_counter() - started
     [infer] = re.findall(r"infer;dur=([\d.]+)", answer.headers["server-timing"])
-    return Seen(len(answer.content), seconds, float(infer) / 1e3, depth)
+    return TimedAnswer(len(answer.content), seconds, float(infer) / 1e3, depth)
 
 
 def _from_json(_: Any, content: bytes) -> Any:
@@ -170,10 +171,10 @@ def _from_bytes(headers: Any, content: bytes) -> Any:
     import numpy as np
 
     shape = [int(side) for side in headers["x-array-shape"].split(",")]
-    found = np.frombuffer(content, headers["x-array-dtype"]).reshape(shape)
+    array = np.frombuffer(content, headers["x-array-dtype"]).reshape(shape)
     if "x-array-scale" not in headers:
-        return found
-    return found * np.float32(headers["x-array-scale"]) + np.float32(headers["x-array-offset"])
+        return array
+    return array * np.float32(headers["x-array-scale"]) + np.float32(headers["x-array-offset"])
 
 
 def _from_npz(_: Any, content: bytes) -> Any:
@@ -183,11 +184,11 @@ def _from_npz(_: Any, content: bytes) -> Any:
         return arrays["0.depth"]
 
 
-FORMS = {
-    _LISTS: Form(_from_json, {"encoding_format": "float"}),
-    "JSON, base64 of float32": Form(_from_json, {}),
-    "JSON, base64 of a 16-bit PNG": Form(_from_png, {"format": "png16"}),
-    _BYTES: Form(_from_bytes, {}, "application/octet-stream"),
-    _STEPS: Form(_from_bytes, {"format": "png16"}, "application/octet-stream"),
-    _NPZ: Form(_from_npz, {}, "application/x-npz"),
+FORMATS = {
+    _LISTS: WireFormat(_from_json, {"encoding_format": "float"}),
+    "JSON, base64 of float32": WireFormat(_from_json, {}),
+    "JSON, base64 of a 16-bit PNG": WireFormat(_from_png, {"format": "png16"}),
+    _BYTES: WireFormat(_from_bytes, {}, "application/octet-stream"),
+    _INT16: WireFormat(_from_bytes, {"format": "png16"}, "application/octet-stream"),
+    _NPZ: WireFormat(_from_npz, {}, "application/x-npz"),
 }

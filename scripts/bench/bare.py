@@ -1,7 +1,7 @@
-"""The bare two-hop chain that the house is compared with: FastAPI, pydantic and aiohttp, then plain ASGI and aiohttp.
+"""A minimal chain of two proxies: FastAPI, pydantic and aiohttp, then plain ASGI and aiohttp.
 
-No keys, no limits, no log, no metrics, no leases, no errors of its own: what two hops in Python cost at the least. Run
-as `python -m scripts.bench.bare upstream|second|first PORT [NEXT]`; `upstream` is the server at the end of every chain.
+No keys, limits, logs, metrics, leases or error handling: the minimum that two hops in Python cost. Run as
+`python -m scripts.bench.bare upstream|second|first PORT [NEXT]`; `upstream` is the server at the end of every chain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JSON = [(b"content-type", b"application/json")]
 
 
 def upstream(_: str) -> ASGIApp:
-    """Answers everything at once with 1 KB of JSON, or as an event stream of chunks if the body asks for one."""
+    """The server: answers at once with 1 KB of JSON, or with a stream of events if the body has `"stream": true`."""
     answer = json.dumps({"object": "chat.completion", "choices": [{"message": {"content": ""}}]}).encode()
     answer = answer.replace(b'"content": ""', b'"content": "' + b"x" * (1024 - len(answer)) + b'"')
     head = [*JSON, (b"content-length", b"%d" % len(answer))]
@@ -42,11 +42,11 @@ def upstream(_: str) -> ASGIApp:
 
 
 CHUNKS, PAUSE = 200, 0.005
-"""Of the event stream: how many, and the seconds between two, as of a model that writes 200 tokens a second."""
+"""The number of events in a stream, and the seconds between two: those of a model with 200 tokens per second."""
 
 
 async def _stream(send: Send) -> None:
-    """Events that each say when they were sent, by the machine's monotonic clock."""
+    """Send events, each with its time of sending by the machine's monotonic clock."""
     head = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     for _ in range(CHUNKS):
@@ -57,7 +57,7 @@ async def _stream(send: Send) -> None:
 
 
 def second(next_url: str) -> ASGIApp:
-    """The second hop: passes bytes on."""
+    """The second hop: relays bytes."""
     client: aiohttp.ClientSession | None = None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,33 +67,33 @@ def second(next_url: str) -> ASGIApp:
         client = client or aiohttp.ClientSession()
         body = await _read(receive)
         headers = {"content-type": "application/json"}
-        async with client.post(next_url + scope["path"], data=body, headers=headers) as got:
-            head = [*JSON, (b"content-length", got.headers["content-length"].encode())]
-            await send({"type": "http.response.start", "status": got.status, "headers": head})
-            await send({"type": "http.response.body", "body": await got.read()})
+        async with client.post(next_url + scope["path"], data=body, headers=headers) as response:
+            head = [*JSON, (b"content-length", response.headers["content-length"].encode())]
+            await send({"type": "http.response.start", "status": response.status, "headers": head})
+            await send({"type": "http.response.body", "body": await response.read()})
 
     return app
 
 
-class Message(BaseModel):
-    """One message of a chat."""
+class BareMessage(BaseModel):
+    """A chat message."""
 
     role: str
     content: str
 
 
-class Chat(BaseModel):
-    """What the first hop knows of a request."""
+class BareChat(BaseModel):
+    """A chat request, as far as the first hop validates it."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: list[Message]
+    messages: list[BareMessage]
     stream: bool = False
 
 
 def first(next_url: str) -> ASGIApp:
-    """The first hop: a FastAPI route that checks the body with pydantic."""
+    """The first hop: a FastAPI route that validates the body with pydantic."""
     client: dict[str, aiohttp.ClientSession] = {}
 
     @asynccontextmanager
@@ -104,10 +104,10 @@ def first(next_url: str) -> ASGIApp:
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/v1/chat/completions")
-    async def chat(request: Chat) -> Response:
+    async def chat(request: BareChat) -> Response:
         body, headers = request.model_dump_json().encode(), {"content-type": "application/json"}
-        async with client[""].post(f"{next_url}/v1/chat/completions", data=body, headers=headers) as got:
-            return Response(await got.read(), got.status, media_type="application/json")
+        async with client[""].post(f"{next_url}/v1/chat/completions", data=body, headers=headers) as response:
+            return Response(await response.read(), response.status, media_type="application/json")
 
     return app
 
@@ -125,9 +125,9 @@ APPS: dict[str, Callable[[str], ASGIApp]] = {"upstream": upstream, "second": sec
 
 
 def main(name: str, port: str, next_url: str = "") -> None:
-    """Serve one of the apps until ended."""
+    """Serve one of the apps until the process is ended."""
     options: dict[str, Any] = {"access_log": False, "log_level": "error", "server_header": False, "date_header": False}
-    # A chain that rests while another is measured must find its connections open.
+    # The connections of a chain must stay open while another chain is measured.
     uvicorn.run(APPS[name](next_url), port=int(port), timeout_keep_alive=75, **options)
 
 

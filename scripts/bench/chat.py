@@ -17,7 +17,7 @@ import httpx2
 from scripts.bench import servers, wrk
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.pictures import data_uri
-from tests.house import House
+from scripts.testbed.server import RunningServer
 
 CLIENTS = (1, 4, 16)
 TOKENS, LONG, SHORT = 32, 400, 4
@@ -80,21 +80,21 @@ def _name(clients: int) -> str:
 
 
 def _model(folder: Path) -> Path:
-    from tests.models.chat import build_qwen2_5_vl
+    from scripts.testbed.models.chat import build_qwen2_5_vl
 
     folder.mkdir(parents=True)
     build_qwen2_5_vl(folder, **_SHAPE)
     return folder
 
 
-def _house(folder: Path, model: Path) -> House:
+def _house(folder: Path, model: Path) -> RunningServer:
     one = {"OMP_NUM_THREADS": "1"}
     options = {"threads": 1}
     entry = {"id": "chat", "engine": "transformers_chat", "source": str(model), "env": one, "options": options}
-    return House(folder, [entry])
+    return RunningServer(folder, [entry])
 
 
-def _bodies(house: House, count: int, tokens: int, picture: bool = False) -> Bodies:
+def _bodies(house: RunningServer, count: int, tokens: int, picture: bool = False) -> Bodies:
     """Requests whose answers do not end before they have so many tokens: with random weights, most do not."""
     seen = [{"type": "image_url", "image_url": {"url": data_uri(112, 84)}}] if picture else []
     found: Bodies = []
@@ -113,7 +113,7 @@ def _body(content: Any, tokens: int) -> dict[str, Any]:
     return {"model": "chat", "messages": messages, "max_tokens": tokens, "temperature": 0}
 
 
-def _rates(setup: Setup, house: House, bodies: Bodies, model: Path) -> Rates:
+def _rates(setup: Setup, house: RunningServer, bodies: Bodies, model: Path) -> Rates:
     """Tokens a second with each number of clients, and by `generate`."""
     requests = model.parent / "requests.json"
     requests.write_text(json.dumps(bodies))
@@ -128,7 +128,7 @@ def _rates(setup: Setup, house: House, bodies: Bodies, model: Path) -> Rates:
         return in_turns(setup.rounds(5), {**ways, "generate": lambda: generate(seconds)})
 
 
-def _short_amid_long(house: House, long: dict[str, Any]) -> float:
+def _short_amid_long(house: RunningServer, long: dict[str, Any]) -> float:
     """The share of a long answer's time that a short one takes which is asked for once the long one has begun."""
     started = time.perf_counter()
     with httpx2.stream("POST", f"{house.url}{_PATH}", json={**long, "stream": True}, timeout=60) as stream:

@@ -1,4 +1,4 @@
-"""Many clients with one sentence each, beside a process that embeds the same sentences in batches without a server."""
+"""Embeddings for many clients with one sentence each, compared with the library and batches of these sentences."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from scripts.bench import servers, wrk
 from scripts.bench.library import MINILM, SENTENCES
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from tests.house import House
+from scripts.testbed.server import RunningServer
 
 CLIENTS = 32
 _TITLE = "Embeddings under many clients"
 _TEXT = f"""
-{CLIENTS} clients with one sentence each (wrk), beside a process that calls `SentenceTransformer.encode` with batches of
-{len(SENTENCES)} of the same sentences. The same weights (all-MiniLM-L6-v2), one thread of torch each.
+{CLIENTS} clients (wrk) send one sentence per request; a process calls `SentenceTransformer.encode` with batches of
+{len(SENTENCES)} of the same sentences. Both use all-MiniLM-L6-v2 and one torch thread.
 """
 _BODIES: list[dict[str, object]] = [
     {"model": "minilm", "input": text, "encoding_format": "base64"} for text in SENTENCES
@@ -24,19 +24,21 @@ _BODIES: list[dict[str, object]] = [
 
 
 def measure(setup: Setup) -> Result:
-    """Sentences a second, both ways in turns."""
+    """Sentences per second, by the server and by the library."""
     if missing := _missing():
         return Result(_TITLE, _TEXT, [_goal(None, missing)])
     seconds = setup.seconds(4)
     with ExitStack() as stack:
-        house = stack.enter_context(_house(setup.folder / "embeddings"))
+        server = stack.enter_context(_server(setup.folder / "embeddings"))
         library = stack.enter_context(servers.meter("scripts.bench.library"))
-        house.post("/v1/embeddings", _BODIES[0]).raise_for_status()
+        server.post("/v1/embeddings", _BODIES[0]).raise_for_status()
         library(0.1)
-        ways = {"house": lambda: _served(house, seconds), "library": lambda: library(seconds)}
-        seen = in_turns(setup.rounds(7), ways)
-    rows = [(name, f"{statistics.median(rates):,.0f}") for name, rates in seen.items()]
-    return Result(_TITLE, _TEXT, [_goal(ratio(seen["house"], seen["library"]))], ("way", "sentences/s"), rows)
+        contestants = {"enginehouse": lambda: _served(server, seconds), "library": lambda: library(seconds)}
+        rates = in_turns(setup.rounds(7), contestants)
+    rows = [(name, f"{statistics.median(values):,.0f}") for name, values in rates.items()]
+    return Result(
+        _TITLE, _TEXT, [_goal(ratio(rates["enginehouse"], rates["library"]))], ("program", "sentences/s"), rows
+    )
 
 
 def _missing() -> str:
@@ -47,15 +49,15 @@ def _missing() -> str:
 
 
 def _goal(value: float | None, why: str = "") -> Goal:
-    what = f"sentences/s from {CLIENTS} clients, of the library's own in batches of {len(SENTENCES)}"
+    what = f"sentences/s with {CLIENTS} clients, relative to the library with batches of {len(SENTENCES)}"
     return Goal(what, 0.85, value, at_least=True, why=why)
 
 
-def _house(folder: Path) -> House:
+def _server(folder: Path) -> RunningServer:
     one = {"OMP_NUM_THREADS": "1"}
     entry = {"id": "minilm", "engine": "sentence_transformers", "source": MINILM, "env": one, "options": {"threads": 1}}
-    return House(folder, [entry])
+    return RunningServer(folder, [entry])
 
 
-def _served(house: House, seconds: float) -> float:
-    return wrk.run(f"{house.url}/v1/embeddings", _BODIES, clients=CLIENTS, seconds=seconds).rate
+def _served(server: RunningServer, seconds: float) -> float:
+    return wrk.run(f"{server.url}/v1/embeddings", _BODIES, clients=CLIENTS, seconds=seconds).rate

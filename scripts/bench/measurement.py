@@ -1,4 +1,4 @@
-"""What a measurement is: a function that measures two things in turns and says how they compare with its goals."""
+"""What a measurement is: a function that measures things in turns and compares them with goals."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-Seen = TypeVar("Seen")
+Value = TypeVar("Value")
 SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How to measure: in which folder, how thoroughly, and beside which optional peers."""
+    """How to measure: the folder for files, whether one quick round is enough, and optional peers to compare with."""
 
     folder: Path
     quick: bool = False
     peers: frozenset[str] = frozenset()
 
     def rounds(self, thorough: int) -> int:
-        """How many turns everybody gets."""
+        """How many rounds to measure; one if quick."""
         return 1 if self.quick else thorough
 
     def seconds(self, thorough: float) -> float:
-        """How long one turn under load lasts."""
+        """How long one measurement under load takes."""
         return 0.5 if self.quick else thorough
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What should be reached, and what was. `value` is None where it could not be measured here, and `why` says so."""
+    """A limit and the measured value. If `value` is None, it could not be measured here, and `why` says why."""
 
     what: str
     limit: float
@@ -61,7 +61,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A measurement's outcome: what was compared, a table of what was seen, and the goals."""
+    """The outcome of a measurement: a description, a table of values, and the goals."""
 
     title: str
     text: str
@@ -73,9 +73,9 @@ class Result:
 Measure = Callable[[Setup], Result]
 
 
-def in_turns(rounds: int, contestants: Mapping[str, Callable[[], Seen]]) -> dict[str, list[Seen]]:
-    """Measure every contestant once a round, so that a busy moment of the machine hits all alike."""
-    values: dict[str, list[Seen]] = {name: [] for name in contestants}
+def in_turns(rounds: int, contestants: Mapping[str, Callable[[], Value]]) -> dict[str, list[Value]]:
+    """Measure every contestant once in each round, so that other load on the machine affects all of them."""
+    values: dict[str, list[Value]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, measure in contestants.items():
             values[name].append(measure())
@@ -83,7 +83,7 @@ def in_turns(rounds: int, contestants: Mapping[str, Callable[[], Seen]]) -> dict
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the rounds' ratios: each round compares what was measured side by side."""
+    """The median of the ratios of each round."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What gateway and manager take: memory with large bodies and at rest, time to start, CPU at rest."""
+"""What gateway and manager need: memory when idle and with large bodies, time to start, CPU when idle."""
 
 from __future__ import annotations
 
@@ -11,82 +11,82 @@ import psutil
 
 from scripts.bench.measurement import Goal, Result, Setup
 from scripts.bench.pictures import data_uri
-from tests.house import House
+from scripts.testbed.server import RunningServer
 
 MB = 1e6
 PROGRAMS = ("gateway", "manager")
 BODIES = 5
 _TEXT = f"""
-{BODIES} images of 20 MB (as JSON, in base64), one after the other, to a model whose worker runs. The peak is the
-kernel's own (`VmHWM`), over what the program held before. `start` is the time from a process's birth to its first
-answer, the median of several; CPU is a share of one core.
+{BODIES} images of 20 MB (base64 in JSON), one after another, are sent to a model whose worker is running. The peak is
+the kernel's `VmHWM` minus the memory before. `start` is the median time between starting a process and its first
+answer. CPU is a share of one core.
 """
-NOT_LINUX = "the kernel tells a process's peak memory only on Linux"
+NOT_LINUX = "only Linux reports the peak memory of a process"
 
 
 def measure(setup: Setup) -> Result:
-    """RSS in MB, seconds, and shares of a core."""
-    with House(setup.folder / "memory", [{"id": "fake", "engine": "fake"}]) as house:
-        rest = _cpu_at_rest(house, 1 if setup.quick else 10)
-        idle = {name: _process(house, name).memory_info().rss / MB for name in PROGRAMS}
-        growth = _growth(house, BODIES if not setup.quick else 1) if sys.platform == "linux" else {}
-        starts = {name: _start(house, name, setup.rounds(5)) for name in PROGRAMS}
+    """RSS in MB, times in seconds, and shares of a core."""
+    with RunningServer(setup.folder / "memory", [{"id": "fake", "engine": "fake"}]) as server:
+        idle_cpu = _idle_cpu(server, 1 if setup.quick else 10)
+        idle_rss = {name: _process(server, name).memory_info().rss / MB for name in PROGRAMS}
+        growth = _growth(server, BODIES if not setup.quick else 1) if sys.platform == "linux" else {}
+        starts = {name: _start(server, name, setup.rounds(5)) for name in PROGRAMS}
     rows = [
         (
             name,
-            f"{idle[name]:.0f} MB",
+            f"{idle_rss[name]:.0f} MB",
             f"{growth.get(name, 0):.2f} bodies",
             f"{starts[name]:.2f} s",
-            f"{rest[name]:.2%}",
+            f"{idle_cpu[name]:.2%}",
         )
         for name in PROGRAMS
     ]
-    columns = ("program", "RSS at rest", "peak with 20 MB bodies", "start", "CPU at rest")
-    return Result("What gateway and manager take", _TEXT, _goals(idle, growth, starts, rest), columns, rows)
+    columns = ("program", "RSS when idle", "peak with 20 MB bodies", "start", "CPU when idle")
+    return Result("Resources of gateway and manager", _TEXT, _goals(idle_rss, growth, starts, idle_cpu), columns, rows)
 
 
 def _goals(
-    idle: dict[str, float], growth: dict[str, float], starts: dict[str, float], rest: dict[str, float]
+    idle_rss: dict[str, float], growth: dict[str, float], starts: dict[str, float], idle_cpu: dict[str, float]
 ) -> list[Goal]:
     both = sum(growth.values()) if growth else None
     return [
-        Goal("peak RSS of both with 20 MB bodies grows by", 3, both, " bodies", why=NOT_LINUX),
-        Goal("the manager's alone by", 0.25, growth.get("manager"), " bodies", why=NOT_LINUX),
-        Goal("RSS of both at rest", 150, sum(idle.values()), " MB"),
-        *(Goal(f"the {name} is ready after", 1, starts[name], " s") for name in PROGRAMS),
-        Goal("CPU of both at rest, of one core", 0.01, sum(rest.values())),
+        Goal("growth of the peak RSS of both with 20 MB bodies", 3, both, " bodies", why=NOT_LINUX),
+        Goal("growth of the manager's peak RSS", 0.25, growth.get("manager"), " bodies", why=NOT_LINUX),
+        Goal("RSS of both when idle", 150, sum(idle_rss.values()), " MB"),
+        *(Goal(f"start of the {name}", 1, starts[name], " s") for name in PROGRAMS),
+        Goal("CPU of both when idle, as a share of one core", 0.01, sum(idle_cpu.values())),
     ]
 
 
-def _process(house: House, name: str) -> psutil.Process:
-    return psutil.Process(house.processes[name].pid)
+def _process(server: RunningServer, name: str) -> psutil.Process:
+    return psutil.Process(server.processes[name].pid)
 
 
-def _cpu_at_rest(house: House, seconds: float) -> dict[str, float]:
-    """The share of a core that each program uses while nobody asks for anything."""
-    before = {name: _cpu(house, name) for name in PROGRAMS}
+def _idle_cpu(server: RunningServer, seconds: float) -> dict[str, float]:
+    """The share of a core that each program uses without requests."""
+    before = {name: _cpu(server, name) for name in PROGRAMS}
     time.sleep(seconds)
-    return {name: (_cpu(house, name) - before[name]) / seconds for name in PROGRAMS}
+    return {name: (_cpu(server, name) - before[name]) / seconds for name in PROGRAMS}
 
 
-def _cpu(house: House, name: str) -> float:
-    times = _process(house, name).cpu_times()
+def _cpu(server: RunningServer, name: str) -> float:
+    times = _process(server, name).cpu_times()
     return times.user + times.system
 
 
-def _growth(house: House, bodies: int) -> dict[str, float]:
-    """By how many bodies each program's peak memory rises over what it held before."""
+def _growth(server: RunningServer, bodies: int) -> dict[str, float]:
+    """The growth of each program's peak memory, in sizes of a body."""
     body = {"model": "fake", "image": data_uri(2236, 2236)}
-    house.post("/v1/vision/ocr", {"model": "fake", "image": data_uri(8, 8)}).raise_for_status()
-    before = {name: _reset_peak(_process(house, name).pid) for name in PROGRAMS}
+    server.post("/v1/vision/ocr", {"model": "fake", "image": data_uri(8, 8)}).raise_for_status()
+    before = {name: _reset_peak(_process(server, name).pid) for name in PROGRAMS}
     for _ in range(bodies):
-        house.post("/v1/vision/ocr", body).raise_for_status()
+        server.post("/v1/vision/ocr", body).raise_for_status()
     size = len(body["image"])
-    return {name: (_memory(_process(house, name).pid, "VmHWM") - before[name]) / size for name in PROGRAMS}
+    return {name: (_memory(_process(server, name).pid, "VmHWM") - before[name]) / size for name in PROGRAMS}
 
 
 def _reset_peak(pid: int) -> int:
-    """Let the peak begin anew. Returns the memory held now, in bytes."""
+    """Reset the peak. Returns the current memory in bytes."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return _memory(pid, "VmRSS")
 
@@ -96,12 +96,12 @@ def _memory(pid: int, field: str) -> int:
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1]) * 1024
 
 
-def _start(house: House, name: str, rounds: int) -> float:
-    """The median of seconds from a program's birth to the moment at which it listens."""
+def _start(server: RunningServer, name: str, rounds: int) -> float:
+    """The median of the seconds between starting a program and its listening."""
     seconds = []
     for _ in range(rounds):
-        house.stop(name)
+        server.stop(name)
         started = time.perf_counter()
-        house.start(name)
+        server.start(name)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)

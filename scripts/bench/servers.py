@@ -1,4 +1,4 @@
-"""Starts what the house is compared with, each server as a process of its own on a free port."""
+"""Starts the programs to compare with, each as a process on a free port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ http {{
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """A port on which no process listens now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -40,7 +40,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(argv: Sequence[str], port: int) -> Iterator[str]:
-    """Run a program that listens on the port. Gives its address once it does; raises RuntimeError if it ends before."""
+    """Run a program and yield its URL when it listens on the port. Raises RuntimeError if it never does."""
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         _wait_until_it_listens(process, port)
@@ -61,30 +61,32 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def upstream_command(port: str) -> list[str]:
-    """The server at the end of every chain."""
+    """The command of the server at the end of every chain."""
     return [sys.executable, "-m", "scripts.bench.bare", "upstream", port]
 
 
 @contextmanager
 def meter(module: str, *arguments: str) -> Iterator[Callable[[float], float]]:
-    """A process on one thread that answers a number of seconds on its stdin with the rate that it reached in them."""
+    """A process with one thread. Calling it with seconds makes it work for so long; it returns its rate."""
     argv, env = [sys.executable, "-m", module, *arguments], {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
-    with subprocess.Popen(argv, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as it:
-        assert it.stdin
-        assert it.stdout
+    with subprocess.Popen(
+        argv, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
 
         def rate(seconds: float) -> float:
-            print(seconds, file=it.stdin, flush=True)
-            return float(it.stdout.readline()) if it.stdout else 0.0
+            print(seconds, file=process.stdin, flush=True)
+            return float(process.stdout.readline()) if process.stdout else 0.0
 
         yield rate
-        it.stdin.close()
+        process.stdin.close()
 
 
 @contextmanager
 def bare_chain() -> Iterator[str]:
-    """The bare two-hop chain in front of an upstream of its own."""
+    """The bare chain of two proxies, with its upstream server."""
     with ExitStack() as stack:
         port = free_port()
         url = stack.enter_context(running(upstream_command(str(port)), port))
@@ -97,7 +99,7 @@ def bare_chain() -> Iterator[str]:
 
 @contextmanager
 def nginx_chain(folder: Path) -> Iterator[str]:
-    """nginx before nginx, in front of an upstream of its own."""
+    """Two nginx proxies, with their upstream server."""
     folder.mkdir(parents=True, exist_ok=True)
     upstream, first, second = free_port(), free_port(), free_port()
     config = folder / "nginx.conf"

@@ -1,4 +1,4 @@
-"""Loads a chat model's weights in a process that has imported everything already: `python -m scripts.bench.weights`."""
+"""Loads a chat model in a process that has already imported everything: `python -m scripts.bench.weights MODEL`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 
 
 def main(source: str) -> None:
-    """Print the seconds of three loads as JSON."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    """Print the seconds of three loads as a JSON list."""
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    importlib.import_module("workers.engines.transformers_chat.warm")  # a load and a run of another model
+    importlib.import_module("workers.engines.transformers_chat.warm")  # loads and runs another model
     seconds = []
     for _ in range(3):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Load from wrk, which is written in C: a load generator in Python would measure itself."""
+"""Generates load with wrk, which is written in C: a load generator in Python would measure itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk saw: answers a second, and the median and 99th percentile of their latency in milliseconds."""
+    """Answers per second, and the median and 99th percentile of their latency in milliseconds."""
 
     rate: float
     p50: float
@@ -43,9 +43,9 @@ def is_installed() -> bool:
 
 
 def run(url: str, bodies: Sequence[dict[str, object]], *, clients: int, seconds: float, key: str = "none") -> Load:
-    """Send the bodies in turn from `clients` connections, each of which waits for its answer before it sends the next.
+    """Send the bodies in turn over `clients` connections, each of which sends its next request after an answer.
 
-    Raises RuntimeError when any answer is not 2xx.
+    Raises RuntimeError if any answer is not 2xx.
     """
     texts = ", ".join(_lua_string(json.dumps(body)) for body in bodies)
     whole = f"{max(1, round(seconds))}s"  # wrk counts whole seconds
@@ -54,12 +54,12 @@ def run(url: str, bodies: Sequence[dict[str, object]], *, clients: int, seconds:
         script.flush()
         command = ["wrk", "-t1", f"-c{clients}", f"-d{whole}", "--timeout", "60s", "-s", script.name, url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    seen = json.loads(output.splitlines()[-1])
-    if seen["failed"] or not seen["requests"]:
-        raise RuntimeError(f"{url}: {seen['failed']} of {seen['requests']} requests failed under load\n{output}")
-    return Load(seen["requests"] / seen["seconds"], seen["p50"], seen["p99"])
+    result = json.loads(output.splitlines()[-1])
+    if result["failed"] or not result["requests"]:
+        raise RuntimeError(f"{url}: {result['failed']} of {result['requests']} requests failed under load\n{output}")
+    return Load(result["requests"] / result["seconds"], result["p50"], result["p99"])
 
 
 def _lua_string(text: str) -> str:
-    """As a Lua string; JSON's ASCII escapes hold no closing bracket of this kind."""
+    """JSON as a Lua string; with its ASCII escapes it cannot contain the closing bracket `]==]`."""
     return f"[==[{text}]==]"

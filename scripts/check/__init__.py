@@ -1,1 +1,1 @@
-"""Checks what no linter knows: that the docs tell what the code does, that files stay short, that names exist."""
+"""Checks what no linter knows: that the docs describe the code, that names are unique and files short."""

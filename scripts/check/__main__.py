@@ -1,25 +1,34 @@
-"""`python -m scripts.check [--write]`: check docs, sizes, words and lock; `--write` makes the docs' tables."""
+"""`python -m scripts.check [--write]`: checks docs, names, sizes, words, imports and the lock; `--write` updates tables."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from scripts.check import documents, sizes, words
+from scripts.check import circles, code_map, documents, links, names, sizes, words
 from scripts.packages import locked
+
+CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
+    documents.problems,
+    links.problems,
+    code_map.problems,
+    names.problems,
+    sizes.problems,
+    words.problems,
+    circles.problems,
+    locked.problems,
+)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 when anything is wrong."""
+    """Returns the exit code: 1 if there is any problem."""
     if "--write" in arguments:
         documents.write()
-    found = [*documents.problems(), *sizes.problems(), *words.problems(), *locked.problems()]
-    for problem in found:
+    problems = [problem for check in CHECKS for problem in check()]
+    for problem in problems:
         print(problem)
-    print(
-        f"docs, sizes, words and lock: {len(found)} to mend" if found else "docs, sizes, words and lock: all in order"
-    )
-    return 1 if found else 0
+    print(f"docs, names, sizes, words, circles and lock: {f'{len(problems)} problems' if problems else 'ok'}")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

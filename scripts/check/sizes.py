@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 from collections.abc import Iterable
-from pathlib import Path
 
-from scripts.check.tables import ROOT
+from scripts.check import sources
 
 FILE, FUNCTION = 300, 40
 ALLOWED: dict[str, str] = {}
 """Longer ones, each with its reason: `path` or `path::function`."""
 
 
-def tracked(*patterns: str) -> list[Path]:
-    """Files that git keeps or would take."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    return [ROOT / name for name in sorted(set(listed.splitlines())) if (ROOT / name).is_file()]
-
-
 def problems() -> Iterable[str]:
-    """What is too long, a line each."""
-    for path in tracked("*.py", "*.sh"):
-        name = str(path.relative_to(ROOT))
+    """One line for each file or function that is too long."""
+    for path in sources.tracked("*.py", "*.sh"):
+        name = str(path.relative_to(sources.ROOT))
         text = path.read_text()
         if len(text.splitlines()) > FILE and name not in ALLOWED:
             yield f"{name}: {len(text.splitlines())} lines; {FILE} are allowed"

@@ -1,11 +1,10 @@
-"""The parts of the docs that are made from the code."""
+"""The parts of the docs that are generated from the code."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
@@ -13,40 +12,40 @@ from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ENVIRONMENT
 from contract.tasks import all_tasks
-from workers import describe, engine
+from scripts.check import sources
+from workers import describe, engine, registry
 
-ROOT = Path(__file__).parents[2]
 _ELSEWHERE = {
     "ENGINEHOUSE_CONFIG": "path of the configuration file (default: `config.yaml` in the working directory)",
     "ENGINEHOUSE_HOME": "folder for state and logs (default: `data`)",
-    "API_KEYS": "keys, separated by commas, beside `security.api_keys`",
+    "API_KEYS": "more keys, separated by commas, in addition to `security.api_keys`",
     "HF_HOME": "folder of downloaded models",
-    "HF_TOKEN": "key for models whose licence must be accepted on the hub",
+    "HF_TOKEN": "token for gated models of the Hugging Face hub",
 }
 
 
 def tasks() -> str:
-    """Every task, where it is asked for, who does it, and the families of models in the catalogue."""
+    """Every task with its path, its engines and the model families of the catalogue."""
     engines = describe.engines()
     rows = []
     for task in all_tasks().values():
-        serving = [f"`{name}`" for name, told in engines.items() if task.name in told["tasks"]]
+        serving = [f"`{name}`" for name, offer in engines.items() if task.name in offer["tasks"]]
         models = _families(model for model in catalogue.load() if task.name in model.tasks)
         rows.append((task.name, f"`POST {task.path}`", "yes" if task.chunk else "", ", ".join(serving), models))
     return _table(("Task", "Path", "Streams", "Engines", "Models"), rows)
 
 
 def engines() -> str:
-    """Every engine, what it is, where it runs, and the families of models in the catalogue that it runs."""
+    """Every engine with its tasks, its devices and the model families of the catalogue."""
     rows = []
-    for name, told in describe.engines().items():
+    for name, offer in describe.engines().items():
         models = _families(model for model in catalogue.load() if name in {spec.engine for spec in model.specs})
-        rows.append((f"`{name}`", _cell(told["doc"]), ", ".join(told["tasks"]), ", ".join(told["devices"]), models))
+        rows.append((f"`{name}`", _cell(offer["doc"]), ", ".join(offer["tasks"]), ", ".join(offer["devices"]), models))
     return _table(("Engine", "What it is", "Tasks", "Devices", "Models"), rows)
 
 
 def models() -> str:
-    """The catalogue, a row for each model."""
+    """The catalogue, one row for each model."""
     header = (
         "Model",
         "What it is",
@@ -60,25 +59,25 @@ def models() -> str:
         "4 bit",
         "Apple",
     )
-    return _table(header, [_known(model) for model in catalogue.load()])
+    return _table(header, [_catalogue_row(model) for model in catalogue.load()])
 
 
 def options() -> str:
-    """What may stand under `options` of an entry, by engine."""
-    own = (_options_of(name, engine.find(name).Options) for name in describe.engines())
+    """The keys of an entry's `options`, by engine."""
+    own = (_options_of(name, registry.find_engine(name).Options) for name in describe.engines())
     return "\n\n".join([_options_of("every engine", engine.Options), *own])
 
 
 def environment() -> str:
-    """The variables that are read, and what each replaces."""
+    """The environment variables, and the key that each overrides."""
     ours = [(f"`{name}`", f"`{section}.{key}`") for name, (section, key) in ENVIRONMENT.items()]
     return _table(("Variable", "Sets"), [*ours, *((f"`{name}`", text) for name, text in _ELSEWHERE.items())])
 
 
 def targets() -> str:
-    """What make does."""
-    found = re.findall(r"(?m)^([a-z0-9-]+):.*?##\s*(.+)$", (ROOT / "Makefile").read_text())
-    return _table(("Command", "What it does"), [(f"`make {name}`", _cell(text)) for name, text in found])
+    """The targets of the Makefile with their help texts."""
+    documented = re.findall(r"(?m)^([a-z0-9-]+):.*?##\s*(.+)$", (sources.ROOT / "Makefile").read_text())
+    return _table(("Command", "What it does"), [(f"`make {name}`", _cell(text)) for name, text in documented])
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -91,13 +90,13 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def _known(model: KnownModel) -> Sequence[str]:
-    what = model.name + (f"; vectors of {model.dimensions}" if model.dimensions else "")
+def _catalogue_row(model: KnownModel) -> Sequence[str]:
+    name = model.name + (f"; vectors of {model.dimensions}" if model.dimensions else "")
     memory = [model.memory_gb.get(precision) for precision in catalogue.BITS]
     apple = model.apple and f"{model.apple.memory_gb:g}, {model.apple.precision}"
     return (
         f"`{model.id}`",
-        _cell(what),
+        _cell(name),
         ", ".join(model.tasks),
         f"`{model.engine}`",
         _cell(model.licence) + ("; gated" if model.gated else ""),
@@ -111,15 +110,17 @@ def _families(models: Iterable[KnownModel]) -> str:
     return ", ".join(dict.fromkeys(model.family for model in models))
 
 
-def _options_of(name: str, kind: type[engine.Options]) -> str:
-    common = () if kind is engine.Options else engine.Options.model_fields
-    kinds = [one for one in kind.__mro__ if issubclass(one, engine.Options) and one is not engine.Options] or [kind]
-    said = " ".join(" ".join((one.__doc__ or "").split()) for one in kinds)
-    rows = [(f"`{key}`", _value(field)) for key, field in kind.model_fields.items() if key not in common]
-    return "\n\n".join(filter(None, (f"**{name}**", said, _table(("Option", "Default"), rows))))
+def _options_of(name: str, model: type[engine.Options]) -> str:
+    common = () if model is engine.Options else engine.Options.model_fields
+    bases = [base for base in model.__mro__ if issubclass(base, engine.Options) and base is not engine.Options] or [
+        model
+    ]
+    text = " ".join(" ".join((base.__doc__ or "").split()) for base in bases)
+    rows = [(f"`{key}`", _default(field)) for key, field in model.model_fields.items() if key not in common]
+    return "\n\n".join(filter(None, (f"**{name}**", text, _table(("Option", "Default"), rows))))
 
 
-def _value(field: FieldInfo) -> str:
+def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)

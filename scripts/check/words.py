@@ -1,4 +1,4 @@
-"""Words that have no place here: unfinished work, addresses of registries, folders of somebody's machine."""
+"""Words that do not belong in code or docs, each with what to write instead."""
 
 from __future__ import annotations
 
@@ -6,35 +6,51 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from scripts.check.sizes import tracked
-from scripts.check.tables import ROOT
+from scripts.check import sources
 
-# Written so that this file does not hold the words itself.
-_FORBIDDEN = {
+# The patterns are written so that they do not match themselves.
+_EVERYWHERE = {
     r"\b(TO[D]O|FIX[M]E|X[X]X)\b": "finish it, or open an issue",
     r"\bpy[p]i\.org|\bfiles\.python[h]osted|registry\.np[m]js": "installers know their registries; name none",
-    r"/wor[k]/|/hom[e]/\w+/|/User[s]/\w+/": "a path of somebody's machine",
+    r"/wor[k]/|/hom[e]/\w+/|/User[s]/\w+/": "a path of one person's machine",
 }
-_VAGUE = re.compile(r"(^|_)(utils?|common|helpers?|misc)(_|\.|$)")
-_KEPT_BY_OTHERS = {"package-lock.json"}
+_PROSE = {
+    r"(?i)\b(the|this|another|our|real|running|one) hous[e]\b|\bhous[e]'?s\b": "Enginehouse, or the server",
+    r"(?i)\b(is|are|was|were|be|been) tol[d]\b": "gets, learns, or is reported",
+    r"(?i)\bane[w]\b": "again",
+    r"(?i)(?<![\"'`._\w])bor[n]\b(?![\"'`:=\]])|\bbirth[s]?\b": "started, created, or assigned",
+    r"(?i)\bforeig[n] (server|process|program|model)s?\b": "external server, other process",
+    r"(?i)\bstrange[r]s?\b": "another program, or an unknown client",
+    r"(?i)\b(lie[s]?|la[y]) (in|on|below|beside|there|here|under)\b": "is in",
+    r"(?i)\bstan[d]s? (in|at|on|beside|behind|between|above|below|under)\b(?! for\b)": "is in",
+    r"(?i)\b(no|some)bod[y]\b": "no request, no client, nothing; a client, another process",
+    r"(?i)\bwh[o] (asks?|asked|leaves?|waits?|comes?|goes)\b": "name it: a client, a request, a model",
+    r"(?i)\"\"\"The sam[e][,:]": "say it again: a docstring is read alone",
+    r"(?i)\bmen[d](s|ed)?\b": "fix",
+    r"(?i)\bunaske[d]\b": "by default, without a request",
+    r"(?i)\bon (its|their) wa[y]\b|\bway throug[h]\b": "being sent; the path of a request",
+    r"(?i)\bki[n]\b": "and similar",
+    r"(?i)\broste[r]\b|\binbo[x]\b": "supervisor; request body",
+}
+_TEXT = {".md", ".py", ".yaml", ".yml", ".sh", ".toml", ".service", ".plist", ".mjs", ""}
+_WRITTEN_BY_OTHERS = {"package-lock.json", "requirements.lock", "LICENSE"}
 
 
 def problems() -> Iterable[str]:
-    """Each use, and each file whose name says nothing."""
-    for path in tracked():
-        name = path.relative_to(ROOT)
-        if any(_VAGUE.search(part) for part in name.parts):
-            yield f"{name}: name it for what is in it"
-        if path.name not in _KEPT_BY_OTHERS:
-            yield from _forbidden(path)
+    """One line for each use, with what to write instead."""
+    for path in sources.tracked():
+        if path.name not in _WRITTEN_BY_OTHERS and sources.is_finished(path):
+            yield from _uses(path, _EVERYWHERE)
+            if path.suffix in _TEXT:
+                yield from _uses(path, _PROSE)
 
 
-def _forbidden(path: Path) -> Iterable[str]:
+def _uses(path: Path, forbidden: dict[str, str]) -> Iterable[str]:
     try:
         text = path.read_text()
     except UnicodeDecodeError:
-        return  # a picture
-    for pattern, why in _FORBIDDEN.items():
-        for found in re.finditer(pattern, text):
-            line = text.count("\n", 0, found.start()) + 1
-            yield f"{path.relative_to(ROOT)}:{line}: {found[0]!r}: {why}"
+        return  # an image
+    for pattern, instead in forbidden.items():
+        for use in re.finditer(pattern, text):
+            line = text.count("\n", 0, use.start()) + 1
+            yield f"{path.relative_to(sources.ROOT)}:{line}: {use[0]!r}: {instead}"

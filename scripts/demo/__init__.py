@@ -1,1 +1,1 @@
-"""Shows a house at work: `make demo`."""
+"""Shows Enginehouse at work: `make demo`."""

@@ -1,1 +1,1 @@
-"""Tiny models with random weights, made on the spot, so that the house can be shown and tested with no model hub."""
+"""Builds tiny models with random weights, for demos and tests without a model hub."""

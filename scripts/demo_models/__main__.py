@@ -1,4 +1,4 @@
-"""Makes the demo models in the folder that is named: `python -m scripts.demo_models FOLDER`."""
+"""`python -m scripts.demo_models FOLDER` builds the demo models in that folder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ KINDS = ("chat", "image")
 _LIBRARIES = {"chat": "transformers", "image": "diffusers"}
 LABEL = """# {name}: a demonstration, not a model
 
-This {kind} model was made on this machine by `python -m scripts.demo_models`. Its weights are random numbers: what it
-says or draws means nothing. It is here so that the house can be shown and tested without downloading anything.
-Put a real model into config.yaml to get real answers.
+This {kind} model was built on this machine by `python -m scripts.demo_models`. Its weights are random numbers, so its
+answers mean nothing. It serves demos and tests of Enginehouse without downloads.
+Add a real model to config.yaml to get real answers.
 """
 
 
 def build(folder: Path, kind: str) -> Path:
-    """Make `folder`/demo-`kind`, with a label in its README.md, unless it is there. Gives its path."""
+    """Build `folder`/demo-`kind`, with a label in its README.md, unless it exists. Returns its path."""
     path = folder / f"demo-{kind}"
     label = path / "README.md"
-    if not label.exists():  # it is written last
+    if not label.exists():  # it is written last, so the model is complete
         path.mkdir(parents=True, exist_ok=True)
         importlib.import_module(f"scripts.demo_models.{kind}").build(path)
         label.write_text(LABEL.format(name=path.name, kind=kind), encoding="utf-8")

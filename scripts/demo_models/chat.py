@@ -1,4 +1,4 @@
-"""Makes a tiny vision-language model: Idefics3, the family of SmolVLM, with random weights."""
+"""Builds a tiny vision-language model with random weights: Idefics3, the family of SmolVLM."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ PICTURES = {"size": {"longest_edge": 128}, "max_image_size": {"longest_edge": 64
 TEMPLATE = chat_template("<image>", END)
 _LEXICON = (
     "a the this that one two some many red blue green white dark bright small large round old new quiet quick "
-    "box circle line river house window garden bird cat dog fox tree stone cloud letter number picture colour "
+    "box circle line river hill window garden bird cat dog fox tree stone cloud letter number picture colour "
     "sees holds draws finds reads writes turns waits walks sings is was of in on with under over and or then , ."
 )
 WORDS = _LEXICON.split()
 
 
 def tokenizer() -> Any:
-    """Bytes and the special tokens of Idefics3."""
+    """A byte-level tokenizer with the special tokens of Idefics3."""
     return byte_level(SPECIALS, eos_token=END, pad_token="<|im_end|>")
 
 
 def configure(config_class: Any, tokens: Any) -> Any:
-    """The configuration of a tiny Idefics3 or SmolVLM over this tokenizer."""
+    """The configuration of a tiny Idefics3 or SmolVLM for this tokenizer."""
     from transformers import LlamaConfig
 
     ids = {
@@ -48,7 +48,7 @@ def configure(config_class: Any, tokens: Any) -> Any:
 
 
 def settle_generation(model: Any, tokens: Any, **settings: Any) -> None:
-    """Tell the model which tokens end and pad an answer."""
+    """Set the tokens that end and pad an answer, and other settings of generation."""
     model.generation_config.eos_token_id = tokens.eos_token_id
     model.generation_config.pad_token_id = tokens.pad_token_id
     for name, value in settings.items():
@@ -56,22 +56,22 @@ def settle_generation(model: Any, tokens: Any, **settings: Any) -> None:
 
 
 def build(folder: Path) -> None:
-    """Save the demo model in `folder`: it looks at pictures and answers with random words."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    """Save the demo model in `folder`: it accepts images and answers with random words."""
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
     tokens = tokenizer()
     tokens.add_tokens([word if word in ",." else f" {word}" for word in WORDS])
     model = spread(Idefics3ForConditionalGeneration(configure(Idefics3Config, tokens)))
-    mute = [token for token in range(len(tokens) - len(WORDS)) if token != tokens.eos_token_id]
-    settle_generation(model, tokens, do_sample=True, suppress_tokens=mute, max_new_tokens=40)
+    suppressed = [token for token in range(len(tokens) - len(WORDS)) if token != tokens.eos_token_id]
+    settle_generation(model, tokens, do_sample=True, suppress_tokens=suppressed, max_new_tokens=40)
     model.save_pretrained(folder)
     processor(tokens).save_pretrained(folder)
 
 
 def processor(tokens: Any) -> Any:
-    """What turns pictures and text into the model's inputs."""
+    """Converts images and text to the model's inputs."""
     from transformers import Idefics3ImageProcessor, Idefics3Processor
 
-    pictures = Idefics3ImageProcessor(**PICTURES)
-    return Idefics3Processor(pictures, tokens, image_seq_len=4, chat_template=TEMPLATE)
+    image_processor = Idefics3ImageProcessor(**PICTURES)
+    return Idefics3Processor(image_processor, tokens, image_seq_len=4, chat_template=TEMPLATE)

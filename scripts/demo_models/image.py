@@ -1,4 +1,4 @@
-"""Makes a tiny Stable Diffusion with random weights: it draws coloured noise that depends on prompt and seed."""
+"""Builds a tiny Stable Diffusion with random weights: coloured noise that depends on prompt and seed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 TEXT_WIDTH = 32
-"""Width of the text encoder's states, which the denoiser listens to."""
+"""Width of the text encoder's hidden states, to which the denoiser attends."""
 
 
 def clip_tokenizer() -> Any:
-    """CLIP's tokenizer without merges: every byte is a token, a word's last one has a form of its own; reads 77."""
+    """CLIP's tokenizer without merges: every byte is a token, with a variant for the end of a word. Reads 77 tokens."""
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
@@ -21,7 +21,7 @@ def clip_tokenizer() -> Any:
 
 
 def clip_text_encoder(tokenizer: Any) -> Any:
-    """A CLIP text encoder for that tokenizer."""
+    """A CLIP text encoder for this tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
@@ -39,7 +39,7 @@ def clip_text_encoder(tokenizer: Any) -> Any:
 
 
 def autoencoder(channels: int, **settings: Any) -> Any:
-    """A VAE that makes 8 x 8 pixels of each latent of `channels` values."""
+    """A VAE that decodes each latent, of `channels` values, to 8 x 8 pixels."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -54,13 +54,13 @@ def autoencoder(channels: int, **settings: Any) -> Any:
     )
 
 
-def denoiser(sample_size: int, sees: int = 4) -> Any:
-    """A UNet whose own picture is `sample_size` latents wide and high; it gets `sees` channels and gives 4."""
+def denoiser(sample_size: int, in_channels: int = 4) -> Any:
+    """A UNet with a native size of `sample_size` latents; it has `in_channels` inputs and 4 outputs."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=sample_size,
-        in_channels=sees,
+        in_channels=in_channels,
         block_out_channels=(16, 32),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -71,8 +71,8 @@ def denoiser(sample_size: int, sees: int = 4) -> Any:
     )
 
 
-def stable_diffusion(sample_size: int = 16, sees: int = 4) -> Any:
-    """A Stable Diffusion 1 pipeline; its own picture is 8 x `sample_size` pixels wide and high."""
+def stable_diffusion(sample_size: int = 16, in_channels: int = 4) -> Any:
+    """A Stable Diffusion 1 pipeline with a native size of 8 x `sample_size` pixels."""
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
@@ -90,7 +90,7 @@ def stable_diffusion(sample_size: int = 16, sees: int = 4) -> Any:
         vae=autoencoder(channels=4),
         text_encoder=clip_text_encoder(tokenizer),
         tokenizer=tokenizer,
-        unet=denoiser(sample_size, sees),
+        unet=denoiser(sample_size, in_channels),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
@@ -99,6 +99,6 @@ def stable_diffusion(sample_size: int = 16, sees: int = 4) -> Any:
 
 
 def build(path: Path) -> None:
-    """Save the demo model in `path`; its own picture is 256 x 256 pixels."""
-    importlib.import_module("workers.torchvision_shim")  # before transformers
+    """Save the demo model in `path`; its native size is 256 x 256 pixels."""
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
     stable_diffusion(sample_size=32).save_pretrained(path)

@@ -1,4 +1,4 @@
-"""Tokenizers that are made here and need no download."""
+"""Builds tokenizers, without downloads."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-"""Special tokens of the ChatML form: padding, begin of a turn, end of a turn."""
+"""Special tokens of ChatML: padding, start of a turn, end of a turn."""
 
 
 def byte_level(specials: Sequence[str], **settings: Any) -> Any:
-    """A byte-level BPE without merges: each byte is a token, then come the special tokens.
+    """A byte-level BPE tokenizer without merges: each byte is a token, followed by the special tokens.
 
-    A character beyond ASCII is therefore several tokens, which makes it a hard case for streaming.
+    A character beyond ASCII is several tokens, which is a hard case for streaming.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -27,7 +27,7 @@ def byte_level(specials: Sequence[str], **settings: Any) -> Any:
 
 
 def chat_template(image: str = "", end: str = "<|im_end|>") -> str:
-    """A ChatML template; `image` stands for a picture, `end` closes a turn."""
+    """A ChatML template. `image` is the placeholder of an image, `end` closes a turn."""
     part = "{% if part.type == 'image' %}" + image + "{% else %}{{ part.text }}{% endif %}"
     content = (
         "{% if message.content is string %}{{ message.content }}"

@@ -1,4 +1,4 @@
-"""Random weights that are the same every time, and wide enough that an answer depends on what was asked."""
+"""Reproducible random weights, with enough variance that an answer depends on the request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ TEXT = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 4096,
 }
-"""The shape of a tiny language model, in the names of transformers' configurations."""
+"""The shape of a tiny language model, with the names of transformers' configurations."""
 
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 """The shape of a tiny vision tower."""
 
 
 def spread(model: Any, *, matrices: float = 0.25, vectors: float = 0.05, seed: int = 1) -> Any:
-    """Fill `model` with normal values of the given deviations; norms keep theirs. Gives the model back."""
+    """Fill `model` with normal values of these standard deviations, except its norms. Returns the model."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Runs the gateway in a real container before a manager on the host, and looks: does a chat go through, does it survive
-# kill -9? Needs root on Debian or Ubuntu and a Python with the house's extras (PYTHON, default .venv/bin/python).
+# Tests the gateway in a real container with a manager on the host: does a chat request succeed, and does the gateway
+# survive kill -9? Needs root on Debian or Ubuntu, and a Python with our dependencies (PYTHON, default .venv/bin/python).
 #
-# The Docker engine is a second one, started by hand under the folder W; no image is downloaded: the base image that
-# gateway/Dockerfile names is made from Debian's packages. Firewall and forwarding are put back at the end.
+# Starts its own Docker engine with its data in the folder W. No image is downloaded: the base image that
+# gateway/Dockerfile names is created from Debian's packages. Firewall and forwarding are restored at the end.
 set -euo pipefail
 REPO=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$REPO"
 W=${W:-$(mktemp -d /tmp/enginehouse-docker.XXXX)}
-mkdir -p "$W/house"
+mkdir -p "$W/server"
 PYTHON=${PYTHON:-.venv/bin/python} BEGAN=$(date +%s)
 export PATH=/usr/bin:$PATH DOCKER_HOST=unix://$W/docker.sock COMPOSE_PROJECT_NAME=enginehouse-e2e
 export GATEWAY_PORT=${GATEWAY_PORT:-18200} MANAGER_PORT=${MANAGER_PORT:-18300}
-export ENGINEHOUSE_CONFIG=$W/house/config.yaml ENGINEHOUSE_HOME=$W/house/data
+export ENGINEHOUSE_CONFIG=$W/server/config.yaml ENGINEHOUSE_HOME=$W/server/data
 URL=http://127.0.0.1:$GATEWAY_PORT DOCKERD='' MANAGER=''
 
-tell() { printf '[%3ds] %s\n' "$(($(date +%s) - BEGAN))" "$*"; }
-fail() { tell "FAILED: $*"; tail -n 20 "$W"/*.log 2>/dev/null || true; docker logs "$(gateway)" 2>&1 | tail -n 20; exit 1; }
+say() { printf '[%3ds] %s\n' "$(($(date +%s) - BEGAN))" "$*"; }
+fail() { say "FAILED: $*"; tail -n 20 "$W"/*.log 2>/dev/null || true; docker logs "$(gateway)" 2>&1 | tail -n 20; exit 1; }
 within() { # within SECONDS WHAT COMMAND...: wait until the command succeeds
     local seconds=$1 what=$2; shift 2
     for _ in $(seq $((seconds * 10))); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
@@ -27,21 +27,21 @@ chat() { curl -fs --noproxy '*' -m 30 -H 'content-type: application/json' "$URL/
     -d '{"messages": [{"role": "user", "content": "hello"}]}' | grep -o '"content":[^}]*'; }
 ready() { curl -fs --noproxy '*' -m 2 "$URL/ready"; }
 
-end() { # a process that we started, and wait until it has ended
+end() { # end a process that we started, and wait until it has ended
     [ -z "$1" ] && return
     kill "$1" 2>/dev/null || return 0
     while kill -0 "$1" 2>/dev/null; do sleep 0.1; done
 }
 tear_down() {
     set +e
-    "$PYTHON" -m scripts.house docker-down >>"$W/compose.log" 2>&1
+    "$PYTHON" -m scripts.control docker-down >>"$W/compose.log" 2>&1
     end "$MANAGER"
     end "$DOCKERD"
     ip link delete docker0 2>/dev/null
     restore_firewall
-    tell "torn down; $W holds $(du -sm "$W" | cut -f1) MB"
+    say "removed everything; $W has $(du -sm "$W" | cut -f1) MB"
 }
-restore_firewall() { # what Docker adds goes with its tables; what stood there before comes back
+restore_firewall() { # remove the tables with what Docker added, and restore the earlier rules
     iptables -P FORWARD ACCEPT
     for table in filter nat; do iptables -t $table -F; iptables -t $table -X; done
     iptables-restore <"$W/firewall"
@@ -70,7 +70,7 @@ make_base_image() {
     docker import -c 'ENV LANG=C.UTF-8' "$W/base.tar" python:3.11-slim >/dev/null
 }
 start_manager() {
-    BRIDGE=$("$PYTHON" -c 'from scripts.house.container import bridge_address; print(bridge_address())')
+    BRIDGE=$("$PYTHON" -c 'from scripts.control.container import bridge_address; print(bridge_address())')
     printf 'models: [{id: fake, engine: fake, default: [chat]}]\nmemory: {safety_margin_gb: 0.2}\n' >"$ENGINEHOUSE_CONFIG"
     MANAGER_LISTEN=127.0.0.1,$BRIDGE setsid "$PYTHON" -m manager >"$W/manager.log" 2>&1 </dev/null &
     MANAGER=$!
@@ -79,18 +79,18 @@ start_manager() {
 
 install_tools
 start_docker
-tell "$(docker info --format 'Docker {{.ServerVersion}}, storage {{.Driver}}')"
+say "$(docker info --format 'Docker {{.ServerVersion}}, storage {{.Driver}}')"
 make_base_image
-tell "base image made, $(du -m "$W/base.tar" | cut -f1) MB"
+say "created the base image, $(du -m "$W/base.tar" | cut -f1) MB"
 start_manager
-tell "the manager listens on 127.0.0.1 and $BRIDGE"
-"$PYTHON" -m scripts.house docker-up >"$W/compose.log" 2>&1 || fail "docker-up: $(tail -n 5 "$W/compose.log")"
-tell "$(tail -n 1 "$W/compose.log")"
-tell "image $(docker image inspect enginehouse-gateway --format '{{.Size}}' | awk '{print int($1 / 1e6)}') MB; chat through the container says $(chat)"
+say "the manager listens on 127.0.0.1 and $BRIDGE"
+"$PYTHON" -m scripts.control docker-up >"$W/compose.log" 2>&1 || fail "docker-up: $(tail -n 5 "$W/compose.log")"
+say "$(tail -n 1 "$W/compose.log")"
+say "image $(docker image inspect enginehouse-gateway --format '{{.Size}}' | awk '{print int($1 / 1e6)}') MB; chat through the container answers $(chat)"
 
 kill -9 "$(docker inspect --format '{{.State.Pid}}' "$(gateway)")"
 restarted() { [ "$(docker inspect --format '{{.RestartCount}}' "$(gateway)")" -ge 1 ]; }
 within 30 "Docker started it again" restarted
 within 30 "ready after kill -9" ready
-tell "kill -9 of the gateway: restarts $(docker inspect --format '{{.RestartCount}}' "$(gateway)"), chat says $(chat)"
-tell "all went as it should"
+say "kill -9 of the gateway: restarts $(docker inspect --format '{{.RestartCount}}' "$(gateway)"), chat answers $(chat)"
+say "all checks passed"

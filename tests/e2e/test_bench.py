@@ -1,4 +1,4 @@
-"""The benchmarks run, without a look at their figures."""
+"""The benchmarks run; their values are not checked."""
 
 from __future__ import annotations
 
@@ -6,35 +6,45 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import chat, stream, way, wrk
+from scripts.bench import chat, overhead, stream, wrk
 from scripts.bench.measurement import Goal, Measure, Result, Setup, in_turns, ratio
 from scripts.bench.report import page, summary
 
 
-def test_a_measurement_gives_a_value_for_every_goal(tmp_path: Path) -> None:
+def test_measurement_has_a_value_for_every_goal(tmp_path: Path) -> None:
     result = stream.measure(Setup(tmp_path, quick=True))
     assert all(goal.value is not None for goal in result.goals)
     assert result.title in page([result], "make bench", 0.0)
 
 
-@pytest.mark.parametrize("measure", [way.measure, chat.measure], ids=["way", "chat"])
-def test_rates_can_only_be_measured_with_wrk(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("measure", [overhead.measure, chat.measure], ids=["overhead", "chat"])
+def test_rates_are_skipped_without_wrk(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wrk, "is_installed", lambda: False)
     goals = measure(Setup(tmp_path, quick=True)).goals
     assert {goal.verdict for goal in goals} == {f"skipped: {wrk.MISSING}"}
 
 
-def test_goals_have_a_side() -> None:
+def test_goals_are_upper_or_lower_limits() -> None:
     assert Goal("rate", 0.75, 0.8, at_least=True).met
     assert not Goal("rate", 0.75, 0.7, at_least=True).met
     assert Goal("latency", 1.4, 1.4).met
     assert not Goal("latency", 1.4, 1.5).met
-    missed = Result("A way", "", [Goal("latency", 1.4, 1.5, " ×")])
-    assert summary([missed]).splitlines()[1].split() == ["A", "way:", "latency", "≤", "1.4", "×", "1.5", "×", "missed"]
+    missed = Result("A title", "", [Goal("latency", 1.4, 1.5, " ×")])
+    assert summary([missed]).splitlines()[1].split() == [
+        "A",
+        "title:",
+        "latency",
+        "≤",
+        "1.4",
+        "×",
+        "1.5",
+        "×",
+        "missed",
+    ]
 
 
-def test_a_ratio_compares_what_was_measured_in_the_same_round() -> None:
+def test_ratio_compares_values_of_the_same_round() -> None:
     order: list[str] = []
-    seen = in_turns(2, {name: (lambda name=name: float(order.append(name) or len(order))) for name in ("a", "b")})  # type: ignore[misc,func-returns-value]
+    values = in_turns(2, {name: (lambda name=name: float(order.append(name) or len(order))) for name in ("a", "b")})  # type: ignore[misc,func-returns-value]
     assert order == ["a", "b", "a", "b"]
-    assert ratio(seen["a"], seen["b"]) == (1 / 2 + 3 / 4) / 2
+    assert ratio(values["a"], values["b"]) == (1 / 2 + 3 / 4) / 2

@@ -1,4 +1,4 @@
-"""What goes wrong gets its status, the one envelope, and a sentence that helps; one house for all of it."""
+"""Every failure of a request gets its status, the same JSON envelope, and a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.house import House
+from scripts.testbed.server import RunningServer
 
 MODELS = [
     {"id": "fake", "engine": "fake", "tasks": ["chat", "embeddings"]},
@@ -22,8 +22,8 @@ MODELS = [
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("errors"), MODELS, gateway={"max_body_mb": 8}) as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(tmp_path_factory.mktemp("errors"), MODELS, gateway={"max_body_mb": 8}) as running:
         yield running
 
 
@@ -67,14 +67,14 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
         "temperature",
     ),
     "an unknown model": (CHAT, {"json": {"model": "fakr", "messages": MESSAGES}}, 404, "model_not_found", "fake"),
-    "a task that it does not do": (
+    "a task that the model does not do": (
         CHAT,
         {"json": {"model": "ocr", "messages": MESSAGES}},
         400,
         "unsupported_task",
         "ocr",
     ),
-    "a feature that it has not": (
+    "a feature that the model lacks": (
         CHAT,
         {"json": {"model": "fake", "messages": MESSAGES, "tools": [{"type": "function"}]}},
         400,
@@ -110,7 +110,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
     "no picture": (OCR, {"json": {}}, 400, "invalid_field", "image"),
     "a picture from this machine": (OCR, {"json": {"image": "http://127.0.0.1:9/a.png"}}, 400, "invalid_image", ""),
     "an empty text": ("/v1/embeddings", {"json": {"model": "fake", "input": ""}}, 400, "invalid_field", "input"),
-    "a form that is none": (
+    "a malformed form": (
         OCR,
         {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
         400,
@@ -121,9 +121,9 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_goes_wrong(house: House, name: str) -> None:
+def test_failure_is_reported_in_the_envelope(server: RunningServer, name: str) -> None:
     path, options, status, code, words = CASES[name]
-    answer = house.post(path, **options)
+    answer = server.post(path, **options)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code), error["message"]
     assert words in error["message"] or words == error["param"]
@@ -133,37 +133,37 @@ def test_what_goes_wrong(house: House, name: str) -> None:
     assert answer.headers["server-timing"]
 
 
-def test_a_wrong_method(house: House) -> None:
-    answer = house.get(CHAT)
+def test_wrong_method_is_refused(server: RunningServer) -> None:
+    answer = server.get(CHAT)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
 
 
-def test_a_callers_own_request_id_comes_back(house: House) -> None:
-    assert house.get("/v1/models", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+def test_callers_request_id_is_kept(server: RunningServer) -> None:
+    assert server.get("/v1/models", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
 
 
-def test_a_body_over_the_limit_without_a_length(house: House) -> None:
+def test_chunked_body_over_the_limit_is_refused(server: RunningServer) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(100):
             yield b"x" * 100_000
 
-    answer = httpx2.post(house.url + CHAT, content=pieces(), headers=JSON, trust_env=False, timeout=60)
+    answer = httpx2.post(server.url + CHAT, content=pieces(), headers=JSON, trust_env=False, timeout=60)
     assert answer.status_code == 413
 
 
-def test_after_all_that_it_still_works(house: House) -> None:
+def test_server_still_works_after_failures(server: RunningServer) -> None:
     image = base64.b64encode(_png()).decode()
-    assert house.post(OCR, {"image": image}).json()["data"][0]["text"] == ""
-    assert house.chat("fake").status_code == 200
+    assert server.post(OCR, {"image": image}).json()["data"][0]["text"] == ""
+    assert server.chat("fake").status_code == 200
 
 
-def test_a_key_is_asked_for_once_it_is_configured(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_configured_key_is_required(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("keys")
-    with House(folder, MODELS[:1], gateway={"api_key": "s3cret"}) as house:
-        assert house.chat("fake").status_code == 401
+    with RunningServer(folder, MODELS[:1], gateway={"api_key": "s3cret"}) as server:
+        assert server.chat("fake").status_code == 401
         body = {"model": "fake", "messages": MESSAGES}
         for headers in ({"authorization": "Bearer s3cret"}, {"x-api-key": "s3cret"}):
-            assert house.post(CHAT, body, headers=headers).status_code == 200
-        wrong = house.post(CHAT, body, headers={"authorization": "Bearer wrong"})
+            assert server.post(CHAT, body, headers=headers).status_code == 200
+        wrong = server.post(CHAT, body, headers={"authorization": "Bearer wrong"})
         assert wrong.json()["error"]["code"] == "invalid_api_key"
-        assert house.get("/healthz").status_code == 200
+        assert server.get("/healthz").status_code == 200

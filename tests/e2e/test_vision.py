@@ -1,15 +1,9 @@
-"""The families in a real house: each started by a request and answering what its engine answers by itself.
-
-And every example of docs/vision.md, two models for one request, arrays on the wire.
-"""
+"""Vision models in a real server: every family, every example of docs/vision.md, detectors that prompt a segmenter."""
 
 from __future__ import annotations
 
 import base64
 import io
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,22 +14,26 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.tasks import all_tasks
+from scripts.testbed.server import RunningServer
 from tests.conftest import Models
-from tests.house import House
-from tests.workers.odd_pictures import drawing
-from tests.workers.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
-from workers.engine import Device, find
+from tests.support.doc_examples import examples, run_example
+from tests.support.odd_images import drawing
+from tests.workers.engines.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
+from workers.engine import Device
+from workers.registry import find_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "vision.md").read_text()
-ADDRESS = "http://localhost:8000"
 PICTURE = written("Hello")
-SEEN = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}}, {"type": "text", "text": "?"}]
+CONTENT = [
+    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
+    {"type": "text", "text": "?"},
+]
 CAMERA = {"fx": 60, "fy": 60, "cx": 60, "cy": 30}
 
 
 @dataclass(frozen=True)
 class Family:
-    """A tiny model, its engine, and what it is asked."""
+    """A tiny model, its engine, and a request for it."""
 
     id: str
     engine: str
@@ -50,30 +48,30 @@ class Family:
 
     def spec(self, models: Models) -> dict[str, Any]:
         threads = {} if self.engine in {"mlx", "moondream"} else {"threads": 1}
-        told = {"id": self.id, "engine": self.engine, "source": str(models(self.model)), "device": "cpu"}
-        return {**told, "dtype": "float32", **self.entry, "options": {**threads, **self.options}}
+        entry = {"id": self.id, "engine": self.engine, "source": str(models(self.model)), "device": "cpu"}
+        return {**entry, "dtype": "float32", **self.entry, "options": {**threads, **self.options}}
 
 
-def looked(**fields: Any) -> dict[str, Any]:
+def image_body(**fields: Any) -> dict[str, Any]:
     return {"image": PICTURE, **fields}
 
 
-def chatted() -> dict[str, Any]:
-    return {**said("?"), "messages": [{"role": "user", "content": SEEN}]}
+def chat_body() -> dict[str, Any]:
+    return {**said("?"), "messages": [{"role": "user", "content": CONTENT}]}
 
 
 FAMILIES = [
     Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", searched("a cat")),
     Family("sam2", "transformers_segment", "sam2", "segment", pointed(30, 30)),
-    Family("sam3", "transformers_segment", "sam3", "segment", looked(prompt="a cat", threshold=0, semantic=True)),
-    Family("depth-indoor-small", "depth_anything", "depth_metric", "pointcloud", looked(camera_intrinsics=CAMERA)),
-    Family("dinov2", "dino", "dinov2", "features", looked(patches=True, layers=[1])),
-    Family("blip-base", "blip", "blip", "caption", looked(prompt="a picture")),
-    Family("trocr", "transformers_ocr", "trocr", "ocr", looked(), {"max_tokens": 8}),
-    Family("florence2", "transformers_ocr", "florence2", "ocr", looked(), {"max_tokens": 8}),
+    Family("sam3", "transformers_segment", "sam3", "segment", image_body(prompt="a cat", threshold=0, semantic=True)),
+    Family("depth-indoor-small", "depth_anything", "depth_metric", "pointcloud", image_body(camera_intrinsics=CAMERA)),
+    Family("dinov2", "dino", "dinov2", "features", image_body(patches=True, layers=[1])),
+    Family("blip-base", "blip", "blip", "caption", image_body(prompt="a picture")),
+    Family("trocr", "transformers_ocr", "trocr", "ocr", image_body(), {"max_tokens": 8}),
+    Family("florence2", "transformers_ocr", "florence2", "ocr", image_body(), {"max_tokens": 8}),
     Family("vlm-fast", "moondream", "moondream", "detect", searched("a cat"), entry={"trust_remote_code": True}),
-    Family("vlm-best", "transformers_chat", "qwen2_5_vl", "chat", chatted()),
-    Family("smolvlm", "mlx", "mlx_smolvlm", "chat", chatted()),
+    Family("vlm-best", "transformers_chat", "qwen2_5_vl", "chat", chat_body()),
+    Family("smolvlm", "mlx", "mlx_smolvlm", "chat", chat_body()),
     Family("stable-diffusion", "diffusers_image", "sd", "image-edit", drawn("a cat", image=PICTURE, strength=0.9)),
     Family("clip", "sentence_transformers", "clip", "embeddings", {"input": ["a cat", {"image": PICTURE}]}),
 ]
@@ -90,36 +88,24 @@ PRINTS = {
 """What the examples print."""
 
 
-def examples() -> list[Any]:
-    """Heading, language and text of each example."""
-    parts = re.split(r"(?m)^## (.+)$", PAGE)[1:]
-    sections = zip(parts[::2], parts[1::2], strict=True)
-    found = [
-        (title, *block) for title, text in sections for block in re.findall(r"(?s)```(bash|python)\n(.*?)```", text)
-    ]
-    return [pytest.param(*example, id=f"{example[0]}-{example[1]}-{number}") for number, example in enumerate(found)]
-
-
 @pytest.fixture(scope="module")
-def house(models: Models, model_code: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def server(models: Models, model_code: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     entries = [family.spec(models) for family in FAMILIES]
-    with House(tmp_path_factory.mktemp("vision"), entries) as house:
-        yield house
+    with RunningServer(tmp_path_factory.mktemp("vision"), entries) as server:
+        yield server
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
-async def test_a_family_answers_in_a_house_what_its_engine_answers(
-    family: Family, house: House, models: Models
-) -> None:
+async def test_server_answers_as_the_engine_alone(family: Family, server: RunningServer, models: Models) -> None:
     task = all_tasks()[family.task]
-    answer = house.post(task.path, {"model": family.id, **family.body})
+    answer = server.post(task.path, {"model": family.id, **family.body})
     assert answer.status_code == 200, answer.text
 
-    engine = find(family.engine)()
+    engine = find_engine(family.engine)()
     engine.load(ModelSpec.model_validate(family.spec(models)), Device("cpu", "float32"))
-    [alone] = await ask(engine, Case(family.engine, family.task, family.body, {}, {}), family.body)
-    travelled = task.response.model_validate(alone.model_dump(mode="json"))
-    assert content(task.response.model_validate(answer.json())) == content(travelled)
+    [expected] = await ask(engine, Case(family.engine, family.task, family.body, {}, {}), family.body)
+    expected = task.response.model_validate(expected.model_dump(mode="json"))
+    assert content(task.response.model_validate(answer.json())) == content(expected)
 
 
 @pytest.fixture(scope="module")
@@ -129,65 +115,64 @@ def picture() -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-@pytest.mark.parametrize(("title", "language", "text"), examples())
-def test_an_example_works(house: House, tmp_path: Path, title: str, language: str, text: str) -> None:
-    assert ADDRESS in text
+@pytest.mark.parametrize(("title", "language", "text"), examples(PAGE, "##"))
+def test_example_prints_what_it_promises(
+    server: RunningServer, tmp_path: Path, title: str, language: str, text: str
+) -> None:
     drawing().save(tmp_path / "street.png")
-    program = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}[language]
-    text = text.replace(ADDRESS, house.url)
-    done = subprocess.run([*program, text], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr
-    assert any(words in done.stdout for words in PRINTS[title][language]), done.stdout
+    output = run_example(language, text, server.url, tmp_path)
+    assert any(words in output for words in PRINTS[title][language]), output
 
 
-def test_a_detectors_boxes_prompt_a_segmenter(house: House, picture: str) -> None:
-    asked = {
+def test_detector_boxes_prompt_the_segmenter(server: RunningServer, picture: str) -> None:
+    request = {
         "model": "grounding-dino",
         "image": picture,
         "prompt": "a red box",
         "box_threshold": 0,
         "max_detections": 3,
     }
-    found = house.post("/v1/vision/detect", asked).json()["data"][0]["detections"]
-    assert found
-    grounded = {**asked, "model": "sam2", "detector": "grounding-dino", "threshold": 0}
-    answer = house.post("/v1/vision/segment", grounded)
+    detections = server.post("/v1/vision/detect", request).json()["data"][0]["detections"]
+    assert detections
+    grounded = {**request, "model": "sam2", "detector": "grounding-dino", "threshold": 0}
+    answer = server.post("/v1/vision/segment", grounded)
     assert answer.status_code == 200, answer.text
     segments = answer.json()["data"][0]["segments"]
-    assert [(one["label"], one["detection_score"]) for one in segments] == [
-        (one["label"], one["score"]) for one in found
+    assert [(segment["label"], segment["detection_score"]) for segment in segments] == [
+        (detection["label"], detection["score"]) for detection in detections
     ]
-    boxes = [{"boxes": [one["box"]], "image": 0} for one in found]
-    directly = house.post("/v1/vision/segment", {"model": "sam2", "image": picture, "prompts": boxes, "threshold": 0})
-    assert [one["mask"] for one in segments] == [one["mask"] for one in directly.json()["data"][0]["segments"]]
+    boxes = [{"boxes": [detection["box"]], "image": 0} for detection in detections]
+    directly = server.post("/v1/vision/segment", {"model": "sam2", "image": picture, "prompts": boxes, "threshold": 0})
+    expected = directly.json()["data"][0]["segments"]
+    assert [segment["mask"] for segment in segments] == [segment["mask"] for segment in expected]
 
 
-def test_nothing_found_means_nothing_segmented(house: House, picture: str) -> None:
+def test_no_detections_mean_no_segments(server: RunningServer, picture: str) -> None:
     body = {"model": "sam2", "detector": "grounding-dino", "image": picture, "prompt": "a red box", "box_threshold": 1}
-    answer = house.post("/v1/vision/segment", body)
+    answer = server.post("/v1/vision/segment", body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"][0]["segments"] == []
 
 
-def test_every_form_of_an_array_holds_the_same_numbers(house: House, picture: str) -> None:
+def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, picture: str) -> None:
     body = {"model": "depth-indoor-small", "image": picture}
-    item = house.post("/v1/vision/depth", body).json()["data"][0]
+    item = server.post("/v1/vision/depth", body).json()["data"][0]
     depth = np.frombuffer(base64.b64decode(item["depth"]["data"]), "<f4").reshape(item["depth"]["shape"])
     assert depth.shape == (60, 80)
     assert (item["unit"], item["min"], item["max"]) == ("metre", float(depth.min()), float(depth.max()))
 
-    raw = house.post("/v1/vision/depth", body, headers={"accept": "application/octet-stream"})
+    raw = server.post("/v1/vision/depth", body, headers={"accept": "application/octet-stream"})
     assert (raw.headers["x-array-dtype"], raw.headers["x-array-shape"]) == ("float32", "60,80")
     assert raw.content == depth.tobytes()
 
-    npz = house.post("/v1/vision/depth", body, headers={"accept": "application/x-npz"})
+    npz = server.post("/v1/vision/depth", body, headers={"accept": "application/x-npz"})
     assert npz.headers["content-type"] == "application/x-npz"
     assert np.array_equal(np.load(io.BytesIO(npz.content))["0.depth"], depth)
 
 
-def test_two_arrays_are_no_raw_bytes(house: House, picture: str) -> None:
+def test_raw_bytes_of_two_arrays_are_refused(server: RunningServer, picture: str) -> None:
     body = {"model": "depth-indoor-small", "images": [picture, picture]}
-    answer = house.post("/v1/vision/depth", body, headers={"accept": "application/octet-stream"})
+    answer = server.post("/v1/vision/depth", body, headers={"accept": "application/octet-stream"})
     assert answer.status_code == 406
     error = answer.json()["error"]
     assert error["code"] == "not_acceptable"

@@ -1,1 +1,1 @@
-"""The gateway as a process of its own, before a fake manager in another."""
+"""Tests of the gateway, most of them with the gateway and a fake manager as separate processes."""

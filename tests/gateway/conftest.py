@@ -1,4 +1,4 @@
-"""One fake manager and one gateway for all tests that do not change them."""
+"""One fake manager and one gateway for all tests that do not reconfigure them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,48 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests.gateway.processes import Gateway, Manager, configuration, run_gateway, run_manager
+from tests.support.gateway_processes import (
+    FakeManagerProcess,
+    GatewayProcess,
+    configuration,
+    key,
+    run_gateway,
+    run_manager,
+)
+
+JWT_SECRET = "a-secret-that-is-long-enough-for-HS256-and-HS384-alike"
 
 
 @pytest.fixture(scope="session")
-def manager() -> Iterator[Manager]:
+def manager() -> Iterator[FakeManagerProcess]:
     with run_manager() as manager:
         yield manager
 
 
 @pytest.fixture(scope="session")
-def gateway(manager: Manager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that asks for no key."""
+def gateway(manager: FakeManagerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway that requires no key."""
     with run_gateway(tmp_path_factory.mktemp("gateway"), configuration(manager.port)) as gateway:
         gateway.wait_ready()
         yield gateway
 
 
+@pytest.fixture(scope="session")
+def secured(manager: FakeManagerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway with keys, tokens, a rate limit and CORS."""
+    keys = [key("app", "app-key"), key("slow", "slow-key", "2/hour")]
+    settings = configuration(
+        manager.port,
+        gateway={"api_key": "gateway-key", "cors_origins": ["https://page.example"]},
+        security={"api_keys": keys, "jwt_secret": JWT_SECRET},
+    )
+    with run_gateway(tmp_path_factory.mktemp("secured"), settings) as gateway:
+        gateway.wait_ready()
+        yield gateway
+
+
 @pytest.fixture
-def sdk(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    """The OpenAI SDK, told nothing but the address."""
+def sdk(gateway: GatewayProcess) -> Iterator[openai.OpenAI]:
+    """The OpenAI SDK, configured with nothing but the gateway's address."""
     with openai.OpenAI(base_url=f"{gateway.address}/v1", api_key="any", max_retries=0) as client:
         yield client

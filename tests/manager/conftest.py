@@ -1,4 +1,4 @@
-"""What the pool's tests share: benches that are put away after each test."""
+"""The fixture for tests of the scheduler: pools under test, closed after each test."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.manager.virtual import Bench
+from tests.support.virtual_clock import Harness
 
-Make = Callable[..., Bench]
+Make = Callable[..., Harness]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Builds a pool from entries and sizes of devices in GiB."""
-    benches: list[Bench] = []
+    """Builds a pool from entries, with `needs` in GiB, and sizes of devices in GiB."""
+    harnesses: list[Harness] = []
 
-    def build(specs: dict[str, dict[str, Any]], sizes: dict[str, int] | None = None, **resources: Any) -> Bench:
-        benches.append(Bench(tmp_path / str(len(benches)), specs, sizes or {"cpu": 10}, **resources))
-        return benches[-1]
+    def build(specs: dict[str, dict[str, Any]], sizes: dict[str, int] | None = None, **resources: Any) -> Harness:
+        harnesses.append(Harness(tmp_path / str(len(harnesses)), specs, sizes or {"cpu": 10}, **resources))
+        return harnesses[-1]
 
     yield build
-    for bench in benches:
-        bench.close()
+    for harness in harnesses:
+        harness.close()

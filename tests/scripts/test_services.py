@@ -1,4 +1,4 @@
-"""What `make install` writes for systemd and launchd. scripts/e2e/systemd.sh runs the units under a real systemd."""
+"""The files that `make install` writes for systemd and launchd. scripts/e2e/systemd.sh runs the units for real."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from contract.config import Settings
-from scripts.house import container, installed, service
-from scripts.house.launchd import Launchd
-from scripts.house.service import ROOT
-from scripts.house.systemd import Systemd
+from scripts.control import container, services
+from scripts.control.launchd import Launchd
+from scripts.control.service_manager import ROOT, service_environment
+from scripts.control.systemd import Systemd
 
 PROGRAMS = ("manager", "gateway")
 
 
 @pytest.mark.parametrize("system", [True, False], ids=["system", "user"])
-def test_the_units_are_right(tmp_path: Path, *, system: bool) -> None:
+def test_systemd_units_are_valid(tmp_path: Path, *, system: bool) -> None:
     home, units = tmp_path / "data", tmp_path / "units"
     systemd = Systemd(system=system, folder=units)
     systemd.write(PROGRAMS, home, {"ENGINEHOUSE_HOME": str(home), "GATEWAY_API_KEY": 'a"b$c\\'})
@@ -40,31 +40,33 @@ def test_the_units_are_right(tmp_path: Path, *, system: bool) -> None:
 
     if shutil.which("systemd-analyze"):
         paths = [str(path) for path in sorted(units.iterdir())]
-        verdict = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
-        ours = [line for line in verdict.stderr.splitlines() if "enginehouse" in line]
-        assert (verdict.returncode, ours) == (0, [])
+        verification = subprocess.run(
+            ["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False
+        )
+        ours = [line for line in verification.stderr.splitlines() if "enginehouse" in line]
+        assert (verification.returncode, ours) == (0, [])
 
 
-def test_the_agents_are_right(tmp_path: Path) -> None:
+def test_launchd_agents_are_valid(tmp_path: Path) -> None:
     home, agents = tmp_path / "da&ta", tmp_path / "agents"
     launchd = Launchd(agents)
     launchd.write(PROGRAMS, home, {"ENGINEHOUSE_HOME": str(home)})
-    told = plistlib.loads((agents / "dev.enginehouse.gateway.plist").read_bytes())
-    assert told["ProgramArguments"] == [sys.executable, "-m", "gateway"]
-    assert told["EnvironmentVariables"] == {"ENGINEHOUSE_HOME": str(home)}
-    assert told["StandardErrorPath"] == f"{home}/logs/gateway.log"
-    assert told["KeepAlive"] == {"SuccessfulExit": False}
+    agent = plistlib.loads((agents / "dev.enginehouse.gateway.plist").read_bytes())
+    assert agent["ProgramArguments"] == [sys.executable, "-m", "gateway"]
+    assert agent["EnvironmentVariables"] == {"ENGINEHOUSE_HOME": str(home)}
+    assert agent["StandardErrorPath"] == f"{home}/logs/gateway.log"
+    assert agent["KeepAlive"] == {"SuccessfulExit": False}
     assert launchd.belongs_to(home)
     assert not launchd.belongs_to(tmp_path)
 
 
-def test_compose_is_told_of_the_house(tmp_path: Path) -> None:
+def test_compose_gets_all_its_variables(tmp_path: Path) -> None:
     (tmp_path / "data" / "manager").mkdir(parents=True)
     (tmp_path / "mine.yaml").write_text("gateway: {port: 9000}")
-    told = container.variables(
+    variables = container.compose_variables(
         tmp_path / "data", {"ENGINEHOUSE_CONFIG": str(tmp_path / "mine.yaml"), "MANAGER_PORT": "9100"}
     )
-    assert told == {
+    assert variables == {
         "ENGINEHOUSE_HOME": str(tmp_path / "data"),
         "ENGINEHOUSE_USER": f"{os.getuid()}:{os.getgid()}",
         "ENGINEHOUSE_CONFIG_FOLDER": str(tmp_path),
@@ -73,11 +75,11 @@ def test_compose_is_told_of_the_house(tmp_path: Path) -> None:
         "MANAGER_PORT": "9100",
     }
     used = set(re.findall(r"\$\{(ENGINEHOUSE_\w+|GATEWAY_PORT)", (ROOT / "docker-compose.yml").read_text()))
-    assert used <= told.keys()
+    assert used <= variables.keys()
 
 
 @pytest.mark.parametrize(
-    ("listen", "bridge", "all_of_them"),
+    ("listen", "bridge", "expected"),
     [
         (["127.0.0.1"], "172.17.0.1", ["127.0.0.1", "172.17.0.1"]),
         (["127.0.0.1"], None, ["127.0.0.1"]),
@@ -85,16 +87,14 @@ def test_compose_is_told_of_the_house(tmp_path: Path) -> None:
         (["172.17.0.1"], "172.17.0.1", ["172.17.0.1"]),
     ],
 )
-def test_the_manager_listens_where_containers_reach_it(
-    listen: list[str], bridge: str | None, all_of_them: list[str]
-) -> None:
+def test_manager_listens_where_containers_reach_it(listen: list[str], bridge: str | None, expected: list[str]) -> None:
     settings = Settings.model_validate({"manager": {"listen": listen}})
-    assert installed._addresses(settings, bridge) == all_of_them
+    assert services._addresses(settings, bridge) == expected
 
 
-def test_services_keep_what_was_set_when_they_were_installed(tmp_path: Path) -> None:
+def test_services_keep_environment_of_installation(tmp_path: Path) -> None:
     environ = {"ENGINEHOUSE_CONFIG": "other.yaml", "GATEWAY_PORT": "9", "HF_TOKEN": "t", "EDITOR": "vi"}
-    assert service.environment(tmp_path, ["127.0.0.1", "172.17.0.1"], environ) == {
+    assert service_environment(tmp_path, ["127.0.0.1", "172.17.0.1"], environ) == {
         "ENGINEHOUSE_CONFIG": str(Path.cwd() / "other.yaml"),
         "ENGINEHOUSE_HOME": str(tmp_path),
         "GATEWAY_PORT": "9",

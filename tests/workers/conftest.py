@@ -1,4 +1,4 @@
-"""Engines that several test files ask, loaded once a process, and models that are not what they ought to be."""
+"""Engines that several test files use, loaded once per process, and copies of tiny models with other settings."""
 
 from __future__ import annotations
 
@@ -11,56 +11,58 @@ from typing import Any
 
 import pytest
 
-from tests.workers import chatting, detecting, estimating, painting
+from tests.support import chat_engines, depth_engines, detect_engines, image_engines
 from workers.engine import Engine
 
-pytest.register_assert_rewrite("tests.workers.chat_requests")
+pytest.register_assert_rewrite("tests.support.chat_requests")
 
 
 @pytest.fixture(scope="session")
 def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
-    """`chat_engine("lm", context=16)`: the chat engine with the tiny model of that family."""
-    return cache(lambda family, **options: chatting.load(models(family), options=options))
+    """Loads the chat engine with a tiny model: `chat_engine("lm", context=16)`."""
+    return cache(lambda family, **options: chat_engines.load(models(family), options=options))
 
 
 @pytest.fixture(scope="session")
-def detector(models: Callable[[str], Path]) -> detecting.Detector:
-    """`detector("detr", batch_size=2)`: the detection engine with the tiny model of that family."""
-    return cache(lambda family, **options: detecting.load(models(family), **options))
+def detector(models: Callable[[str], Path]) -> detect_engines.DetectEngine:
+    """Loads the detection engine with a tiny model: `detector("detr", batch_size=2)`."""
+    return cache(lambda family, **options: detect_engines.load(models(family), **options))
 
 
 @pytest.fixture(scope="session")
-def depth_engine(models: Callable[[str], Path]) -> estimating.DepthEngine:
-    """`depth_engine("depth_metric", batch_size=2)`: the depth engine with the tiny model of that family."""
-    return cache(lambda family, **options: estimating.load(models(family), **options))
+def depth_engine(models: Callable[[str], Path]) -> depth_engines.DepthEngine:
+    """Loads the depth engine with a tiny model: `depth_engine("depth_metric", batch_size=2)`."""
+    return cache(lambda family, **options: depth_engines.load(models(family), **options))
 
 
 @pytest.fixture(scope="session")
-def painter(models: Callable[[str], Path]) -> painting.Painter:
-    """`painter("sd_inpaint")`: the image engine with the tiny model of that family."""
-    return cache(lambda family: painting.load(models(family)))
+def painter(models: Callable[[str], Path]) -> image_engines.Painter:
+    """Loads the image generation engine with a tiny model: `painter("sd_inpaint")`."""
+    return cache(lambda family: image_engines.load(models(family)))
 
 
 @pytest.fixture(scope="session")
-def sd(painter: painting.Painter) -> Any:
-    """The image engine with a tiny Stable Diffusion."""
+def sd(painter: image_engines.Painter) -> Any:
+    """The image generation engine with a tiny Stable Diffusion."""
     return painter("sd")
 
 
 @pytest.fixture(scope="session")
-def flux(painter: painting.Painter) -> Any:
-    """The image engine with a tiny FLUX.1 dev."""
+def flux(painter: image_engines.Painter) -> Any:
+    """The image generation engine with a tiny FLUX.1-dev."""
     return painter("flux")
 
 
 @pytest.fixture
 def copy(models: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
-    """`copy("lm", model_type="x")`: a tiny model with other values in its config.json, of which None takes one out."""
+    """Copies a tiny model and changes its config.json: `copy("lm", model_type="x")`. None removes a key."""
 
-    def copied(family: str, **changes: Any) -> Path:
+    def make_copy(family: str, **changes: Any) -> Path:
         folder = Path(shutil.copytree(models(family), tmp_path / family))
         config = {**json.loads((folder / "config.json").read_text()), **changes}
-        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+        (folder / "config.json").write_text(
+            json.dumps({key: value for key, value in config.items() if value is not None})
+        )
         return folder
 
-    return copied
+    return make_copy

@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.workers import birth
-from tests.workers.birth import Worker
+from tests.support import worker_process
+from tests.support.worker_process import Worker
 
 CHAT = "/v1/chat/completions"
 EMBED = "/v1/embeddings"
@@ -24,7 +24,7 @@ EMBED = "/v1/embeddings"
 def plain() -> Iterator[Worker]:
     """A fake without faults, for every test that does it no harm."""
     entry = {"engine": "fake", "defaults": {"dimensions": 4, "max_tokens": 3}}
-    with birth.worker(entry) as worker:
+    with worker_process.worker(entry) as worker:
         yield worker
 
 
@@ -55,7 +55,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
 # Who may ask what -------------------------------------------------------------------------------------------------
 
 
-def test_health_is_for_everybody_and_the_rest_for_the_manager(plain: Worker) -> None:
+def test_only_health_needs_no_token(plain: Worker) -> None:
     assert httpx2.get(f"{plain.url}/healthz").json() == {"status": "healthy"}
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": plain.token}):
         refused = httpx2.post(f"{plain.url}{EMBED}", json={"input": "x"}, headers=headers)
@@ -72,13 +72,13 @@ def test_health_is_for_everybody_and_the_rest_for_the_manager(plain: Worker) -> 
         ("POST", "/", 404, "not_found"),
     ],
 )
-def test_wrong_paths_and_methods(plain: Worker, method: str, path: str, status: int, code: str) -> None:
+def test_unknown_paths_and_wrong_methods(plain: Worker, method: str, path: str, status: int, code: str) -> None:
     response = plain.client.request(method, path)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
-def test_a_task_that_the_entry_leaves_out_is_named() -> None:
-    with birth.worker({"engine": "fake", "tasks": ["chat"]}) as worker:
+def test_refuses_a_task_that_the_entry_does_not_list() -> None:
+    with worker_process.worker({"engine": "fake", "tasks": ["chat"]}) as worker:
         refused = worker.post(EMBED, {"input": "x"})
         assert refused.status_code == 400
         assert refused.json()["error"]["code"] == "unsupported_task"
@@ -89,7 +89,7 @@ def test_a_task_that_the_entry_leaves_out_is_named() -> None:
     ("body", "param"),
     [(b"{", None), (b'{"input": 7}', "input"), (b"{}", "input"), (b'{"input": "x", "dimensions": 0}', "dimensions")],
 )
-def test_a_malformed_body_is_a_400(plain: Worker, body: bytes, param: str | None) -> None:
+def test_malformed_body_is_400(plain: Worker, body: bytes, param: str | None) -> None:
     response = plain.client.post(EMBED, content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert (response.json()["error"]["param"] or "").startswith(param or "")
@@ -98,7 +98,7 @@ def test_a_malformed_body_is_a_400(plain: Worker, body: bytes, param: str | None
 # Whole answers ----------------------------------------------------------------------------------------------------
 
 
-def test_a_whole_answer_and_its_headers(plain: Worker) -> None:
+def test_whole_response_and_its_headers(plain: Worker) -> None:
     response = plain.post(EMBED, {"input": ["one", "two"]}, x_request_id="mine")
     assert response.status_code == 200
     assert [item["index"] for item in response.json()["data"]] == [0, 1]
@@ -106,7 +106,7 @@ def test_a_whole_answer_and_its_headers(plain: Worker) -> None:
     assert float(response.headers["server-timing"].removeprefix("infer;dur=")) >= 0
 
 
-def test_what_a_request_leaves_out_comes_from_the_entry(plain: Worker) -> None:
+def test_entry_defaults_fill_missing_fields(plain: Worker) -> None:
     def size(**fields: Any) -> int:
         return len(plain.post(EMBED, {"input": "x", **fields}).json()["data"][0]["embedding"])
 
@@ -114,7 +114,7 @@ def test_what_a_request_leaves_out_comes_from_the_entry(plain: Worker) -> None:
     assert plain.post(CHAT, chat("a b c d")).json()["choices"][0]["message"]["content"] == "a b c"
 
 
-def test_a_stream_folds_into_a_whole_answer(plain: Worker) -> None:
+def test_folds_chunks_into_a_whole_response(plain: Worker) -> None:
     whole = plain.post(CHAT, chat("a b")).json()
     assert whole["object"] == "chat.completion"
     assert whole["choices"][0]["message"]["content"] == "a b"
@@ -122,7 +122,7 @@ def test_a_stream_folds_into_a_whole_answer(plain: Worker) -> None:
     assert whole["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
 
 
-def test_a_big_body_is_read_whole(plain: Worker) -> None:
+def test_large_body_is_decoded(plain: Worker) -> None:
     text = "word " * 500_000
     assert plain.post(EMBED, {"input": text}).json()["usage"]["prompt_tokens"] == 500_000
 
@@ -130,7 +130,7 @@ def test_a_big_body_is_read_whole(plain: Worker) -> None:
 # Streams ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_stream_is_server_sent_events_and_ends_with_done(plain: Worker) -> None:
+def test_streams_server_sent_events_up_to_done(plain: Worker) -> None:
     response = plain.post(CHAT, chat("a b", stream=True))
     said = events(response)
     assert said[-1] == "[DONE]"
@@ -139,17 +139,17 @@ def test_a_stream_is_server_sent_events_and_ends_with_done(plain: Worker) -> Non
     assert all(json.loads(event)["usage"] is None for event in said[:-1])
 
 
-def test_usage_is_streamed_to_who_asked_for_it(plain: Worker) -> None:
+def test_streams_usage_only_on_request(plain: Worker) -> None:
     said = events(plain.post(CHAT, chat("a b", stream=True, stream_options={"include_usage": True})))
     last = json.loads(said[-2])
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] == 4
 
 
-def test_chunks_come_as_soon_as_they_are_there(tmp_path: Path) -> None:
+def test_sends_chunks_as_soon_as_they_are_ready(tmp_path: Path) -> None:
     """Each word waits for a file that is made only when the one before has been read."""
     options = {"crash_mid_answer": True, "crash_gate": str(tmp_path / "go")}
-    with birth.worker({"engine": "fake", "options": options}) as worker:
+    with worker_process.worker({"engine": "fake", "options": options}) as worker:
         with worker.client.stream("POST", CHAT, json=chat("first second", stream=True)) as response:
             lines = response.iter_lines()
             assert contents([next(lines).removeprefix("data: ")]) == "first"
@@ -159,16 +159,16 @@ def test_chunks_come_as_soon_as_they_are_there(tmp_path: Path) -> None:
         assert worker.process.wait(30) == -signal.SIGKILL
 
 
-def test_an_error_before_the_first_chunk_has_its_own_status() -> None:
-    with birth.worker({"engine": "fake", "options": {"fail_on_prompt": "poison"}}) as worker:
+def test_error_before_the_first_chunk_sets_the_status() -> None:
+    with worker_process.worker({"engine": "fake", "options": {"fail_on_prompt": "poison"}}) as worker:
         response = worker.post(CHAT, chat("poison", stream=True))
         assert response.status_code == 500
         assert response.json()["error"]["code"] == "inference_failed"
         assert worker.post(CHAT, chat("fine", stream=True)).status_code == 200
 
 
-def test_an_error_mid_stream_is_an_event_and_there_is_no_done() -> None:
-    with birth.worker({"engine": "fake", "options": {"raise_mid_answer": True}}) as worker:
+def test_error_mid_stream_is_an_event_without_done() -> None:
+    with worker_process.worker({"engine": "fake", "options": {"raise_mid_answer": True}}) as worker:
         said = events(worker.post(CHAT, chat("first second", stream=True), x_request_id="r1"))
         error = json.loads(said[-1])["error"]
         assert contents(said[:-1]) == "first"
@@ -185,9 +185,9 @@ def gated(tmp_path: Path, **options: Any) -> dict[str, Any]:
     return {"engine": "fake", "options": {"gate": str(tmp_path / "go"), "started_dir": str(tmp_path), **options}}
 
 
-def test_requests_that_come_together_share_a_batch_but_a_killer_runs_alone() -> None:
+def test_batches_requests_but_runs_retried_ones_alone() -> None:
     entry = {"engine": "fake", "options": {"batch_window_ms": 1000, "max_batch": 4}}
-    with birth.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+    with worker_process.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         together = [pool.submit(worker.post, EMBED, {"input": "x"}) for _ in range(4)]
         assert [answer.result(30).json()["batch"] for answer in together] == [4] * 4
         killers = [pool.submit(worker.post, EMBED, {"input": "x"}, x_enginehouse_attempt="2") for _ in range(2)]
@@ -195,8 +195,8 @@ def test_requests_that_come_together_share_a_batch_but_a_killer_runs_alone() -> 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_cancels_its_work(tmp_path: Path, stream: bool) -> None:
-    with birth.worker(gated(tmp_path)) as worker:
+def test_disconnect_cancels_the_call(tmp_path: Path, stream: bool) -> None:
+    with worker_process.worker(gated(tmp_path)) as worker:
         with httpx2.Client(base_url=worker.url, headers=worker.client.headers, trust_env=False) as client:
             with pytest.raises(httpx2.TimeoutException):
                 client.post(CHAT, json=chat("x", stream=stream), headers={"x-request-id": "gone"}, timeout=0.5)
@@ -205,8 +205,8 @@ def test_a_client_that_leaves_cancels_its_work(tmp_path: Path, stream: bool) -> 
         assert worker.post(CHAT, chat("still here")).json()["choices"][0]["message"]["content"] == "still here"
 
 
-def test_shutdown_finishes_what_is_in_hand_and_ends_in_order(tmp_path: Path) -> None:
-    with birth.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+def test_shutdown_finishes_requests_in_progress(tmp_path: Path) -> None:
+    with worker_process.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         answer = pool.submit(worker.post, EMBED, {"input": "x"}, x_request_id="first")
         wait_until((tmp_path / "first").exists)
         assert worker.post("/shutdown", {}).status_code == 200
@@ -215,14 +215,14 @@ def test_shutdown_finishes_what_is_in_hand_and_ends_in_order(tmp_path: Path) -> 
         assert worker.process.wait(30) == 0
 
 
-def test_a_term_ends_in_order() -> None:
-    with birth.worker({"engine": "fake"}) as worker:
+def test_sigterm_shuts_down_in_order() -> None:
+    with worker_process.worker({"engine": "fake"}) as worker:
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(30) == 0
 
 
-def test_a_second_term_ends_at_once(tmp_path: Path) -> None:
-    with birth.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
+def test_second_sigterm_exits_at_once(tmp_path: Path) -> None:
+    with worker_process.worker(gated(tmp_path)) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         answer = pool.submit(worker.post, EMBED, {"input": "x"}, x_request_id="first")
         wait_until((tmp_path / "first").exists)
         worker.process.send_signal(signal.SIGTERM)
@@ -240,8 +240,8 @@ def _refuses(worker: Worker) -> bool:
     return False
 
 
-def test_out_of_memory_in_a_call_is_a_503_and_told_to_the_manager() -> None:
-    with birth.worker({"engine": "fake", "options": {"oom_on_prompt": "too much"}}) as worker:
+def test_out_of_memory_is_503_and_reported_to_the_manager() -> None:
+    with worker_process.worker({"engine": "fake", "options": {"oom_on_prompt": "too much"}}) as worker:
         response = worker.post(EMBED, {"input": "too much"})
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "out_of_memory"
@@ -250,8 +250,8 @@ def test_out_of_memory_in_a_call_is_a_503_and_told_to_the_manager() -> None:
         assert worker.post(EMBED, {"input": "enough"}).status_code == 200
 
 
-def test_a_worker_whose_device_is_lost_ends_so_that_another_can_begin() -> None:
-    with birth.worker({"engine": "fake", "options": {"break_on_prompt": "poison"}}) as worker:
+def test_worker_exits_when_its_gpu_context_is_lost() -> None:
+    with worker_process.worker({"engine": "fake", "options": {"break_on_prompt": "poison"}}) as worker:
         with pytest.raises(httpx2.RemoteProtocolError):
             worker.post(EMBED, {"input": "poison"})
         assert worker.process.wait(30) == 1

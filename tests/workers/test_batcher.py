@@ -1,4 +1,4 @@
-"""What the batcher promises: who shares a batch, who fails alone, who is dropped, and that streams interleave."""
+"""The batcher: which calls share a batch, fail alone or are dropped, and that streams interleave."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
-from tests.workers import batching
-from tests.workers.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
+from tests.support import batching
+from tests.support.batching import STREAM, WHOLE, TextRequest, TextResponse, answer, stream, text
 from workers.batcher import Ticket
-from workers.engine import Answer, Call, Engine, serves
+from workers.engine import Call, Engine, Output, serves
 
-Calls = list[Call[Ask]]
-Answers = Iterator[tuple[Call[Ask], Answer]]
+Calls = list[Call[TextRequest]]
+Answers = Iterator[tuple[Call[TextRequest], Output]]
 
 
 class Recorder(Engine):
-    """Notes its batches. `gate` holds the first batch back, so that the others queue up behind it."""
+    """Records its batches. `gate` holds the first batch back, so that later calls queue up behind it."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.gate = threading.Event()
         self.entered = threading.Event()
-        self.held = threading.Event()  # where a text has "|", its stream waits for this
+        self.held = threading.Event()  # a stream whose text has "|" waits there for this event
         self.closed = threading.Event()
 
     def _enter(self, calls: Calls) -> None:
@@ -47,43 +47,43 @@ class Recorder(Engine):
             if text == "refuse":
                 yield call, InvalidField("as told", param="text")
             elif text != "ignore":
-                yield call, Told(text=text, batch=len(calls))
+                yield call, TextResponse(text=text, batch=len(calls))
 
     @serves(STREAM, max_batch=4)
     def stream(self, calls: Calls) -> Answers:
         self._enter(calls)
-        going = {id(call): self._letters(call.request.text) for call in calls}
+        active = {id(call): self._letters(call.request.text) for call in calls}
         try:
-            while going:
+            while active:
                 for call in calls:
-                    if id(call) in going:
-                        yield call, self._next(going, call)
+                    if id(call) in active:
+                        yield call, self._next(active, call)
         finally:
             self.closed.set()
 
     def _letters(self, text: str) -> Iterator[str]:
         return itertools.chain(text, itertools.repeat("…")) if text.endswith("…") else iter(text)
 
-    def _next(self, going: dict[int, Iterator[str]], call: Call[Ask]) -> Answer:
-        letter = next(going[id(call)], None)
+    def _next(self, active: dict[int, Iterator[str]], call: Call[TextRequest]) -> Output:
+        letter = next(active[id(call)], None)
         if letter is None:
-            del going[id(call)]
+            del active[id(call)]
             return None
         if letter == "!":
             raise RuntimeError("mid-stream")
         if letter == "|":
             assert self.held.wait(30)
-        return Told(text=letter)
+        return TextResponse(text=letter)
 
 
-class House(batching.House[Recorder]):
-    """With a `Recorder`."""
+class RecordingBatcher(batching.BatcherThread[Recorder]):
+    """Runs a `Recorder`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(Recorder(), **options)
 
     async def occupied(self) -> Ticket:
-        """Have the thread at work on a first call, so that what is asked from now on queues up."""
+        """Keep the thread busy with a first call, so that later calls queue up."""
         first = self.ask("first")
         await asyncio.to_thread(self.engine.entered.wait, 30)
         return first
@@ -94,158 +94,158 @@ class House(batching.House[Recorder]):
 
 
 @pytest.fixture
-async def houses() -> AsyncIterator[Callable[..., House]]:
-    made: list[House] = []
+async def start() -> AsyncIterator[Callable[..., RecordingBatcher]]:
+    started: list[RecordingBatcher] = []
 
-    def make(**options: Any) -> House:
-        made.append(House(**options))
-        return made[-1]
+    def start_one(**options: Any) -> RecordingBatcher:
+        started.append(RecordingBatcher(**options))
+        return started[-1]
 
-    yield make
-    for house in made:
-        house.close()
-
-
-async def test_what_queued_while_the_thread_was_busy_becomes_one_call(houses: Callable[..., House]) -> None:
-    house = houses()
-    first = await house.occupied()
-    tickets = [house.ask(name) for name in "abc"]
-    house.engine.gate.set()
-    told = [await answer(ticket) for ticket in (first, *tickets)]
-    assert house.engine.batches == [["first"], ["a", "b", "c"]]
-    assert [(t.text, t.batch) for t in told] == [("first", 1), ("a", 3), ("b", 3), ("c", 3)]
+    yield start_one
+    for batcher in started:
+        batcher.close()
 
 
-async def test_a_batch_keeps_to_its_bound_and_to_one_group_and_the_oldest_goes_first(
-    houses: Callable[..., House],
+async def test_batches_calls_queued_while_busy(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    first = await batcher.occupied()
+    tickets = [batcher.ask(name) for name in "abc"]
+    batcher.engine.gate.set()
+    responses = [await answer(ticket) for ticket in (first, *tickets)]
+    assert batcher.engine.batches == [["first"], ["a", "b", "c"]]
+    assert [(t.text, t.batch) for t in responses] == [("first", 1), ("a", 3), ("b", 3), ("c", 3)]
+
+
+async def test_batch_has_one_group_up_to_the_limit_oldest_first(
+    start: Callable[..., RecordingBatcher],
 ) -> None:
-    house = houses()
-    await house.occupied()
-    tickets = [house.ask(name, size=2 if name.isupper() else 1) for name in "aBcDefgh"]
-    house.engine.gate.set()
+    batcher = start()
+    await batcher.occupied()
+    tickets = [batcher.ask(name, size=2 if name.isupper() else 1) for name in "aBcDefgh"]
+    batcher.engine.gate.set()
     for ticket in tickets:
         await answer(ticket)
-    assert house.engine.batches[1:] == [["a", "c", "e", "f"], ["B", "D"], ["g", "h"]]
+    assert batcher.engine.batches[1:] == [["a", "c", "e", "f"], ["B", "D"], ["g", "h"]]
 
 
-async def test_an_entry_lowers_the_bound(houses: Callable[..., House]) -> None:
-    house = houses(max_batch=2)
-    await house.occupied()
-    tickets = [house.ask(name) for name in "abc"]
-    house.engine.gate.set()
+async def test_entry_lowers_the_limit(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start(max_batch=2)
+    await batcher.occupied()
+    tickets = [batcher.ask(name) for name in "abc"]
+    batcher.engine.gate.set()
     for ticket in tickets:
         await answer(ticket)
-    assert house.engine.batches[1:] == [["a", "b"], ["c"]]
+    assert batcher.engine.batches[1:] == [["a", "b"], ["c"]]
 
 
-async def test_tasks_do_not_mix(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    whole, streamed = house.ask("a"), house.ask("b", "stream")
-    house.engine.gate.set()
-    assert await answer(whole) == Told(text="a")
+async def test_batch_has_one_task(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    whole, streamed = batcher.ask("a"), batcher.ask("b", "stream")
+    batcher.engine.gate.set()
+    assert await answer(whole) == TextResponse(text="a")
     assert text(await stream(streamed)) == "b"
-    assert house.engine.batches[1:] == [["a"], ["b"]]
+    assert batcher.engine.batches[1:] == [["a"], ["b"]]
 
 
-async def test_a_call_that_has_killed_a_worker_runs_alone(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    tickets = [house.ask("a"), house.ask("suspect", alone=True), house.ask("b")]
-    house.engine.gate.set()
+async def test_suspect_call_runs_alone(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    tickets = [batcher.ask("a"), batcher.ask("suspect", alone=True), batcher.ask("b")]
+    batcher.engine.gate.set()
     for ticket in tickets:
         await answer(ticket)
-    assert house.engine.batches[1:] == [["a", "b"], ["suspect"]]
+    assert batcher.engine.batches[1:] == [["a", "b"], ["suspect"]]
 
 
-async def test_who_has_left_is_dropped_before_batching(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    gone, also_gone, stays = house.ask("gone"), house.ask("also gone"), house.ask("stays")
+async def test_drops_cancelled_calls_before_batching(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    gone, also_gone, stays = batcher.ask("gone"), batcher.ask("also gone"), batcher.ask("stays")
     gone.call.cancel()
     also_gone.call.cancel()
-    house.engine.gate.set()
+    batcher.engine.gate.set()
     await answer(stays)
-    assert house.engine.batches[1:] == [["stays"]]
+    assert batcher.engine.batches[1:] == [["stays"]]
 
 
-async def test_a_failing_item_fails_alone(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    good, refused, other = house.ask("good"), house.ask("refuse"), house.ask("other")
-    house.engine.gate.set()
+async def test_failing_item_fails_alone(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    good, refused, other = batcher.ask("good"), batcher.ask("refuse"), batcher.ask("other")
+    batcher.engine.gate.set()
     assert isinstance(await answer(refused), InvalidField)
-    assert await answer(good) == Told(text="good", batch=3)
-    assert await answer(other) == Told(text="other", batch=3)
+    assert await answer(good) == TextResponse(text="good", batch=3)
+    assert await answer(other) == TextResponse(text="other", batch=3)
 
 
-async def test_after_an_exception_the_unanswered_run_one_by_one(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    tickets = [house.ask(name) for name in ("before", "raise", "after")]
-    house.engine.gate.set()
+async def test_retries_unanswered_calls_alone_after_an_exception(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    tickets = [batcher.ask(name) for name in ("before", "raise", "after")]
+    batcher.engine.gate.set()
     before, failed, after = [await answer(ticket) for ticket in tickets]
-    assert before == Told(text="before", batch=3)
-    assert after == Told(text="after", batch=1)
+    assert before == TextResponse(text="before", batch=3)
+    assert after == TextResponse(text="after", batch=1)
     assert isinstance(failed, EngineFailed)
     assert "RuntimeError: as told" in failed.message
-    assert house.engine.batches[1:] == [["before", "raise", "after"], ["raise"], ["after"]]
+    assert batcher.engine.batches[1:] == [["before", "raise", "after"], ["raise"], ["after"]]
 
 
-async def test_out_of_memory_is_told_to_client_and_manager_and_spares_the_others(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    greedy, other = house.ask("memory"), house.ask("other")
-    house.engine.gate.set()
+async def test_out_of_memory_fails_one_call_and_is_reported(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    greedy, other = batcher.ask("memory"), batcher.ask("other")
+    batcher.engine.gate.set()
     assert isinstance(await answer(greedy), OutOfMemory)
-    assert await answer(other) == Told(text="other")
-    assert house.out_of_memory == 1
+    assert await answer(other) == TextResponse(text="other")
+    assert batcher.out_of_memory == 1
 
 
-async def test_a_call_that_the_engine_forgets_gets_an_error(houses: Callable[..., House]) -> None:
-    house = houses()
-    house.engine.gate.set()
-    forgotten = await answer(house.ask("ignore"))
+async def test_call_without_an_answer_gets_an_error(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    batcher.engine.gate.set()
+    forgotten = await answer(batcher.ask("ignore"))
     assert isinstance(forgotten, EngineFailed)
-    assert "ended without an answer" in forgotten.message
+    assert "returned without an answer" in forgotten.message
 
 
-async def test_streams_interleave_and_a_short_one_ends_before_the_long_one(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    long, short = house.ask("a rather|long answer", "stream"), house.ask("short", "stream")
-    house.engine.gate.set()
+async def test_short_stream_ends_before_a_long_one(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    long, short = batcher.ask("a rather|long answer", "stream"), batcher.ask("short", "stream")
+    batcher.engine.gate.set()
     assert text(await stream(short)) == "short"
-    house.engine.held.set()  # the long one could not have ended before
+    batcher.engine.held.set()  # until now the long one could not end
     answers = await stream(long)
     assert text(answers) == "a rather|long answer"
     assert answers[-1] is None
-    assert house.engine.batches[1:] == [["a rather|long answer", "short"]]
+    assert batcher.engine.batches[1:] == [["a rather|long answer", "short"]]
 
 
-async def test_an_exception_mid_stream_ends_every_begun_stream_with_an_error(houses: Callable[..., House]) -> None:
-    house = houses()
-    await house.occupied()
-    tickets = [house.ask("ab!", "stream"), house.ask("abcde", "stream")]
-    house.engine.gate.set()
+async def test_exception_mid_stream_fails_every_started_stream(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    await batcher.occupied()
+    tickets = [batcher.ask("ab!", "stream"), batcher.ask("abcde", "stream")]
+    batcher.engine.gate.set()
     for answers in [await stream(ticket) for ticket in tickets]:
         assert text(answers).startswith("ab")
         assert isinstance(answers[-1], EngineFailed)
 
 
-async def test_a_generator_is_closed_when_nobody_waits_for_it_any_more(houses: Callable[..., House]) -> None:
-    house = houses()
-    house.engine.gate.set()
-    ticket = house.ask("begun|never ends…", "stream")
+async def test_closes_the_generator_when_all_calls_are_cancelled(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    batcher.engine.gate.set()
+    ticket = batcher.ask("begun|never ends…", "stream")
     await answer(ticket)
     ticket.call.cancel()
-    house.engine.held.set()
-    assert await asyncio.to_thread(house.engine.closed.wait, 30)
-    assert await answer(house.ask("next")) == Told(text="next")
+    batcher.engine.held.set()
+    assert await asyncio.to_thread(batcher.engine.closed.wait, 30)
+    assert await answer(batcher.ask("next")) == TextResponse(text="next")
 
 
-async def test_a_window_waits_for_company(houses: Callable[..., House]) -> None:
-    house = houses(batch_window_ms=1000, max_batch=2)
-    house.engine.gate.set()
-    told = await asyncio.gather(answer(house.ask("a")), answer(house.ask("b")))
-    assert [t.batch for t in told if isinstance(t, Told)] == [2, 2]
+async def test_batch_window_waits_for_more_calls(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start(batch_window_ms=1000, max_batch=2)
+    batcher.engine.gate.set()
+    responses = await asyncio.gather(answer(batcher.ask("a")), answer(batcher.ask("b")))
+    assert [t.batch for t in responses if isinstance(t, TextResponse)] == [2, 2]

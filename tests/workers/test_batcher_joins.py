@@ -1,4 +1,4 @@
-"""What the batcher promises to methods with `joins`: who may join, whose turn it is, and who fails alone."""
+"""The batcher and methods with `joins`: which calls may join, which run first, and which fail alone."""
 
 from __future__ import annotations
 
@@ -10,277 +10,275 @@ from typing import Any
 import pytest
 
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
-from tests.workers import batching
-from tests.workers.batching import STREAM, WHOLE, Ask, Told, answer, stream, text
-from workers.engine import Answer, Call, Engine, Feed, serves
-from workers.failures import as_answer
+from tests.support import batching
+from tests.support.batching import STREAM, WHOLE, TextRequest, TextResponse, answer, stream, text
+from workers.engine import Call, Engine, Feed, Output, serves
+from workers.failures import to_serve_error
 
-Answers = Iterator[tuple[Call[Ask], Answer]]
+Answers = Iterator[tuple[Call[TextRequest], Output]]
 
 
 class Spelling(Engine):
-    """Spells texts, a letter a step. Each step and each whole call waits for a permit, and notes who was at work."""
+    """Spells texts, one letter per step. Each step and each whole call misfit for a permit and records its texts."""
 
     def __init__(self) -> None:
         self.permits = threading.Semaphore(0)
         self.steps: list[str] = []
         self.closed = threading.Event()
 
-    def _note(self, *texts: str) -> None:
+    def _record(self, *texts: str) -> None:
         self.steps.append(" ".join(texts))
 
     @serves(WHOLE, max_batch=3)
-    def whole(self, calls: list[Call[Ask]]) -> Answers:
+    def whole(self, calls: list[Call[TextRequest]]) -> Answers:
         assert self.permits.acquire(timeout=30)
-        self._note(*(call.request.text for call in calls))
+        self._record(*(call.request.text for call in calls))
         for call in calls:
-            yield call, Told(text=call.request.text)
+            yield call, TextResponse(text=call.request.text)
 
     @serves(STREAM, max_batch=3, group=lambda request: request.size, joins=True)
-    def stream(self, feed: Feed[Ask]) -> Answers:
-        going: list[tuple[Call[Ask], Iterator[str]]] = []
+    def stream(self, feed: Feed[TextRequest]) -> Answers:
+        active: list[tuple[Call[TextRequest], Iterator[str]]] = []
         try:
             while True:
                 assert self.permits.acquire(timeout=30)
-                going += [(call, iter(call.request.text)) for call in feed.take(feed.limit)]
-                if not going:
+                active += [(call, iter(call.request.text)) for call in feed.take(feed.limit)]
+                if not active:
                     return
-                self._note(*(call.request.text for call, _ in going))
-                yield from self._step(going)
+                self._record(*(call.request.text for call, _ in active))
+                yield from self._step(active)
         finally:
             self.closed.set()
 
-    def _step(self, going: list[tuple[Call[Ask], Iterator[str]]]) -> Answers:
-        for item in list(going):
+    def _step(self, active: list[tuple[Call[TextRequest], Iterator[str]]]) -> Answers:
+        for item in list(active):
             call, letters = item
             letter = next(letters, None)
             if letter is None or letter == "?" or call.cancelled:
-                going.remove(item)
+                active.remove(item)
             if letter == "!":
                 raise RuntimeError("as told")
             if letter == "?":
                 yield call, InvalidField("as told", param="text")
             elif letter == "#":
-                yield call, as_answer(MemoryError())
+                yield call, to_serve_error(MemoryError())
             elif not call.cancelled:
-                yield call, letter if letter is None else Told(text=letter)
+                yield call, letter if letter is None else TextResponse(text=letter)
 
 
-class Deaf(Engine):
-    """Does not take what waits for it."""
+class TakesNothing(Engine):
+    """Takes no calls."""
 
     @serves(STREAM, joins=True)
-    def stream(self, feed: Feed[Ask]) -> Answers:
+    def stream(self, feed: Feed[TextRequest]) -> Answers:
         yield from ()
 
     @serves(WHOLE, joins=True)
-    def whole(self, feed: Feed[Ask]) -> Answers:
+    def whole(self, feed: Feed[TextRequest]) -> Answers:
         raise RuntimeError("before it takes any")
 
 
-class House(batching.House[Any]):
+class SpellingBatcher(batching.BatcherThread[Any]):
     def step(self, permits: int = 1) -> None:
-        """Let the engine do so many steps."""
+        """Let the engine run this many steps."""
         self.engine.permits.release(permits)
 
-    def spell(self, word: str, **how: Any) -> Any:
-        return self.ask(word, "stream", **how)
+    def spell(self, word: str, **options: Any) -> Any:
+        return self.ask(word, "stream", **options)
 
     def close(self) -> None:
         self.step(1000)
         super().close()
 
 
-Houses = Callable[..., House]
+Start = Callable[..., SpellingBatcher]
 
 
 @pytest.fixture
-async def houses() -> AsyncIterator[Houses]:
-    made: list[House] = []
+async def start() -> AsyncIterator[Start]:
+    started: list[SpellingBatcher] = []
 
-    def make(engine: Engine | None = None, **options: Any) -> House:
-        made.append(House(engine or Spelling(), **options))
-        return made[-1]
+    def start_one(engine: Engine | None = None, **options: Any) -> SpellingBatcher:
+        started.append(SpellingBatcher(engine or Spelling(), **options))
+        return started[-1]
 
-    yield make
-    for house in made:
-        if isinstance(house.engine, Spelling):
-            house.close()
+    yield start_one
+    for batcher in started:
+        if isinstance(batcher.engine, Spelling):
+            batcher.close()
         else:
-            batching.House.close(house)
+            batching.BatcherThread.close(batcher)
 
 
-async def test_a_newcomer_joins_at_the_next_step_and_ends_before_the_long_one(houses: Houses) -> None:
-    house = houses()
-    long = house.spell("abcdefgh")
-    house.step()
-    assert await answer(long) == Told(text="a")
-    short = house.spell("xy")
-    house.step(3)
+async def test_new_call_joins_at_the_next_step(start: Start) -> None:
+    batcher = start()
+    long = batcher.spell("abcdefgh")
+    batcher.step()
+    assert await answer(long) == TextResponse(text="a")
+    short = batcher.spell("xy")
+    batcher.step(3)
     assert text(await stream(short)) == "xy"
-    house.step(6)
+    batcher.step(6)
     assert text(await stream(long)) == "bcdefgh"
-    assert house.engine.steps == ["abcdefgh", *["abcdefgh xy"] * 3, *["abcdefgh"] * 5]
+    assert batcher.engine.steps == ["abcdefgh", *["abcdefgh xy"] * 3, *["abcdefgh"] * 5]
 
 
-async def test_no_more_are_at_work_than_the_bound_and_who_ends_makes_room(houses: Houses) -> None:
-    house = houses(max_batch=2)
-    tickets = [house.spell(word) for word in ("abc", "d", "ef", "g")]
-    house.step(20)
+async def test_call_joins_only_when_another_has_ended(start: Start) -> None:
+    batcher = start(max_batch=2)
+    tickets = [batcher.spell(word) for word in ("abc", "d", "ef", "g")]
+    batcher.step(20)
     assert [text(await stream(ticket)) for ticket in tickets] == ["abc", "d", "ef", "g"]
-    assert house.engine.steps == ["abc d", "abc d", "abc ef", "abc ef", "ef g", "g"]
+    assert batcher.engine.steps == ["abc d", "abc d", "abc ef", "abc ef", "ef g", "g"]
 
 
-async def test_an_engine_asks_for_no_more_than_it_has_room_for() -> None:
-    given: list[int] = []
+async def test_feed_gives_no_more_than_asked_for() -> None:
+    requested: list[int] = []
 
-    def more(most: int) -> list[Call[Ask]]:
-        given.append(most)
+    def more(room: int) -> list[Call[TextRequest]]:
+        requested.append(room)
         return []
 
     feed = Feed(4, more)
     assert feed.take(0) == feed.take(-1) == feed.take(2) == []
-    assert given == [2]
+    assert requested == [2]
 
 
-@pytest.mark.parametrize("waits", [("whole", 1, False), ("stream", 2, False), ("stream", 1, True)])
-async def test_who_does_not_fit_gets_a_turn_although_newcomers_keep_coming(
-    waits: tuple[str, int, bool], houses: Houses
-) -> None:
-    """Another task, another group, one that must be alone: who comes later does not join before it."""
-    task, size, alone = waits
-    house = houses()
-    first = house.spell("abc")
-    house.step()
+@pytest.mark.parametrize("misfit", [("whole", 1, False), ("stream", 2, False), ("stream", 1, True)])
+async def test_joining_calls_do_not_starve_one_that_does_not_fit(misfit: tuple[str, int, bool], start: Start) -> None:
+    """Another task, another group, a call that runs alone: no later call joins ahead of it."""
+    task, size, alone = misfit
+    batcher = start()
+    first = batcher.spell("abc")
+    batcher.step()
     await answer(first)
-    early = house.spell("E")
-    other = house.ask("O", task, size=size, alone=alone)
-    late = house.spell("L")
-    house.step(20)
+    early = batcher.spell("E")
+    other = batcher.ask("O", task, size=size, alone=alone)
+    late = batcher.spell("L")
+    batcher.step(20)
     for ticket in (first, early, other, late):
-        await stream(ticket) if ticket.serves.joins else await answer(ticket)
-    order = list(dict.fromkeys(" ".join(house.engine.steps).split()))
+        await stream(ticket) if ticket.served.joins else await answer(ticket)
+    order = list(dict.fromkeys(" ".join(batcher.engine.steps).split()))
     assert order == ["abc", "E", "O", "L"]
-    assert not any("O" in step and len(step) > 1 for step in house.engine.steps)
+    assert not any("O" in step and len(step) > 1 for step in batcher.engine.steps)
 
 
-async def test_nor_do_those_of_another_task_keep_the_joining_ones_waiting(houses: Houses) -> None:
-    house = houses()
-    first = house.ask("W")
-    spelled, second = house.spell("s"), house.ask("V")
-    house.step(1)
+async def test_other_tasks_do_not_starve_joining_calls(start: Start) -> None:
+    batcher = start()
+    first = batcher.ask("W")
+    spelled, second = batcher.spell("s"), batcher.ask("V")
+    batcher.step(1)
     await answer(first)
-    third = house.ask("U")
-    house.step(20)
+    third = batcher.ask("U")
+    batcher.step(20)
     await stream(spelled)
     await answer(second)
     await answer(third)
-    order = list(dict.fromkeys(" ".join(house.engine.steps).split()))
+    order = list(dict.fromkeys(" ".join(batcher.engine.steps).split()))
     assert order.index("s") < order.index("U")
 
 
-async def test_when_the_one_that_does_not_fit_has_left_the_others_join(houses: Houses) -> None:
-    house = houses()
-    first = house.spell("abc")
-    house.step()
+async def test_calls_join_once_the_blocking_one_is_cancelled(start: Start) -> None:
+    batcher = start()
+    first = batcher.spell("abc")
+    batcher.step()
     await answer(first)
-    other, late = house.ask("O"), house.spell("L")
-    house.step()
+    other, late = batcher.ask("O"), batcher.spell("L")
+    batcher.step()
     await answer(first)
     other.call.cancel()
-    house.step(20)
+    batcher.step(20)
     assert text(await stream(late)) == "L"
-    assert house.engine.steps[:4] == ["abc", "abc", "abc L", "abc L"]
+    assert batcher.engine.steps[:4] == ["abc", "abc", "abc L", "abc L"]
 
 
-async def test_nobody_joins_one_that_must_be_alone(houses: Houses) -> None:
-    house = houses()
-    suspect = house.spell("abc", alone=True)
-    house.step()
+async def test_no_call_joins_one_that_runs_alone(start: Start) -> None:
+    batcher = start()
+    suspect = batcher.spell("abc", alone=True)
+    batcher.step()
     await answer(suspect)
-    late = house.spell("L")
-    house.step(20)
+    late = batcher.spell("L")
+    batcher.step(20)
     assert text(await stream(late)) == "L"
-    assert "abc L" not in house.engine.steps
+    assert "abc L" not in batcher.engine.steps
 
 
-async def test_who_has_left_does_not_join_and_who_leaves_makes_room(houses: Houses) -> None:
-    house = houses(max_batch=2)
-    first, leaver = house.spell("abc"), house.spell("defgh")
-    house.step()
+async def test_cancelled_calls_do_not_join_and_make_room(start: Start) -> None:
+    batcher = start(max_batch=2)
+    first, leaver = batcher.spell("abc"), batcher.spell("defgh")
+    batcher.step()
     await answer(first)
-    gone, stays = house.spell("gone"), house.spell("S")
+    gone, stays = batcher.spell("gone"), batcher.spell("S")
     gone.call.cancel()
     leaver.call.cancel()
-    house.step(20)
+    batcher.step(20)
     assert text(await stream(stays)) == "S"
     assert text(await stream(first)) == "bc"
-    assert not any("gone" in step for step in house.engine.steps)
+    assert not any("gone" in step for step in batcher.engine.steps)
 
 
-async def test_a_newcomer_that_fails_fails_alone(houses: Houses) -> None:
-    house = houses()
-    first = house.spell("abc")
-    house.step()
+async def test_failing_joined_call_fails_alone(start: Start) -> None:
+    batcher = start()
+    first = batcher.spell("abc")
+    batcher.step()
     await answer(first)
-    refused, greedy = house.spell("?"), house.spell("#")
-    house.step(20)
+    refused, greedy = batcher.spell("?"), batcher.spell("#")
+    batcher.step(20)
     assert isinstance(await answer(refused), InvalidField)
     assert isinstance(await answer(greedy), OutOfMemory)
     assert text(await stream(first)) == "bc"
-    assert house.out_of_memory == 1
+    assert batcher.out_of_memory == 1
 
 
-async def test_an_exception_ends_the_begun_and_the_others_run_again_alone(houses: Houses) -> None:
-    house = houses()
-    begun = house.spell("abc")
-    house.step()
-    await answer(begun)
-    bad, good, waiting = house.spell("!"), house.spell("G"), house.spell("W")
-    house.step(20)
-    assert text(answers := await stream(begun)) == "b"
+async def test_exception_ends_started_calls_and_retries_the_rest(start: Start) -> None:
+    batcher = start()
+    started_call = batcher.spell("abc")
+    batcher.step()
+    await answer(started_call)
+    bad, good, waiting = batcher.spell("!"), batcher.spell("G"), batcher.spell("W")
+    batcher.step(20)
+    assert text(answers := await stream(started_call)) == "b"
     assert isinstance(answers[-1], EngineFailed)
     assert isinstance(await answer(bad), EngineFailed)
     assert text(await stream(good)) == "G"
     assert text(await stream(waiting)) == "W"
-    assert house.engine.steps == ["abc", "abc ! G", "!", "G", "G", "W", "W"]
+    assert batcher.engine.steps == ["abc", "abc ! G", "!", "G", "G", "W", "W"]
 
 
-async def test_a_method_is_closed_when_nobody_waits_for_it_and_begins_anew_for_the_next(houses: Houses) -> None:
-    house = houses()
-    ticket = house.spell("abcdef")
-    house.step()
+async def test_method_restarts_after_all_calls_were_cancelled(start: Start) -> None:
+    batcher = start()
+    ticket = batcher.spell("abcdef")
+    batcher.step()
     await answer(ticket)
     ticket.call.cancel()
-    house.step(2)  # to notice it, and to find that nobody else waits
-    assert await asyncio.to_thread(house.engine.closed.wait, 30)
-    house.step(20)
-    assert text(await stream(house.spell("next"))) == "next"
+    batcher.step(2)  # one to notice the cancellation, one to find the feed empty
+    assert await asyncio.to_thread(batcher.engine.closed.wait, 30)
+    batcher.step(20)
+    assert text(await stream(batcher.spell("next"))) == "next"
 
 
-async def test_what_a_method_does_not_take_is_told_so(houses: Houses) -> None:
-    house = houses(Deaf())
-    silent, raised = house.spell("a"), house.ask("b")
-    assert "ended without an answer" in str(await answer(silent))
+async def test_call_that_a_method_never_takes_gets_an_error(start: Start) -> None:
+    batcher = start(TakesNothing())
+    silent, raised = batcher.spell("a"), batcher.ask("b")
+    assert "returned without an answer" in str(await answer(silent))
     assert "before it takes any" in str(await answer(raised))
 
 
-async def test_once_stopped_those_at_work_finish_and_nobody_joins(houses: Houses) -> None:
-    house = houses()
-    first = house.spell("ab")
-    house.step()
+async def test_after_stop_calls_finish_and_none_joins(start: Start) -> None:
+    batcher = start()
+    first = batcher.spell("ab")
+    batcher.step()
     await answer(first)
-    house.batcher.stop()
-    house.spell("late")
-    house.step(20)
+    batcher.stop()
+    batcher.spell("late")
+    batcher.step(20)
     assert text(await stream(first)) == "b"
-    await asyncio.to_thread(house.thread.join, 30)
-    assert house.engine.steps == ["ab", "ab", "ab"]
+    await asyncio.to_thread(batcher.thread.join, 30)
+    assert batcher.engine.steps == ["ab", "ab", "ab"]
 
 
-async def test_a_window_waits_for_company_before_the_first_step(houses: Houses) -> None:
-    house = houses(batch_window_ms=1000, max_batch=2)
-    house.step(20)
-    tickets = [house.spell("a"), house.spell("b")]
+async def test_batch_window_waits_before_the_first_step(start: Start) -> None:
+    batcher = start(batch_window_ms=1000, max_batch=2)
+    batcher.step(20)
+    tickets = [batcher.spell("a"), batcher.spell("b")]
     assert [text(await stream(ticket)) for ticket in tickets] == ["a", "b"]
-    assert house.engine.steps[0] == "a b"
+    assert batcher.engine.steps[0] == "a b"

@@ -1,9 +1,8 @@
-"""What `workers.describe` says of engines and entries, and that it is cheap."""
+"""What `workers.describe` says about engines and entries, without importing their libraries."""
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 
 from contract.config import ModelSpec
+from tests.support.model_libraries import MODEL_LIBRARIES
 from workers.describe import entry
-from workers.engine import names
+from workers.registry import engine_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def test_the_program_describes_engines_and_entries() -> None:
     said = described(
         [{"id": "good", "engine": "fake", "tasks": ["chat"]}, {"id": "bad", "engine": "fak", "source": "x"}]
     )
-    assert sorted(said["engines"]) == names()
+    assert sorted(said["engines"]) == engine_names()
     assert said["engines"]["rapidocr"]["tasks"] == ["ocr"]
     assert "rapidocr:RapidOCR" in said["engines"]["rapidocr"]["imports"]
     assert all(offer["doc"].endswith(".") for offer in said["engines"].values())
@@ -49,17 +49,17 @@ def test_the_program_describes_engines_and_entries() -> None:
     assert "unknown engine 'fak'" in said["entries"]["bad"]["error"]
 
 
-def test_it_is_cheap() -> None:
-    described([])  # compiles what has never been compiled
-    before = _children_cpu()
-    described([{"id": f"m{n}", "engine": "fake", "defaults": {"steps": 4}} for n in range(20)])
-    assert _children_cpu() - before < 0.7
-
-
-def _children_cpu() -> float:
-    """Seconds of processor time of ended children: unlike the clock's, they do not grow when others are busy."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def test_describing_imports_no_model_library() -> None:
+    program = (
+        "import sys; from workers import describe; describe.main();"
+        "print(*{module.partition('.')[0] for module in sys.modules}, file=sys.stderr)"
+    )
+    entries = [ModelSpec(id=name, engine=name, source="x").model_dump(mode="json") for name in engine_names()]
+    run = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(entries), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len(json.loads(run.stdout)["entries"]) == len(entries)
+    assert set(run.stderr.split()) & MODEL_LIBRARIES == set()
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,12 @@ def _children_cpu() -> float:
             {"engine": "transformers_segment", "source": "x", "defaults": {"detector": "finder"}},
             "unknown key `defaults.detector`",
         ),
+        ({"engine": "transformers_chat"}, "`source` is missing"),
         ({"engine": "command"}, "`cmd`"),
         ({"engine": "command", "options": {"cmd": "serve"}}, "write ${PORT}"),
     ],
 )
-def test_what_cannot_work_is_an_error_that_says_what_to_write(fields: dict[str, Any], sentence: str) -> None:
+def test_invalid_entry_gets_a_helpful_error(fields: dict[str, Any], sentence: str) -> None:
     assert sentence in error(**fields)
 
 
@@ -98,10 +99,10 @@ def test_what_cannot_work_is_an_error_that_says_what_to_write(fields: dict[str, 
         {"engine": "command", "tasks": ["chat"], "options": {"cmd": "serve --port ${PORT}", "model_name": "x"}},
     ],
 )
-def test_what_can_work_has_no_error(fields: dict[str, Any]) -> None:
+def test_valid_entry_has_no_error(fields: dict[str, Any]) -> None:
     assert error(**fields) == "None"
 
 
-def test_a_foreign_server_takes_every_field() -> None:
+def test_external_server_takes_every_field() -> None:
     offer = entry(ModelSpec(id="m", engine="command", tasks=("chat",), options={"cmd": "serve ${PORT}"}))
     assert (offer["tasks"], offer["features"]) == (["chat"], ["*"])

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from contract.errors import EngineFailed, InvalidField, LoadFailed, OutOfMemory
-from workers.failures import as_answer, breaks_the_process, describe, is_certain, is_out_of_memory, of_loading
+from workers.failures import is_fatal, is_out_of_memory, is_permanent, load_failure_message, summarize, to_serve_error
 
 
 def caused(error: BaseException) -> BaseException:
@@ -36,16 +36,16 @@ class OutOfMemoryError(RuntimeError):
         caused(MemoryError()),
     ],
 )
-def test_memory_is_recognised_whoever_says_so(error: BaseException) -> None:
+def test_recognises_out_of_memory(error: BaseException) -> None:
     assert is_out_of_memory(error)
-    assert isinstance(as_answer(error), OutOfMemory)
-    assert not is_certain(error)
+    assert isinstance(to_serve_error(error), OutOfMemory)
+    assert not is_permanent(error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory"), OSError("no route")])
-def test_what_is_no_lack_of_memory_is_none(error: BaseException) -> None:
+def test_other_errors_are_not_out_of_memory(error: BaseException) -> None:
     assert not is_out_of_memory(error)
-    assert isinstance(as_answer(error), EngineFailed)
+    assert isinstance(to_serve_error(error), EngineFailed)
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_what_is_no_lack_of_memory_is_none(error: BaseException) -> None:
         ("shape mismatch", False),
     ],
 )
-def test_a_lost_gpu_context_breaks_the_process(message: str, broken: bool) -> None:
-    assert breaks_the_process(caused(RuntimeError(message))) is broken
+def test_lost_gpu_context_is_fatal(message: str, broken: bool) -> None:
+    assert is_fatal(caused(RuntimeError(message))) is broken
 
 
 class LocalEntryNotFoundError(FileNotFoundError):
@@ -77,30 +77,32 @@ class LocalEntryNotFoundError(FileNotFoundError):
         (RuntimeError("CUDA error: device busy"), False),
     ],
 )
-def test_what_would_fail_again_at_once_is_certain(error: BaseException, certain: bool) -> None:
-    assert is_certain(error) is certain
+def test_permanent_and_temporary_failures(error: BaseException, certain: bool) -> None:
+    assert is_permanent(error) is certain
 
 
-def test_our_own_errors_keep_their_sentence_and_others_get_type_and_message() -> None:
+def test_summary_is_the_message_or_type_and_message() -> None:
     refusal = InvalidField("Send less.", param="n")
-    assert as_answer(refusal) is refusal
-    assert describe(refusal) == "Send less."
-    assert describe(ValueError("odd")) == "ValueError: odd"
-    assert describe(ValueError()) == "ValueError: no message"
+    assert to_serve_error(refusal) is refusal
+    assert summarize(refusal) == "Send less."
+    assert summarize(ValueError("odd")) == "ValueError: odd"
+    assert summarize(ValueError()) == "ValueError: no message"
 
 
-def test_why_a_model_could_not_be_loaded_is_told_in_sentences(tmp_path: Path) -> None:
+def test_load_failure_messages_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"garbage" * 9)
     with pytest.raises(SafetensorError) as damaged:
         load_file(tmp_path / "model.safetensors")
-    assert of_loading(damaged.value, "org/model").startswith("A file of org/model is damaged (SafetensorError:")
-    assert of_loading(LoadFailed("There is no such model."), "org/model") == "There is no such model."
-    assert of_loading(OSError("no weights."), "org/model") == "OSError: no weights."
-    assert of_loading(OSError("no weights"), "org/model") == "OSError: no weights."
+    assert load_failure_message(damaged.value, "org/model").startswith(
+        "A file of org/model is damaged (SafetensorError:"
+    )
+    assert load_failure_message(LoadFailed("There is no such model."), "org/model") == "There is no such model."
+    assert load_failure_message(OSError("no weights."), "org/model") == "OSError: no weights."
+    assert load_failure_message(OSError("no weights"), "org/model") == "OSError: no weights."
 
 
-def test_a_library_that_is_missing_is_told_with_what_installs_it() -> None:
-    assert of_loading(ModuleNotFoundError("No module named 'diffusers'"), "org/model", "diffusers_image") == (
+def test_missing_library_says_what_installs_it() -> None:
+    assert load_failure_message(ModuleNotFoundError("No module named 'diffusers'"), "org/model", "diffusers_image") == (
         "ModuleNotFoundError: No module named 'diffusers'. A library that this engine needs is missing: "
         "`make setup ENGINES=diffusers_image` installs it."
     )

@@ -1,4 +1,4 @@
-"""Captions of pictures by BLIP: in its own words, or from a beginning that the request gives.
+"""Image captioning with BLIP: unconditional, or conditional on a prefix that the request gives.
 
 Source: arXiv:2201.12086; checkpoints Salesforce/blip-image-captioning-base and -large.
 """
@@ -14,34 +14,38 @@ from contract.config import ModelSpec
 from contract.errors import ContextTooLong, LoadFailed
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+from workers.toolkit.model_families import open_checkpoint
+from workers.toolkit.pretrained import TorchOptions
 
-_CLASS = "BlipForConditionalGeneration"
-_LONGEST = 50
-"""Tokens of a caption for which neither the request nor the entry's `defaults` have `max_tokens`."""
+_ARCHITECTURE = "BlipForConditionalGeneration"
+_DEFAULT_MAX_TOKENS = 50
+"""The length limit of a caption when neither the request nor the entry's `defaults` set `max_tokens`."""
 
 
 class BlipOptions(TorchOptions):
-    """`batch_size` is how many pictures are captioned at once."""
+    """`batch_size` is the maximum number of images in one forward pass."""
 
     batch_size: int = Field(16, ge=1)
 
 
-def _alike(request: CaptionRequest) -> Hashable:
-    """Captions that begin alike and may be equally long are written side by side, without padding."""
+def _generation_settings(request: CaptionRequest) -> Hashable:
+    """What requests in one batch must share: equal prefixes need no padding, equal limits one `generate` call."""
     return request.prompt, request.max_tokens
 
 
 class Blip(Engine):
-    """Captions by BLIP, plain or from a beginning: `prompt` is how the caption starts, and stands in the answer."""
+    """Image captions with BLIP. A `prompt` is the beginning of the caption, and part of the answer.
+
+    Captions are decoded as the checkpoint's generation config says.
+    """
 
     Options: ClassVar[type[engine.Options]] = BlipOptions
     model_types: ClassVar[tuple[str, ...]] = ("blip",)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
-        "workers.generating",
+        "workers.toolkit.torchvision_shim",
+        "workers.toolkit.stopping",
         "transformers:AutoProcessor",
         "transformers.models.blip.modeling_blip",
         "transformers.models.blip.processing_blip",
@@ -50,52 +54,54 @@ class Blip(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        """Load model and processor. Raises LoadFailed for a BLIP that answers questions or compares."""
-        options = BlipOptions.model_validate(spec.options)
-        prepare(options)
-        found = checkpoint(spec, type(self))
-        made_as = found.config.get("architectures") or [_CLASS]
-        if _CLASS not in made_as:
+        """Load model and processor. Raises LoadFailed for a BLIP of another kind (question answering, retrieval)."""
+        options, checkpoint = open_checkpoint(spec, type(self), BlipOptions)
+        architectures = checkpoint.config.get("architectures") or [_ARCHITECTURE]
+        if _ARCHITECTURE not in architectures:
             raise LoadFailed(
-                f"{spec.source} is a {made_as[0]}, which writes no captions. Name a BLIP that does, such as "
+                f"{spec.source} is a {architectures[0]}, which writes no captions. Use a captioning model, such as "
                 "Salesforce/blip-image-captioning-base."
             )
-        self._processor = found.processor("AutoProcessor")
-        self._model = found.model("AutoModelForImageTextToText", device, options)
-        self._window: int = self._model.config.text_config.max_position_embeddings
-        self._pictures = Pictures(spec.id, options.batch_size, alike=lambda picture: _alike(picture.request))
+        self._processor = checkpoint.processor("AutoProcessor")
+        self._model = checkpoint.model("AutoModelForImageTextToText", device, options)
+        self._context: int = self._model.config.text_config.max_position_embeddings
+        self._batcher = ImageBatcher(
+            spec.id, options.batch_size, group_by=lambda image: _generation_settings(image.request)
+        )
 
-    @serves(CAPTION, max_batch=16, group=_alike)
-    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Answer]]:
-        """Caption the calls' pictures together."""
-        yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=self._check)
+    @serves(CAPTION, max_batch=16, group=_generation_settings)
+    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Output]]:
+        """Caption the images of all calls in shared batches."""
+        yield from self._batcher.answer(calls, self._caption_batch, CaptionResponse, check=self._check)
 
-    def _check(self, picture: Picture[CaptionRequest]) -> None:
-        self._room(picture.request)
+    def _check(self, image: BatchImage[CaptionRequest]) -> None:
+        self._max_new_tokens(image.request)
 
-    def _room(self, request: CaptionRequest) -> int:
-        """How many tokens the caption may have beyond its beginning. Raises ContextTooLong."""
-        begun = len(self._processor.tokenizer(request.prompt or "")["input_ids"]) - 1  # its end is taken off
-        if begun >= self._window:
+    def _max_new_tokens(self, request: CaptionRequest) -> int:
+        """How many tokens the model may add to the prompt. Raises ContextTooLong if the prompt leaves no room."""
+        prompt_tokens = len(self._processor.tokenizer(request.prompt or "")["input_ids"]) - 1  # without [SEP]
+        if prompt_tokens >= self._context:
             raise ContextTooLong(
-                f"The prompt has {begun} tokens, and a caption {self._window} at most, its beginning included. "
-                "Shorten the prompt.",
+                f"The prompt has {prompt_tokens} tokens, but a caption can have only {self._context}, including the "
+                "prompt. Shorten the prompt.",
                 param="prompt",
-                details={"prompt_tokens": begun, "context": self._window},
+                details={"prompt_tokens": prompt_tokens, "context": self._context},
             )
-        return min(request.max_tokens or _LONGEST, self._window - begun)
+        return min(request.max_tokens or _DEFAULT_MAX_TOKENS, self._context - prompt_tokens)
 
-    def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem]:
-        """The captions of pictures that are alike, chosen token by token as the model's generation config says."""
-        from workers.generating import until_left
+    def _caption_batch(self, batch: list[BatchImage[CaptionRequest]]) -> list[CaptionItem]:
+        from workers.toolkit.stopping import stop_when_cancelled
 
-        request = pictures[0].request
+        request = batch[0].request
         inputs = self._processor(
-            images=[picture.image for picture in pictures],
-            text=[request.prompt] * len(pictures) if request.prompt else None,
+            images=[image.pil for image in batch],
+            text=[request.prompt] * len(batch) if request.prompt else None,
             return_tensors="pt",
         ).to(self._model.device, dtype=self._model.dtype)
-        wanted = until_left([picture.call for picture in pictures])
-        tokens = self._model.generate(**inputs, max_new_tokens=self._room(request), stopping_criteria=wanted)
+        tokens = self._model.generate(
+            **inputs,
+            max_new_tokens=self._max_new_tokens(request),
+            stopping_criteria=stop_when_cancelled([image.call for image in batch]),
+        )
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return [CaptionItem(**picture.place, text=text.strip()) for picture, text in zip(pictures, texts, strict=True)]
+        return [CaptionItem(**image.item_fields, text=text.strip()) for image, text in zip(batch, texts, strict=True)]

@@ -1,4 +1,4 @@
-"""Reads text in pictures with RapidOCR, whose models come with the package: no download, no GPU.
+"""Text recognition with RapidOCR on the CPU. Its models are part of the package: nothing is downloaded.
 
 Source: github.com/RapidAI/RapidOCR; models PP-OCRv6 (detection and recognition, some fifty languages in one model).
 """
@@ -13,91 +13,97 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import UnsupportedFeature
-from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
-from workers import reading
-from workers.engine import Answer, Call, Device, Engine, Options, serves
-from workers.pictures import Picture, Pictures
+from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
+from workers.engine import Call, Device, Engine, Options, Output, serves
+from workers.toolkit import reading_order
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
 
-_LONGEST_SHAPE = 4
-"""How many times longer than wide a picture may be: the detector enlarges the short side, and the long one with it."""
+_MAX_ASPECT_RATIO = 4
+"""Images that are longer than this get a margin: the detector enlarges the short side, and the long side with it."""
+_MAX_THREADS = 8
+"""More threads do not read an image any faster."""
 _ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
+"""RapidOCR's own language names that are not ISO 639-1 codes."""
 
 
 class RapidOptions(Options):
-    """`threads` of the CPU for one picture (all that there are, up to eight); lines below `min_score` are left out."""
+    """`threads`: CPU threads for one image (null: all available, at most eight). `min_score`: drop lines below it."""
 
     threads: int | None = Field(None, ge=1)
     min_score: float = Field(0.5, ge=0, le=1)
 
 
 class RapidOcr(Engine):
-    """Text in pictures, line by line, with RapidOCR; runs on the CPU, models included."""
+    """Text in images, line by line, with RapidOCR. Runs on the CPU and brings its own models."""
 
     Options: ClassVar[type[Options]] = RapidOptions
     features: ClassVar[frozenset[str]] = frozenset({"languages"})
     imports: ClassVar[tuple[str, ...]] = ("rapidocr:RapidOCR", "onnxruntime", "PIL.Image", "PIL.ImageOps")
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    needs_source: ClassVar[bool] = False
 
-    def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs on the CPU alone
-        """Load detector, classifier (upside down or not) and recognizer."""
+    def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs on the CPU only
+        """Load the detector, the classifier (upside down or not) and the recogniser."""
         from rapidocr import RapidOCR
 
         options = RapidOptions.model_validate(spec.options)
-        self._pictures = Pictures(spec.id, batch_size=1)
-        self._reader = RapidOCR(
+        self._batcher = ImageBatcher(spec.id, batch_size=1)
+        self._ocr = RapidOCR(
             params={
-                "Global.log_level": "error",  # it warns of every picture without text
+                "Global.log_level": "error",  # it warns about every image without text
                 "Global.text_score": options.min_score,
-                "EngineConfig.onnxruntime.intra_op_num_threads": options.threads or _processors(),
+                "EngineConfig.onnxruntime.intra_op_num_threads": options.threads or _available_threads(),
             }
         )
         self._languages = {
             _ISO_639_1.get(name, name) for name in RapidOCR.list_supported_langs("rec", "PP-OCRv6", "small")
         }
-        for part in (self._reader._load_det_model, self._reader._load_cls_model, self._reader._load_rec_model):
-            part()  # else the first request would wait for them
+        # RapidOCR loads its models lazily: without this the first request would wait for them.
+        for load_model in (self._ocr._load_det_model, self._ocr._load_cls_model, self._ocr._load_rec_model):
+            load_model()
 
     @serves(OCR)
-    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Answer]]:
-        """Read picture after picture; a batch would be no faster."""
-        yield from self._pictures.answer(calls, self._read, OcrResponse, prepare=self._check_languages)
+    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
+        """Read one image after another; batches would not be faster."""
+        yield from self._batcher.answer(calls, self._read_batch, OcrResponse, check=self._check_languages)
 
-    def _check_languages(self, picture: Picture[OcrRequest]) -> None:
-        for language in picture.request.languages or ():
+    def _check_languages(self, image: BatchImage[OcrRequest]) -> None:
+        for language in image.request.languages or ():
             if language.lower().replace("_", "-").partition("-")[0] not in self._languages:
-                known = f"It reads, all without a hint (ISO 639-1): {', '.join(sorted(self._languages))}."
+                supported = ", ".join(sorted(self._languages))
                 raise UnsupportedFeature(
-                    f"{self._pictures.model} does not read {language!r}. {known}", param="languages"
+                    f"{self._batcher.model} does not read {language!r}. It reads these languages (ISO 639-1), without "
+                    f"a hint: {supported}.",
+                    param="languages",
                 )
 
-    def _read(self, pictures: list[Picture[OcrRequest]]) -> list[OcrItem]:
-        [picture] = pictures
-        found = self._reader(_not_too_long(picture.image))
+    def _read_batch(self, batch: list[BatchImage[OcrRequest]]) -> list[OcrItem]:
+        [image] = batch
+        result = self._ocr(_with_margin(image.pil))
+        polygons = [] if result.boxes is None else result.boxes.tolist()
         lines = [
-            Line(text=text, score=float(score), polygon=reading.within(polygon, picture.width, picture.height))
-            for text, score, polygon in zip(found.txts or (), found.scores or (), _polygons(found), strict=True)
+            OcrLine(
+                text=text, score=float(score), polygon=reading_order.clip_polygon(polygon, image.width, image.height)
+            )
+            for text, score, polygon in zip(result.txts or (), result.scores or (), polygons, strict=True)
         ]
-        text, ordered = reading.read(lines)
-        return [OcrItem(**picture.place, text=text, lines=ordered)]
+        text, ordered_lines = reading_order.join_lines(lines)
+        return [OcrItem(**image.item_fields, text=text, lines=ordered_lines)]
 
 
-def _polygons(found: Any) -> list[reading.Polygon]:
-    return [] if found.boxes is None else found.boxes.tolist()
-
-
-def _not_too_long(image: Any) -> Any:
-    """A strip gets a margin on its right or below, which moves no coordinate."""
+def _with_margin(image: Any) -> Any:
+    """Extend a narrow strip to an aspect ratio of 4, to the right or below, so that coordinates stay the same."""
     from PIL import Image
 
-    shortest = -(-max(image.size) // _LONGEST_SHAPE)
-    if min(image.size) >= shortest:
+    min_side = -(-max(image.size) // _MAX_ASPECT_RATIO)
+    if min(image.size) >= min_side:
         return image
-    canvas = Image.new("RGB", (max(image.width, shortest), max(image.height, shortest)), image.getpixel((0, 0)))
+    canvas = Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), image.getpixel((0, 0)))
     canvas.paste(image)
     return canvas
 
 
-def _processors() -> int:
-    """Those that this process may use; more than eight are no faster on one picture."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 8)
+def _available_threads() -> int:
+    """How many CPUs this process may use, up to `_MAX_THREADS`."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, _MAX_THREADS)

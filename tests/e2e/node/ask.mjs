@@ -1,4 +1,4 @@
-// Asks a house everything that OpenAI's Node SDK knows to ask, and prints what came back as JSON.
+// Calls a server through OpenAI's Node SDK and prints the answers as JSON.
 // Run as: node ask.mjs BASE_URL PICTURE_AS_DATA_URI
 
 import OpenAI, { NotFoundError } from "openai";
@@ -64,7 +64,7 @@ async function draw() {
 
 async function fail() {
   try {
-    await client.chat.completions.create({ model: "nobody", messages });
+    await client.chat.completions.create({ model: "unknown", messages });
   } catch (error) {
     return { isNotFound: error instanceof NotFoundError, code: error.code, message: error.message };
   }

@@ -1,13 +1,12 @@
-"""Tells how far away everything in a picture is, and where in space: Depth Anything 1, 2 and 3, Depth Pro, ZoeDepth.
+"""Monocular depth estimation and point clouds: Depth Anything 1, 2 and 3, Depth Pro, ZoeDepth.
 
-`estimator` says what a family is, `through_transformers` and `version3` are the families; `answers`, with `maps` and
-`points`, writes what they find. Nothing heavy is imported before `load`.
+`estimator` defines what a family is, `transformers_models` and `version3` are the families; `items`, with `maps` and
+`points`, turns their estimates into answers. Nothing heavy is imported before `load`.
 """
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -17,57 +16,56 @@ from contract.errors import BadImage, InvalidField, LoadFailed, ServeError, Unsu
 from contract.tasks.depth import DEPTH, DepthItem, DepthParameters, DepthRequest, DepthResponse
 from contract.tasks.pointcloud import POINTCLOUD, PointcloudItem, PointcloudRequest, PointcloudResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions, not_served, prepare, read
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+from workers.toolkit.model_families import ModelFamilies
+from workers.toolkit.pretrained import TorchOptions, read_checkpoint, set_up_torch, unsupported_message
 
 if TYPE_CHECKING:
-    from workers.engines.depth_anything.estimator import Estimate, Estimator
-    from workers.pretrained import Checkpoint
+    from workers.engines.depth_anything.estimator import DepthEstimate, DepthEstimator
+    from workers.toolkit.pretrained import Checkpoint
 
-_HERE = "workers.engines.depth_anything"
-_FAMILIES = {
-    "depth_anything": f"{_HERE}.through_transformers:DepthAnything2",
-    "depth_pro": f"{_HERE}.through_transformers:DepthPro",
-    "zoedepth": f"{_HERE}.through_transformers:ZoeDepth",
-}
-"""Our class for each of transformers' `model_type`s."""
-_VERSION_3 = f"{_HERE}.version3:DepthAnything3"
-_MOST_PIXELS = 4096 * 4096
-"""What a model is made to see at most: a strip of a picture, scaled up, would take hours."""
-_USUAL_PIXELS = 518 * 924
-"""What a model sees of a picture of 16:9; `batch_size` is meant for such."""
-
-
-_LACKS = {
-    "max_depth": "has no range in metres that could be another (Depth Anything V2's metric models have)",
-    "confidence": "does not tell how sure it is (Depth Anything 3 does)",
+_FAMILIES = ModelFamilies(
+    __name__,
+    {
+        "transformers_models:DepthAnything2": ("depth_anything",),
+        "transformers_models:DepthPro": ("depth_pro",),
+        "transformers_models:ZoeDepth": ("zoedepth",),
+    },
+)
+_MAX_INPUT_PIXELS = 4096 * 4096
+"""The maximum size of a model's input: a narrow strip, scaled up, would take hours."""
+_TYPICAL_INPUT_PIXELS = 518 * 924
+"""What a model sees of a 16:9 image. `batch_size` counts images of this size."""
+_WHY_UNSUPPORTED = {
+    "max_depth": "has no range in metres that could be changed (the metric models of Depth Anything V2 have)",
+    "confidence": "does not predict confidence (Depth Anything 3 does)",
 }
 
 
 class DepthOptions(TorchOptions):
-    """`batch_size` is how many pictures of usual size the model looks at at once; of larger ones fewer."""
+    """`batch_size` is the maximum number of images of typical size in one forward pass; of larger images, fewer."""
 
     batch_size: int = Field(8, ge=1)
 
 
-def _seen_alike(request: DepthParameters) -> Hashable:
+def _input_side(request: DepthParameters) -> Hashable:
     return request.model_input_size
 
 
 class DepthAnything(Engine):
-    """Depth and point clouds by Depth Anything (1, 2 and 3), Depth Pro and ZoeDepth.
+    """Depth maps and point clouds with Depth Anything (1, 2 and 3), Depth Pro and ZoeDepth.
 
     Depth Anything 3 needs the package depth-anything-3: `make env-depth-anything-3` makes an environment with it.
     """
 
     Options: ClassVar[type[engine.Options]] = DepthOptions
     features: ClassVar[frozenset[str]] = frozenset({"max_depth", "confidence"})
-    model_types: ClassVar[tuple[str, ...]] = tuple(_FAMILIES)
+    model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
-        f"{_HERE}.through_transformers",
-        f"{_HERE}.answers",
+        "workers.toolkit.torchvision_shim",
+        *_FAMILIES.modules,
+        f"{__name__}.items",
         "transformers:AutoModelForDepthEstimation",
         "transformers:AutoImageProcessor",
         "transformers.models.depth_anything.modeling_depth_anything",
@@ -76,107 +74,120 @@ class DepthAnything(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
+        """Load model and processor. Raises LoadFailed for a checkpoint of another type."""
         options = DepthOptions.model_validate(spec.options)
-        prepare(options)
-        found = read(spec)
+        set_up_torch(options)
+        checkpoint = read_checkpoint(spec)
         self._name = spec.id
-        self._estimator: Estimator = pkgutil.resolve_name(_family(found))(found, device, options)
+        self._estimator: DepthEstimator = _family(checkpoint)(checkpoint, device, options)
         self._batch_size = options.batch_size
-        self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
+        self._batcher = ImageBatcher(spec.id, options.batch_size, group_by=self._group)
 
-    def features_of(self) -> frozenset[str]:
-        return self._estimator.features_of()
+    def loaded_features(self) -> frozenset[str]:
+        return self._estimator.features
 
-    @serves(DEPTH, max_batch=16, group=_seen_alike)
-    def depth(self, calls: list[Call[DepthRequest]]) -> Iterator[tuple[Call[DepthRequest], Answer]]:
-        """Estimate the depth of the calls' pictures together."""
-        yield from self._pictures.answer(calls, self._depth_items, DepthResponse, prepare=self._check)
+    @serves(DEPTH, max_batch=16, group=_input_side)
+    def depth(self, calls: list[Call[DepthRequest]]) -> Iterator[tuple[Call[DepthRequest], Output]]:
+        """Estimate the depth of all calls' images in shared batches."""
+        yield from self._batcher.answer(calls, self._depth_items, DepthResponse, check=self._check)
 
-    @serves(POINTCLOUD, max_batch=16, group=_seen_alike)
-    def points(self, calls: list[Call[PointcloudRequest]]) -> Iterator[tuple[Call[PointcloudRequest], Answer]]:
-        """The same, and from it the points in space."""
-        yield from self._pictures.answer(calls, self._point_items, PointcloudResponse, prepare=self._check_camera)
+    @serves(POINTCLOUD, max_batch=16, group=_input_side)
+    def points(self, calls: list[Call[PointcloudRequest]]) -> Iterator[tuple[Call[PointcloudRequest], Output]]:
+        """Estimate the depth of all calls' images in shared batches, and compute point clouds from it."""
+        yield from self._batcher.answer(calls, self._pointcloud_items, PointcloudResponse, check=self._check_pointcloud)
 
-    # What can be asked ----------------------------------------------------------------------------------------
+    # Requests -------------------------------------------------------------------------------------------------
 
-    def _alike(self, picture: Picture[Any]) -> Hashable:
-        shorter = picture.request.model_input_size
-        return shorter, self._estimator.alike(picture.width, picture.height, shorter)
+    def _group(self, image: BatchImage[Any]) -> Hashable:
+        shorter_side = image.request.model_input_size
+        return shorter_side, self._estimator.batch_key(image.width, image.height, shorter_side)
 
-    def _check(self, picture: Picture[Any]) -> None:
-        request = picture.request
-        for field in sorted(request.needs() - self.features_of()):
-            raise UnsupportedFeature(f"`{field}`: {self._name} {_LACKS[field]}; leave it out.", param=field)
-        grid = self._estimator.grid(picture.width, picture.height, request.model_input_size)
-        if grid is None and request.model_input_size:
+    def _check(self, image: BatchImage[Any]) -> None:
+        """Raise a ServeError for what the model cannot do, or for an input that would be too large."""
+        request = image.request
+        for field in sorted(request.required_features() - self.loaded_features()):
+            raise UnsupportedFeature(f"`{field}`: {self._name} {_WHY_UNSUPPORTED[field]}. Leave it out.", param=field)
+        size = self._estimator.input_size(image.width, image.height, request.model_input_size)
+        if size is None and request.model_input_size:
             raise InvalidField(
-                f"`model_input_size`: {self._name} sees every picture at one size; leave it out.",
+                f"`model_input_size`: {self._name} has one fixed input size. Leave it out.",
                 param="model_input_size",
             )
-        if grid and grid[0] * grid[1] > _MOST_PIXELS:
+        if size and size[0] * size[1] > _MAX_INPUT_PIXELS:
             raise BadImage(
-                f"{self._name} would have to see this picture of {picture.width}x{picture.height} at "
-                f"{grid[1]}x{grid[0]}, which is too much. Crop it, or ask for a smaller `model_input_size`."
+                f"{self._name} would have to scale this image of {image.width}x{image.height} to "
+                f"{size[1]}x{size[0]}, which is too large. Crop it, or ask for a smaller `model_input_size`."
             )
 
-    def _check_camera(self, picture: Picture[PointcloudRequest]) -> None:
-        self._check(picture)
-        if self._estimator.kind == "disparity":
+    def _check_pointcloud(self, image: BatchImage[PointcloudRequest]) -> None:
+        self._check(image)
+        if self._estimator.quantity == "disparity":
             raise UnsupportedFeature(
-                f"{self._name} tells relative disparity, from which no points in space follow. Ask a metric model, "
-                "such as Depth-Anything-V2-Metric-Indoor or -Outdoor, or Depth Anything 3."
+                f"{self._name} predicts relative disparity, from which no point cloud can be computed. Use a metric "
+                "model, such as Depth-Anything-V2-Metric-Indoor or -Outdoor, or Depth Anything 3."
             )
-        if not (picture.request.camera_intrinsics or self._estimator.finds_camera):
-            raise self._no_camera()
+        if not (image.request.camera_intrinsics or self._estimator.predicts_intrinsics):
+            raise self._missing_intrinsics()
 
     # Answers --------------------------------------------------------------------------------------------------
 
-    def _depth_items(self, pictures: list[Picture[DepthRequest]]) -> list[DepthItem | ServeError]:
-        from workers.engines.depth_anything.answers import depth_item
+    def _depth_items(self, batch: list[BatchImage[DepthRequest]]) -> list[DepthItem | ServeError]:
+        from workers.engines.depth_anything.items import depth_item
 
-        kind = self._estimator.kind
+        quantity = self._estimator.quantity
         return [
-            found if isinstance(found, ServeError) else depth_item(picture, found, kind)
-            for picture, found in self._look(pictures)
+            estimate if isinstance(estimate, ServeError) else depth_item(image, estimate, quantity)
+            for image, estimate in self._estimates(batch)
         ]
 
-    def _point_items(self, pictures: list[Picture[PointcloudRequest]]) -> list[PointcloudItem | ServeError]:
-        from workers.engines.depth_anything.answers import point_item
+    def _pointcloud_items(self, batch: list[BatchImage[PointcloudRequest]]) -> list[PointcloudItem | ServeError]:
+        from workers.engines.depth_anything.items import pointcloud_item
 
         items: list[PointcloudItem | ServeError] = []
-        for picture, found in self._look(pictures):
-            if isinstance(found, ServeError):
-                items.append(found)
-            elif camera := picture.request.camera_intrinsics or found.camera:
-                items.append(point_item(picture, found, camera))
+        for image, estimate in self._estimates(batch):
+            if isinstance(estimate, ServeError):
+                items.append(estimate)
+            elif intrinsics := image.request.camera_intrinsics or estimate.intrinsics:
+                items.append(pointcloud_item(image, estimate, intrinsics))
             else:
-                items.append(self._no_camera())
+                items.append(self._missing_intrinsics())
         return items
 
-    def _look(self, pictures: Sequence[Picture[Any]]) -> Iterator[tuple[Picture[Any], Estimate | ServeError]]:
-        """Each picture with its estimate, made to fit its request, or with why it has none."""
-        shorter = pictures[0].request.model_input_size
-        height, width = self._estimator.grid(pictures[0].width, pictures[0].height, shorter) or (1, 1)
-        room = max(1, min(self._batch_size, self._batch_size * _USUAL_PIXELS // (height * width)))
-        for start in range(0, len(pictures), room):
-            batch = pictures[start : start + room]
-            found = self._estimator.look([picture.image for picture in batch], shorter)
-            for picture, one in zip(batch, found, strict=True):
-                yield picture, one if isinstance(one, ServeError) else self._estimator.fit(one, picture.request)
+    def _estimates(
+        self, images: Sequence[BatchImage[Any]]
+    ) -> Iterator[tuple[BatchImage[Any], DepthEstimate | ServeError]]:
+        """Each image with its estimate, adjusted to its request, or with the reason why there is none."""
+        import torch
 
-    def _no_camera(self) -> InvalidField:
+        shorter_side = images[0].request.model_input_size
+        height, width = self._estimator.input_size(images[0].width, images[0].height, shorter_side) or (1, 1)
+        batch_size = max(1, min(self._batch_size, self._batch_size * _TYPICAL_INPUT_PIXELS // (height * width)))
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            with torch.inference_mode():
+                estimates = self._estimator.estimate([image.pil for image in batch], shorter_side)
+            for image, estimate in zip(batch, estimates, strict=True):
+                yield image, self._adjusted(estimate, image.request)
+
+    def _adjusted(self, estimate: DepthEstimate | BadImage, request: DepthParameters) -> DepthEstimate | BadImage:
+        return estimate if isinstance(estimate, BadImage) else self._estimator.adjusted(estimate, request)
+
+    def _missing_intrinsics(self) -> InvalidField:
         return InvalidField(
-            f"`camera_intrinsics`: {self._name} does not find the camera of this picture; send its fx, fy, cx and cy "
-            "in pixels of the upright picture. Where none were measured, fx = fy = 0.8 x the longer side, with cx and "
-            "cy in the middle, is a fair guess for a photograph.",
+            f"`camera_intrinsics`: {self._name} does not predict the camera of this image. Send its fx, fy, cx and cy "
+            "in pixels of the upright image. If you have no measured values, fx = fy = 0.8 x the longer side, with cx "
+            "and cy in the centre, is a fair guess for a photograph.",
             param="camera_intrinsics",
         )
 
 
-def _family(found: Checkpoint) -> str:
-    """Our class for a checkpoint, as pkgutil.resolve_name takes it. Raises LoadFailed for one of another kind."""
-    if str(found.config.get("model_name")).startswith("da3"):  # as its own package writes it
-        return _VERSION_3
-    if found.model_type not in _FAMILIES:
-        raise LoadFailed(not_served(found.spec, found.model_type))
-    return _FAMILIES[found.model_type]
+def _family(checkpoint: Checkpoint) -> Callable[..., DepthEstimator]:
+    """The class that runs a checkpoint. Raises LoadFailed if there is none."""
+    if str(checkpoint.config.get("model_name")).startswith("da3"):  # written by Depth Anything 3's own package
+        from workers.engines.depth_anything.version3 import DepthAnything3
+
+        return DepthAnything3
+    if checkpoint.model_type not in _FAMILIES.model_types:
+        raise LoadFailed(unsupported_message(checkpoint.spec, checkpoint.model_type))
+    family: Callable[..., DepthEstimator] = _FAMILIES.find(checkpoint.model_type)
+    return family

@@ -1,4 +1,4 @@
-"""What a family of depth models is: pictures in, an estimate of each out; the engine does the rest."""
+"""What all families of depth models have in common: images in, a depth estimate of each out."""
 
 from __future__ import annotations
 
@@ -6,77 +6,81 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from PIL import Image
 
 from contract.errors import BadImage
 from contract.tasks.depth import DepthParameters, Intrinsics
 
-Grid = tuple[int, int]
-"""Height and width, in pixels, at which a model sees a picture."""
+Quantity = Literal["depth", "disparity"]
+"""What a model predicts: depth, or disparity (one over depth)."""
+InputSize = tuple[int, int]
+"""Height and width, in pixels, to which an image is scaled for a model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """How far away everything in a picture is.
+class DepthEstimate:
+    """A model's prediction for one image.
 
-    `depth` and `confidence` are numpy arrays of float32, (height, width) of the picture itself; `metric` says that
-    depth is in metres, and `far` where the range of a metric model ends.
+    `depth` and `confidence` are numpy arrays of float32, (height, width) of the original image. `metric` says that
+    depth is in metres, `max_depth` is the end of a metric model's range in metres, and `intrinsics` are the camera's,
+    if the model predicts them.
     """
 
     depth: Any
     metric: bool = False
-    far: float | None = None
+    max_depth: float | None = None
     confidence: Any = None
-    camera: Intrinsics | None = None
+    intrinsics: Intrinsics | None = None
 
-    def scaled(self, factor: float) -> Estimate:
-        """The same scene, larger by a factor."""
-        far = None if self.far is None else self.far * factor
-        return replace(self, depth=self.depth * self.depth.dtype.type(factor), far=far)
+    def scaled(self, factor: float) -> DepthEstimate:
+        """The estimate with depth and range multiplied by a factor."""
+        max_depth = None if self.max_depth is None else self.max_depth * factor
+        return replace(self, depth=self.depth * self.depth.dtype.type(factor), max_depth=max_depth)
 
 
-class Estimator(ABC):
+class DepthEstimator(ABC):
     """A loaded model of one family."""
 
-    features: ClassVar[frozenset[str]] = frozenset()
-    """Which of the engine's features every model of the family has."""
-    kind: Literal["depth", "disparity"] = "depth"
-    finds_camera: bool = False
-    """Whether it tells the intrinsics of the camera."""
+    features: frozenset[str] = frozenset()
+    """The features of `DepthAnything` that this model has."""
+    quantity: Quantity = "depth"
+    predicts_intrinsics: bool = False
 
-    def features_of(self) -> frozenset[str]:
-        """Which of the engine's features this model has."""
-        return self.features
+    def input_size(self, width: int, height: int, shorter_side: int | None) -> InputSize | None:  # noqa: ARG002
+        """The size at which the model sees an image, or None if a request cannot change it.
 
-    def grid(self, width: int, height: int, shorter: int | None) -> Grid | None:  # noqa: ARG002 - for families
-        """How large a picture is when the model sees it; None where no request can change that.
-
-        `shorter` is the shorter side that a request wants, None the model's own way.
+        `shorter_side` is what the request asks for, in pixels; None is the model's default.
         """
         return None
 
-    def alike(self, width: int, height: int, shorter: int | None) -> Hashable:
-        """Pictures of equal value go through the model together."""
-        return self.grid(width, height, shorter) or (width, height)
+    def batch_key(self, width: int, height: int, shorter_side: int | None) -> Hashable:
+        """Images with equal keys go through the model together."""
+        return self.input_size(width, height, shorter_side) or (width, height)
 
     @abstractmethod
-    def look(self, images: Sequence[Image.Image], shorter: int | None) -> Sequence[Estimate | BadImage]:
-        """Estimate the depth of pictures that are alike; BadImage for one that has none."""
+    def estimate(self, images: Sequence[Image.Image], shorter_side: int | None) -> Sequence[DepthEstimate | BadImage]:
+        """Estimate the depth of images with one batch key; BadImage for an image without depth.
 
-    def fit(self, estimate: Estimate, request: DepthParameters) -> Estimate:  # noqa: ARG002 - for families
-        """What the request makes of a picture's estimate, such as metres of another scale."""
+        Runs in torch's inference mode.
+        """
+
+    def adjusted(self, estimate: DepthEstimate, request: DepthParameters) -> DepthEstimate:  # noqa: ARG002
+        """An estimate as the request wants it, such as metres over another range."""
         return estimate
 
 
-def multiple(length: float, of: int, least: int) -> int:
-    """The multiple that is nearest to a length, if that is not below `least`; else the next above."""
-    nearest = round(length / of) * of
-    return nearest if nearest >= least else math.ceil(length / of) * of
+def nearest_multiple(length: float, divisor: int, minimum: int) -> int:
+    """The multiple of `divisor` nearest to a length or, if that is below `minimum`, the next one above the length."""
+    nearest = round(length / divisor) * divisor
+    return nearest if nearest >= minimum else math.ceil(length / divisor) * divisor
 
 
-def shorter_side(width: int, height: int, shorter: int, of: int) -> Grid:
-    """The grid whose shorter side is `shorter`, each side a multiple of `of`."""
-    scale = shorter / min(width, height)
-    return multiple(scale * height, of, shorter), multiple(scale * width, of, shorter)
+def size_with_shorter_side(width: int, height: int, shorter_side: int, divisor: int) -> InputSize:
+    """The size of an image scaled so that its shorter side has that length, both sides multiples of `divisor`."""
+    scale = shorter_side / min(width, height)
+    return (
+        nearest_multiple(scale * height, divisor, shorter_side),
+        nearest_multiple(scale * width, divisor, shorter_side),
+    )

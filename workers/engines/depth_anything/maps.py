@@ -1,4 +1,4 @@
-"""Writes a picture's depth down: as numbers, as a deep grey PNG, or as a coloured preview."""
+"""Encodes depth maps: as float32 values, as a 16-bit greyscale PNG, or as a coloured preview."""
 
 from __future__ import annotations
 
@@ -8,74 +8,73 @@ from typing import Any, Literal
 
 import numpy as np
 
-from contract.array import Array, as_list, as_png
+from contract.arrays import Array, as_list, as_png
 from contract.tasks.depth import DepthMap
-from workers.engines.depth_anything.estimator import Estimate
+from workers.engines.depth_anything.estimator import DepthEstimate, Quantity
 
-Kind = Literal["depth", "disparity"]
 Encoding = Literal["float", "base64"]
 
-_DEEPEST = 65535
+_MAX_UINT16 = 65535
 _NEAR_TO_FAR = (
     0x9E0142, 0xD53E4F, 0xF46D43, 0xFDAE61, 0xFEE08B, 0xFFFFBF, 0xE6F598, 0xABDDA4, 0x66C2A5, 0x3288BD, 0x5E4FA2,
 )  # fmt: skip
-"""ColorBrewer's Spectral (colorbrewer2.org, 11 classes), as Depth Anything's own pictures have it."""
+"""ColorBrewer's Spectral (colorbrewer2.org, 11 classes), the colours of Depth Anything's own examples."""
 
 
-def numbers(values: Any, encoding: Encoding, **notes: str) -> Array:
-    """A numpy array, shown in JSON as the request wants it."""
-    return Array.of(np.ascontiguousarray(values), as_list if encoding == "float" else None, notes)
+def encode(values: Any, encoding: Encoding, **metadata: str) -> Array:
+    """A numpy array that becomes a list of numbers or base64 in JSON, as the request wants it."""
+    return Array.from_numpy(np.ascontiguousarray(values), as_list if encoding == "float" else None, metadata)
 
 
-def float32(estimate: Estimate, kind: Kind, encoding: Encoding) -> DepthMap:
-    """Depth as it is."""
-    data = numbers(estimate.depth, encoding, kind=kind, unit=unit(estimate))
+def float32_map(estimate: DepthEstimate, quantity: Quantity, encoding: Encoding) -> DepthMap:
+    """The predicted values."""
+    data = encode(estimate.depth, encoding, kind=quantity, unit=unit(estimate))
     return DepthMap(format="float32", shape=estimate.depth.shape, data=data)
 
 
-def png16(estimate: Estimate, kind: Kind) -> DepthMap:
-    """Depth in 65536 steps, at most half a step off: depth = value x scale + offset.
+def png16_map(estimate: DepthEstimate, quantity: Quantity) -> DepthMap:
+    """Depth in 65536 steps, off by at most half a step: depth = value x scale + offset.
 
-    The steps divide a metric model's range, so that they are the same in all pictures, and else what is in the picture.
+    The steps cover a metric model's whole range, so that images are comparable; otherwise the range of this image.
     """
     depth = estimate.depth
-    low, high = (0.0, estimate.far) if estimate.far else (float(depth.min()), float(depth.max()))
-    scale = (high - low) / _DEEPEST or 1.0
+    low, high = (0.0, estimate.max_depth) if estimate.max_depth else (float(depth.min()), float(depth.max()))
+    scale = (high - low) / _MAX_UINT16 or 1.0
     steps = np.rint((depth.astype(np.float64) - low) / scale).astype(np.uint16)
-    notes = {"scale": repr(scale), "offset": repr(low), "kind": kind, "unit": unit(estimate)}
-    data = Array.of(steps, as_png, notes)
+    metadata = {"scale": repr(scale), "offset": repr(low), "kind": quantity, "unit": unit(estimate)}
+    data = Array.from_numpy(steps, as_png, metadata)
     return DepthMap(format="png16", shape=depth.shape, scale=scale, offset=low, data=data)
 
 
-def preview(estimate: Estimate, kind: Kind) -> DepthMap:
-    """Depth as a person sees it at a glance: red is near, blue is far."""
+def preview_map(estimate: DepthEstimate, quantity: Quantity) -> DepthMap:
+    """Depth for the human eye: red is near, blue is far."""
     depth = estimate.depth
     low, high = float(depth.min()), float(depth.max())
-    share = (depth - low) / ((high - low) or 1.0)
-    farness = share if kind == "depth" else 1 - share
-    colors = _colors()[np.rint(farness * 255).astype(np.uint8)]
-    return DepthMap(format="preview", shape=depth.shape, data=Array.of(colors, as_png))
+    relative = (depth - low) / ((high - low) or 1.0)
+    farness = relative if quantity == "depth" else 1 - relative
+    colors = _colormap()[np.rint(farness * 255).astype(np.uint8)]
+    return DepthMap(format="preview", shape=depth.shape, data=Array.from_numpy(colors, as_png))
 
 
-def unit(estimate: Estimate) -> Literal["relative", "metre"]:
+def unit(estimate: DepthEstimate) -> Literal["relative", "metre"]:
     """The unit of an estimate's depth."""
     return "metre" if estimate.metric else "relative"
 
 
-def write(estimate: Estimate, kind: Kind, form: str, encoding: Encoding) -> DepthMap:
-    """The depth map in the form that a request names."""
-    forms: dict[str, Callable[[], DepthMap]] = {
-        "float32": partial(float32, estimate, kind, encoding),
-        "png16": partial(png16, estimate, kind),
-        "preview": partial(preview, estimate, kind),
+def depth_map(estimate: DepthEstimate, quantity: Quantity, map_format: str, encoding: Encoding) -> DepthMap:
+    """The depth map in the format that a request names."""
+    encoders: dict[str, Callable[[], DepthMap]] = {
+        "float32": partial(float32_map, estimate, quantity, encoding),
+        "png16": partial(png16_map, estimate, quantity),
+        "preview": partial(preview_map, estimate, quantity),
     }
-    return forms[form]()
+    return encoders[map_format]()
 
 
 @cache
-def _colors() -> Any:
+def _colormap() -> Any:
     """256 colours from near to far: uint8, (256, 3)."""
-    stops = np.array([[code >> 16, code >> 8 & 255, code & 255] for code in _NEAR_TO_FAR])
-    places = np.linspace(0, len(stops) - 1, 256)
-    channels = [np.interp(places, range(len(stops)), channel) for channel in stops.T]
+    stops = np.array([[color >> 16, color >> 8 & 255, color & 255] for color in _NEAR_TO_FAR])
+    positions = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(positions, range(len(stops)), channel) for channel in stops.T]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

@@ -1,38 +1,38 @@
-"""Pictures with the diffusers library: Stable Diffusion, FLUX and its other pipelines draw, edit and vary them."""
+"""Image generation, edits and variations with diffusers: Stable Diffusion, FLUX and its other pipelines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from contract.config import ModelSpec
-from contract.errors import ServeError
 from contract.tasks.image_edit import IMAGE_EDIT, ImageEditRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from contract.tasks.image_variation import IMAGE_VARIATION, ImageVariationRequest
-from workers import pretrained
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.engines.diffusers_image import drawing, editing, loading
-from workers.engines.diffusers_image.drawing import ClientLeft, Work
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.engines.diffusers_image import editing, loading
+from workers.engines.diffusers_image.drawing import PipelineCall
 from workers.engines.diffusers_image.options import ImageOptions
 from workers.engines.diffusers_image.pipelines import Pipelines
+from workers.toolkit import pretrained
+from workers.toolkit.drawing.answering import Drawing, answer_calls
 
-Answers = Iterator[tuple[Call[Any], Answer]]
+Answers = Iterator[tuple[Call[Any], Output]]
 
 
 class DiffusersImage(Engine):
     """Any text-to-image or editing pipeline of diffusers: a hub id, a folder, or a single checkpoint file.
 
-    Each picture is drawn alone, from a generator of its own on the CPU: its seed gives it again on any day, whatever
-    else is asked for with it. Calls are not batched: a batch is equal to its parts only within rounding.
+    Every image has a random generator of its own, on the CPU: its seed reproduces it later, whatever else is requested
+    at the same time. Calls are not batched, because a batch equals its parts only up to rounding.
     """
 
     Options = ImageOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "mask", "output_format", "strength"})
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "diffusers:AutoPipelineForText2Image",
-        # Modules that loading a pipeline asks for beyond that, even where it does not use them.
+        # Modules that loading a pipeline imports beyond that, even if it does not use them.
         "diffusers.guiders",
         "diffusers:OnnxRuntimeModel",
         "diffusers:DEISMultistepScheduler",
@@ -45,42 +45,32 @@ class DiffusersImage(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = ImageOptions.model_validate(spec.options)
-        pretrained.prepare(options)
+        pretrained.set_up_torch(options)
         pipe = loading.load(spec, device, options)
         self.pipelines = Pipelines(pipe, truncate=options.truncate, true_cfg_scale=options.true_cfg_scale)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self.pipelines.features | {"output_format"}
 
     @serves(IMAGE_GENERATION)
     def generate(self, calls: list[Call[ImageGenerationRequest]]) -> Answers:
-        """Draw pictures from words."""
-        return self._answers(calls, self._generation)
+        """Draw images from text."""
+        return answer_calls(calls, self._generation)
 
     @serves(IMAGE_EDIT)
     def edit(self, calls: list[Call[ImageEditRequest]]) -> Answers:
-        """Draw pictures anew, in whole or inside a mask."""
-        return self._answers(calls, lambda request: editing.edit(request, self.pipelines))
+        """Redraw images, as a whole or inside a mask."""
+        return answer_calls(calls, lambda request: editing.edit(request, self.pipelines))
 
     @serves(IMAGE_VARIATION)
     def vary(self, calls: list[Call[ImageVariationRequest]]) -> Answers:
-        """Draw pictures like a given one."""
-        return self._answers(calls, lambda request: editing.vary(request, self.pipelines))
+        """Draw images similar to a given one."""
+        return answer_calls(calls, lambda request: editing.vary(request, self.pipelines))
 
-    def _generation(self, request: ImageGenerationRequest) -> Work:
-        way = self.pipelines.drawing()
-        size = way.asked_size(request)
-        arguments, warnings = way.read(request)
-        return Work(way, arguments | (way.size_arguments(size) if size else {}), warnings)
-
-    def _answers(self, calls: list[Call[Any]], plan: Callable[[Any], Work]) -> Answers:
-        """Answer each call's pictures, one after another."""
-        for call in calls:
-            if call.cancelled:
-                continue
-            try:
-                yield call, drawing.answer(call, plan)
-            except ClientLeft:
-                continue
-            except ServeError as error:
-                yield call, error
+    def _generation(self, request: ImageGenerationRequest) -> Drawing:
+        adapter = self.pipelines.for_generation()
+        size = adapter.requested_size(request)
+        arguments, warnings = adapter.read(request)
+        if size:
+            arguments |= adapter.size_arguments(size)
+        return Drawing(PipelineCall(adapter, request, arguments), warnings)

@@ -1,4 +1,4 @@
-"""What an edit comes down to: which pipeline gets which pictures, in which size, and how what it draws is put back."""
+"""Turns edits and variations into pipeline calls: which pipeline gets which images, at what size, with what mask."""
 
 from __future__ import annotations
 
@@ -8,81 +8,86 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import InvalidField, UnsupportedFeature, UnsupportedTask
 from contract.tasks.image_edit import ImageEditRequest
-from contract.tasks.image_generation import DrawingRequest
+from contract.tasks.image_generation import DiffusionRequest
 from contract.tasks.image_variation import ImageVariationRequest
-from workers.engines.diffusers_image.arguments import Reading, Size
-from workers.engines.diffusers_image.drawing import Work
+from workers.engines.diffusers_image.arguments import PipelineAdapter
+from workers.engines.diffusers_image.drawing import PipelineCall
 from workers.engines.diffusers_image.pipelines import Pipelines
-from workers.images import open_image, open_mask, open_with_holes
+from workers.toolkit.drawing.answering import Drawing
+from workers.toolkit.drawing.limits import Size
+from workers.toolkit.image_loading import open_image, open_mask, open_with_transparency
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def edit(request: ImageEditRequest, pipelines: Pipelines) -> Work:
-    """The work that an edit asks for. Raises ServeError for pictures, masks and fields that do not fit."""
-    given = request.pictures
-    picture, holes = open_with_holes(given[0])
-    mask = open_mask(request.mask) if request.mask else (holes if pipelines.fills_holes else None)
+def edit(request: ImageEditRequest, pipelines: Pipelines) -> Drawing:
+    """How to draw an edit. Raises ServeError for images, masks and fields that do not fit together or the model."""
+    sources = request.all_images
+    image, transparent = open_with_transparency(sources[0])
+    mask = open_mask(request.mask) if request.mask else (transparent if pipelines.inpaints_transparency else None)
     if mask is not None:
-        _check_mask(mask, picture)
-    way = pipelines.editing(masked=mask is not None)
-    if len(given) > 1 and (mask is not None or not pipelines.combines):
-        can = "combines pictures, but not with a mask" if pipelines.combines else "edits one picture at a time"
-        raise UnsupportedFeature(f"This model {can}; this request has {len(given)}. Send one.", param="image")
-    others = [open_image(other) for other in given[1:]]
-    return _work(request, request.strength, way, [picture, *others], mask)
+        _check_mask(mask, image)
+    adapter = pipelines.for_editing(masked=mask is not None)
+    if len(sources) > 1 and (mask is not None or not pipelines.combines_images):
+        ability = "combines images, but not with a mask" if pipelines.combines_images else "edits one image at a time"
+        raise UnsupportedFeature(f"This model {ability}; this request has {len(sources)}. Send one.", param="image")
+    others = [open_image(other) for other in sources[1:]]
+    return _drawing(request, request.strength, adapter, [image, *others], mask)
 
 
-def vary(request: ImageVariationRequest, pipelines: Pipelines) -> Work:
-    """The work that a variation asks for. Raises ServeError like `edit`."""
-    way = pipelines.editing(masked=False)
-    if "strength" not in way.parameters:
+def vary(request: ImageVariationRequest, pipelines: Pipelines) -> Drawing:
+    """How to draw a variation. Raises ServeError like `edit`."""
+    adapter = pipelines.for_editing(masked=False)
+    if "strength" not in adapter.parameters:
         raise UnsupportedTask(
-            "This model draws no variations: it edits as a prompt tells it. Send the picture and a prompt to "
+            "This model draws no variations, because it edits as a prompt says. Send the image and a prompt to "
             "/v1/images/edits."
         )
-    return _work(request, request.strength, way, [open_image(request.image)], None)
+    return _drawing(request, request.strength, adapter, [open_image(request.image)], None)
 
 
-def _work(
-    request: DrawingRequest,
+def _drawing(
+    request: DiffusionRequest,
     strength: float | None,
-    way: Reading,
-    pictures: list[Image.Image],
+    adapter: PipelineAdapter,
+    images: list[Image.Image],
     mask: Image.Image | None,
-) -> Work:
-    canvas = Canvas.of(way, request, pictures[0].size, masked=mask is not None)
-    arguments, warnings = way.read(request)
-    arguments |= way.strength(request, strength) | way.size_arguments(canvas.drawn)
-    if "width" in way.parameters and "strength" not in way.parameters:
-        arguments["image"] = pictures if len(pictures) > 1 else pictures[0]  # it looks at them in its own way
+) -> Drawing:
+    canvas = Canvas.of(adapter, request, images[0].size, masked=mask is not None)
+    arguments, warnings = adapter.read(request)
+    arguments |= adapter.strength(request, strength) | adapter.size_arguments(canvas.drawn)
+    if "width" in adapter.parameters and "strength" not in adapter.parameters:
+        arguments["image"] = images if len(images) > 1 else images[0]  # these pipelines resize their references
     else:
-        arguments["image"] = canvas.onto(pictures[0], canvas.drawn)
+        arguments["image"] = canvas.fit(images[0], canvas.drawn)
     if mask is not None:
-        arguments["mask_image"] = canvas.onto_mask(mask, canvas.drawn)
-    finish = Finish(canvas, pictures[0], mask)
-    kept = finish(arguments["image"]) if strength == 0 else None
-    return Work(way, arguments, [*warnings, *canvas.warnings], finish, kept)
+        arguments["mask_image"] = canvas.fit_mask(mask, canvas.drawn)
+    warnings = [*warnings, *canvas.warnings]
+    finish = Finish(canvas, images[0], mask)
+    if strength == 0:  # keeps the image, so there is nothing to draw
+        unchanged = finish(arguments["image"])
+        return Drawing(lambda _seed, _progress: (unchanged, []), warnings)
+    return Drawing(PipelineCall(adapter, request, arguments, finish), warnings)
 
 
-def _check_mask(mask: Image.Image, picture: Image.Image) -> None:
-    if mask.size != picture.size:
-        sizes = [f"{width}x{height}" for width, height in (mask.size, picture.size)]
+def _check_mask(mask: Image.Image, image: Image.Image) -> None:
+    if mask.size != image.size:
+        sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
         raise InvalidField(
-            f"The mask is {sizes[0]} pixels and the picture {sizes[1]}: send a mask of the picture's size.",
+            f"The mask is {sizes[0]} pixels and the image {sizes[1]}: send a mask of the image's size.",
             param="mask",
         )
     if not mask.getbbox():
         raise InvalidField(
-            "The mask marks nothing: make transparent (or, in a mask without transparency, white) what is to be drawn.",
+            "The mask marks nothing: make the part to redraw transparent (or white, in a mask without transparency).",
             param="mask",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """The size in which a picture is drawn and the one in which it comes back; `crops`: of other proportions."""
+    """The size at which an image is drawn, and the size of the answer. `crops`: their proportions are the client's."""
 
     drawn: Size
     answered: Size
@@ -90,30 +95,30 @@ class Canvas:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, way: Reading, request: DrawingRequest, size: Size, *, masked: bool) -> Canvas:
-        """What the client asks for, else the picture's own size as far as the model can draw it."""
-        if asked := way.asked_size(request):
-            return cls(asked, asked, crops=True)
-        drawn = _nearest(size, way.multiple, way.most_pixels)
-        if size[0] * size[1] <= way.most_pixels:
+    def of(cls, adapter: PipelineAdapter, request: DiffusionRequest, size: Size, *, masked: bool) -> Canvas:
+        """The requested size, else the image's own `size` as far as the model can draw it."""
+        if requested := adapter.requested_size(request):
+            return cls(requested, requested, crops=True)
+        drawn = _nearest(size, adapter.multiple, adapter.max_pixels)
+        if size[0] * size[1] <= adapter.max_pixels:
             return cls(drawn, size)
-        told = f"The picture of {size[0]}x{size[1]} pixels was drawn in {drawn[0]}x{drawn[1]}, the model's own scale"
+        scaled = f"The image of {size[0]}x{size[1]} pixels was drawn at {drawn[0]}x{drawn[1]}, the model's own scale"
         if masked:
-            return cls(drawn, size, warnings=(f"{told}, and what the mask marks was enlarged again.",))
-        return cls(drawn, drawn, warnings=(f"{told}; ask for another `size` if you want one.",))
+            return cls(drawn, size, warnings=(f"{scaled}, and the masked part was enlarged again.",))
+        return cls(drawn, drawn, warnings=(f"{scaled}; request another `size` if you need one.",))
 
-    def onto(self, picture: Image.Image, size: Size) -> Image.Image:
-        """The picture in one of the canvas's sizes."""
+    def fit(self, image: Image.Image, size: Size) -> Image.Image:
+        """The image at one of the canvas's sizes, cropped or resized."""
         from PIL import Image, ImageOps
 
-        if picture.size == size:
-            return picture
+        if image.size == size:
+            return image
         if self.crops:
-            return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-        return picture.resize(size, Image.Resampling.LANCZOS)
+            return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+        return image.resize(size, Image.Resampling.LANCZOS)
 
-    def onto_mask(self, mask: Image.Image, size: Size) -> Image.Image:
-        """The same for a mask, of which nothing gets lost by scaling: a pixel that is marked in part is marked."""
+    def fit_mask(self, mask: Image.Image, size: Size) -> Image.Image:
+        """A mask at one of the canvas's sizes. A pixel that is only partly marked counts as marked."""
         from PIL import Image, ImageOps
 
         if mask.size == size:
@@ -126,10 +131,10 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Makes an answer of what the model drew: in its size, and with the picture as it was outside of the mask."""
+    """Turns what the model drew into the answer: at the answer's size, with the original outside of the mask."""
 
     canvas: Canvas
-    picture: Image.Image
+    original: Image.Image
     mask: Image.Image | None
 
     def __call__(self, drawn: Image.Image) -> Any:
@@ -140,12 +145,12 @@ class Finish:
             drawn = drawn.resize(size, Image.Resampling.LANCZOS)
         if self.mask is None:
             return drawn
-        return Image.composite(drawn, self.canvas.onto(self.picture, size), self.canvas.onto_mask(self.mask, size))
+        return Image.composite(drawn, self.canvas.fit(self.original, size), self.canvas.fit_mask(self.mask, size))
 
 
-def _nearest(size: Size, step: int, most: int) -> Size:
-    """The size nearest to this one that the model draws, with at most about `most` pixels, in the same proportions."""
-    scale = min(1.0, math.sqrt(most / (size[0] * size[1])))
+def _nearest(size: Size, multiple: int, max_pixels: int) -> Size:
+    """The nearest size that the model draws, with at most about `max_pixels`, in the same proportions."""
+    scale = min(1.0, math.sqrt(max_pixels / (size[0] * size[1])))
     rounded = math.floor if scale < 1 else round
-    width, height = (max(step, rounded(side * scale / step) * step) for side in size)
+    width, height = (max(multiple, rounded(side * scale / multiple) * multiple) for side in size)
     return width, height

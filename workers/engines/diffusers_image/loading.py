@@ -7,16 +7,16 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import pretrained, snapshots
 from workers.engine import Device
 from workers.engines.diffusers_image import checkpoints
 from workers.engines.diffusers_image.options import ImageOptions
 from workers.engines.diffusers_image.quantizing import pipeline_config
-from workers.sources import resolve
+from workers.toolkit import pretrained, snapshots
+from workers.toolkit.sources import resolve
 
 
 def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
-    """The pipeline on its device, in its precision. Raises LoadFailed with what to do."""
+    """The pipeline on its device, in its precision. Raises LoadFailed with a sentence that says what to do."""
     import torch
 
     dtype = getattr(torch, device.dtype)
@@ -28,7 +28,7 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
     else:
         pipe = _from_folder(source, spec, device, options, dtype)
     for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
-        pretrained.check_words(getattr(pipe, name, None), spec)
+        pretrained.check_tokenizer(getattr(pipe, name, None), spec)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device.torch)
 
@@ -36,16 +36,16 @@ def load(spec: ModelSpec, device: Device, options: ImageOptions) -> Any:
 def _from_folder(source: str, spec: ModelSpec, device: Device, options: ImageOptions, dtype: Any) -> Any:
     from diffusers import DiffusionPipeline
 
-    settings = snapshots.settings(source, spec.revision)  # says what to do where the hub gives nothing
-    if not (settings / DiffusionPipeline.config_name).is_file():
+    config_folder = snapshots.config_files(source, spec.revision)  # its errors say what to do, unlike diffusers'
+    if not (config_folder / DiffusionPipeline.config_name).is_file():
         raise LoadFailed(
-            f"{source} has no {DiffusionPipeline.config_name}: give a folder in diffusers' layout, a hub id of one, or "
-            "one checkpoint file as `source`."
+            f"{source} has no {DiffusionPipeline.config_name}: name a folder in diffusers' layout, a hub id of one, or "
+            "a single checkpoint file as `source`."
         )
     keywords: dict[str, Any] = {}
     if options.quantization:
-        parts = DiffusionPipeline.load_config(settings)
-        keywords["quantization_config"] = pipeline_config(parts, device, options.quantization)
+        index = DiffusionPipeline.load_config(config_folder)
+        keywords["quantization_config"] = pipeline_config(index, device, options.quantization)
     return DiffusionPipeline.from_pretrained(
         source,
         revision=spec.revision,

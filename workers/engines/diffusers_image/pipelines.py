@@ -1,4 +1,4 @@
-"""The pipelines that one set of weights can draw with: from words, from a picture, inside a mask."""
+"""The pipelines that one set of weights can run: text to image, image to image, inpainting."""
 
 from __future__ import annotations
 
@@ -7,160 +7,164 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.errors import LoadFailed, UnsupportedFeature, UnsupportedTask
-from workers.engines.diffusers_image.arguments import Reading
+from workers.engines.diffusers_image.arguments import PipelineAdapter
 
-_COMBINING = frozenset({
+_COMBINING_IMAGES = frozenset({
     "Flux2KleinKVPipeline", "Flux2KleinPipeline", "Flux2Pipeline", "QwenImage21Pipeline", "QwenImageEditPlusPipeline",
     "ZImageOmniPipeline",
 })  # fmt: skip
-"""Classes for which a list of pictures is one edit's references; for all others it is a batch of edits."""
+"""Classes that take a list of images as references for one edit; for all others a list is a batch of edits."""
 
-_NOT_FROM_WORDS = frozenset({"image", "mask_image", "num_frames", "video"})
-"""Parameters of pipelines that need more than words, or make something else than a picture."""
+_NOT_TEXT_TO_IMAGE = frozenset({"image", "mask_image", "num_frames", "video"})
+"""Parameters of pipelines that need more than text, or make something other than an image."""
 
 
 class Pipelines:
-    """What a loaded pipeline can do. All ways share its modules, so that the weights are in memory once.
+    """What a loaded pipeline can do. All of its pipelines share its modules, so that weights are in memory once.
 
-    `draw` makes pictures from words, `edit` from a picture, `fill` inside a mask; each is None where the family has no
-    such pipeline. diffusers' own tables of related pipelines decide, and beside them the names of its classes.
+    `text_to_image`, `image_to_image` and `inpainting` are adapters, or None if the family has no such pipeline. They
+    are found in diffusers' own tables of related pipelines, and by its class names.
     """
 
     def __init__(self, loaded: Any, *, truncate: bool = True, true_cfg_scale: float | None = None) -> None:
-        """Raises LoadFailed when it can do nothing of that."""
+        """Raises LoadFailed if it can do none of these."""
 
-        def reading(kind: Any) -> Reading | None:
-            pipe = _related(loaded, kind) if kind else None
-            return Reading(pipe, truncate=truncate, true_cfg_scale=true_cfg_scale) if pipe else None
+        def adapter(pipeline_class: Any) -> PipelineAdapter | None:
+            pipe = _related(loaded, pipeline_class) if pipeline_class else None
+            return PipelineAdapter(pipe, truncate=truncate, true_cfg_scale=true_cfg_scale) if pipe else None
 
         self.name = type(loaded).__name__
         family = _Family(loaded)
-        self.draw = reading(family.drawing())
-        self.edit = reading(family.editing())
-        self.fill = reading(family.filling())
-        if not (self.draw or self.edit or self.fill):
+        self.text_to_image = adapter(family.text_to_image())
+        self.image_to_image = adapter(family.image_to_image())
+        self.inpainting = adapter(family.inpainting())
+        if not (self.text_to_image or self.image_to_image or self.inpainting):
             raise LoadFailed(
-                f"The model is a {self.name}, which draws neither from words, nor from a picture, nor inside a mask "
-                "alone. Correct the entry's `source`."
+                f"The model is a {self.name}, which does neither text-to-image, nor image-to-image, nor inpainting "
+                "without further inputs. Correct the entry's `source`."
             )
 
     @property
-    def combines(self) -> bool:
-        """Whether it makes one picture of several given ones."""
-        return self.edit is not None and type(self.edit.pipe).__name__ in _COMBINING
+    def combines_images(self) -> bool:
+        """Whether it makes one image from several."""
+        return self.image_to_image is not None and type(self.image_to_image.pipe).__name__ in _COMBINING_IMAGES
 
     @property
-    def fills_holes(self) -> bool:
-        """Whether a picture's transparent part is a mask: not for models that change what a prompt tells them to."""
-        return self.fill is not None and (self.edit is None or "strength" in self.edit.parameters)
+    def inpaints_transparency(self) -> bool:
+        """Whether an image's transparent part acts as a mask: not for models that edit as a prompt says."""
+        edits = self.image_to_image
+        return self.inpainting is not None and (edits is None or "strength" in edits.parameters)
 
     @property
     def features(self) -> frozenset[str]:
-        """What edits may ask for, by the names of their fields."""
-        has = {
-            "images": self.combines,
-            "mask": self.fill is not None,
-            "strength": any("strength" in way.parameters for way in (self.edit, self.fill) if way),
+        """What edits may ask for, by field name."""
+        adapters = [adapter for adapter in (self.image_to_image, self.inpainting) if adapter]
+        supported = {
+            "images": self.combines_images,
+            "mask": self.inpainting is not None,
+            "strength": any("strength" in adapter.parameters for adapter in adapters),
         }
-        return frozenset(name for name, there in has.items() if there)
+        return frozenset(name for name, is_supported in supported.items() if is_supported)
 
-    def drawing(self) -> Reading:
-        """The way from words to pictures. Raises UnsupportedTask."""
-        if self.draw is None:
-            raise UnsupportedTask(f"This model ({self.name}) only edits: send a picture to /v1/images/edits.")
-        return self.draw
+    def for_generation(self) -> PipelineAdapter:
+        """The text-to-image pipeline. Raises UnsupportedTask."""
+        if self.text_to_image is None:
+            raise UnsupportedTask(f"This model ({self.name}) only edits: send an image to /v1/images/edits.")
+        return self.text_to_image
 
-    def editing(self, *, masked: bool) -> Reading:
-        """The way from a picture to others. Raises UnsupportedTask or UnsupportedFeature."""
-        way = self.fill if masked else self.edit
-        if way is not None:
-            return way
-        if self.edit is None and self.fill is None:
-            raise UnsupportedTask(f"This model ({self.name}) draws from words alone: it edits no pictures.")
+    def for_editing(self, *, masked: bool) -> PipelineAdapter:
+        """The image-to-image or inpainting pipeline. Raises UnsupportedTask or UnsupportedFeature."""
+        adapter = self.inpainting if masked else self.image_to_image
+        if adapter is not None:
+            return adapter
+        if self.image_to_image is None and self.inpainting is None:
+            raise UnsupportedTask(f"This model ({self.name}) draws from text only: it cannot edit images.")
         if masked:
-            message = f"This model ({self.name}) edits whole pictures: leave `mask` out."
+            message = f"This model ({self.name}) edits whole images: leave `mask` out."
         else:
-            message = f"This model ({self.name}) only fills masks: send a `mask` of what is to be drawn anew."
+            message = f"This model ({self.name}) only fills masks: send a `mask` of what is to be redrawn."
         raise UnsupportedFeature(message, param="mask")
 
 
 class _Family:
-    """The classes that are related to a loaded pipeline's. Each method gives one, or None."""
+    """The pipeline classes related to a loaded pipeline's. Each method returns one, or None."""
 
     def __init__(self, loaded: Any) -> None:
-        from diffusers.pipelines import auto_pipeline as tables
+        from diffusers.pipelines import auto_pipeline
 
         self._loaded = type(loaded)
         self._takes = _parameters(type(loaded))
-        self._is_guided_by_pictures = "controlnet" in loaded.components or "control_image" in self._takes
-        self._from_words: Mapping[str, Any] = tables.AUTO_TEXT2IMAGE_PIPELINES_MAPPING
-        self._from_pictures: Mapping[str, Any] = tables.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING
-        self._in_masks: Mapping[str, Any] = tables.AUTO_INPAINT_PIPELINES_MAPPING
-        every = (self._from_words, self._from_pictures, self._in_masks)
-        names = (name for table in every for name, kind in table.items() if kind is self._loaded)
-        self._name = next(names, "") if _denoises_noise_alone(loaded) else None
+        self._is_guided_by_images = "controlnet" in loaded.components or "control_image" in self._takes
+        self._text_to_image: Mapping[str, Any] = auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+        self._image_to_image: Mapping[str, Any] = auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING
+        self._inpainting: Mapping[str, Any] = auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING
+        tables = (self._text_to_image, self._image_to_image, self._inpainting)
+        names = (name for table in tables for name, related in table.items() if related is self._loaded)
+        self._name = next(names, "") if _denoises_noise_only(loaded) else None
 
-    def drawing(self) -> Any:
-        if self._is_guided_by_pictures or self._name is None:
+    def text_to_image(self) -> Any:
+        if self._is_guided_by_images or self._name is None:
             return None
-        kind = self._from_words.get(self._name)
-        return kind or next((kind for kind in (self._called(""), self._loaded) if _draws_from_words(kind)), None)
+        if listed := self._text_to_image.get(self._name):
+            return listed
+        candidates = (self._variant(""), self._loaded)
+        return next((candidate for candidate in candidates if _is_text_to_image(candidate)), None)
 
-    def editing(self) -> Any:
-        if self._is_guided_by_pictures:
+    def image_to_image(self) -> Any:
+        if self._is_guided_by_images:
             return None
         itself = self._loaded if {"image", "prompt"} <= self._takes and "mask_image" not in self._takes else None
         if self._name is None:
             return itself
-        return self._from_pictures.get(self._name) or itself or self._called("Img2Img", takes="image")
+        return self._image_to_image.get(self._name) or itself or self._variant("Img2Img", takes="image")
 
-    def filling(self) -> Any:
-        if self._is_guided_by_pictures:
+    def inpainting(self) -> Any:
+        if self._is_guided_by_images:
             return None
         if "mask_image" in self._takes:
             return self._loaded
         if self._name is None:
             return None
-        return self._in_masks.get(self._name) or self._called("Inpaint", takes="mask_image")
+        return self._inpainting.get(self._name) or self._variant("Inpaint", takes="mask_image")
 
-    def _called(self, suffix: str, takes: str = "prompt") -> Any:
-        """The class that is called like the loaded one but for its way: ChromaPipeline, ChromaImg2ImgPipeline."""
+    def _variant(self, suffix: str, takes: str = "prompt") -> Any:
+        """The class named as the loaded one with another suffix: ChromaPipeline, ChromaImg2ImgPipeline."""
         import diffusers
 
         name = self._loaded.__name__
         stem = name.removesuffix("Pipeline").removesuffix("Img2Img").removesuffix("Inpaint")
-        kind = getattr(diffusers, f"{stem}{suffix}Pipeline", None)
-        return kind if kind is not self._loaded and takes in _parameters(kind) else None
+        variant = getattr(diffusers, f"{stem}{suffix}Pipeline", None)
+        return variant if variant is not self._loaded and takes in _parameters(variant) else None
 
 
-def _draws_from_words(kind: Any) -> bool:
-    takes = _parameters(kind)
-    return {"prompt", "height"} <= takes and not takes & _NOT_FROM_WORDS
+def _is_text_to_image(pipeline_class: Any) -> bool:
+    takes = _parameters(pipeline_class)
+    return {"prompt", "height"} <= takes and not takes & _NOT_TEXT_TO_IMAGE
 
 
-def _parameters(kind: Any) -> frozenset[str]:
-    """What a pipeline class is called with; nothing, if there is no such class."""
-    return frozenset(inspect.signature(kind.__call__).parameters if kind else ())
+def _parameters(pipeline_class: Any) -> frozenset[str]:
+    """The parameters of a pipeline's call; empty if there is no such class."""
+    return frozenset(inspect.signature(pipeline_class.__call__).parameters if pipeline_class else ())
 
 
-def _denoises_noise_alone(loaded: Any) -> bool:
-    """Whether the relatives can use the denoiser too; those made for masks or instructions see more than noise."""
+def _denoises_noise_only(loaded: Any) -> bool:
+    """Whether related pipelines can use the denoiser too; those for masks or instructions have more input channels."""
     unet, vae = getattr(loaded, "unet", None), getattr(loaded, "vae", None)
     return unet is None or vae is None or bool(unet.config.in_channels == vae.config.latent_channels)
 
 
-def _related(loaded: Any, kind: Any) -> Any:
-    """A pipeline of that class with the loaded one's modules, or None if some are missing.
+def _related(loaded: Any, pipeline_class: Any) -> Any:
+    """A pipeline of that class with the loaded one's modules, or None if it needs others.
 
-    Unlike `kind.from_pipe` it leaves the modules' precision alone.
+    Unlike `pipeline_class.from_pipe` it leaves the modules' precision alone.
     """
-    if kind is type(loaded):
+    if pipeline_class is type(loaded):
         return loaded
     parts = {**loaded.config, **loaded.components}
-    parameters = inspect.signature(kind.__init__).parameters.values()
+    parameters = inspect.signature(pipeline_class.__init__).parameters.values()
     wanted = [p for p in parameters if p.name != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD]
     if any(p.name not in parts and p.default is inspect.Parameter.empty for p in wanted):
         return None
-    pipe = kind(**{p.name: parts[p.name] for p in wanted if p.name in parts})
+    pipe = pipeline_class(**{p.name: parts[p.name] for p in wanted if p.name in parts})
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -1,4 +1,4 @@
-"""Which parts of a pipeline are quantised, and by which library: bitsandbytes on CUDA, torchao elsewhere."""
+"""Chooses which parts of a pipeline are quantised, and the library: bitsandbytes on CUDA, torchao elsewhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from contract.errors import LoadFailed
 from workers.engine import Device
-from workers.pretrained import Quantization, require
+from workers.toolkit.pretrained import Quantization, require_quantizer
 
 _PARTS = ("transformer", "transformer_2", "unet", "prior", "text_encoder", "text_encoder_2", "text_encoder_3")
-"""Denoisers and text encoders; the rest of a pipeline is small, and autoencoders suffer."""
+"""Denoisers and text encoders. The other parts are small, and autoencoders lose quality."""
 
 
 def pipeline_config(index: Mapping[str, Any], device: Device, bits: Quantization) -> Any:
@@ -26,14 +26,14 @@ def pipeline_config(index: Mapping[str, Any], device: Device, bits: Quantization
     return PipelineQuantizationConfig(quant_mapping=mapping)
 
 
-def shrink(parts: Mapping[str, Any], bits: Quantization) -> None:
-    """Quantise the parts of a pipeline that is loaded already, as those of single files are. Raises LoadFailed."""
+def quantize_parts(parts: Mapping[str, Any], bits: Quantization) -> None:
+    """Quantise the parts of a pipeline after loading, as single files need it. Raises LoadFailed."""
     if bits == "4bit":
         raise LoadFailed(
-            "`options.quantization: 4bit` exists for folders and hub ids, not for a single file. Write 8bit, leave it "
+            "`options.quantization: 4bit` works for folders and hub ids, not for a single file. Write 8bit, leave it "
             "out, or name a file whose weights are quantised already (.gguf)."
         )
-    require("torchao", bits)
+    require_quantizer("torchao", bits)
     from torchao.quantization import quantize_
 
     for name in _PARTS:
@@ -42,22 +42,24 @@ def shrink(parts: Mapping[str, Any], bits: Quantization) -> None:
 
 
 def part_config(device: Device, bits: Quantization, library: str = "diffusers") -> Any:
-    """The configuration of diffusers or transformers for one part. Raises LoadFailed where there is no way."""
+    """The configuration of diffusers or transformers for one part. Raises LoadFailed if the device has none."""
     import torch
 
     if bits == "4bit" and device.kind != "cuda":
         raise LoadFailed(
-            f"`options.quantization: 4bit` exists for image models on CUDA, not on {device.kind}. Write 8bit, leave it "
+            f"`options.quantization: 4bit` works for image models on CUDA, not on {device.kind}. Write 8bit, leave it "
             "out, or name a file whose weights are quantised already (.gguf)."
         )
-    require("bitsandbytes" if device.kind == "cuda" else "torchao", bits)
+    require_quantizer("bitsandbytes" if device.kind == "cuda" else "torchao", bits)
     configs = importlib.import_module(library)
     if device.kind != "cuda":
         return configs.TorchAoConfig(_eight_bits())
     if bits == "8bit":
         return configs.BitsAndBytesConfig(load_in_8bit=True)
-    computing = getattr(torch, device.dtype)
-    return configs.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computing)
+    compute_dtype = getattr(torch, device.dtype)
+    return configs.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute_dtype
+    )
 
 
 def _eight_bits() -> Any:

@@ -1,6 +1,6 @@
-"""Importing this loads and runs models of a few numbers once, so that a standby has done what is slow the first time.
+"""Importing this module loads and runs tiny models once, so that a standby has done what is slow the first time.
 
-Everything happens on the CPU, whatever device the process will get: no GPU memory is touched.
+It runs on the CPU, whatever device the process will get, and touches no GPU memory.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from transformers.utils import logging
 
 
 def run() -> None:
-    """Save, load and ask a tiny text encoder and a tiny decoder, without a word in the log."""
-    bars = logging.is_progress_bar_enabled()
+    """Save, load and run a tiny text encoder and a tiny decoder, without progress bars in the log."""
+    bars_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
             _load_text_encoder(folder)
         with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
             _load_decoder(folder)
-        Image.preinit()  # the writers of PNG and others, which Pillow loads late
+        Image.preinit()  # Pillow's writers for PNG and others, else imported with the first image
     finally:
-        if bars:
+        if bars_enabled:
             logging.enable_progress_bar()
 
 

@@ -1,4 +1,4 @@
-"""A model that is none: deterministic answers at once, and every fault that a model can have, by option."""
+"""A fake model for tests, demos and benchmarks: instant deterministic answers, and every fault of a model by option."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from contract.tasks.image_generation import (
     ImageGenerationResponse,
     ImageUsage,
 )
-from contract.tasks.ocr import OCR, Line, OcrItem, OcrRequest, OcrResponse
+from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
 from contract.tasks.vision import VisionUsage
-from workers.engine import Answer, Call, Device, Engine, Options, serves
+from workers.engine import Call, Device, Engine, Options, Output, serves
 from workers.engines.fake.drawing import png
 from workers.engines.fake.faults import FakeOptions, Faults
 
 Calls = list[Call[Any]]
-Answers = Iterator[tuple[Call[Any], Answer]]
+Answers = Iterator[tuple[Call[Any], Output]]
 
 
 class Fake(Engine):
@@ -44,51 +44,52 @@ class Fake(Engine):
     Options: ClassVar[type[Options]] = FakeOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "languages"})
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "mlx", "cpu")
+    needs_source: ClassVar[bool] = False
 
     def load(self, spec: ModelSpec, device: Device) -> None:  # noqa: ARG002 - it runs anywhere
-        """Load nothing, in the way that the options ask for."""
+        """Load nothing, with the faults that the options ask for."""
         self._options = FakeOptions.model_validate(spec.options)
         self._name = spec.id
         self._faults = Faults(self._options)
         self._faults.at_load()
 
-    def features_of(self) -> frozenset[str]:
-        """The features that its options leave it."""
+    def loaded_features(self) -> frozenset[str]:
+        """The features except those that the option `lacks` removes."""
         return self.features - self._options.lacks
 
     def close(self) -> None:
-        """End, or refuse to."""
-        self._faults.at_end()
+        """Return, or never, as the options say."""
+        self._faults.at_close()
 
     @serves(CHAT, max_batch=64)
     def chat(self, calls: Calls) -> Answers:
-        """Say the last message's words again, one a step, all calls of the batch in turn."""
+        """Repeat the last message, one word per step, all calls of the batch in turn."""
         self._faults.at_start(calls, _prompt)
         streams = {id(call): self._chunks(call.request, len(calls)) for call in calls}
-        going = list(calls)
-        while going:
-            self._faults.step(going)
-            for call in self._left(going):
+        active = list(calls)
+        while active:
+            self._faults.step(active)
+            for call in self._uncancelled(active):
                 answer = self._faults.failure(_prompt(call.request)) or next(streams[id(call)], None)
                 if not isinstance(answer, ChatChunk):
-                    going.remove(call)
+                    active.remove(call)
                 yield call, answer
-            going = [call for call in going if not call.cancelled]
+            active = [call for call in active if not call.cancelled]
             self._faults.mid_answer()
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: Calls) -> Answers:
-        """A vector of length one from each text's hash."""
+        """A vector of length one, computed from each text's hash."""
         self._faults.at_start(calls, _prompt)
-        for call in self._left(calls):
+        for call in self._uncancelled(calls):
             self._faults.mid_answer()
             yield call, self._faults.failure(_prompt(call.request)) or self._embedded(call.request, len(calls))
 
     @serves(OCR, max_batch=8)
     def read(self, calls: Calls) -> Answers:
-        """One line a picture: its checksum."""
+        """One line of text per image: its checksum."""
         self._faults.at_start(calls, _prompt)
-        for call in self._left(calls):
+        for call in self._uncancelled(calls):
             self._faults.mid_answer()
             try:
                 yield call, self._read(call.request, len(calls))
@@ -97,18 +98,18 @@ class Fake(Engine):
 
     @serves(IMAGE_GENERATION, max_batch=4, group=lambda request: (request.size, request.steps))
     def draw(self, calls: Calls) -> Answers:
-        """Pictures of one colour, which follows from prompt and seed."""
+        """Images of a single colour, computed from prompt and seed."""
         self._faults.at_start(calls, _prompt)
         steps = calls[0].request.steps or 4
         for step in range(steps):
             self._faults.step(calls)
-            for call in self._left(calls):
+            for call in self._uncancelled(calls):
                 call.progress(step + 1, steps)
-        for call in self._left(calls):
+        for call in self._uncancelled(calls):
             self._faults.mid_answer()
             yield call, self._faults.failure(_prompt(call.request)) or self._drawn(call.request, len(calls))
 
-    def _left(self, calls: Calls) -> Calls:
+    def _uncancelled(self, calls: Calls) -> Calls:
         return [call for call in calls if not self._faults.cancelled(call)]
 
     def _chunks(self, request: ChatRequest, batch: int) -> Iterator[ChatChunk]:
@@ -138,23 +139,22 @@ class Fake(Engine):
 
     def _read(self, request: OcrRequest, batch: int) -> OcrResponse:
         started = time.perf_counter()
-        items = [self._item(index, picture.read()) for index, picture in enumerate(request.pictures)]
+        items = [self._item(index, image.read()) for index, image in enumerate(request.all_images)]
         usage = VisionUsage(images=len(items), latency=time.perf_counter() - started)
         return OcrResponse(model=self._name, data=items, usage=usage, batch=batch)
 
     def _item(self, index: int, content: bytes) -> OcrItem:
         text = _digest(content.hex()).hex()[:8]
-        line = Line(text=text, score=1.0, polygon=[(0, 0), (1, 0), (1, 1), (0, 1)])
+        line = OcrLine(text=text, score=1.0, polygon=[(0, 0), (1, 0), (1, 1), (0, 1)])
         return OcrItem(index=index, width=1, height=1, text=text, lines=[line])
 
     def _drawn(self, request: ImageGenerationRequest, batch: int) -> ImageGenerationResponse:
         started = time.perf_counter()
         width, height = request.pixels or (64, 64)
         seeds = [(request.seed or 0) + number for number in range(request.n)]
-        pictures = [png(width, height, _colour(f"{request.prompt} {seed}")) for seed in seeds]
+        files = [png(width, height, _colour(f"{request.prompt} {seed}")) for seed in seeds]
         data = [
-            Image(b64_json=base64.b64encode(picture).decode(), seed=seed)
-            for picture, seed in zip(pictures, seeds, strict=True)
+            Image(b64_json=base64.b64encode(file).decode(), seed=seed) for file, seed in zip(files, seeds, strict=True)
         ]
         usage = ImageUsage(latency=time.perf_counter() - started, seed=seeds[0])
         return ImageGenerationResponse(created=int(time.time()), data=data, usage=usage, batch=batch)
@@ -173,7 +173,7 @@ def _prompt(request: Any) -> str:
 
 
 def _words(request: ChatRequest) -> tuple[list[str], str]:
-    """The answer's pieces, and why it ends."""
+    """The answer's words, and its finish reason."""
     text = _prompt(request)
     for stop in request.stops:
         text = text.partition(stop)[0]

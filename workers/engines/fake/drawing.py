@@ -1,4 +1,4 @@
-"""Writes and measures PNG files by hand, so that the fake needs no imaging library."""
+"""Writes PNG files without an imaging library, so that the fake needs none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What can go wrong with a model, by option: slow or silent loads, crashes, hangs, leaks, runaway processes.
+"""The faults of a fake model, by option: slow or silent loads, crashes, hangs, leaks, runaway processes.
 
-A test that waits for an event uses `started_dir` (work has begun or was cancelled) and the gates (files whose coming
-into being lets the work go on), never a number of seconds.
+Tests wait for events, never for a number of seconds: files in `started_dir` say that work has started or was cancelled,
+and gates are files that let the work go on once a test creates them.
 """
 
 from __future__ import annotations
@@ -25,54 +25,54 @@ from workers.engine import Call, Options
 log = logging.getLogger(__name__)
 
 _STEP = 0.005
-"""Seconds between two looks at a gate."""
+"""Seconds between two checks for a gate."""
 
 
 class FakeOptions(Options):
-    """Faults and times. Paths may hold `{id}`, the request's id. Times in seconds, memory in MiB."""
+    """Faults and delays. Paths may contain `{id}`, the request's id. Times in seconds, memory in MiB."""
 
     # While loading
-    load_seconds: float = Field(0, ge=0)  # silently: no log line, no CPU time
+    load_seconds: float = Field(0, ge=0)  # without log lines or CPU time
     load_gate: str | None = None  # the load waits for this file
-    silent_load: bool = False  # the load never ends, and shows no sign of life
-    talk_while_loading: bool = False  # a log line every now and then
+    silent_load: bool = False  # the load never ends, without log lines or CPU time
+    talk_while_loading: bool = False  # a log line every 50 ms
     crash_at_load: int | None = None  # the process ends with this exit code
     fail_at_load: str | None = None  # the load fails with this message
     oom_at_load: bool = False
-    memory_mb: int = Field(0, ge=0)  # held from then on, every page touched
-    fork_grandchild: Literal["child", "setsid"] | None = None  # a process that sleeps for a day
+    memory_mb: int = Field(0, ge=0)  # allocated from then on, with every page touched
+    fork_grandchild: Literal["child", "setsid"] | None = None  # starts a process that sleeps for a day
     ignore_term: bool = False  # neither /shutdown nor TERM ends the process
     # While answering
     answer_seconds: float = Field(0, ge=0)  # before the first word
     step_seconds: float = Field(0, ge=0)  # before every word or drawing step
     gate: str | None = None  # the answer waits for this file
-    started_dir: str | None = None  # gets a file named by the request's id; `<id>.cancelled` when the client left
-    hang: bool = False  # no answer ever, and no look at whether the client has left
+    started_dir: str | None = None  # gets a file named by the request's id, and `<id>.cancelled` on disconnect
+    hang: bool = False  # never answers, and ignores cancellation
     raise_mid_answer: bool = False  # an exception after the first word
     crash_mid_answer: bool = False  # killed after the first word, or instead of a whole answer
     crash_gate: str | None = None  # ... once this file is there
-    crash_on_prompt: str | None = None  # a request with this text kills the process
+    crash_on_prompt: str | None = None  # a prompt with this text kills the process
     oom_on_prompt: str | None = None  # ... runs out of memory
-    break_on_prompt: str | None = None  # ... loses the GPU's context, as it were
+    break_on_prompt: str | None = None  # ... pretends to lose the GPU context
     raise_on_prompt: str | None = None  # ... makes the whole batch raise
-    fail_on_prompt: str | None = None  # ... fails, alone
+    fail_on_prompt: str | None = None  # ... fails alone
     leak_mb_per_call: int = Field(0, ge=0)
     dimensions: int = Field(16, ge=1)  # of the embeddings
-    lacks: frozenset[str] = frozenset()  # features that the model, once loaded, turns out not to have
+    lacks: frozenset[str] = frozenset()  # features that the loaded model does not have
 
 
 class Faults:
-    """Does to the process what its options say."""
+    """Causes the faults that the options ask for."""
 
     def __init__(self, options: FakeOptions) -> None:
         self._options = options
-        self._held: list[bytearray] = []
+        self._allocated: list[bytearray] = []
 
     def at_load(self) -> None:
-        """All that may happen while a model loads."""
+        """Everything that can happen while a model loads."""
         options = self._options
         if options.ignore_term:
-            # From C, since Python sets signal handlers on its main thread only.
+            # From C, because Python sets signal handlers on its main thread only, and load runs on another.
             ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))  # SIG_IGN
         if options.fork_grandchild:
             self._fork(own_session=options.fork_grandchild == "setsid")
@@ -80,64 +80,64 @@ class Faults:
             time.sleep(3600)
         self._load_slowly()
         if options.crash_at_load is not None:
-            log.error("crashing at load, as told")
+            log.error("crashing at load, as configured")
             os._exit(options.crash_at_load)
         if options.fail_at_load:
             raise LoadFailed(options.fail_at_load)
         if options.oom_at_load:
-            raise MemoryError("out of memory at load, as told")
-        self._hold(options.memory_mb)
+            raise MemoryError("out of memory at load, as configured")
+        self._allocate(options.memory_mb)
 
-    def at_end(self) -> None:
-        """A model that ignores the polite ways to end it."""
+    def at_close(self) -> None:
+        """Never return if `ignore_term` is set, so that the worker has to be killed."""
         while self._options.ignore_term:
             time.sleep(3600)
 
     def at_start(self, calls: Iterable[Call[Any]], prompt: Callable[[Any], str]) -> None:
-        """All that may happen before a batch's first answer."""
+        """Everything that can happen before a batch's first answer."""
         options = self._options
         for call in calls:
             self._touch(call.id)
-            self._strike(prompt(call.request))
-        self._hold(options.leak_mb_per_call)
+            self._fail_on_prompt(prompt(call.request))
+        self._allocate(options.leak_mb_per_call)
         while options.hang:
             time.sleep(3600)
         self.wait(calls, options.answer_seconds)
         self._wait_for_gates(calls)
 
     def failure(self, prompt: str) -> EngineFailed | None:
-        """The error of a call that fails alone."""
-        if _holds(prompt, self._options.fail_on_prompt):
-            return EngineFailed("The fake fails this request, as told.")
+        """The error for a call that fails alone, or None."""
+        if _contains(prompt, self._options.fail_on_prompt):
+            return EngineFailed("The fake fails this request, as configured.")
         return None
 
     def step(self, calls: Iterable[Call[Any]]) -> None:
-        """The time that a word or a drawing step takes."""
+        """Take the time of a word or a drawing step."""
         self.wait(calls, self._options.step_seconds)
 
     def mid_answer(self) -> None:
-        """Raise or die, if told so, when the first word is out."""
+        """Raise or crash after the first word, if the options say so."""
         options = self._options
         if options.raise_mid_answer:
-            raise RuntimeError("raised mid-answer, as told")
+            raise RuntimeError("raised mid-answer, as configured")
         if not options.crash_mid_answer:
             return
         if options.crash_gate:
             _await_file(options.crash_gate, lambda: False)
         else:
-            time.sleep(0.2)  # lets the first word go out
+            time.sleep(0.2)  # lets the first word reach the client
         os.kill(os.getpid(), signal.SIGKILL)
 
     def cancelled(self, call: Call[Any]) -> bool:
-        """Whether the client has left; leaves word of it."""
+        """Whether the call is cancelled; also records it in `started_dir`."""
         if call.cancelled:
             self._touch(f"{call.id}.cancelled")
         return call.cancelled
 
     def wait(self, calls: Iterable[Call[Any]], seconds: float) -> None:
-        """Let time pass while anybody still waits for an answer."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not all(call.cancelled for call in calls):
+        """Wait until the time is over or all calls are cancelled."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not all(call.cancelled for call in calls):
             time.sleep(min(left, _STEP))
 
     def _wait_for_gates(self, calls: Iterable[Call[Any]]) -> None:
@@ -148,29 +148,29 @@ class Faults:
 
     def _load_slowly(self) -> None:
         options = self._options
-        end = time.monotonic() + options.load_seconds
-        while (left := end - time.monotonic()) > 0:
+        deadline = time.monotonic() + options.load_seconds
+        while (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, 0.05) if options.talk_while_loading else left)
             if options.talk_while_loading:
                 log.info("still loading, %.2f s to go", max(left, 0))
         if options.load_gate:
             _await_file(options.load_gate, lambda: False)
 
-    def _strike(self, prompt: str) -> None:
+    def _fail_on_prompt(self, prompt: str) -> None:
         options = self._options
-        if _holds(prompt, options.crash_on_prompt):
-            log.error("killed by a prompt, as told")
+        if _contains(prompt, options.crash_on_prompt):
+            log.error("killed by a prompt, as configured")
             os.kill(os.getpid(), signal.SIGKILL)
-        if _holds(prompt, options.oom_on_prompt):
-            raise MemoryError("out of memory in this request, as told")
-        if _holds(prompt, options.break_on_prompt):
-            raise RuntimeError("CUDA error: device-side assert triggered, as told")
-        if _holds(prompt, options.raise_on_prompt):
-            raise RuntimeError("raised by a prompt, as told")
+        if _contains(prompt, options.oom_on_prompt):
+            raise MemoryError("out of memory in this request, as configured")
+        if _contains(prompt, options.break_on_prompt):
+            raise RuntimeError("CUDA error: device-side assert triggered, as configured")
+        if _contains(prompt, options.raise_on_prompt):
+            raise RuntimeError("raised by a prompt, as configured")
 
-    def _hold(self, mib: int) -> None:
+    def _allocate(self, mib: int) -> None:
         if mib:
-            self._held.append(bytearray(b"\x01") * (mib * 2**20))
+            self._allocated.append(bytearray(b"\x01") * (mib * 2**20))
 
     def _fork(self, *, own_session: bool) -> None:
         child = subprocess.Popen(["sleep", "86400"], start_new_session=own_session)
@@ -178,21 +178,21 @@ class Faults:
 
     def _touch(self, name: str, text: str = "") -> None:
         if self._options.started_dir:
-            # Renamed into place: who sees the file sees its text as well.
+            # Renamed into place, so that whoever sees the file sees its text too.
             path = Path(self._options.started_dir) / _safe(name)
             path.with_suffix(".new").write_text(text)
             path.with_suffix(".new").rename(path)
 
 
 def _safe(name: str) -> str:
-    """A request's id comes from the client: it must not lead out of the folder."""
+    """A file name from a request's id. The client chooses the id, so it must not lead out of the folder."""
     return re.sub(r"[^\w.-]|^\.+", "_", name)
 
 
-def _holds(prompt: str, marker: str | None) -> bool:
+def _contains(prompt: str, marker: str | None) -> bool:
     return bool(marker) and str(marker) in prompt
 
 
-def _await_file(path: str, given_up: Callable[[], bool]) -> None:
-    while not Path(path).exists() and not given_up():
+def _await_file(path: str, give_up: Callable[[], bool]) -> None:
+    while not Path(path).exists() and not give_up():
         time.sleep(_STEP)

@@ -1,8 +1,8 @@
-"""Chat, embeddings and pictures with Apple's MLX: mlx-lm, mlx-vlm and mflux; without an Apple GPU, on the CPU.
+"""Chat, embeddings and image generation with Apple's MLX: mlx-lm, mlx-vlm and mflux. Without an Apple GPU, on the CPU.
 
 `loading` finds the library for a checkpoint. `chatting` answers conversations: `prompts` makes the inputs, `decoding`
 runs the libraries' batch generators, `sampling` picks each row's token. `embedding` and `drawing` do the other tasks.
-Nothing heavy is imported before `load`.
+Heavy libraries are imported in `load` only.
 """
 
 from __future__ import annotations
@@ -10,50 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
-from workers import engine
-from workers.engine import Answer, Call, Device, Engine, Feed, serves, tasks_of
-from workers.pretrained import Quantization
+from workers.engine import Call, Device, Engine, Feed, Output, serves
+from workers.engines.mlx.options import MlxOptions
+from workers.served_tasks import tasks_of
 
 if TYPE_CHECKING:
-    from workers.engines.mlx.chatting import Chat
-    from workers.engines.mlx.drawing import Painter
-    from workers.engines.mlx.embedding import Embedder
-
-
-class MlxOptions(engine.Options):
-    """`quantization` shrinks weights that are not quantised yet.
-
-    Chat: `context` bounds prompt and answer together, in tokens; `chat_template` is a Jinja template in place of the
-    model's own. Embeddings: `batch_size` is the number of texts in one forward pass. `truncate`: cut a text that
-    the model cannot read whole, instead of refusing it; null: embeddings refuse it, and pictures are drawn of what was
-    read, with a warning.
-    """
-
-    quantization: Quantization | None = None
-    context: int | None = Field(None, ge=2)
-    chat_template: str | None = None
-    truncate: bool | None = None
-    batch_size: int = Field(32, ge=1)
+    from workers.engines.mlx.chatting import MlxChat
+    from workers.engines.mlx.drawing import MlxDrawing
+    from workers.engines.mlx.embedding import MlxEmbedding
 
 
 class Mlx(Engine):
     """Models for Apple's GPUs: mlx-lm and mlx-vlm chat and embed, mflux draws. Without such a GPU, on the CPU.
 
-    An entry's model does one of three things. It chats, unless `tasks` names `embeddings` or `image-generation`.
+    An entry's model has one purpose. It chats, unless `tasks` names `embeddings` or `image-generation`.
     """
 
     Options = MlxOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         f"{__name__}.chatting",
@@ -63,78 +45,78 @@ class Mlx(Engine):
         *(f"mlx_lm.models.{family}" for family in ("llama", "qwen2", "qwen3")),
         *(f"mlx_vlm.models.{family}" for family in ("qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "llava")),
     )
-    named_only: ClassVar[frozenset[str]] = frozenset({EMBEDDINGS.name, IMAGE_GENERATION.name})
+    opt_in_tasks: ClassVar[frozenset[str]] = frozenset({EMBEDDINGS.name, IMAGE_GENERATION.name})
 
-    _chat: Chat
-    _embedder: Embedder
-    _painter: Painter
+    _chat: MlxChat
+    _embedding: MlxEmbedding
+    _drawing: MlxDrawing
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        import workers.torchvision_shim  # noqa: F401  (before transformers)
+        import workers.toolkit.torchvision_shim  # noqa: F401  (before transformers)
         from workers.engines.mlx import loading
 
         options = MlxOptions.model_validate(spec.options)
-        kinds = {task if task in self.named_only else CHAT.name for task in tasks_of(spec, type(self))}
-        if len(kinds) > 1:
+        purposes = {task if task in self.opt_in_tasks else CHAT.name for task in tasks_of(spec, type(self))}
+        if len(purposes) > 1:
             raise LoadFailed(
-                f"A model of mlx does one of {', '.join(sorted(kinds))}: name no more in the `tasks` of {spec.id}, and "
-                "give each model an entry of its own."
+                f"An mlx model does only one of {', '.join(sorted(purposes))}: list only one of them in the `tasks` of "
+                f"{spec.id}, and give each model an entry of its own."
             )
         loading.use(device)
-        if kinds == {EMBEDDINGS.name}:
-            self._embedder = _embedder(spec, device, options)
-        elif kinds == {IMAGE_GENERATION.name}:
-            self._painter = _painter(spec, options)
+        if purposes == {EMBEDDINGS.name}:
+            self._embedding = _load_embedding(spec, device, options)
+        elif purposes == {IMAGE_GENERATION.name}:
+            self._drawing = _load_drawing(spec, options)
         else:
-            self._chat = _chat(spec, device, options)
+            self._chat = _load_chat(spec, device, options)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
             return frozenset()
         return self.features if self._chat.loaded.vision else self.features - {"images"}
 
     @serves(CHAT, max_batch=16, joins=True)
-    def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Answer]]:
+    def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Output]]:
         """Answer conversations; see `workers.engine.serves` for what is yielded."""
         from workers.engines.mlx.loading import releasing
 
         yield from releasing(self._chat.run(feed))
 
     @serves(EMBEDDINGS, max_batch=64)
-    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
-        """Make vectors of texts."""
+    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
+        """Embed texts."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._embedder.run(calls))
+        yield from releasing(self._embedding.run(calls))
 
     @serves(IMAGE_GENERATION)
-    def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Answer]]:
-        """Draw pictures of texts."""
+    def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Output]]:
+        """Generate images from text."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._painter.run(calls))
+        yield from releasing(self._drawing.run(calls))
 
 
-def _painter(spec: ModelSpec, options: MlxOptions) -> Painter:
+def _load_drawing(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:
     from workers.engines.mlx import drawing
 
     return drawing.load(spec, options)
 
 
-def _embedder(spec: ModelSpec, device: Device, options: MlxOptions) -> Embedder:
+def _load_embedding(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxEmbedding:
     from workers.engines.mlx import loading
-    from workers.engines.mlx.embedding import Embedder
+    from workers.engines.mlx.embedding import MlxEmbedding
 
-    found = loading.checkpoint(spec)
-    model, tokenizer = loading.load_embedding(found, device, options.quantization)
-    return Embedder(found, model, tokenizer, options)
+    checkpoint = loading.read_checkpoint(spec)
+    model, tokenizer = loading.load_embedding(checkpoint, device, options.quantization)
+    return MlxEmbedding(checkpoint, model, tokenizer, options)
 
 
-def _chat(spec: ModelSpec, device: Device, options: MlxOptions) -> Chat:
+def _load_chat(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxChat:
     from workers.engines.mlx import loading
-    from workers.engines.mlx.chatting import Chat
-    from workers.engines.mlx.prompts import Prompts, VisionPrompts
+    from workers.engines.mlx.chatting import MlxChat
+    from workers.engines.mlx.prompts import MlxPrompts, VisionPrompts
 
-    loaded = loading.load_chat(loading.checkpoint(spec), device, options.quantization)
-    kind = VisionPrompts if loaded.vision else Prompts
-    return Chat(loaded, kind(loaded, options.chat_template, options.context))
+    loaded = loading.load_chat(loading.read_checkpoint(spec), device, options.quantization)
+    prompts = VisionPrompts if loaded.vision else MlxPrompts
+    return MlxChat(loaded, prompts(loaded, options.chat_template, options.context))

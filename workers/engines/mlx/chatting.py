@@ -10,13 +10,13 @@ from typing import Any
 
 from contract.errors import ServeError
 from contract.tasks.chat import ChatRequest
-from workers.chat.answer import Answer, Choice
 from workers.engine import Call, Feed
 from workers.engines.mlx.decoding import Decoder
-from workers.engines.mlx.loading import Loaded
-from workers.engines.mlx.prompts import Prompt, Prompts
-from workers.engines.mlx.sampling import Sampler
-from workers.failures import as_answer
+from workers.engines.mlx.loading import LoadedMlx
+from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
+from workers.engines.mlx.sampling import MlxSampler
+from workers.failures import to_serve_error
+from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _UNBOUNDED = 4096
 """Tokens of an answer for which neither the model nor the request knows a bound."""
@@ -24,14 +24,14 @@ _UNBOUNDED = 4096
 Pieces = Iterator[tuple[Call[ChatRequest], Any]]
 
 
-class Chat:
+class MlxChat:
     """A loaded model that talks."""
 
-    def __init__(self, loaded: Loaded, prompts: Prompts) -> None:
+    def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts) -> None:
         self.loaded = loaded
         self.prompts = prompts
-        self.recommended = loaded.found.read("generation_config.json")
-        self._name = loaded.found.spec.id
+        self.recommended = loaded.checkpoint.read("generation_config.json")
+        self._name = loaded.checkpoint.spec.id
 
     def run(self, feed: Feed[ChatRequest]) -> Pieces:
         """Take calls as there is room, and answer them together a token a step."""
@@ -55,15 +55,15 @@ class Chat:
             yield call, error
             return
         except Exception as error:  # its own failure, not that of those at work
-            yield call, as_answer(error)
+            yield call, to_serve_error(error)
             return
         asked = call.request.limit or self.recommended.get("max_new_tokens")
         limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)
-        answer = Answer(call, self._name)
+        answer = ChatAnswer(call, self._name)
         answer.prompt_tokens = len(prompt.tokens)
         for index in range(call.request.n or 1):
-            sampler = Sampler(call.request, self.recommended, index, prompt.tokens)
-            choice = Choice(answer, index, sampler, self._decode, limit)
+            sampler = MlxSampler(call.request, self.recommended, index, prompt.tokens)
+            choice = ChatChoice(answer, index, sampler, self._decode, limit)
             answer.choices.append(choice)
             rows.add(choice, prompt)
 
@@ -71,7 +71,7 @@ class Chat:
         text: str = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
-    def _advance(self, choice: Choice, token: int) -> Pieces:
+    def _advance(self, choice: ChatChoice, token: int) -> Pieces:
         answer = choice.answer
         text = choice.push(token, self.loaded.ends)
         answer.call.progress(choice.tokens, choice.limit)
@@ -91,8 +91,8 @@ class _Rows:
     def __init__(self, decoder: Decoder, most: int) -> None:
         self._decoder = decoder
         self._most = most
-        self._working: dict[int, Choice] = {}
-        self._waiting: list[tuple[int, int, Choice, Prompt]] = []
+        self._working: dict[int, ChatChoice] = {}
+        self._waiting: list[tuple[int, int, ChatChoice, MlxPrompt]] = []
         self._order = count()
 
     @property
@@ -101,7 +101,7 @@ class _Rows:
         choices = [*self._working.values(), *(choice for _, _, choice, _ in self._waiting)]
         return len({id(choice.answer) for choice in choices if not choice.is_over})
 
-    def add(self, choice: Choice, prompt: Prompt) -> None:
+    def add(self, choice: ChatChoice, prompt: MlxPrompt) -> None:
         """Let it wait for a row."""
         heapq.heappush(self._waiting, (choice.index, next(self._order), choice, prompt))
 
@@ -117,7 +117,7 @@ class _Rows:
                 self._working[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
         return bool(self._working)
 
-    def step(self) -> Iterator[tuple[Choice, int]]:
+    def step(self) -> Iterator[tuple[ChatChoice, int]]:
         """The next tokens of those whose clients are still there."""
         for row, token in self._decoder.step():
             choice = self._working[row]

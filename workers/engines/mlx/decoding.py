@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import mlx.core as mx
 
-from workers.engines.mlx.loading import Loaded
-from workers.engines.mlx.prompts import Prompt
-from workers.engines.mlx.sampling import Sampler
+from workers.engines.mlx.loading import LoadedMlx
+from workers.engines.mlx.prompts import MlxPrompt
+from workers.engines.mlx.sampling import MlxSampler
 
 _PREFILL = 512
 """Tokens of a prompt that are read in one step: the others' next tokens wait for no more than that."""
@@ -22,7 +22,7 @@ class Decoder:
     open, the model is kept from being paged out of a GPU's memory.
     """
 
-    def __init__(self, loaded: Loaded, rows: int) -> None:
+    def __init__(self, loaded: LoadedMlx, rows: int) -> None:
         shape = {"completion_batch_size": rows, "prefill_batch_size": 1, "prefill_step_size": _PREFILL}
         stream = mx.default_stream(mx.default_device())
         self._vision = loaded.vision
@@ -40,7 +40,7 @@ class Decoder:
         """Forget all rows."""
         self._generator.close()
 
-    def add(self, prompt: Prompt, limit: int, sampler: Sampler) -> int:
+    def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> int:
         """Begin an answer of up to `limit` tokens. Gives the row's number."""
         more = {"prompt_kwargs": [dict(prompt.inputs)]} if self._vision else {}
         [row] = self._generator.insert([prompt.tokens], [limit], logits_processors=[sampler.processors], **more)

@@ -1,107 +1,75 @@
-"""Texts to vectors with mlx-vlm's embedding models: MiniLM, bge, e5 (BERT, XLM-RoBERTa), ModernBERT, Qwen3, Gemma."""
+"""Embeddings of texts with mlx-vlm's models: MiniLM, bge, e5 (BERT, XLM-RoBERTa), ModernBERT, Qwen3, Gemma."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from contract.errors import ContextTooLong, InvalidField, ServeError, UnsupportedFeature
+from contract.errors import UnsupportedFeature
 from contract.tasks.embeddings import EmbeddingsRequest
-from workers.engine import Answer, Call
-from workers.engines.mlx.loading import Checkpoint
-from workers.engines.sentence_transformers.job import Job
-
-if TYPE_CHECKING:
-    from workers.engines.mlx import MlxOptions
+from workers.engine import Call, Output
+from workers.engines.mlx.loading import MlxCheckpoint
+from workers.engines.mlx.options import MlxOptions
+from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
 
 
-class Embedder:
+class MlxEmbedding:
     """A loaded embedding model. Its vectors have length one, and are pooled as the folder's `1_Pooling` says."""
 
-    def __init__(self, found: Checkpoint, model: Any, tokenizer: Any, options: MlxOptions) -> None:
-        self._name = found.spec.id
+    def __init__(self, checkpoint: MlxCheckpoint, model: Any, tokenizer: Any, options: MlxOptions) -> None:
+        self._name = checkpoint.spec.id
         self._model = model
         self._tokenizer = tokenizer
-        self._options = options
-        self._limit = _limit(found, tokenizer)
-        self._prompt = _prompt(found)
-        self._size = len(self._forward([self._tokens("a")])[0])
+        self._truncate = options.truncate
+        self._max_tokens = _max_tokens(checkpoint, tokenizer)
+        self._prompt = _default_prompt(checkpoint)
+        dimensions = len(self._forward([self._tokens("a")])[0])
+        self._batcher = EmbeddingBatcher(self._name, dimensions, options.batch_size)
 
-    def run(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
-        """Embed all calls' texts together, those of like length side by side; answer each call when it is whole."""
-        jobs = [Job(call, call.request.things, error=self._refusal(call.request)) for call in calls]
-        for job in jobs:
-            if job.error:
-                yield job.call, job.error
-        open_jobs = [job for job in jobs if job.open]
-        texts = [(job, position, text) for job in open_jobs for position, text in enumerate(job.call.request.texts)]
-        texts.sort(key=lambda item: len(item[2]), reverse=True)
-        for start in range(0, len(texts), self._options.batch_size):
-            batch = [item for item in texts[start : start + self._options.batch_size] if item[0].open]
-            self._embed(batch)
-            for job in dict.fromkeys(job for job, _, _ in batch):
-                job.call.progress(len(job.vectors), len(job.things))
-                if not job.open and not job.call.cancelled:
-                    yield job.call, job.error or job.answer(self._name)
+    def run(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
+        """Embed the calls' texts."""
+        yield from self._batcher.answer(calls, self._check, self._prepare, self._embed)
 
-    def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
-        if request.needs():
-            return UnsupportedFeature(f"{self._name} reads texts alone: no token ids, and no pictures.", param="input")
-        if request.dimensions is None or request.dimensions <= self._size:
-            return None
-        return InvalidField(
-            f"`dimensions` is {request.dimensions}, but {self._name} makes vectors of {self._size}: ask for no more.",
-            param="dimensions",
-        )
+    def _check(self, request: EmbeddingsRequest) -> None:
+        if request.required_features():
+            raise UnsupportedFeature(f"{self._name} embeds texts only: no token ids and no images.", param="input")
 
-    def _embed(self, batch: list[tuple[Job, int, str]]) -> None:
-        """One forward pass; vectors and token counts go to their jobs, and an error to a job with too long a text."""
-        read = []
-        for job, position, text in batch:
-            tokens = self._tokens(text)
-            if self._limit and len(tokens) > self._limit:
-                job.error = job.error or self._too_long(len(tokens), position)
-            read.append((job, position, tokens))
-        wanted = [item for item in read if not item[0].error]
-        if not wanted:
-            return
-        for (job, position, tokens), vector in zip(wanted, self._forward([item[2] for item in wanted]), strict=True):
-            job.vectors[position] = vector
-            job.tokens += len(tokens)
+    def _prepare(self, item: EmbeddingInput) -> list[int]:
+        """The text's token ids. Raises ContextTooLong."""
+        tokens = self._tokens(str(item.content))
+        if self._max_tokens and len(tokens) > self._max_tokens:
+            raise text_too_long(self._name, item.position, len(tokens), self._max_tokens)
+        return tokens
+
+    def _embed(self, inputs: list[EmbeddingInput]) -> list[Embedded]:
+        """One forward pass."""
+        vectors = self._forward([item.prepared for item in inputs])
+        return [Embedded(vector, len(item.prepared)) for item, vector in zip(inputs, vectors, strict=True)]
 
     def _tokens(self, text: str) -> list[int]:
-        cut = {"truncation": True, "max_length": self._limit} if self._options.truncate and self._limit else {}
+        cut = {"truncation": True, "max_length": self._max_tokens} if self._truncate and self._max_tokens else {}
         tokens: list[int] = self._tokenizer(self._prompt + text, verbose=False, **cut)["input_ids"]
         return tokens
 
     def _forward(self, rows: list[list[int]]) -> Any:
-        """Vectors as numpy float32 of shape (rows, dimensions)."""
+        """Vectors of rows of token ids, as numpy float32 of shape (rows, dimensions)."""
         padded = self._tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="np")
-        made = self._model(mx.array(padded["input_ids"]), attention_mask=mx.array(padded["attention_mask"]))
-        return np.array(made.text_embeds.astype(mx.float32))
-
-    def _too_long(self, tokens: int, position: int) -> ContextTooLong:
-        limit = self._limit or 0
-        return ContextTooLong(
-            f"Text {position} has {tokens} tokens, {tokens - limit} more than the {limit} that {self._name} reads: "
-            "shorten or split it, or set `truncate: true` in the model's options to have it cut.",
-            param="input",
-            details={"index": position, "tokens": tokens, "limit": limit},
-        )
+        output = self._model(mx.array(padded["input_ids"]), attention_mask=mx.array(padded["attention_mask"]))
+        return np.array(output.text_embeds.astype(mx.float32))
 
 
-def _limit(found: Checkpoint, tokenizer: Any) -> int | None:
-    """How many tokens of a text the model reads: what the folder says, else the tokenizer, else the model itself."""
-    said = found.read("sentence_bert_config.json").get("max_seq_length")
-    known = tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else None  # 10**30: unknown
-    limit: int | None = said or known or found.config.get("max_position_embeddings")
+def _max_tokens(checkpoint: MlxCheckpoint, tokenizer: Any) -> int | None:
+    """The longest text that the model reads, as its folder says, else its tokenizer, else its config."""
+    configured = checkpoint.read("sentence_bert_config.json").get("max_seq_length")
+    known = tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else None  # 10**30 means unknown
+    limit: int | None = configured or known or checkpoint.config.get("max_position_embeddings")
     return limit
 
 
-def _prompt(found: Checkpoint) -> str:
-    """What the model wants before every text, where its folder says so by default."""
-    said = found.read("config_sentence_transformers.json")
-    return str((said.get("prompts") or {}).get(said.get("default_prompt_name")) or "")
+def _default_prompt(checkpoint: MlxCheckpoint) -> str:
+    """The text that the model's folder wants before every input by default; often empty."""
+    config = checkpoint.read("config_sentence_transformers.json")
+    return str((config.get("prompts") or {}).get(config.get("default_prompt_name")) or "")

@@ -1,4 +1,4 @@
-"""Keeps control tokens that users write from being read as such: they would count as pictures, or end a turn."""
+"""Escapes control tokens in user text, so that they are read as text: else they could count as images or end a turn."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from transformers.utils.chat_template_utils import mark_control_tokens
 from contract.errors import BadRequest
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
-"""Around a hidden token's number: code points that Unicode keeps for use within a program."""
+"""Delimit an escaped token's number: noncharacters, which Unicode reserves for internal use."""
 _HIDDEN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 
 class Guard:
-    """Hides the control tokens of a tokenizer while template and processor work, and then encodes them as plain text.
+    """Replaces a tokenizer's control tokens by numbers for template and processor, then encodes them as plain text.
 
-    transformers can encode so what its own marks enclose, but processors look for the picture's token in the text
-    before that, marked or not. So what users wrote has a number there until it is tokenized.
+    transformers can encode as plain text what its own marks enclose. But processors search the text for the image
+    token earlier than that, whether it is marked or not. So control tokens in user text are numbers until tokenization.
     """
 
     def __init__(self, tokenizer: Any, template: str) -> None:
@@ -30,47 +30,47 @@ class Guard:
         self._pattern = pattern
         self._marked = [mark_control_tokens(token, pattern) for token in self._tokens]
         self._tokenizer = tokenizer
-        self.tokenizer = _Guarded(self)
+        self.tokenizer = _GuardedTokenizer(self)
 
     def hide(self, text: str) -> str:
-        """A user's text, with a number for each control token in it."""
+        """A user's text with its control tokens replaced by numbers."""
         text = text.replace(_OPEN, "").replace(_CLOSE, "")
-        marked: str = mark_control_tokens(text, self._pattern)  # drops marks that are there already
+        marked: str = mark_control_tokens(text, self._pattern)  # removes marks that the text already has
         for number, token in enumerate(self._marked):
             marked = marked.replace(token, f"{_OPEN}{number}{_CLOSE}")
         return marked
 
     def encode(self, text: str, **keywords: Any) -> list[int]:
-        """The tokens of a text. Raises BadRequest where the tokenizer cannot keep them apart."""
+        """A text's token ids. Raises BadRequest if the tokenizer cannot encode control tokens as plain text."""
         tokens: list[int] = self._encoded(self._tokenizer.encode, text, keywords)
         return tokens
 
     def tokenize(self, text: Any, **keywords: Any) -> Any:
-        """What processors get of their tokenizer for a text, or for several. Raises BadRequest.
+        """The tokenizer's output for a text or several, as processors get it. Raises BadRequest.
 
-        The tokenizer begins a text as it does, unless the chat template has begun it so already.
+        The tokenizer adds its special tokens unless the chat template has already started the text with them.
         """
         first = text[0] if isinstance(text, list) else text
-        begin = self._tokenizer.bos_token
-        keywords["add_special_tokens"] = not (begin and first.startswith(begin))
+        bos = self._tokenizer.bos_token
+        keywords["add_special_tokens"] = not (bos and first.startswith(bos))
         return self._encoded(self._tokenizer, text, keywords)
 
     def _encoded(self, encode: Callable[..., Any], text: Any, keywords: dict[str, Any]) -> Any:
         texts = text if isinstance(text, list) else [text]
-        if not any(_HIDDEN.search(one) for one in texts):
+        if not any(_HIDDEN.search(part) for part in texts):
             return encode(text, **keywords)
-        shown = [_HIDDEN.sub(lambda found: self._marked[int(found[1])], one) for one in texts]
+        restored = [_HIDDEN.sub(lambda match: self._marked[int(match[1])], part) for part in texts]
         try:
-            return encode(shown if isinstance(text, list) else shown[0], sanitize_control_tokens=True, **keywords)
+            return encode(restored if isinstance(text, list) else restored[0], sanitize_control_tokens=True, **keywords)
         except NotImplementedError:
             raise BadRequest(
-                "A message contains a control token of this model, which it could not tell from those of the "
-                "conversation itself. Leave it out."
+                "A message contains a control token of this model, and its tokenizer cannot encode that as plain text. "
+                "Leave it out."
             ) from None
 
 
-class _Guarded:
-    """The tokenizer as processors see it."""
+class _GuardedTokenizer:
+    """A tokenizer that encodes through its guard; for processors."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard

@@ -9,31 +9,31 @@ from typing import Any
 import mlx.core as mx
 
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
-from workers.chat import conversation as shared
 from workers.engines.mlx.guard import Guard
-from workers.engines.mlx.loading import Loaded
-from workers.images import open_image
+from workers.engines.mlx.loading import LoadedMlx
+from workers.toolkit.chat import conversation as shared
+from workers.toolkit.image_loading import open_image
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class MlxPrompt:
     """A conversation as the model reads it; `inputs` are what a vision-language model takes beside the tokens."""
 
     tokens: list[int]
     inputs: dict[str, Any] = field(default_factory=dict)
 
 
-class Prompts:
+class MlxPrompts:
     """A language model's tokenizer, its chat template and the length of its context; an entry may set the last two."""
 
-    def __init__(self, loaded: Loaded, template: str | None, context: int | None) -> None:
-        found = loaded.found
+    def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
+        found = loaded.checkpoint
         self._tokenizer = loaded.tokenizer
         self._template = shared.required(template or loaded.template, found.spec, found.model_type)
         self._context = found.context(context)
         self._guard = Guard(loaded.tokenizer, self._template)
 
-    def read(self, request: ChatRequest) -> Prompt:
+    def read(self, request: ChatRequest) -> MlxPrompt:
         """The request's conversation.
 
         Raises BadImage, UnsupportedFeature for what the model cannot take, BadRequest when the chat template or the
@@ -42,16 +42,16 @@ class Prompts:
         with shared.refusals():
             return self._read(request.messages)
 
-    def room(self, prompt: Prompt) -> int | None:
+    def room(self, prompt: MlxPrompt) -> int | None:
         """How many tokens are left for the answer; None: nobody knows. Raises ContextTooLong."""
         return shared.room(len(prompt.tokens), self._context)
 
-    def _read(self, messages: Sequence[Message]) -> Prompt:
+    def _read(self, messages: Sequence[Message]) -> MlxPrompt:
         conversation = []
         for message in messages:
             text = "\n".join(self._guard.hide(text) for text in shared.texts(message))
             conversation.append({"role": shared.role(message, self._template), "content": text})
-        return Prompt(self._guard.encode(self._render(conversation), add_special_tokens=False))
+        return MlxPrompt(self._guard.encode(self._render(conversation), add_special_tokens=False))
 
     def _render(self, conversation: shared.Conversation) -> str:
         text: str = self._tokenizer.apply_chat_template(
@@ -60,15 +60,15 @@ class Prompts:
         return text
 
 
-class VisionPrompts(Prompts):
+class VisionPrompts(MlxPrompts):
     """The same for a vision-language model, whose vision tower turns pictures into embeddings of the prompt."""
 
-    def __init__(self, loaded: Loaded, template: str | None, context: int | None) -> None:
+    def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
         super().__init__(loaded, template, context)
         self._model, self._processor = loaded.model, loaded.processor
         self._processor.tokenizer = self._guard.tokenizer
 
-    def _read(self, messages: Sequence[Message]) -> Prompt:
+    def _read(self, messages: Sequence[Message]) -> MlxPrompt:
         from mlx_vlm.utils import prepare_inputs
 
         images: list[Any] = []
@@ -91,10 +91,10 @@ class VisionPrompts(Prompts):
                 raise shared.refusal(part)
         return {"role": shared.role(message, self._template), "content": parts}
 
-    def _embed(self, inputs: dict[str, Any]) -> Prompt:
+    def _embed(self, inputs: dict[str, Any]) -> MlxPrompt:
         """Run the vision tower: what is slow about a picture happens here, once a request."""
         tokens, pixels, mask = (inputs.pop(name, None) for name in ("input_ids", "pixel_values", "attention_mask"))
         embedded = self._model.get_input_embeddings(tokens, pixels, mask=mask, **inputs).to_dict()
         made = {**inputs, **{name: value for name, value in embedded.items() if value is not None}}
         mx.eval([value for value in made.values() if isinstance(value, mx.array)])
-        return Prompt(tokens[0].tolist(), made)
+        return MlxPrompt(tokens[0].tolist(), made)

@@ -12,7 +12,7 @@ from mlx_lm import sample_utils as library
 from contract.tasks.chat import ChatRequest
 
 
-class Sampler:
+class MlxSampler:
     """What a request asks for, over what the model's authors recommend in generation_config.json.
 
     `temperature` 0 takes the best token; without one the recommendation decides. With a seed, choice `index` of a

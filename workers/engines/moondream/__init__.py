@@ -1,12 +1,12 @@
-"""Moondream2, a small model that looks at a picture and answers, describes, finds and points.
+"""Moondream2, a small vision-language model for questions, captions, detection and pointing.
 
-`loading` runs the code that comes with its weights, `conversation` makes one question of a chat. Nothing heavy is
+`loading` runs the code that comes with the weights, `conversation` reduces a chat to one question. Nothing heavy is
 imported before `load`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import Field
@@ -16,167 +16,162 @@ from contract.errors import BadRequest, ContextTooLong, InvalidField, ServeError
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse, PointedAt
+from contract.tasks.vision import VisionItem
 from workers import engine
-from workers.chat.reply import Reply
-from workers.chat.text import Stops
-from workers.engine import Answer, Call, Device, Engine, serves
+from workers.engine import Call, Device, Engine, Output, serves
 from workers.engines.moondream.conversation import question_of
-from workers.images import open_image
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions, prepare
+from workers.toolkit.chat.reply import ChatChunks
+from workers.toolkit.chat.text import Stops
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+from workers.toolkit.image_loading import open_image
+from workers.toolkit.pretrained import TorchOptions, set_up_torch
 
 if TYPE_CHECKING:
-    from workers.engines.moondream.loading import Skills
+    from workers.engines.moondream.loading import MoondreamModel
 
 T = TypeVar("T")
 
-_LONGEST = 768
-"""Tokens of an answer for which neither the request nor the entry's `defaults` have a bound, as in the model's code."""
-_TEMPLATE = 8
-"""Tokens that the model's own code may put around a question."""
+_DEFAULT_MAX_TOKENS = 768
+"""The length limit of an answer when neither the request nor the entry's `defaults` set one, as in the model's code."""
+_TEMPLATE_TOKENS = 8
+"""The most tokens that the model's own code adds to a question."""
 
 
 class MoondreamOptions(engine.Options):
-    """`threads` are torch's on a CPU (null: torch's own)."""
+    """`threads` is the number of torch's CPU threads (null: torch's default)."""
 
     threads: int | None = Field(None, ge=1)
 
 
 class Moondream(Engine):
-    """Moondream2 by the code of its own: chat about one picture, captions, boxes and points for what a text names.
+    """Moondream2, run by its own code: chat about one image, captions, boxes and points for what a prompt names.
 
-    It computes in the precision that its code is written for, and one request at a time. Captions are greedy. What it
-    finds has no score: each is 1. In a chat it sees the newest picture, and reads what was said before as text.
+    It computes in the precision that its code is written for, one request at a time. Captions are decoded greedily.
+    Detections have no score of their own: it is always 1. In a chat the model sees the newest image, and reads earlier
+    turns as text.
     """
 
     Options: ClassVar[type[engine.Options]] = MoondreamOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "prompt", "points", "length"})
     model_types: ClassVar[tuple[str, ...]] = ("moondream1",)
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         f"{__name__}.loading",
         "transformers:AutoModelForCausalLM",
         "transformers:PreTrainedModel",
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        """Load the model, if its entry trusts its code. Raises LoadFailed."""
+        """Load the model, if its entry trusts the code. Raises LoadFailed."""
         options = MoondreamOptions.model_validate(spec.options)
-        prepare(TorchOptions(threads=options.threads))
+        set_up_torch(TorchOptions(threads=options.threads))
         from workers.engines.moondream.loading import load
 
         self._name = spec.id
-        self._skills: Skills = load(spec, type(self), device)
-        self._pictures = Pictures(spec.id, batch_size=1)
+        self._model: MoondreamModel = load(spec, type(self), device)
+        self._batcher = ImageBatcher(spec.id, batch_size=1)
 
     @serves(CHAT)
-    def chat(self, calls: list[Call[ChatRequest]]) -> Iterator[tuple[Call[ChatRequest], Answer]]:
+    def chat(self, calls: list[Call[ChatRequest]]) -> Iterator[tuple[Call[ChatRequest], Output]]:
         """Answer the last question of each conversation."""
         for call in calls:
             try:
-                for chunk in _while_wanted(call, self._reply(call)):
+                for chunk in _until_cancelled(call, self._answer(call.request)):
                     yield call, chunk
             except ServeError as error:
                 yield call, error
 
-    def _reply(self, call: Call[ChatRequest]) -> Iterator[ChatChunk | None]:
-        request = call.request
+    def _answer(self, request: ChatRequest) -> Iterator[ChatChunk | None]:
+        """Stream all choices of a chat completion, then its usage and None."""
         question = question_of(request)
-        if question.picture is None and self._skills.needs_picture:
-            raise BadRequest("This model answers questions about a picture: send one beside the question.")
-        picture = self._skills.encode(open_image(question.picture)) if question.picture else None
-        read, written = self._read(picture, question.text, "messages"), 0
-        settings = self._settings(read, request.limit, temperature=request.temperature, top_p=request.top_p)
-        reply = Reply(request.model or self._name)
+        if question.image is None and self._model.needs_image:
+            raise BadRequest("This model only answers questions about an image: send one with the question.")
+        encoded = self._model.encode(open_image(question.image)) if question.image else None
+        prompt_tokens, completion_tokens = self._count_prompt_tokens(encoded, question.text, "messages"), 0
+        settings = self._settings(prompt_tokens, request.limit, temperature=request.temperature, top_p=request.top_p)
+        chunks = ChatChunks(request.model or self._name)
         for index in range(request.n or 1):
             if request.seed is not None:
                 _seed(request.seed + index)
-            pieces = self._skills.query(picture, question.text, settings)
-            written += yield from self._choice(reply, index, pieces, request.stops, settings["max_tokens"])
-        yield reply.usage(read, written)
+            pieces = self._model.query(encoded, question.text, settings)
+            completion_tokens += yield from self._choice(chunks, index, pieces, request.stops, settings["max_tokens"])
+        yield chunks.usage(prompt_tokens, completion_tokens)
         yield None
 
     def _choice(
-        self, reply: Reply, index: int, pieces: Iterator[str], stop: list[str], limit: int
+        self, chunks: ChatChunks, index: int, pieces: Iterator[str], stop: list[str], max_tokens: int
     ) -> Generator[ChatChunk, None, int]:
-        """The chunks of one answer. Gives how many tokens it has: as its text has, since its code does not tell."""
-        yield reply.begin(index)
+        """Stream one choice and return its length in tokens, which the model's code does not report."""
+        yield chunks.begin(index)
         text, stops = "", Stops(stop)
         for piece in pieces:
             text += piece
-            yield from reply.piece(index, stops.push(piece))
+            yield from chunks.piece(index, stops.push(piece))
             if stops.found:
                 break
-        yield from reply.piece(index, stops.flush())
-        tokens = min(self._skills.count(text), limit)
-        yield reply.end(index, "length" if tokens == limit and not stops.found else "stop")
+        yield from chunks.piece(index, stops.flush())
+        tokens = min(self._model.count_tokens(text), max_tokens)
+        yield chunks.end(index, "length" if tokens == max_tokens and not stops.found else "stop")
         return tokens
 
     @serves(CAPTION)
-    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Answer]]:
-        """Caption picture after picture; `prompt` is a question about each."""
-        yield from self._pictures.answer(calls, self._write, CaptionResponse, prepare=_one_wish)
+    def caption(self, calls: list[Call[CaptionRequest]]) -> Iterator[tuple[Call[CaptionRequest], Output]]:
+        """Caption one image after another. A `prompt` is a question about each."""
+        yield from self._batcher.answer(calls, _one_by_one(self._caption_image), CaptionResponse, check=_check_caption)
 
-    def _write(self, pictures: list[Picture[CaptionRequest]]) -> list[CaptionItem | ServeError]:
-        [picture] = pictures
-        request, seen = picture.request, self._skills.encode(picture.image)
-        try:
-            read = self._read(seen, request.prompt or "", "prompt")
-        except ServeError as error:
-            return [error]
-        settings = self._settings(read, request.max_tokens, temperature=0)
+    def _caption_image(self, image: BatchImage[CaptionRequest]) -> CaptionItem:
+        request, encoded = image.request, self._model.encode(image.pil)
+        prompt_tokens = self._count_prompt_tokens(encoded, request.prompt or "", "prompt")
+        settings = self._settings(prompt_tokens, request.max_tokens, temperature=0)
         if request.prompt:
-            pieces = self._skills.query(seen, request.prompt, settings)
+            pieces = self._model.query(encoded, request.prompt, settings)
         else:
-            pieces = self._skills.caption(seen, request.length or "normal", settings)
-        return [CaptionItem(**picture.place, text="".join(_while_wanted(picture.call, pieces)).strip())]
+            pieces = self._model.caption(encoded, request.length or "normal", settings)
+        return CaptionItem(**image.item_fields, text="".join(_until_cancelled(image.call, pieces)).strip())
 
     @serves(DETECT)
-    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Answer]]:
-        """Look for each label in picture after picture."""
-        yield from self._pictures.answer(calls, self._find, DetectResponse, prepare=_something_to_find)
+    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Output]]:
+        """Look for each label in one image after another."""
+        yield from self._batcher.answer(calls, _one_by_one(self._detect_in_image), DetectResponse, check=_check_labels)
 
-    def _find(self, pictures: list[Picture[DetectRequest]]) -> list[DetectItem | ServeError]:
-        [picture] = pictures
-        request, seen = picture.request, self._skills.encode(picture.image)
-        try:
-            for label in request.labels:
-                self._read(seen, label, "prompt")
-        except ServeError as error:
-            return [error]
-        item = DetectItem(**picture.place, detections=[], points=[] if request.points else None)
-        for label in _while_wanted(picture.call, request.labels):
+    def _detect_in_image(self, image: BatchImage[DetectRequest]) -> DetectItem:
+        request, encoded = image.request, self._model.encode(image.pil)
+        for label in request.labels:
+            self._count_prompt_tokens(encoded, label, "prompt")
+        item = DetectItem(**image.item_fields, detections=[], points=[] if request.points else None)
+        for label in _until_cancelled(image.call, request.labels):
             if item.points is None:
-                boxes = self._skills.detect(seen, label, request.max_detections)
-                item.detections += [_detection(label, box, picture) for box in boxes]
+                boxes = self._model.detect(encoded, label, request.max_detections)
+                item.detections += [_detection(label, box, image) for box in boxes]
             else:
-                points = self._skills.point(seen, label, request.max_detections)
-                item.points += [_pointed_at(label, point, picture) for point in points]
+                points = self._model.point(encoded, label, request.max_detections)
+                item.points += [_pointed_at(label, point, image) for point in points]
         item.detections = item.detections[: request.max_detections]
         item.points = item.points[: request.max_detections] if item.points else item.points
-        return [item]
+        return item
 
-    def _read(self, picture: Any, text: str, param: str) -> int:
-        """How many tokens picture and question take. Raises ContextTooLong if none is left for the answer."""
-        tokens = (picture.pos if picture is not None else 0) + self._skills.count(text)
-        if tokens + _TEMPLATE >= (context := self._skills.context):
+    def _count_prompt_tokens(self, encoded: Any, text: str, param: str) -> int:
+        """The length of image and text in tokens. Raises ContextTooLong if they leave no room for an answer."""
+        tokens = (encoded.pos if encoded is not None else 0) + self._model.count_tokens(text)
+        context = self._model.context
+        if tokens + _TEMPLATE_TOKENS >= context:
             raise ContextTooLong(
-                f"The picture and the question have {tokens} tokens, and the model's context of {context} must hold "
-                "the answer as well. Shorten the question.",
+                f"The image and the question have {tokens} tokens, and the model's context of {context} must also hold "
+                "the answer. Shorten the question.",
                 param=param,
                 details={"prompt_tokens": tokens, "context": context},
             )
         return tokens
 
-    def _settings(self, read: int, asked: int | None, **wanted: float | None) -> dict[str, Any]:
-        """For the model's code: what is left out there is as its authors chose it."""
-        left = self._skills.context - read - _TEMPLATE
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return {"max_tokens": min(asked or _LONGEST, left), **given}
+    def _settings(self, prompt_tokens: int, max_tokens: int | None, **sampling: float | None) -> dict[str, Any]:
+        """Settings for the model's code, which has its own defaults for sampling settings that are None here."""
+        available = self._model.context - prompt_tokens - _TEMPLATE_TOKENS
+        requested = {name: value for name, value in sampling.items() if value is not None}
+        return {"max_tokens": min(max_tokens or _DEFAULT_MAX_TOKENS, available), **requested}
 
 
-def _while_wanted(call: Call[Any], steps: Iterable[T]) -> Iterator[T]:
-    """The steps, none of which is taken once the client has left."""
+def _until_cancelled(call: Call[Any], steps: Iterable[T]) -> Iterator[T]:
+    """The steps, stopping before the next one once the call is cancelled."""
     remaining = iter(steps)
     while not call.cancelled:
         try:
@@ -186,37 +181,54 @@ def _while_wanted(call: Call[Any], steps: Iterable[T]) -> Iterator[T]:
         yield step
 
 
-def _one_wish(picture: Picture[CaptionRequest]) -> None:
-    if picture.request.prompt and picture.request.length:
+def _one_by_one(
+    answer: Callable[[BatchImage[Any]], VisionItem],
+) -> Callable[[list[BatchImage[Any]]], list[VisionItem | ServeError]]:
+    """A function of one image as ImageBatcher calls it. A ServeError that it raises answers only this image's call."""
+
+    def answer_batch(batch: list[BatchImage[Any]]) -> list[VisionItem | ServeError]:
+        [image] = batch
+        try:
+            return [answer(image)]
+        except ServeError as error:
+            return [error]
+
+    return answer_batch
+
+
+def _check_caption(image: BatchImage[CaptionRequest]) -> None:
+    """Raise InvalidField for a request with both a question and a caption length."""
+    if image.request.prompt and image.request.length:
         raise InvalidField(
-            "`length` is for captions in the model's own words; say in the prompt how long its answer is to be.",
+            "`length` is only for captions without a prompt. Say in the prompt how long the answer should be.",
             param="length",
         )
 
 
-def _something_to_find(picture: Picture[DetectRequest]) -> None:
-    if not picture.request.labels:
+def _check_labels(image: BatchImage[DetectRequest]) -> None:
+    """Raise InvalidField for a request that names nothing to find."""
+    if not image.request.labels:
         raise InvalidField(
-            "`prompt` is missing: name what is to be found, such as `cat`, or several as a list.", param="prompt"
+            "`prompt` is missing: name what to look for, such as `cat`, or several things as a list.", param="prompt"
         )
 
 
-def _detection(label: str, box: dict[str, float], picture: Picture[Any]) -> Detection:
-    x0, y0 = _pixels(box["x_min"], box["y_min"], picture)
-    x1, y1 = _pixels(box["x_max"], box["y_max"], picture)
+def _detection(label: str, box: dict[str, float], image: BatchImage[Any]) -> Detection:
+    x0, y0 = _to_pixels(box["x_min"], box["y_min"], image)
+    x1, y1 = _to_pixels(box["x_max"], box["y_max"], image)
     return Detection(label=label, score=1.0, box=(x0, y0, x1, y1))
 
 
-def _pointed_at(label: str, point: dict[str, float], picture: Picture[Any]) -> PointedAt:
-    return PointedAt(label=label, point=_pixels(point["x"], point["y"], picture))
+def _pointed_at(label: str, point: dict[str, float], image: BatchImage[Any]) -> PointedAt:
+    return PointedAt(label=label, point=_to_pixels(point["x"], point["y"], image))
 
 
-def _pixels(x: float, y: float, picture: Picture[Any]) -> tuple[float, float]:
-    """Shares of width and height in pixels, within the picture."""
-    return min(max(x, 0.0), 1.0) * picture.width, min(max(y, 0.0), 1.0) * picture.height
+def _to_pixels(x: float, y: float, image: BatchImage[Any]) -> tuple[float, float]:
+    """Fractions of width and height as pixels, clipped to the image."""
+    return min(max(x, 0.0), 1.0) * image.width, min(max(y, 0.0), 1.0) * image.height
 
 
-def _seed(number: int) -> None:
+def _seed(seed: int) -> None:
     import torch
 
-    torch.manual_seed(number % 2**63)
+    torch.manual_seed(seed % 2**63)

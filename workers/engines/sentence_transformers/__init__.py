@@ -1,30 +1,29 @@
-"""Texts and pictures to vectors with the sentence-transformers library: MiniLM, mpnet, bge, gte; CLIP and SigLIP."""
+"""Embeddings of texts and images with sentence-transformers: MiniLM, mpnet, bge, gte; CLIP and SigLIP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import ContextTooLong, InvalidField, LoadFailed, ServeError, UnsupportedFeature
+from contract.errors import ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
-from workers import pretrained, snapshots
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.images import open_image
-from workers.pretrained import TorchOptions
-
-if TYPE_CHECKING:
-    from workers.engines.sentence_transformers.job import Job
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit import pretrained, snapshots
+from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
+from workers.toolkit.image_loading import open_image
+from workers.toolkit.pretrained import TorchOptions
 
 
 class SentenceOptions(TorchOptions):
     """How texts are read.
 
-    `truncate`: cut a text that the model cannot read whole, instead of refusing it. `prompt` or `prompt_name` (one that
-    the model brings, such as `query`) is put before every text. `normalize`: vectors of length one from models that
-    do not make such themselves. `batch_size`: texts or pictures in one forward pass.
+    `truncate`: cut a text that exceeds the model's limit, instead of refusing it. `prompt` or `prompt_name` (one that
+    comes with the model, such as `query`) is put before every text. `normalize`: scale vectors to length one, for
+    models that do not do so themselves. `batch_size`: texts or images in one forward pass.
     """
 
     truncate: bool = False
@@ -37,51 +36,52 @@ class SentenceOptions(TorchOptions):
 class SentenceTransformers(Engine):
     """Any SentenceTransformer model: a hub id, a local folder, or `package:NAME/FOLDER`.
 
-    Token ids as input are refused: clients send those of another model's tokenizer, which would mean other words here.
+    Token ids as input are refused: clients compute them with another model's tokenizer, so they would mean other words
+    here.
     """
 
     Options = SentenceOptions
     features = frozenset({"images"})
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         "sentence_transformers:SentenceTransformer",
-        # The names under which models say what they are made of.
+        # The module names that models list in their modules.json.
         "sentence_transformers.models.Transformer",
         "sentence_transformers.models.Pooling",
         "sentence_transformers.models.Normalize",
         "transformers.models.mpnet.modeling_mpnet",
         "transformers.models.xlm_roberta.modeling_xlm_roberta",
-        "workers.pretrained",
-        "workers.images",
-        f"{__name__}.job",
+        "workers.toolkit.pretrained",
+        "workers.toolkit.image_loading",
         f"{__name__}.warm",
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         self.options = SentenceOptions.model_validate(spec.options)
-        pretrained.prepare(self.options)
+        pretrained.set_up_torch(self.options)
         from sentence_transformers import SentenceTransformer
 
-        keywords = pretrained.keywords_for(device, self.options.quantization)
-        keywords.pop("device_map", None)  # `device` says it
+        arguments = pretrained.from_pretrained_arguments(device, self.options.quantization)
+        arguments.pop("device_map", None)  # SentenceTransformer places the model itself, by `device`
         self.name = spec.id
         self.model = SentenceTransformer(
             str(snapshots.folder(spec.source, spec.revision)),
             device=device.torch,
             trust_remote_code=spec.trust_remote_code,
-            model_kwargs=keywords,
+            model_kwargs=arguments,
         ).eval()
-        pretrained.mend_layers(self.model)
-        pretrained.check_words(getattr(self.model, "tokenizer", None), spec)
+        pretrained.patch_bitsandbytes(self.model)
+        pretrained.check_tokenizer(getattr(self.model, "tokenizer", None), spec)
         self.prompt = self._prompt()
-        self.limit: int | None = self.model.max_seq_length
-        self.size: int = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
+        self.max_tokens: int | None = self.model.max_seq_length
+        dimensions = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
+        self.batcher = EmbeddingBatcher(spec.id, dimensions, self.options.batch_size)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self.features if "image" in self.model.modalities else frozenset()
 
     def _prompt(self) -> str | None:
-        """The text to put before every text, as the library itself would choose it."""
+        """The text to put before every text, chosen as the library would choose it."""
         if self.options.prompt is not None:
             return self.options.prompt
         name = self.options.prompt_name or self.model.default_prompt_name
@@ -89,101 +89,69 @@ class SentenceTransformers(Engine):
             return None
         if name not in self.model.prompts:
             known = ", ".join(self.model.prompts) or "none"
-            raise LoadFailed(f"options.prompt_name {name!r} is none of the model's prompts: {known}.")
+            raise LoadFailed(f"The model has no prompt named {name!r} (`options.prompt_name`); it has: {known}.")
         return str(self.model.prompts[name])
 
     @serves(EMBEDDINGS, max_batch=64)
-    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Answer]]:
-        """Embed what all calls bring together, texts of like length side by side; answer each call when it is whole."""
-        from workers.engines.sentence_transformers.job import Job
+    def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
+        """Embed texts and images."""
+        yield from self.batcher.answer(calls, self._check, _opened, self._embed)
 
-        jobs = [Job(call, call.request.things, error=self._refusal(call.request)) for call in calls]
-        yield from ((job.call, job.error) for job in jobs if job.error)
-        for batch in self._batches([job for job in jobs if job.open]):
-            wanted = [(job, position) for job, position in batch if job.open]
-            if not wanted:
-                continue
-            self._embed(wanted)
-            for job in dict.fromkeys(job for job, _ in wanted):
-                job.call.progress(len(job.vectors), len(job.things))
-                if not job.open and not job.call.cancelled:
-                    yield job.call, job.error or job.answer(self.name)
-
-    def _batches(self, jobs: list[Job]) -> Iterator[list[tuple[Job, int]]]:
-        """Jobs and positions of what goes through the model at once: texts, the longest first, then pictures."""
-        things = [(job, position) for job in jobs for position in range(len(job.things))]
-        lengths = {item: len(text) for item in things if isinstance(text := item[0].things[item[1]], str)}
-        texts = sorted(lengths, key=lambda item: lengths[item], reverse=True)
-        for kind in (texts, [item for item in things if item not in lengths]):
-            for start in range(0, len(kind), self.options.batch_size):
-                yield kind[start : start + self.options.batch_size]
-
-    def _refusal(self, request: EmbeddingsRequest) -> ServeError | None:
-        if "input_tokens" in request.needs():
-            return UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
-        if request.needs() - self.features_of():
-            return UnsupportedFeature(f"{self.name} reads texts alone; ask a model such as CLIP about pictures.")
+    def _check(self, request: EmbeddingsRequest) -> None:
+        if "input_tokens" in request.required_features():
+            raise UnsupportedFeature("`input` holds token ids; this model takes texts only.", param="input")
+        if request.required_features() - self.loaded_features():
+            raise UnsupportedFeature(f"{self.name} embeds texts only; use a model such as CLIP for images.")
         if request.texts and "text" not in self.model.modalities:
-            return UnsupportedFeature(
-                f"{self.name} reads pictures alone; ask another model about texts.", param="input"
-            )
-        if request.dimensions is None or request.dimensions <= self.size:
-            return None
-        return InvalidField(
-            f"`dimensions` is {request.dimensions}, but {self.name} makes vectors of {self.size}: ask for no more.",
-            param="dimensions",
-        )
+            raise UnsupportedFeature(f"{self.name} embeds images only; use another model for texts.", param="input")
 
-    def _embed(self, batch: list[tuple[Job, int]]) -> None:
-        """One forward pass; the vectors and token counts go to their jobs."""
-        opened = self._opened(batch)
-        if not opened:
-            return
-        vectors, lengths = self._forward([thing for _, _, thing in opened])
-        for (job, position, thing), vector, length in zip(opened, vectors, lengths, strict=True):
-            job.vectors[position] = vector
-            job.tokens += length
-            full = self.limit and length >= self.limit and isinstance(thing, str)
-            if full and not self.options.truncate and job.error is None:
-                job.error = self._too_long(thing, position)
+    def _embed(self, inputs: list[EmbeddingInput]) -> list[Embedded | ServeError]:
+        """One forward pass."""
+        vectors, token_counts = self._forward([item.prepared for item in inputs])
+        results: list[Embedded | ServeError] = []
+        for item, vector, tokens in zip(inputs, vectors, token_counts, strict=True):
+            full = self.max_tokens and tokens >= self.max_tokens and isinstance(item.content, str)
+            too_long = self._too_long(item) if full and not self.options.truncate else None
+            results.append(too_long or Embedded(vector, tokens))
+        return results
 
-    @staticmethod
-    def _opened(batch: list[tuple[Job, int]]) -> list[tuple[Job, int, Any]]:
-        """Texts as they are and pictures in pixels; a job with a picture that does not open has its error."""
-        opened = []
-        for job, position in batch:
-            thing = job.things[position]
-            try:
-                opened.append((job, position, thing if isinstance(thing, str) else open_image(thing)))
-            except ServeError as error:
-                job.error = error
-        return [item for item in opened if not item[0].error]
-
-    def _forward(self, things: list[Any]) -> tuple[Any, list[int]]:
-        """Vectors as numpy float32 of shape (things, dimensions), and how many tokens of each were read."""
+    def _forward(self, contents: list[Any]) -> tuple[Any, list[int]]:
+        """Vectors as numpy float32 of shape (contents, dimensions), and how many tokens of each were read."""
         import torch
         from sentence_transformers.util import batch_to_device
 
-        from workers.engines.sentence_transformers.job import lengths
-
         with torch.inference_mode():
-            prompt = self.prompt if isinstance(things[0], str) else None
-            features = self.model.preprocess(things, prompt=prompt)
-            read = lengths(features, len(things))
+            prompt = self.prompt if isinstance(contents[0], str) else None
+            features = self.model.preprocess(contents, prompt=prompt)
+            token_counts = _token_counts(features, len(contents))  # before the model, which may change `features`
             vectors = self.model(batch_to_device(features, self.model.device))["sentence_embedding"]
             vectors = vectors[:, : self.model.truncate_dim]
             if self.options.normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
-            return vectors.float().cpu().numpy(), read
+            return vectors.float().cpu().numpy(), token_counts
 
-    def _too_long(self, text: str, position: int) -> ContextTooLong | None:
-        """Why a text that fills the model's window cannot be read whole; None if it fits exactly."""
-        tokens = len(self.model.tokenizer((self.prompt or "") + text, verbose=False)["input_ids"])
-        if self.limit is None or tokens <= self.limit:
+    def _too_long(self, item: EmbeddingInput) -> ContextTooLong | None:
+        """The error for a text that fills the model's window and does not fit; None if it fits exactly."""
+        tokens = len(self.model.tokenizer((self.prompt or "") + str(item.content), verbose=False)["input_ids"])
+        if self.max_tokens is None or tokens <= self.max_tokens:
             return None
-        return ContextTooLong(
-            f"Text {position} has {tokens} tokens, {tokens - self.limit} more than the {self.limit} that "
-            f"{self.name} reads: shorten or split it, or set `truncate: true` in the model's options to have it cut.",
-            param="input",
-            details={"index": position, "tokens": tokens, "limit": self.limit},
-        )
+        return text_too_long(self.name, item.position, tokens, self.max_tokens)
+
+
+def _opened(item: EmbeddingInput) -> Any:
+    """A text as it is, an image as pixels. Raises BadImage."""
+    return item.content if isinstance(item.content, str) else open_image(item.content)
+
+
+def _token_counts(features: dict[str, Any], count: int) -> list[int]:
+    """How many tokens each of `count` texts has, including special ones but no padding; 0 for images."""
+    if "attention_mask" in features:
+        counts: list[int] = features["attention_mask"].sum(dim=1).tolist()
+        return counts
+    if "offsets" in features:
+        # Static embeddings have no mask: all tokens are in one row, and `offsets` says where each text begins.
+        starts = [*features["offsets"].tolist(), len(features["input_ids"])]
+        return [end - start for start, end in pairwise(starts)]
+    if "input_ids" in features:  # SigLIP pads all texts to one length
+        return [int(features["input_ids"].shape[1])] * count
+    return [0] * count

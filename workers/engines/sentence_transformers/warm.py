@@ -1,6 +1,6 @@
-"""Importing this loads and runs a model of a few numbers once, so that a standby has done what is slow the first time.
+"""Importing this module loads and runs a tiny model once, so that a standby has done what is slow the first time.
 
-Everything happens on the CPU, whatever device the process will get: no GPU memory is touched.
+It runs on the CPU, whatever device the process will get, and touches no GPU memory.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def run() -> None:
-    """Save, load and ask a tiny BERT, without a word in the log."""
+    """Save, load and run a tiny BERT, without progress bars in the log."""
     shape = {"hidden_size": _WIDTH, "intermediate_size": _WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2}
-    bars = logging.is_progress_bar_enabled()
+    bars_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -28,7 +28,7 @@ def run() -> None:
             modules = [Transformer(folder), Pooling(_WIDTH), Normalize()]
             SentenceTransformer(modules=modules, device="cpu").encode(["warm"])
     finally:
-        if bars:
+        if bars_enabled:
             logging.enable_progress_bar()
 
 

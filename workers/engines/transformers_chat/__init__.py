@@ -2,7 +2,7 @@
 
 `loading` finds the classes, `prompt` makes the inputs, `loop` lets newcomers join between two steps of the model,
 `decoding` does a step for all rows at work, `caches` joins and parts what the model remembers of them, `sampling` picks
-each row's token, `workers.chat` makes chunks of tokens. Nothing heavy is imported before `load`.
+each row's token, `workers.toolkit.chat` makes chunks of tokens. Nothing heavy is imported before `load`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.tasks.chat import CHAT, ChatRequest
-from workers import pretrained
 from workers.engine import Call, Device, Engine, Feed, serves
-from workers.pretrained import TorchOptions
+from workers.toolkit import pretrained
+from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.chat.answer import Answer, Choice
     from workers.engines.transformers_chat.decoding import Prompt
+    from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _HERE = "workers.engines.transformers_chat"
 _FAMILIES = (
@@ -64,7 +64,7 @@ class TransformersChat(Engine):
     Options = ChatOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     imports = (
-        "workers.torchvision_shim",
+        "workers.toolkit.torchvision_shim",
         f"{_HERE}.loading",
         f"{_HERE}.prompt",
         f"{_HERE}.loop",
@@ -78,7 +78,7 @@ class TransformersChat(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         options = ChatOptions.model_validate(spec.options)
-        pretrained.prepare(options)
+        pretrained.set_up_torch(options)
         from workers.engines.transformers_chat import loading, prompt
 
         loaded = loading.load(spec, device, options)
@@ -90,12 +90,12 @@ class TransformersChat(Engine):
         self._recommended = loading.take_recommended(loaded.model)
 
     @classmethod
-    def knows(cls, model_type: str) -> bool:
+    def supports_model_type(cls, model_type: str) -> bool:
         from workers.engines.transformers_chat import loading
 
         return loading.is_for_chat(model_type)
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self.features if self._loaded.vision else self.features - {"images"}
 
     @serves(CHAT, max_batch=_MAX_BATCH, joins=True)
@@ -107,13 +107,13 @@ class TransformersChat(Engine):
 
     def _read(self, call: Call[ChatRequest]) -> Prompt:
         """A call's prompt. Raises what is to be told: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
-        from workers.chat.answer import Answer, Choice
         from workers.engines.transformers_chat.decoding import Prompt
         from workers.engines.transformers_chat.sampling import Sampler
+        from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
         request = call.request
         inputs = self._prompts.encode(self._prompts.conversation(request))
-        answer = Answer(call, self._name)
+        answer = ChatAnswer(call, self._name)
         prompt = Prompt(call, inputs, answer.choices)
         answer.prompt_tokens = prompt.length
         left = self._prompts.check(prompt.length)
@@ -121,15 +121,15 @@ class TransformersChat(Engine):
         limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)
         for index in range(request.n or 1):
             sampler = Sampler(request, self._recommended, index, self._model.device)
-            answer.choices.append(Choice(answer, index, sampler, self._decode, limit))
+            answer.choices.append(ChatChoice(answer, index, sampler, self._decode, limit))
         return prompt
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
-    def _advance(self, choice: Choice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        answer: Answer = choice.answer
+    def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
+        answer: ChatAnswer = choice.answer
         text = choice.push(token, self._ends)
         answer.call.progress(choice.tokens, choice.limit)
         for chunk in answer.chunks(choice, text):

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from contract.tasks.chat import ChatRequest
-from workers.chat.answer import Choice
 from workers.engine import Call
 from workers.engines.transformers_chat import caches
+from workers.toolkit.chat.answer import ChatChoice
 
 _PER_TOKEN = ("attention_mask", "position_ids", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
 """Inputs with a column for each token, (rows, tokens) or (axes, rows, tokens)."""
 
-Tokens = list[tuple[Choice, int]]
+Tokens = list[tuple[ChatChoice, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Prompt:
 
     call: Call[ChatRequest]
     inputs: Any
-    choices: list[Choice]
+    choices: list[ChatChoice]
     failed: bool = False
     """When it was read together with others."""
 
@@ -49,11 +49,11 @@ class Prompt:
         """How many tokens it has."""
         return int(self.inputs["input_ids"].shape[-1])
 
-    def only(self, choices: list[Choice]) -> Prompt:
+    def only(self, choices: list[ChatChoice]) -> Prompt:
         """For these of its choices."""
         return replace(self, choices=choices)
 
-    def without(self, choices: list[Choice]) -> Prompt:
+    def without(self, choices: list[ChatChoice]) -> Prompt:
         """For the other ones."""
         return replace(self, choices=[choice for choice in self.choices if choice not in choices])
 
@@ -62,7 +62,7 @@ class Batch:
     """Rows of one width and their cache, between two steps. `choices` are the rows' owners, in order."""
 
     def __init__(self, model: Any, ids: Any, kwargs: dict[str, Any], processors: Any) -> None:
-        self.choices: list[Choice] = []
+        self.choices: list[ChatChoice] = []
         self.is_open = False
         """Whether rows can be joined to it, copied and dropped; known once the prompts are read."""
         self.is_exclusive = model.is_remote_code()
@@ -228,7 +228,7 @@ def _kept_by_modules(model: Any) -> frozenset[str]:
     return frozenset(name for name in names if any(hasattr(module, name) for module in model.modules()))
 
 
-def _pick(scores: Any, choices: Sequence[Choice]) -> list[int]:
+def _pick(scores: Any, choices: Sequence[ChatChoice]) -> list[int]:
     """The next token of each row, given scores (rows, vocabulary)."""
     best: list[int] = scores.argmax(-1).tolist()
     return [

@@ -11,7 +11,7 @@ from contract.errors import ServeError
 from contract.tasks.chat import ChatRequest
 from workers.engine import Call
 from workers.engines.transformers_chat.decoding import Prompt
-from workers.failures import as_answer, breaks_the_process
+from workers.failures import is_fatal, to_serve_error
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,11 @@ class Line:
 
     def refuse(self, call: Call[ChatRequest], error: Exception) -> None:
         """Give a call up. Raises the error if it has broken the process."""
-        if breaks_the_process(error):
+        if is_fatal(error):
             raise error
         if not isinstance(error, ServeError):
             log.error("the prompt of %s could not be read", call.id, exc_info=error)
-        self.refused.append((call, as_answer(error)))
+        self.refused.append((call, to_serve_error(error)))
 
     def _head(self) -> Prompt | None:
         """Who comes first: read, in its place, without the choices that nobody waits for. None: the line is empty."""

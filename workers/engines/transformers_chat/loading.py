@@ -9,9 +9,9 @@ from transformers.models.auto import modeling_auto
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from workers import pretrained
 from workers.engine import Device
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.toolkit import pretrained
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _KINDS = {
     "AutoModelForImageTextToText": modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -32,7 +32,7 @@ class Loaded:
 
 def load(spec: ModelSpec, device: Device, options: TorchOptions) -> Loaded:
     """Load what `spec.source` names onto `device`. Raises LoadFailed with a sentence that says what to do."""
-    found = pretrained.read(spec)
+    found = pretrained.read_checkpoint(spec)
     kind = auto_class(found)
     vision = kind == "AutoModelForImageTextToText"
     processor = found.processor("AutoProcessor" if vision else "AutoTokenizer")
@@ -50,7 +50,9 @@ def auto_class(found: Checkpoint) -> str:
         return remote[0]
     fitting = [kind for kind, table in _KINDS.items() if found.model_type in table]
     if not fitting:
-        raise LoadFailed(_foreign(found.spec) if remote else pretrained.not_served(found.spec, found.model_type))
+        raise LoadFailed(
+            _foreign(found.spec) if remote else pretrained.unsupported_message(found.spec, found.model_type)
+        )
     architectures = found.config.get("architectures") or []
     return next((kind for kind in fitting if _KINDS[kind][found.model_type] in architectures), fitting[0])
 

@@ -19,15 +19,15 @@ from typing import Any
 
 from contract.tasks.chat import ChatRequest
 from workers import engine
-from workers.chat.answer import Choice
 from workers.engine import Call, Feed
 from workers.engines.transformers_chat.decoding import Batch, Prompt, Tokens
 from workers.engines.transformers_chat.line import Line
-from workers.failures import breaks_the_process, describe
+from workers.failures import is_fatal, summarize
+from workers.toolkit.chat.answer import ChatChoice
 
 log = logging.getLogger(__name__)
 
-Event = tuple[Call[ChatRequest], engine.Answer]
+Event = tuple[Call[ChatRequest], engine.Output]
 
 
 class Loop:
@@ -41,7 +41,7 @@ class Loop:
         model: Any,
         feed: Feed[ChatRequest],
         read: Callable[[Call[ChatRequest]], Prompt],
-        advance: Callable[[Choice, int], Iterator[Event]],
+        advance: Callable[[ChatChoice, int], Iterator[Event]],
     ) -> None:
         self._model, self._feed, self._advance = model, feed, advance
         self._line = Line(read)
@@ -103,8 +103,8 @@ class Loop:
         if len(group) == 1:
             self._line.refuse(group[0].call, error)
             group[0].choices[0].answer.failed = True
-        elif breaks_the_process(error):
+        elif is_fatal(error):
             raise error
         else:
-            log.warning("prompts that were read together failed and are read one by one: %s", describe(error))
+            log.warning("prompts that were read together failed and are read one by one: %s", summarize(error))
             self._line.put_back(replace(prompt, failed=True) for prompt in group)

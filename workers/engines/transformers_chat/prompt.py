@@ -9,10 +9,10 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
-from workers.chat import conversation as shared
-from workers.chat.conversation import Conversation
 from workers.engines.transformers_chat.loading import Loaded
-from workers.images import open_image
+from workers.toolkit.chat import conversation as shared
+from workers.toolkit.chat.conversation import Conversation
+from workers.toolkit.image_loading import open_image
 
 
 class Prompts:

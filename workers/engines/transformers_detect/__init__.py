@@ -1,42 +1,43 @@
-"""Finds things in pictures with transformers: what a text names, or the classes that a model was trained for.
+"""Object detection with transformers: by a text prompt, or for the classes that a model was trained on.
 
-`detector` says what a family is; `grounding`, `owl` and `classes` are the families. Nothing heavy is imported before
-`load`.
+`detector` defines what a family is; `grounding`, `owl` and `closed_set` are the families. Nothing heavy is imported
+before `load`.
 """
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import ServeError
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures, by_size
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+from workers.toolkit.image_processors import without_padding
+from workers.toolkit.model_families import ModelFamilies, open_checkpoint
+from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_detect.detector import Candidate, Detector
+    from workers.engines.transformers_detect.detector import Detector, ScoredBox
 
-_HERE = "workers.engines.transformers_detect"
-_FAMILIES = {
-    "grounding:GroundingDino": ("grounding-dino", "mm-grounding-dino"),
-    "owl:Owl": ("owlvit", "owlv2"),
-    "classes:Classes": (
-        "conditional_detr", "d_fine", "dab-detr", "deformable_detr", "detr", "rf_detr", "rt_detr", "rt_detr_v2",
-        "table-transformer", "yolos",
-    ),
-}  # fmt: skip
-"""Our class for each of transformers' `model_type`s."""
+_FAMILIES = ModelFamilies(
+    __name__,
+    {
+        "grounding:GroundingDino": ("grounding-dino", "mm-grounding-dino"),
+        "owl:Owl": ("owlvit", "owlv2"),
+        "closed_set:ClosedSetDetector": (
+            "conditional_detr", "d_fine", "dab-detr", "deformable_detr", "detr", "rf_detr", "rt_detr", "rt_detr_v2",
+            "table-transformer", "yolos",
+        ),
+    },
+)  # fmt: skip
 
 
 class DetectOptions(TorchOptions):
-    """`batch_size` is how many pictures the model looks at at once."""
+    """`batch_size` is the maximum number of images in one forward pass."""
 
     batch_size: int = Field(8, ge=1)
 
@@ -46,14 +47,14 @@ def _labels(request: DetectRequest) -> Hashable:
 
 
 class TransformersDetect(Engine):
-    """Boxes around what a text names (Grounding DINO, OWL-ViT) or around known classes (DETR, RT-DETR, YOLOS)."""
+    """Boxes around what a prompt names (Grounding DINO, OWL-ViT) or around known classes (DETR, RT-DETR, YOLOS)."""
 
     Options: ClassVar[type[engine.Options]] = DetectOptions
     features: ClassVar[frozenset[str]] = frozenset({"prompt", "text_threshold"})
-    model_types: ClassVar[tuple[str, ...]] = tuple(name for family in _FAMILIES.values() for name in family)
+    model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
-        *(f"{_HERE}.{family.partition(':')[0]}" for family in _FAMILIES),
+        "workers.toolkit.torchvision_shim",
+        *_FAMILIES.modules,
         "transformers:AutoProcessor",
         "transformers.models.grounding_dino.modeling_grounding_dino",
         "transformers.models.grounding_dino.processing_grounding_dino",
@@ -62,49 +63,49 @@ class TransformersDetect(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        options = DetectOptions.model_validate(spec.options)
-        prepare(options)
-        found = checkpoint(spec, type(self))
-        family = next(name for name, types in _FAMILIES.items() if found.model_type in types)
-        self._detector: Detector = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
-        self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
+        """Load model and processor. Raises LoadFailed for a checkpoint of another type."""
+        options, checkpoint = open_checkpoint(spec, type(self), DetectOptions)
+        self._detector: Detector = _FAMILIES.find(checkpoint.model_type)(checkpoint, device, options)
+        group = without_padding(self._detector.image_processor)
+        self._batcher = ImageBatcher(
+            spec.id, options.batch_size, group_by=lambda image: (_labels(image.request), group(image))
+        )
 
-    def features_of(self) -> frozenset[str]:
+    def loaded_features(self) -> frozenset[str]:
         return self._detector.features
 
     @serves(DETECT, max_batch=16, group=_labels)
-    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Answer]]:
-        """Look at the calls' pictures together, as far as they ask for the same labels."""
-        yield from self._pictures.answer(calls, self._look, DetectResponse, prepare=self._check)
+    def detect(self, calls: list[Call[DetectRequest]]) -> Iterator[tuple[Call[DetectRequest], Output]]:
+        """Detect in the images of all calls; those with the same labels share batches."""
+        yield from self._batcher.answer(calls, self._detect_batch, DetectResponse, check=self._check)
 
-    def _alike(self, picture: Picture[Any]) -> Hashable:
-        """Pictures that the processor scales to one size need no padding, which would change what is found."""
-        return _labels(picture.request), None if self._detector.one_size else by_size(picture)
+    def _check(self, image: BatchImage[DetectRequest]) -> None:
+        self._detector.check(image.request)
 
-    def _check(self, picture: Picture[DetectRequest]) -> None:
-        self._detector.check(picture.request)
+    def _detect_batch(self, batch: list[BatchImage[DetectRequest]]) -> list[DetectItem]:
+        import torch
 
-    def _look(self, pictures: list[Picture[DetectRequest]]) -> list[DetectItem | ServeError]:
-        found = self._detector.look([picture.image for picture in pictures], pictures[0].request.labels)
-        return [self._item(picture, candidates) for picture, candidates in zip(pictures, found, strict=True)]
+        with torch.inference_mode():
+            candidates = self._detector.detect([image.pil for image in batch], batch[0].request.labels)
+        return [self._item(image, boxes) for image, boxes in zip(batch, candidates, strict=True)]
 
-    def _item(self, picture: Picture[DetectRequest], candidates: list[Candidate]) -> DetectItem:
-        """What is above the thresholds, best first, within the picture."""
-        request, detector = picture.request, self._detector
+    def _item(self, image: BatchImage[DetectRequest], candidates: list[ScoredBox]) -> DetectItem:
+        """The candidates above the thresholds, best first, clipped to the image."""
+        request, detector = image.request, self._detector
         box_threshold = detector.box_threshold if request.box_threshold is None else request.box_threshold
         text_threshold = detector.text_threshold if request.text_threshold is None else request.text_threshold
-        sure = [one for one in candidates if one.score > box_threshold and one.text_score > text_threshold]
-        sure.sort(key=lambda one: -one.score)
-        detections = [_detection(one, picture) for one in sure[: request.max_detections]]
-        return DetectItem(**picture.place, detections=detections)
+        kept = [box for box in candidates if box.score > box_threshold and box.text_score > text_threshold]
+        kept.sort(key=lambda box: -box.score)
+        detections = [_detection(box, image) for box in kept[: request.max_detections]]
+        return DetectItem(**image.item_fields, detections=detections)
 
 
-def _detection(found: Candidate, picture: Picture[Any]) -> Detection:
-    x0, y0, x1, y1 = found.box
-    width, height = picture.width, picture.height
-    box = _within(x0, width), _within(y0, height), _within(x1, width), _within(y1, height)
-    return Detection(label=found.label, score=found.score, box=box)
+def _detection(candidate: ScoredBox, image: BatchImage[Any]) -> Detection:
+    x0, y0, x1, y1 = candidate.box
+    width, height = image.width, image.height
+    box = _clip(x0, width), _clip(y0, height), _clip(x1, width), _clip(y1, height)
+    return Detection(label=candidate.label, score=candidate.score, box=box)
 
 
-def _within(value: float, end: int) -> float:
-    return min(max(value, 0.0), float(end))
+def _clip(coordinate: float, side: int) -> float:
+    return min(max(coordinate, 0.0), float(side))

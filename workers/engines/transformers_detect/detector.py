@@ -1,9 +1,9 @@
-"""What a family of detectors is: pictures and labels in, candidates out; the engine does the rest."""
+"""What all families of detectors have in common: images and labels in, scored boxes out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from PIL import Image
@@ -11,13 +11,15 @@ from PIL import Image
 from contract.errors import InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.pretrained import Checkpoint, TorchOptions, scales_to_one_size
+from workers.toolkit.image_processors import target_sizes
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 
-class Candidate(NamedTuple):
-    """A box `[x0, y0, x1, y1]` in pixels with the label that fits best, before any threshold.
+class ScoredBox(NamedTuple):
+    """A candidate detection, before any threshold: `box` is (x0, y0, x1, y1) in pixels, `label` the best match.
 
-    `text_score` is how well the label's best word fits, where a family tells that from the box's `score`.
+    `score` and `text_score` are from 0 to 1. `text_score` says how well the label's best word matches; it is 1 in
+    families that score a label as a whole.
     """
 
     label: str
@@ -30,47 +32,56 @@ class Detector(ABC):
     """A loaded model of one family."""
 
     features: ClassVar[frozenset[str]] = frozenset()
-    """Which of the engine's features it has."""
+    """The features of `TransformersDetect` that this family has."""
+    processor_class: ClassVar[str] = "AutoProcessor"
+    model_class: ClassVar[str] = "AutoModelForZeroShotObjectDetection"
     box_threshold: ClassVar[float] = 0.5
+    """What a box's score must exceed when the request sets no `box_threshold`."""
     text_threshold: ClassVar[float] = 0.0
+    """What a box's text score must exceed when the request sets no `text_threshold`."""
 
-    @abstractmethod
-    def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None: ...
-
-    @property
-    @abstractmethod
-    def pictures(self) -> Any:
-        """The image processor."""
+    def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
+        self.name = checkpoint.spec.id
+        self.processor = checkpoint.processor(self.processor_class)
+        self.model = checkpoint.model(self.model_class, device, options)
 
     @property
-    def one_size(self) -> bool:
-        """Whether pictures of any size may be looked at together."""
-        return scales_to_one_size(self.pictures)
+    def image_processor(self) -> Any:
+        """The part of the processor that resizes and normalises images."""
+        return getattr(self.processor, "image_processor", self.processor)
 
     @abstractmethod
     def check(self, request: DetectRequest) -> None:
-        """Raise a ServeError for what the model cannot be asked."""
+        """Raise a ServeError if the model cannot answer a request."""
 
     @abstractmethod
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
-        """Every candidate in each of the pictures."""
+    def detect(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:
+        """All candidate boxes in each image, in no particular order. Runs in inference mode."""
+
+    def predict(self, images: Sequence[Image.Image], **inputs: Any) -> Any:
+        """The model's outputs for a batch; `inputs` go to the processor with the images."""
+        batch = self.processor(images=list(images), return_tensors="pt", **inputs)
+        return self.model(**batch.to(self.model.device, self.model.dtype))
+
+    def scored_boxes(
+        self, outputs: Any, images: Sequence[Image.Image], names: Sequence[str] | Mapping[int, str]
+    ) -> list[list[ScoredBox]]:
+        """The outputs as the processor decodes them; `names` maps class indices to labels."""
+        decoded = self.image_processor.post_process_object_detection(
+            outputs, threshold=-1.0, target_sizes=target_sizes(images)
+        )
+        return [_candidates(detections, names) for detections in decoded]
 
 
-def no_prompt(name: str) -> InvalidField:
-    """What to do about a request that does not say what to look for."""
+def missing_prompt(name: str) -> InvalidField:
+    """The error for a request that does not say what to look for."""
     return InvalidField(
-        f"{name} finds what a text names: say in `prompt` what to look for, "
+        f"{name} finds what a text describes: say in `prompt` what to look for, "
         'such as "cat" or ["cat", "remote control"].',
         param="prompt",
     )
 
 
-def sizes_of(images: Sequence[Image.Image]) -> list[tuple[int, int]]:
-    """(height, width) of each picture, as transformers wants it."""
-    return [(image.height, image.width) for image in images]
-
-
-def named(found: dict[str, Any], names: Sequence[str] | dict[int, str]) -> list[Candidate]:
-    """Candidates of what transformers' `post_process_object_detection` found in one picture."""
-    rows = zip(found["labels"].tolist(), found["scores"].tolist(), found["boxes"].tolist(), strict=True)
-    return [Candidate(names[label], score, tuple(box)) for label, score, box in rows]
+def _candidates(detections: dict[str, Any], names: Sequence[str] | Mapping[int, str]) -> list[ScoredBox]:
+    rows = zip(detections["labels"].tolist(), detections["scores"].tolist(), detections["boxes"].tolist(), strict=True)
+    return [ScoredBox(names[label], score, tuple(box)) for label, score, box in rows]

@@ -1,7 +1,7 @@
 """Grounding DINO and MM Grounding DINO: all labels are read as one text, and boxes are matched with its words.
 
-Source: arxiv.org/abs/2303.05499. transformers names a box by the words that fit it, which may be half a label or two
-labels at once; here it has the label, as the client wrote it, to which the best of those words belongs.
+Source: arxiv.org/abs/2303.05499. transformers labels a box with the words that match it, which may be half a label or
+parts of two. Here a box gets the whole label that its best word belongs to, as the client wrote it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from PIL import Image
 from contract.errors import ContextTooLong, InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.engines.transformers_detect.detector import Candidate, Detector, no_prompt
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.engines.transformers_detect.detector import Detector, ScoredBox, missing_prompt
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 
 @dataclass(frozen=True, slots=True)
-class _Prompt:
-    """The labels as one text, and for each label the places of its tokens."""
+class _LabelPrompt:
+    """The labels as one text, and for each label the positions of its tokens."""
 
     text: str
-    places: list[list[int]]
+    token_positions: list[list[int]]
 
 
 class GroundingDino(Detector):
@@ -36,67 +36,63 @@ class GroundingDino(Detector):
     text_threshold: ClassVar[float] = 0.3
 
     def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
-        self._name = checkpoint.spec.id
-        self._processor = checkpoint.processor("AutoProcessor")
-        self._model = checkpoint.model("AutoModelForZeroShotObjectDetection", device, options)
-        self._limit: int = self._model.config.max_text_len
-
-    @property
-    def pictures(self) -> Any:
-        return self._processor.image_processor
+        super().__init__(checkpoint, device, options)
+        self._context: int = self.model.config.max_text_len
 
     def check(self, request: DetectRequest) -> None:
+        """Raise a ServeError if there is no label, one without any token, or too much text."""
         if not request.labels:
-            raise no_prompt(self._name)
-        self._read(request.labels)
+            raise missing_prompt(self.name)
+        self._label_prompt(request.labels)
 
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
-        prompt = self._read(labels)
-        with torch.inference_mode():
-            inputs = self._processor(images=list(images), text=[prompt.text] * len(images), return_tensors="pt")
-            outputs = self._model(**inputs.to(self._model.device, self._model.dtype))
-            words = outputs.logits.sigmoid().float()  # (pictures, boxes, tokens)
-            fits = torch.stack([words[..., places].amax(-1) for places in prompt.places], dim=-1)
-            text_scores, numbers = fits.max(-1)
-            scores, boxes = words.amax(-1), _corners(outputs.pred_boxes.float(), images)
-        found = zip(numbers.tolist(), scores.tolist(), boxes.tolist(), text_scores.tolist(), strict=True)
+    def detect(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:
+        prompt = self._label_prompt(labels)
+        outputs = self.predict(images, text=[prompt.text] * len(images))
+        token_scores = outputs.logits.sigmoid().float()  # (images, boxes, tokens)
+        label_scores = torch.stack([token_scores[..., tokens].amax(-1) for tokens in prompt.token_positions], dim=-1)
+        text_scores, best_labels = label_scores.max(-1)
+        scores, boxes = token_scores.amax(-1), _to_corners(outputs.pred_boxes.float(), images)
+        by_image = zip(best_labels.tolist(), scores.tolist(), boxes.tolist(), text_scores.tolist(), strict=True)
         return [
-            [Candidate(labels[number], score, tuple(box), fit) for number, score, box, fit in zip(*one, strict=True)]
-            for one in found
+            [
+                ScoredBox(labels[label], score, tuple(box), text)
+                for label, score, box, text in zip(*columns, strict=True)
+            ]
+            for columns in by_image
         ]
 
-    def _read(self, labels: Sequence[str]) -> _Prompt:
-        """Lower case, each label ended by a full stop: what the model was trained with."""
+    def _label_prompt(self, labels: Sequence[str]) -> _LabelPrompt:
+        """Join the labels in lower case, each followed by a full stop, as in the model's training data."""
         text, ends = "", []
         for label in labels:
             text += label.strip(" .\t\n").lower()
             ends.append(len(text))
             text += ". "
         text = text.rstrip()
-        tokens = self._processor.tokenizer(text, return_offsets_mapping=True)
-        self._fits(len(tokens["input_ids"]))
+        tokens = self.processor.tokenizer(text, return_offsets_mapping=True)
+        self._check_length(len(tokens["input_ids"]))
         starts = [0, *(end + 2 for end in ends)]
-        places = [
-            [place for place, (left, right) in enumerate(tokens["offset_mapping"]) if start <= left < right <= end]
+        positions = [
+            [index for index, (left, right) in enumerate(tokens["offset_mapping"]) if start <= left < right <= end]
             for start, end in zip(starts, ends, strict=False)
         ]
-        for label, of_label in zip(labels, places, strict=True):
-            if not of_label:
-                raise InvalidField(f"The label {label!r} has nothing that {self._name} can read.", param="prompt")
-        return _Prompt(text, places)
+        for label, label_positions in zip(labels, positions, strict=True):
+            if not label_positions:
+                raise InvalidField(f"The label {label!r} has no characters that {self.name} can read.", param="prompt")
+        return _LabelPrompt(text, positions)
 
-    def _fits(self, tokens: int) -> None:
-        if tokens > self._limit:
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self._context:
             raise ContextTooLong(
-                f"`prompt` has {tokens} tokens, {tokens - self._limit} more than the {self._limit} that {self._name} "
-                "reads at once: ask for fewer labels in each of several requests.",
+                f"`prompt` has {tokens} tokens, {tokens - self._context} more than the {self._context} that "
+                f"{self.name} reads at once. Spread the labels over several requests.",
                 param="prompt",
-                details={"tokens": tokens, "limit": self._limit},
+                details={"tokens": tokens, "limit": self._context},
             )
 
 
-def _corners(boxes: Any, images: Sequence[Image.Image]) -> Any:
-    """Middles and sizes as parts of the picture, (pictures, boxes, 4), to corners in pixels."""
-    middle, half = boxes[..., :2], boxes[..., 2:] / 2
-    pixels = torch.tensor([[image.width, image.height] * 2 for image in images], device=boxes.device)
-    return torch.cat([middle - half, middle + half], dim=-1) * pixels[:, None]
+def _to_corners(boxes: Any, images: Sequence[Image.Image]) -> Any:
+    """Boxes (images, boxes, 4) from relative (centre x, centre y, width, height) to corners in pixels."""
+    centre, half_size = boxes[..., :2], boxes[..., 2:] / 2
+    image_sizes = torch.tensor([[image.width, image.height] * 2 for image in images], device=boxes.device)
+    return torch.cat([centre - half_size, centre + half_size], dim=-1) * image_sizes[:, None]

@@ -1,4 +1,4 @@
-"""OWL-ViT and OWLv2: every label is a query of its own, and a box has the label whose query fits it best.
+"""OWL-ViT and OWLv2: every label is a query of its own, and a box gets the label whose query matches it best.
 
 Source: arxiv.org/abs/2205.06230, arxiv.org/abs/2306.09683.
 """
@@ -7,77 +7,63 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import shorten
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
 from PIL import Image
 
 from contract.errors import ContextTooLong, UnsupportedFeature
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
-from workers.engines.transformers_detect.detector import Candidate, Detector, named, no_prompt, sizes_of
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.engines.transformers_detect.detector import Detector, ScoredBox, missing_prompt
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
-_LARGEST = 4
-"""Times the side at which the model sees a picture: a larger one is scaled down to that before."""
+_MAX_OVERSIZE = 4
+"""OWLv2: images more than this many times as long as the model's input side are scaled down to that first."""
 
 
 class Owl(Detector):
-    """Its threshold is that of the model card, low since it scores each label by itself."""
+    """Its threshold is that of the model card: low, because each label is scored independently."""
 
     features: ClassVar[frozenset[str]] = frozenset({"prompt"})
     box_threshold: ClassVar[float] = 0.1
 
     def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
-        self._name = checkpoint.spec.id
-        self._processor = checkpoint.processor("AutoProcessor")
-        self._model = checkpoint.model("AutoModelForZeroShotObjectDetection", device, options)
-        self._limit: int = self._model.config.text_config.max_position_embeddings
-
-    @property
-    def pictures(self) -> Any:
-        return self._processor.image_processor
+        super().__init__(checkpoint, device, options)
+        self._context: int = self.model.config.text_config.max_position_embeddings
 
     def check(self, request: DetectRequest) -> None:
+        """Raise a ServeError if there is no label or one is too long, or for a `text_threshold`."""
         if not request.labels:
-            raise no_prompt(self._name)
+            raise missing_prompt(self.name)
         if request.text_threshold is not None:
             raise UnsupportedFeature(
-                f"{self._name} scores a label as a whole: leave `text_threshold` out, `box_threshold` is enough.",
+                f"{self.name} scores a label as a whole: leave `text_threshold` out, `box_threshold` is enough.",
                 param="text_threshold",
             )
         for label in request.labels:
-            tokens = len(self._processor.tokenizer(label)["input_ids"])
-            if tokens > self._limit:
+            tokens = len(self.processor.tokenizer(label)["input_ids"])
+            if tokens > self._context:
                 raise ContextTooLong(
-                    f"The label {shorten(label, 80)!r} has {tokens} tokens, and {self._name} reads {self._limit}: "
-                    "shorten it.",
+                    f"The label {shorten(label, 80)!r} has {tokens} tokens, and {self.name} reads at most "
+                    f"{self._context}. Shorten it.",
                     param="prompt",
-                    details={"tokens": tokens, "limit": self._limit},
+                    details={"tokens": tokens, "limit": self._context},
                 )
 
-    def look(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[Candidate]]:
-        with torch.inference_mode():
-            inputs = self._processor(
-                images=[self._bearable(image) for image in images],
-                text=[list(labels)] * len(images),
-                return_tensors="pt",
-            )
-            outputs = self._model(**inputs.to(self._model.device, self._model.dtype))
-            found = self._processor.image_processor.post_process_object_detection(
-                outputs, threshold=-1.0, target_sizes=sizes_of(images)
-            )
-        return [named(one, labels) for one in found]
+    def detect(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:
+        outputs = self.predict([self._downscaled(image) for image in images], text=[list(labels)] * len(images))
+        return self.scored_boxes(outputs, images, labels)
 
-    def _bearable(self, image: Image.Image) -> Image.Image:
-        """A picture that OWLv2's processor can take: it pads to a square and smoothes that in all its pixels.
+    def _downscaled(self, image: Image.Image) -> Image.Image:
+        """The image, small enough for OWLv2's processor, which pads to a square and blurs it at full size.
 
-        For a photograph of 24 megapixels that takes half a minute and gigabytes, and what is left of it is what is left
-        of a smaller copy.
+        That takes half a minute and gigabytes for a photograph of 24 megapixels, and leaves the model with the same
+        pixels as a smaller copy does.
         """
-        most = _LARGEST * max(self.pictures.size["height"], self.pictures.size["width"])
-        if not self.pictures.do_pad or max(image.size) <= most:
+        size = self.image_processor.size
+        max_side = _MAX_OVERSIZE * max(size["height"], size["width"])
+        if not self.image_processor.do_pad or max(image.size) <= max_side:
             return image
-        factor = most / max(image.size)
-        size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-        return image.resize(size, Image.Resampling.BOX)
+        scale = max_side / max(image.size)
+        scaled_size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        return image.resize(scaled_size, Image.Resampling.BOX)

@@ -1,53 +1,54 @@
-"""Reads text in pictures with transformers: TrOCR, GOT-OCR2, Florence-2, PaddleOCR-VL.
+"""Text recognition with generative models of transformers: TrOCR, GOT-OCR2, Florence-2, PaddleOCR-VL.
 
-`reader` says what a family is and writes token by token; the families are a file each. Nothing heavy is imported before
-`load`.
+`model` defines what a family is and generates the text; each family has a file of its own. Nothing heavy is imported
+before `load`.
 """
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import ServeError
 from contract.tasks.ocr import OCR, OcrItem, OcrRequest, OcrResponse
 from workers import engine
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures, by_size
-from workers.pretrained import TorchOptions, checkpoint, prepare
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+from workers.toolkit.image_processors import without_padding
+from workers.toolkit.model_families import ModelFamilies, open_checkpoint
+from workers.toolkit.pretrained import TorchOptions
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_ocr.reader import Reader, Written
+    from workers.engines.transformers_ocr.model import GenerationTrace, OcrModel
 
-_HERE = "workers.engines.transformers_ocr"
-_FAMILIES = {
-    "vision-encoder-decoder": "trocr:TrOcr",
-    "got_ocr2": "got_ocr2:GotOcr2",
-    "florence2": "florence2:Florence2",
-    "paddleocr_vl": "paddleocr_vl:PaddleOcrVl",
-}
-"""Our class for each of transformers' `model_type`s."""
+_FAMILIES = ModelFamilies(
+    __name__,
+    {
+        "trocr:TrOcr": ("vision-encoder-decoder",),
+        "got_ocr2:GotOcr2": ("got_ocr2",),
+        "florence2:Florence2": ("florence2",),
+        "paddleocr_vl:PaddleOcrVl": ("paddleocr_vl",),
+    },
+)
 
 
 class OcrOptions(TorchOptions):
-    """`batch_size` is how many pictures are read at once; `max_tokens` is the longest text of one picture."""
+    """`batch_size` is the maximum number of images in one forward pass; `max_tokens` limits the text of one image."""
 
     batch_size: int = Field(8, ge=1)
     max_tokens: int = Field(4096, ge=1)
 
 
 class TransformersOcr(Engine):
-    """Text in pictures with TrOCR (one line), GOT-OCR2, PaddleOCR-VL (pages) or Florence-2 (lines with places)."""
+    """Text in images with TrOCR (single lines), GOT-OCR2, PaddleOCR-VL (pages) or Florence-2 (lines with positions)."""
 
     Options: ClassVar[type[engine.Options]] = OcrOptions
-    model_types: ClassVar[tuple[str, ...]] = tuple(_FAMILIES)
+    model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
-        *(f"{_HERE}.{family.partition(':')[0]}" for family in _FAMILIES.values()),
+        "workers.toolkit.torchvision_shim",
+        *_FAMILIES.modules,
         "transformers:AutoProcessor",
         "transformers:AutoModelForImageTextToText",
         "transformers:VisionEncoderDecoderModel",
@@ -58,28 +59,24 @@ class TransformersOcr(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        options = OcrOptions.model_validate(spec.options)
-        prepare(options)
-        found = checkpoint(spec, type(self))
-        self._longest = options.max_tokens
-        family = _FAMILIES[found.model_type]
-        self._reader: Reader = pkgutil.resolve_name(f"{_HERE}.{family}")(found, device, options)
-        self._pictures = Pictures(spec.id, options.batch_size, alike=self._alike)
+        """Load model and processor. Raises LoadFailed for a checkpoint of another type."""
+        options, checkpoint = open_checkpoint(spec, type(self), OcrOptions)
+        self._max_tokens = options.max_tokens
+        self._model: OcrModel = _FAMILIES.find(checkpoint.model_type)(checkpoint, device, options)
+        # Images that the processor gives one size also make prompts of one length, which need no padding either.
+        group = without_padding(self._model.processor.image_processor)
+        self._batcher = ImageBatcher(spec.id, options.batch_size, group_by=group)
 
     @serves(OCR, max_batch=16)
-    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Answer]]:
-        """Read the calls' pictures together; the text of one whose client leaves is not written to its end."""
-        yield from self._pictures.answer(calls, self._read, OcrResponse)
+    def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
+        """Read the images of all calls in shared batches; generation stops early for calls that are cancelled."""
+        yield from self._batcher.answer(calls, self._read_batch, OcrResponse)
 
-    def _alike(self, picture: Picture[Any]) -> Hashable:
-        """Pictures that the processor scales to one size make prompts of one length, which need no padding."""
-        return None if self._reader.one_size else by_size(picture)
+    def _read_batch(self, batch: list[BatchImage[OcrRequest]]) -> list[OcrItem]:
+        calls = [image.call for image in batch]
+        traces = self._model.generate([image.pil for image in batch], calls, self._max_tokens)
+        return [self._item(image, trace) for image, trace in zip(batch, traces, strict=True)]
 
-    def _read(self, pictures: list[Picture[OcrRequest]]) -> list[OcrItem | ServeError]:
-        calls = [picture.call for picture in pictures]
-        written = self._reader.write([picture.image for picture in pictures], calls, self._longest)
-        return [self._item(picture, one) for picture, one in zip(pictures, written, strict=True)]
-
-    def _item(self, picture: Picture[OcrRequest], written: Written) -> OcrItem:
-        text, lines = self._reader.lines(written, picture.width, picture.height)
-        return OcrItem(**picture.place, text=text, lines=lines, truncated=not written.complete)
+    def _item(self, image: BatchImage[OcrRequest], trace: GenerationTrace) -> OcrItem:
+        text, lines = self._model.lines(trace, image.width, image.height)
+        return OcrItem(**image.item_fields, text=text, lines=lines, truncated=not trace.complete)

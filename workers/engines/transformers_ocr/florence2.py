@@ -1,7 +1,7 @@
-"""Florence-2: lines of text, and where each stands.
+"""Florence-2: lines of text with their positions.
 
-Source: arxiv.org/abs/2311.06242. After each line come eight tokens, the corners of a quadrangle in thousandths of the
-picture's width and height.
+Source: arxiv.org/abs/2311.06242. After each line the model writes eight location tokens: the corners of a
+quadrilateral, in thousandths of the image's width and height.
 """
 
 from __future__ import annotations
@@ -11,49 +11,52 @@ from typing import Any
 
 from PIL import Image
 
-from contract.tasks.ocr import Line
-from workers import reading
+from contract.tasks.ocr import OcrLine
 from workers.engine import Device
-from workers.engines.transformers_ocr.reader import Reader, Written
-from workers.pretrained import Checkpoint, TorchOptions
+from workers.engines.transformers_ocr.model import GenerationTrace, OcrModel
+from workers.toolkit import reading_order
+from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _TASK = "<OCR_WITH_REGION>"
-_STEPS = 1000
-_CORNERS = 8
+_LOCATION_BINS = 1000
+_TOKENS_PER_QUADRILATERAL = 8
 
 
-class Florence2(Reader):
-    """Reads in the order of its lines' places."""
+class Florence2(OcrModel):
+    """Lines are sorted into reading order by their positions."""
 
     def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
         super().__init__(checkpoint, device, options)
-        places = self.tokenizer.convert_tokens_to_ids([f"<loc_{step}>" for step in range(_STEPS)])
-        self._places = {token: step for step, token in enumerate(places)}
+        names = [f"<loc_{bin_}>" for bin_ in range(_LOCATION_BINS)]
+        location_tokens = self.tokenizer.convert_tokens_to_ids(names)
+        self._bins = {token: bin_ for bin_, token in enumerate(location_tokens)}
 
     def inputs(self, images: Sequence[Image.Image]) -> Any:
         return self.processor(images=list(images), text=[_TASK] * len(images), return_tensors="pt")
 
-    def lines(self, written: Written, width: int, height: int) -> tuple[str, list[Line]]:
-        lines: list[Line] = []
+    def lines(self, trace: GenerationTrace, width: int, height: int) -> tuple[str, list[OcrLine]]:
+        lines: list[OcrLine] = []
         tokens: list[int] = []
         probabilities: list[float] = []
-        places: list[int] = []
-        for token, sure in zip(written.tokens, written.probabilities, strict=True):
-            if token not in self._places:
+        bins: list[int] = []
+        for token, probability in zip(trace.tokens, trace.probabilities, strict=True):
+            if token not in self._bins:
                 tokens.append(token)
-                probabilities.append(sure)
-                places.clear()
+                probabilities.append(probability)
+                bins.clear()  # of an incomplete quadrilateral
                 continue
-            places.append(self._places[token])
-            if len(places) == _CORNERS:
+            bins.append(self._bins[token])
+            if len(bins) == _TOKENS_PER_QUADRILATERAL:
                 if text := self.decode(tokens):
-                    polygon = reading.within(_corners(places, width, height), width, height)
-                    lines.append(Line(text=text, score=self.score(tokens, probabilities), polygon=polygon))
-                tokens, probabilities, places = [], [], []
-        return reading.read(lines)
+                    polygon = reading_order.clip_polygon(_to_pixels(bins, width, height), width, height)
+                    lines.append(OcrLine(text=text, score=self.score(tokens, probabilities), polygon=polygon))
+                tokens, probabilities, bins = [], [], []
+        return reading_order.join_lines(lines)
 
 
-def _corners(places: Sequence[int], width: int, height: int) -> reading.Polygon:
-    """The middles of the steps that tokens name, in pixels."""
-    xs, ys = places[0::2], places[1::2]
-    return [((x + 0.5) * width / _STEPS, (y + 0.5) * height / _STEPS) for x, y in zip(xs, ys, strict=True)]
+def _to_pixels(bins: Sequence[int], width: int, height: int) -> reading_order.Polygon:
+    """The centres of location bins (x, y, x, y, …) as points in pixels."""
+    xs, ys = bins[0::2], bins[1::2]
+    return [
+        ((x + 0.5) * width / _LOCATION_BINS, (y + 0.5) * height / _LOCATION_BINS) for x, y in zip(xs, ys, strict=True)
+    ]

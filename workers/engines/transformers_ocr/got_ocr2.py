@@ -10,15 +10,15 @@ from typing import Any
 
 from PIL import Image
 
-from workers.engines.transformers_ocr.reader import PageReader
+from workers.engines.transformers_ocr.model import OcrModel
 
 
-class GotOcr2(PageReader):
-    """The processor writes the prompt; a text ends with the end of the assistant's turn."""
+class GotOcr2(OcrModel):
+    """The processor supplies the prompt; the end of the assistant's turn ends a text too."""
 
     def inputs(self, images: Sequence[Image.Image]) -> Any:
         return self.processor(images=list(images), return_tensors="pt")
 
     @property
-    def ends(self) -> set[int]:
-        return super().ends | {self.tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    def end_tokens(self) -> set[int]:
+        return super().end_tokens | {self.tokenizer.convert_tokens_to_ids("<|im_end|>")}

@@ -10,16 +10,16 @@ from typing import Any
 
 from PIL import Image
 
-from workers.engines.transformers_ocr.reader import PageReader
+from workers.engines.transformers_ocr.model import OcrModel
 
-_QUESTION = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}
+_MESSAGE = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}
 
 
-class PaddleOcrVl(PageReader):
-    """Asked as a chat model is. A picture has as many tokens as its size calls for."""
+class PaddleOcrVl(OcrModel):
+    """Prompted with a chat template. The number of image tokens depends on the image's size, hence the padding."""
 
     def inputs(self, images: Sequence[Image.Image]) -> Any:
-        prompt = self.processor.apply_chat_template([_QUESTION], add_generation_prompt=True, tokenize=False)
+        prompt = self.processor.apply_chat_template([_MESSAGE], add_generation_prompt=True, tokenize=False)
         return self.processor(
             images=list(images), text=[prompt] * len(images), padding=True, padding_side="left", return_tensors="pt"
         )

@@ -1,7 +1,7 @@
-"""Masks with the Segment Anything models of transformers: SAM 3, SAM 2, SAM and SAM-HQ.
+"""Segmentation with the Segment Anything models of transformers: SAM 3, SAM 2, SAM and SAM-HQ.
 
-`sam` follows points and boxes, `everything` finds all there is with a grid of points, `sam3` follows words and
-examples; `masks` has the forms in which masks travel. Nothing heavy is imported before `load`.
+`sam` segments what points and boxes mark, `automatic` everything in an image, `sam3` what a text or examples describe;
+`masks` encodes masks. Nothing heavy is imported before `load`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from contract.config import ModelSpec
-from contract.errors import InvalidField, ServeError, UnsupportedFeature
+from contract.errors import InvalidField, UnsupportedFeature
 from contract.tasks.segment import (
     SEGMENT,
     Segment,
@@ -22,55 +20,43 @@ from contract.tasks.segment import (
     SegmentResponse,
     SemanticMask,
 )
-from workers import engine, pretrained
-from workers.engine import Answer, Call, Device, Engine, serves
-from workers.pictures import Picture, Pictures
-from workers.pretrained import TorchOptions
+from workers import engine
+from workers.engine import Call, Device, Engine, Output, serves
+from workers.engines.transformers_segment.options import SegmentOptions
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+from workers.toolkit.model_families import ModelFamilies, open_checkpoint
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_segment.masks import Found
+    from workers.engines.transformers_segment.masks import PredictedMask
+    from workers.engines.transformers_segment.sam import Sam
+    from workers.engines.transformers_segment.sam3 import Sam3
 
-_HERE = "workers.engines.transformers_segment"
-_SLACK = 1.0
-"""By how many pixels coordinates may lie outside: detectors round."""
-
-SegmentCall = Call[SegmentRequest]
-
-
-class SegmentOptions(TorchOptions):
-    """How `automatic` finds everything in a picture; a request's `threshold` goes before `min_score`.
-
-    A grid of `points_per_side` times as many points is asked for masks, and again in `crop_layers` layers of ever
-    smaller parts of the picture. Masks with a score below `min_score`, or that change more with their threshold than
-    `min_stability` allows, are dropped, and those whose box overlaps a better one's by more than `max_overlap`.
-    `points_per_pass` bounds memory, never the answer.
-    """
-
-    points_per_side: int = Field(32, ge=1, le=256)
-    points_per_pass: int = Field(64, ge=1)
-    crop_layers: int = Field(0, ge=0, le=4)
-    min_score: float = Field(0.88, ge=0, le=1)
-    min_stability: float = Field(0.95, ge=0, le=1)
-    max_overlap: float = Field(0.7, ge=0, le=1)
+_FAMILIES = ModelFamilies(
+    __name__,
+    {
+        # The hub's checkpoints of SAM 3 and SAM 2 are of the video types, and contain what images need.
+        "sam3:Sam3": ("sam3", "sam3_video"),
+        "sam:Sam.from_checkpoint": ("sam3_tracker", "sam2", "sam2_video", "sam", "sam_hq"),
+    },
+)
+_TOLERANCE = 1.0
+"""How many pixels outside of the image coordinates may be: detectors round."""
 
 
 class TransformersSegment(Engine):
-    """SAM 3 (words, examples, points), SAM 2, SAM and SAM-HQ (points, boxes, everything there is).
+    """SAM 3 (text, examples, points), SAM 2, SAM and SAM-HQ (points, boxes, everything in an image).
 
-    One picture at a time: its encoder fills a device, and all prompts for the picture share what it has seen.
+    One image at a time: its encoder fills a device, and all prompts for an image share its embedding.
     """
 
     Options: ClassVar[type[engine.Options]] = SegmentOptions
-    # The hub's checkpoints of SAM 3 and SAM 2 are of the types for videos; what pictures need is in them.
-    model_types: ClassVar[tuple[str, ...]] = (
-        "sam3", "sam3_video", "sam3_tracker", "sam2", "sam2_video", "sam", "sam_hq",
-    )  # fmt: skip
+    model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     features: ClassVar[frozenset[str]] = frozenset(
         {"prompt", "semantic", "box_labels", "points", "automatic", "multimask"}
     )
     imports: ClassVar[tuple[str, ...]] = (
-        "workers.torchvision_shim",
-        f"{_HERE}.sam3",
+        "workers.toolkit.torchvision_shim",
+        *_FAMILIES.modules,
         "transformers:AutoImageProcessor",
         "transformers:AutoModelForMaskGeneration",
         "transformers:MaskGenerationPipeline",
@@ -82,97 +68,89 @@ class TransformersSegment(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        options = SegmentOptions.model_validate(spec.options)
-        pretrained.prepare(options)
-        from workers.engines.transformers_segment.sam import Sam
-        from workers.engines.transformers_segment.sam3 import Sam3
+        """Load model and processor. Raises LoadFailed for a checkpoint of another type."""
+        options, checkpoint = open_checkpoint(spec, type(self), SegmentOptions)
+        self._model: Sam | Sam3 = _FAMILIES.find(checkpoint.model_type)(checkpoint, device, options)
+        self._batcher = ImageBatcher(spec.id, batch_size=1)
 
-        checkpoint = pretrained.checkpoint(spec, type(self))
-        self._pictures = Pictures(spec.id, batch_size=1)
-        self._family: Sam | Sam3
-        if checkpoint.model_type in {"sam3", "sam3_video"}:
-            self._family = Sam3(checkpoint, device, options)
-        else:
-            model = checkpoint.model("AutoModelForMaskGeneration", device, options)
-            self._family = Sam(model, checkpoint.processor("AutoImageProcessor"), options)
-
-    def features_of(self) -> frozenset[str]:
-        return self._family.features
+    def loaded_features(self) -> frozenset[str]:
+        return self._model.features
 
     @serves(SEGMENT)
-    def segment(self, calls: list[SegmentCall]) -> Iterator[tuple[SegmentCall, Answer]]:
-        """Segment the pictures of each call one after another."""
-        return self._pictures.answer(calls, self._work, SegmentResponse, self._check)
+    def segment(self, calls: list[Call[SegmentRequest]]) -> Iterator[tuple[Call[SegmentRequest], Output]]:
+        """Segment one image after another."""
+        return self._batcher.answer(calls, self._segment_batch, SegmentResponse, self._check)
 
-    def _check(self, picture: Picture[SegmentRequest]) -> None:
-        """Refuse a request that asks for nothing, and prompts that do not fit the picture or the model."""
-        request = picture.request
+    def _check(self, image: BatchImage[SegmentRequest]) -> None:
+        """Raise a ServeError for a request without prompts, or prompts that do not fit the image or the model."""
+        request = image.request
         if request.prompt is None and request.prompts is None and not request.automatic:
-            raise InvalidField(f"Say what to segment: {self._family.asks}.", param="prompts")
-        if missing := request.needs() - self._family.features:
-            raise UnsupportedFeature(f"This model takes {self._family.asks}.", param=min(missing))
-        for prompt in request.asked(picture.index):
-            _check_inside(prompt, picture)
-            self._family.check(prompt, request)
+            raise InvalidField(f"Say what to segment: {self._model.accepted_prompts}.", param="prompts")
+        if missing := request.required_features() - self._model.features:
+            raise UnsupportedFeature(f"This model takes {self._model.accepted_prompts}.", param=min(missing))
+        for prompt in request.prompts_for(image.index):
+            _check_coordinates(prompt, image)
+            self._model.check(prompt, request)
 
-    def _work(self, pictures: list[Picture[SegmentRequest]]) -> list[SegmentItem | ServeError]:
+    def _segment_batch(self, batch: list[BatchImage[SegmentRequest]]) -> list[SegmentItem]:
         import torch
 
         with torch.inference_mode():
-            return [self._item(picture) for picture in pictures]
+            return [self._item(image) for image in batch]
 
-    def _item(self, picture: Picture[SegmentRequest]) -> SegmentItem:
-        request, prompts = picture.request, picture.request.asked(picture.index)
-        nothing = not (prompts or request.automatic)  # a detector has found nothing here
-        found = [] if nothing else sorted(self._family.segment(picture, list(enumerate(prompts))), key=_order)
-        segments = [_segment(one, prompts, request.format) for one in found if one.score is not None]
-        fitting = [_fitting(one, prompts, request.format) for one in found if one.score is None]
-        return SegmentItem(**picture.place, segments=segments, semantic=fitting if request.semantic else None)
+    def _item(self, image: BatchImage[SegmentRequest]) -> SegmentItem:
+        request, prompts = image.request, image.request.prompts_for(image.index)
+        masks: list[PredictedMask] = []
+        if prompts or request.automatic:  # else a detector has found nothing in this image
+            masks = sorted(self._model.segment(image, list(enumerate(prompts))), key=_by_prompt_and_score)
+        segments = [_segment(mask, prompts, request.format) for mask in masks if mask.score is not None]
+        semantic = [_semantic_mask(mask, prompts, request.format) for mask in masks if mask.score is None]
+        return SegmentItem(**image.item_fields, segments=segments, semantic=semantic if request.semantic else None)
 
 
-def _check_inside(prompt: SegmentPrompt, picture: Picture[SegmentRequest]) -> None:
-    """Raise InvalidField for a point or box that lies outside the picture, if only in part."""
-    right, bottom = picture.width + _SLACK, picture.height + _SLACK
-    named = [("point", [point]) for point in prompt.points or []]
-    named += [("box", [box[:2], box[2:]]) for box in prompt.boxes or []]
-    for name, corners in named:
-        if not all(-_SLACK <= x <= right and -_SLACK <= y <= bottom for x, y in corners):
-            where = ", ".join(f"{number:g}" for corner in corners for number in corner)
+def _check_coordinates(prompt: SegmentPrompt, image: BatchImage[SegmentRequest]) -> None:
+    """Raise InvalidField for a point or box that is outside of the image, even partly."""
+    right, bottom = image.width + _TOLERANCE, image.height + _TOLERANCE
+    shapes = [("point", [point]) for point in prompt.points or []]
+    shapes += [("box", [box[:2], box[2:]]) for box in prompt.boxes or []]
+    for name, corners in shapes:
+        if not all(-_TOLERANCE <= x <= right and -_TOLERANCE <= y <= bottom for x, y in corners):
+            coordinates = ", ".join(f"{number:g}" for corner in corners for number in corner)
             raise InvalidField(
-                f"The {name} [{where}] lies outside of picture {picture.index}, which is {picture.width} wide and "
-                f"{picture.height} high: give pixels of the upright picture.",
+                f"The {name} [{coordinates}] is outside of image {image.index}, which is {image.width} pixels wide and "
+                f"{image.height} high. Give coordinates in pixels of the upright image.",
                 param="prompts",
             )
 
 
-def _order(one: Found) -> tuple[int, float]:
-    """In the order of the prompts, the best first."""
-    return one.prompt or 0, -(one.score or 0.0)
+def _by_prompt_and_score(mask: PredictedMask) -> tuple[int, float]:
+    """Sort key: in the order of the prompts, the best mask of each first."""
+    return mask.prompt or 0, -(mask.score or 0.0)
 
 
-def _segment(one: Found, prompts: list[SegmentPrompt], form: str) -> Segment:
-    from workers.engines.transformers_segment.masks import shown
+def _segment(mask: PredictedMask, prompts: list[SegmentPrompt], mask_format: str) -> Segment:
+    from workers.engines.transformers_segment.masks import encode_mask
 
-    prompt = None if one.prompt is None else prompts[one.prompt]
+    prompt = None if mask.prompt is None else prompts[mask.prompt]
     return Segment(
-        prompt=one.prompt,
+        prompt=mask.prompt,
         label=prompt and (prompt.label or prompt.text),
-        score=one.score,
+        score=mask.score,
         detection_score=prompt and prompt.score,
-        box=one.runs.box,
-        area=one.runs.area,
-        mask=shown(one.runs, form),
+        box=mask.run_lengths.box,
+        area=mask.run_lengths.area,
+        mask=encode_mask(mask.run_lengths, mask_format),
     )
 
 
-def _fitting(one: Found, prompts: list[SegmentPrompt], form: str) -> SemanticMask:
-    from workers.engines.transformers_segment.masks import shown
+def _semantic_mask(mask: PredictedMask, prompts: list[SegmentPrompt], mask_format: str) -> SemanticMask:
+    from workers.engines.transformers_segment.masks import encode_mask
 
-    assert one.prompt is not None
-    prompt = prompts[one.prompt]
+    assert mask.prompt is not None
+    prompt = prompts[mask.prompt]
     return SemanticMask(
-        prompt=one.prompt,
+        prompt=mask.prompt,
         label=prompt.label or prompt.text,
-        area=one.runs.area,
-        mask=shown(one.runs, form),
+        area=mask.run_lengths.area,
+        mask=encode_mask(mask.run_lengths, mask_format),
     )

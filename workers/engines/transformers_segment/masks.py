@@ -1,4 +1,4 @@
-"""Masks in the forms in which they travel: COCO's run lengths, polygons along the edges of pixels, dense pixels."""
+"""Masks as run lengths, and their formats in answers: COCO's compressed run lengths, polygons, dense pixels."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from contract.array import Array, as_png
+from contract.arrays import Array, as_png
 from contract.tasks.segment import Mask
 from contract.tasks.vision import Box, Point
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
-    """A mask as run lengths down its columns, by turns outside and inside of it: small, however large the picture.
+class RunLengths:
+    """A mask as lengths of runs down its columns, alternately outside and inside: small even for large images.
 
-    `counts` is int64; the first run is outside, and may be empty. So does COCO count (github.com/cocodataset/cocoapi).
+    `counts` is an int64 array; the first run is outside, and may be empty. This is COCO's uncompressed RLE
+    (github.com/cocodataset/cocoapi).
     """
 
     height: int
@@ -24,47 +25,53 @@ class Runs:
     counts: Any
 
     @classmethod
-    def of(cls, mask: Any) -> Runs:
-        """Of a tensor of shape (height, width) that is 0 outside. Only the lengths leave its device."""
+    def from_mask(cls, mask: Any) -> RunLengths:
+        """Encode a tensor of shape (height, width) that is 0 outside. Only the lengths are copied off its device."""
         height, width = mask.shape
         pixels = (mask != 0).T.flatten()
         ends = (pixels[1:] != pixels[:-1]).nonzero()[:, 0].cpu().numpy() + 1
         counts = np.diff(ends, prepend=0, append=height * width)
         return cls(height, width, np.insert(counts, 0, 0) if pixels[0] else counts)
 
+    @classmethod
+    def from_transformers(cls, rle: dict[str, Any]) -> RunLengths:
+        """The run lengths that transformers' pipeline for mask generation returns."""
+        height, width = rle["size"]
+        return cls(height, width, np.array(rle["counts"]))
+
     @property
     def pixels(self) -> Any:
-        """uint8 of 0 and 1, shape (height, width)."""
+        """The decoded mask: uint8 of 0 and 1, shape (height, width)."""
         inside: Any = np.zeros(len(self.counts), np.uint8)
         inside[1::2] = 1
         return np.repeat(inside, self.counts).reshape(self.width, self.height).T
 
     @property
     def area(self) -> int:
-        """How many pixels the mask has."""
+        """The number of pixels in the mask."""
         return int(self.counts[1::2].sum())
 
     @property
     def box(self) -> Box:
-        """[x0, y0, x1, y1] along the edges of the outermost pixels; an empty mask's is all zeros."""
+        """(x0, y0, x1, y1) along the edges of the outermost pixels; all zeros for an empty mask."""
         edges = np.cumsum(self.counts)
         first = edges[:-1:2]
         last = edges[1::2] - 1
         if not len(first):
             return 0, 0, 0, 0
         (x0, x1), (y0, y1) = (first // self.height, last // self.height), (first % self.height, last % self.height)
-        if (x0 != x1).any():  # from the foot of one column on at the top of the next
+        if (x0 != x1).any():  # a run that wraps around touches the bottom of one column and the top of the next
             return int(x0.min()), 0, int(x1.max()) + 1, self.height
         return int(x0.min()), int(y0.min()), int(x1.max()) + 1, int(y1.max()) + 1
 
     @property
     def compressed(self) -> str:
-        """COCO's text: of each run how much it is longer than the last of its kind, in characters of five bits."""
+        """COCO's compressed RLE: each run's difference from the one two before it, in characters of five bits."""
         text = bytearray()
-        last = np.zeros_like(self.counts)
-        last[3:] = self.counts[1:-2]
-        for number in (self.counts - last).tolist():
-            rest, more = number, True
+        previous = np.zeros_like(self.counts)
+        previous[3:] = self.counts[1:-2]
+        for difference in (self.counts - previous).tolist():
+            rest, more = difference, True
             while more:
                 bits, rest = rest & 31, rest >> 5
                 more = rest != (-1 if bits & 16 else 0)  # the highest bit is the sign
@@ -73,64 +80,66 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One mask: for which prompt (by its index; None: for none) and how sure the model is of it.
+class PredictedMask:
+    """A mask, the index of the prompt that it answers (None for `automatic`), and the model's score for it.
 
-    A mask without a score is that of everything which fits its prompt.
+    Without a score it is a semantic mask: of everything that matches the prompt.
     """
 
     prompt: int | None
     score: float | None
-    runs: Runs
+    run_lengths: RunLengths
 
 
-def shown(runs: Runs, form: str) -> Mask:
-    """The mask as the request wants it: `rle`, `polygon` or `dense`."""
-    if form == "rle":
-        return Mask(format="rle", size=(runs.height, runs.width), counts=runs.compressed)
-    if form == "polygon":
-        x0, y0, x1, y1 = map(int, runs.box)
-        return Mask(format="polygon", polygons=outlines(runs.pixels[y0:y1, x0:x1], x0, y0))
-    return Mask(format="dense", png=Array.of(np.ascontiguousarray(runs.pixels) * np.uint8(255), show=as_png))
+def encode_mask(run_lengths: RunLengths, mask_format: str) -> Mask:
+    """The mask in the format that the request wants: `rle`, `polygon` or `dense`."""
+    if mask_format == "rle":
+        return Mask(format="rle", size=(run_lengths.height, run_lengths.width), counts=run_lengths.compressed)
+    if mask_format == "polygon":
+        x0, y0, x1, y1 = map(int, run_lengths.box)
+        return Mask(format="polygon", polygons=outlines(run_lengths.pixels[y0:y1, x0:x1], x0, y0))
+    return Mask(
+        format="dense", png=Array.from_numpy(np.ascontiguousarray(run_lengths.pixels) * np.uint8(255), encode=as_png)
+    )
 
 
 def outlines(pixels: Any, x0: int = 0, y0: int = 0) -> list[list[Point]]:
-    """The outlines of a mask's parts, its holes left out: corners of polygons along the edges of pixels.
+    """The outlines of a mask's connected parts, without holes: polygons along the edges of pixels.
 
-    `pixels` is uint8 of 0 and 1, shape (height, width), cut out of the picture at `x0`, `y0`. Parts that touch at a
-    corner alone are two. Filled, the polygons are the mask with its holes filled, to the pixel.
+    `pixels` is uint8 of 0 and 1, shape (height, width), a crop of the image that starts at `x0`, `y0`. Parts that only
+    touch at a corner are separate. The filled polygons are exactly the mask with its holes filled.
     """
     padded = np.pad(pixels, 1)
     above_left, above_right, left, right = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
-    around = above_left + above_right + left + right
-    touching = (around == 2) & (above_left == right)  # two pixels that share this corner and nothing else
-    corners = around % 2 + 2 * touching
+    neighbours = above_left + above_right + left + right
+    touching = (neighbours == 2) & (above_left == right)  # two pixels that share this corner and nothing else
+    corners = neighbours % 2 + 2 * touching
     ys, xs = np.nonzero(corners)
-    number = corners[ys, xs]
-    ys, xs = np.repeat(ys, number), np.repeat(xs, number)
-    # Along a row every second edge between corners is an outline's, and so down a column. Two corners in one place
-    # belong to the left and the right pixel there, in this order; down the column the upper pixel's comes first.
-    rank = np.arange(len(xs))
+    multiplicity = corners[ys, xs]
+    ys, xs = np.repeat(ys, multiplicity), np.repeat(xs, multiplicity)
+    # Along a row, every second edge between corners belongs to an outline, and likewise down a column. Two corners in
+    # one place belong to the pixels on the left and on the right, in this order; down a column the upper one is first.
+    index = np.arange(len(xs))
     rising = (touching & (above_right == 1))[ys, xs]
-    down = np.lexsort((np.where(rising, -rank, rank), ys, xs))
-    below = np.empty_like(rank)
-    below[down] = down[rank ^ 1]
-    inside = right[ys, xs] == 1  # a ring begins at its upper left corner, where a hole has no pixel
-    return _rings((xs + x0).tolist(), (ys + y0).tolist(), below.tolist(), inside.tolist())
+    down = np.lexsort((np.where(rising, -index, index), ys, xs))
+    vertical_neighbour = np.empty_like(index)
+    vertical_neighbour[down] = down[index ^ 1]
+    inside = right[ys, xs] == 1  # a ring starts at its upper left corner, where the ring of a hole has no pixel
+    return _rings((xs + x0).tolist(), (ys + y0).tolist(), vertical_neighbour.tolist(), inside.tolist())
 
 
-def _rings(xs: list[int], ys: list[int], below: list[int], inside: list[bool]) -> list[list[Point]]:
-    """Follow the edges, across and down in turn, from each corner that no ring has yet."""
+def _rings(xs: list[int], ys: list[int], vertical_neighbour: list[int], inside: list[bool]) -> list[list[Point]]:
+    """Follow the edges, alternately horizontal and vertical, from each corner that is not yet part of a ring."""
     rings: list[list[Point]] = []
-    seen = [False] * len(xs)
+    visited = [False] * len(xs)
     for start in range(len(xs)):
         ring: list[Point] = []
         corner = start
-        while not seen[corner]:
-            across = corner ^ 1  # the other end of its horizontal edge: corners are numbered along the rows
-            seen[corner] = seen[across] = True
-            ring += [(xs[corner], ys[corner]), (xs[across], ys[across])]
-            corner = below[across]
+        while not visited[corner]:
+            opposite = corner ^ 1  # the other end of its horizontal edge: corners are numbered along the rows
+            visited[corner] = visited[opposite] = True
+            ring += [(xs[corner], ys[corner]), (xs[opposite], ys[opposite])]
+            corner = vertical_neighbour[opposite]
         if ring and inside[start]:
             rings.append(ring)
     return rings

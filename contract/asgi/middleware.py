@@ -1,0 +1,96 @@
+"""The outermost middleware of every app: request ids, access log, metrics, and the last exception handler."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from datetime import UTC, datetime
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract.asgi import metrics
+from contract.asgi.errors import send_error
+
+access = logging.getLogger("access")
+"""One line a request: `timestamp | request_id | client_ip | endpoint | status | duration_ms | model`."""
+
+_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_QUIET = {"/health", "/healthz", "/v1/health", "/ready", "/metrics"}
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request header's value or None. Searches the raw list, which is faster than building Starlette's `Headers`."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+class RequestMiddleware:
+    """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        scope["request_id"] = request_id = _request_id(scope)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _complete_headers(message, request_id, started)
+            await send(message)
+
+        metrics.ACTIVE.inc()
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception as error:
+            if status:
+                raise  # the response has begun: the server aborts the connection, so that it does not look complete
+            await send_error(send_with_id, error, request_id)
+        finally:
+            metrics.ACTIVE.dec()
+            _record(scope, request_id, status, time.perf_counter() - started)
+
+
+def _request_id(scope: Scope) -> str:
+    for key, value in scope["headers"]:
+        if key == b"x-request-id" and _ID.fullmatch(value):
+            return str(value, "latin-1")
+    return uuid.uuid4().hex
+
+
+def _complete_headers(message: Message, request_id: str, started: float) -> None:
+    headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
+    headers.append((b"x-request-id", request_id.encode()))
+    if not any(name == b"server-timing" for name, _ in headers):
+        took = (time.perf_counter() - started) * 1e3
+        headers.append((b"server-timing", b"queue;dur=0, load;dur=0, infer;dur=%.1f" % took))
+    message["headers"] = headers
+
+
+def _endpoint(scope: Scope, status: int) -> str:
+    """The endpoint's label for metrics and log. Requests to unknown paths share one label, so labels stay few."""
+    if label := scope.get("endpoint_label") or getattr(scope.get("route"), "path", None):
+        return str(label)
+    return "unmatched" if status in {401, 403, 404, 405, 429} else str(scope["path"])
+
+
+def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    endpoint = _endpoint(scope, status)
+    code = status or 499  # nothing was sent: the client disconnected
+    metrics.count(endpoint, code, seconds)
+    level = logging.DEBUG if endpoint in _QUIET else logging.INFO
+    if access.isEnabledFor(level):
+        client = scope["client"][0] if scope.get("client") else "-"
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        model = scope.get("model") or "-"
+        access.log(level, f"{now} | {request_id} | {client} | {endpoint} | {code} | {seconds * 1e3:.1f} | {model}")

@@ -1,0 +1,53 @@
+"""Middleware that authenticates requests: address, then API key or token."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from contract.asgi.middleware import header
+from contract.config import Settings
+from contract.errors import Forbidden, Unauthorized
+from gateway.access.allowlist import Allowlist, is_loopback
+from gateway.access.keys import HOW_TO_SEND, Keyring, Principal
+
+OPEN_PATHS = frozenset(
+    {"/", "/v1", "/health", "/healthz", "/v1/health", "/ready", "/docs", "/redoc", "/openapi.json"}
+)  # fmt: skip
+"""Paths that need no key: information about the service, its health and its documentation."""
+
+
+class Auth:
+    """Sets `principal` in the scope of authenticated requests. Raises Unauthorized or Forbidden for others."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring) -> None:
+        self.app = app
+        self._keyring = keyring
+        self._allowlist = Allowlist(settings.security.ip_allowlist)
+        self._trust_localhost = settings.security.allow_localhost
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+            scope["principal"] = self._authenticate(scope)
+        await self.app(scope, receive, send)
+
+    def _authenticate(self, scope: Scope) -> Principal | None:
+        """The client; None if no key is required of it."""
+        host = scope["client"][0] if scope.get("client") else ""
+        if self._trust_localhost and is_loopback(host):
+            return None
+        if not self._allowlist.allows(host):
+            message = f"Requests from {host or 'unknown addresses'} are not allowed."
+            raise Forbidden(f"{message} Add the address to security.ip_allowlist.")
+        if not self._keyring:
+            return None
+        key = _presented_key(scope)
+        if key is None:
+            raise Unauthorized(f"This request needs an API key. {HOW_TO_SEND}")
+        return self._keyring.identify(key)
+
+
+def _presented_key(scope: Scope) -> str | None:
+    authorization = header(scope, b"authorization")
+    if authorization and authorization[:7].lower() == "bearer ":
+        return authorization[7:].strip()
+    return header(scope, b"x-api-key")

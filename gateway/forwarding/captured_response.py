@@ -1,0 +1,27 @@
+"""Collects a response in memory, in place of a client."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.types import Message
+
+from contract.errors import from_envelope
+
+
+class CapturedResponse:
+    """An ASGI `send` that keeps a whole response."""
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._body = bytearray()
+
+    async def __call__(self, message: Message) -> None:
+        self._status = message.get("status", self._status)
+        self._body += message.get("body", b"")
+
+    def body(self) -> bytes:
+        """The whole body. Raises the ServeError that the response holds, if it is one."""
+        if self._status != 200:
+            raise from_envelope(json.loads(self._body))
+        return bytes(self._body)

@@ -1,0 +1,139 @@
+"""Forwards one request to the manager and streams the response back.
+
+A request whose worker died before responding is retried; a response that breaks off is never passed on as complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from starlette.types import Send
+from yarl import URL
+
+from contract.asgi.relay import UpstreamError, iter_chunks, response_headers, send_body, send_chunks, send_head
+from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
+from gateway.forwarding.client_headers import Headers
+from gateway.forwarding.manager_client import ManagerClient
+
+ATTEMPTS = 3
+"""How many workers may die on a request before the request is considered the cause."""
+
+_CHUNKED_FROM = 256 * 1024
+_CHUNK = 64 * 1024
+
+
+@dataclass(slots=True)
+class ForwardedRequest:
+    """A request ready to forward; `model` is the model's id, `max_wait` the seconds it may wait for a worker."""
+
+    url: URL
+    model: str
+    body: bytes
+    max_wait: float
+    request_id: str
+    method: str = "POST"
+    headers: Headers = field(default_factory=list)
+
+
+async def forward(manager: ManagerClient, request: ForwardedRequest, send: Send) -> None:
+    """Send the manager's response to the client, byte for byte.
+
+    Raises ManagerUnreachable, WorkerDied (no complete response), KilledWorkers, or DeadlinePassed between attempts.
+    """
+    deadline = time.monotonic() + request.max_wait
+    crash: dict[str, Any] = {}
+    for attempt in range(1, ATTEMPTS + 1):
+        remaining = max(0.0, deadline - time.monotonic())
+        if attempt > 1 and not remaining:  # the manager judges the first attempt: an idle worker may take it at once
+            raise _deadline_passed(request, crash)
+        headers = _internal_headers(request, attempt, remaining)
+        try:
+            async with manager.open(request.method, request.url, headers, _payload(request.body)) as response:
+                if not _may_retry(response):
+                    await relay_response(response, send, request.request_id)
+                    return
+                crash = from_envelope(await response.json()).details
+        except UpstreamError as error:
+            if error.began:
+                raise
+            raise manager.unreachable(error) from error
+    message = f"{ATTEMPTS} workers of {request.model} died one after another on this request, so it is not retried."
+    details = crash | {"attempts": ATTEMPTS}
+    raise KilledWorkers(f"{message} The last lines of the worker's log are in `details`.", details=details)
+
+
+def _may_retry(response: aiohttp.ClientResponse) -> bool:
+    """Whether the manager says that the worker died before the first byte of its response."""
+    return response.status == 502 and response.headers.get("x-enginehouse-retry") == "1"
+
+
+def _internal_headers(request: ForwardedRequest, attempt: int, remaining: float) -> Headers:
+    headers = [
+        *request.headers,
+        ("x-request-id", request.request_id),
+        ("x-enginehouse-model", request.model),
+        ("x-enginehouse-deadline", f"{remaining:.3f}"),
+        ("x-enginehouse-attempt", str(attempt)),
+    ]
+    if len(request.body) > _CHUNKED_FROM:
+        headers.append(("content-length", str(len(request.body))))
+    return headers
+
+
+def _payload(body: bytes) -> bytes | AsyncIterator[bytes]:
+    """Large bodies are sent in chunks, so that no layer below copies them whole."""
+    return _chunks(body) if len(body) > _CHUNKED_FROM else body
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    view = memoryview(body)
+    for offset in range(0, len(view), _CHUNK):
+        yield bytes(view[offset : offset + _CHUNK])
+
+
+def _deadline_passed(request: ForwardedRequest, crash: dict[str, Any]) -> DeadlinePassed:
+    message = f"The worker of {request.model} died, and the request's {request.max_wait:g} s of waiting time are over."
+    return DeadlinePassed(f"{message} Send the request again.", details=crash)
+
+
+async def relay_response(
+    response: aiohttp.ClientResponse, send: Send, request_id: str, interrupted: ServeError | None = None
+) -> None:
+    """Stream a response to the client; `interrupted` is the error to send if it breaks off (default: WorkerDied).
+
+    An event stream that breaks off ends with an error event. The head of any other response is held back until its
+    first byte: if it breaks off before, the client gets WorkerDied with its status; after, the connection is aborted.
+    """
+    if response.content_type == "text/event-stream":
+        await _relay_events(response, send, (interrupted or _worker_died()).body(request_id))
+    else:
+        await _relay_whole(response, send)
+
+
+async def _relay_events(response: aiohttp.ClientResponse, send: Send, error: bytes) -> None:
+    await send_head(send, response.status, response_headers(response))
+    try:
+        await send_chunks(send, iter_chunks(response))
+    except UpstreamError:
+        # The blank line closes an event that may be incomplete, so that the error is an event of its own. No [DONE].
+        event = b"\n\ndata: " + error + b"\n\n"
+        await send({"type": "http.response.body", "body": event})
+
+
+async def _relay_whole(response: aiohttp.ClientResponse, send: Send) -> None:
+    chunks = iter_chunks(response)
+    try:
+        first = await anext(chunks, b"")
+    except UpstreamError as error:
+        raise _worker_died() from error
+    await send_head(send, response.status, response_headers(response))
+    await send_body(send, response, first, chunks)
+
+
+def _worker_died() -> WorkerDied:
+    message = "The worker died while it sent its response, so the response is incomplete. Send the request again."
+    return WorkerDied(message, details={"began": True})

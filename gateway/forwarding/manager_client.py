@@ -1,0 +1,126 @@
+"""The gateway's client of the manager: finds its address and token, makes control calls, and opens streams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from contract.asgi.relay import UpstreamError, client_session, open_upstream
+from contract.config import Settings
+from contract.errors import ManagerUnreachable, from_envelope
+
+RawBody = bytes | AsyncIterator[bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerReply:
+    """The manager's complete response to a control call."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    def json(self) -> Any:
+        """The parsed JSON body. Raises the ServeError in it if the status is one of an error."""
+        document = json.loads(self.body)
+        if self.status >= 400:
+            raise from_envelope(document)
+        return document
+
+
+class ManagerClient:
+    """An HTTP client of the manager; open while the gateway runs. `base` is None until the address is known."""
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        self._settings = settings
+        self._home = home
+        self._client: aiohttp.ClientSession | None = None
+        self._urls: dict[str, URL] = {}  # by path
+        self.base: str | None = None
+        self.authorization = ("authorization", "")
+        self.locate()
+
+    def locate(self) -> None:
+        """Read address and token again: a restarted manager may have new ones."""
+        self.base = self._address()
+        self._urls.clear()
+        token = self._settings.manager.token or _first_line(self._home / "manager" / "token") or ""
+        self.authorization = ("authorization", f"Bearer {token}")
+
+    def _address(self) -> str | None:
+        port = self._settings.manager.port
+        if port == 0:
+            return _first_line(self._home / "manager" / "address")
+        host = self._settings.gateway.manager_host
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the connection pool open. Requires a running event loop."""
+        async with client_session() as self._client:
+            yield
+
+    def url(self, path: str, query: bytes = b"") -> URL:
+        """The manager's URL for `path`, which must be percent-encoded. Raises ManagerUnreachable."""
+        if self.base is None:
+            raise self.unreachable("it has not written its address yet")
+        if query:
+            return URL(f"{self.base}{path}?{query.decode('latin-1')}", encoded=True)
+        return self._urls.get(path) or URL(self.base + path, encoded=True)
+
+    def cached_url(self, path: str) -> URL:
+        """Like `url`, but keeps the parsed URL; for the few paths that are used all the time."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self.url(path)
+        return url
+
+    def open(
+        self, method: str, url: URL, headers: list[tuple[str, str]], body: RawBody = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Send a request and stream the response. Raises UpstreamError when no head arrives."""
+        assert self._client is not None, "the client must be opened first"
+        return open_upstream(self._client, method, url, [*headers, self.authorization], body)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float = 10,  # noqa: ASYNC109 - aiohttp enforces it
+        headers: Mapping[str, str] = {},
+    ) -> ManagerReply:
+        """Make a control call that may take `timeout` seconds in total. Raises ManagerUnreachable."""
+        assert self._client is not None, "the client must be opened first"
+        sent = {**headers, self.authorization[0]: self.authorization[1]}
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=2)
+        try:
+            async with self._client.request(method, self.url(path), headers=sent, timeout=limit) as response:
+                return ManagerReply(response.status, response.content_type, await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self.unreachable(error) from error
+
+    def unreachable(self, cause: object) -> ManagerUnreachable:
+        """The error for a manager that does not respond; it says how to start one."""
+        where = self.base or "its address"
+        if isinstance(cause, UpstreamError | OSError) and str(cause):
+            cause = str(cause)
+        message = (
+            f"The manager does not respond at {where} ({cause or 'timeout'}). Start it with `make start` or "
+            "`python -m manager`. If it runs elsewhere, set gateway.manager_host and manager.port."
+        )
+        return ManagerUnreachable(message, retry_after=1)
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None

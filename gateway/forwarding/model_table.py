@@ -1,0 +1,109 @@
+"""The configured models as the manager last reported them, and the choice of a model for a request. Does no I/O."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from contract import catalogue
+from contract.errors import InvalidField, ModelNotFound, UnsupportedFeature, UnsupportedTask
+from contract.status import ModelStatus
+from contract.tasks import Request
+
+ALL_FEATURES = "*"
+"""The feature of external servers, which validate requests themselves."""
+MAX_NAMES = 8
+"""How many names an error message lists."""
+
+
+class ModelTable:
+    """An immutable snapshot of all configured models; replaced as a whole."""
+
+    def __init__(self, models: Iterable[ModelStatus]) -> None:
+        self.models = tuple(models)
+        self._by_name = {name: model for model in self.models for name in (*model.aliases, model.id)}
+        self._default_for = {task: model for model in self.models for task in model.default}
+        self._features = {model.id: frozenset(model.features) for model in self.models}
+
+    def get(self, name: str) -> ModelStatus:
+        """The model with this id or alias. Raises ModelNotFound, which lists similar and available names."""
+        model = self._by_name.get(name)
+        if model is None:
+            raise self._not_found(name)
+        return model
+
+    def find(self, name: str) -> ModelStatus | None:
+        """The model with this id or alias, or None."""
+        return self._by_name.get(name)
+
+    def choose(self, task: str, name: str | None) -> ModelStatus:
+        """The model for a task: the named one, else the default or the only one.
+
+        Raises ModelNotFound, UnsupportedTask, or InvalidField when the request must name one.
+        """
+        if not name:
+            return self._default_for.get(task) or self._only_model(task)
+        model = self.get(name)
+        if task not in model.tasks:
+            raise self._wrong_task(task, model)
+        return model
+
+    def is_external(self, model: ModelStatus) -> bool:
+        """Whether the model is an external server, which gets requests unchecked."""
+        return ALL_FEATURES in self._features[model.id]
+
+    def check_features(self, task: str, model: ModelStatus, request: Request) -> None:
+        """Raise UnsupportedFeature for a field in use that the model's engine does not support."""
+        required = request.required_features()
+        if not required or self._supports(model, required):
+            return
+        missing = min(required - self._features[model.id])
+        others = [m.id for m in self.models if task in m.tasks and self._supports(m, required)]
+        hint = f", or use {_join(others)}" if others else ""
+        message = f"`{missing}`: the model {model.id} (engine {model.engine}) does not support it. Leave it out{hint}."
+        raise UnsupportedFeature(
+            message, param=missing, details={"model": model.id, "features": sorted(model.features)}
+        )
+
+    def _supports(self, model: ModelStatus, features: frozenset[str]) -> bool:
+        return features <= self._features[model.id] or self.is_external(model)
+
+    def _serving(self, task: str) -> list[str]:
+        return [model.id for model in self.models if task in model.tasks]
+
+    def _only_model(self, task: str) -> ModelStatus:
+        serving = self._serving(task)
+        if len(serving) == 1:
+            return self._by_name[serving[0]]
+        if not serving:
+            message = f"No configured model supports the task {task}. Add one under `models:` in config.yaml."
+            raise ModelNotFound(message, param="model", details={"available_models": self._ids()})
+        message = f"`model` is missing, and no model is the default for {task}. Send one of {_join(serving)}."
+        raise InvalidField(message, param="model", details={"available_models": serving})
+
+    def _not_found(self, name: str) -> ModelNotFound:
+        details = {"model_id": name, "available_models": self._ids()}
+        if known := catalogue.load().find(name):
+            message = f"The model {known.id!r} is in the catalogue, but config.yaml has no entry for it. "
+            message += f"`make models MODEL={known.id}` shows one to paste under `models:`; then run `make reload`."
+            return ModelNotFound(message, param="model", details=details)
+        close = difflib.get_close_matches(name, self._by_name, n=1)
+        guess = f"Did you mean {close[0]!r}? " if close else ""
+        available = f"Available: {_join(self._ids())}." if self.models else "Add one under `models:` in config.yaml."
+        return ModelNotFound(f"There is no model {name[:200]!r}. {guess}{available}", param="model", details=details)
+
+    def _wrong_task(self, task: str, model: ModelStatus) -> UnsupportedTask:
+        serving = self._serving(task)
+        hint = f" For {task}, use {_join(serving)}." if serving else ""
+        message = f"The model {model.id} does not support the task {task}, only {_join(model.tasks)}.{hint}"
+        return UnsupportedTask(message, param="model", details={"model": model.id, "tasks": list(model.tasks)})
+
+    def _ids(self) -> list[str]:
+        return [model.id for model in self.models]
+
+
+def _join(names: Iterable[str]) -> str:
+    """The names, separated by commas, for a message; if there are many, only the first ones."""
+    names = list(names)
+    rest = f" and {len(names) - MAX_NAMES} more, which GET /v1/models lists" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest if names else "none"

@@ -1,0 +1,146 @@
+"""Runs a task call: chooses its model, completes its request, and forwards it.
+
+It does not matter where a call comes from. The tasks' HTTP paths make one from a body; code that has only a `Request`
+can make one as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Send
+
+from contract.media import images_in, name_bad_image
+from contract.status import ModelStatus
+from contract.tasks import Request, Task
+from gateway.forwarding.captured_response import CapturedResponse
+from gateway.forwarding.client_headers import Headers
+from gateway.forwarding.forward import ForwardedRequest, forward
+from gateway.forwarding.image_fetcher import ImageFetcher
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_directory import ModelDirectory
+from gateway.forwarding.offload import offload
+from gateway.forwarding.prerequisite import apply_prerequisite
+from gateway.forwarding.replace_model import replace_model
+
+
+@dataclass(slots=True)
+class TaskCall:
+    """One request for a task.
+
+    `body` is what the client sent, in the content type that `headers` state; it is forwarded unchanged where possible.
+    Without it, the request is serialized. `max_wait` can shorten the model's own. `model` is set once it is chosen.
+    """
+
+    task: Task[Any, Any]
+    request: Request
+    request_id: str
+    body: bytes | None = None
+    headers: Headers = field(default_factory=list)
+    query: bytes = b""
+    max_wait: float = math.inf
+    model: str | None = None
+
+
+def decode(task: Task[Any, Any], content_type: str, body: bytes) -> Request:
+    """Parse a request and check its images. Raises UnsupportedMedia or BadRequest."""
+    request: Request = task.decode(content_type, body)
+    check_images(request)
+    return request
+
+
+def check_images(request: Request) -> None:
+    """Raise BadImage for an image that cannot be one, or is too large; its `param` names the field."""
+    with name_bad_image(request):
+        for image in images_in(request):
+            image.check()
+
+
+class TaskForwarder:
+    """Forwards task calls to the manager."""
+
+    def __init__(self, manager: ManagerClient, directory: ModelDirectory, fetcher: ImageFetcher) -> None:
+        self._manager = manager
+        self._directory = directory
+        self._fetcher = fetcher
+
+    async def forward(self, call: TaskCall, send: Send) -> None:
+        """Answer the call through `send`, and use it up: its request and body are released. Raises ServeError."""
+        await forward(self._manager, await self.prepare(call), send)
+
+    async def ask(self, task: Task[Any, Any], request: Request, request_id: str) -> bytes:
+        """The body of the response to a request of our own. Raises ServeError, also one that the manager answers."""
+        response = CapturedResponse()
+        await self.forward(TaskCall(task, request, request_id), response)
+        return response.body()
+
+    async def prepare(self, call: TaskCall) -> ForwardedRequest:
+        """Choose the call's model and complete its request; uses up the call like `forward`. Raises ServeError."""
+        table = await self._directory.table()
+        model = table.choose(call.task.name, call.request.model)
+        call.model = model.id
+        table.check_features(call.task.name, model, call.request)
+        keep_alive = call.request.keep_alive
+        body = await self._body(call, model)
+        if keep_alive is not None:
+            call.headers = [*call.headers, ("x-enginehouse-keep-alive", repr(keep_alive))]
+        path = call.task.path
+        return ForwardedRequest(
+            url=self._manager.url(path, call.query) if call.query else self._manager.cached_url(path),
+            model=model.id,
+            body=body,
+            max_wait=min(call.max_wait, model.max_wait),
+            request_id=call.request_id,
+            headers=call.headers,
+        )
+
+    async def _body(self, call: TaskCall, model: ModelStatus) -> bytes:
+        """The body to forward: the client's own if possible, else the completed request as JSON."""
+        if await self._complete(call) or not _is_forwardable(call, model):
+            # The bytes are released before the request is serialized, and the request after: the client's body, the
+            # decoded request and the new body are never in memory at the same time.
+            call.body = None
+            call.body = await asyncio.to_thread(_serialize, call.request)
+            call.headers = _with_json_content_type(call.headers)
+        body, call.body = call.body or b"", None
+        del call.request
+        if model.passthrough:
+            return await offload(len(body), replace_model, body, model.passthrough)
+        return body
+
+    async def _complete(self, call: TaskCall) -> bool:
+        """Fetch the request's images and apply its prerequisite; whether that changed the request."""
+
+        async def ask(task: Task[Any, Any], request: Request) -> bytes:
+            return await self.ask(task, request, call.request_id)
+
+        fetched = await self._fetch_images(call.request)
+        return await apply_prerequisite(call.request, ask) or fetched
+
+    async def _fetch_images(self, request: Request) -> bool:
+        """Replace image URLs with the images themselves; whether there were any."""
+        remote = [image for image in images_in(request) if image.url]
+        if remote:
+            with name_bad_image(request):
+                await self._fetcher.inline(remote)
+        return bool(remote)
+
+
+def _is_forwardable(call: TaskCall, model: ModelStatus) -> bool:
+    """Whether the client's own bytes can be forwarded; external servers get JSON, in which their name is replaced."""
+    return call.body is not None and (model.passthrough is None or not _is_multipart(call.headers))
+
+
+def _is_multipart(headers: Headers) -> bool:
+    return any(name == "content-type" and value.lower().startswith("multipart/") for name, value in headers)
+
+
+def _with_json_content_type(headers: Headers) -> Headers:
+    return [*((name, value) for name, value in headers if name != "content-type"), ("content-type", "application/json")]
+
+
+def _serialize(request: Request) -> bytes:
+    return request.__pydantic_serializer__.to_json(request, exclude_unset=True)

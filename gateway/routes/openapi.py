@@ -1,0 +1,125 @@
+"""Adds the tasks to the OpenAPI document, from the models that validate their requests."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from contract.arrays import holds_arrays
+from contract.media import ImageInput
+from contract.status import Status
+from contract.tasks import Task, all_tasks
+
+_BYTES = {"type": "string", "format": "binary"}
+_REF = "#/components/schemas/{model}"
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "param", "request_id", "details"],
+            "properties": {
+                "message": {"type": "string", "description": "What is wrong and what to do."},
+                "type": {"type": "string"},
+                "code": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "The field that is wrong, if it is a single one."},
+                "request_id": {"type": ["string", "null"]},
+                "details": {"type": "object"},
+            },
+        }
+    },
+}
+
+
+class DocumentedApp(FastAPI):
+    """FastAPI whose OpenAPI document includes the tasks, which FastAPI's own routing does not serve."""
+
+    requires_key = False
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, built once."""
+        if not self.openapi_schema:
+            document = super().openapi()
+            _add_tasks(document)
+            if self.requires_key:
+                _add_security(document)
+        return super().openapi()
+
+
+def _add_tasks(document: dict[str, Any]) -> None:
+    tasks = list(all_tasks().values())
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Error"] = _ERROR
+    models: list[tuple[type[BaseModel], Any]] = [(Status, "serialization")]
+    for task in tasks:
+        models += [(task.request, "validation"), (task.response, "serialization")]
+        if task.chunk:
+            models.append((task.chunk, "serialization"))
+    references, definitions = models_json_schema(models, ref_template=_REF)
+    schemas.update(definitions.get("$defs", {}))
+    status = document["paths"]["/v1/system/status"]["get"]["responses"]["200"]
+    status["content"] = {"application/json": {"schema": references[Status, "serialization"]}}
+    for task in tasks:
+        document["paths"][task.path] = {"post": _operation(task, references)}
+
+
+def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, Any]:
+    module = sys.modules[task.request.__module__]
+    content = {"application/json": {"schema": references[task.request, "validation"]}}
+    if form := _form(task.request):
+        content["multipart/form-data"] = {"schema": form}
+    responses = {"application/json": {"schema": references[task.response, "serialization"]}}
+    if task.chunk:
+        responses["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
+    response: type[BaseModel] = task.response
+    if holds_arrays(response):
+        responses |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
+    return {
+        "tags": ["tasks"],
+        "summary": task.name,
+        "description": module.__doc__ or "",
+        "operationId": task.name.replace("-", "_"),
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {"description": "The response", "content": responses},
+            "default": {
+                "description": "What went wrong, and what to do",
+                "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
+            },
+        },
+    }
+
+
+def _form(request: type[BaseModel]) -> dict[str, Any] | None:
+    """The schema of a task's multipart form: images are uploads, everything else is text. None without images."""
+    fields = {name: field.annotation for name, field in request.model_fields.items()}
+    if not any(_is_upload(annotation) for annotation in fields.values()):
+        return None
+    text = {"type": "string"}
+    properties: dict[str, Any] = {}
+    for name, annotation in fields.items():
+        if not _is_upload(annotation):
+            properties[name] = text
+        elif any(typing.get_origin(part) is list for part in (annotation, *typing.get_args(annotation))):
+            properties[name] = {"type": "array", "items": _BYTES}
+        else:
+            properties[name] = _BYTES
+    return {"type": "object", "properties": properties}
+
+
+def _is_upload(annotation: Any) -> bool:
+    return annotation is ImageInput or any(_is_upload(part) for part in typing.get_args(annotation))
+
+
+def _add_security(document: dict[str, Any]) -> None:
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or a JSON web token"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    document["security"] = [{"bearer": []}, {"key": []}]

@@ -1,0 +1,153 @@
+"""Routes about the system itself: health, metrics, status, events, eviction and reload."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from contract import __version__
+from contract.asgi import metrics
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
+from contract.asgi.health import alive
+from contract.asgi.relay import UpstreamError
+from contract.errors import ManagerUnreachable, Unavailable
+from gateway.forwarding.forward import relay_response
+from gateway.forwarding.manager_client import ManagerClient, ManagerReply
+from gateway.forwarding.model_directory import ModelDirectory
+from gateway.routes.models import path_parameter
+
+_STOP_TIMEOUT = 300
+"""Seconds that an eviction or a reload may take: workers finish their requests and free their memory."""
+
+
+def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
+    """All routes about the system."""
+    routes = APIRouter(tags=["system"])
+    _add_overview(routes)
+    _add_health(routes, manager, directory)
+    _add_control(routes, manager, directory)
+    return routes
+
+
+def _add_overview(routes: APIRouter) -> None:
+    about = {
+        "name": "Enginehouse",
+        "version": __version__,
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "models": "/v1/models",
+        "status": "/v1/system/status",
+        "health": "/healthz",
+    }
+
+    async def root(_: Request) -> Response:
+        """The service's name, version and main paths."""
+        return JSONResponse(about | {"latest": "/v1"})
+
+    async def v1(_: Request) -> Response:
+        """The version of the API and its main paths."""
+        return JSONResponse(about | {"api_version": "v1"})
+
+    routes.get("/", response_model=None)(root)
+    routes.get("/v1", response_model=None)(v1)
+
+
+def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
+    for path in ("/healthz", "/health", "/v1/health"):
+        routes.get(path, summary="The process is alive", response_model=None, name=path)(alive)
+
+    async def ready(_: Request) -> Response:
+        """Whether requests can be served: the manager responds and its scheduler is running."""
+        reply = await manager.call("GET", "/ready", timeout=2)
+        if reply.status >= 400:
+            message = "The manager's scheduler has stopped responding. Check its log, or restart it."
+            raise Unavailable(message, retry_after=1)
+        if not directory.connected:
+            await directory.refresh()
+        return JSONResponse({"status": "ready"})
+
+    async def page(request: Request) -> Response:
+        """Prometheus metrics of the gateway and the manager."""
+        response = await metrics.page(request)
+        try:
+            reply = await manager.call("GET", "/metrics", timeout=2)
+        except ManagerUnreachable:
+            return response
+        if reply.status == 200:
+            response.body = bytes(response.body) + _without_known_families(bytes(response.body), reply.body)
+            response.headers["content-length"] = str(len(response.body))
+        return response
+
+    routes.get("/ready", response_model=None)(ready)
+    routes.get("/metrics", response_model=None)(page)
+
+
+def _without_known_families(known: bytes, page: bytes) -> bytes:
+    """The metric families of `page` that `known` lacks. Both programs count requests, and names must be unique."""
+    known_names = {line.split()[2] for line in known.splitlines() if line.startswith(b"# TYPE")}
+    new_lines: list[bytes] = []
+    is_new = True
+    for line in page.splitlines():
+        if line.startswith((b"# HELP", b"# TYPE")):
+            is_new = line.split()[2] not in known_names
+        if is_new and line != b"# EOF":
+            new_lines.append(line)
+    return b"\n".join(new_lines) + b"\n" if new_lines else b""
+
+
+def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
+    async def status(_: Request) -> Response:
+        """The current state of models, workers, devices and their memory."""
+        return _as_response(await manager.call("GET", "/status"))
+
+    async def evict(request: Request) -> Response:
+        """Stop a model's workers, after their running requests, and free their memory."""
+        model = (await directory.table()).get(request.path_params["alias"])
+        return _as_response(await manager.call("POST", f"/evict/{quote(model.id, safe='')}", timeout=_STOP_TIMEOUT))
+
+    async def reload(_: Request) -> Response:
+        """Read the configuration again; workers whose entry has not changed keep running."""
+        reply = await manager.call("POST", "/reload", timeout=_STOP_TIMEOUT)
+        if reply.status < 400:
+            await directory.refresh()  # so that the client's next request finds the new models
+        return _as_response(reply)
+
+    async def events(request: Request) -> Response:
+        """State changes, loading progress, and evictions with their reasons, as server-sent events."""
+        last_seen = request.headers.get("last-event-id", "")  # sent by browsers when they reconnect
+        return _EventStream(manager, f"since={last_seen}" if last_seen.isdigit() else request.url.query)
+
+    routes.get("/v1/system/status", response_model=None)(status)
+    routes.post("/v1/system/evict/{alias:path}", response_model=None, openapi_extra=path_parameter("alias"))(evict)
+    routes.post("/v1/system/reload", response_model=None)(reload)
+    routes.get("/v1/system/events", response_model=None)(events)
+
+
+def _as_response(reply: ManagerReply) -> Response:
+    return Response(reply.body, reply.status, media_type=reply.content_type)
+
+
+class _EventStream(Response):
+    """The manager's event stream, relayed until either side disconnects."""
+
+    def __init__(self, manager: ManagerClient, query: str) -> None:
+        super().__init__()
+        self._manager = manager
+        self._query = query
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        url = self._manager.url("/events", self._query.encode())
+        try:
+            async with (
+                cancel_on_disconnect(receive),
+                self._manager.open("GET", url, [("accept", "text/event-stream")]) as response,
+            ):
+                await relay_response(response, send, scope["request_id"], self._manager.unreachable("it disconnected"))
+        except UpstreamError as error:
+            raise self._manager.unreachable(error) from error
+        except ClientDisconnected:
+            return

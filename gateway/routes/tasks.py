@@ -1,0 +1,78 @@
+"""One public route per task: reads a request, checks it, and hands it to the task forwarder."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
+from contract.asgi.middleware import header
+from contract.tasks import Task, all_tasks
+from gateway.forwarding.client_headers import forwarded_headers, requested_wait
+from gateway.forwarding.offload import offload
+from gateway.forwarding.task_forwarder import TaskCall, decode
+from gateway.services import Services
+
+log = logging.getLogger(__name__)
+
+
+class TaskEndpoint:
+    """The ASGI app behind one task's path."""
+
+    def __init__(self, task: Task[Any, Any], services: Services) -> None:
+        self.task = task
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["endpoint_label"] = self.task.path
+        try:
+            body = await read_body(scope, receive, self._services.body_limit)
+            async with cancel_on_disconnect(receive):
+                call = await self._call(scope, body)
+                del body  # `call` holds it and releases it as early as it can
+                try:
+                    await self._services.tasks.forward(call, send)
+                finally:
+                    scope["model"] = call.model
+        except ClientDisconnected:
+            log.debug("the client of request %s disconnected", scope["request_id"])
+
+    async def _call(self, scope: Scope, body: bytes) -> TaskCall:
+        content_type = header(scope, b"content-type") or ""
+        return TaskCall(
+            task=self.task,
+            request=await offload(len(body), decode, self.task, content_type, body),
+            request_id=scope["request_id"],
+            body=body,
+            headers=forwarded_headers(scope),
+            query=scope["query_string"],
+            max_wait=requested_wait(scope),
+        )
+
+
+class TaskRoutes:
+    """Middleware that sends requests for tasks straight to their endpoints, and all others to FastAPI."""
+
+    def __init__(self, app: ASGIApp, endpoints: dict[str, TaskEndpoint]) -> None:
+        self.app = app
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        if is_post and (endpoint := self._endpoints.get(scope["path"])):
+            await endpoint(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def endpoints(services: Services) -> dict[str, TaskEndpoint]:
+    """An endpoint for every task, by path."""
+    return {task.path: TaskEndpoint(task, services) for task in all_tasks().values()}
+
+
+def routes(endpoints: dict[str, TaskEndpoint]) -> list[Route]:
+    """Routes for the endpoints, so that the router knows the paths and rejects other methods."""
+    return [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]

@@ -1,0 +1,140 @@
+"""The latest measurement of memory, and what it means: how much may be handed out, how much each model needs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from contract.config import MemorySettings, ModelSpec
+from contract.status import DeviceStatus, State
+from manager.memory.budget import budget, largest_budget, used_by_others
+from manager.memory.device import GIB, MIB, MemoryDevice, Meter, Reading, RootProcess, Sample
+from manager.memory.footprints import Footprints
+from manager.state.process import Placement
+from manager.state.worker import Worker
+
+
+class MemoryMonitor:
+    """Keeps the latest sample. Only `sample` measures; everything else here computes from what it measured last."""
+
+    def __init__(self, meter: Meter, settings: MemorySettings, footprints: Footprints) -> None:
+        self.meter = meter
+        self.footprints = footprints
+        self.devices = {device.id: device for device in meter.devices()}
+        self._settings = settings
+        self._sample: Sample | None = None
+        self._sampled_at = float("-inf")
+
+    @classmethod
+    def in_home(cls, meter: Meter, settings: MemorySettings, home: Path) -> MemoryMonitor:
+        """A monitor that keeps footprints in the state folder `home`."""
+        return cls(meter, settings, Footprints(home / "manager" / "footprints.json"))
+
+    def reconfigure(self, settings: MemorySettings) -> None:
+        """Use the settings of a reloaded configuration."""
+        self._settings = settings
+
+    @property
+    def age(self) -> float:
+        """Seconds since the latest sample was taken."""
+        return time.monotonic() - self._sampled_at
+
+    async def sample(self, workers: Iterable[Worker]) -> None:
+        """Measure all devices and workers, in a thread, and learn footprints from the workers that are ready."""
+        living = [worker for worker in workers if worker.live and worker.process]
+        roots = {worker.name: root_process(worker) for worker in living}
+        begun_at = time.monotonic()
+        sample = await asyncio.to_thread(self.meter.sample, roots)
+        if begun_at < self._sampled_at:
+            return  # a sample that began later has finished first: do not lose the freed memory that it saw
+        self._sample, self._sampled_at = sample, begun_at
+        for worker in living:
+            worker.measured = max(sample.workers.get(worker.name, {}).values(), default=worker.measured)
+            worker.measured_jointly = worker.name in sample.shared
+            if worker.state in {State.READY, State.DRAINING}:
+                self._learn(worker)
+        if not any(worker.state in {State.STARTING, State.STOPPING} for worker in living):
+            await asyncio.to_thread(self.meter.baseline, roots)
+
+    def budgets(self, workers: Iterable[Worker]) -> dict[str, int]:
+        """Bytes of each device that all workers together may hold now, less other programs' memory and the margin."""
+        own = self._measured_by_device(workers)
+        return {
+            id_: budget(self._reading(id_), own.get(id_, 0), *self._limits(device))
+            for id_, device in self.devices.items()
+        }
+
+    def largest_budgets(self) -> dict[str, int]:
+        """Bytes of each device that workers could hold if no other program used any."""
+        return {id_: largest_budget(device.total, *self._limits(device)) for id_, device in self.devices.items()}
+
+    def footprint(self, spec: ModelSpec, placement: Placement) -> tuple[int, bool]:
+        """Bytes that a model needs there, and whether that was measured rather than guessed."""
+        learned = self.footprints.learned(self._key(spec, placement))
+        return (learned, True) if learned is not None else (self.footprints.guess(spec), False)
+
+    def raise_footprint(self, worker: Worker, workers: Iterable[Worker]) -> int:
+        """The worker ran out of memory: expect a quarter more than it held. Returns the new footprint in bytes.
+
+        The footprint stays within what is available beside the pinned `workers`, since a value that was never measured
+        must not lead to the answer that the model can never fit.
+        """
+        device = worker.placement.devices[0]
+        pinned = [w for w in workers if w is not worker and w.spec.pinned and w.live]
+        available = self.largest_budgets()[device] - sum(w.committed for w in pinned if device in w.placement.devices)
+        raised = max(worker.committed, min(int(worker.committed * 1.25), available // MIB * MIB), 1)
+        self.footprints.learn(self._key(worker.spec, worker.placement), raised)
+        return raised
+
+    def status(self, workers: Iterable[Worker]) -> list[DeviceStatus]:
+        """Each device as the status page shows it."""
+        workers = list(workers)
+        own, budgets = self._measured_by_device(workers), self.budgets(workers)
+        return [
+            DeviceStatus(
+                id=device.id,
+                name=device.name,
+                kind=device.kind,
+                total=device.total,
+                used=self._reading(device.id).used,
+                foreign=used_by_others(self._reading(device.id), own.get(device.id, 0)),
+                budget=budgets[device.id],
+                committed=sum(w.committed for w in workers if w.live and device.id in w.placement.devices),
+            )
+            for device in self.devices.values()
+        ]
+
+    def _learn(self, worker: Worker) -> None:
+        """Record what a ready worker holds. The highest value counts."""
+        if worker.measured and not worker.measured_jointly:
+            key = self._key(worker.spec, worker.placement)
+            self.footprints.learn(key, worker.measured)
+            worker.expected = self.footprints.learned(key) or worker.expected
+
+    def _key(self, spec: ModelSpec, placement: Placement) -> str:
+        return self.footprints.key(spec, placement.dtype, self.devices[placement.devices[0]].name)
+
+    def _reading(self, device: str) -> Reading:
+        """The latest reading. Before the first one, the device counts as full."""
+        total = self.devices[device].total
+        return self._sample.readings[device] if self._sample else Reading(device, total, total)
+
+    def _measured_by_device(self, workers: Iterable[Worker]) -> dict[str, int]:
+        own: dict[str, int] = {}
+        for worker in workers:
+            for device in worker.placement.devices if worker.live else ():
+                own[device] = own.get(device, 0) + worker.measured
+        return own
+
+    def _limits(self, device: MemoryDevice) -> tuple[int, int | None]:
+        """The safety margin and the user's own ceiling, in bytes."""
+        ceiling = self._settings.max_ram_gb if device.kind == "cpu" else self._settings.max_gpu_memory_gb
+        return int(self._settings.safety_margin_gb * GIB), None if ceiling is None else int(ceiling * GIB)
+
+
+def root_process(worker: Worker) -> RootProcess:
+    """The worker as the meter knows it. It must have a process."""
+    assert worker.process is not None
+    return RootProcess(worker.process.pid, worker.process.uuid, worker.placement.devices)

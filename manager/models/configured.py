@@ -1,0 +1,61 @@
+"""From the configuration to models: asks each entry's engine, once, what it can do and whether the entry is valid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from contract.config import ConfigError, ModelSpec, Settings
+from manager.state.model import Capabilities, Model
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredModels:
+    """Every configured model, by its id."""
+
+    settings: Settings
+    models: dict[str, Model]
+
+    def imports_of(self, engine: str) -> tuple[str, ...]:
+        """The modules that a standby for this engine imports."""
+        return next((m.capabilities.imports for m in self.models.values() if m.spec.engine == engine), ())
+
+    def find(self, name: str) -> Model | None:
+        """A model by its id or one of its aliases."""
+        if name in self.models:
+            return self.models[name]
+        return next((model for model in self.models.values() if name in model.spec.aliases), None)
+
+
+async def describe(settings: Settings) -> ConfiguredModels:
+    """Describe every entry. Raises ConfigError naming each invalid one."""
+    description = await _run_describe(settings.models)
+    entries = description["entries"]
+    if invalid := [f"model {id_}: {entry['error']}" for id_, entry in entries.items() if entry["error"]]:
+        raise ConfigError("; ".join(invalid))
+    models = {spec.id: Model(spec, _capabilities(entries[spec.id])) for spec in settings.models}
+    for spec in settings.models:
+        if missing := set(spec.default) - set(models[spec.id].capabilities.tasks):
+            raise ConfigError(f"model {spec.id}: it is the default for {min(missing)!r} but does not do that task")
+    return ConfiguredModels(settings, models)
+
+
+def _capabilities(entry: dict[str, Any]) -> Capabilities:
+    return Capabilities(**{name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")})
+
+
+async def _run_describe(specs: tuple[ModelSpec, ...]) -> dict[str, Any]:
+    """Run `workers.describe` in a process of its own, since the manager never imports engines."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "workers.describe",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    entries = json.dumps([spec.model_dump(mode="json") for spec in specs])
+    out, err = await process.communicate(entries.encode())
+    if process.returncode:
+        raise ConfigError(f"the engines could not be described: {err.decode(errors='replace').strip()[-2000:]}")
+    description: dict[str, Any] = json.loads(out)
+    return description

@@ -1,0 +1,74 @@
+"""Says which models are completely downloaded, from the Hugging Face cache alone, without network access."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from contract import catalogue
+from contract.config import ModelSpec
+from manager.models.weights import OTHER_FORMATS, locate, weight_files
+
+_SHARD = re.compile(r"^(?P<set>.+)-\d{5}-of-(?P<count>\d{5})$")
+
+
+def downloaded(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool | None:
+    """Whether this model starts without a download. None for an external server: only it knows what it needs.
+
+    A local path or an installed package counts as soon as it exists, a hub snapshot once it is complete.
+    """
+    if spec.engine == "command":
+        return None
+    if not spec.source:
+        return True  # the weights come with the engine
+    try:
+        path = locate(spec, environ)
+        return path is not None and (path.parent.name != "snapshots" or _is_complete(path))
+    except OSError:  # a folder that this user may not read
+        return False
+
+
+def of_catalogue(environ: Mapping[str, str] = os.environ) -> dict[str, bool]:
+    """By id, whether each model of the catalogue starts without a download in at least one of its variants."""
+    return {known.id: any(downloaded(spec, environ) for spec in known.specs) for known in catalogue.load()}
+
+
+def _is_complete(snapshot: Path) -> bool:
+    """Whether there are weights, with every shard of each set, in every folder in which the repository has weights.
+
+    An interrupted download leaves the files that it finished, and nothing that marks it as incomplete.
+    """
+    files = weight_files(snapshot)
+    if not files or any(present < needed for present, needed in _shards(files)):
+        return False
+    if any(file.is_symlink() and not file.exists() for file in snapshot.rglob("*")):
+        return False  # a link whose blob is missing
+    formats = {file.suffix for file in files}
+    return _folders_with_weights(snapshot, formats) <= {file.parent.relative_to(snapshot).as_posix() for file in files}
+
+
+def _shards(files: Iterable[Path]) -> Iterable[tuple[int, int]]:
+    """For each set of shards: how many are present, and how many their names ask for (`model-00001-of-00004`)."""
+    names = (_SHARD.match(str(file.with_suffix(""))) for file in files)
+    sets = Counter((name["set"], int(name["count"])) for name in names if name)
+    return ((present, needed) for (_, needed), present in sets.items())
+
+
+def _folders_with_weights(snapshot: Path, formats: set[str]) -> set[str]:
+    """The folders in which the repository has weights of these formats, from the file list that hub clients save.
+
+    A pipeline loads its weights from the folders of its parts; files beside those folders are for other programs. Older
+    clients save no list; then nothing is known to be missing.
+    """
+    listing = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
+    try:
+        paths = [PurePosixPath(name) for name in json.loads(listing.read_text(encoding="utf-8"))["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    folders = {path.parent for path in paths if path.suffix in formats}
+    not_loaded = {"."} if PurePosixPath("model_index.json") in paths else set()
+    return {str(folder) for folder in folders if not OTHER_FORMATS & set(folder.parts)} - not_loaded

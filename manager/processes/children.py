@@ -1,0 +1,146 @@
+"""Records every process that the manager starts, so that the next manager can end what a crashed one left behind.
+
+A process is identified by its pid, its start time and the uuid in its environment, since the system reuses pids. Only
+one manager at a time may use a state folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from manager import process_tree
+
+log = logging.getLogger(__name__)
+
+
+class ChildRegistry:
+    """The identities of living child processes, in a file that is always complete."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._children: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def add(self, uuid: str, pid: int, name: str) -> None:
+        """Record a process that was just started."""
+        with suppress(psutil.Error):  # it ended at once: there is nothing to record
+            self._children[uuid] = {"pid": pid, "started": psutil.Process(pid).create_time(), "name": name}
+            self._save()
+
+    def rename(self, uuid: str, name: str) -> None:
+        """Record that a standby has become a worker."""
+        if uuid in self._children:
+            self._children[uuid]["name"] = name
+            self._save()
+
+    def remove(self, uuid: str) -> None:
+        """Forget a process that has ended with all its descendants."""
+        if self._children.pop(uuid, None) is not None:
+            self._save()
+
+    def _save(self) -> None:
+        """A full disk must not fail a start: the process is running, and the file only matters after a crash."""
+        new = self._path.with_suffix(".new")
+        try:
+            new.write_text(json.dumps(self._children))
+            new.replace(self._path)
+        except OSError as error:
+            log.error("child processes could not be recorded in %s: %s", self._path, error)
+
+
+def reap(path: Path) -> list[int]:
+    """End everything that an earlier manager left, including descendants that left the tree. Returns the ended pids."""
+    children = _read(path)
+    marked = process_tree.marked_by_uuid() if children else {}
+    ended = []
+    for uuid, identity in children.items():
+        remaining = {process.pid: process for process in (*marked.get(uuid, []), *_family(uuid, identity))}
+        if survivors := kill(remaining.values()):
+            log.error("%s of an earlier manager cannot be ended: pids %s", identity.get("name"), survivors)
+        ended += list(remaining)
+    path.unlink(missing_ok=True)
+    if ended:
+        log.warning("ended what an earlier manager had left behind: pids %s", ended)
+    return ended
+
+
+def kill(processes: Iterable[psutil.Process], timeout: float = 5.0) -> list[int]:
+    """Send KILL and wait up to `timeout` seconds for the processes to end. Returns the pids that are still alive.
+
+    psutil compares start times, so a reused pid is never hit. Zombies count as ended: some init systems take seconds to
+    collect an orphan's exit code, and our own children's codes are collected elsewhere.
+    """
+    remaining = list(processes)
+    for process in remaining:
+        with suppress(psutil.Error):
+            process.kill()
+    deadline, delay = time.monotonic() + timeout, 0.001
+    while (remaining := [p for p in remaining if process_tree.alive(p)]) and time.monotonic() < deadline:
+        time.sleep(delay)
+        delay = min(0.05, delay * 2)
+    return [process.pid for process in remaining]
+
+
+def signal_group(leader: int, number: signal.Signals) -> None:
+    """Signal the process group of a leader whose pid has not been reused. A group that has ended is no error."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a group of zombies
+        os.killpg(leader, number)
+
+
+@contextmanager
+def lock_home(home: Path) -> Iterator[None]:
+    """Lock the state folder. Raises OSError when another manager uses it."""
+    path = home / "manager" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            message = f"another manager (pid {file.read().strip()}) uses {home}; stop it, or set ENGINEHOUSE_HOME"
+            raise OSError(message) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        children = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return children if isinstance(children, dict) else {}
+
+
+def _family(uuid: str, identity: dict[str, Any]) -> list[psutil.Process]:
+    """The child, its group and its descendants; empty if its pid now belongs to another process.
+
+    A program that renames itself may have overwritten its environment; then its start time identifies it.
+    """
+    with suppress(psutil.Error, KeyError):
+        root = psutil.Process(identity["pid"])
+        same_start = abs(root.create_time() - identity["started"]) < 0.05
+        if same_start and process_tree.uuid_of(root.pid) in {uuid, None}:
+            return [root, *_group(root.pid), *root.children(recursive=True)]
+    return []
+
+
+def _group(leader: int) -> list[psutil.Process]:
+    members = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) == leader:
+                members.append(process)
+    return members

@@ -1,0 +1,84 @@
+"""Starts and stops a worker's process: everything that takes time, outside the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from manager.memory.monitor import MemoryMonitor, root_process
+from manager.processes.launchers import Launcher, ReportHandler
+from manager.processes.progress import Progress
+from manager.state.process import LoadFailure, Process
+from manager.state.worker import Worker
+
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks of whether a start makes progress."""
+
+RELEASE_TIMEOUT = 10.0
+"""Seconds that memory may take to come back after a worker has ended, before it counts as leaked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Memory that did not come back, and the pids that still hold it, if the driver lists them."""
+
+    pids: tuple[int, ...]
+
+
+class Lifecycle:
+    """Starts and stops workers. `launchers` returns the launcher for an engine's name."""
+
+    def __init__(self, launchers: Callable[[str], Launcher], monitor: MemoryMonitor) -> None:
+        self._launchers = launchers
+        self._monitor = monitor
+
+    async def start(self, worker: Worker, report: ReportHandler) -> None:
+        """Return once the worker is ready. Raises LoadFailure if it fails, exits, falls silent or takes too long."""
+        launcher = self._launchers(worker.spec.engine)
+        try:
+            worker.process = await launcher.start(worker.spec, worker.placement, worker.name, report)
+        finally:
+            worker.launched.set()
+        ready = asyncio.ensure_future(worker.process.ready())
+        try:
+            await self._watch_progress(worker, worker.process, ready)
+        finally:
+            ready.cancel()
+
+    async def stop(self, worker: Worker) -> Leak | None:
+        """Stop the process and wait until its memory is measured to be back; what does not come back is a leak."""
+        await worker.launched.wait()  # a process cannot be stopped halfway through its launch
+        process = worker.process
+        if process is None:
+            return None
+        await process.stop(worker.spec.stop_grace)
+        worker.log_tail = process.log_tail()
+        deadline = time.monotonic() + RELEASE_TIMEOUT
+        delay = 0.005
+        root, meter = root_process(worker), self._monitor.meter
+        while not await asyncio.to_thread(meter.freed, root):
+            if time.monotonic() > deadline:
+                return Leak(tuple(await asyncio.to_thread(meter.holders, root)))
+            await asyncio.sleep(delay)
+            delay = min(0.25, delay * 2)
+        return None
+
+    async def _watch_progress(self, worker: Worker, process: Process, ready: asyncio.Future[None]) -> None:
+        """A start fails when it is silent for too long, however long it takes: some models load for an hour."""
+        progress = Progress(process.pid, process.uuid, process.log_path)
+        started = last_progress = time.monotonic()
+        while True:
+            done, _ = await asyncio.wait({ready}, timeout=CHECK_INTERVAL)
+            if done:
+                return ready.result()
+            now = time.monotonic()
+            if process.pid != progress.pid:  # an external server whose port was taken has been started again
+                progress, last_progress = Progress(process.pid, process.uuid, process.log_path), now
+            if await asyncio.to_thread(progress.made_progress, worker.measured):
+                last_progress = now
+            if now - last_progress > worker.spec.start_silence:
+                raise LoadFailure(f"it was silent for {worker.spec.start_silence:g} s while starting.")
+            if now - started > worker.spec.start_deadline:
+                raise LoadFailure(f"it was not ready after {worker.spec.start_deadline:g} s.")

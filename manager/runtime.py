@@ -1,0 +1,108 @@
+"""Builds the manager from its parts (configuration, memory, launchers, scheduler), and reloads the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from contract import config
+from contract.asgi.metrics import REGISTRY
+from contract.config import ConfigError
+from manager.background import BackgroundTasks
+from manager.events import EventLog
+from manager.memory.device import Meter
+from manager.memory.monitor import MemoryMonitor
+from manager.models import configured, downloads
+from manager.models.configured import ConfiguredModels
+from manager.processes.children import ChildRegistry
+from manager.processes.launchers import Launcher
+from manager.processes.launchers.command import CommandLauncher
+from manager.processes.launchers.local import LocalLauncher
+from manager.processes.launchers.standby import StandbyKey
+from manager.processes.lifecycle import Lifecycle
+from manager.scheduling.collector import PoolCollector
+from manager.scheduling.pool import Pool
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Everything that the manager's routes need."""
+
+    def __init__(self, models: ConfiguredModels, home: Path, meter: Meter) -> None:
+        self.models = models
+        self.event_log = EventLog()
+        self.monitor = MemoryMonitor.in_home(meter, models.settings.memory, home)
+        self._reloading = asyncio.Lock()
+        self._tasks = BackgroundTasks("runtime")
+        children = ChildRegistry(home / "manager" / "children.json")
+        self._local = LocalLauncher(home, self._imports_of, children)
+        self._command = CommandLauncher(home, children)
+        lifecycle = Lifecycle(self._launcher, self.monitor)
+        self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
+        REGISTRY.register(PoolCollector(self.pool, self.monitor))
+
+    async def start(self) -> None:
+        """Measure memory for the first time, and start the scheduler."""
+        await self.monitor.sample(())
+        self.pool.start()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing."""
+        async with self._reloading:  # of two reloads, the one that has read the older file must not be applied last
+            settings = await asyncio.to_thread(config.load)
+            return self._apply(await configured.describe(settings))
+
+    def reload_in_background(self) -> None:
+        """Reload without a caller to tell, as for a signal: an invalid configuration goes to the log."""
+        self._tasks.spawn(self._reload_or_log())
+
+    async def downloads(self) -> dict[str, bool | None]:
+        """Which configured models are downloaded, by id. Reads the disk in a thread, since it may be slow."""
+        specs = [model.spec for model in self.models.models.values()]
+        return await asyncio.to_thread(lambda: {spec.id: downloads.downloaded(spec) for spec in specs})
+
+    def standbys(self) -> list[dict[str, Any]]:
+        """The processes that wait for a model, for the status page."""
+        return self._local.standbys.status()
+
+    async def close(self) -> None:
+        """Stop every worker and every standby."""
+        await self._tasks.cancel()
+        await self.pool.close()
+        await self._local.close()
+
+    def _apply(self, models: ConfiguredModels) -> list[str]:
+        changed = self.pool.reload(models)
+        self.models = ConfiguredModels(models.settings, self.pool.models)
+        if not self.pool.supervisor.starting:  # otherwise the end of that start makes the moment quiet
+            self._update_standbys()
+        return changed
+
+    async def _reload_or_log(self) -> None:
+        try:
+            await self.reload()
+        except ConfigError as error:
+            log.error("the configuration was not applied: %s", error)
+
+    def _imports_of(self, engine: str) -> tuple[str, ...]:
+        return self.models.imports_of(engine)  # a reload replaces `models`
+
+    def _launcher(self, engine: str) -> Launcher:
+        return self._command if engine == "command" else self._local
+
+    def _update_standbys(self) -> None:
+        self._tasks.spawn(self._choose_standbys())
+
+    async def _choose_standbys(self) -> None:
+        """Keep only the standbys that a request may need soon, since each takes memory for as long as it waits.
+
+        They are for models that are downloaded, and for those that were requested before. The first start of any other
+        model waits for its download anyway.
+        """
+        downloaded = await self.downloads()
+        standbys, count = self._local.standbys, self.models.settings.manager.standby
+        keys = {id_: StandbyKey.of(model.spec, model.capabilities.imports) for id_, model in self.models.models.items()}
+        standbys.keep({key: count for id_, key in keys.items() if downloaded.get(id_) or key in standbys.requested})

@@ -1,0 +1,32 @@
+"""Metrics about models and memory, read from the scheduler whenever Prometheus asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from contract.status import State
+from manager.memory.monitor import MemoryMonitor
+from manager.scheduling.pool import Pool
+
+
+class PoolCollector(Collector):
+    """Gauges whose values are current at the time of the scrape."""
+
+    def __init__(self, pool: Pool, monitor: MemoryMonitor) -> None:
+        self._pool = pool
+        self._monitor = monitor
+
+    def collect(self) -> Iterable[Metric]:
+        loaded = GaugeMetricFamily("models_loaded", "Workers that are ready", labels=["model"])
+        waiting = GaugeMetricFamily("requests_waiting", "Requests that wait for a worker", labels=["model"])
+        for model in self._pool.models:
+            workers = self._pool.supervisor.workers_of(model)
+            loaded.add_metric([model], sum(worker.state in {State.READY, State.DRAINING} for worker in workers))
+            waiting.add_metric([model], self._pool.queue.count(model))
+        used = GaugeMetricFamily("gpu_memory_used_bytes", "Memory in use on each device", labels=["device"])
+        for device in self._monitor.status(self._pool.supervisor.workers):
+            used.add_metric([device.id], device.used)
+        return [loaded, waiting, used]

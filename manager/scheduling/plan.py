@@ -1,0 +1,261 @@
+"""Which requests are served and which workers start, drain and stop: pure decisions over a snapshot.
+
+There is no clock, no I/O and no logging here. The rules, in the order in which they apply:
+
+1. A request whose model has a ready worker gets the least-loaded one, in order of arrival.
+2. A request whose model has none gets a start, if the model's footprint fits into free memory.
+3. If it does not fit, idle workers are stopped, least recently used first, but only if that frees enough.
+4. After `swap_after` seconds of waiting, busy workers are drained too, longest-running first. Their memory is reserved,
+   so that no later request can take it: no request starves. A start that other requests wait for is not interrupted;
+   its memory is reserved, and once the worker is ready it counts as busy.
+5. A model whose workers are all busy gets another replica, if no other request has to wait or yield for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from contract.status import State
+from manager.scheduling.views import Candidate, ModelView, Snapshot, WaiterView, WorkerView
+
+LEAVING = frozenset({State.DRAINING, State.STOPPING})
+
+
+class Leasable(Protocol):
+    """What matters for the choice between a model's workers."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def last_used(self) -> float: ...
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to do, in terms of tickets, worker names and model ids."""
+
+    grants: list[tuple[int, str]] = field(default_factory=list)  # ticket, worker
+    starts: list[tuple[str, Candidate]] = field(default_factory=list)  # model, place
+    stops: list[tuple[str, str]] = field(default_factory=list)  # worker, reason
+    drains: list[tuple[str, str]] = field(default_factory=list)  # worker, reason
+    resumes: list[str] = field(default_factory=list)  # workers
+    never_fits: list[str] = field(default_factory=list)  # models
+    backing_off: list[str] = field(default_factory=list)  # models
+    wake_at: float | None = None  # decide again then, even if nothing happens
+
+    @property
+    def needs_fresh_memory(self) -> bool:
+        """Whether it does more than hand out ready workers, and so must rest on a recent measurement of memory."""
+        return bool(self.starts or self.stops or self.drains or self.resumes or self.never_fits)
+
+
+def admit(snapshot: Snapshot) -> Plan:
+    """Decide what to do now. Equal snapshots give equal plans."""
+    return _Planner(snapshot).run()
+
+
+def expired(workers: Iterable[WorkerView], wanted: set[str], now: float) -> tuple[list[str], float | None]:
+    """The workers whose idle timeout has passed, and when the next one's will; `wanted` models are kept."""
+    idle = {w.name: w.expires for w in workers if w.state is State.READY and w.leases == 0 and w.model not in wanted}
+    over = [name for name, expires in idle.items() if expires is not None and expires <= now]
+    return over, min((e for name, e in idle.items() if e is not None and name not in over), default=None)
+
+
+def preference(worker: Leasable, leases: int) -> tuple[int, float, str]:
+    """Sort key for choosing between a model's ready workers; the smallest is chosen.
+
+    Among equally loaded workers the least recently used comes first, so that idle replicas share the work.
+    """
+    return leases, worker.last_used, worker.name
+
+
+class _Planner:
+    """A plan in the making, with the sums over the snapshot that it depends on. Memory is in bytes by device."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.plan = Plan()
+        self.leases = {w.name: w.leases for w in snapshot.workers}
+        self.total_leases = sum(self.leases.values())
+        self.wanted = {w.model for w in snapshot.waiters}
+        self.decided: set[str] = set()  # workers that this plan already evicts or resumes
+        self.free = dict(snapshot.budget)  # not set aside for any worker
+        self.freeing = dict.fromkeys(snapshot.budget, 0)  # set aside for workers that are leaving
+        self.reserved = dict.fromkeys(snapshot.budget, 0)  # promised to older requests than the one looked at
+        self.workers_of: dict[str, list[WorkerView]] = {}
+        for worker in snapshot.workers:
+            self.workers_of.setdefault(worker.model, []).append(worker)
+            for device in worker.devices:
+                self.free[device] = self.free.get(device, 0) - worker.committed
+            if worker.state in LEAVING:
+                self._count_as_freeing(worker)
+
+    def run(self) -> Plan:
+        oldest: dict[str, WaiterView] = {}
+        for waiter in self._grant():
+            oldest.setdefault(waiter.model, waiter)
+        # One start serves all requests for a model, so only its oldest request asks for memory. In order of arrival:
+        # an older request's reservation must be in place before a younger one looks for free memory.
+        for waiter in oldest.values():
+            self._serve(waiter)
+        # Replicas and resumes come last, since they may only use what no request without a worker needs.
+        for model in sorted(self.wanted - set(oldest)):
+            self._replicate(self.snapshot.models[model])
+        for worker in self.snapshot.workers:
+            self._resume(worker)
+        return self.plan
+
+    def _grant(self) -> list[WaiterView]:
+        """Rule 1. Returns the requests whose model has no ready worker."""
+        without_worker = []
+        for waiter in sorted(self.snapshot.waiters, key=lambda w: w.ticket):
+            ready = [w for w in self.workers_of.get(waiter.model, []) if w.state is State.READY]
+            if not ready:
+                without_worker.append(waiter)
+            elif self.total_leases < self.snapshot.max_leases:
+                best = min(ready, key=lambda w: preference(w, self.leases[w.name]))
+                self.plan.grants.append((waiter.ticket, best.name))
+                self.leases[best.name] += 1
+                self.total_leases += 1
+            # Otherwise the request only waits for another one to end, and no worker has to start for it.
+        return without_worker
+
+    def _serve(self, waiter: WaiterView) -> None:
+        """Rules 2 to 4, for the oldest request of a model that has no ready worker."""
+        model = self.snapshot.models[waiter.model]
+        own = self.workers_of.get(model.id, [])
+        # Resuming costs nothing: the model is loaded already.
+        if any(w.state is State.STARTING for w in own) or any(self._resume(w) for w in own):
+            return
+        if model.retry_at is not None and self.snapshot.now < model.retry_at:
+            self.plan.backing_off.append(model.id)
+            return
+        places = [Candidate(c.devices, self._need(c), c.certain) for c in model.candidates if self._can_ever_fit(c)]
+        if not places:
+            self.plan.never_fits.append(model.id)
+        elif fitting := [place for place in places if self._fits(place)]:
+            # The device with the most free memory leaves the most room for growth.
+            self._start(model, max(fitting, key=self._free_on))
+        else:
+            self._make_room(waiter, places)
+
+    def _can_ever_fit(self, candidate: Candidate) -> bool:
+        """Only a measured footprint can be too large for good; a guess may be far too high."""
+        most = min(self._attainable(device, self.snapshot.largest_budget) for device in candidate.devices)
+        return not candidate.certain or candidate.need <= most
+
+    def _need(self, candidate: Candidate) -> int:
+        """Bytes that must be free for a start. A guess larger than a device is reduced to what can be freed there."""
+        if candidate.certain:
+            return candidate.need
+        attainable = (self._attainable(device, self.snapshot.budget) for device in candidate.devices)
+        return max(1, min(candidate.need, *attainable))
+
+    def _attainable(self, device: str, budget: Mapping[str, int]) -> int:
+        """Bytes that would be free if every evictable worker were gone."""
+        pinned = sum(w.committed for w in self.snapshot.workers if device in w.devices and not w.evictable)
+        return budget.get(device, 0) - pinned
+
+    def _fits(self, place: Candidate) -> bool:
+        return all(self.free[d] - self.reserved[d] >= place.need for d in place.devices)
+
+    def _free_on(self, place: Candidate) -> int:
+        return min(self.free[d] for d in place.devices)
+
+    def _start(self, model: ModelView, place: Candidate) -> None:
+        self.plan.starts.append((model.id, place))
+        for device in place.devices:
+            self.free[device] -= place.need
+
+    def _make_room(self, waiter: WaiterView, places: Iterable[Candidate]) -> None:
+        """Rules 3 and 4: clear the place that costs the fewest busy workers, if any place can be cleared."""
+        urgent_at = waiter.since + self.snapshot.swap_after
+        urgent = self.snapshot.now >= urgent_at
+        if not urgent:
+            self.plan.wake_at = min(self.plan.wake_at or urgent_at, urgent_at)
+        options = [(place, v) for place in places if (v := self._victims(place, urgent=urgent)) is not None]
+        if not options:
+            return
+        place, victims = min(options, key=lambda option: self._cost(option[1]))
+        # An awaited start is let finish, and then drained as a busy worker. Until then nothing else needs to go either:
+        # without that worker's memory the place would not come free.
+        if not any(map(self._awaited, victims)):
+            self._evict(victims, f"evicted for {waiter.model}")
+        # Without this reservation, younger requests with smaller models could take the memory again and again.
+        for device in place.devices:
+            self.reserved[device] += place.need
+
+    def _cost(self, victims: Sequence[WorkerView]) -> tuple[int, int, int]:
+        return sum(map(self._awaited, victims)), sum(map(self._in_use, victims)), len(victims)
+
+    def _evict(self, victims: Iterable[WorkerView], reason: str) -> None:
+        for victim in victims:
+            self.decided.add(victim.name)
+            self._count_as_freeing(victim)
+            leaving = self.plan.drains if self.leases[victim.name] else self.plan.stops
+            leaving.append((victim.name, reason))
+
+    def _victims(self, place: Candidate, *, urgent: bool) -> list[WorkerView] | None:
+        """The workers that must go so that the place fits; None if that is impossible.
+
+        Nothing is evicted in vain: if all of them together are not enough, none of them goes.
+        """
+        # Memory that is being freed counts as available, or each decision until it is free would evict more workers.
+        missing = {d: place.need - (self.free[d] + self.freeing[d] - self.reserved[d]) for d in place.devices}
+        victims: list[WorkerView] = []
+        for worker in self._eviction_order(urgent=urgent):
+            if any(missing.get(device, 0) > 0 for device in worker.devices):
+                victims.append(worker)
+                for device in missing.keys() & set(worker.devices):
+                    missing[device] -= worker.committed
+        return victims if all(rest <= 0 for rest in missing.values()) else None
+
+    def _eviction_order(self, *, urgent: bool) -> list[WorkerView]:
+        """Idle workers by last use; if urgent, then busy ones by their start, and awaited starts last."""
+        states = {State.READY, State.STARTING}
+        movable = [w for w in self.snapshot.workers if w.evictable and w.name not in self.decided and w.state in states]
+        # A start that no request waits for any more counts as idle.
+        idle = [w for w in movable if not self._in_use(w)]
+        busy = [w for w in movable if self._in_use(w)] if urgent else []
+        # The worker that has run the longest has served its model the longest: it is its turn to yield.
+        busy.sort(key=lambda w: (self._awaited(w), w.started, w.name))
+        return sorted(idle, key=lambda w: (w.last_used, w.name)) + busy
+
+    def _in_use(self, worker: WorkerView) -> bool:
+        """Whether it serves requests, or requests wait for its model and will be granted to it."""
+        return self.leases[worker.name] > 0 or worker.model in self.wanted
+
+    def _awaited(self, worker: WorkerView) -> bool:
+        """Whether it is a start that requests wait for."""
+        return worker.state is State.STARTING and self._in_use(worker)
+
+    def _count_as_freeing(self, worker: WorkerView) -> None:
+        for device in worker.devices:
+            self.freeing[device] = self.freeing.get(device, 0) + worker.committed
+
+    def _resume(self, worker: WorkerView) -> bool:
+        """Resume a worker that drains for a request which no longer waits. Returns whether it is resumed."""
+        resumable = worker.state is State.DRAINING and worker.resumable and worker.leases > 0
+        if not resumable or worker.name in self.decided:
+            return False
+        # A reservation may still need its memory.
+        if any(self.free[d] + self.freeing[d] - worker.committed < self.reserved[d] for d in worker.devices):
+            return False
+        self.decided.add(worker.name)
+        self.plan.resumes.append(worker.name)
+        for device in worker.devices:
+            self.freeing[device] -= worker.committed
+        return True
+
+    def _replicate(self, model: ModelView) -> None:
+        """Rule 5, for a model with requests that all have, or will get, one of its ready workers."""
+        up = [w for w in self.workers_of.get(model.id, []) if w.state in {State.STARTING, State.READY}]
+        all_busy = all(w.state is State.READY and self.leases[w.name] > 0 for w in up)
+        if not all_busy or len(up) >= model.replicas or (model.retry_at or self.snapshot.now) > self.snapshot.now:
+            return
+        occupied = {device for w in up for device in w.devices}
+        if fitting := [c for c in model.candidates if self._can_ever_fit(c) and self._fits(c)]:
+            # A device that the other replicas do not use comes before one with more free memory: it adds compute.
+            self._start(model, max(fitting, key=lambda c: (not occupied & set(c.devices), self._free_on(c))))

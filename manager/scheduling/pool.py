@@ -1,0 +1,300 @@
+"""The scheduler: the one owner of all state, and the one place where decisions are made.
+
+Every event (a request arrives or goes away, a worker is ready or has exited, memory is back, a timer fires) ends in
+`_schedule`, which never awaits. It asks `plan.py` what to do, has the supervisor do it at once, and leaves what takes
+time to background tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+
+from contract.errors import ModelNotFound, ServeError
+from contract.status import State
+from manager.background import BackgroundTasks
+from manager.events import EventLog
+from manager.memory.monitor import MemoryMonitor
+from manager.models.configured import ConfiguredModels
+from manager.processes.lifecycle import Lifecycle
+from manager.processes.supervisor import Supervisor
+from manager.scheduling import plan, snapshot
+from manager.scheduling.memory_sampler import MemorySampler
+from manager.scheduling.quiet import QuietMoments
+from manager.scheduling.views import Snapshot
+from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, deadline_passed, never_fits, shutting_down
+from manager.state.model import Model, merge_models
+from manager.state.worker import Worker
+
+log = logging.getLogger(__name__)
+
+MAX_INTERVAL = 1.0
+"""Longest time in seconds between two decisions, so that a scheduler that has stopped responding is noticed."""
+
+WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `RequestBody.spooling`
+
+
+class Pool:
+    """Models, waiting requests and leases. Call its public methods from the event loop only.
+
+    `on_quiet` is called after workers have changed, at a moment when starting standbys slows down no request.
+    """
+
+    def __init__(
+        self,
+        configured: ConfiguredModels,
+        monitor: MemoryMonitor,
+        lifecycle: Lifecycle,
+        event_log: EventLog,
+        on_quiet: Callable[[], None],
+    ) -> None:
+        self.settings = configured.settings
+        self.models = configured.models
+        self.queue = WaitQueue()
+        self._tasks = BackgroundTasks("scheduler", on_done=self.on_workers_changed)
+        self.supervisor = Supervisor(lifecycle, monitor, event_log, self, self._tasks)
+        self._sampler = MemorySampler(monitor, self.supervisor, self._tasks)
+        self._monitor = monitor
+        self._event_log = event_log
+        self._quiet = QuietMoments(on_quiet)
+        self._timer: asyncio.TimerHandle | None = None
+        self._scheduling = self._schedule_again = self._closing = False
+        self._last_decision = float("-inf")
+
+    def start(self) -> None:
+        """Begin to decide, and start the models that are to be preloaded."""
+        self._schedule()
+        self._preload()
+
+    @asynccontextmanager
+    async def lease(
+        self,
+        model_id: str,
+        keep_alive: float | None = None,
+        max_wait: float | None = None,
+        *,
+        while_waiting: WhileWaiting = nullcontext,
+    ) -> AsyncIterator[Lease]:
+        """Hold a lease on a worker of the model. `while_waiting` encloses the wait for it, if there is one.
+
+        Raises a ServeError if there is no worker in time.
+        """
+        since = _now()
+        worker = self._lease_now(model_id, keep_alive)
+        worker = worker or await self._wait(model_id, keep_alive, max_wait, while_waiting)
+        waited = _now() - since
+        loading = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.started, since)))
+        try:
+            yield Lease(worker, waited - loading, loading)
+        finally:
+            self._release(worker)
+
+    def evict(self, model_id: str) -> list[Worker]:
+        """Stop the model's workers on the operator's request; busy ones finish first. Returns those that stop."""
+        stopping = [worker for worker in self.supervisor.workers_of(model_id) if worker.stoppable]
+        for worker in stopping:
+            self.supervisor.drain(worker, "evicted by request")
+        self._schedule()
+        return stopping
+
+    def reload(self, configured: ConfiguredModels) -> list[str]:
+        """Apply a new configuration. Only workers whose own entry changed stop. Returns the ids that changed."""
+        old, new = self.models, configured.models
+        self.models = merge_models(old, new)
+        changed = {id_ for id_ in old.keys() | new.keys() if self.models.get(id_) is not old.get(id_)}
+        self.settings = configured.settings
+        self._monitor.reconfigure(self.settings.memory)
+        for worker in list(self.supervisor.workers):
+            worker.default_idle_timeout = self.settings.manager.idle_timeout
+            if worker.model in changed and worker.stoppable:
+                self.supervisor.drain(worker, "configuration changed")
+        for id_ in changed - new.keys():
+            self.queue.refuse_all(id_, ModelNotFound(f"The model {id_!r} is no longer in the configuration."))
+        self._event_log.add("models", reason=f"changed: {', '.join(sorted(changed)) or 'settings'}")
+        self.start()
+        return sorted(changed)
+
+    async def close(self) -> None:
+        """Refuse the waiting requests, stop every worker, and return when all have ended."""
+        self._closing = True
+        for waiter in self.queue:
+            self.queue.refuse(waiter, shutting_down())
+        for worker in list(self.supervisor.workers):
+            self.supervisor.stop(worker, "shutting down")
+        await self._tasks.wait()
+        if self._timer:
+            self._timer.cancel()
+
+    def scheduler_alive(self, within: float = 5.0) -> bool:
+        """Whether a decision has succeeded within the last seconds."""
+        return _now() - self._last_decision < within
+
+    def on_workers_changed(self) -> None:
+        """Decide again. For the supervisor and the background tasks."""
+        self._quiet.note_change(_now())
+        self._schedule()
+
+    def on_start_failed(self, model: Model) -> None:
+        """Refuse the requests that wait for a model which could not be loaded. For the supervisor."""
+        self.queue.refuse_all(model.id, model.load_error(_now()))
+
+    def _schedule(self) -> None:
+        """Decide. An event that occurs meanwhile makes it decide once more."""
+        self._schedule_again = True
+        if self._scheduling:
+            return
+        self._scheduling = True
+        try:
+            while self._schedule_again:
+                self._schedule_again = False
+                self._decide(_now())
+            self._last_decision = _now()
+        except Exception:
+            # The next event tries again. If no decision succeeds any more, /ready reports it.
+            log.exception("a decision of the scheduler failed")
+            self._wake_at(_now())
+        finally:
+            self._scheduling = False
+
+    def _decide(self, now: float) -> None:
+        wake_at = self._admit(now) if self.queue else None
+        for waiter in self.queue.overdue(now):
+            model = self.models[waiter.model]
+            numbers = snapshot.memory_numbers(model, self._monitor, self.supervisor.workers)
+            self.queue.refuse(waiter, deadline_passed(waiter, now, self.supervisor.state_of(model), numbers))
+        for worker in [w for w in self.supervisor.workers if w.state is State.DRAINING and not w.leases]:
+            self.supervisor.stop(worker, worker.reason)
+        views = [snapshot.worker_view(worker) for worker in self.supervisor.workers]
+        idle, next_expiry = plan.expired(views, self.queue.models, now)
+        for name in idle:
+            self.supervisor.stop(self.supervisor.worker(name), "idle")
+        self._sampler.keep_current()
+        if not self._closing:
+            self._quiet.check(now, starting=self.supervisor.starting, leases=self.supervisor.leases)
+        self._wake_at(now, wake_at, next_expiry, self.queue.next_deadline)
+
+    def _admit(self, now: float) -> float | None:
+        decision = plan.admit(self._snapshot(now))
+        for ticket, name in decision.grants:
+            self._grant(ticket, self.supervisor.worker(name))
+        for id_ in decision.backing_off:
+            self.queue.refuse_all(id_, self.models[id_].load_error(now))
+        if decision.needs_fresh_memory and self._sampler.fresh:
+            self._carry_out(decision)
+        elif decision.needs_fresh_memory:
+            self._sampler.refresh()  # its end triggers the next decision
+        return decision.wake_at
+
+    def _carry_out(self, decision: plan.Plan) -> None:
+        for id_ in decision.never_fits:
+            numbers = snapshot.memory_numbers(self.models[id_], self._monitor, self.supervisor.workers)
+            self.queue.refuse_all(id_, never_fits(self.models[id_], numbers))
+        for name in decision.resumes:
+            self.supervisor.resume(self.supervisor.worker(name))
+            self._schedule_again = True  # requests may wait for the resumed worker
+        for name, reason in decision.drains:
+            self.supervisor.drain(self.supervisor.worker(name), reason, resumable=True)
+        for name, reason in decision.stops:
+            self.supervisor.stop(self.supervisor.worker(name), reason)
+        for id_, candidate in decision.starts:
+            model = self.models[id_]
+            placed = snapshot.placement_on(model, self._monitor.devices[candidate.devices[0]])
+            self.supervisor.start(model, placed, candidate.need, self.settings.manager.idle_timeout)
+
+    def _snapshot(self, now: float) -> Snapshot:
+        return Snapshot(
+            now=now,
+            waiters=[snapshot.waiter_view(waiter) for waiter in self.queue],
+            workers=[snapshot.worker_view(worker) for worker in self.supervisor.workers],
+            models={id_: snapshot.model_view(self.models[id_], self._monitor) for id_ in self.queue.models},
+            budget=self._monitor.budgets(self.supervisor.workers),
+            largest_budget=self._monitor.largest_budgets(),
+            max_leases=self.settings.resources.max_concurrent_requests,
+            swap_after=self.settings.resources.swap_after,
+        )
+
+    def _wake_at(self, now: float, *times: float | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        at = min([now + MAX_INTERVAL, *(time for time in times if time is not None)])
+        self._timer = asyncio.get_running_loop().call_at(at, self._schedule)
+
+    def _lease_now(self, model_id: str, keep_alive: float | None) -> Worker | None:
+        """Grant a ready worker without a snapshot if the plan could only grant one as well, as for most requests."""
+        model = self.models.get(model_id)
+        if self.queue or self._closing or model is None or model.spec.replicas != 1:
+            return None  # with several replicas, the plan may start another one
+        ready = [worker for worker in self.supervisor.workers_of(model_id) if worker.state is State.READY]
+        if not ready or self.supervisor.leases >= self.settings.resources.max_concurrent_requests:
+            return None
+        worker = min(ready, key=lambda w: plan.preference(w, w.leases))
+        self._add_lease(worker, keep_alive)
+        return worker
+
+    async def _wait(
+        self, model_id: str, keep_alive: float | None, max_wait: float | None, while_waiting: WhileWaiting
+    ) -> Worker:
+        waiter = self._enqueue(model_id, keep_alive, max_wait)
+        self._schedule()
+        try:
+            if not waiter.future.done():
+                async with while_waiting():
+                    await asyncio.wait({waiter.future})
+            return waiter.future.result()
+        except BaseException:
+            self._abandon(waiter)
+            raise
+
+    def _enqueue(self, model_id: str, keep_alive: float | None, max_wait: float | None) -> Waiter:
+        if self._closing:
+            raise shutting_down()
+        model = self.models.get(model_id)
+        if model is None:
+            raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists the available ones.")
+        longest = self.settings.resources.max_wait
+        return self.queue.append(model, keep_alive, longest if max_wait is None else min(max_wait, longest))
+
+    def _grant(self, ticket: int, worker: Worker) -> None:
+        waiter = self.queue.remove(ticket)
+        if waiter and not waiter.future.done():
+            self._add_lease(worker, waiter.keep_alive)
+            waiter.future.set_result(worker)
+
+    def _add_lease(self, worker: Worker, keep_alive: float | None) -> None:
+        worker.leases += 1
+        worker.last_used = _now()
+        if keep_alive is not None:
+            worker.keep_alive = keep_alive
+
+    def _abandon(self, waiter: Waiter) -> None:
+        """Remove a request whose client went away, or release the lease that it was granted at the same moment."""
+        self.queue.remove(waiter.ticket)
+        future = waiter.future
+        if future.done() and not future.cancelled() and not future.exception():
+            self._release(future.result())
+        else:
+            self._schedule()
+
+    def _release(self, worker: Worker) -> None:
+        worker.leases -= 1
+        worker.served += 1
+        worker.last_used = now = _now()
+        expires_soon = worker.expires is not None and worker.expires < now + MAX_INTERVAL
+        if self.queue or expires_soon or worker.state is not State.READY:  # otherwise the next timer is early enough
+            self._schedule()
+
+    def _preload(self) -> None:
+        for model in self.models.values():
+            if model.spec.preload and not self.supervisor.is_serving(model.id) and not self._closing:
+                self._tasks.spawn(self._lease_once(model.id))
+
+    async def _lease_once(self, model_id: str) -> None:
+        with suppress(ServeError):  # the model's status shows it
+            async with self.lease(model_id):
+                pass
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,75 @@
+"""Turns the scheduler's state into the plan's snapshot, and computes what models need on which devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from manager.memory.device import MemoryDevice
+from manager.memory.monitor import MemoryMonitor
+from manager.scheduling import placement
+from manager.scheduling.views import Candidate, ModelView, WaiterView, WorkerView
+from manager.scheduling.wait_queue import Waiter
+from manager.state.model import Model
+from manager.state.process import Placement
+from manager.state.worker import Worker
+
+
+def worker_view(worker: Worker) -> WorkerView:
+    """The worker as the plan sees it."""
+    return WorkerView(
+        name=worker.name,
+        model=worker.model,
+        state=worker.state,
+        leases=worker.leases,
+        devices=worker.placement.devices,
+        committed=worker.committed,
+        last_used=worker.last_used,
+        started=worker.started,
+        evictable=not worker.spec.pinned,
+        resumable=worker.resumable,
+        expires=worker.expires,
+    )
+
+
+def waiter_view(waiter: Waiter) -> WaiterView:
+    """The waiting request as the plan sees it."""
+    return WaiterView(waiter.ticket, waiter.model, waiter.since)
+
+
+def model_view(model: Model, monitor: MemoryMonitor) -> ModelView:
+    """The model as the plan sees it."""
+    devices = possible_devices(model, monitor)
+    candidates = tuple(Candidate((device.id,), *footprint(model, monitor, device)) for device in devices)
+    replicas = len(devices) if model.spec.replicas == "per-gpu" else model.spec.replicas
+    return ModelView(model.id, candidates, replicas, model.retry_at)
+
+
+def possible_devices(model: Model, monitor: MemoryMonitor) -> list[MemoryDevice]:
+    """The devices on which the model may run."""
+    return placement.possible_devices(model.spec, model.capabilities.devices, list(monitor.devices.values()))
+
+
+def placement_on(model: Model, device: MemoryDevice) -> Placement:
+    """The model's placement on one of its possible devices."""
+    return placement.place(model.spec, model.capabilities.devices, device)
+
+
+def footprint(model: Model, monitor: MemoryMonitor, device: MemoryDevice) -> tuple[int, bool]:
+    """Bytes that the model needs on a device, and whether that was measured rather than guessed."""
+    return monitor.footprint(model.spec, placement_on(model, device))
+
+
+def first_footprint(model: Model, monitor: MemoryMonitor) -> tuple[int, bool]:
+    """The footprint on the first device on which the model may run; `(0, False)` if there is none."""
+    return next((footprint(model, monitor, device) for device in possible_devices(model, monitor)), (0, False))
+
+
+def memory_numbers(model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]) -> dict[str, Any]:
+    """What the error of a refused request says about memory, in bytes."""
+    budgets = monitor.budgets(workers)
+    return {
+        "model": model.id,
+        "needs_bytes": first_footprint(model, monitor)[0],
+        "available_bytes": {device.id: budgets[device.id] for device in possible_devices(model, monitor)},
+    }

@@ -1,0 +1,122 @@
+"""The requests that wait for a worker, in order of arrival, and the errors of those that wait in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError, ShuttingDown
+from contract.status import State
+from manager.memory.device import GIB
+from manager.state.model import Model
+from manager.state.worker import Worker
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A waiting request. `future` gets its worker, or the error that it is refused with."""
+
+    ticket: int
+    model: str
+    since: float
+    deadline: float
+    keep_alive: float | None
+    future: asyncio.Future[Worker]
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to use a worker until the last byte of the response is sent.
+
+    `queued` and `loading` are the seconds that the request waited in the queue and for the model to load.
+    """
+
+    worker: Worker
+    queued: float
+    loading: float
+
+
+class WaitQueue:
+    """The waiting requests of all models. Times are on the event loop's clock."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[int, Waiter] = {}
+        self._tickets = itertools.count()
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(list(self._waiters.values()))
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def count(self, model_id: str) -> int:
+        return sum(1 for waiter in self._waiters.values() if waiter.model == model_id)
+
+    @property
+    def models(self) -> set[str]:
+        """The models that requests wait for."""
+        return {waiter.model for waiter in self._waiters.values()}
+
+    @property
+    def next_deadline(self) -> float | None:
+        return min((waiter.deadline for waiter in self._waiters.values()), default=None)
+
+    def append(self, model: Model, keep_alive: float | None, max_wait: float) -> Waiter:
+        """Add a request at the end. Raises QueueFull."""
+        if self._waiters and (waiting := self.count(model.id)) >= model.spec.max_queue:
+            message = f"{waiting} requests already wait for {model.id}. Try again later, or raise its `max_queue`."
+            raise QueueFull(message, details={"model": model.id, "waiting": waiting, "retry_after": 2}, retry_after=2)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        waiter = Waiter(next(self._tickets), model.id, now, now + max_wait, keep_alive, loop.create_future())
+        self._waiters[waiter.ticket] = waiter
+        return waiter
+
+    def remove(self, ticket: int) -> Waiter | None:
+        """Remove and return a request; None if it is not in the queue any more."""
+        return self._waiters.pop(ticket, None)
+
+    def refuse(self, waiter: Waiter, error: ServeError) -> None:
+        self.remove(waiter.ticket)
+        if not waiter.future.done():
+            waiter.future.set_exception(error)
+
+    def refuse_all(self, model_id: str, error: ServeError) -> None:
+        """Refuse every request that waits for the model."""
+        for waiter in self:
+            if waiter.model == model_id:
+                self.refuse(waiter, error)
+
+    def overdue(self, now: float) -> list[Waiter]:
+        """The requests whose deadline has passed."""
+        return [waiter for waiter in self._waiters.values() if waiter.deadline <= now]
+
+
+def deadline_passed(waiter: Waiter, now: float, state: State, numbers: dict[str, Any]) -> DeadlinePassed:
+    """The error of a request that has waited until its deadline."""
+    message = (
+        f"{waiter.model} was not available within {now - waiter.since:.0f} s (it is {state}). "
+        "Try again later, or allow a longer wait."
+    )
+    return DeadlinePassed(message, details={"model": waiter.model, "state": state, **numbers})
+
+
+def never_fits(model: Model, numbers: dict[str, Any]) -> NeverFits:
+    """The error for a model that no device of this machine can ever hold."""
+    if not numbers["available_bytes"]:
+        message = f"{model.id} runs on {' or '.join(model.capabilities.devices)}, and this machine has none of them."
+        return NeverFits(message, details=numbers)
+    need, most = numbers["needs_bytes"] / GIB, max(numbers["available_bytes"].values()) / GIB
+    message = (
+        f"{model.id} needs {need:.2f} GiB, and at most {most:.2f} GiB can be made available here. Choose a smaller or "
+        "quantised model, lower memory.safety_margin_gb, or unpin another model."
+    )
+    return NeverFits(message, details=numbers)
+
+
+def shutting_down() -> ShuttingDown:
+    """The error for requests during the shutdown."""
+    return ShuttingDown("The manager is shutting down. Try again in a moment.", retry_after=5)

@@ -1,0 +1,100 @@
+"""One configured model: its entry, what its engine can do with it, and how its recent starts went."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from contract.config import ModelSpec
+from contract.errors import LoadFailed
+from contract.status import Failure, ModelStatus, State
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
+MAX_KILLED_STARTS = 3
+"""Starts in a row that a signal may end, with no report from the worker, before the model backs off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine says of an entry, as `workers.describe` prints it. `imports`: what a standby imports for it."""
+
+    tasks: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+
+
+@dataclass(eq=False)
+class Model:
+    """A model's entry with its changing part: capabilities and failures. Only the scheduler changes it."""
+
+    spec: ModelSpec
+    capabilities: Capabilities
+    created: int = field(default_factory=lambda: int(time.time()))
+    failures: int = 0
+    killed_starts: int = 0
+    out_of_memory_starts: int = 0
+    retry_at: float | None = None
+    failure: Failure | None = None
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    def back_off(self, failure: Failure, now: float) -> float:
+        """Note a failed start and allow no other for 1 s, 2 s, 4 s … 5 min. Returns the delay in seconds."""
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self.failures)
+        self.failures += 1
+        self.killed_starts = 0
+        self.retry_at = now + delay
+        self.failure = failure.model_copy(update={"retry_at": time.time() + delay})
+        return delay
+
+    def reset_backoff(self) -> None:
+        """A worker became ready: earlier failures no longer count."""
+        self.failures = self.killed_starts = self.out_of_memory_starts = 0
+        self.retry_at = None
+
+    def load_error(self, now: float) -> LoadFailed:
+        """The error for a request while the model backs off: why it failed, and when it is tried again."""
+        wait = max(0.0, (self.retry_at or now) - now)
+        details: dict[str, Any] = {"model": self.id, "retry_after": round(wait, 3)}
+        reason = "it did not start."
+        if self.failure:
+            reason = self.failure.reason
+            details |= {"exit_code": self.failure.exit_code, "log_tail": self.failure.log_tail}
+        message = f"{self.id} could not be loaded: {reason} The next attempt is in {max(1, round(wait))} s."
+        return LoadFailed(message, details=details, retry_after=wait)
+
+    def status(self, state: State, waiting: int, max_wait: float, footprint: tuple[int, bool]) -> ModelStatus:
+        """The model as `GET /models` and the status page show it. `footprint`: bytes, and whether measured."""
+        spec = self.spec
+        return ModelStatus(
+            id=spec.id,
+            engine=spec.engine,
+            tasks=self.capabilities.tasks,
+            aliases=spec.aliases,
+            default=tuple(task for task in spec.default if task in self.capabilities.tasks),
+            features=self.capabilities.features,
+            defaults=spec.defaults,
+            passthrough=spec.options.get("model_name") if spec.engine == "command" else None,
+            source=spec.source,
+            created=self.created,
+            max_wait=max_wait,
+            state=state,
+            waiting=waiting,
+            footprint_bytes=footprint[0],
+            footprint_learned=footprint[1],
+            failure=self.failure,
+        )
+
+
+def merge_models(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Model]:
+    """The models of a new configuration. One whose entry did not change stays the same object, with all its state."""
+    for id_ in old.keys() & new.keys():
+        # The new description is the engine's general one; only a loaded model knows exactly what it can do.
+        known = old[id_].capabilities
+        old[id_].capabilities = replace(new[id_].capabilities, features=known.features, tasks=known.tasks)
+    return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

@@ -1,0 +1,116 @@
+"""One worker: its process, its counters, and the state machine that says which changes of state are legal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from contract.config import ModelSpec
+from contract.status import State, WorkerStatus
+from manager.state.process import Placement, Process
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.STOPPED: frozenset({State.STARTING}),
+    State.STARTING: frozenset({State.READY, State.STOPPING}),
+    State.READY: frozenset({State.DRAINING, State.STOPPING}),
+    State.DRAINING: frozenset({State.READY, State.STOPPING}),
+    State.STOPPING: frozenset({State.STOPPED, State.BACKOFF}),
+    State.BACKOFF: frozenset(),
+}
+"""Every legal transition. An ended worker is never reused: the model's next worker gets a new number."""
+
+LIVE = frozenset({State.STARTING, State.READY, State.DRAINING, State.STOPPING})
+STOPPABLE = LIVE - {State.STOPPING}
+
+
+class IllegalTransition(Exception):
+    """A transition that the table does not have: a bug in the scheduler."""
+
+
+@dataclass(eq=False)
+class Worker:
+    """`model#number`. Only the scheduler changes it. Memory in bytes, times in seconds on the event loop's clock."""
+
+    model: str
+    number: int
+    spec: ModelSpec
+    placement: Placement
+    expected: int  # the footprint that it was started with, or has been seen to need since
+    default_idle_timeout: float  # the configuration's, where neither the entry nor a request says otherwise
+    state: State = State.STOPPED
+    process: Process | None = None
+    launched: asyncio.Event = field(default_factory=asyncio.Event)  # set once there is a process, or there will be none
+    leases: int = 0
+    served: int = 0
+    started: float = 0.0
+    ready_at: float | None = None
+    last_used: float = 0.0
+    measured: int = 0
+    measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
+    keep_alive: float | None = None  # the last value that a request asked for
+    resumable: bool = False
+    reason: str = ""
+    log_tail: str = ""
+    exit_code: int | None = None
+    started_at: float = field(default_factory=time.time)  # wall-clock time, for the status page
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}#{self.number}"
+
+    @property
+    def committed(self) -> int:
+        """Bytes set aside for it: what it holds, or is expected to grow to."""
+        return max(self.expected, self.measured)
+
+    @property
+    def live(self) -> bool:
+        """Whether it has, or may have, a process."""
+        return self.state in LIVE
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether it can be stopped: it is running and not stopping yet."""
+        return self.state in STOPPABLE
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds that it may be idle; negative: for ever."""
+        if self.keep_alive is not None:
+            return self.keep_alive
+        return self.default_idle_timeout if self.spec.idle_timeout is None else self.spec.idle_timeout
+
+    @property
+    def expires(self) -> float | None:
+        """When its idle timeout ends; None: never."""
+        if self.idle_timeout < 0 or (self.spec.pinned and self.idle_timeout > 0):
+            return None
+        return self.last_used + self.idle_timeout
+
+    def move_to(self, state: State) -> State:
+        """Change the state. Returns the previous one. Raises IllegalTransition."""
+        if state not in TRANSITIONS[self.state]:
+            raise IllegalTransition(f"{self.name}: {self.state} → {state}")
+        previous, self.state = self.state, state
+        return previous
+
+    def status(self, now: float) -> WorkerStatus:
+        """The worker as the status page shows it."""
+        idle = now - self.last_used if self.state is State.READY and not self.leases else None
+        return WorkerStatus(
+            worker=self.name,
+            model=self.model,
+            state=self.state,
+            pid=self.process.pid if self.process else None,
+            url=self.process.url if self.process else None,
+            devices=self.placement.devices,
+            leases=self.leases,
+            served=self.served,
+            memory_bytes=self.measured,
+            started_at=self.started_at,
+            ready_after=None if self.ready_at is None else round(self.ready_at - self.started, 3),
+            from_standby=bool(self.process and self.process.from_standby),
+            idle_for=None if idle is None else round(idle, 1),
+            expires_in=None if idle is None or self.expires is None else round(self.expires - now, 1),
+        )

@@ -1,0 +1,88 @@
+"""A program in the background, identified by the pid and start time in a file under the state folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from scripts.control.errors import ControlError
+
+STOP_TIMEOUT = 90.0
+"""Seconds that a program may take to end. The manager lets its workers finish first."""
+
+
+class Daemon:
+    """The gateway or the manager in the background. `name` is also the module to run."""
+
+    def __init__(self, name: str, home: Path) -> None:
+        self.name = name
+        self.log = home / "logs" / f"{name}.log"
+        self._identity = home / name / "pid"
+        self._address = home / name / "address"
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The running process. None if it has ended, even if another process has its pid now."""
+        try:
+            identity = json.loads(self._identity.read_text())
+            process = psutil.Process(identity["pid"])
+            same = abs(process.create_time() - identity["started"]) < 0.05
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except (OSError, ValueError, psutil.Error):
+            return None
+
+    @property
+    def address(self) -> str | None:
+        """The URL at which it listens; None until it does."""
+        try:
+            return self._address.read_text().strip() or None
+        except OSError:
+            return None
+
+    def start(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Start it, with its output appended to its log."""
+        for folder in (self.log.parent, self._identity.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._address.unlink(missing_ok=True)  # an earlier run's
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", self.name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(environ),
+                start_new_session=True,
+            )
+        identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        self._identity.write_text(json.dumps(identity))
+
+    def stop(self) -> bool:
+        """End it and wait until it has ended. False if it was not running. Raises ControlError if it must be killed."""
+        process = self.process
+        if process is None:
+            return False
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            raise ControlError(
+                f"The {self.name} did not stop within {STOP_TIMEOUT:.0f} s and was killed. See {self.log}."
+            ) from None
+        finally:
+            self._identity.unlink(missing_ok=True)
+        return True
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The last lines of its log."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""

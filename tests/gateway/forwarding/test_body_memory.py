@@ -1,0 +1,65 @@
+"""The gateway's peak memory for a large body, read from the kernel's high-water mark so that no peak is missed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.gateway_processes import FakeManagerProcess, configuration, eventually, run_gateway
+from tests.support.sample_images import png
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux has the high-water mark")
+
+MIB = 2**20
+
+
+def peak(pid: int) -> int:
+    """The peak of resident bytes since the last reset."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def reset(pid: int) -> int:
+    """Reset the high-water mark; returns the resident bytes now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return psutil.Process(pid).memory_info().rss
+
+
+def bodies() -> dict[str, tuple[str, bytes]]:
+    """Requests of about 20 MB, by the way they contain their image."""
+    text = base64.b64encode(png(8, 8) + os.urandom(15 * MIB)).decode()  # decoders stop at the end of the image
+    content = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{text}"}}]
+    chat = {"messages": [{"role": "user", "content": content}]}
+    return {
+        "chat": ("/v1/chat/completions", json.dumps(chat | {"model": "ok"}).encode()),
+        "external": ("/v1/chat/completions", json.dumps(chat | {"model": "external"}).encode()),
+        "ocr": ("/v1/vision/ocr", json.dumps({"model": "ok", "image": text}).encode()),
+    }
+
+
+@pytest.mark.parametrize("name", ["chat", "external", "ocr"])
+def test_large_body_needs_less_than_three_times_its_size(
+    manager: FakeManagerProcess, tmp_path: Path, name: str
+) -> None:
+    path, body = bodies()[name]
+    assert 19 * MIB < len(body) < 25 * MIB
+    with run_gateway(tmp_path, configuration(manager.port)) as gateway:
+        gateway.wait_ready()
+        small = {"model": "reader", "image": base64.b64encode(png(8, 8)).decode()}
+        assert gateway.http.post("/v1/vision/ocr", json=small).status_code == 200  # imports Pillow
+        pid = gateway.process.pid
+        before = reset(pid)
+        for _ in range(3):
+            answer = gateway.http.post(path, content=body, headers={"content-type": "application/json"})
+            assert answer.status_code == 200, answer.text
+        growth = (peak(pid) - before) / len(body)
+        print(f"{name}: {growth:.2f} bodies at the peak")
+        assert growth < 3
+        # The response may arrive a moment before the gateway has released everything.
+        eventually(lambda: psutil.Process(pid).memory_info().rss - before < len(body) / 2)

@@ -1,0 +1,18 @@
+"""GET /v1/models: OpenAI's fields and ours."""
+
+from __future__ import annotations
+
+from tests.support.fake_manager import MODELS
+from tests.support.gateway_processes import GatewayProcess
+
+
+def test_lists_models_in_openais_format_and_ours(gateway: GatewayProcess) -> None:
+    listing = gateway.http.get("/v1/models").json()
+    assert listing["object"] == "list"
+    assert listing["count"] == len(listing["data"]) == len(listing["models"]) >= len(MODELS)
+    entry = next(entry for entry in listing["data"] if entry["id"] == "ok")
+    expected = {"object": "model", "created": 1, "name": "ok", "engine": "fake", "state": "stopped"}
+    assert entry.items() >= expected.items()
+    assert entry["tasks"] == ["chat", "embeddings", "ocr", "image-generation"]
+    missing = gateway.http.get("/v1/models/missing")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")

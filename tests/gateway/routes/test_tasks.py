@@ -1,0 +1,117 @@
+"""Successful requests for tasks: what the client gets, and what the manager receives."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+
+import httpx2
+import openai
+
+from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess
+from tests.support.sample_images import png
+
+SAY = [{"role": "user", "content": "hi"}]
+
+
+def test_openai_sdk(sdk: openai.OpenAI) -> None:
+    assert sdk.chat.completions.create(model="ok", messages=SAY).choices[0].message.content == "hello"
+    assert sdk.embeddings.create(model="ok", input="x", encoding_format="float").data[0].embedding == [0.5, 0.25]
+    assert sdk.images.generate(model="ok", prompt="a cat").data[0].b64_json == "aGk="
+    assert "ok" in {model.id for model in sdk.models.list()}
+    assert sdk.models.retrieve("fine").id == "ok", "aliases are resolved"
+    assert sdk.models.retrieve("org/slashed").id == "org/slashed"
+
+
+def test_forwards_the_original_bytes_with_our_headers(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    # Parsing and serializing would lose the spaces and the order of the fields.
+    body = b'{ "zzz":1,"model" : "fine",  "messages":[{"role":"user","content":"hi"}], "keep_alive": 7.5 }'
+    headers = {
+        "content-type": "application/json",
+        "x-request-id": "bytes-1",
+        "x-max-wait": "3",
+        "authorization": "Bearer client-secret",
+        "x-api-key": "client-secret",
+        "cookie": "a=b",
+        "x-enginehouse-model": "refuses",
+        "x-enginehouse-anything": "1",
+        "x-custom": "kept",
+    }
+    answer = gateway.http.post("/v1/chat/completions?verbose=1", content=body, headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["x-request-id"] == "bytes-1"
+    assert answer.headers["server-timing"] == "queue;dur=1.0, load;dur=2.0, infer;dur=3.0"
+    [received] = manager.received("bytes-1")
+    assert received["sha256"] == hashlib.sha256(body).hexdigest()
+    assert (received["path"], received["query"]) == ("/v1/chat/completions", "verbose=1")
+    sent = received["headers"]
+    assert sent["x-enginehouse-model"] == "ok"
+    assert sent["x-enginehouse-keep-alive"] == "7.5"
+    assert sent["x-enginehouse-attempt"] == "1"
+    assert 0 < float(sent["x-enginehouse-deadline"]) <= 3
+    assert sent["authorization"] == "Bearer manager-token"
+    assert sent["x-custom"] == "kept"
+    removed = {"x-api-key", "cookie", "x-enginehouse-anything", "x-max-wait", "accept-encoding"}
+    assert not removed & sent.keys()
+
+
+def test_uses_the_default_model_or_the_only_one(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    assert gateway.http.post("/v1/chat/completions", json={"messages": SAY}).status_code == 200
+    headers = {"x-request-id": "only"}
+    assert gateway.http.post("/v1/images/generations", json={"prompt": "x"}, headers=headers).status_code == 200
+    assert manager.received("only")[0]["headers"]["x-enginehouse-model"] == "ok"
+
+
+def test_forwards_multipart_unchanged(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    headers = {"x-request-id": "form"}
+    answer = gateway.http.post("/v1/vision/ocr", files={"image": ("a.png", png(8, 8))}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    [received] = manager.received("form")
+    assert received["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+    assert received["headers"]["x-enginehouse-model"] == "reader"
+
+
+def test_external_server_gets_its_model_name_and_all_fields(
+    gateway: GatewayProcess, manager: FakeManagerProcess
+) -> None:
+    body = {"model": "external", "messages": SAY, "tools": [{"type": "function"}], "min_p": 0.1, "keep_alive": 0}
+    headers = {"x-request-id": "external"}
+    assert gateway.http.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
+    [received] = manager.received("external")
+    assert json.loads(received["body"]) == body | {"model": "gguf"}
+    assert received["headers"]["x-enginehouse-model"] == "external"
+    assert received["headers"]["x-enginehouse-keep-alive"] == "0.0"
+
+
+def test_unknown_paths_reach_only_external_servers(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    headers = {"x-request-id": "rerank"}
+    body = {"model": "external", "query": "x", "documents": ["y"]}
+    assert gateway.http.post("/v1/rerank", json=body, headers=headers).status_code == 200
+    [received] = manager.received("rerank")
+    assert (received["path"], json.loads(received["body"])) == ("/v1/rerank", body | {"model": "gguf"})
+    for other in ({"model": "ok"}, {"model": "unknown"}, {}, []):
+        answer = gateway.http.post("/v1/rerank", json=other)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_forwards_a_large_body_completely(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    # Noise hardly compresses: a few megabytes, above every threshold at which bodies are handled differently.
+    image = png(1400, 1400, noise=True)
+    uri = "data:image/png;base64," + base64.b64encode(image).decode()
+    content = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": uri}}]
+    body = json.dumps({"model": "ok", "messages": [{"role": "user", "content": content}]}).encode()
+    assert len(body) > 2**22
+    headers = {"content-type": "application/json", "x-request-id": "large"}
+    answer = gateway.http.post("/v1/chat/completions", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    [received] = manager.received("large")
+    assert received["sha256"] == hashlib.sha256(body).hexdigest()
+    assert received["headers"]["content-length"] == str(len(body))
+
+
+def test_every_response_has_a_request_id_and_timing(gateway: GatewayProcess) -> None:
+    for path in ("/", "/v1", "/healthz", "/v1/models", "/nowhere", "/docs", "/metrics", "/v1/system/status"):
+        answer = httpx2.get(gateway.address + path)
+        assert answer.headers["x-request-id"], path
+        assert "infer;dur=" in answer.headers["server-timing"], path

@@ -1,0 +1,53 @@
+"""The gateway as a program: start, configuration errors, shutdown, memory, version."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contract import __version__
+from tests.support.gateway_processes import (
+    ROOT,
+    FakeManagerProcess,
+    GatewayExited,
+    GatewayProcess,
+    configuration,
+    run_gateway,
+)
+
+
+def api_key(rate_limit: str) -> dict[str, str]:
+    return {"name": "a", "key_hash": "sha256:" + "0" * 64, "rate_limit": rate_limit}
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"security": {"ip_allowlist": ["10.0.0.0/99"]}}, "ip_allowlist"),
+        ({"security": {"api_keys": [api_key("often")]}}, "60/minute"),
+        ({"security": {"api_keys": [api_key("0/minute")]}}, "60/minute"),
+        ({"gateway": {"prot": 1}}, "did you mean `port`"),
+    ],
+)
+def test_exits_with_a_message_on_a_wrong_configuration(tmp_path: Path, section: dict, words: str) -> None:
+    with pytest.raises(GatewayExited, match="2"), run_gateway(tmp_path, configuration(1, **section)):
+        pass
+    assert words in (tmp_path / "gateway.log").read_text()
+
+
+def test_stops_cleanly(tmp_path: Path, manager: FakeManagerProcess) -> None:
+    with run_gateway(tmp_path, configuration(manager.port)) as gateway:
+        gateway.process.terminate()
+        assert gateway.process.wait(20) == 0
+        assert not (gateway.home / "gateway" / "address").exists()
+
+
+def test_idle_gateway_needs_little_memory(gateway: GatewayProcess) -> None:
+    assert psutil.Process(gateway.process.pid).memory_info().rss < 120 * 2**20
+
+
+def test_version_matches_the_package() -> None:
+    assert re.search(rf'^version = "{re.escape(__version__)}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)

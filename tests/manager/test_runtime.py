@@ -1,0 +1,103 @@
+"""The assembled manager: reloading the configuration, standbys, and the list of downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from starlette.requests import Request
+
+from contract import config
+from contract.asgi.metrics import REGISTRY
+from contract.config import ModelSpec, Settings
+from manager.app import ControlRoutes
+from manager.models import configured
+from manager.models.configured import ConfiguredModels
+from manager.runtime import Runtime
+from manager.state.model import Capabilities, Model
+from tests.support.spawning import eventually
+from tests.support.virtual_clock import FakeMeter
+
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    """Each runtime registers its metrics for good, so those of earlier tests have to go."""
+    before = set(REGISTRY._collector_to_names)
+    yield
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
+
+
+async def test_of_two_reloads_the_newer_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.yaml"
+    monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
+    described, go = asyncio.Event(), asyncio.Event()
+
+    async def run_inline(function: Callable[[], Any]) -> Any:
+        return function()
+
+    def write(*ids: str) -> None:
+        models = [{"id": id_, "engine": "fake"} for id_ in ids]
+        path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": models}))
+
+    async def describe(settings: Settings) -> ConfiguredModels:
+        if len(settings.models) == 2:  # describing the older file takes longer
+            described.set()
+            await go.wait()
+        return ConfiguredModels(settings, {spec.id: Model(spec, Capabilities()) for spec in settings.models})
+
+    monkeypatch.setattr(configured, "describe", describe)
+    monkeypatch.setattr(asyncio, "to_thread", run_inline)
+    write("a")
+    runtime = Runtime(await describe(config.load()), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    write("a", "b")
+    older = asyncio.create_task(runtime.reload())
+    await described.wait()
+    write("a", "b", "c")
+    newer = asyncio.create_task(runtime.reload())
+    for _ in range(10):  # enough to finish before the older one, if it did not wait for it
+        await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(older, newer)
+    assert sorted(runtime.pool.models) == ["a", "b", "c"]
+    await runtime.close()
+
+
+async def test_standbys_are_for_downloaded_or_requested_models(tmp_path: Path) -> None:
+    """The first start of any other model waits for its download: a standby would only take memory."""
+
+    def model(source: str, *imports: str) -> Model:
+        return Model(ModelSpec(id=source or "installed", engine="fake", source=source), Capabilities(imports=imports))
+
+    models = {m.id: m for m in (model("org/requested", "csv"), model("", "json"), model("org/other", "wave"))}
+    settings = Settings(models=tuple(m.spec for m in models.values()))
+    runtime = Runtime(ConfiguredModels(settings, models), tmp_path, FakeMeter({"cpu": 64 << 30}, {}))
+    await runtime.start()
+    assert await eventually("one has started", lambda: imports_of_started(runtime)) == [["json"]]
+    async with runtime.pool.lease("org/requested"):
+        pass
+    await eventually("the requested one has one", lambda: imports_of_started(runtime) == [["json"], ["csv"]])
+    assert [standby["imports"] for standby in runtime.standbys()] == [["json"], ["csv"]]
+    await runtime.close()
+
+
+def imports_of_started(runtime: Runtime) -> list[list[str]]:
+    return [standby["imports"] for standby in runtime.standbys() if standby["born"]]
+
+
+async def test_downloads_lists_configured_and_catalogue_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    specs = [ModelSpec(id="local", engine="fake"), ModelSpec(id="remote", engine="dino", source="facebook/dinov2-base")]
+    models = {spec.id: Model(spec, Capabilities()) for spec in specs}
+    runtime = Runtime(
+        ConfiguredModels(Settings(models=tuple(specs)), models), tmp_path, FakeMeter({"cpu": 1 << 30}, {})
+    )
+    answer = json.loads(bytes((await ControlRoutes(runtime, 0.0).downloads(Request({"type": "http"}))).body))
+    assert answer["models"] == {"local": True, "remote": False}
+    assert (answer["catalogue"]["minilm"], answer["catalogue"]["dinov2"]) == (True, False)
+    await runtime.close()

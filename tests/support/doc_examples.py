@@ -1,0 +1,37 @@
+"""Finds the examples of a page of documentation and runs them against a running server."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADDRESS = "http://localhost:8000"
+"""The server's address in the docs."""
+
+
+def examples(page: str, heading: str) -> list[Any]:
+    """Each bash and Python example as a pytest parameter: title of its section, language, text.
+
+    `heading` is what begins a section's title, such as `##`.
+    """
+    parts = re.split(rf"(?m)^{heading} (.+)$", page)[1:]
+    sections = zip(parts[::2], parts[1::2], strict=True)
+    blocks = [
+        (title, *block) for title, text in sections for block in re.findall(r"(?s)```(bash|python)\n(.*?)```", text)
+    ]
+    return [pytest.param(*block, id=f"{block[0]}-{block[1]}-{number}") for number, block in enumerate(blocks)]
+
+
+def run_example(language: str, text: str, url: str, folder: Path) -> str:
+    """Run an example in `folder`, as printed but with the address `url`. Returns what it prints."""
+    assert ADDRESS in text
+    program = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}[language]
+    text = text.replace(ADDRESS, url)
+    done = subprocess.run([*program, text], cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

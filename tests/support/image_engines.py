@@ -1,0 +1,86 @@
+"""What the tests of image models share: loading the engine, asking it, and looking at what it drew."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image as Picture
+
+from contract.config import ModelSpec
+from contract.errors import ServeError
+from contract.tasks.image_edit import ImageEditRequest
+from contract.tasks.image_generation import DiffusionRequest, ImageGenerationRequest, ImageGenerationResponse
+from contract.tasks.image_variation import ImageVariationRequest
+from workers.engine import Call, Device
+from workers.registry import find_engine
+
+Painter = Callable[[str], Any]
+"""The engine with a family's tiny model in it: `painter("flux")`."""
+
+_REQUESTS: dict[str, type[DiffusionRequest]] = {
+    "generate": ImageGenerationRequest,
+    "edit": ImageEditRequest,
+    "vary": ImageVariationRequest,
+}
+
+
+def load(source: object, **options: Any) -> Any:
+    """The engine with a model in it, on the CPU and one thread: more are slower where tests run side by side."""
+    engine = find_engine("diffusers_image")()
+    spec = ModelSpec(id="painter", engine="diffusers_image", source=str(source), options={"threads": 1} | options)
+    engine.load(spec, Device("cpu", "float32"))
+    return engine
+
+
+def ask(method: str = "generate", **fields: Any) -> Call[Any]:
+    """A call for a small picture in a few steps."""
+    plain = {"prompt": "a red box", "steps": 3} | ({"size": "64x64"} if method == "generate" else {})
+    return Call(_REQUESTS[method].model_validate(plain | fields))
+
+
+def draw(engine: Any, method: str = "generate", **fields: Any) -> ImageGenerationResponse:
+    """The engine's answer. Raises its ServeError."""
+    [(_, answer)] = getattr(engine, method)([ask(method, **fields)])
+    if isinstance(answer, ServeError):
+        raise answer
+    assert isinstance(answer, ImageGenerationResponse)
+    return answer
+
+
+def edited(engine: Any, **fields: Any) -> Any:
+    """Pixels of an edit with a fixed seed."""
+    return pixels(draw(engine, "edit", **{"seed": 7, **fields}))
+
+
+def picture(answer: ImageGenerationResponse, number: int = 0) -> Picture.Image:
+    """One of an answer's pictures, as the file that it is."""
+    return Picture.open(io.BytesIO(base64.b64decode(answer.data[number].b64_json)))
+
+
+def pixels(answer: ImageGenerationResponse, number: int = 0) -> Any:
+    """uint8, shape (height, width, 3)."""
+    return np.asarray(picture(answer, number))
+
+
+def mosaic(width: int = 64, height: int = 64, seed: int = 0) -> Picture.Image:
+    """Large squares of random colours."""
+    squares = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    return Picture.fromarray(squares).resize((width, height), Picture.Resampling.NEAREST)
+
+
+def left_half(width: int = 64, height: int = 64) -> Picture.Image:
+    """A mask in mode L, white in its left half."""
+    mask = Picture.new("L", (width, height), 0)
+    mask.paste(255, (0, 0, width // 2, height))
+    return mask
+
+
+def transparent(mask: Picture.Image, colour: str = "black") -> Picture.Image:
+    """The same mask as OpenAI's clients send it: transparent where it is white."""
+    image = Picture.new("RGBA", mask.size, colour)
+    image.putalpha(mask.point(lambda value: 255 - value))
+    return image

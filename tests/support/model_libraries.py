@@ -1,0 +1,13 @@
+"""Libraries that only a worker with a model may import: they take seconds and hundreds of megabytes."""
+
+MODEL_LIBRARIES = frozenset({
+    "torch",
+    "transformers",
+    "diffusers",
+    "sentence_transformers",
+    "rapidocr",
+    "onnxruntime",
+    "mlx",
+    "numpy",
+    "PIL",
+})  # fmt: skip

@@ -1,0 +1,233 @@
+"""MLX's chat, on the CPU: says what transformers says of the same weights, and what MLX's own libraries say."""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.config import ModelSpec
+from contract.errors import BadImage, ServeError
+from tests.support import chat_engines
+from tests.support.batching import feed_of
+from tests.support.chat_engines import CPU, ask, part, picture, request, run, text, whole, with_pictures
+from tests.workers.engines.test_transformers_chat import reference
+from workers.engine import Call, Device
+from workers.registry import find_engine
+from workers.served_tasks import tasks_of
+
+FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "idefics3", "llava"]
+VISION = FAMILIES[2:]
+RED, BLUE, TALL = picture("red"), picture("blue"), picture("green", (100, 190))
+
+Engines = Callable[[str], Any]
+
+
+def load(source: Any, device: Device = CPU, **entry: Any) -> Any:
+    return chat_engines.load(source, "mlx", device, **entry)
+
+
+@pytest.fixture(scope="module")
+def engines(models: Callable[[str], Path]) -> Engines:
+    return cache(lambda family: load(models(f"mlx_{family}")))
+
+
+@pytest.fixture
+def engine(engines: Engines) -> Any:
+    return engines("lm")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_is_what_transformers_says(family: str, engines: Engines, models: Any) -> None:
+    assert text(ask(engines(family), "What is this, 네?", max_tokens=24)) == reference(
+        models(family), "What is this, 네?", [], 24
+    )
+
+
+@pytest.mark.parametrize("family", VISION)
+@pytest.mark.parametrize("images", [[RED], [RED, TALL]], ids=["one", "two"])
+def test_greedy_with_pictures_is_what_transformers_says(
+    family: str, images: list[Any], engines: Engines, models: Any
+) -> None:
+    answer = ask(engines(family), with_pictures("Compare.", *images), max_tokens=24)
+    assert text(answer) == reference(models(family), "Compare.", images, 24)
+
+
+def test_greedy_is_what_mlx_lm_says(engine: Any, models: Any) -> None:
+    import mlx_lm
+
+    model, tokenizer = mlx_lm.load(str(models("mlx_lm")))
+    prompt = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
+    assert text(ask(engine, "Hello", max_tokens=24)) == mlx_lm.generate(model, tokenizer, prompt, max_tokens=24)
+
+
+def test_greedy_with_a_picture_is_what_mlx_vlm_says(engines: Engines, models: Any) -> None:
+    import mlx_vlm
+
+    from workers.engines.mlx.loading import own_processors
+
+    with own_processors():
+        model, processor = mlx_vlm.load(str(models("mlx_qwen2_5_vl")), trust_remote_code=False)
+    content = [{"type": "image"}, {"type": "text", "text": "What?"}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    pieces = mlx_vlm.stream_generate(model, processor, prompt, image=[RED], max_tokens=24, temperature=0.0)
+    tokens = [piece.token for piece in pieces][:24]  # the closing piece names the last one again
+    answer = ask(engines("qwen2_5_vl"), with_pictures("What?", RED), max_tokens=24)
+    assert text(answer) == processor.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_in_company_are_those_given_alone(family: str, engines: Engines) -> None:
+    """With pictures and without, of different lengths: rows come and go."""
+    words = ["Hi", "What is a rather long question, in so many words?", "Say more", "And you?"]
+    contents: list[Any] = list(words)
+    if family in VISION:
+        contents[::2] = [with_pictures(words[0], RED), with_pictures(words[2], BLUE, TALL)]
+    requests = [request(item, max_tokens=limit) for item, limit in zip(contents, [3, 30, 12, 1], strict=True)]
+    together = [text(whole(pieces)) for pieces in run(engines(family), *requests)]
+    assert together == [text(whole(run(engines(family), item)[0])) for item in requests]
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_the_answer_depends_on_picture_and_words(family: str, engines: Engines) -> None:
+    contents = [with_pictures("What?", RED), with_pictures("What?", BLUE), with_pictures("Where?", RED)]
+    assert len({text(ask(engines(family), content, max_tokens=24)) for content in contents}) == 3
+
+
+@pytest.mark.parametrize("family", ["lm", "qwen2_5_vl"])
+def test_newcomers_join_and_a_short_answer_does_not_wait(family: str, engines: Engines) -> None:
+    content = with_pictures("Hm?", RED) if family in VISION else "Hm?"
+    long, short = Call(request("Hello", max_tokens=40)), Call(request(content, max_tokens=3))
+    waiting, coming = deque([long]), [short]
+    pieces: dict[int, list[Any]] = {id(long): [], id(short): []}
+    ended = []
+    for call, piece in engines(family).chat(feed_of(waiting)):
+        pieces[id(call)].append(piece)
+        if piece is None:
+            ended.append(call)
+        if long.done >= 5 and coming:
+            waiting.append(coming.pop())
+    assert ended == [short, long]
+    for call in (long, short):
+        assert text(whole(pieces[id(call)])) == text(whole(run(engines(family), call.request)[0]))
+
+
+def test_a_newcomer_that_fails_fails_alone(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the library breaks down over its prompt."""
+    engine = engines("smolvlm")
+    broken = part(RED)
+    broken["image_url"]["url"] = broken["image_url"]["url"][:-400]
+    embed = engine._chat.prompts._embed
+
+    def failing(inputs: Any) -> Any:
+        if inputs.get("pixel_values") is not None:
+            raise RuntimeError("the tower fell")
+        return embed(inputs)
+
+    monkeypatch.setattr(engine._chat.prompts, "_embed", failing)
+    good, damaged, fallen = run(engine, request("Hello"), request([broken]), request(with_pictures("Hm?", RED)))
+    monkeypatch.undo()
+    assert text(whole(good)) == text(ask(engine, "Hello"))
+    assert isinstance(damaged[0], BadImage)
+    assert isinstance(fallen[0], ServeError)
+    assert "the tower fell" in fallen[0].message
+
+
+def test_many_choices_keep_nobody_from_a_first_one(engine: Any) -> None:
+    many, one = Call(request("Hello", n=12, max_tokens=3)), Call(request("Hi", max_tokens=4))
+    waiting, coming = deque([many]), [one]
+    ended = []
+    for call, piece in engine.chat(feed_of(waiting, limit=2)):
+        if coming:
+            waiting.append(coming.pop())
+        if piece is None:
+            ended.append(call)
+    assert ended == [one, many]
+
+
+def test_what_the_authors_recommend_holds_where_a_request_is_silent(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unset() -> str:
+        return text(ask(engine, "Hello", temperature=None, max_tokens=None))
+
+    monkeypatch.setitem(engine._chat.recommended, "max_new_tokens", 12)
+    greedy = unset()
+    monkeypatch.setitem(engine._chat.recommended, "repetition_penalty", 5.0)
+    assert unset() != greedy
+    monkeypatch.setitem(engine._chat.recommended, "repetition_penalty", 1.0)
+    monkeypatch.setitem(engine._chat.recommended, "do_sample", True)
+    assert len({unset() for _ in range(3)}) > 1
+    monkeypatch.setitem(engine._chat.recommended, "top_k", 1)
+    assert unset() == greedy
+
+
+@pytest.mark.parametrize("warper", [{"top_k": 1}, {"min_p": 1.0}])
+def test_warpers_leave_only_the_likely(warper: dict[str, float], engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in warper.items():
+        monkeypatch.setitem(engine._chat.recommended, name, value)
+    assert text(ask(engine, "Hello", temperature=1)) == text(ask(engine, "Hello"))
+
+
+@pytest.mark.parametrize(("quantization", "error"), [("4bit", 0.5), ("8bit", 0.05)])
+@pytest.mark.parametrize("family", ["lm", "smolvlm"])
+def test_quantised_weights_are_smaller_and_near(
+    family: str, quantization: str, error: float, engines: Engines, models: Any
+) -> None:
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    small = load(models(f"mlx_{family}"), options={"quantization": quantization})
+    assert text(ask(small, "Hello"))
+    plain, packed = (engine._chat.loaded.model for engine in (engines(family), small))
+    size = [sum(weights.nbytes for _, weights in tree_flatten(model.parameters())) for model in (plain, packed)]
+    assert size[1] < size[0]
+    tokens = mx.arange(1, 9)[None]
+    exact, near = (
+        (model.language_model(tokens).logits if family in VISION else model(tokens)) for model in (plain, packed)
+    )
+    assert float(abs(exact - near).mean() / abs(exact).mean()) < error
+
+
+def test_a_gpu_that_is_not_there_is_the_cpu(models: Any, engine: Any) -> None:
+    other = load(models("mlx_lm"), Device("mlx", "auto"))
+    assert text(ask(other, "Hello")) == text(ask(engine, "Hello"))
+
+
+def test_other_precisions(models: Any) -> None:
+    import mlx.core as mx
+
+    half = load(models("mlx_smolvlm"), Device("cpu", "bfloat16"))
+    assert half._chat.loaded.model.language_model.lm_head.weight.dtype == mx.bfloat16
+    assert text(ask(half, with_pictures("Hm?", RED)))
+
+
+def test_transformers_own_processors_stay_what_they_are(engines: Engines, models: Any) -> None:
+    from transformers import AutoProcessor
+
+    assert "mlx" in type(engines("qwen2_5_vl")._chat.loaded.processor).__module__
+    processor = AutoProcessor.from_pretrained(models("mlx_qwen2_5_vl"))
+    assert type(processor).__module__.startswith("transformers.")
+
+
+def test_what_the_weights_cannot_do_is_not_offered(engines: Engines) -> None:
+    assert "images" in engines("smolvlm").loaded_features()
+    assert "images" not in engines("lm").loaded_features()
+    spec = ModelSpec(id="m", engine="mlx", source="a/b")
+    assert set(tasks_of(spec, find_engine("mlx"))) == {"analyze", "caption", "chat", "ocr"}
+    assert tasks_of(spec.model_copy(update={"tasks": ("embeddings",)}), find_engine("mlx")) == ("embeddings",)
+
+
+def test_pictures_come_in_any_form(engines: Engines) -> None:
+    """As a data URI and as plain base64."""
+    uri = part(RED)["image_url"]["url"]
+    plain = {"type": "image_url", "image_url": {"url": uri.partition(",")[2]}}
+    assert base64.b64decode(plain["image_url"]["url"])
+    words = {"type": "text", "text": "What?"}
+    answers = {text(ask(engines("smolvlm"), [item, words])) for item in (part(RED), plain)}
+    assert len(answers) == 1

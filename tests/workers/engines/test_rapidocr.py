@@ -1,0 +1,110 @@
+"""OCR with the real models: reading order, images without text, narrow strips, unsupported languages."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from contract.config import ModelSpec
+from contract.errors import UnsupportedFeature
+from contract.media import data_uri
+from contract.tasks.ocr import OcrRequest, OcrResponse
+from workers.engine import Call, Device
+from workers.engines.rapidocr import RapidOcr
+from workers.registry import find_engine
+
+
+@pytest.fixture(scope="module")
+def engine() -> RapidOcr:
+    engine = find_engine("rapidocr")()
+    assert isinstance(engine, RapidOcr)
+    engine.load(ModelSpec(id="ocr", engine="rapidocr", options={"threads": 1}), Device("cpu", "float32"))
+    return engine
+
+
+def image_uri(*texts: tuple[int, int, str], size: tuple[int, int] = (360, 160), **options: Any) -> str:
+    """An image with texts at (x, y), as a client would send it."""
+    image = Image.new("RGB", size, "white")
+    for x, y, text in texts:
+        ImageDraw.Draw(image).text((x, y), text, fill="black", font=ImageFont.load_default(26))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG" if options else "PNG", **options)
+    return data_uri(buffer.getvalue(), "image/jpeg" if options else "image/png")
+
+
+def read(engine: RapidOcr, **fields: Any) -> Any:
+    [(_, answer)] = engine.read([Call(OcrRequest.model_validate(fields))])
+    return answer
+
+
+def test_lines_are_in_reading_order_with_positions_and_scores(engine: RapidOcr) -> None:
+    uri = image_uri((200, 24, "Right 7"), (20, 100, "Second row"), (20, 20, "Left"))
+    answer = read(engine, image=uri)
+    assert isinstance(answer, OcrResponse)
+    [item] = answer.data
+    assert (item.width, item.height) == (360, 160)
+    assert item.text == "Left Right 7\nSecond row"
+    assert [line.text for line in item.lines] == ["Left", "Right 7", "Second row"]
+    for line, (x, y) in zip(item.lines, [(20, 20), (200, 24), (20, 100)], strict=True):
+        assert 0.8 < line.score <= 1
+        left, top = line.polygon[0]
+        assert abs(left - x) < 12
+        assert abs(top - y) < 14
+        assert all(0 <= px <= 360 and 0 <= py <= 160 for px, py in line.polygon)
+    assert answer.usage.images == 1
+
+
+def test_applies_exif_rotation_before_reading(engine: RapidOcr) -> None:
+    upright = Image.open(io.BytesIO(_bytes(image_uri((20, 20, "Upright"), size=(160, 80)))))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise for display
+    buffer = io.BytesIO()
+    upright.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", exif=exif, quality=95)
+    [item] = read(engine, image=data_uri(buffer.getvalue(), "image/jpeg")).data
+    assert (item.width, item.height, item.text) == (160, 80, "Upright")
+
+
+def _bytes(uri: str) -> bytes:
+    from contract.media import ImageInput
+
+    return ImageInput(uri).read()
+
+
+def test_reads_several_images_one_without_text(engine: RapidOcr, caplog: pytest.LogCaptureFixture) -> None:
+    answer = read(engine, images=[image_uri(size=(64, 64)), image_uri((15, 15, "Text"), size=(120, 60))])
+    assert [(item.index, item.text) for item in answer.data] == [(0, ""), (1, "Text")]
+    assert answer.data[0].lines == []
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 10)])
+def test_reads_images_of_extreme_shapes(engine: RapidOcr, size: tuple[int, int]) -> None:
+    [item] = read(engine, image=image_uri(size=size)).data
+    assert ((item.width, item.height), item.text) == (size, "")
+
+
+def test_accepts_known_languages_and_rejects_others_by_name(engine: RapidOcr) -> None:
+    uri = image_uri((15, 15, "Text"), size=(120, 60))
+    assert read(engine, image=uri, languages=["en", "zh-TW"]).data[0].text == "Text"
+    error = read(engine, image=uri, languages=["en", "ko"])
+    assert isinstance(error, UnsupportedFeature)
+    assert error.param == "languages"
+    assert "'ko'" in error.message
+    assert " zh" in error.message
+
+
+def test_cancelling_stops_between_images(engine: RapidOcr, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(OcrRequest(images=[image_uri(size=(32, 32))] * 3))  # type: ignore[list-item]
+    progress: list[int] = []
+
+    def cancel(done: int, _: int) -> None:
+        progress.append(done)
+        call.cancel()
+
+    monkeypatch.setattr(call, "progress", cancel)
+    assert list(engine.read([call])) == []
+    assert progress == [1]

@@ -1,0 +1,120 @@
+"""Which checkpoints load, as what, and what is said of those that do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import LoadFailed
+from tests.support.chat_engines import ask, load, request, text
+from workers.engine import Device
+from workers.registry import find_engine
+
+Copy = Callable[..., Path]
+
+CODE = """
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+
+class OwnConfig(Qwen2Config):
+    model_type = "own"
+
+
+class OwnModel(Qwen2ForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
+    with pytest.raises(
+        LoadFailed, match=r"of type 'hyperchat'.*no engine serves.*transformers_chat.*add an engine: one file"
+    ):
+        load(copy("lm", model_type="hyperchat"))
+
+
+def test_a_type_of_another_engine_is_sent_there(models: Callable[[str], Path]) -> None:
+    with pytest.raises(LoadFailed, match=r"of type 'sam'.*Write `engine: transformers_segment`"):
+        load(models("sam"))
+    with pytest.raises(LoadFailed, match=r"no chat template.*For another task than chat.*transformers_ocr"):
+        load(models("got_ocr2"))
+
+
+def test_weights_of_fewer_bits_answer_as_transformers_own(models: Callable[[str], Path]) -> None:
+    """8 bits, on the CPU: other weights than those on disk, and the same as the library makes of them."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    engine: Any = load(models("lm"), options={"quantization": "8bit"})
+    config = BitsAndBytesConfig(load_in_8bit=True)
+    library = AutoModelForCausalLM.from_pretrained(models("lm"), dtype=torch.float32, quantization_config=config)
+    inputs = engine._prompts.encode(engine._prompts.conversation(request("Hello")))
+    tokens = library.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[-1] :]
+    assert text(ask(engine, "Hello")) == engine._decode(tokens.tolist())
+    assert engine._model.get_memory_footprint() < load(models("lm"))._model.get_memory_footprint()
+
+
+def test_a_folder_without_configuration(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed, match=r"no config\.json"):
+        load(tmp_path)
+
+
+def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
+    folder = copy("lm")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned sibling, or set"):
+        load(folder)
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert text(ask(load(folder, options={"chat_template": template}), "Hello"))
+
+
+def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    folder = copy("lm", model_type="own", auto_map=auto)
+    (folder / "own.py").write_text(CODE)
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
+    with pytest.raises(LoadFailed, match=r"comes with code of its own.*trust_remote_code: true"):
+        load(folder)
+    engine = load(folder, trust_remote_code=True)
+    assert type(engine._model).__name__ == "OwnModel"
+    assert text(ask(engine, "Hello"))
+
+
+def test_a_type_that_is_two_kinds_is_decided_by_its_class(tmp_path: Path) -> None:
+    from contract.config import ModelSpec
+    from workers.engines.transformers_chat.loading import auto_class
+    from workers.toolkit import pretrained
+
+    spec = ModelSpec(id="m", engine="transformers_chat", source=str(tmp_path))
+    for architecture, kind in {
+        "Llama4ForConditionalGeneration": "AutoModelForImageTextToText",
+        "Llama4ForCausalLM": "AutoModelForCausalLM",
+    }.items():
+        config = {"model_type": "llama4", "architectures": [architecture]}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert auto_class(pretrained.read_checkpoint(spec)) == kind
+
+
+def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], Path]) -> None:
+    import torch
+
+    from contract.config import ModelSpec
+
+    engine: Any = find_engine("transformers_chat")()
+    engine.load(ModelSpec(id="m", engine="transformers_chat", source=str(models("smolvlm"))), Device("cpu", "bfloat16"))
+    assert engine._model.dtype == torch.bfloat16
+    assert text(ask(engine, "Hello"))
+
+
+def test_what_the_authors_recommend_holds_where_a_request_is_silent(copy: Copy) -> None:
+    folder = copy("lm")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {"do_sample": True, "temperature": 0.9, "top_k": 1, "max_new_tokens": 5}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    answer = ask(load(folder), "Hello", temperature=None, max_tokens=None)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 5
+    assert text(answer) == text(ask(load(folder), "Hello", max_tokens=5)), "of one likely token, that one is drawn"

@@ -1,0 +1,46 @@
+"""A chat model in real worker processes: from a hub, then from the hub's cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scripts.testbed import hub
+from tests.support import worker_process
+from tests.support.chat_engines import ask, picture, text, with_pictures
+from workers.registry import find_engine
+
+PATH = "/v1/chat/completions"
+CONTENT = with_pictures("What is this?", picture())
+QUESTION = {"messages": [{"role": "user", "content": CONTENT}], "temperature": 0, "max_tokens": 12}
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    return {"engine": "transformers_chat", "source": "tests/tiny", "options": {"threads": 1}, **more}
+
+
+def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(models: Any, chat_engine: Any, tmp_path: Path) -> None:
+    """The first worker is a standby: born with the engine's imports, then told its model, then asked."""
+    imports = ",".join(find_engine("transformers_chat").imports)
+    with hub.serve({"tests/tiny": models("smolvlm")}) as served:
+        env = {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        with worker_process.worker(entry(), imports=imports, env=env) as worker:
+            assert "cannot import" not in worker.log()
+            whole = worker.post(PATH, QUESTION).json()["choices"][0]["message"]["content"]
+            events = worker.post(PATH, {**QUESTION, "stream": True}).text
+        assert "GET /tests/tiny/resolve/" + hub.COMMIT + "/model.safetensors" in served.requests
+        served.requests.clear()
+        with worker_process.worker(entry(revision="main"), env=env) as worker:
+            again = worker.post(PATH, QUESTION).json()["choices"][0]["message"]["content"]
+        assert served.requests == []
+    assert streamed(events) == again == whole == text(ask(chat_engine("smolvlm"), CONTENT))
+
+
+def streamed(events: str) -> str:
+    """The text of a stream, which must end as it should and hold no usage, since nobody asked for it."""
+    *lines, done = [event.removeprefix("data: ") for event in events.strip().split("\n\n")]
+    assert done == "[DONE]"
+    chunks = [json.loads(line) for line in lines]
+    assert all(chunk["choices"] for chunk in chunks)
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])

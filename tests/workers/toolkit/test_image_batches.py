@@ -1,0 +1,121 @@
+"""Pictures of several calls: who shares a batch, what one call's failure means for others, and how much waits open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from contract.errors import BadImage, InvalidField, ServeError
+from contract.media import ImageInput
+from contract.tasks.caption import CaptionItem, CaptionRequest, CaptionResponse
+from tests.support.odd_images import encoded
+from workers.engine import Call
+from workers.toolkit import image_batches
+from workers.toolkit.image_batches import BatchImage, ImageBatcher
+
+
+class Captioner:
+    """Notes the batches that it gets, and captions each picture with its size."""
+
+    def __init__(self, *, fails: Sequence[tuple[int, int]] = ()) -> None:
+        self.batches: list[list[tuple[int, int]]] = []
+        self._fails = fails
+
+    def work(self, batch: list[BatchImage[CaptionRequest]]) -> list[CaptionItem | ServeError]:
+        sizes = [(picture.width, picture.height) for picture in batch]
+        self.batches.append(sizes)
+        return [self._item(picture) for picture in batch]
+
+    def _item(self, picture: BatchImage[CaptionRequest]) -> CaptionItem | ServeError:
+        if (picture.width, picture.height) in self._fails:
+            return InvalidField("this size is not liked", param="image")
+        return CaptionItem(**picture.item_fields, text=f"{picture.width}x{picture.height}")
+
+    def answer(self, *calls: Call[CaptionRequest], batch_size: int = 8, **options: Any) -> list[tuple[Any, Any]]:
+        given = ImageBatcher("painter", batch_size)
+        return list(given.answer(calls, self.work, CaptionResponse, **options))
+
+
+def call(*sizes: tuple[int, int]) -> Call[CaptionRequest]:
+    images = [encoded(Image.new("RGB", size)) for size in sizes]
+    return Call(CaptionRequest.model_validate({"images": images}))
+
+
+def texts(answer: CaptionResponse) -> list[str]:
+    assert [item.index for item in answer.data] == list(range(len(answer.data)))
+    return [item.text for item in answer.data]
+
+
+def test_images_of_one_size_share_a_batch_across_calls() -> None:
+    captioner = Captioner()
+    one, other = call((4, 3), (2, 2)), call((2, 2), (4, 3), (4, 3))
+    answers = dict(captioner.answer(one, other))
+    assert texts(answers[one]) == ["4x3", "2x2"]
+    assert texts(answers[other]) == ["2x2", "4x3", "4x3"]
+    assert sorted(captioner.batches) == [[(2, 2)] * 2, [(4, 3)] * 3]
+    assert answers[one].usage.images == 2
+    assert (other.done, other.total) == (3, 3)
+
+
+def test_full_batch_runs_at_once_and_complete_calls_end() -> None:
+    captioner = Captioner()
+    first, second = call((2, 2), (2, 2)), call((2, 2), (3, 3))
+    order = [who for who, _ in captioner.answer(first, second, batch_size=2)]
+    assert order == [first, second]
+    assert captioner.batches[0] == [(2, 2)] * 2
+
+
+@pytest.mark.parametrize("bad", [b"nothing", b""], ids=["broken", "empty"])
+def test_unreadable_image_fails_only_its_call(bad: bytes) -> None:
+    broken = Call(
+        CaptionRequest.model_construct(images=[ImageInput(bad), *call((2, 2)).request.all_images], image=None)
+    )
+    fine = call((2, 2))
+    captioner = Captioner()
+    answers = dict(captioner.answer(broken, fine))
+    assert isinstance(answers[broken], BadImage)
+    assert texts(answers[fine]) == ["2x2"]
+    assert captioner.batches == [[(2, 2)]]
+
+
+def test_error_for_one_image_fails_only_its_call() -> None:
+    captioner = Captioner(fails=[(3, 3)])
+    refused, fine = call((2, 2), (3, 3)), call((2, 2))
+    answers = dict(captioner.answer(refused, fine))
+    assert isinstance(answers[refused], InvalidField)
+    assert texts(answers[fine]) == ["2x2"]
+
+
+def test_refused_image_never_reaches_the_model() -> None:
+    def prepare(picture: BatchImage[CaptionRequest]) -> None:
+        if picture.width > 3:
+            raise InvalidField("too wide", param="image")
+
+    captioner = Captioner()
+    refused, fine = call((9, 2), (2, 2)), call((2, 2))
+    answers = dict(captioner.answer(refused, fine, check=prepare))
+    assert isinstance(answers[refused], InvalidField)
+    assert captioner.batches == [[(2, 2)]]
+    assert texts(answers[fine]) == ["2x2"]
+
+
+def test_cancelled_call_costs_no_work() -> None:
+    captioner = Captioner()
+    gone, here = call((2, 2)), call((2, 2))
+    gone.cancel()
+    answers = captioner.answer(gone, here)
+    assert [who for who, _ in answers] == [here]
+    assert captioner.batches == [[(2, 2)]]
+
+
+def test_limits_the_pixels_of_waiting_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_batches, "MAX_PIXELS", 100)
+    captioner = Captioner()
+    sizes = [(6, 5), (7, 5), (8, 5), (9, 5), (10, 5)]
+    [(_, answer)] = captioner.answer(call(*sizes))
+    assert texts(answer) == [f"{width}x{height}" for width, height in sizes]
+    assert captioner.batches[0] == [(8, 5)], "the largest goes first, as soon as there are too many"
+    assert len(captioner.batches) == 5

@@ -1,0 +1,71 @@
+"""Chooses a response's format from the `Accept` header: JSON, the raw bytes of one array, or an npz file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel
+
+from contract.arrays import arrays_in, npz
+from contract.errors import NotAcceptable
+
+JSON, BYTES, NPZ = "application/json", "application/octet-stream", "application/x-npz"
+
+Header = tuple[bytes, bytes]
+ResponseWriter = Callable[[BaseModel], tuple[list[Header], bytes]]
+"""Turns a response into its headers, content type included, and its body."""
+
+
+def writer_for(accept: str | None) -> ResponseWriter:
+    """The writer for the format that an `Accept` header prefers; JSON if it names none of the three."""
+    ranges = [_media_range(part) for part in (accept or "").lower().split(",")]
+    ranges.sort(key=lambda item: item[1], reverse=True)  # stable: the first of two with equal quality wins
+    chosen = next((media for media, quality in ranges if quality > 0 and media in _WRITERS), JSON)
+    return _WRITERS[chosen]
+
+
+def _media_range(part: str) -> tuple[str, float]:
+    """One part of an `Accept` header: the media type and its quality, 0 if that is not a number."""
+    media, *parameters = (piece.strip() for piece in part.split(";"))
+    quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+    try:
+        return media, float(quality)
+    except ValueError:
+        return media, 0.0
+
+
+def as_json(response: BaseModel) -> tuple[list[Header], bytes]:
+    """The whole response as JSON."""
+    return [_content_type(JSON)], response.model_dump_json().encode()
+
+
+def _as_bytes(response: BaseModel) -> tuple[list[Header], bytes]:
+    """The response's only array. Raises NotAcceptable if it has several, or none."""
+    arrays = arrays_in(response)
+    if len(arrays) != 1:
+        names = ", ".join(arrays) or "none"
+        raise NotAcceptable(
+            f"{BYTES} holds exactly one array, and this response has {len(arrays)} ({names}). Send `Accept: {NPZ}` for "
+            "all of them in one file, ask for JSON, or request fewer arrays.",
+            details={"arrays": {name: list(array.shape) for name, array in arrays.items()}},
+        )
+    [array] = arrays.values()
+    headers = [(name.encode(), value.encode()) for name, value in array.headers().items()]
+    return [_content_type(BYTES), *headers], bytes(array.data)
+
+
+def _as_npz(response: BaseModel) -> tuple[list[Header], bytes]:
+    return [_content_type(NPZ)], npz(response)
+
+
+def _content_type(media: str) -> Header:
+    return b"content-type", media.encode()
+
+
+_WRITERS: dict[str, ResponseWriter] = {
+    JSON: as_json,
+    "*/*": as_json,
+    "application/*": as_json,
+    BYTES: _as_bytes,
+    NPZ: _as_npz,
+}

@@ -1,0 +1,24 @@
+"""The `options` of an entry of this engine."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from workers import engine
+from workers.toolkit.pretrained import Quantization
+
+
+class MlxOptions(engine.Options):
+    """`quantization` quantises weights that are not quantised yet.
+
+    Chat: `context` limits prompt and answer together, in tokens; `chat_template` is a Jinja template that replaces the
+    model's own. Embeddings: `batch_size` is the number of texts in one forward pass. `truncate`: cut a text that
+    exceeds the model's limit, instead of refusing it; null: embeddings refuse such texts, image generation cuts them
+    and warns.
+    """
+
+    quantization: Quantization | None = None
+    context: int | None = Field(None, ge=2)
+    chat_template: str | None = None
+    truncate: bool | None = None
+    batch_size: int = Field(32, ge=1)

@@ -1,0 +1,143 @@
+"""Turns an image as a client sent it into pixels as they are displayed: upright, RGB, first frame, on white."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from contract.errors import BadImage
+from contract.media import ImageInput, check_size, too_many_pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+T = TypeVar("T")
+
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_ORIENTATION, _SIDEWAYS = 0x0112, {5, 6, 7, 8}
+"""The EXIF tag, and its values that swap width and height."""
+_PNG_WITH_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+"""What marks the chunks of a PNG file that may contain an orientation."""
+
+
+def open_image(source: ImageInput) -> Image.Image:
+    """The image in Pillow's RGB mode, rotated as its EXIF data says; transparency becomes white.
+
+    Raises BadImage if it is damaged, too large, of an unknown format, or a URL that has not been fetched.
+    """
+    return _opened(source, _to_rgb)
+
+
+def open_with_transparency(source: ImageInput) -> tuple[Image.Image, Image.Image | None]:
+    """The image like `open_image`, and its fully transparent part as a mask (255 in mode L), or None."""
+    return _opened(source, lambda image: (_to_rgb(image), _transparent_part(image)))
+
+
+def open_mask(source: ImageInput) -> Image.Image:
+    """A mask in mode L, upright like its image: 255 where the image is to be redrawn, else 0.
+
+    That is where the mask is fully transparent (OpenAI's convention) or, if nothing in it is transparent, where it is
+    white.
+    """
+    return _opened(source, lambda image: _transparent_part(image) or _white(_to_rgb(image)))
+
+
+def image_size(source: ImageInput) -> tuple[int, int]:
+    """Width and height of what `open_image` returns, from the file's header alone if its format allows that.
+
+    Raises BadImage like `open_image`, but does not notice damage after the header.
+    """
+    return _read(source, _upright_size)
+
+
+def _opened(source: ImageInput, convert: Callable[[Image.Image], T]) -> T:
+    return _read(source, lambda content: convert(_decode(content)))
+
+
+def _read(source: ImageInput, parse: Callable[[bytes], T]) -> T:
+    try:
+        if source.url:
+            raise BadImage(f"The image at {source.url} has not been fetched. Send its bytes as a data URI instead.")
+        return _parsed(source.read(), parse)
+    except BadImage as error:
+        error.image = source
+        raise
+
+
+def _parsed(content: bytes, parse: Callable[[bytes], T]) -> T:
+    try:
+        return parse(content)
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:  # decoders of some thirty formats raise all kinds of errors for damaged files
+        raise BadImage(f"The image is damaged or of an unknown format ({error}). Send it as PNG or JPEG.") from error
+
+
+def _decode(content: bytes) -> Image.Image:
+    from PIL import ImageOps
+
+    with _header(content) as image:
+        image.load()  # decodes the first frame, and raises for truncated files
+        return ImageOps.exif_transpose(image)
+
+
+def _header(content: bytes) -> Image.Image:
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(content))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise too_many_pixels("far too many") from None
+    check_size(*image.size)
+    return image
+
+
+def _upright_size(content: bytes) -> tuple[int, int]:
+    with _header(content) as image:
+        width, height = image.size
+        if image.format == "TIFF":  # Pillow reports the upright size already
+            return width, height
+        if image.format == "PNG" and not any(mark in content for mark in _PNG_WITH_EXIF):
+            return width, height  # `getexif` would decode the whole file, since EXIF data may be at its end
+        sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+        return (height, width) if sideways else (width, height)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _to_eight_bits(image).convert("RGB")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_white(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _transparent_part(image: Image.Image) -> Image.Image | None:
+    """A mask in mode L: 255 where the image is fully transparent; None if that is nowhere."""
+    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
+        return None
+    mask = image.convert("RGBA").getchannel("A").point(lambda value: 255 * (value == 0))
+    return mask if mask.getbbox() else None
+
+
+def _white(image: Image.Image) -> Image.Image:
+    return image.convert("L").point(lambda value: 255 * (value >= 128))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit and float greys to 0..255; a plain conversion would clip everything above 255."""
+    deep = image.mode.startswith("I;")
+    if deep:
+        image = image.convert("I")  # from either byte order
+    brightest = float(image.getextrema()[1])
+    factor = 1 / 256 if deep or brightest > 255 else 1.0
+    if image.mode == "F":
+        factor = 255.0 if brightest <= 1 else 1.0  # floats range to 1 or to 255
+    return image.point(lambda value: value * factor + 0).convert("L")
