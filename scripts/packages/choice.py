@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,39 +17,9 @@ EXTRAS: dict[str, str] = {
     "vision": "captions, detection, segmentation, depth, image features",
     "all": "everything that this machine can use",
 }
-"""What may be named, and what it brings. Engines and tasks may be named as well."""
+"""The extras that ENGINES takes, and what they install. It takes the names of engines as well."""
 
-ENGINES: dict[str, tuple[str, ...]] = {
-    "blip": ("vision",),
-    "command": (),
-    "depth_anything": ("vision",),
-    "diffusers_image": ("images",),
-    "dino": ("vision",),
-    "fake": (),
-    "mlx": ("mlx",),
-    "moondream": ("chat", "vision"),
-    "rapidocr": ("ocr",),
-    "sentence_transformers": ("embeddings",),
-    "transformers_chat": ("chat",),
-    "transformers_detect": ("vision",),
-    "transformers_ocr": ("chat", "vision"),
-    "transformers_segment": ("vision",),
-}
-TASKS: dict[str, tuple[str, ...]] = {
-    "analyze": ("chat",),
-    "caption": ("chat", "vision"),
-    "chat": ("chat",),
-    "depth": ("vision",),
-    "detect": ("vision",),
-    "embeddings": ("embeddings",),
-    "features": ("vision",),
-    "image-edit": ("images",),
-    "image-generation": ("images",),
-    "image-variation": ("images",),
-    "ocr": ("ocr",),
-    "pointcloud": ("vision",),
-    "segment": ("vision",),
-}
+ENGINES = Path(__file__).parents[2] / "workers" / "engines"
 BASE = ("gateway", "manager", "demo")
 """Gateway, manager, and the clients of demo and benchmark: small, and always there."""
 TESTS = "dev"
@@ -58,23 +29,45 @@ _FILE = ".extras"
 
 
 class UnknownWord(Exception):
-    """ENGINES names what is neither an extra nor an engine nor a task; the message lists the right words."""
+    """ENGINES names what is neither an extra nor an engine; the message lists the right words."""
 
 
 def extras(words: Iterable[str]) -> set[str]:
-    """The extras that the words stand for. A word may hold several, with commas between. Raises UnknownWord."""
+    """The extras that the words stand for. A word may hold several, separated by commas. Raises UnknownWord."""
+    by_engine = engines()
     named: set[str] = set()
     for word in re.split(r"[,\s]+", " ".join(words).strip()):
         name = word.lower()
         if name in EXTRAS:
             named.add(name)
-        elif name.replace("-", "_") in ENGINES:
-            named.update(ENGINES[name.replace("-", "_")])
-        elif name.replace("_", "-") in TASKS:
-            named.update(TASKS[name.replace("_", "-")])
+        elif name.replace("-", "_") in by_engine:
+            named.update(by_engine[name.replace("-", "_")])
         elif name:
             raise UnknownWord(_unknown(word))
     return named
+
+
+def engines(folder: Path = ENGINES) -> dict[str, tuple[str, ...]]:
+    """The extras that each engine declares, by the engine's name.
+
+    The files are parsed, not imported: nothing that they import is installed yet.
+    """
+    files = {path.stem: path for path in folder.glob("[!_]*.py")}
+    files |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
+    return {name: _declared_extras(files[name]) for name in sorted(files)}
+
+
+def _declared_extras(file: Path) -> tuple[str, ...]:
+    """The value of `extras` in the engine's class; empty for an engine that needs no libraries of its own."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and any(
+            isinstance(base, ast.Name) and base.id == "Engine" for base in node.bases
+        ):
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == "extras":
+                    assert line.value is not None
+                    return tuple(ast.literal_eval(line.value))
+    return ()
 
 
 def requirement(extras: Iterable[str]) -> str:
@@ -109,9 +102,6 @@ def missing(environment: Path, words: Sequence[str]) -> set[str]:
 
 
 def _unknown(word: str) -> str:
-    wide = max(map(len, EXTRAS))
-    known = "\n".join(f"  {name:{wide}}  {what}" for name, what in EXTRAS.items())
-    return (
-        f"ENGINES does not take {word!r}. It takes:\n{known}\n"
-        f"or an engine:\n  {', '.join(ENGINES)}\nor a task:\n  {', '.join(TASKS)}"
-    )
+    width = max(map(len, EXTRAS))
+    known = "\n".join(f"  {name:{width}}  {content}" for name, content in EXTRAS.items())
+    return f"ENGINES does not take {word!r}. It takes:\n{known}\nor an engine:\n  {', '.join(engines())}"

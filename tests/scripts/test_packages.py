@@ -8,22 +8,16 @@ from typing import Any
 
 import pytest
 
-from contract.tasks import all_tasks
 from scripts.packages import choice, torch_build
 from scripts.packages.__main__ import main
 from scripts.packages.progress import Progress
-from workers import describe, engine
+from workers import registry
 
 
-def test_every_engine_and_task_may_be_named() -> None:
-    assert set(choice.ENGINES) == set(engine.names())
-    assert set(choice.TASKS) == set(all_tasks())
-
-
-def test_a_task_brings_an_engine_that_does_it() -> None:
-    for task, extras in choice.TASKS.items():
-        able = [name for name, offer in describe.engines().items() if task in offer["tasks"]]
-        assert any(choice.ENGINES[name] and set(choice.ENGINES[name]) <= set(extras) for name in able), task
+def test_engines_are_found_without_importing_them() -> None:
+    declared = {name: registry.find(name).extras for name in registry.names()}
+    assert choice.engines() == declared
+    assert set().union(*declared.values()) <= set(choice.EXTRAS)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +27,6 @@ def test_a_task_brings_an_engine_that_does_it() -> None:
         (["chat,ocr"], {"chat", "ocr"}),
         (["rapidocr"], {"ocr"}),
         (["transformers-chat"], {"chat"}),
-        (["image-generation"], {"images"}),
         (["fake"], set()),
         ([""], set()),
     ],
@@ -42,15 +35,14 @@ def test_words_choose_extras(words: list[str], extras: set[str]) -> None:
     assert choice.extras(words) == extras
 
 
-def test_a_wrong_word_is_told_the_right_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_word_lists_the_right_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["needs", "chats"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("ENGINES does not take 'chats'. It takes:\n  chat ")
     assert "rapidocr" in told
-    assert "image-edit" in told
 
 
-def test_a_choice_is_remembered_and_added_to(tmp_path: Path) -> None:
+def test_choice_is_saved_and_extended(tmp_path: Path) -> None:
     assert choice.chosen(tmp_path, []) == {"all"}
     assert choice.chosen(tmp_path, ["ocr"]) == {"ocr"}
     choice.remember(tmp_path, {"ocr"})

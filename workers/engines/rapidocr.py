@@ -36,6 +36,7 @@ class RapidOptions(Options):
 class RapidOcr(Engine):
     """Text in images, line by line, with RapidOCR. Runs on the CPU and brings its own models."""
 
+    extras: ClassVar[tuple[str, ...]] = ("ocr",)
     Options: ClassVar[type[Options]] = RapidOptions
     features: ClassVar[frozenset[str]] = frozenset({"languages"})
     imports: ClassVar[tuple[str, ...]] = ("rapidocr:RapidOCR", "onnxruntime", "PIL.Image", "PIL.ImageOps")

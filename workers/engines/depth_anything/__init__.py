@@ -59,6 +59,7 @@ class DepthAnything(Engine):
     Depth Anything 3 needs the package depth-anything-3: `make env-depth-anything-3` makes an environment with it.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("vision",)
     Options: ClassVar[type[engine.Options]] = DepthOptions
     features: ClassVar[frozenset[str]] = frozenset({"max_depth", "confidence"})
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types

@@ -27,6 +27,7 @@ class DiffusersImage(Engine):
     at the same time. Calls are not batched, because a batch equals its parts only up to rounding.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("images",)
     Options = ImageOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "mask", "output_format", "strength"})
     imports = (

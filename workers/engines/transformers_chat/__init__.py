@@ -8,7 +8,7 @@ each row's token, `workers.toolkit.chat` makes chunks of tokens. Nothing heavy i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -61,6 +61,7 @@ class ChatOptions(TorchOptions):
 class TransformersChat(Engine):
     """Text and vision-language models through transformers' Auto classes."""
 
+    extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     imports = (
