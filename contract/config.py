@@ -49,6 +49,7 @@ class GatewaySettings(Frozen):
     manager_host: str = "127.0.0.1"
     api_key: str = ""
     cors_origins: NameList = ()
+    hosts: NameList = ()
     max_body_mb: float = Field(64, gt=0)
 
 
@@ -151,6 +152,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "WORKER_MANAGER_HOST": ("gateway", "manager_host"),
     "GATEWAY_API_KEY": ("gateway", "api_key"),
     "CORS_ORIGINS": ("gateway", "cors_origins"),
+    "GATEWAY_HOSTS": ("gateway", "hosts"),
     "MANAGER_PORT": ("manager", "port"),
     "MANAGER_LISTEN": ("manager", "listen"),
     "MANAGER_TOKEN": ("manager", "token"),

@@ -29,7 +29,11 @@ would also take gigabytes."""
 
 _HEADER_BYTES = 256 * 1024
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.+-]+)*),", re.ASCII)
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*(?:=\s*){0,2}", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*", re.ASCII)
+_PADDING = re.compile(r"(?:=\s*){0,2}", re.ASCII)
+_MAX_URL = 8192
+_WINDOW = 2**20
+"""Characters that are checked at a time; other threads run in between."""
 
 
 class ImageInput:
@@ -69,13 +73,15 @@ class ImageInput:
 
     def _check(self) -> None:
         if self.url:
+            if len(self.url) > _MAX_URL:
+                raise BadImage(f"The image's URL has more than {_MAX_URL} characters. Send the image itself.")
             return
         if isinstance(self.value, bytes):
             if not self._header_is_valid(self.value[:_HEADER_BYTES]):
                 self._header_is_valid(self.value, whole_file=True)
             return
         start = self._base64_start()
-        if len(self.value) == start or not _BASE64.fullmatch(self.value, start):
+        if len(self.value) == start or not _is_base64(self.value, start):
             raise BadImage("The image is neither base64, a data URI nor an http(s) URL. Encode the file as base64.")
         head = base64.b64decode(self.value[start : start + _HEADER_BYTES // 4 * 4] + "===", validate=False)
         if not self._header_is_valid(head):
@@ -86,7 +92,7 @@ class ImageInput:
         assert isinstance(self.value, str)
         if not self.value.startswith("data:"):
             return 0
-        match = _DATA_URI.match(self.value)
+        match = _DATA_URI.match(self.value, 0, 1024)
         if not match or ";base64" not in match.group(2):
             raise BadImage("The data URI must have the form data:image/png;base64,… (other image types are fine).")
         return match.end()
@@ -128,6 +134,17 @@ class ImageInput:
     def as_text(self) -> str:
         """The value in JSON: text unchanged, an upload as base64."""
         return self.value if isinstance(self.value, str) else base64.b64encode(self.value).decode()
+
+
+def _is_base64(text: str, position: int) -> bool:
+    """Whether the text from `position` on has only characters of base64."""
+    while position < len(text):
+        match = _BASE64.match(text, position, position + _WINDOW)
+        assert match is not None  # it matches the empty text
+        if match.end() == position:
+            break
+        position = match.end()
+    return _PADDING.fullmatch(text, position) is not None
 
 
 def check_size(width: int, height: int) -> None:

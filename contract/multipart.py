@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from contextlib import suppress
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -13,6 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File
 
 from contract.errors import BadRequest
+from contract.json_bounds import has_too_many_values
+
+MAX_PARTS = 5000
 
 FormValues = dict[str, Any]
 """Fields by name: text as str, a file as bytes, several of either as a list."""
@@ -24,13 +28,14 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
     Raises BadRequest when the form is malformed.
     """
     form: dict[str, list[str | bytes]] = {}
+    count = itertools.count(1)
 
     def on_field(field: Field) -> None:
-        name = (field.field_name or b"").decode()
+        name = _name(field.field_name, next(count))
         form.setdefault(name, []).append((field.value or b"").decode())
 
     def on_file(file: File) -> None:
-        name = (file.field_name or b"").decode()
+        name = _name(file.field_name, next(count))
         file.file_object.seek(0)
         form.setdefault(name, []).append(file.file_object.read())
         file.close()
@@ -44,6 +49,12 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
     return {name.removesuffix("[]"): _value(name, parts) for name, parts in form.items()}
 
 
+def _name(name: bytes | None, count: int) -> str:
+    if count > MAX_PARTS:
+        raise ValueError(f"it has more than {MAX_PARTS} parts")
+    return (name or b"").decode()
+
+
 def _value(name: str, parts: list[str | bytes]) -> Any:
     return parts if name.endswith("[]") or len(parts) > 1 else parts[0]
 
@@ -51,15 +62,26 @@ def _value(name: str, parts: list[str | bytes]) -> Any:
 def fit_to_model(form: FormValues, model: type[BaseModel]) -> FormValues:
     """Reads the model's list and object fields from JSON text, and makes a single value a list where one is expected.
 
-    Forms have only text and files. Text that is not JSON stays text, for fields that accept text as well.
+    Forms have only text and files. Text that is not JSON, or too much of it, stays text.
     """
-    for name in form.keys() & model.model_fields.keys():
+    names = form.keys() & model.model_fields.keys()
+    texts = (text for name in names for text in _texts(form[name]))
+    read = _as_it_is if has_too_many_values(",".join(texts).encode()) else _from_json
+    for name in names:
         accepted, value = _accepted_types(model.model_fields[name].annotation), form[name]
         if accepted & {list, dict}:
-            parsed = [_from_json(part) for part in value] if isinstance(value, list) else _from_json(value)
+            parsed = [read(part) for part in value] if isinstance(value, list) else read(value)
             wrap = accepted <= {list, type(None)} and not isinstance(parsed, list)
             form[name] = [parsed] if wrap else parsed
     return form
+
+
+def _as_it_is(part: Any) -> Any:
+    return part
+
+
+def _texts(value: Any) -> list[str]:
+    return [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, str)]
 
 
 def _from_json(part: Any) -> Any:

@@ -19,12 +19,17 @@ def invalid_request(error: ValidationError) -> BadRequest:
         return BadRequest(f"The body is not valid JSON: {errors[0]['msg']}. Send UTF-8 JSON.")
     # Each member of a union reports an error of its own; the one that got deepest into the value explains most.
     same_field = (candidate for candidate in errors if candidate["loc"][:1] == errors[0]["loc"][:1])
-    deepest = max(same_field, key=lambda candidate: len(_path(candidate)))
+    deepest = max(same_field, key=_rank)
     param = ".".join(_path(deepest)) or None
     message = str(deepest["msg"]).removeprefix("Value error, ")
     if deepest["type"] == "missing":
         message = "this field is required"
     return InvalidField(f"`{param}`: {message}." if param else f"{message}.", param=param)
+
+
+def _rank(error: Any) -> tuple[bool, int, bool]:
+    """How much an error explains: exceeded limits most, then depth; at the same depth, values more than types."""
+    return error["type"].endswith("too_long"), len(_path(error)), not error["type"].endswith("_type")
 
 
 def _path(error: Any) -> list[str]:

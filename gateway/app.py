@@ -13,11 +13,13 @@ from starlette.types import ASGIApp
 
 from contract import __version__
 from contract.asgi.errors import HANDLERS
+from contract.asgi.hosts import HostCheck
 from contract.asgi.middleware import RequestMiddleware
 from contract.config import Settings
 from gateway.access.auth import Auth
 from gateway.access.cors import Cors
 from gateway.access.keys import Keyring
+from gateway.access.origins import OriginCheck
 from gateway.access.rate_limits import RateLimits
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
@@ -76,9 +78,10 @@ def _add_middleware(
     assert isinstance(fastapi_stack, ServerErrorMiddleware)
     app: ASGIApp = tasks.TaskRoutes(fastapi_stack.app, endpoints)
     app = Auth(RateLimits(app, keyring.principals), settings, keyring)
+    app = OriginCheck(app, settings.gateway.cors_origins)
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
-    return RequestMiddleware(app)
+    return RequestMiddleware(HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)"))
 
 
 def _lifespan(

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract import multipart
 from contract.errors import UnsupportedMedia
+from contract.json_bounds import check_json
+from contract.limits import Name
 from contract.validation import invalid_request
 
 
@@ -28,7 +30,7 @@ class Request(BaseModel):
     no_defaults: ClassVar[frozenset[str]] = frozenset()
     """Fields that an entry's `defaults` never fill, because the right value depends on the request."""
 
-    model: str | None = None
+    model: Name | None = None
     keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)
 
     def required_features(self) -> frozenset[str]:
@@ -86,19 +88,21 @@ class Task(Generic[Req, Res]):
     array_metadata: tuple[str, ...] = ()
     listings: tuple[Listing, ...] = ()
 
-    def decode(self, content_type: str, body: bytes | bytearray) -> Req:
+    def decode(self, content_type: str, body: bytes) -> Req:
         """Parse the request in a JSON or multipart body.
 
         Raises UnsupportedMedia, BadRequest (malformed) or InvalidField (its `param` names the field).
         """
         media_type = content_type.partition(";")[0].strip().lower()
-        if media_type not in {"application/json", "multipart/form-data", ""}:
-            message = f"{self.path} accepts application/json or multipart/form-data, not {media_type}."
+        if media_type not in {"application/json", "multipart/form-data"}:
+            # A missing type is none of both: a web page may send such a request without asking first.
+            message = f"{self.path} needs the Content-Type application/json or multipart/form-data, not {media_type!r}."
             raise UnsupportedMedia(message)
         try:
             if media_type == "multipart/form-data":
                 form = multipart.fit_to_model(multipart.parse(content_type, body), self.request)
                 return self.request.model_validate(form)
+            check_json(body)
             return self.request.model_validate_json(body)
         except ValidationError as error:
             raise invalid_request(error) from None

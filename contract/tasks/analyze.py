@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from contract.errors import InvalidField
+from contract.limits import Text
 from contract.tasks import Listing, Response, Task
 from contract.tasks.chat import ChatUsage
 from contract.tasks.vision import VisionRequest
@@ -39,7 +40,7 @@ class AnalyzeRequest(VisionRequest):
     """`task` names the question; default: `custom` if there is a `prompt`, else `describe`."""
 
     task: QuestionName | None = None
-    prompt: str | None = Field(None, min_length=1)
+    prompt: Text | None = Field(None, min_length=1)
     max_tokens: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from contract.limits import Text
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -16,7 +17,7 @@ class CaptionRequest(VisionRequest):
     `length` chooses among the kinds of caption that some models offer.
     """
 
-    prompt: str | None = Field(None, min_length=1)
+    prompt: Text | None = Field(None, min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     length: Literal["short", "normal", "long"] | None = None
 

@@ -18,8 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
+
+MAX_BIASES = 1024
 
 
 class OpenModel(BaseModel):
@@ -30,12 +33,12 @@ class OpenModel(BaseModel):
 
 class ImageUrl(OpenModel):
     url: ImageInput
-    detail: str | None = None
+    detail: Name | None = None
 
 
 class TextPart(OpenModel):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ImagePart(OpenModel):
@@ -56,8 +59,8 @@ Part = Annotated[ImagePart | TextPart | OtherPart, Field(union_mode="left_to_rig
 class Message(OpenModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     # The list comes first: trying it as text would copy the images in it.
-    content: Annotated[list[Part] | str | None, Field(union_mode="left_to_right")] = None
-    name: str | None = None
+    content: Annotated[Items[Part] | Text | None, Field(union_mode="left_to_right")] = None
+    name: Name | None = None
 
     @model_validator(mode="after")
     def _check_parts(self) -> Message:
@@ -83,7 +86,7 @@ class StreamOptions(OpenModel):
 class ChatRequest(Request):
     """All of OpenAI's fields; `required_features` names those in use that an engine may not support."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Items[Message] = Field(min_length=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
@@ -91,7 +94,7 @@ class ChatRequest(Request):
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     n: int | None = Field(None, ge=1, le=128)
-    stop: str | list[str] | None = None
+    stop: Name | Items[Name] | None = None
     seed: int | None = None
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
@@ -99,21 +102,28 @@ class ChatRequest(Request):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: dict[str, Any] | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tools: Items[dict[str, Any]] | None = None
+    tool_choice: Name | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    functions: list[dict[str, Any]] | None = None
-    function_call: str | dict[str, Any] | None = None
-    modalities: list[str] | None = None
+    functions: Items[dict[str, Any]] | None = None
+    function_call: Name | dict[str, Any] | None = None
+    modalities: Items[Name] | None = None
     audio: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Name | None = None
     web_search_options: dict[str, Any] | None = None
-    verbosity: str | None = None
-    service_tier: str | None = None
+    verbosity: Name | None = None
+    service_tier: Name | None = None
     store: bool | None = None
     metadata: dict[str, Any] | None = None
-    user: str | None = None
+    user: Name | None = None
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _check_logit_bias(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MAX_BIASES:
+            raise ValueError(f"send at most {MAX_BIASES} tokens")
+        return value
 
     @field_validator("stop")
     @classmethod

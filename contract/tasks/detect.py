@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
+from contract.limits import Items, Text
 from contract.tasks import Task
 from contract.tasks.vision import Box, VisionItem, VisionRequest, VisionResponse
 
@@ -21,7 +22,7 @@ class DetectRequest(VisionRequest):
     point on each object instead of a box.
     """
 
-    prompt: str | list[str] | None = None
+    prompt: Text | Items[Text] | None = None
     box_threshold: float | None = Field(None, ge=0, le=1)
     text_threshold: float | None = Field(None, ge=0, le=1)
     max_detections: int | None = Field(None, ge=1)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
+from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
 from contract.tasks.chat import ImagePart, TextPart
@@ -21,9 +22,9 @@ class ImageItem(BaseModel):
     image: ImageInput
 
 
-TokenIds = list[int] | list[list[int]]
-InputItem = str | ImageItem | ImagePart | TextPart
-Input = Annotated[str | list[str] | TokenIds | list[InputItem], Field(union_mode="left_to_right")]
+TokenIds = Items[int] | Items[Items[int]]
+InputItem = Text | ImageItem | ImagePart | TextPart
+Input = Annotated[Text | Items[Text] | TokenIds | Items[InputItem], Field(union_mode="left_to_right")]
 
 
 class EmbeddingsRequest(Request):
@@ -35,11 +36,11 @@ class EmbeddingsRequest(Request):
     """
 
     image: ImageInput | None = None
-    images: list[ImageInput] | None = None
+    images: Items[ImageInput] | None = None
     input: Input | None = Field(None, validate_default=True)  # after the image fields, which its validator reads
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
-    user: str | None = None
+    user: Name | None = None
 
     @model_validator(mode="before")
     @classmethod

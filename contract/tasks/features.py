@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
+from contract.limits import Items
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -21,7 +22,7 @@ class FeaturesRequest(VisionRequest):
 
     pooled: bool = True
     patches: bool = False
-    layers: list[int] | None = Field(None, min_length=1, max_length=64)
+    layers: Items[int] | None = Field(None, min_length=1, max_length=64)
     normalize: bool = False
     encoding_format: Literal["float", "base64"] = "float"
 

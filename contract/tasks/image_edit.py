@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from contract.limits import Name
 from contract.media import ImageInput
 from contract.tasks import Task
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
@@ -30,10 +31,10 @@ class ImageEditRequest(DiffusionRequest):
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})
 
-    image: ImageInput | Annotated[list[ImageInput], Field(min_length=1, max_length=MAX_IMAGES)]
+    image: ImageInput | Annotated[list[ImageInput], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)]
     mask: ImageInput | None = None
     strength: float | None = Field(None, ge=0, le=1)
-    input_fidelity: str | None = None
+    input_fidelity: Name | None = None
     markup: ImageInput | None = None
 
     @model_validator(mode="before")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from contract.limits import Name, Text
 from contract.tasks import Request, Response, Task
 
 MAX_SEED = 2**63 - 1
@@ -25,18 +26,18 @@ class DiffusionRequest(Request):
     closely to follow the prompt, `output_compression` the quality of a JPEG or WebP from 0 to 100.
     """
 
-    prompt: str = Field(min_length=1)
+    prompt: Text = Field(min_length=1)
     n: int = Field(1, ge=1, le=16)
-    size: str | None = None
+    size: Name | None = None
     response_format: Literal["b64_json", "url"] | None = None
     steps: int | None = Field(None, ge=1, le=500)
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
     guidance: float | None = Field(None, ge=0, le=100)
-    negative_prompt: str | None = None
-    quality: str | None = None
-    background: str | None = None
-    moderation: str | None = None
-    complexity: str | None = None
+    negative_prompt: Text | None = None
+    quality: Name | None = None
+    background: Name | None = None
+    moderation: Name | None = None
+    complexity: Name | None = None
     output_format: Literal["png", "jpeg", "webp", "gif", "svg"] | None = None
     output_compression: int | None = Field(None, ge=0, le=100)
     frame_count: int | None = None
@@ -44,8 +45,8 @@ class DiffusionRequest(Request):
     svg: dict[str, Any] | None = None
     stream: bool | None = None
     partial_images: int | None = None
-    safety_identifier: str | None = None
-    user: str | None = None
+    safety_identifier: Name | None = None
+    user: Name | None = None
 
     @field_validator("size")
     @classmethod
@@ -82,7 +83,7 @@ class DiffusionRequest(Request):
 class ImageGenerationRequest(DiffusionRequest):
     """Draws what `prompt` describes."""
 
-    style: str | None = None
+    style: Name | None = None
 
 
 class Image(BaseModel):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from contract.limits import Text
 from contract.media import ImageInput
 from contract.tasks import Task
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
@@ -20,7 +21,7 @@ class ImageVariationRequest(DiffusionRequest):
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})
 
-    prompt: str = ""
+    prompt: Text = ""
     image: ImageInput
     strength: float | None = Field(None, ge=0, le=1)
 

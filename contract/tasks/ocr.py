@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from contract.limits import Items, Name
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -11,7 +12,7 @@ from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 class OcrRequest(VisionRequest):
     """`languages` are hints (ISO 639-1, such as `en`); a request with hints that the engine cannot use is rejected."""
 
-    languages: list[str] | None = None
+    languages: Items[Name] | None = None
 
     def required_features(self) -> frozenset[str]:
         return frozenset({"languages"}) if self.languages else frozenset()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
+from contract.limits import Items, Name, Text
 from contract.tasks import Prerequisite, Response, Task
 from contract.tasks.detect import DETECT, DetectRequest, DetectResponse
 from contract.tasks.vision import Box, Point, VisionItem, VisionRequest, VisionResponse
@@ -27,14 +28,21 @@ class SegmentPrompt(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = Field(None, pattern=r"\S")
-    boxes: list[Box] | None = Field(None, min_length=1)
-    box_labels: list[Literal[0, 1]] | None = None
-    points: list[Point] | None = Field(None, min_length=1)
-    point_labels: list[Literal[0, 1]] | None = None
+    text: Text | None = Field(None, pattern=r"\S")
+    boxes: Items[Box] | None = Field(None, min_length=1)
+    box_labels: Items[Literal[0, 1]] | None = None
+    points: Items[Point] | None = Field(None, min_length=1)
+    point_labels: Items[Literal[0, 1]] | None = None
     image: int | None = Field(None, ge=0)
-    label: str | None = None
+    label: Text | None = None
     score: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, data: Any) -> Any:
+        """Name one unknown field: by itself, pydantic would add an error for each of many thousands."""
+        unknown = data.keys() - cls.model_fields.keys() if isinstance(data, dict) else set()
+        return {name: data[name] for name in [*(data.keys() - unknown), min(unknown)]} if unknown else data
 
     @model_validator(mode="after")
     def _check(self) -> SegmentPrompt:
@@ -69,15 +77,15 @@ class SegmentRequest(VisionRequest):
         "detector", "box_threshold", "text_threshold", "max_detections",
     }  # fmt: skip
 
-    prompt: str | list[str] | None = None
-    prompts: list[SegmentPrompt] | None = None
+    prompt: Text | Items[Text] | None = None
+    prompts: Items[SegmentPrompt] | None = None
     threshold: float | None = Field(None, ge=0, le=1)
     mask_threshold: float | None = Field(None, ge=0, le=1)
     format: Literal["rle", "polygon", "dense"] = "rle"
     automatic: bool | None = None
     multimask: bool | None = None
     semantic: bool | None = None
-    detector: str | None = None
+    detector: Name | None = None
     box_threshold: float | None = Field(None, ge=0, le=1)
     text_threshold: float | None = Field(None, ge=0, le=1)
     max_detections: int | None = Field(None, ge=1)

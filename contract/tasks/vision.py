@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.errors import InvalidField
+from contract.limits import Items
 from contract.media import ImageInput
 from contract.tasks import Request, Response
 
@@ -37,7 +38,7 @@ class VisionRequest(Request):
     no_defaults: ClassVar[frozenset[str]] = frozenset({"image", "images"})
 
     image: ImageInput | None = None
-    images: list[ImageInput] | None = None
+    images: Items[ImageInput] | None = None
 
     @model_validator(mode="before")
     @classmethod

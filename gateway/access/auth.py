@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from contract.asgi.hosts import host_name
 from contract.asgi.middleware import header
 from contract.config import Settings
 from contract.errors import Forbidden, Unauthorized
@@ -33,7 +34,7 @@ class Auth:
     def _authenticate(self, scope: Scope) -> Principal | None:
         """The client; None if no key is required of it."""
         host = scope["client"][0] if scope.get("client") else ""
-        if self._trust_localhost and is_loopback(host):
+        if self._trust_localhost and is_loopback(host) and _came_to_loopback(scope):
             return None
         if not self._allowlist.allows(host):
             message = f"Requests from {host or 'unknown addresses'} are not allowed."
@@ -44,6 +45,12 @@ class Auth:
         if key is None:
             raise Unauthorized(f"This request needs an API key. {HOW_TO_SEND}")
         return self._keyring.identify(key)
+
+
+def _came_to_loopback(scope: Scope) -> bool:
+    """Whether a request is for a loopback name and no web page's: others may come from a proxy or a page."""
+    host = host_name(header(scope, b"host") or "")
+    return header(scope, b"origin") is None and (host == "localhost" or is_loopback(host))
 
 
 def _presented_key(scope: Scope) -> str | None:

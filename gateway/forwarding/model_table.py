@@ -82,6 +82,7 @@ class ModelTable:
         raise InvalidField(message, param="model", details={"available_models": serving})
 
     def _not_found(self, name: str) -> ModelNotFound:
+        name = name[:200]
         details = {"model_id": name, "available_models": self._ids()}
         if known := catalogue.load().find(name):
             message = f"The model {known.id!r} is in the catalogue, but config.yaml has no entry for it. "
@@ -90,7 +91,7 @@ class ModelTable:
         close = difflib.get_close_matches(name, self._by_name, n=1)
         guess = f"Did you mean {close[0]!r}? " if close else ""
         available = f"Available: {_join(self._ids())}." if self.models else "Add one under `models:` in config.yaml."
-        return ModelNotFound(f"There is no model {name[:200]!r}. {guess}{available}", param="model", details=details)
+        return ModelNotFound(f"There is no model {name!r}. {guess}{available}", param="model", details=details)
 
     def _wrong_task(self, task: str, model: ModelStatus) -> UnsupportedTask:
         serving = self._serving(task)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-LARGE_BODY = 256 * 1024
+LARGE_BODY = 64 * 1024
 """Work on more bytes than this runs in a thread; for smaller bodies, switching threads would cost more."""
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-_TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
-_VALUE = re.compile(rb"\s*:\s*(" + _STRING + rb"|[^\s,}]+)", re.DOTALL)
+from contract.json_bounds import tokens
+
+_COLON = re.compile(rb"\s*:\s*")
+_END = re.compile(rb"\s*}")
+_SCALAR = re.compile(rb"[^\s,}]+")
 _MAX_KEY = len(json.dumps("model")) * 6
 """The maximum length of the key in bytes: each letter may be written as an escape of six characters."""
 
@@ -21,8 +23,7 @@ def replace_model(body: bytes, model: str) -> bytes:
     name = json.dumps(model).encode()
     spans, start_of_object = _find_models(body)
     if not spans:
-        empty = body[start_of_object:].lstrip()[:1] == b"}"
-        comma = b"" if empty else b","
+        comma = b"" if _END.match(body, start_of_object) else b","
         return b"".join((body[:start_of_object], b'"model":', name, comma, memoryview(body)[start_of_object:]))
     parts: list[bytes | memoryview] = []
     view, copied = memoryview(body), 0
@@ -37,15 +38,29 @@ def _find_models(body: bytes) -> tuple[list[tuple[int, int]], int]:
     after the object's opening brace."""
     depth, start_of_object = 0, 0
     spans: list[tuple[int, int]] = []
-    for token in _TOKEN.finditer(body):
-        first = body[token.start()]
+    for start, end in tokens(body):
+        first = body[start : start + 1]
         if first in b"{[":
             depth += 1
-            start_of_object = start_of_object or token.end()
+            start_of_object = start_of_object or end
         elif first in b"}]":
             depth -= 1
-        elif depth == 1 and token.end() - token.start() <= _MAX_KEY:
-            value = _VALUE.match(body, token.end())
-            if value and json.loads(token.group()) == "model":
-                spans.append(value.span(1))
+        elif depth == 1 and end - start <= _MAX_KEY:
+            colon = _COLON.match(body, end)
+            if colon and json.loads(body[start:end]) == "model":
+                spans.append((colon.end(), _end_of_value(body, colon.end())))
     return spans, start_of_object
+
+
+def _end_of_value(body: bytes, start: int) -> int:
+    """The index after the value that begins at `start`."""
+    if body[start : start + 1] not in b'"{[':
+        scalar = _SCALAR.match(body, start)
+        return scalar.end() if scalar else start
+    depth = 0
+    for token, end in tokens(body, start):
+        first = body[token : token + 1]
+        depth += (first in b"{[") - (first in b"}]")
+        if depth == 0:
+            return end
+    return len(body)

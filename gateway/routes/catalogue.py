@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.errors import ModelNotFound
+from contract.limits import MAX_NAME
 from contract.status import ModelStatus, State
 from contract.tasks import all_tasks
 from gateway.forwarding.manager_client import ManagerClient
@@ -38,7 +39,7 @@ def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
 
     async def get_model_or_task(request: Request) -> Response:
         """All models for a task, or one model by its id, hub id or alias."""
-        name = request.path_params["model_or_task"]
+        name = request.path_params["model_or_task"][:MAX_NAME]
         all_rows = await rows()
         if not name or name in all_tasks():
             return _listing([row for row in all_rows if not name or name in row.tasks])

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.errors import BadRequest, NotFound
+from contract.json_bounds import check_json
 from gateway.forwarding.client_headers import forwarded_headers, requested_wait
 from gateway.forwarding.forward import ForwardedRequest, forward
 from gateway.forwarding.offload import offload
@@ -66,6 +67,7 @@ class Passthrough:
 
 def _model_name(body: bytes) -> Any:
     """The body's `model`, of whatever type, or None."""
+    check_json(body)
     try:
         document = from_json(body)
     except ValueError as error:

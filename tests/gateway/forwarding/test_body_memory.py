@@ -63,3 +63,40 @@ def test_large_body_needs_less_than_three_times_its_size(
         assert growth < 3
         # The response may arrive a moment before the gateway has released everything.
         eventually(lambda: psutil.Process(pid).memory_info().rss - before < len(body) / 2)
+
+
+LISTS = b",".join([b"[]"] * 100_000)
+SAY = b'"messages":[{"role":"user","content":"hi"}]'
+HOSTILE = {
+    "empty objects": ("/v1/embeddings", b'{"model":"ok","input":[' + b",".join([b"{}"] * 100_000) + b"]}"),
+    "empty lists": ("/v1/embeddings", b'{"model":"ok","input":[' + LISTS + b"]}"),
+    "numbers": ("/v1/embeddings", b'{"model":"ok","input":[' + b",".join([b"1"] * MIB) + b"]}"),
+    "wrong messages": ("/v1/chat/completions", b'{"messages":[' + b",".join([b'{"role":"user"}'] * 100_000) + b"]}"),
+    "unknown fields": ("/v1/chat/completions", b"{" + SAY + b',"x":[' + b"[[[[[[]]]]]]," * (MIB // 4) + b"0]}"),
+    "allowed lists": ("/v1/chat/completions", b"{" + SAY + b',"x":[' + b",".join([b"[]"] * 49_000) + b"]}"),
+    "biases": ("/v1/chat/completions", b"{" + SAY + b',"logit_bias":{' + b",".join([b'"1":"x"'] * 49_000) + b"}}"),
+    "an external server": ("/v1/anything", b'{"model":"external","x":[' + b"[]," * MIB + b"0]}"),
+    "a long name": ("/v1/chat/completions", b'{"model":"' + b"x" * 8 * MIB + b'",' + SAY + b"}"),
+    "an external name": ("/v1/anything", b'{"model":"' + b"x" * 8 * MIB + b'"}'),
+    "two models": ("/v1/chat/completions", b'{"model":[' + b"0," * 390_000 + b'0],"model":"external",' + SAY + b"}"),
+    "a long text": ("/v1/chat/completions", b'{"messages":[{"role":"user","content":"' + b"\\n" * 4 * MIB + b'"}]}'),
+    "not base64": ("/v1/vision/ocr", b'{"model":"reader","image":"' + b"A" * 8 * MIB + b'!"}'),
+    "one long number": ("/v1/chat/completions", b'{"model":"ok",' + SAY + b',"seed":' + b"1" * 8 * MIB + b"}"),
+}  # fmt: skip
+MULTIPLE, FLOOR = 20, 24 * MIB
+"""The most memory that a body may take: a multiple of its size, and the limits of `contract.json_bounds` in bytes."""
+
+
+def test_hostile_bodies_need_little_memory(manager: FakeManagerProcess, tmp_path: Path) -> None:
+    with run_gateway(tmp_path, configuration(manager.port)) as gateway:
+        gateway.wait_ready()
+        small = {"model": "reader", "image": base64.b64encode(png(8, 8)).decode()}
+        assert gateway.http.post("/v1/vision/ocr", json=small).status_code == 200  # imports Pillow
+        pid, growth = gateway.process.pid, {}
+        for name, (path, body) in HOSTILE.items():
+            before = reset(pid)
+            answer = gateway.http.post(path, content=body, headers={"content-type": "application/json"})
+            growth[name] = peak(pid) - before - max(FLOOR, MULTIPLE * len(body))
+            assert len(answer.content) < 10_000, f"{name}: the response repeats the body"
+            print(f"{name}: {len(body) / MIB:.2f} MiB, {(peak(pid) - before) / MIB:.1f} MiB, {answer.text[:150]}")
+        assert not {name for name, excess in growth.items() if excess > 0}

@@ -1,0 +1,52 @@
+"""Rejects requests from web pages that change something, unless the configuration lists the page's origin.
+
+A page can send some POST requests (forms, for example) without asking the server first. It cannot read the response,
+but the request has been carried out by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from yarl import URL
+
+from contract.asgi.middleware import header
+from contract.errors import Forbidden
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class OriginCheck:
+    """Middleware that raises Forbidden for a changing request whose `Origin` is neither listed nor this server's own.
+
+    Programs send no `Origin`, and browsers always do with such requests.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self.app = app
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+            self._check(scope)
+        await self.app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        origin = header(scope, b"origin")
+        if origin is None:
+            if header(scope, b"sec-fetch-site") in {"cross-site", "same-site"}:
+                raise Forbidden("A web page of another origin may not send this request.")
+        elif not (self._origins & {"*", origin} or is_same_origin(origin, header(scope, b"host") or "")):
+            message = f"Web pages of {origin[:200]} may not send requests that change something or run a model."
+            raise Forbidden(f"{message} If this one may, add its origin to gateway.cors_origins (CORS_ORIGINS).")
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether an `Origin` is the server that the `Host` names. Its scheme may differ: a proxy can have ended TLS."""
+    try:
+        url = URL(origin)
+        own = URL(f"{url.scheme}://{host}")
+    except ValueError:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.host) and (url.host, url.port) == (own.host, own.port)

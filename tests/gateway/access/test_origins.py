@@ -1,0 +1,75 @@
+"""Web pages: of which origins they may change something, over HTTP and alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from contract.errors import Forbidden
+from gateway.access.origins import OriginCheck
+from tests.support.gateway_processes import GatewayProcess
+
+RELOAD, EMBED = "/v1/system/reload", "/v1/embeddings"
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    scope["reached"] = True
+
+
+def reaches(origin: str | None, *allowed: str, host: str = "here:8000", method: str = "POST", site: str = "") -> bool:
+    headers = [(b"host", host.encode())]
+    headers += [] if origin is None else [(b"origin", origin.encode())]
+    headers += [(b"sec-fetch-site", site.encode())] if site else []
+    scope = {"type": "http", "method": method, "headers": headers}
+    asyncio.run(OriginCheck(app, allowed)(scope, None, None))  # type: ignore[arg-type]
+    return bool(scope.get("reached"))
+
+
+def test_accepts_programs_listed_origins_and_its_own() -> None:
+    assert reaches(None)
+    assert reaches("http://here:8000", site="same-origin")
+    assert reaches("https://ai.example.com", host="ai.example.com"), "a proxy has ended TLS"
+    assert reaches("https://page.example", "https://page.example", site="cross-site")
+    assert reaches("tauri://localhost", "tauri://localhost")
+    assert reaches("null", "*")
+    assert reaches("http://evil.example", method="GET")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://here",
+        "http://here:8001",
+        "http://here.evil.example:8000",
+        "http://[",
+        "",
+        "x",
+    ],
+)
+def test_rejects_other_origins(origin: str) -> None:
+    with pytest.raises(Forbidden, match="cors_origins"):
+        reaches(origin, "https://page.example")
+
+
+def test_rejects_other_sites_without_an_origin() -> None:
+    with pytest.raises(Forbidden):
+        reaches(None, site="cross-site")
+
+
+def test_pages_cannot_change_anything(gateway: GatewayProcess) -> None:
+    page = {"origin": "http://evil.example"}
+    for path in (RELOAD, "/v1/system/evict/ok", EMBED):
+        answer = gateway.http.post(path, json={"model": "ok", "input": "x"}, headers=page)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert gateway.http.get("/v1/system/status", headers={"host": "evil.example"}).status_code == 403
+    own = {"origin": gateway.address}
+    assert gateway.http.post(EMBED, json={"model": "ok", "input": "x"}, headers=own).status_code == 200
+
+
+def test_needs_a_content_type(gateway: GatewayProcess) -> None:
+    answer = gateway.http.post(EMBED, content=b'{"model": "ok", "input": "x"}')
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
