@@ -20,23 +20,23 @@ INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
 
-setup: $(READY) $(DEMOS)  ## Install the engines into .venv, and make the demo models; ENGINES="chat ocr" takes some only
+setup: $(READY) $(DEMOS)  ## Install the engines into .venv, and build the demo models; ENGINES="chat ocr" installs only some
 
-# Skipped when it is there and neither pyproject.toml nor the lock has changed. Debian splits venv off from Python. What
-# only tests need stays out otherwise: the libraries that quantise would cost every start of an image model a second.
-$(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),anew)
+# Skipped while the environment is newer than pyproject.toml and the lock. Debian has venv in a package of its own. Packages
+# that only tests need are left out: the quantization libraries slow down every start of an image model by a second.
+$(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),force)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=$(notdir $(PYTHON))-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) $(WITH_TESTS) $(ENGINES)
 
-# A fresh clone installs what the tests need at once, and not in two goes: then $(READY) has just done it.
+# In a fresh clone, $(READY) also installs what the tests need, and $(TESTED) has nothing left to do.
 test check format: WITH_TESTS := --tests
 $(TESTED): $(READY)
 	@test -e $@ -a ! $(READY) -nt $@ || $(INSTALL) --tests
 
-.PHONY: anew
-anew:
+.PHONY: force
+force:
 
 $(DEMOS): $(READY) scripts/demo_models/*.py
 	@rm -rf data/demo-models && mkdir -p data/demo-models
@@ -82,18 +82,18 @@ uninstall: $(READY)  ## Remove the services; configuration, models and logs stay
 env-depth-anything-3: $(READY)  ## Create the environment of Depth Anything 3, on top of .venv
 	@$(BIN)/python -m scripts.environments depth-anything-3
 
-# Created again when .venv changes. If that fails, the tests that need it are skipped.
+# Created again when .venv changes. If that fails, the tests of this family are skipped.
 $(DA3): $(READY) scripts/environments.py
-	@$(MAKE) --no-print-directory env-depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
+	@$(BIN)/python -m scripts.environments depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
 
 demo: setup  ## Run a demo of all parts, with a server on free ports in data/demo
 	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
 	@$(BIN)/python -m scripts.demo
 
-test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time; LATEST=1: in .venv-latest, with the newest libraries allowed
+test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
-check: $(TESTED)  ## Check style, types, imports, names, sizes and docs
+check: $(TESTED)  ## Check style, types, imports, names, sizes, docs and the lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -105,7 +105,7 @@ format: $(TESTED)  ## Format the code and update the generated parts of the docs
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m scripts.check --write
 
-lock: pyproject.toml  ## Renew requirements.lock; KEEP=1 changes only what pyproject.toml no longer allows
+lock: pyproject.toml  ## Update requirements.lock; KEEP=1 changes only what pyproject.toml no longer allows
 	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install --quiet --upgrade pip
 	@.venv-lock/bin/python -m pip install --quiet --group lock

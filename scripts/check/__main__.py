@@ -1,4 +1,4 @@
-"""`python -m scripts.check [--write]`: checks docs, names, sizes, words, imports and the lock; `--write` updates tables."""
+"""`python -m scripts.check [--write]`: checks docs, names, words, imports, the lock; `--write` updates tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from scripts.check import circles, code_map, documents, links, names, sizes, words
-from scripts.packages import locked
+from scripts.packages import lock_file
 
 CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     documents.problems,
@@ -16,7 +16,7 @@ CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     sizes.problems,
     words.problems,
     circles.problems,
-    locked.problems,
+    lock_file.problems,
 )
 
 

@@ -7,10 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 UNFINISHED = (
-    "Makefile",
-    "pyproject.toml",
     "scripts/bench/chat.py",
-    "scripts/environments.py",
     "tests/manager/processes/test_children.py",
     "tests/support/",
     "tests/workers/",

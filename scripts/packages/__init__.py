@@ -1,4 +1,5 @@
-"""What is installed, and in which versions: the choice of engines, the lock, and pip with a progress display.
+"""Installs Enginehouse's libraries: which engines, in which versions, with pip and a display of its progress.
 
-`choice`, `installer`, `progress` and `torch_build` run before anything is installed: they use the standard library.
+`choice`, `installer`, `pip_progress` and `torch_build` run before any library is installed, so they import only the
+standard library.
 """

@@ -1,4 +1,4 @@
-"""Which engines are installed: turns the words of `make setup ENGINES="chat ocr"` into extras, and remembers them."""
+"""Which engines to install: turns the words of `make setup ENGINES="chat ocr"` into extras, and saves the choice."""
 
 from __future__ import annotations
 
@@ -17,40 +17,44 @@ EXTRAS: dict[str, str] = {
     "vision": "captions, detection, segmentation, depth, image features",
     "all": "everything that this machine can use",
 }
-"""The extras that ENGINES takes, and what they install. It takes the names of engines as well."""
+"""The extras that ENGINES accepts, and what each installs. ENGINES also accepts the names of engines."""
 
 ENGINES = Path(__file__).parents[2] / "workers" / "engines"
 BASE = ("gateway", "manager", "demo")
-"""Gateway, manager, and the clients of demo and benchmark: small, and always there."""
+"""Extras that are always installed, because they are small: both programs, and the clients of demo and benchmarks."""
 TESTS = "dev"
 WITH_TORCH = {*EXTRAS, TESTS} - {"ocr"}
-_BRINGS = {"embeddings": ("embeddings", "minilm")}
+_INCLUDES = {"embeddings": ("embeddings", "minilm")}
 _FILE = ".extras"
 
 
 class UnknownWord(Exception):
-    """ENGINES names what is neither an extra nor an engine; the message lists the right words."""
+    """ENGINES contains a word that is neither an extra nor an engine; the message lists both."""
 
 
-def extras(words: Iterable[str]) -> set[str]:
-    """The extras that the words stand for. A word may hold several, separated by commas. Raises UnknownWord."""
-    by_engine = engines()
-    named: set[str] = set()
+def extras_for(words: Iterable[str]) -> set[str]:
+    """The extras that the words of ENGINES select.
+
+    Each word is an extra or an engine; commas separate words too. Raises UnknownWord.
+    """
+    by_engine = extras_by_engine()
+    selected: set[str] = set()
     for word in re.split(r"[,\s]+", " ".join(words).strip()):
         name = word.lower()
+        engine = name.replace("-", "_")
         if name in EXTRAS:
-            named.add(name)
-        elif name.replace("-", "_") in by_engine:
-            named.update(by_engine[name.replace("-", "_")])
+            selected.add(name)
+        elif engine in by_engine:
+            selected.update(by_engine[engine])
         elif name:
-            raise UnknownWord(_unknown(word))
-    return named
+            raise UnknownWord(_unknown_word_message(word))
+    return selected
 
 
-def engines(folder: Path = ENGINES) -> dict[str, tuple[str, ...]]:
+def extras_by_engine(folder: Path = ENGINES) -> dict[str, tuple[str, ...]]:
     """The extras that each engine declares, by the engine's name.
 
-    The files are parsed, not imported: nothing that they import is installed yet.
+    Engines are parsed, not imported, because the libraries that they import are not installed yet.
     """
     files = {path.stem: path for path in folder.glob("[!_]*.py")}
     files |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
@@ -58,7 +62,7 @@ def engines(folder: Path = ENGINES) -> dict[str, tuple[str, ...]]:
 
 
 def _declared_extras(file: Path) -> tuple[str, ...]:
-    """The value of `extras` in the engine's class; empty for an engine that needs no libraries of its own."""
+    """The value of `extras` in the file's engine class; empty if the class declares none."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and any(
             isinstance(base, ast.Name) and base.id == "Engine" for base in node.bases
@@ -71,37 +75,41 @@ def _declared_extras(file: Path) -> tuple[str, ...]:
 
 
 def requirement(extras: Iterable[str]) -> str:
-    """What pip is asked for: the project in this folder with those extras."""
-    names = {name for extra in extras for name in _BRINGS.get(extra, (extra,))}
+    """pip's requirement for the project in the current folder with these extras and those of BASE."""
+    names = {name for extra in extras for name in _INCLUDES.get(extra, (extra,))}
     return f".[{','.join([*BASE, *sorted(names)])}]"
 
 
-def remembered(environment: Path) -> set[str] | None:
-    """The extras that were chosen for a virtual environment before; None for a new one."""
+def saved_extras(environment: Path) -> set[str] | None:
+    """The extras that were chosen for a virtual environment; None for a new environment."""
     file = environment / _FILE
     if file.exists():
         return set(file.read_text(encoding="utf-8").split())
     return {"all"} if (environment / ".ready").exists() else None  # made before there was a choice
 
 
-def chosen(environment: Path, words: Sequence[str]) -> set[str]:
-    """What the environment has, and what the words add; all of it where nobody has chosen. Raises UnknownWord."""
-    before = remembered(environment)
-    return {"all"} if before is None and not words else (before or set()) | extras(words)
-
-
-def remember(environment: Path, extras: Iterable[str]) -> None:
-    """Keep the choice for the next call."""
+def save_extras(environment: Path, extras: Iterable[str]) -> None:
+    """Save the choice, for the next `make setup` and for `missing_extras`."""
     (environment / _FILE).write_text(" ".join(sorted(extras)) + "\n", encoding="utf-8")
 
 
-def missing(environment: Path, words: Sequence[str]) -> set[str]:
-    """The extras among those the words stand for that were not chosen for the environment. Raises UnknownWord."""
-    there, wanted = remembered(environment) or set(), extras(words)
-    return set() if there & {"all", TESTS} else wanted - there
+def extras_to_install(environment: Path, words: Sequence[str]) -> set[str]:
+    """The environment's saved extras and those that the words add. A new environment without words gets all.
+
+    Raises UnknownWord.
+    """
+    saved = saved_extras(environment)
+    return {"all"} if saved is None and not words else (saved or set()) | extras_for(words)
 
 
-def _unknown(word: str) -> str:
+def missing_extras(environment: Path, words: Sequence[str]) -> set[str]:
+    """The extras that the words select and the environment does not have. Raises UnknownWord."""
+    saved, selected = saved_extras(environment) or set(), extras_for(words)
+    return set() if saved & {"all", TESTS} else selected - saved
+
+
+def _unknown_word_message(word: str) -> str:
     width = max(map(len, EXTRAS))
     known = "\n".join(f"  {name:{width}}  {content}" for name, content in EXTRAS.items())
-    return f"ENGINES does not take {word!r}. It takes:\n{known}\nor an engine:\n  {', '.join(engines())}"
+    engines = ", ".join(extras_by_engine())
+    return f"ENGINES does not accept {word!r}. It accepts:\n{known}\nand the names of engines:\n  {engines}"

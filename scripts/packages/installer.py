@@ -1,4 +1,4 @@
-"""Installs what was chosen into the environment that runs this, by pip, in the versions of the lock."""
+"""Installs the chosen extras with pip, in the lock's versions, into the environment whose Python runs this."""
 
 from __future__ import annotations
 
@@ -18,74 +18,74 @@ from pathlib import Path
 from typing import TextIO
 
 from scripts.packages import choice, torch_build
-from scripts.packages.progress import Progress
+from scripts.packages.pip_progress import DOWNLOADED_BYTES, PipProgress
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 ENVIRONMENT = Path(sys.prefix)
-_KEPT = ENVIRONMENT / "requirements.lock"
-_NEWEST = ENVIRONMENT / ".newest"
-_MLX = "mlx-on-linux"
+_LOG = "pip.log"
+_INSTALLED_LOCK = "requirements.lock"
+_NEWEST_MARK = ".newest"
+_MLX_GROUP = "mlx-on-linux"
 
 
 class PipFailed(Exception):
-    """pip ended with an error, which it has told."""
+    """pip or uv ended with an error, which is already on the terminal."""
 
 
-def newest() -> bool:
-    """Whether this environment has the newest versions that pyproject.toml allows, and not the locked ones."""
-    return _NEWEST.exists()
+def has_newest_versions() -> bool:
+    """Whether this environment has the newest versions that pyproject.toml allows instead of the locked ones."""
+    return (ENVIRONMENT / _NEWEST_MARK).exists()
 
 
 def install(words: Sequence[str], *, tests: bool, latest: bool) -> None:
-    """Add what the words stand for (nothing: what was chosen before, or all) to the environment.
+    """Install the extras and engines that the words name, next to those that are already installed.
 
-    Raises UnknownWord and PipFailed.
+    Without words, install those that were chosen before, or all in a new environment. Starts a new pip.log. Raises
+    UnknownWord and PipFailed.
     """
-    began = time.monotonic()
+    started = time.monotonic()
+    extras = choice.extras_to_install(ENVIRONMENT, words) | ({choice.TESTS} if tests else set())
+    (ENVIRONMENT / _LOG).unlink(missing_ok=True)
     if latest:
-        _NEWEST.touch()
-    chosen = choice.chosen(ENVIRONMENT, words) | ({choice.TESTS} if tests else set())
-    options = ["--upgrade", "--upgrade-strategy", "eager", *_exact()] if latest else ["--constraint", str(LOCK)]
-    print(
-        f"Installing Enginehouse and {_named(chosen)} into {ENVIRONMENT.name} ({_versions(latest=latest)}).", flush=True
-    )
-    pip("install", *options, "pip")
-    if chosen & choice.WITH_TORCH and (note := torch_build.note(LOCK)):
-        print(note, flush=True)
-    build = [] if latest else ["--build-constraint", str(LOCK)]
-    pip("install", *options, *build, "--editable", choice.requirement(chosen))
-    if sys.platform == "linux" and chosen & {"mlx", choice.TESTS}:
-        _install_mlx(options)
+        (ENVIRONMENT / _NEWEST_MARK).touch()
+    versions = "the newest versions that pyproject.toml allows" if latest else f"the versions of {LOCK.name}"
+    print(f"Installing Enginehouse and {_describe(extras)} into {ENVIRONMENT.name} ({versions}).", flush=True)
+    _install_extras(extras, latest=latest)
     if not latest:
-        _remove_dropped()
-        shutil.copy(LOCK, _KEPT)
-    choice.remember(ENVIRONMENT, chosen)
-    for mark in [".ready", ".tested"] if choice.TESTS in chosen else [".ready"]:
+        _uninstall_dropped()
+        shutil.copy(LOCK, ENVIRONMENT / _INSTALLED_LOCK)
+    choice.save_extras(ENVIRONMENT, extras)
+    for mark in [".ready", ".tested"] if choice.TESTS in extras else [".ready"]:
         (ENVIRONMENT / mark).touch()
-    print(f"Installed, {_count()} packages in {ENVIRONMENT.name}, after {time.monotonic() - began:.0f} s.", flush=True)
+    seconds = time.monotonic() - started
+    print(f"Done in {seconds:.0f} s: {ENVIRONMENT.name} has {_count_packages()} packages.", flush=True)
 
 
-def pip(*arguments: str, into: Path = ENVIRONMENT) -> None:
-    """Run this environment's pip on an environment, by default on itself, and show its progress. Raises PipFailed."""
-    modern = tuple(map(int, metadata.version("pip").split(".")[:2])) >= (24, 1)
+def run_pip(*arguments: str, into: Path = ENVIRONMENT) -> None:
+    """Run this environment's pip, on this or another environment, and show its progress.
+
+    What pip prints is appended to `into`/pip.log. Raises PipFailed.
+    """
+    has_raw_bar = tuple(map(int, metadata.version("pip").split(".")[:2])) >= (24, 1)
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     command += [] if into == ENVIRONMENT else ["--python", str(into / "bin" / "python")]
-    bars = ["--progress-bar", "raw" if modern else "off", "--root-user-action", "ignore"]
-    action = [arguments[0], *(bars if arguments[0] == "install" else []), *arguments[1:]]
+    display = ["--progress-bar", "raw" if has_raw_bar else "off", "--root-user-action", "ignore"]
+    action = [arguments[0], *(display if arguments[0] == "install" else []), *arguments[1:]]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
     process = subprocess.Popen(
         [*command, *action], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    log = into / "pip.log"
-    with log.open("a", encoding="utf-8") as said:
-        said.write(f"\n{' '.join(arguments)}\n")
-        _follow(process, Progress(sys.stdout, _count), said)
+    log = into / _LOG
+    with log.open("a", encoding="utf-8") as log_file:
+        log_file.write(f"\npip {' '.join(arguments)}\n")
+        follow(process, PipProgress(sys.stdout, _count_packages), log_file)
     if process.wait():
-        raise PipFailed(f"pip could not finish; {log} has all that it said. Call the same again.")
+        raise PipFailed(f"pip failed; {log} has its whole output. Run the same command again to continue.")
 
 
-def _follow(process: subprocess.Popen[str], progress: Progress, said: TextIO) -> None:
+def follow(process: subprocess.Popen[str], progress: PipProgress, log_file: TextIO) -> None:
+    """Show and log what pip prints, until it ends. The log leaves out the thousands of lines about downloaded bytes."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -102,54 +102,66 @@ def _follow(process: subprocess.Popen[str], progress: Progress, said: TextIO) ->
             progress.tick()
             continue
         if line is None:
-            return progress.end()
-        said.write(line)
-        progress.line(line)
+            return progress.close()
+        if not DOWNLOADED_BYTES.match(line):
+            log_file.write(line)
+        progress.read_line(line)
 
 
-def _exact() -> list[str]:
-    """The exact pins of pyproject.toml as constraints: else pip tries newer builds of torch first."""
+def _install_extras(extras: set[str], *, latest: bool) -> None:
+    if latest:
+        options = ["--upgrade", "--upgrade-strategy", "eager", "--constraint", str(_write_exact_pins())]
+        build_options = []
+    else:
+        options = ["--constraint", str(LOCK)]
+        build_options = ["--build-constraint", str(LOCK)]
+    run_pip("install", *options, "pip")
+    if extras & choice.WITH_TORCH and (warning := torch_build.warning_for_this_machine(LOCK)):
+        print(warning, flush=True)
+    run_pip("install", *options, *build_options, "--editable", choice.requirement(extras))
+    if sys.platform == "linux" and extras & {"mlx", choice.TESTS}:
+        _install_mlx(options)
+
+
+def _write_exact_pins() -> Path:
+    """Write the exact pins of pyproject.toml as constraints, without which pip tries newer builds of torch first."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pins = {need for needs in project["optional-dependencies"].values() for need in needs if "==" in need.split(";")[0]}
+    requirements = [text for extra in project["optional-dependencies"].values() for text in extra]
+    pins = {text for text in requirements if "==" in text.split(";")[0]}
     file = ENVIRONMENT / "exact.txt"
     file.write_text("\n".join(sorted(pins)) + "\n", encoding="utf-8")
-    return ["--constraint", str(file)]
+    return file
 
 
 def _install_mlx(options: list[str]) -> None:
-    """MLX for the CPU, without what mlx-vlm and mflux ask for: pyproject.toml says why."""
+    """Install MLX for the CPU without the dependencies of mlx-vlm and mflux; pyproject.toml says why."""
     try:
-        pip("install", *options, "--no-deps", "--group", _MLX)
+        run_pip("install", *options, "--no-deps", "--group", _MLX_GROUP)
     except PipFailed:
         libc = " ".join(platform.libc_ver())
-        print(
-            f"MLX cannot be installed here ({libc}; it needs glibc 2.35): its tests fail. The rest works.", flush=True
-        )
+        print(f"MLX needs glibc 2.35, but this machine has {libc}: only the tests of MLX fail.", flush=True)
 
 
-def _remove_dropped() -> None:
-    """Uninstall what the lock held when this environment was made and holds no longer."""
-    if _KEPT.exists():
-        dropped = _names(_KEPT) - _names(LOCK)
-        if gone := sorted(name for name in dropped if any(metadata.distributions(name=name))):
-            print(f"Removing what is no longer needed: {', '.join(gone)}", flush=True)
-            pip("uninstall", "--yes", *gone)
+def _uninstall_dropped() -> None:
+    """Uninstall packages that the lock named at the last installation and no longer names."""
+    installed_lock = ENVIRONMENT / _INSTALLED_LOCK
+    if installed_lock.exists():
+        dropped = _pinned_names(installed_lock) - _pinned_names(LOCK)
+        if installed := sorted(name for name in dropped if any(metadata.distributions(name=name))):
+            print(f"Removing packages that are no longer needed: {', '.join(installed)}", flush=True)
+            run_pip("uninstall", "--yes", *installed)
 
 
-def _names(lock: Path) -> set[str]:
+def _pinned_names(lock: Path) -> set[str]:
     return set(re.findall(r"(?m)^([\w.-]+)==", lock.read_text(encoding="utf-8")))
 
 
-def _count() -> int:
-    """How many distributions lie in the environment. Looks anew at each call."""
+def _count_packages() -> int:
+    """How many packages are in the environment at this moment."""
     return len(list(ENVIRONMENT.glob("lib/python*/site-packages/*.dist-info")))
 
 
-def _named(chosen: set[str]) -> str:
-    if choice.TESTS in chosen:
+def _describe(extras: set[str]) -> str:
+    if choice.TESTS in extras:
         return "everything that the tests need"
-    return "all engines" if "all" in chosen else ", ".join(sorted(chosen)) or "no engine"
-
-
-def _versions(*, latest: bool) -> str:
-    return "the newest versions that pyproject.toml allows" if latest else f"the versions of {LOCK.name}"
+    return "all engines" if "all" in extras else ", ".join(sorted(extras)) or "no engine"

