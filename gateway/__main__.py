@@ -29,7 +29,7 @@ def main() -> int:
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", error)
         return 2
-    server = serve.server(app)
+    server = serve.server(app, trusted_proxies=settings.gateway.trusted_proxies)
     # Signals shut the server down cleanly, even before it installs its own handlers. They also replace the default
     # action, which would kill the process: uvicorn raises captured signals again when it ends.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
