@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -15,12 +16,10 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from contract.credentials import PLACEHOLDER_KEYS, Credential, check_credential
 from contract.default_config import MODELS
-
-PLACEHOLDER_KEYS = frozenset({"", "change-me"})
-"""Values of `gateway.api_key` that mean: no key is required."""
 
 
 class ConfigError(Exception):
@@ -38,7 +37,24 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+OPEN_WARNING = (
+    "WARNING: anyone who can reach this machine can use Enginehouse, because no key is required. "
+    "To require one, run: echo GATEWAY_API_KEY=$(openssl rand -hex 24) >> .env && make restart"
+)
+"""For `Settings.is_open`."""
+
 NameList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        ipaddress.ip_network(network, strict=False)  # its ValueError says what is wrong
+    return networks
+
+
+Networks = Annotated[NameList, AfterValidator(_check_networks)]
 
 
 class GatewaySettings(Frozen):
@@ -47,9 +63,10 @@ class GatewaySettings(Frozen):
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
     port: int = Field(8000, ge=0, le=65535)
     manager_host: str = "127.0.0.1"
-    api_key: str = ""
+    api_key: Credential = ""
     cors_origins: NameList = ()
     hosts: NameList = ()
+    trusted_proxies: Networks = ()
     max_body_mb: float = Field(64, gt=0)
 
 
@@ -58,7 +75,7 @@ class ManagerSettings(Frozen):
 
     listen: NameList = ("127.0.0.1",)
     port: int = Field(8100, ge=0, le=65535)
-    token: str = ""
+    token: Credential = ""
     idle_timeout: float = Field(300, ge=-1)
     standby: int = Field(1, ge=0)
 
@@ -80,18 +97,19 @@ class ResourceSettings(Frozen):
 
 
 class ApiKey(Frozen):
-    """An API key of a client, stored as its SHA-256."""
+    """An API key of a client, stored as its SHA-256. With the scope `admin` it may evict models and reload."""
 
     name: str
     key_hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     rate_limit: str | None = None
+    scopes: tuple[Literal["admin"], ...] = ()
 
 
 class SecuritySettings(Frozen):
     """Further keys, tokens and addresses that may use the API, besides `gateway.api_key`."""
 
     api_keys: tuple[ApiKey, ...] = ()
-    jwt_secret: str = ""
+    jwt_secret: Credential = ""
     ip_allowlist: NameList = ()
     allow_localhost: bool = False
 
@@ -133,6 +151,13 @@ class Settings(Frozen):
     resources: ResourceSettings = ResourceSettings()
     security: SecuritySettings = SecuritySettings()
     models: tuple[ModelSpec, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines can use the gateway without a key."""
+        security = self.security
+        has_keys = self.gateway.api_key not in PLACEHOLDER_KEYS or security.api_keys or security.jwt_secret
+        return not (has_keys or security.ip_allowlist or self.gateway.host in LOOPBACK)
 
     @model_validator(mode="after")
     def _check_unique(self) -> Settings:
@@ -222,9 +247,16 @@ def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
             data[section] = {**(data.get(section) or {}), key: environ[name]}
     if environ.get("API_KEYS"):
         security = data.get("security") or {}
-        plain = enumerate(_split(environ["API_KEYS"]), start=1)
-        keys = [{"name": f"env-{n}", "key_hash": hash_key(key)} for n, key in plain]
+        keys = [_entry(number, key) for number, key in enumerate(_split(environ["API_KEYS"]), start=1)]
         data["security"] = {**security, "api_keys": [*(security.get("api_keys") or []), *keys]}
+
+
+def _entry(number: int, key: str) -> dict[str, str]:
+    try:
+        check_credential(key)
+    except ValueError as error:
+        raise ConfigError(f"API_KEYS: key {number}: {error}") from None
+    return {"name": f"env-{number}", "key_hash": hash_key(key)}
 
 
 def hash_key(key: str) -> str:

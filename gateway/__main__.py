@@ -29,7 +29,7 @@ def main() -> int:
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", error)
         return 2
-    server = serve.server(app)
+    server = serve.server(app, trusted_proxies=settings.gateway.trusted_proxies)
     # Signals shut the server down cleanly, even before it installs its own handlers. They also replace the default
     # action, which would kill the process: uvicorn raises captured signals again when it ends.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -39,6 +39,8 @@ def main() -> int:
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
         log.info("listening on %s:%s", host, port)
+        if settings.is_open:
+            log.warning(config.OPEN_WARNING)
         server.run(sockets=[sock])
     return 0
 

@@ -66,8 +66,9 @@ def token(settings: Settings, home: Path) -> str:
     path = home / "manager" / "token"
     with contextlib.suppress(FileExistsError):
         path.touch(mode=0o600, exist_ok=False)
+    if not path.read_text().strip():  # new, or left empty by a crash
         path.write_text(secrets.token_urlsafe(32))
-    return path.read_text().strip()
+    return path.read_text().strip().partition("\n")[0].strip()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -80,10 +80,17 @@ class AppServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> AppServer:
+def server(
+    app: ASGIApp,
+    *,
+    graceful: float = 5,
+    on_exit: Callable[[], object] = lambda: None,
+    trusted_proxies: Sequence[str] = (),
+) -> AppServer:
     """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
-    A signal handler calls `on_exit` when the shutdown begins.
+    A signal handler calls `on_exit` when the shutdown begins. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
+    from the addresses and networks in `trusted_proxies` only.
     """
     config = uvicorn.Config(
         app,
@@ -93,6 +100,8 @@ def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] =
         lifespan="on",
         server_header=False,
         date_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )

@@ -6,8 +6,9 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from contract.config import PLACEHOLDER_KEYS, Settings, hash_key
-from contract.errors import Unauthorized
+from contract.config import Settings, hash_key
+from contract.credentials import PLACEHOLDER_KEYS
+from contract.errors import Forbidden, Unauthorized
 from gateway.access import tokens
 
 HOW_TO_SEND = "Send a key as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
@@ -19,6 +20,7 @@ class Principal:
 
     name: str
     rate_limit: str | None = None
+    admin: bool = False
 
 
 class Keyring:
@@ -27,12 +29,14 @@ class Keyring:
     def __init__(self, settings: Settings) -> None:
         security = settings.security
         self._keys = [
-            (bytes.fromhex(key.key_hash.removeprefix("sha256:")), Principal(key.name, key.rate_limit))
+            (
+                _digest(key.key_hash),
+                Principal(key.name, key.rate_limit, "admin" in key.scopes),
+            )
             for key in security.api_keys
         ]
         if settings.gateway.api_key not in PLACEHOLDER_KEYS:
-            digest = hash_key(settings.gateway.api_key).removeprefix("sha256:")
-            self._keys.append((bytes.fromhex(digest), Principal("gateway")))
+            self._keys.append((_digest(hash_key(settings.gateway.api_key)), Principal("gateway", admin=True)))
         self._jwt_secret = security.jwt_secret
 
     def __bool__(self) -> bool:
@@ -55,5 +59,16 @@ class Keyring:
             return owner
         if self._jwt_secret and key.count(".") == 2:
             claims = tokens.verify(key, self._jwt_secret)
-            return Principal(f"jwt:{claims.get('sub', '')}")
+            return Principal(f"jwt:{claims.get('sub', '')}", admin="admin" in str(claims.get("scope", "")).split())
         raise Unauthorized(f"This API key is unknown. {HOW_TO_SEND}")
+
+
+def _digest(key_hash: str) -> bytes:
+    return bytes.fromhex(key_hash.removeprefix("sha256:"))
+
+
+def require_admin(principal: Principal | None) -> None:
+    """Raise Forbidden for a client that may run models but not stop them. Without any keys, every client may."""
+    if principal and not principal.admin:
+        message = f"The key {principal.name} may not evict models or reload the configuration."
+        raise Forbidden(f"{message} Use GATEWAY_API_KEY, or add `scopes: [admin]` to its entry in security.api_keys.")

@@ -32,12 +32,13 @@ def is_public(address: IPAddress) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)
-        if address.sixtofour or address.teredo or address in _NAT64:
+        if address.sixtofour or address.teredo or address not in _GLOBAL_UNICAST:
             return False
     return address.is_global and not address.is_multicast
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""The only IPv6 addresses in public use. Outside: site-local, NAT64 and IPv4-compatible ones, for example."""
 
 
 class _CheckedResolver(AbstractResolver):
@@ -106,7 +107,7 @@ class ImageFetcher:
         except TimeoutError:
             message = f"{_shorten(url)} did not respond within {TIMEOUT} s. Send the image itself."
             raise BadImage(message) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a name with empty or long labels
             raise _fetch_error(url, error) from error
         return await asyncio.to_thread(_as_data_uri, content, media_type)
 

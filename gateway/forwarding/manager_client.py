@@ -121,6 +121,6 @@ class ManagerClient:
 
 def _first_line(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        return path.read_text(encoding="utf-8").strip().partition("\n")[0].strip() or None
     except OSError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
@@ -33,7 +34,7 @@ class Passthrough:
             return
         media_type = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
         is_v1_post = scope["method"] == "POST" and scope["path"].startswith("/v1/")
-        if not is_v1_post or media_type != "application/json":
+        if not is_v1_post or _leaves_its_folder(scope["path"]) or media_type != "application/json":
             raise _not_found(scope)
         scope["endpoint_label"] = "/v1/{path}"
         try:
@@ -63,6 +64,13 @@ class Passthrough:
             request_id=scope["request_id"],
             headers=forwarded_headers(scope),
         )
+
+
+def _leaves_its_folder(path: str) -> bool:
+    """Whether the path has a segment `.` or `..`, encoded however often: behind it could be any path of the server."""
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    return not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in path.replace("\\", "/").split("/"))
 
 
 def _model_name(body: bytes) -> Any:

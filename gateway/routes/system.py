@@ -15,6 +15,7 @@ from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
 from contract.asgi.health import alive
 from contract.asgi.relay import UpstreamError
 from contract.errors import ManagerUnreachable, Unavailable
+from gateway.access.keys import require_admin
 from gateway.forwarding.forward import relay_response
 from gateway.forwarding.manager_client import ManagerClient, ManagerReply
 from gateway.forwarding.model_directory import ModelDirectory
@@ -105,12 +106,14 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
         return _as_response(await manager.call("GET", "/status"))
 
     async def evict(request: Request) -> Response:
-        """Stop a model's workers, after their running requests, and free their memory."""
+        """Stop a model's workers, after their running requests, and free their memory. Needs the scope `admin`."""
+        require_admin(request.scope.get("principal"))
         model = (await directory.table()).get(request.path_params["alias"])
         return _as_response(await manager.call("POST", f"/evict/{quote(model.id, safe='')}", timeout=_STOP_TIMEOUT))
 
-    async def reload(_: Request) -> Response:
-        """Read the configuration again; workers whose entry has not changed keep running."""
+    async def reload(request: Request) -> Response:
+        """Read the configuration again; unchanged workers keep running. Needs the scope `admin`."""
+        require_admin(request.scope.get("principal"))
         reply = await manager.call("POST", "/reload", timeout=_STOP_TIMEOUT)
         if reply.status < 400:
             await directory.refresh()  # so that the client's next request finds the new models

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from contract.config import OPEN_WARNING
 from scripts.control import background, container, status_report
 from scripts.control.errors import ControlError
 from scripts.control.installation import Installation
@@ -24,6 +25,8 @@ def start(installation: Installation) -> None:
         print(f"Enginehouse is ready at {installation.url}/v1 - logs are in {installation.manager.log.parent}")
     else:
         print(f"Enginehouse is already running at {installation.url}/v1")
+    if installation.settings.is_open:
+        print(OPEN_WARNING)
 
 
 def stop(installation: Installation) -> None:

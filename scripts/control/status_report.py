@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from contract.config import OPEN_WARNING
 from contract.status import ModelStatus, Status, WorkerStatus
 from scripts.control.installation import Installation
 
@@ -16,6 +17,8 @@ def status_lines(installation: Installation) -> Iterable[str]:
         process, address = daemon.process, daemon.address or ""
         running = f"pid {process.pid:<8} {address}" if process else address or "not running in the background"
         yield f"{daemon.name:8} {running}"
+    if installation.settings.is_open:
+        yield OPEN_WARNING
     status = installation.status()
     if status is None:
         yield "The manager does not answer. `make start` starts Enginehouse, `make logs` shows the logs."

@@ -29,9 +29,33 @@ def test_gateway_port_overrides_port(tmp_path: Path) -> None:
 
 
 def test_reads_lists_and_keys_from_the_environment(tmp_path: Path) -> None:
-    settings = load(write(tmp_path, MODEL), {"CORS_ORIGINS": "http://a, http://b", "API_KEYS": "one,two"})
+    settings = load(write(tmp_path, MODEL), {"CORS_ORIGINS": "http://a, http://b", "API_KEYS": "key-one-, key-two-"})
     assert settings.gateway.cors_origins == ("http://a", "http://b")
-    assert [key.key_hash for key in settings.security.api_keys] == [hash_key("one"), hash_key("two")]
+    assert [key.key_hash for key in settings.security.api_keys] == [hash_key("key-one-"), hash_key("key-two-")]
+
+
+def test_trims_keys_and_checks_those_of_the_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, 'manager: {token: "12345678\\n"}')
+    settings = load(path, {"GATEWAY_API_KEY": " gateway-key\n"})
+    assert (settings.gateway.api_key, settings.manager.token) == ("gateway-key", "12345678")
+    for environment in ({"GATEWAY_API_KEY": "\t"}, {"API_KEYS": "long-enough,x"}):
+        with pytest.raises(ConfigError):
+            load(path, environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [
+        ("{}", True),
+        ("gateway: {api_key: change-me}", True),
+        ("gateway: {host: 127.0.0.1}", False),
+        ("gateway: {api_key: long-enough}", False),
+        ("security: {jwt_secret: long-enough}", False),
+        ("security: {ip_allowlist: [10.0.0.0/8]}", False),
+    ],
+)
+def test_knows_whether_the_gateway_is_open(tmp_path: Path, text: str, is_open: bool) -> None:
+    assert load(write(tmp_path, text), {}).is_open is is_open
 
 
 @pytest.mark.parametrize(
@@ -41,6 +65,11 @@ def test_reads_lists_and_keys_from_the_environment(tmp_path: Path) -> None:
         ("manager: {idle_timout: 3}", "did you mean `idle_timeout`?"),
         ("models: [{id: m, engine: fake, pined: true}]", "did you mean `pinned`?"),
         ("gateway: {port: many}", "`gateway.port`"),
+        ("gateway: {trusted_proxies: [10.0.0.0/99]}", "`gateway.trusted_proxies`"),
+        ("gateway: {api_key: x}", "fewer than 8"),
+        ('gateway: {api_key: "  "}', "blank"),
+        ('manager: {token: "two\\nlines"}', "header"),
+        ("security: {jwt_secret: zu-schön-kurz}", "header"),
         ("gateway: {port: 70000}", "`gateway.port`"),
         ("models: [{id: a b, engine: fake}]", "`models.0.id`"),
         ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),

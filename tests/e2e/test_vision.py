@@ -109,7 +109,7 @@ async def test_server_answers_as_the_engine_alone(family: Family, server: Runnin
 
 
 @pytest.fixture(scope="module")
-def picture() -> str:
+def image() -> str:
     out = io.BytesIO()
     drawing().save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
@@ -124,10 +124,10 @@ def test_example_prints_what_it_promises(
     assert any(words in output for words in PRINTS[title][language]), output
 
 
-def test_detector_boxes_prompt_the_segmenter(server: RunningServer, picture: str) -> None:
+def test_detector_boxes_prompt_the_segmenter(server: RunningServer, image: str) -> None:
     request = {
         "model": "grounding-dino",
-        "image": picture,
+        "image": image,
         "prompt": "a red box",
         "box_threshold": 0,
         "max_detections": 3,
@@ -142,20 +142,20 @@ def test_detector_boxes_prompt_the_segmenter(server: RunningServer, picture: str
         (detection["label"], detection["score"]) for detection in detections
     ]
     boxes = [{"boxes": [detection["box"]], "image": 0} for detection in detections]
-    directly = server.post("/v1/vision/segment", {"model": "sam2", "image": picture, "prompts": boxes, "threshold": 0})
+    directly = server.post("/v1/vision/segment", {"model": "sam2", "image": image, "prompts": boxes, "threshold": 0})
     expected = directly.json()["data"][0]["segments"]
     assert [segment["mask"] for segment in segments] == [segment["mask"] for segment in expected]
 
 
-def test_no_detections_mean_no_segments(server: RunningServer, picture: str) -> None:
-    body = {"model": "sam2", "detector": "grounding-dino", "image": picture, "prompt": "a red box", "box_threshold": 1}
+def test_no_detections_mean_no_segments(server: RunningServer, image: str) -> None:
+    body = {"model": "sam2", "detector": "grounding-dino", "image": image, "prompt": "a red box", "box_threshold": 1}
     answer = server.post("/v1/vision/segment", body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"][0]["segments"] == []
 
 
-def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, picture: str) -> None:
-    body = {"model": "depth-indoor-small", "image": picture}
+def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, image: str) -> None:
+    body = {"model": "depth-indoor-small", "image": image}
     item = server.post("/v1/vision/depth", body).json()["data"][0]
     depth = np.frombuffer(base64.b64decode(item["depth"]["data"]), "<f4").reshape(item["depth"]["shape"])
     assert depth.shape == (60, 80)
@@ -170,8 +170,8 @@ def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, picture
     assert np.array_equal(np.load(io.BytesIO(npz.content))["0.depth"], depth)
 
 
-def test_raw_bytes_of_two_arrays_are_refused(server: RunningServer, picture: str) -> None:
-    body = {"model": "depth-indoor-small", "images": [picture, picture]}
+def test_raw_bytes_of_two_arrays_are_refused(server: RunningServer, image: str) -> None:
+    body = {"model": "depth-indoor-small", "images": [image, image]}
     answer = server.post("/v1/vision/depth", body, headers={"accept": "application/octet-stream"})
     assert answer.status_code == 406
     error = answer.json()["error"]

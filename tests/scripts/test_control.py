@@ -136,3 +136,9 @@ def test_process_that_reuses_our_pid_is_left_alone(terminal: Terminal) -> None:
 
 def test_missing_logs_are_reported(terminal: Terminal) -> None:
     assert "There are no logs yet" in terminal("logs").stderr
+
+
+def test_status_warns_if_anyone_can_use_it(terminal: Terminal) -> None:
+    assert "WARNING" not in terminal("status").stdout
+    terminal.configure(gateway={"host": "0.0.0.0", "port": 0})
+    assert "echo GATEWAY_API_KEY=" in terminal("status").stdout

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import BadImage
+from contract.image_files import open_header
 from contract.media import ImageInput, check_size, too_many_pixels
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _header(content: bytes) -> Image.Image:
     from PIL import Image
 
     try:
-        image = Image.open(io.BytesIO(content))
+        image = open_header(content)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise too_many_pixels("far too many") from None
     check_size(*image.size)

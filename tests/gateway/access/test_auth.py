@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import httpx2
 import jwt
@@ -97,3 +98,32 @@ def test_rejects_a_key_of_undecodable_bytes(secured: GatewayProcess) -> None:
     answer = httpx2.get(f"{secured.address}/v1/models", headers={"authorization": b"Bearer \xff\xfe"})
     assert answer.status_code == 401
     json.loads(answer.content)
+
+
+def test_only_admin_keys_evict_and_reload(manager: FakeManagerProcess, tmp_path: Path) -> None:
+    keys = [key("app", "app-key"), key("operator", "operator-key") | {"scopes": ["admin"]}]
+    security = {"api_keys": keys, "jwt_secret": JWT_SECRET}
+    settings = configuration(manager.port, gateway={"api_key": "gateway-key"}, security=security)
+    with run_gateway(tmp_path, settings) as gateway:
+        gateway.wait_ready()
+        for secret, status in (
+            ("app-key", 403), (token(), 403), ("operator-key", 200), ("gateway-key", 200), (token(scope="x admin"), 200)
+        ):  # fmt: skip
+            answer = gateway.http.post("/v1/system/evict/ok", headers={"x-api-key": secret})
+            authorized = gateway.http.post("/v1/system/evict/ok", headers={"authorization": f"Bearer {secret}"})
+            assert (answer.status_code, authorized.status_code) == (status, status)
+        answer = gateway.http.post("/v1/system/reload", headers={"x-api-key": "app-key"})
+        assert answer.status_code == 403
+        assert "scopes: [admin]" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("proxies", "status"), [([], 403), (["10.0.0.1"], 403), (["127.0.0.0/8"], 200)])
+def test_believes_forwarded_addresses_from_known_proxies_only(
+    manager: FakeManagerProcess, tmp_path: Path, proxies: list[str], status: int
+) -> None:
+    allowed = {"ip_allowlist": ["192.0.2.0/24"]}
+    settings = configuration(manager.port, gateway={"trusted_proxies": proxies}, security=allowed)
+    with run_gateway(tmp_path, settings) as gateway:
+        gateway.wait_ready()
+        answer = gateway.http.get("/v1/models", headers={"x-forwarded-for": "192.0.2.7"})
+        assert answer.status_code == status

@@ -205,6 +205,11 @@ async def test_rejects_urls_of_addresses_that_are_not_public(url: str) -> None:
         ("ff02::1", False),
         ("2002:7f00:1::", False),
         ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
+        ("::127.0.0.1", False),
+        ("::10.0.0.1", False),
+        ("5f00::1", False),
         ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
     ],
 )

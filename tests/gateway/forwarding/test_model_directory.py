@@ -67,6 +67,6 @@ def test_reads_address_and_token_from_the_state_folder(tmp_path: Path) -> None:
 
 
 def test_wrong_manager_token_is_not_the_clients_error(tmp_path: Path, manager: FakeManagerProcess) -> None:
-    with run_gateway(tmp_path, configuration(manager.port, manager={"token": "wrong"})) as gateway:
+    with run_gateway(tmp_path, configuration(manager.port, manager={"token": "wrong-token"})) as gateway:
         answer = gateway.http.post(EMBED, json={"model": "ok", "input": "x"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "manager_unreachable")

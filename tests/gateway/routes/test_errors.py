@@ -52,6 +52,8 @@ CASES = [
     ("private URL", CHAT, chat_about("http://127.0.0.1:1/a.png"), 400, "invalid_image", URL, "not public"),
     ("metadata service", CHAT, chat_about("http://169.254.169.254/latest"), 400, "invalid_image", URL, "not public"),
     ("name of this machine", CHAT, chat_about("http://localhost/a.png"), 400, "invalid_image", URL, "not public"),
+    ("empty label", CHAT, chat_about("http://a..b/a.png"), 400, "invalid_image", URL, "could not be fetched"),
+    ("long label", CHAT, chat_about(f"http://{'a' * 64}.b/a.png"), 400, "invalid_image", URL, "could not be fetched"),
     ("other scheme", CHAT, chat_about("file:///etc/passwd"), 400, "invalid_image", URL, "data URI"),
 ]  # fmt: skip
 
