@@ -63,14 +63,12 @@ def extras_by_engine(folder: Path = ENGINES) -> dict[str, tuple[str, ...]]:
 
 def _declared_extras(file: Path) -> tuple[str, ...]:
     """The value of `extras` in the file's engine class; empty if the class declares none."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef) and any(
-            isinstance(base, ast.Name) and base.id == "Engine" for base in node.bases
-        ):
-            for line in node.body:
-                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == "extras":
-                    assert line.value is not None
-                    return tuple(ast.literal_eval(line.value))
+    classes = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)]
+    for line in (line for node in classes if "Engine" in map(ast.unparse, node.bases) for line in node.body):
+        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value:
+            target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
+            if ast.unparse(target) == "extras":
+                return tuple(ast.literal_eval(line.value))
     return ()
 
 

@@ -23,8 +23,8 @@ GROUPS_WITHOUT_DEPENDENCIES = ("mlx-on-linux", "depth-anything-3")
 """Groups of pyproject.toml that are installed with `--no-deps`; the lock pins only their own packages."""
 _HEADER = """\
 # The versions that Enginehouse is tested with, on Linux (x86_64, arm64) and macOS (arm64), Python {first} to {last}.
-# `make lock` writes this file from pyproject.toml; do not edit it. pip uses it as constraints: the extras decide what to
-# install, and this file decides which version.
+# `make lock` writes this file from pyproject.toml; do not edit it. pip uses it as constraints: the extras select
+# packages, and this file their versions.
 """
 _WITHOUT_DEPENDENCIES = "# Installed without their dependencies; pyproject.toml says why."
 _SHORT_MARKERS = [
