@@ -17,7 +17,7 @@ JOBS   ?= 2
 MLX := mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2 mlx-vlm==0.7.10 mflux==0.24.0 platformdirs toml piexif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup start stop restart status reload models logs logs-manager logs-gateway logs-workers install uninstall \
+.PHONY: help setup start stop restart status reload forget models logs logs-manager logs-gateway logs-workers install uninstall \
         demo test check format bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
@@ -61,6 +61,9 @@ status: $(READY)  ## Show programs, memory, models and workers
 
 reload: $(READY)  ## Apply a changed config.yaml; workers whose entry did not change keep running
 	@$(CONTROL) reload
+
+forget: $(READY)  ## Forget the measured memory of a model: MODEL=ID
+	@MODEL='$(MODEL)' $(CONTROL) forget
 
 models: $(READY)  ## List the catalogue of models; MODEL=sam3 shows one model, MODEL=detect those of a task
 	@$(BIN)/python -m scripts.models $(MODEL)
