@@ -14,8 +14,8 @@ JOBS   ?= 2
 INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup start stop restart status reload models logs logs-manager logs-gateway logs-workers install uninstall \
-        demo test check format lock bench docker-up docker-down env-depth-anything-3
+.PHONY: help setup start stop restart status reload forget models logs logs-manager logs-gateway logs-workers install \
+        uninstall demo test check format lock bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ status: $(READY)  ## Show programs, memory, models and workers
 
 reload: $(READY)  ## Apply a changed config.yaml; workers whose entry did not change keep running
 	@$(CONTROL) reload
+
+forget: $(READY)  ## Forget the measured memory of a model: MODEL=ID
+	@MODEL='$(MODEL)' $(CONTROL) forget
 
 models: $(READY)  ## List the catalogue of models; MODEL=sam3 shows one model, MODEL=detect those of a task
 	@$(BIN)/python -m scripts.models $(MODEL)

@@ -7,13 +7,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 UNFINISHED = (
+    # chat
     "scripts/bench/chat.py",
-    "tests/manager/processes/test_children.py",
-    "tests/support/",
-    "tests/workers/",
-    "workers/",
+    "tests/support/chat_requests.py",
+    "tests/workers/engines/test_mlx.py",
+    "tests/workers/engines/test_transformers_chat",
+    "workers/engines/mlx/",
+    "workers/engines/transformers_chat/",
+    "workers/toolkit/chat/",
+    # the worker process
+    "tests/support/worker_process.py",
+    "tests/workers/engines/test_diffusers_image.py",
+    "tests/workers/engines/test_mlx_drawing.py",
+    "tests/workers/test_process.py",
+    "tests/workers/test_vision_by_chat.py",
+    "workers/__init__.py",
 )
-"""Where the checks of names and words do not hold yet. Empty soon."""
+"""Files that are being rewritten: the checks of names and words do not hold for them yet."""
 PACKAGES = ("contract", "gateway", "manager", "workers", "scripts")
 
 
