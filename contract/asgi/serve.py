@@ -7,12 +7,14 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from contract.asgi.connections import BoundedProtocol, ConnectionLimits
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -61,8 +63,8 @@ class CoalescingTransport:
         self._transport.close()
 
 
-class CoalescingProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol over a CoalescingTransport."""
+class CoalescingProtocol(BoundedProtocol):
+    """uvicorn's HTTP protocol, within limits, over a CoalescingTransport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
@@ -86,6 +88,7 @@ def server(
     graceful: float = 5,
     on_exit: Callable[[], object] = lambda: None,
     trusted_proxies: Sequence[str] = (),
+    limits: ConnectionLimits | None = None,
 ) -> AppServer:
     """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
@@ -94,7 +97,7 @@ def server(
     """
     config = uvicorn.Config(
         app,
-        http=CoalescingProtocol,
+        http=partial(CoalescingProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         lifespan="on",

@@ -17,13 +17,13 @@ from contract.tasks import all_tasks
 from scripts.testbed.server import RunningServer
 from tests.conftest import Models
 from tests.support.doc_examples import examples, run_example
+from tests.support.engine_cases import Case, ask, chat, content, detect, draw, segment, text_image
 from tests.support.odd_images import drawing
-from tests.workers.engines.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
 from workers.engine import Device
 from workers.registry import find_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "vision.md").read_text()
-PICTURE = written("Hello")
+PICTURE = text_image("Hello")
 CONTENT = [
     {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
     {"type": "text", "text": "?"},
@@ -57,22 +57,22 @@ def image_body(**fields: Any) -> dict[str, Any]:
 
 
 def chat_body() -> dict[str, Any]:
-    return {**said("?"), "messages": [{"role": "user", "content": CONTENT}]}
+    return {**chat("?"), "messages": [{"role": "user", "content": CONTENT}]}
 
 
 FAMILIES = [
-    Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", searched("a cat")),
-    Family("sam2", "transformers_segment", "sam2", "segment", pointed(30, 30)),
+    Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", detect("a cat")),
+    Family("sam2", "transformers_segment", "sam2", "segment", segment(30, 30)),
     Family("sam3", "transformers_segment", "sam3", "segment", image_body(prompt="a cat", threshold=0, semantic=True)),
     Family("depth-indoor-small", "depth_anything", "depth_metric", "pointcloud", image_body(camera_intrinsics=CAMERA)),
     Family("dinov2", "dino", "dinov2", "features", image_body(patches=True, layers=[1])),
     Family("blip-base", "blip", "blip", "caption", image_body(prompt="a picture")),
     Family("trocr", "transformers_ocr", "trocr", "ocr", image_body(), {"max_tokens": 8}),
     Family("florence2", "transformers_ocr", "florence2", "ocr", image_body(), {"max_tokens": 8}),
-    Family("vlm-fast", "moondream", "moondream", "detect", searched("a cat"), entry={"trust_remote_code": True}),
+    Family("vlm-fast", "moondream", "moondream", "detect", detect("a cat"), entry={"trust_remote_code": True}),
     Family("vlm-best", "transformers_chat", "qwen2_5_vl", "chat", chat_body()),
     Family("smolvlm", "mlx", "mlx_smolvlm", "chat", chat_body()),
-    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", drawn("a cat", image=PICTURE, strength=0.9)),
+    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", draw("a cat", image=PICTURE, strength=0.9)),
     Family("clip", "sentence_transformers", "clip", "embeddings", {"input": ["a cat", {"image": PICTURE}]}),
 ]
 """The ids are those of the shipped configuration, which the examples name; tiny models stand in for the real ones."""
