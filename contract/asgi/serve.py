@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from contract.asgi.connections import BoundedProtocol, ConnectionLimits
+from contract.asgi.old_clients import PatientProtocol
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -63,8 +64,8 @@ class CoalescingTransport:
         self._transport.close()
 
 
-class CoalescingProtocol(BoundedProtocol):
-    """uvicorn's HTTP protocol, within limits, over a CoalescingTransport."""
+class CoalescingProtocol(BoundedProtocol, PatientProtocol):
+    """uvicorn's HTTP protocol, within limits and for all clients, over a CoalescingTransport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
