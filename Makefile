@@ -2,49 +2,45 @@
 # For several servers on one machine, set ENGINEHOUSE_CONFIG, ENGINEHOUSE_HOME, GATEWAY_PORT and MANAGER_PORT.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV   := .venv
+VENV   := $(if $(LATEST),.venv-latest,.venv)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
-DEMOS  := data/demo-models/demo-image/README.md
-DA3    := data/envs/depth-anything-3/.ready
+DEMOS  := data/demo-models/.made
+DA3    := $(if $(LATEST),data/envs-latest,data/envs)/depth-anything-3/.ready
 CONTROL := $(BIN)/python -m scripts.control
 JOBS   ?= 2
 
-# On Linux MLX is there for the tests of its engine, in the versions that pyproject.toml asks for on Apple silicon. It
-# comes without what mlx-vlm and mflux depend on: an OpenCV that needs a display's libraries and overwrites the one
-# that needs none, a CUDA build of MLX, an older huggingface_hub, and 150 MB for audio and data sets.
-MLX := mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2 mlx-vlm==0.7.10 mflux==0.24.0 platformdirs toml piexif
+INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup start stop restart status reload models logs logs-manager logs-gateway logs-workers install uninstall \
-        demo test check format bench docker-up docker-down env-depth-anything-3
+.PHONY: help setup start stop restart status reload forget models logs logs-manager logs-gateway logs-workers install \
+        uninstall demo test check format lock bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
 
-setup: $(READY) $(DEMOS)  ## Make the Python environment in .venv and the demo models; skipped when they are there
+setup: $(READY) $(DEMOS)  ## Install the engines into .venv, and build the demo models; ENGINES="chat ocr" installs only some
 
-# The environment is made anew only when pyproject.toml has changed. Debian splits venv off from Python.
-$(READY): pyproject.toml
+# Skipped while the environment is newer than pyproject.toml and the lock. Debian has venv in a package of its own. Packages
+# that only tests need are left out: the quantization libraries slow down every start of an image model by a second.
+$(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),force)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=$(notdir $(PYTHON))-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the house and its engines into $(VENV); the first time this takes some minutes."
-	@$(BIN)/python -m pip install -qq --editable '.[all,demo]'
-	@touch $@
+	@$(INSTALL) $(WITH_TESTS) $(ENGINES)
 
-# What only tests need comes with them: the libraries that quantise would cost every start of an image model a second.
+# In a fresh clone, $(READY) also installs what the tests need, and $(TESTED) has nothing left to do.
+test check format: WITH_TESTS := --tests
 $(TESTED): $(READY)
-	@echo "Installing what the tests need."
-	@$(BIN)/python -m pip install -qq --editable '.[dev]'
-	@test "$$(uname -s)" != Linux || $(BIN)/python -m pip install -qq --no-deps $(MLX) || \
-	  echo "MLX does not install here (it needs glibc 2.35), so its tests cannot pass. Everything else works."
-	@touch $@
+	@test -e $@ -a ! $(READY) -nt $@ || $(INSTALL) --tests
+
+.PHONY: force
+force:
 
 $(DEMOS): $(READY) scripts/demo_models/*.py
-	@echo "Making the demo models: tiny, with random weights."
-	@rm -rf data/demo-models && $(BIN)/python -m scripts.demo_models data/demo-models >/dev/null
+	@rm -rf data/demo-models && mkdir -p data/demo-models
+	@$(BIN)/python -m scripts.demo_models data/demo-models 2>data/demo-models/.log || { cat data/demo-models/.log; exit 1; }
 	@touch $@
 
 start: setup  ## Start gateway and manager in the background, or as services if they are installed
@@ -61,6 +57,9 @@ status: $(READY)  ## Show programs, memory, models and workers
 
 reload: $(READY)  ## Apply a changed config.yaml; workers whose entry did not change keep running
 	@$(CONTROL) reload
+
+forget: $(READY)  ## Forget the measured memory of a model: MODEL=ID
+	@MODEL='$(MODEL)' $(CONTROL) forget
 
 models: $(READY)  ## List the catalogue of models; MODEL=sam3 shows one model, MODEL=detect those of a task
 	@$(BIN)/python -m scripts.models $(MODEL)
@@ -86,17 +85,18 @@ uninstall: $(READY)  ## Remove the services; configuration, models and logs stay
 env-depth-anything-3: $(READY)  ## Create the environment of Depth Anything 3, on top of .venv
 	@$(BIN)/python -m scripts.environments depth-anything-3
 
-# Created again when .venv changes. If that fails, the tests that need it are skipped.
+# Created again when .venv changes. If that fails, the tests of this family are skipped.
 $(DA3): $(READY) scripts/environments.py
-	@$(MAKE) --no-print-directory env-depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
+	@$(BIN)/python -m scripts.environments depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
 
 demo: setup  ## Run a demo of all parts, with a server on free ports in data/demo
+	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
 	@$(BIN)/python -m scripts.demo
 
-test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time
+test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
-check: $(TESTED)  ## Check style, types, imports, names, sizes and docs
+check: $(TESTED)  ## Check style, types, imports, names, sizes, docs and the lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -107,6 +107,12 @@ format: $(TESTED)  ## Format the code and update the generated parts of the docs
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m scripts.check --write
+
+lock: pyproject.toml  ## Update requirements.lock; KEEP=1 changes only what pyproject.toml no longer allows
+	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	@.venv-lock/bin/python -m pip install --quiet --group lock
+	@.venv-lock/bin/python -m scripts.packages lock $(if $(KEEP),--keep)
 
 bench: setup  ## Run the benchmarks and write docs/benchmarks.md; PEERS=litellm compares with LiteLLM too
 	@command -v wrk >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="wrk"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from contract.credentials import PLACEHOLDER_KEYS, Credential, check_credential
 from contract.default_config import MODELS
@@ -47,6 +48,15 @@ OPEN_WARNING = (
 NameList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        ipaddress.ip_network(network, strict=False)  # its ValueError says what is wrong
+    return networks
+
+
+Networks = Annotated[NameList, AfterValidator(_check_networks)]
+
+
 class GatewaySettings(Frozen):
     """The gateway, which clients connect to."""
 
@@ -56,7 +66,10 @@ class GatewaySettings(Frozen):
     api_key: Credential = ""
     cors_origins: NameList = ()
     hosts: NameList = ()
+    trusted_proxies: Networks = ()
     max_body_mb: float = Field(64, gt=0)
+    max_connections: int = Field(4096, ge=1)
+    max_connections_per_address: int = Field(512, ge=1)
 
 
 class ManagerSettings(Frozen):

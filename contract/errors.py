@@ -14,6 +14,8 @@
     ├── MethodNotAllowed                         405     method_not_allowed
     ├── NotAcceptable                            406     not_acceptable      (no such representation)
     ├── UnsupportedMedia                         415     unsupported_media_type
+    ├── RequestTimedOut                          408     request_timeout     (head or body arrive too slowly)
+    ├── HeadTooLarge                             431     headers_too_large
     ├── TooLarge                                 413     body_too_large
     ├── TooManyRequests                          429     rate_limit_exceeded
     ├── EngineFailed                             500     inference_failed
@@ -25,6 +27,7 @@
     │   ├── OutOfMemory                          503     out_of_memory
     │   ├── NeverFits                            503     never_fits          (do not retry)
     │   ├── ManagerUnreachable                   503     manager_unreachable
+    │   ├── TooManyConnections                   503     too_many_connections
     │   └── ShuttingDown                         503     shutting_down
     └── DeadlinePassed                           504     deadline_passed
 
@@ -150,6 +153,14 @@ class UnsupportedMedia(ServeError):
     status, code, type = 415, "unsupported_media_type", "invalid_request_error"
 
 
+class RequestTimedOut(ServeError):
+    status, code, type = 408, "request_timeout", "invalid_request_error"
+
+
+class HeadTooLarge(ServeError):
+    status, code, type = 431, "headers_too_large", "invalid_request_error"
+
+
 class TooManyRequests(ServeError):
     status, code, type = 429, "rate_limit_exceeded", "rate_limit_error"
 
@@ -193,6 +204,10 @@ class NeverFits(Unavailable):
 
 class ManagerUnreachable(Unavailable):
     code = "manager_unreachable"
+
+
+class TooManyConnections(Unavailable):
+    code = "too_many_connections"
 
 
 class ShuttingDown(Unavailable):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from contract import config
 from contract.asgi import serve
+from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
+from gateway.access.allowlist import Allowlist, is_loopback
 
 log = logging.getLogger("gateway")
 
@@ -29,7 +31,7 @@ def main() -> int:
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", error)
         return 2
-    server = serve.server(app)
+    server = serve.server(app, trusted_proxies=settings.gateway.trusted_proxies, limits=_limits(settings.gateway))
     # Signals shut the server down cleanly, even before it installs its own handlers. They also replace the default
     # action, which would kill the process: uvicorn raises captured signals again when it ends.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -43,6 +45,17 @@ def main() -> int:
             log.warning(config.OPEN_WARNING)
         server.run(sockets=[sock])
     return 0
+
+
+def _limits(settings: config.GatewaySettings) -> ConnectionLimits:
+    """Limits for connections; each takes two descriptors, one for the client and one for the manager."""
+    possible = max(16, (raise_descriptor_limit() - 64) // 2)
+    proxies = Allowlist(settings.trusted_proxies) if settings.trusted_proxies else None
+    return ConnectionLimits(
+        connections=min(settings.max_connections, possible),
+        per_address=settings.max_connections_per_address,
+        is_exempt=lambda address: is_loopback(address) or bool(proxies and proxies.allows(address)),
+    )
 
 
 def _return_large_blocks() -> None:

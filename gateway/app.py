@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from contract import __version__
 from contract.asgi.errors import HANDLERS
 from contract.asgi.hosts import HostCheck
-from contract.asgi.middleware import RequestMiddleware
+from contract.asgi.middleware import HeadAsGet, RequestMiddleware
 from contract.config import Settings
 from gateway.access.auth import Auth
 from gateway.access.cors import Cors
@@ -81,7 +81,8 @@ def _add_middleware(
     app = OriginCheck(app, settings.gateway.cors_origins)
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
-    return RequestMiddleware(HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)"))
+    app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
+    return HeadAsGet(RequestMiddleware(app))
 
 
 def _lifespan(

@@ -39,12 +39,14 @@ async def serve(settings: Settings, home: Path) -> None:
     describing = asyncio.create_task(configured.describe(settings))
     await asyncio.sleep(0)
     from contract.asgi import serve as asgi
+    from contract.asgi.connections import raise_descriptor_limit
     from manager.app import build
     from manager.memory.meters import detect
     from manager.processes.children import lock_home, reap
     from manager.runtime import Runtime
 
     asgi.log_to_stderr()
+    raise_descriptor_limit()
     with lock_home(home):
         await asyncio.to_thread(reap, home / "manager" / "children.json")
         runtime = Runtime(await describing, home, await asyncio.to_thread(detect))

@@ -85,6 +85,14 @@ class ControlRoutes:
             await self.runtime.event_log.next(pulse=5)
         return JSONResponse({"evicted": [worker.name for worker in stopping], "freed_bytes": freed})
 
+    async def forget(self, request: Request) -> Response:
+        """POST /forget/{id}: forget the model's measured memory."""
+        name = request.path_params["name"]
+        model = self.runtime.models.find(name)
+        if model is None:
+            raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
+        return JSONResponse({"model": model.id, "forgotten": self.runtime.forget(model)})
+
     async def reload(self, _: Request) -> Response:
         """POST /reload: read the configuration again. An invalid one changes nothing."""
         try:
@@ -156,6 +164,7 @@ def build(runtime: Runtime, token: str, *, on_start: Callable[[], Awaitable[None
         Route("/status", control.status),
         Route("/events", control.events),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),
+        Route("/forget/{name:path}", control.forget, methods=["POST"]),
         Route("/reload", control.reload, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)

@@ -74,6 +74,7 @@ class Proxy:
             async with cancel_on_disconnect(body.wait_for_disconnect):
                 started = time.perf_counter()
                 async with relay.open_upstream(self._client, scope["method"], url, headers, content) as response:
+                    lease.status = response.status
                     chunks = relay.iter_chunks(response)
                     # The head waits for the first chunk: a worker that dies before it may be replaced by a retry.
                     first = await anext(chunks, b"")
@@ -84,6 +85,7 @@ class Proxy:
         except relay.UpstreamError as error:
             if body.disconnected:
                 raise ClientDisconnected from None
+            lease.status = WorkerDied.status
             if head_sent:
                 raise  # break the connection, so that the client does not take the response for complete
             await _send_worker_died(send, lease.worker, error, scope["request_id"])

@@ -22,8 +22,10 @@ from manager.processes.launchers.command import CommandLauncher
 from manager.processes.launchers.local import LocalLauncher
 from manager.processes.launchers.standby import StandbyKey
 from manager.processes.lifecycle import Lifecycle
+from manager.scheduling import snapshot
 from manager.scheduling.collector import PoolCollector
 from manager.scheduling.pool import Pool
+from manager.state.model import Model
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,13 @@ class Runtime:
     def reload_in_background(self) -> None:
         """Reload without a caller to tell, as for a signal: an invalid configuration goes to the log."""
         self._tasks.spawn(self._reload_or_log())
+
+    def forget(self, model: Model) -> bool:
+        """Forget a model's measured memory; whether there was anything."""
+        placements = [snapshot.placement_on(model, d) for d in snapshot.possible_devices(model, self.monitor)]
+        workers = self.pool.supervisor.workers_of(model.id)
+        self.event_log.add("memory", model=model.id, reason="what was measured is forgotten")
+        return self.monitor.forget(model.spec, placements, workers)
 
     async def downloads(self) -> dict[str, bool | None]:
         """Which configured models are downloaded, by id. Reads the disk in a thread, since it may be slow."""

@@ -1,86 +1,79 @@
-"""Makes an environment for a model family whose packages do not go with the house's: `python -m scripts.environments`.
+"""Creates a separate environment for a model family whose packages conflict: `python -m scripts.environments NAME`.
 
-It lies on top of the house's own: what it does not have itself it finds there, torch above all, so that it takes a few
-megabytes and seconds. An entry uses it by `python: ./data/envs/NAME/bin/python`.
+The new environment falls back to Enginehouse's own for every package that it does not have itself, torch above all, so
+creating it takes a few megabytes and seconds. A model's entry uses it with `python: ./data/envs/NAME/bin/python`.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
-from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 
 from contract import config
+from scripts.packages.installer import LOCK, ROOT, PipFailed, has_newest_versions, run_pip
 
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """Packages, installed without what they ask for, and the modules that must then be importable.
-
-    `unless_there` are packages that are installed only where the house lacks a module.
-    """
-
-    packages: tuple[str, ...]
-    modules: tuple[str, ...]
-    unless_there: tuple[tuple[str, str], ...] = ()
-
-
-ENVIRONMENTS = {
-    # The package asks for numpy below 2, xformers, open3d, moviepy, pycolmap, pre-commit …: 120 packages, with another
-    # torch than the house's. Its network and image processor, which alone are used, need these.
-    "depth-anything-3": Environment(
-        ("depth-anything-3==0.1.1", "addict==2.4.0", "einops==0.8.2", "omegaconf==2.4.0", "imageio==2.38.1"),
-        ("depth_anything_3.model.da3", "depth_anything_3.utils.io.input_processor"),
-        unless_there=(("cv2", "opencv-python-headless>=4.12"),),
-    ),
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "depth-anything-3": ("depth_anything_3.model.da3", "depth_anything_3.utils.io.input_processor", "cv2"),
 }
+"""Environments by name, with modules that must be importable afterwards. A dependency group of the same name in
+pyproject.toml lists the packages."""
 
 
-def folder_of(name: str) -> Path:
-    """Where the environment of that name lies."""
-    return config.home() / "envs" / name
+def environment_folder(name: str) -> Path:
+    """The folder of the environment of that name."""
+    return config.home() / ("envs-latest" if has_newest_versions() else "envs") / name
 
 
-def make(name: str) -> Path:
-    """Make the environment anew. Gives its interpreter; raises CalledProcessError when something cannot be had."""
-    wanted, folder = ENVIRONMENTS[name], folder_of(name)
+def create_environment(name: str) -> Path:
+    """Create the environment, replacing an older one, and return the path of its Python.
+
+    Raises PipFailed, or CalledProcessError if its modules cannot be imported.
+    """
+    folder = environment_folder(name)
     venv.create(folder, clear=True, symlinks=True)
     python = folder / "bin" / "python"
-    missing = [package for module, package in wanted.unless_there if find_spec(module) is None]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps"]
-    subprocess.run([*pip, *wanted.packages, *missing], check=True)
-    _see_the_house(folder)  # after pip, which would leave out what the house has today
-    imports = "import workers.toolkit.torchvision_shim, " + ", ".join(wanted.modules)
+    versions = [] if has_newest_versions() else ["--constraint", str(LOCK)]
+    run_pip("install", "--no-deps", *versions, *_missing_packages(name), into=folder)
+    _add_fallback(folder)  # after pip, which would not install packages that the fallback has
+    imports = "import workers.toolkit.torchvision_shim, " + ", ".join(ENVIRONMENTS[name])
     subprocess.run([python, "-P", "-W", "ignore", "-c", imports], check=True, stdout=subprocess.DEVNULL)
     return python
 
 
-def _see_the_house(folder: Path) -> None:
-    """Have the environment find the house's packages, and with them the house, after its own."""
-    theirs = {"base": str(folder), "platbase": str(folder)}
-    ours = sysconfig.get_path("purelib")
-    line = f"import site; site.addsitedir({ours!r})\n"
-    Path(sysconfig.get_path("purelib", "venv", theirs), "house.pth").write_text(line, encoding="utf-8")
+def _missing_packages(name: str) -> list[str]:
+    """The requirements of the group whose packages Enginehouse's own environment does not have."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    packages = {requirement: re.split(r"[^\w.-]", requirement)[0] for requirement in groups[name]}
+    return [requirement for requirement, package in packages.items() if not any(metadata.distributions(name=package))]
+
+
+def _add_fallback(folder: Path) -> None:
+    """Let the environment import from Enginehouse's own, Enginehouse included, what it does not have itself."""
+    variables = {"base": str(folder), "platbase": str(folder)}
+    line = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    Path(sysconfig.get_path("purelib", "venv", variables), "enginehouse.pth").write_text(line, encoding="utf-8")
 
 
 def main() -> int:
-    """Make the environment that is named."""
+    """Create the environment that the command line names. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.environments", description=__doc__)
     parser.add_argument("name", choices=ENVIRONMENTS)
     name = parser.parse_args().name
     try:
-        python = make(name)
-    except subprocess.CalledProcessError as error:
-        shutil.rmtree(folder_of(name))
-        print(f"The environment {name} cannot be made: {error}", file=sys.stderr)
+        python = create_environment(name)
+    except (PipFailed, subprocess.CalledProcessError) as error:
+        shutil.rmtree(environment_folder(name))
+        print(f"Could not create the environment {name}: {error}", file=sys.stderr)
         return 1
-    print(f"Made {python}. Entries of the family have `python: ./data/envs/{name}/bin/python`.")
+    print(f"Created {python}. To use it for a model, add `python: ./data/envs/{name}/bin/python` to its entry.")
     return 0
 
 

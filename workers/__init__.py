@@ -1,1 +1,1 @@
-"""One process that serves one model; ended when nobody asks for it, so that its memory really comes back."""
+"""One process that serves one model, and ends when the model is idle, so that all of its memory is freed."""

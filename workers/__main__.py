@@ -108,7 +108,7 @@ class ModelServer:
         try:
             self._engine.load(self._assignment.spec, self._assignment.device)
         except BaseException as error:
-            report_failure_and_exit(self._report, error, self._assignment.spec.source)
+            report_failure_and_exit(self._report, error, self._assignment.spec)
         gc.freeze()  # the model's many objects live as long as the process: keep the collector from scanning them
         self._loaded = True
         tasks = tasks_of_loaded(self._assignment.spec, self._engine)
@@ -130,10 +130,11 @@ class ModelServer:
             log.log(level, "joins: %s", self._engine.joins)
 
 
-def report_failure_and_exit(report: Report, error: BaseException, source: str | None = None) -> NoReturn:
+def report_failure_and_exit(report: Report, error: BaseException, spec: ModelSpec | None = None) -> NoReturn:
     """Report to the manager in a sentence why the model cannot be served, log the traceback, and exit."""
     certain, out_of_memory = is_permanent(error), is_out_of_memory(error)
-    report("failed", message=load_failure_message(error, source), certain=certain, out_of_memory=out_of_memory)
+    message = load_failure_message(error, spec.source, spec.engine) if spec else load_failure_message(error, None)
+    report("failed", message=message, certain=certain, out_of_memory=out_of_memory)
     log.error("the model could not be loaded", exc_info=error)
     exit_now(3)
 

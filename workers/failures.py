@@ -53,13 +53,16 @@ def summarize(error: BaseException) -> str:
     return f"{type(error).__name__}: {message[:2000]}"
 
 
-def load_failure_message(error: BaseException, source: str | None) -> str:
-    """Why a model could not be loaded, in sentences for the operator. `source` is the one in the model's entry."""
+def load_failure_message(error: BaseException, source: str | None, engine: str = "all") -> str:
+    """Why a model could not be loaded, in sentences for the operator. Its entry names `source` and `engine`."""
     if isinstance(error, ServeError):
         return error.message
+    summary = summarize(error).removesuffix(".")
+    if isinstance(error, ImportError):
+        return f"{summary}. A library that this engine needs is missing: `make setup ENGINES={engine}` installs it."
     if _DAMAGED_FILE_NAMES & {kind.__name__ for kind in type(error).__mro__}:
         return f"A file of {source} is damaged ({summarize(error)}). Download it again."
-    return summarize(error).removesuffix(".") + "."
+    return f"{summary}."
 
 
 def to_serve_error(error: BaseException) -> ServeError:

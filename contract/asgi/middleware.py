@@ -28,6 +28,26 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+class HeadAsGet:
+    """Middleware that answers HEAD wherever GET is served: with the same headers, and without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head_only(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                # The response is complete now: an endless stream sees that its client has disconnected.
+                await send({"type": "http.response.body", "body": b""})
+
+        await self.app({**scope, "method": "GET"}, receive, send_head_only)
+
+
 class RequestMiddleware:
     """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there."""
 

@@ -6,13 +6,16 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from contract.asgi.connections import BoundedProtocol, ConnectionLimits
+from contract.asgi.old_clients import PatientProtocol
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -61,8 +64,8 @@ class CoalescingTransport:
         self._transport.close()
 
 
-class CoalescingProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol over a CoalescingTransport."""
+class CoalescingProtocol(BoundedProtocol, PatientProtocol):
+    """uvicorn's HTTP protocol, within limits and for all clients, over a CoalescingTransport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
@@ -80,19 +83,29 @@ class AppServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server(app: ASGIApp, *, graceful: float = 5, on_exit: Callable[[], object] = lambda: None) -> AppServer:
+def server(
+    app: ASGIApp,
+    *,
+    graceful: float = 5,
+    on_exit: Callable[[], object] = lambda: None,
+    trusted_proxies: Sequence[str] = (),
+    limits: ConnectionLimits | None = None,
+) -> AppServer:
     """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
-    A signal handler calls `on_exit` when the shutdown begins.
+    A signal handler calls `on_exit` when the shutdown begins. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
+    from the addresses and networks in `trusted_proxies` only.
     """
     config = uvicorn.Config(
         app,
-        http=CoalescingProtocol,
+        http=partial(CoalescingProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         lifespan="on",
         server_header=False,
         date_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )

@@ -16,7 +16,7 @@ from gateway.access.rate_limits import LIMIT_HEADER, REMAINING_HEADER
 def exposed_headers() -> list[str]:
     """The response headers that pages may read besides those that every browser allows."""
     array_fields = {"dtype", "shape"}.union(*(task.array_metadata for task in all_tasks().values()))
-    headers = ["x-request-id", "server-timing", "retry-after", LIMIT_HEADER, REMAINING_HEADER]
+    headers = ["x-request-id", "server-timing", "retry-after", "x-should-retry", LIMIT_HEADER, REMAINING_HEADER]
     return [*headers, *(HEADER_PREFIX + name for name in sorted(array_fields))]
 
 
@@ -25,7 +25,14 @@ class Cors(CORSMiddleware):
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         inner = _ErrorEnvelope(app)
-        super().__init__(inner, origins, allow_methods=["*"], allow_headers=["*"], expose_headers=exposed_headers())
+        super().__init__(
+            inner,
+            origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            allow_private_network=True,
+            expose_headers=exposed_headers(),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "OPTIONS":

@@ -14,9 +14,10 @@ import aiohttp
 from starlette.types import Send
 from yarl import URL
 
-from contract.asgi.relay import UpstreamError, iter_chunks, response_headers, send_body, send_chunks, send_head
+from contract.asgi.relay import UpstreamError, iter_chunks, response_headers, send_body, send_head
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
 from gateway.forwarding.client_headers import Headers
+from gateway.forwarding.event_stream import have_the_last, whole_events
 from gateway.forwarding.manager_client import ManagerClient
 
 ATTEMPTS = 3
@@ -28,7 +29,10 @@ _CHUNK = 64 * 1024
 
 @dataclass(slots=True)
 class ForwardedRequest:
-    """A request ready to forward; `model` is the model's id, `max_wait` the seconds it may wait for a worker."""
+    """A request ready to forward; `model` is the model's id, `max_wait` the seconds it may wait for a worker.
+
+    `ends_with_done`: an event stream without the final event `[DONE]` is incomplete, even if it ends in good order.
+    """
 
     url: URL
     model: str
@@ -36,6 +40,7 @@ class ForwardedRequest:
     max_wait: float
     request_id: str
     method: str = "POST"
+    ends_with_done: bool = False
     headers: Headers = field(default_factory=list)
 
 
@@ -54,7 +59,7 @@ async def forward(manager: ManagerClient, request: ForwardedRequest, send: Send)
         try:
             async with manager.open(request.method, request.url, headers, _payload(request.body)) as response:
                 if not _may_retry(response):
-                    await relay_response(response, send, request.request_id)
+                    await relay_response(response, send, request.request_id, needs_done=request.ends_with_done)
                     return
                 crash = from_envelope(await response.json()).details
         except UpstreamError as error:
@@ -101,27 +106,37 @@ def _deadline_passed(request: ForwardedRequest, crash: dict[str, Any]) -> Deadli
 
 
 async def relay_response(
-    response: aiohttp.ClientResponse, send: Send, request_id: str, interrupted: ServeError | None = None
+    response: aiohttp.ClientResponse,
+    send: Send,
+    request_id: str,
+    interrupted: ServeError | None = None,
+    *,
+    needs_done: bool = False,
 ) -> None:
     """Stream a response to the client; `interrupted` is the error to send if it breaks off (default: WorkerDied).
 
-    An event stream that breaks off ends with an error event. The head of any other response is held back until its
+    An event stream that breaks off (or, if `needs_done`, ends without `[DONE]`) loses its incomplete event and ends
+    with an error event. The head of any other response is held back until its
     first byte: if it breaks off before, the client gets WorkerDied with its status; after, the connection is aborted.
     """
     if response.content_type == "text/event-stream":
-        await _relay_events(response, send, (interrupted or _worker_died()).body(request_id))
+        await _relay_events(response, send, (interrupted or _worker_died()).body(request_id), needs_done)
     else:
         await _relay_whole(response, send)
 
 
-async def _relay_events(response: aiohttp.ClientResponse, send: Send, error: bytes) -> None:
-    await send_head(send, response.status, response_headers(response))
+async def _relay_events(response: aiohttp.ClientResponse, send: Send, error: bytes, needs_done: bool) -> None:
+    headers = [header for header in response_headers(response) if header[0] != b"content-length"]
+    await send_head(send, response.status, headers)
+    is_done = not needs_done
     try:
-        await send_chunks(send, iter_chunks(response))
+        async for events in whole_events(iter_chunks(response)):
+            is_done = is_done or have_the_last(events)
+            await send({"type": "http.response.body", "body": events, "more_body": True})
     except UpstreamError:
-        # The blank line closes an event that may be incomplete, so that the error is an event of its own. No [DONE].
-        event = b"\n\ndata: " + error + b"\n\n"
-        await send({"type": "http.response.body", "body": event})
+        is_done = False
+    # The error is an event of its own, and no [DONE] follows it.
+    await send({"type": "http.response.body", "body": b"" if is_done else b"data: " + error + b"\n\n"})
 
 
 async def _relay_whole(response: aiohttp.ClientResponse, send: Send) -> None:

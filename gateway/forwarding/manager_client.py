@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +15,7 @@ from yarl import URL
 
 from contract.asgi.relay import UpstreamError, client_session, open_upstream
 from contract.config import Settings
-from contract.errors import ManagerUnreachable, from_envelope
+from contract.errors import ManagerUnreachable, TooManyConnections, Unavailable, from_envelope
 
 RawBody = bytes | AsyncIterator[bytes] | None
 
@@ -107,8 +108,11 @@ class ManagerClient:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self.unreachable(error) from error
 
-    def unreachable(self, cause: object) -> ManagerUnreachable:
+    def unreachable(self, cause: object) -> Unavailable:
         """The error for a manager that does not respond; it says how to start one."""
+        if _is_out_of_descriptors(cause):
+            message = "The gateway has as many connections open as the system allows. Try again in a moment."
+            return TooManyConnections(message, retry_after=1)
         where = self.base or "its address"
         if isinstance(cause, UpstreamError | OSError) and str(cause):
             cause = str(cause)
@@ -117,6 +121,14 @@ class ManagerClient:
             "`python -m manager`. If it runs elsewhere, set gateway.manager_host and manager.port."
         )
         return ManagerUnreachable(message, retry_after=1)
+
+
+def _is_out_of_descriptors(cause: object) -> bool:
+    while isinstance(cause, BaseException):
+        if isinstance(cause, OSError) and cause.errno in {errno.EMFILE, errno.ENFILE}:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _first_line(path: Path) -> str | None:

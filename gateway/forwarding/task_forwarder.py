@@ -95,6 +95,7 @@ class TaskForwarder:
             max_wait=min(call.max_wait, model.max_wait),
             request_id=call.request_id,
             headers=call.headers,
+            ends_with_done=call.task.chunk is not None and table.is_external(model),
         )
 
     async def _body(self, call: TaskCall, model: ModelStatus) -> bytes:

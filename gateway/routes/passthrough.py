@@ -63,6 +63,7 @@ class Passthrough:
             max_wait=min(requested_wait(scope), model.max_wait),
             request_id=scope["request_id"],
             headers=forwarded_headers(scope),
+            ends_with_done=scope["path"].endswith("/completions"),
         )
 
 

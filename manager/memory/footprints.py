@@ -14,6 +14,7 @@ from typing import Any
 
 from contract.config import ModelSpec
 from manager.memory.device import GIB, MIB
+from manager.memory.start_history import WINDOW, StartRecord, expected, required
 from manager.models.weights import Weights, find
 
 log = logging.getLogger(__name__)
@@ -32,34 +33,61 @@ _QUANTISATION = ("quant", "bit", "dtype", "variant")
 
 
 class Footprints:
-    """Measured bytes by key, kept in one JSON file. Methods may be called from any thread; saving takes about 1 ms."""
+    """Recent starts by key, kept in one JSON file. Methods may be called from any thread; saving takes about 1 ms.
+
+    `estimate` is the entry's `memory_gb`. What was measured while the entry had a different one does not count.
+    """
 
     def __init__(
         self, path: Path, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._path, self._environ, self._clock = path, environ, clock
         self._lock = threading.Lock()
-        self._bytes = _load(path)
+        self._starts = _load(path)
         self._lookups: dict[Hashable, tuple[float, Weights]] = {}
 
     def key(self, spec: ModelSpec, dtype: str, device_name: str) -> str:
         """The same key for models that need the same memory. A hub model's key changes once, when it is downloaded."""
         return " | ".join((self._identity(spec), spec.engine, _precision(spec, dtype), device_name))
 
-    def learned(self, key: str) -> int | None:
-        """The highest value measured, in bytes; None if there is none yet."""
+    def learned(self, key: str, estimate: float | None = None) -> int | None:
+        """Bytes that a start should have; None if nothing was measured yet."""
         with self._lock:
-            return self._bytes.get(key)
+            return expected(self._counting(key, estimate)) or None
 
-    def learn(self, key: str, size: int) -> bool:
-        """Record a measured value; True if it is the highest so far. Values are kept in whole MiB, rounded up."""
-        rounded = -(-size // MIB) * MIB
+    def required(self, key: str, estimate: float | None = None) -> int:
+        """Bytes that loading takes at least; 0 if that was not measured yet."""
         with self._lock:
-            if rounded <= self._bytes.get(key, 0):
-                return False
-            self._bytes[key] = rounded
-            self._save()
-            return True
+            return required(self._counting(key, estimate))
+
+    def learn(self, key: str, size: int, start: str = "", estimate: float | None = None) -> bool:
+        """Record what a worker of this start held; True if it is the start's highest value so far.
+
+        Values are kept in whole MiB, rounded up.
+        """
+        with self._lock:
+            record = self._record(key, start, estimate)
+            return self._set(record, "peak", size, higher=True)
+
+    def learn_loaded(self, key: str, size: int, start: str, estimate: float | None = None) -> bool:
+        """Record what a worker held once it was ready; True if it is the start's lowest value so far."""
+        with self._lock:
+            record = self._record(key, start, estimate)
+            return self._set(record, "loaded", size, higher=False)
+
+    def learn_shortage(self, key: str, size: int, start: str, estimate: float | None = None) -> bool:
+        """Record what a worker is expected to need after it ran out of memory."""
+        with self._lock:
+            record = self._record(key, start, estimate)
+            return self._set(record, "raised", size, higher=True)
+
+    def forget(self, key: str) -> bool:
+        """Forget all that was measured; whether there was anything."""
+        with self._lock:
+            known = self._starts.pop(key, None) is not None
+            if known:
+                self._save()
+            return known
 
     def guess(self, spec: ModelSpec) -> int:
         """Bytes before the first measurement: the entry's `memory_gb`, else its weight files times 1.2, else 1 GiB."""
@@ -84,12 +112,36 @@ class Footprints:
                 self._lookups[request] = now, weights
             return weights
 
+    def _counting(self, key: str, estimate: float | None) -> list[StartRecord]:
+        records = self._starts.get(key, [])
+        return records if estimate is None else [r for r in records if r.estimate in {None, estimate}]
+
+    def _record(self, key: str, start: str, estimate: float | None) -> StartRecord:
+        """The start's record, added if it is new."""
+        records = self._starts.setdefault(key, [])
+        for record in reversed(records):
+            if record.start == start:
+                return record
+        records.append(StartRecord(start, estimate=estimate))
+        del records[:-WINDOW]
+        return records[-1]
+
+    def _set(self, record: StartRecord, name: str, size: int, *, higher: bool) -> bool:
+        rounded, known = -(-size // MIB) * MIB, getattr(record, name)
+        if known and (rounded <= known if higher else rounded >= known):
+            return False
+        setattr(record, name, rounded)
+        self._save()
+        return True
+
     def _save(self) -> None:
         """Write a new file, then put it in the old one's place, so that the file is always complete."""
         new = self._path.with_suffix(f".{os.getpid()}.tmp")
+        starts = {key: [record.to_json() for record in records] for key, records in self._starts.items()}
+        sizes = {key: size for key, records in self._starts.items() if (size := expected(records))}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps({"bytes": self._bytes}, indent=1, sort_keys=True), encoding="utf-8")
+            new.write_text(json.dumps({"bytes": sizes, "starts": starts}, indent=1, sort_keys=True), encoding="utf-8")
             new.replace(self._path)
         except OSError as error:
             log.warning("measured memory could not be saved in %s: %s", self._path, error)
@@ -104,7 +156,7 @@ def _digest(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _load(path: Path) -> dict[str, int]:
+def _load(path: Path) -> dict[str, list[StartRecord]]:
     """Set an unreadable file aside rather than fail to start: everything in it can be measured again."""
     try:
         return _parse(path.read_text(encoding="utf-8"))
@@ -120,12 +172,19 @@ def _load(path: Path) -> dict[str, int]:
         return {}
 
 
-def _parse(text: str) -> dict[str, int]:
-    """Raises ValueError if the text is not what `_save` writes."""
+def _parse(text: str) -> dict[str, list[StartRecord]]:
+    """Raises ValueError if the text is not what `_save` writes.
+
+    A file of an earlier version has only `bytes`: the highest value of all starts, which says nothing about loading.
+    """
     document = json.loads(text)
     sizes = document.get("bytes") if isinstance(document, dict) else None
     if not isinstance(sizes, dict):
         raise ValueError("it has no object `bytes`")
     if wrong := [key for key, size in sizes.items() if type(size) is not int or size <= 0]:
         raise ValueError(f"the value of {wrong[0]!r} is not a number of bytes")
-    return sizes
+    starts = document.get("starts", {})
+    if not isinstance(starts, dict) or not all(isinstance(records, list) for records in starts.values()):
+        raise ValueError("its `starts` is not an object of lists")
+    earlier = {key: [StartRecord("", peak=size)] for key, size in sizes.items() if key not in starts}
+    return earlier | {key: [StartRecord.from_json(fields) for fields in records] for key, records in starts.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract.config import MemorySettings, ModelSpec
 from contract.status import DeviceStatus, State
-from manager.memory.budget import budget, largest_budget, used_by_others
+from manager.memory.budget import Ceilings, budget, largest_budget, used_by_others
 from manager.memory.device import GIB, MIB, MemoryDevice, Meter, Reading, RootProcess, Sample
 from manager.memory.footprints import Footprints
 from manager.state.process import Placement
@@ -72,8 +72,26 @@ class MemoryMonitor:
 
     def footprint(self, spec: ModelSpec, placement: Placement) -> tuple[int, bool]:
         """Bytes that a model needs there, and whether that was measured rather than guessed."""
-        learned = self.footprints.learned(self._key(spec, placement))
+        learned = self.footprints.learned(self._key(spec, placement), spec.memory_gb)
         return (learned, True) if learned is not None else (self.footprints.guess(spec), False)
+
+    def required(self, spec: ModelSpec, placement: Placement) -> int:
+        """Bytes without which the model cannot be loaded there; 0 if unknown. The entry's own figure may lower it."""
+        measured = self.footprints.required(self._key(spec, placement), spec.memory_gb)
+        return measured if spec.memory_gb is None else min(measured, int(spec.memory_gb * GIB))
+
+    def forget(self, spec: ModelSpec, placements: Iterable[Placement], workers: Iterable[Worker]) -> bool:
+        """Forget what was measured of the model; whether there was anything. Its `workers` are measured again."""
+        for worker in workers:
+            worker.loaded_bytes = worker.unconfirmed_peak = 0
+        forgotten = [self.footprints.forget(self._key(spec, placement)) for placement in placements]
+        return any(forgotten)
+
+    def end_request(self, worker: Worker, *, succeeded: bool) -> None:
+        """Learn what the worker held meanwhile, unless the request failed: that is not what requests need."""
+        if succeeded and worker.unconfirmed_peak:
+            self._learn_peak(worker, worker.unconfirmed_peak)
+        worker.unconfirmed_peak = 0
 
     def raise_footprint(self, worker: Worker, workers: Iterable[Worker]) -> int:
         """The worker ran out of memory: expect a quarter more than it held. Returns the new footprint in bytes.
@@ -85,7 +103,8 @@ class MemoryMonitor:
         pinned = [w for w in workers if w is not worker and w.spec.pinned and w.live]
         available = self.largest_budgets()[device] - sum(w.committed for w in pinned if device in w.placement.devices)
         raised = max(worker.committed, min(int(worker.committed * 1.25), available // MIB * MIB), 1)
-        self.footprints.learn(self._key(worker.spec, worker.placement), raised)
+        key = self._key(worker.spec, worker.placement)
+        self.footprints.learn_shortage(key, raised, _start_of(worker), worker.spec.memory_gb)
         return raised
 
     def status(self, workers: Iterable[Worker]) -> list[DeviceStatus]:
@@ -107,11 +126,22 @@ class MemoryMonitor:
         ]
 
     def _learn(self, worker: Worker) -> None:
-        """Record what a ready worker holds. The highest value counts."""
-        if worker.measured and not worker.measured_jointly:
+        """Record what a ready worker holds. While it works, the peak only counts once a request succeeds."""
+        if not worker.measured or worker.measured_jointly:
+            return
+        if not worker.leases or not worker.loaded_bytes:
+            worker.loaded_bytes = min(worker.loaded_bytes or worker.measured, worker.measured)
             key = self._key(worker.spec, worker.placement)
-            self.footprints.learn(key, worker.measured)
-            worker.expected = self.footprints.learned(key) or worker.expected
+            self.footprints.learn_loaded(key, worker.loaded_bytes, _start_of(worker), worker.spec.memory_gb)
+        if worker.leases:
+            worker.unconfirmed_peak = max(worker.unconfirmed_peak, worker.measured)
+        else:
+            self._learn_peak(worker, worker.measured)
+
+    def _learn_peak(self, worker: Worker, size: int) -> None:
+        key, estimate = self._key(worker.spec, worker.placement), worker.spec.memory_gb
+        self.footprints.learn(key, size, _start_of(worker), estimate)
+        worker.expected = self.footprints.learned(key, estimate) or worker.expected
 
     def _key(self, spec: ModelSpec, placement: Placement) -> str:
         return self.footprints.key(spec, placement.dtype, self.devices[placement.devices[0]].name)
@@ -128,10 +158,26 @@ class MemoryMonitor:
                 own[device] = own.get(device, 0) + worker.measured
         return own
 
+    def ceilings(self, device: MemoryDevice, workers: Iterable[Worker]) -> Ceilings:
+        """What limits the memory that models may have on a device."""
+        workers = list(workers)
+        margin, ceiling = self._limits(device)
+        others = used_by_others(self._reading(device.id), self._measured_by_device(workers).get(device.id, 0))
+        pinned: dict[str, int] = {}
+        for worker in workers:
+            if worker.spec.pinned and worker.live and device.id in worker.placement.devices:
+                pinned[worker.model] = pinned.get(worker.model, 0) + worker.committed
+        return Ceilings(device.id, device.kind, device.total, margin, ceiling, pinned, others)
+
     def _limits(self, device: MemoryDevice) -> tuple[int, int | None]:
         """The safety margin and the user's own ceiling, in bytes."""
         ceiling = self._settings.max_ram_gb if device.kind == "cpu" else self._settings.max_gpu_memory_gb
         return int(self._settings.safety_margin_gb * GIB), None if ceiling is None else int(ceiling * GIB)
+
+
+def _start_of(worker: Worker) -> str:
+    """What identifies the start in the file of footprints: worker names begin again with each manager."""
+    return worker.process.uuid if worker.process else ""
 
 
 def root_process(worker: Worker) -> RootProcess:

@@ -216,10 +216,12 @@ class Supervisor:
         try:
             if leak := await self._lifecycle.stop(worker):
                 self._record_leak(worker, leak)
-            # The next decision must see the memory that came back.
-            await self._monitor.sample(w for w in self.workers if w is not worker)
         except Exception:  # it must not count as stopping for ever; the next sample shows what it still holds
             log.exception("stopping %s failed", worker.name)
+        try:  # the next decision must see the memory that came back
+            await self._monitor.sample(w for w in self.workers if w is not worker)
+        except Exception:
+            log.exception("measuring memory after %s failed", worker.name)
         self._move(worker, final_state, worker.reason or "ended")
         self.workers.remove(worker)
         self._scheduler.on_workers_changed()

@@ -14,7 +14,7 @@ There is no clock, no I/O and no logging here. The rules, in the order in which 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from contract.status import State
@@ -132,7 +132,7 @@ class _Planner:
         if model.retry_at is not None and self.snapshot.now < model.retry_at:
             self.plan.backing_off.append(model.id)
             return
-        places = [Candidate(c.devices, self._need(c), c.certain) for c in model.candidates if self._can_ever_fit(c)]
+        places = [replace(c, need=self._need(c)) for c in model.candidates if self._can_ever_fit(c)]
         if not places:
             self.plan.never_fits.append(model.id)
         elif fitting := [place for place in places if self._fits(place)]:
@@ -142,16 +142,14 @@ class _Planner:
             self._make_room(waiter, places)
 
     def _can_ever_fit(self, candidate: Candidate) -> bool:
-        """Only a measured footprint can be too large for good; a guess may be far too high."""
+        """Only what loading was measured to take can be too large for good: a guess or a peak may be far too high."""
         most = min(self._attainable(device, self.snapshot.largest_budget) for device in candidate.devices)
-        return not candidate.certain or candidate.need <= most
+        return candidate.least <= most or not candidate.certain
 
     def _need(self, candidate: Candidate) -> int:
-        """Bytes that must be free for a start. A guess larger than a device is reduced to what can be freed there."""
-        if candidate.certain:
-            return candidate.need
+        """Bytes that must be free for a start. What is not known to be required is reduced to what can be freed."""
         attainable = (self._attainable(device, self.snapshot.budget) for device in candidate.devices)
-        return max(1, min(candidate.need, *attainable))
+        return max(1, candidate.least, min(candidate.need, *attainable))
 
     def _attainable(self, device: str, budget: Mapping[str, int]) -> int:
         """Bytes that would be free if every evictable worker were gone."""

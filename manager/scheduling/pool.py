@@ -70,13 +70,9 @@ class Pool:
 
     @asynccontextmanager
     async def lease(
-        self,
-        model_id: str,
-        keep_alive: float | None = None,
-        max_wait: float | None = None,
-        *,
+        self, model_id: str, keep_alive: float | None = None, max_wait: float | None = None, *,
         while_waiting: WhileWaiting = nullcontext,
-    ) -> AsyncIterator[Lease]:
+    ) -> AsyncIterator[Lease]:  # fmt: skip
         """Hold a lease on a worker of the model. `while_waiting` encloses the wait for it, if there is one.
 
         Raises a ServeError if there is no worker in time.
@@ -86,9 +82,13 @@ class Pool:
         worker = worker or await self._wait(model_id, keep_alive, max_wait, while_waiting)
         waited = _now() - since
         loading = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.started, since)))
+        lease = Lease(worker, waited - loading, loading)
+        succeeded = False
         try:
-            yield Lease(worker, waited - loading, loading)
+            yield lease
+            succeeded = lease.status < 400
         finally:
+            self._monitor.end_request(worker, succeeded=succeeded)
             self._release(worker)
 
     def evict(self, model_id: str) -> list[Worker]:
@@ -189,8 +189,8 @@ class Pool:
 
     def _carry_out(self, decision: plan.Plan) -> None:
         for id_ in decision.never_fits:
-            numbers = snapshot.memory_numbers(self.models[id_], self._monitor, self.supervisor.workers)
-            self.queue.refuse_all(id_, never_fits(self.models[id_], numbers))
+            requirements = snapshot.load_requirements(self.models[id_], self._monitor, self.supervisor.workers)
+            self.queue.refuse_all(id_, never_fits(self.models[id_], requirements))
         for name in decision.resumes:
             self.supervisor.resume(self.supervisor.worker(name))
             self._schedule_again = True  # requests may wait for the resumed worker
@@ -279,8 +279,7 @@ class Pool:
 
     def _release(self, worker: Worker) -> None:
         worker.leases -= 1
-        worker.served += 1
-        worker.last_used = now = _now()
+        worker.served, worker.last_used = worker.served + 1, (now := _now())
         expires_soon = worker.expires is not None and worker.expires < now + MAX_INTERVAL
         if self.queue or expires_soon or worker.state is not State.READY:  # otherwise the next timer is early enough
             self._schedule()

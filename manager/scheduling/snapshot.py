@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from manager.memory.budget import Ceilings
 from manager.memory.device import MemoryDevice
 from manager.memory.monitor import MemoryMonitor
 from manager.scheduling import placement
@@ -40,7 +41,10 @@ def waiter_view(waiter: Waiter) -> WaiterView:
 def model_view(model: Model, monitor: MemoryMonitor) -> ModelView:
     """The model as the plan sees it."""
     devices = possible_devices(model, monitor)
-    candidates = tuple(Candidate((device.id,), *footprint(model, monitor, device)) for device in devices)
+    candidates = tuple(
+        Candidate((device.id,), *footprint(model, monitor, device), required(model, monitor, device))
+        for device in devices
+    )
     replicas = len(devices) if model.spec.replicas == "per-gpu" else model.spec.replicas
     return ModelView(model.id, candidates, replicas, model.retry_at)
 
@@ -60,16 +64,32 @@ def footprint(model: Model, monitor: MemoryMonitor, device: MemoryDevice) -> tup
     return monitor.footprint(model.spec, placement_on(model, device))
 
 
+def required(model: Model, monitor: MemoryMonitor, device: MemoryDevice) -> int:
+    """Bytes without which the model cannot be loaded on a device; 0 if unknown."""
+    return monitor.required(model.spec, placement_on(model, device))
+
+
 def first_footprint(model: Model, monitor: MemoryMonitor) -> tuple[int, bool]:
     """The footprint on the first device on which the model may run; `(0, False)` if there is none."""
     return next((footprint(model, monitor, device) for device in possible_devices(model, monitor)), (0, False))
 
 
 def memory_numbers(model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]) -> dict[str, Any]:
-    """What the error of a refused request says about memory, in bytes."""
-    budgets = monitor.budgets(workers)
+    """What the error of a request that waited in vain says about memory, in bytes."""
+    workers = list(workers)
+    budgets, devices = monitor.budgets(workers), possible_devices(model, monitor)
     return {
         "model": model.id,
         "needs_bytes": first_footprint(model, monitor)[0],
-        "available_bytes": {device.id: budgets[device.id] for device in possible_devices(model, monitor)},
+        "available_bytes": {device.id: budgets[device.id] for device in devices},
+        "ceilings": [monitor.ceilings(device, workers).details() for device in devices],
     }
+
+
+def load_requirements(
+    model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]
+) -> dict[str, tuple[int, Ceilings]]:
+    """By device, what loading the model takes in bytes, and what limits the memory that it could get there."""
+    workers = list(workers)
+    devices = possible_devices(model, monitor)
+    return {d.id: (required(model, monitor, d), monitor.ceilings(d, workers)) for d in devices}

@@ -10,11 +10,22 @@ from contract.status import State
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place where a model could run: bytes needed on each of its devices. `certain`: measured, not guessed."""
+    """A place where a model could run: bytes needed on each of its devices. `certain`: measured, not guessed.
+
+    `required`: the part of a measured need without which the model cannot be loaded; None: all of it.
+    """
 
     devices: tuple[str, ...]
     need: int
     certain: bool = False
+    required: int | None = None
+
+    @property
+    def least(self) -> int:
+        """Bytes below which a start is known to be hopeless."""
+        if not self.certain:
+            return 0
+        return self.need if self.required is None else self.required
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError, ShuttingDown
 from contract.status import State
+from manager.memory.budget import Ceilings
 from manager.memory.device import GIB
 from manager.state.model import Model
 from manager.state.worker import Worker
@@ -37,6 +38,7 @@ class Lease:
     worker: Worker
     queued: float
     loading: float
+    status: int = 200  # of the worker's response
 
 
 class WaitQueue:
@@ -104,17 +106,23 @@ def deadline_passed(waiter: Waiter, now: float, state: State, numbers: dict[str,
     return DeadlinePassed(message, details={"model": waiter.model, "state": state, **numbers})
 
 
-def never_fits(model: Model, numbers: dict[str, Any]) -> NeverFits:
-    """The error for a model that no device of this machine can ever hold."""
-    if not numbers["available_bytes"]:
+def never_fits(model: Model, requirements: Mapping[str, tuple[int, Ceilings]]) -> NeverFits:
+    """The error for a model that no device of this machine can hold. `requirements`: bytes and limits by device."""
+    details: dict[str, Any] = {
+        "model": model.id,
+        "needs_bytes": min((need for need, _ in requirements.values()), default=0),
+        "available_bytes": {device: ceilings.attainable for device, (_, ceilings) in requirements.items()},
+        "ceilings": [ceilings.details() for _, ceilings in requirements.values()],
+    }
+    if not requirements:
         message = f"{model.id} runs on {' or '.join(model.capabilities.devices)}, and this machine has none of them."
-        return NeverFits(message, details=numbers)
-    need, most = numbers["needs_bytes"] / GIB, max(numbers["available_bytes"].values()) / GIB
+        return NeverFits(message, details=details)
+    need, ceilings = max(requirements.values(), key=lambda pair: pair[1].attainable - pair[0])
     message = (
-        f"{model.id} needs {need:.2f} GiB, and at most {most:.2f} GiB can be made available here. Choose a smaller or "
-        "quantised model, lower memory.safety_margin_gb, or unpin another model."
+        f"{model.id} needs {need / GIB:.2f} GiB to load, and at most {ceilings.attainable / GIB:.2f} GiB can be made "
+        f"available on {ceilings.device}: {ceilings}. Choose a smaller or quantised model, or raise a limit."
     )
-    return NeverFits(message, details=numbers)
+    return NeverFits(message, details=details)
 
 
 def shutting_down() -> ShuttingDown:

@@ -48,6 +48,9 @@ class Worker:
     last_used: float = 0.0
     measured: int = 0
     cache_bytes: dict[str, int] = field(default_factory=dict)  # part of `measured`, by what it is kept for
+    loaded_bytes: int = 0  # the least that it held since it was ready; 0: not measured yet
+    unconfirmed_peak: int = 0  # the most that it held during requests none of which has succeeded yet
+    measured_when_ready: bool = False
     measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
     keep_alive: float | None = None  # the last value that a request asked for
     resumable: bool = False

@@ -1,4 +1,4 @@
-"""`python -m scripts.check [--write]`: check docs, names, sizes, words, circles; `--write` first updates the tables."""
+"""`python -m scripts.check [--write]`: checks docs, names, words, imports, the lock; `--write` updates tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from scripts.check import circles, code_map, documents, links, names, sizes, words
+from scripts.packages import lock_file
 
 CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     documents.problems,
@@ -15,6 +16,7 @@ CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     sizes.problems,
     words.problems,
     circles.problems,
+    lock_file.problems,
 )
 
 
@@ -25,11 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     problems = [problem for check in CHECKS for problem in check()]
     for problem in problems:
         print(problem)
-    print(
-        f"docs, names, sizes, words and circles: {len(problems)} problems"
-        if problems
-        else "docs, names, sizes, words and circles: ok"
-    )
+    print(f"docs, names, sizes, words, circles and lock: {f'{len(problems)} problems' if problems else 'ok'}")
     return 1 if problems else 0
 
 

@@ -19,8 +19,8 @@ _NAME = re.compile(r"[\w*]+(?:/|\.py|\.yaml)(?= |$)")
 
 def problems() -> Iterable[str]:
     """One line for each module that the map lacks, and for each name of the map that matches no file."""
-    found = _MAP.search((sources.ROOT / "ARCHITECTURE.md").read_text())
-    names = list(mapped(found[1])) if found else []
+    code_map = _MAP.search((sources.ROOT / "ARCHITECTURE.md").read_text())
+    names = list(mapped(code_map[1])) if code_map else []
     modules = [str(path.relative_to(sources.ROOT)) for path in sources.modules()]
     for module in modules:
         if not any(_covers(name, module) for name in names):

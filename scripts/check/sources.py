@@ -7,16 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 UNFINISHED = (
-    "Makefile",
-    "pyproject.toml",
+    # chat
     "scripts/bench/chat.py",
-    "scripts/environments.py",
-    "tests/manager/processes/test_children.py",
-    "tests/support/",
-    "tests/workers/",
-    "workers/",
+    "tests/support/chat_requests.py",
+    "tests/workers/engines/test_mlx.py",
+    "tests/workers/engines/test_transformers_chat",
+    "workers/engines/mlx/",
+    "workers/engines/transformers_chat/",
+    "workers/toolkit/chat/",
 )
-"""Where the checks of names and words do not hold yet. Empty soon."""
+"""Files that are being rewritten: the checks of names and words do not hold for them yet."""
 PACKAGES = ("contract", "gateway", "manager", "workers", "scripts")
 
 

@@ -58,6 +58,15 @@ def reload(installation: Installation) -> None:
     print(f"The configuration is reloaded. Changed: {', '.join(changed) or 'nothing'}")
 
 
+def forget(installation: Installation) -> None:
+    """Forget the measured memory of the model that MODEL names."""
+    model = installation.environ.get("MODEL")
+    if not model:
+        raise ControlError("Name the model: make forget MODEL=ID")
+    forgotten = installation.forget(model)
+    print(f"The measured memory of {model} is forgotten." if forgotten else f"Nothing was measured of {model}.")
+
+
 def install(installation: Installation) -> None:
     """Install Enginehouse as services that start with the machine."""
     InstalledServices.install(installation)
@@ -118,7 +127,7 @@ def logs_workers(installation: Installation) -> None:
 COMMANDS: dict[str, Callable[[Installation], None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        start, stop, restart, status, reload, install, uninstall, docker_up, docker_down,
+        start, stop, restart, status, reload, forget, install, uninstall, docker_up, docker_down,
         logs, logs_manager, logs_gateway, logs_workers,
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 
@@ -102,6 +103,19 @@ class Installation:
         except OSError:
             raise ControlError("The manager does not answer. `make start` starts Enginehouse.") from None
         return changed
+
+    def forget(self, model: str) -> bool:
+        """Have the manager forget a model's measured memory. Returns whether there was anything.
+
+        Raises ControlError if there is no such model or the manager does not answer.
+        """
+        try:
+            forgotten: bool = self._request_manager("POST", f"/forget/{quote(model)}")["forgotten"]
+        except urllib.error.HTTPError as error:
+            raise ControlError(json.load(error)["error"]["message"]) from None
+        except OSError:
+            raise ControlError("The manager does not answer. `make start` starts Enginehouse.") from None
+        return forgotten
 
     def _request_manager(self, method: str, path: str) -> Any:
         address = self.manager.address or f"http://127.0.0.1:{self.settings.manager.port}"

@@ -56,7 +56,7 @@ install_python() {
     inside useradd --system --create-home enginehouse 2>/dev/null || true
     inside env -C "$TARGET" python3 -m venv .venv
     local pip_variables; mapfile -t pip_variables < <(env | grep '^PIP_' || true)
-    inside env -C "$TARGET" "${pip_variables[@]}" .venv/bin/pip install -qq --editable '.[gateway,manager]'
+    inside env -C "$TARGET" "${pip_variables[@]}" .venv/bin/pip install -qq -c requirements.lock --editable '.[gateway,manager]'
     inside chown -R enginehouse:enginehouse "$TARGET"
 }
 

@@ -65,6 +65,7 @@ def test_knows_whether_the_gateway_is_open(tmp_path: Path, text: str, is_open: b
         ("manager: {idle_timout: 3}", "did you mean `idle_timeout`?"),
         ("models: [{id: m, engine: fake, pined: true}]", "did you mean `pinned`?"),
         ("gateway: {port: many}", "`gateway.port`"),
+        ("gateway: {trusted_proxies: [10.0.0.0/99]}", "`gateway.trusted_proxies`"),
         ("gateway: {api_key: x}", "fewer than 8"),
         ('gateway: {api_key: "  "}', "blank"),
         ('manager: {token: "two\\nlines"}', "header"),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
-import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from PIL import Image
 
 from scripts.testbed.server import RunningServer
+from tests.support.sample_images import png, png_header
 
 MODELS = [
     {"id": "fake", "engine": "fake", "tasks": ["chat", "embeddings"]},
@@ -27,28 +24,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def _png(width: int = 40, height: int = 30) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), "white").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _huge_png() -> bytes:
-    """A picture of 100 megapixels whose file is tiny: only its header counts."""
-    header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\0" * 99)) + _chunk(b"IEND")
-
-
-def _chunk(kind: bytes, content: bytes = b"") -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def _truncated_png() -> bytes:
-    buffer = io.BytesIO()
-    Image.effect_noise((200, 200), 80).save(buffer, "PNG")
-    return buffer.getvalue()[:5000]
-
-
+TRUNCATED = png(200, 200, noise=True)[:5000]
+HUGE = png_header(10_000, 10_000)
 CHAT = "/v1/chat/completions"
 OCR = "/v1/vision/ocr"
 MESSAGES = [{"role": "user", "content": "x"}]
@@ -82,18 +59,18 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
         "tools",
     ),
     "broken base64": (OCR, {"json": {"image": "data:image/png;base64,@@@@"}}, 400, "invalid_image", "base64"),
-    "no picture at all": (OCR, {"json": {"image": base64.b64encode(b"hello").decode()}}, 400, "invalid_image", "PNG"),
+    "not an image": (OCR, {"json": {"image": base64.b64encode(b"hello").decode()}}, 400, "invalid_image", "PNG"),
     "a truncated PNG": (
         OCR,
-        {"json": {"image": base64.b64encode(_truncated_png()).decode()}},
+        {"json": {"image": base64.b64encode(TRUNCATED).decode()}},
         400,
         "invalid_image",
         "",
     ),
-    "a truncated upload": (OCR, {"files": {"image": ("a.png", _truncated_png())}}, 400, "invalid_image", ""),
-    "a picture of 100 megapixels": (
+    "a truncated upload": (OCR, {"files": {"image": ("a.png", TRUNCATED)}}, 400, "invalid_image", ""),
+    "an image of 100 megapixels": (
         OCR,
-        {"json": {"image": base64.b64encode(_huge_png()).decode()}},
+        {"json": {"image": base64.b64encode(HUGE).decode()}},
         400,
         "invalid_image",
         "100 million",
@@ -107,8 +84,8 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
         "text/plain",
     ),
     "an unknown path": ("/v1/nothing", {"json": {}}, 404, "not_found", ""),
-    "no picture": (OCR, {"json": {}}, 400, "invalid_field", "image"),
-    "a picture from this machine": (OCR, {"json": {"image": "http://127.0.0.1:9/a.png"}}, 400, "invalid_image", ""),
+    "no image": (OCR, {"json": {}}, 400, "invalid_field", "image"),
+    "an image from this machine": (OCR, {"json": {"image": "http://127.0.0.1:9/a.png"}}, 400, "invalid_image", ""),
     "an empty text": ("/v1/embeddings", {"json": {"model": "fake", "input": ""}}, 400, "invalid_field", "input"),
     "a malformed form": (
         OCR,
@@ -152,7 +129,7 @@ def test_chunked_body_over_the_limit_is_refused(server: RunningServer) -> None:
 
 
 def test_server_still_works_after_failures(server: RunningServer) -> None:
-    image = base64.b64encode(_png()).decode()
+    image = base64.b64encode(png(40, 30)).decode()
     assert server.post(OCR, {"image": image}).json()["data"][0]["text"] == ""
     assert server.chat("fake").status_code == 200
 

@@ -122,3 +122,14 @@ def test_hung_worker_is_evicted_after_its_client_left(tmp_path: Path) -> None:
         with disconnecting_client(server, "hung", "x"):
             eventually("it hangs", lambda: list(started.iterdir()))
         assert server.chat("next").status_code == 200
+
+
+def test_large_requests_peak_does_not_bar_the_model(tmp_path: Path) -> None:
+    """The worker holds more than a later limit allows, but loading it takes less."""
+    with RunningServer(tmp_path, [fake_model(leak_mb_per_call=300)], memory={"safety_margin_gb": 0}) as server:
+        server.chat("m")
+        eventually("its peak is learned", lambda: server.status()["models"][0]["footprint_bytes"] > 300 * 2**20)
+        server.post("/v1/system/evict/m")
+        server.write_config([fake_model(leak_mb_per_call=300)], memory={"safety_margin_gb": 0, "max_ram_gb": 0.2})
+        assert server.post("/v1/system/reload").status_code == 200
+        assert server.chat("m").status_code == 200

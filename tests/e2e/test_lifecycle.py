@@ -12,30 +12,12 @@ import psutil
 import pytest
 
 from scripts.testbed.server import RunningServer, disconnecting_client, events_until, eventually, fake_model, is_running
-
-EXTERNAL_SERVER = """
-import http.server, json, os, sys
-if len(sys.argv) > 3:
-    import subprocess
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1e5)"], start_new_session=True)
-class Handler(http.server.BaseHTTPRequestHandler):
-    def answer(self):
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        out = json.dumps({"got": json.loads(body or b"{}"), "path": self.path, "auth": self.headers["authorization"]})
-        self.send_response(200); self.send_header("content-length", str(len(out))); self.end_headers()
-        self.wfile.write(out.encode())
-    do_GET = do_POST = answer
-    def log_message(self, *a): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
+from tests.support.external_server import external_command
 
 
 @pytest.fixture
 def external_server(tmp_path: Path) -> str:
-    """A command line that starts a server of another make; `fork` as one more argument starts a child as well."""
-    path = tmp_path / "server.py"
-    path.write_text(EXTERNAL_SERVER)
-    return f"python3 {path} ${{PORT}} ${{TOKEN}}"
+    return external_command(tmp_path)
 
 
 def test_request_starts_worker_and_idling_ends_all_of_it(tmp_path: Path) -> None:

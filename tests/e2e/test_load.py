@@ -125,12 +125,12 @@ def test_200_requests_for_six_real_engines(tmp_path: Path, models: Models) -> No
     ]
     for entry in entries:
         entry |= {"memory_gb": 0.9, "max_queue": 200}
-    picture = _picture()
+    image_uri = _image_uri()
 
     def ask(client: httpx2.Client, number: int) -> httpx2.Response:
         model = entries[number % 6]["id"]
         chat = {"model": model, "messages": [{"role": "user", "content": f"say {number}"}], "max_tokens": 4}
-        content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": picture}}]
+        content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": image_uri}}]
         bodies: dict[str, tuple[str, dict[str, Any]]] = {
             "lm": ("/v1/chat/completions", chat),
             "vlm": ("/v1/chat/completions", chat | {"messages": [{"role": "user", "content": content}]}),
@@ -140,7 +140,7 @@ def test_200_requests_for_six_real_engines(tmp_path: Path, models: Models) -> No
                 "/v1/images/generations",
                 {"model": model, "prompt": "a", "size": "64x64", "steps": 1, "seed": number},
             ),
-            "ocr": ("/v1/vision/ocr", {"model": model, "image": picture}),
+            "ocr": ("/v1/vision/ocr", {"model": model, "image": image_uri}),
         }
         path, body = bodies[model]
         return client.post(path, json=body)
@@ -154,7 +154,7 @@ def test_200_requests_for_six_real_engines(tmp_path: Path, models: Models) -> No
         assert texts == {"HELLO 42"}
 
 
-def _picture() -> str:
+def _image_uri() -> str:
     image = Image.new("RGB", (240, 80), "white")
     ImageDraw.Draw(image).text((20, 15), "HELLO 42", fill="black", font_size=40)
     buffer = io.BytesIO()

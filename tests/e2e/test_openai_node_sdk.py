@@ -41,9 +41,9 @@ def sdk() -> Path:
 @pytest.fixture(scope="module")
 def results(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the script printed: the answers of a server with one model."""
-    picture = io.BytesIO()
-    Image.new("RGB", (32, 32), "red").save(picture, "PNG")
-    uri = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+    image = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(image, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()
     entry = {"id": "org/fake", "engine": "fake"}
     with RunningServer(tmp_path_factory.mktemp("node"), [entry]) as server:
         done = subprocess.run(
@@ -79,9 +79,9 @@ def test_base64_embeddings_equal_plain_ones(results: dict[str, Any]) -> None:
 
 
 def test_images_have_the_requested_size(results: dict[str, Any]) -> None:
-    assert len(results["pictures"]) == 2
-    with Image.open(io.BytesIO(base64.b64decode(results["pictures"][0]))) as picture:
-        assert picture.size == (64, 32)
+    assert len(results["images"]) == 2
+    with Image.open(io.BytesIO(base64.b64decode(results["images"][0]))) as image:
+        assert image.size == (64, 32)
 
 
 def test_error_is_raised_as_the_sdks_own_class(results: dict[str, Any]) -> None:

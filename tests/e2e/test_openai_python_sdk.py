@@ -35,7 +35,7 @@ def client(server: RunningServer) -> OpenAI:
     return server.client
 
 
-def _picture(color: str) -> str:
+def _image_uri(color: str) -> str:
     image = Image.new("RGB", (96, 64), "white")
     ImageDraw.Draw(image).ellipse((10, 10, 60, 50), fill=color)
     buffer = io.BytesIO()
@@ -85,7 +85,7 @@ def test_chat_answer_depends_on_the_image(client: OpenAI) -> None:
     def ask(color: str, stream: bool) -> str:
         content: Any = [
             {"type": "text", "text": "What is this?"},
-            {"type": "image_url", "image_url": {"url": _picture(color)}},
+            {"type": "image_url", "image_url": {"url": _image_uri(color)}},
         ]
         messages: Any = [{"role": "user", "content": content}]
         answer: Any = client.chat.completions.create(

@@ -41,10 +41,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the picture that the examples send."""
-    picture = Image.new("RGB", (320, 80), "white")
-    ImageDraw.Draw(picture).text((20, 20), "Open at nine", fill="black", font=ImageFont.load_default(size=32))
-    picture.save(tmp_path / "sign.png")
+    """A folder with the image that the examples send."""
+    image = Image.new("RGB", (320, 80), "white")
+    ImageDraw.Draw(image).text((20, 20), "Open at nine", fill="black", font=ImageFont.load_default(size=32))
+    image.save(tmp_path / "sign.png")
     return tmp_path
 
 
@@ -60,8 +60,8 @@ def test_example_prints_what_it_promises(
 ) -> None:
     assert PRINTS[title][language] in run_example(language, text, server.url, folder)
     if title == "Image generation" and language == "python":
-        with Image.open(folder / "barn.png") as picture:
-            assert picture.size == (128, 128)
+        with Image.open(folder / "barn.png") as image:
+            assert image.size == (128, 128)
 
 
 def test_error_shown_is_the_real_one(server: RunningServer) -> None:

@@ -17,13 +17,13 @@ from contract.tasks import all_tasks
 from scripts.testbed.server import RunningServer
 from tests.conftest import Models
 from tests.support.doc_examples import examples, run_example
+from tests.support.engine_cases import Case, ask, chat, content, detect, draw, segment, text_image
 from tests.support.odd_images import drawing
-from tests.workers.engines.test_engine_contract import Case, ask, content, drawn, pointed, said, searched, written
 from workers.engine import Device
 from workers.registry import find_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "vision.md").read_text()
-PICTURE = written("Hello")
+PICTURE = text_image("Hello")
 CONTENT = [
     {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
     {"type": "text", "text": "?"},
@@ -57,22 +57,22 @@ def image_body(**fields: Any) -> dict[str, Any]:
 
 
 def chat_body() -> dict[str, Any]:
-    return {**said("?"), "messages": [{"role": "user", "content": CONTENT}]}
+    return {**chat("?"), "messages": [{"role": "user", "content": CONTENT}]}
 
 
 FAMILIES = [
-    Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", searched("a cat")),
-    Family("sam2", "transformers_segment", "sam2", "segment", pointed(30, 30)),
+    Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", detect("a cat")),
+    Family("sam2", "transformers_segment", "sam2", "segment", segment(30, 30)),
     Family("sam3", "transformers_segment", "sam3", "segment", image_body(prompt="a cat", threshold=0, semantic=True)),
     Family("depth-indoor-small", "depth_anything", "depth_metric", "pointcloud", image_body(camera_intrinsics=CAMERA)),
     Family("dinov2", "dino", "dinov2", "features", image_body(patches=True, layers=[1])),
     Family("blip-base", "blip", "blip", "caption", image_body(prompt="a picture")),
     Family("trocr", "transformers_ocr", "trocr", "ocr", image_body(), {"max_tokens": 8}),
     Family("florence2", "transformers_ocr", "florence2", "ocr", image_body(), {"max_tokens": 8}),
-    Family("vlm-fast", "moondream", "moondream", "detect", searched("a cat"), entry={"trust_remote_code": True}),
+    Family("vlm-fast", "moondream", "moondream", "detect", detect("a cat"), entry={"trust_remote_code": True}),
     Family("vlm-best", "transformers_chat", "qwen2_5_vl", "chat", chat_body()),
     Family("smolvlm", "mlx", "mlx_smolvlm", "chat", chat_body()),
-    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", drawn("a cat", image=PICTURE, strength=0.9)),
+    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", draw("a cat", image=PICTURE, strength=0.9)),
     Family("clip", "sentence_transformers", "clip", "embeddings", {"input": ["a cat", {"image": PICTURE}]}),
 ]
 """The ids are those of the shipped configuration, which the examples name; tiny models stand in for the real ones."""
@@ -109,7 +109,7 @@ async def test_server_answers_as_the_engine_alone(family: Family, server: Runnin
 
 
 @pytest.fixture(scope="module")
-def picture() -> str:
+def image() -> str:
     out = io.BytesIO()
     drawing().save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
@@ -124,10 +124,10 @@ def test_example_prints_what_it_promises(
     assert any(words in output for words in PRINTS[title][language]), output
 
 
-def test_detector_boxes_prompt_the_segmenter(server: RunningServer, picture: str) -> None:
+def test_detector_boxes_prompt_the_segmenter(server: RunningServer, image: str) -> None:
     request = {
         "model": "grounding-dino",
-        "image": picture,
+        "image": image,
         "prompt": "a red box",
         "box_threshold": 0,
         "max_detections": 3,
@@ -142,20 +142,20 @@ def test_detector_boxes_prompt_the_segmenter(server: RunningServer, picture: str
         (detection["label"], detection["score"]) for detection in detections
     ]
     boxes = [{"boxes": [detection["box"]], "image": 0} for detection in detections]
-    directly = server.post("/v1/vision/segment", {"model": "sam2", "image": picture, "prompts": boxes, "threshold": 0})
+    directly = server.post("/v1/vision/segment", {"model": "sam2", "image": image, "prompts": boxes, "threshold": 0})
     expected = directly.json()["data"][0]["segments"]
     assert [segment["mask"] for segment in segments] == [segment["mask"] for segment in expected]
 
 
-def test_no_detections_mean_no_segments(server: RunningServer, picture: str) -> None:
-    body = {"model": "sam2", "detector": "grounding-dino", "image": picture, "prompt": "a red box", "box_threshold": 1}
+def test_no_detections_mean_no_segments(server: RunningServer, image: str) -> None:
+    body = {"model": "sam2", "detector": "grounding-dino", "image": image, "prompt": "a red box", "box_threshold": 1}
     answer = server.post("/v1/vision/segment", body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"][0]["segments"] == []
 
 
-def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, picture: str) -> None:
-    body = {"model": "depth-indoor-small", "image": picture}
+def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, image: str) -> None:
+    body = {"model": "depth-indoor-small", "image": image}
     item = server.post("/v1/vision/depth", body).json()["data"][0]
     depth = np.frombuffer(base64.b64decode(item["depth"]["data"]), "<f4").reshape(item["depth"]["shape"])
     assert depth.shape == (60, 80)
@@ -170,8 +170,8 @@ def test_json_bytes_and_npz_hold_the_same_numbers(server: RunningServer, picture
     assert np.array_equal(np.load(io.BytesIO(npz.content))["0.depth"], depth)
 
 
-def test_raw_bytes_of_two_arrays_are_refused(server: RunningServer, picture: str) -> None:
-    body = {"model": "depth-indoor-small", "images": [picture, picture]}
+def test_raw_bytes_of_two_arrays_are_refused(server: RunningServer, image: str) -> None:
+    body = {"model": "depth-indoor-small", "images": [image, image]}
     answer = server.post("/v1/vision/depth", body, headers={"accept": "application/octet-stream"})
     assert answer.status_code == 406
     error = answer.json()["error"]

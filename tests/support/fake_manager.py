@@ -60,6 +60,7 @@ MODELS = [
     model("hangs-in-stream"),
     model("external", engine="command", features=["*"], passthrough="gguf"),
     model("external-detector", engine="command", tasks=["detect"], features=["*"], passthrough="yolo"),
+    model("ends-early", engine="command", features=["*"]),
     model("our-vlm", engine="transformers_chat", source="Qwen/Qwen2.5-VL-7B-Instruct", state="ready"),
 ]
 
@@ -235,6 +236,8 @@ async def dies_in_stream(
     await send_chunk(send, chat_event("begun"))
     if headers["x-enginehouse-model"] == "dies-in-event":
         await send_chunk(send, b'data: {"id"')
+    if headers["x-enginehouse-model"] == "ends-early":  # as an external server does when it is stopped
+        return await send_end(send)
     raise BrokenConnection
 
 
@@ -274,6 +277,7 @@ BEHAVIOUR = {
     "dies-in-event": dies_in_stream,
     "dies-in-answer": dies_in_answer,
     "dies-after-head": dies_in_answer,
+    "ends-early": dies_in_stream,
     "refuses": refuses,
     "hangs": hangs,
     "hangs-in-stream": hangs,

@@ -1,4 +1,4 @@
-"""What the tests of image models share: loading the engine, asking it, and looking at what it drew."""
+"""Loads image engines, sends them requests, and decodes their answers; for tests of image models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.engine import Call, Device
 from workers.registry import find_engine
 
 Painter = Callable[[str], Any]
-"""The engine with a family's tiny model in it: `painter("flux")`."""
+"""Loads the engine with a family's tiny model: `painter("flux")`."""
 
 _REQUESTS: dict[str, type[DiffusionRequest]] = {
     "generate": ImageGenerationRequest,
@@ -29,7 +29,7 @@ _REQUESTS: dict[str, type[DiffusionRequest]] = {
 
 
 def load(source: object, **options: Any) -> Any:
-    """The engine with a model in it, on the CPU and one thread: more are slower where tests run side by side."""
+    """The engine with a model, on one thread of the CPU: more would slow down tests that run in parallel."""
     engine = find_engine("diffusers_image")()
     spec = ModelSpec(id="painter", engine="diffusers_image", source=str(source), options={"threads": 1} | options)
     engine.load(spec, Device("cpu", "float32"))
@@ -37,7 +37,7 @@ def load(source: object, **options: Any) -> Any:
 
 
 def ask(method: str = "generate", **fields: Any) -> Call[Any]:
-    """A call for a small picture in a few steps."""
+    """A call for a small image in a few steps."""
     plain = {"prompt": "a red box", "steps": 3} | ({"size": "64x64"} if method == "generate" else {})
     return Call(_REQUESTS[method].model_validate(plain | fields))
 
@@ -56,14 +56,14 @@ def edited(engine: Any, **fields: Any) -> Any:
     return pixels(draw(engine, "edit", **{"seed": 7, **fields}))
 
 
-def picture(answer: ImageGenerationResponse, number: int = 0) -> Picture.Image:
-    """One of an answer's pictures, as the file that it is."""
+def opened(answer: ImageGenerationResponse, number: int = 0) -> Picture.Image:
+    """One of the answer's images, decoded from its file."""
     return Picture.open(io.BytesIO(base64.b64decode(answer.data[number].b64_json)))
 
 
 def pixels(answer: ImageGenerationResponse, number: int = 0) -> Any:
     """uint8, shape (height, width, 3)."""
-    return np.asarray(picture(answer, number))
+    return np.asarray(opened(answer, number))
 
 
 def mosaic(width: int = 64, height: int = 64, seed: int = 0) -> Picture.Image:

@@ -166,6 +166,7 @@ class Harness:
             for device in self.monitor.devices.values():
                 key = footprints.key(entry.spec, "float32" if device.kind == "cpu" else "float16", device.name)
                 footprints.learn(key, needs[name])
+                footprints.learn_loaded(key, needs[name], "")
         self.pool = self.run(self._build_pool(models))
         self.supervisor = self.pool.supervisor
         self.run(self.monitor.sample(()))

@@ -1,9 +1,9 @@
-"""Starts real worker processes by the birth protocol, as the manager does.
+"""Starts real worker processes as the manager does.
 
-    with birth.worker({"engine": "fake", "options": {...}}) as worker:
+    with worker_process.worker({"engine": "fake", "options": {...}}) as worker:
         answer = worker.post("/v1/embeddings", {"input": "hello"})
 
-`worker.client` is an httpx2 client with the worker's address and token; a worker that cannot load raises NotReady.
+`worker.client` is an httpx2 client with the worker's address and token. A worker that cannot load raises NotReady.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class NotReady(Exception):
-    """The worker reported a failure, or ended; `event` is its report, if there was one."""
+    """The worker reported a failure or exited; `event` is its report, if there was one."""
 
     def __init__(self, event: dict[str, Any] | None, log: str) -> None:
         super().__init__(f"{event}\n{log}")
@@ -41,12 +41,12 @@ class NotReady(Exception):
 
 
 class Worker:
-    """A worker process: born at once, told its model by `tell`."""
+    """A worker process: starts at once, and gets its model with `assign`."""
 
     def __init__(self, imports: str = "", env: dict[str, str] | None = None, python: str | None = None) -> None:
         self.uuid, self.token = uuid.uuid4().hex, secrets.token_hex(8)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
-        self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()  # None: the pipe has ended
+        self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()  # None: the pipe is closed
         with listen("127.0.0.1", 0) as sock:
             self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             self.process = self._spawn(python or sys.executable, sock.fileno(), imports, env or {})
@@ -74,10 +74,10 @@ class Worker:
                 self.events.put(json.loads(line))
         self.events.put(None)
 
-    def tell(self, spec: dict[str, Any], dtype: str = "float32", environment: dict[str, str] | None = None) -> None:
-        """Write the birth certificate."""
+    def assign(self, spec: dict[str, Any], dtype: str = "float32", environment: dict[str, str] | None = None) -> None:
+        """Write the assignment."""
         model = ModelSpec.model_validate({"id": "model", **spec})
-        certificate = {
+        assignment = {
             "name": f"{model.id}#1",
             "spec": model.model_dump(mode="json"),
             "device": {"kind": "cpu", "dtype": dtype},
@@ -85,11 +85,11 @@ class Worker:
             "environment": environment or {},
         }
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(certificate).encode() + b"\n")
+        self.process.stdin.write(json.dumps(assignment).encode() + b"\n")
         self.process.stdin.flush()
 
     def wait_for(self, event: str, timeout: float = 90) -> dict[str, Any]:
-        """The next report of that kind. Raises NotReady if the worker fails or ends before."""
+        """The next report of that event. Raises NotReady if the worker fails or exits before it."""
         while (report := self.events.get(timeout=timeout)) and report["event"] != "failed":
             if report["event"] == event:
                 return report
@@ -102,23 +102,23 @@ class Worker:
         return self.client.post(path, json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     def log(self) -> str:
-        """All that it has written."""
+        """Everything that it has logged."""
         return os.pread(self._log.fileno(), 10**7, 0).decode(errors="replace")
 
-    def leave(self) -> None:
-        """Close its stdin, as the end of the manager would."""
+    def close_stdin(self) -> None:
+        """Close its stdin, as the manager's death would."""
         if self.process.stdin and not self.process.stdin.closed:
             self.process.stdin.close()
 
     def tree(self) -> list[psutil.Process]:
-        """The processes that carry its mark."""
-        found = psutil.process_iter(["environ"])
-        return [p for p in found if (p.info["environ"] or {}).get("ENGINEHOUSE_WORKER") == self.uuid]
+        """The processes that carry its mark in their environment."""
+        processes = psutil.process_iter(["environ"])
+        return [p for p in processes if (p.info["environ"] or {}).get("ENGINEHOUSE_WORKER") == self.uuid]
 
     def close(self) -> None:
-        """Kill it and what it left."""
+        """Kill it and the processes that it left behind."""
         self.client.close()
-        self.leave()
+        self.close_stdin()
         for process in self.tree():
             process.send_signal(signal.SIGKILL)
         self.process.wait(30)
@@ -131,10 +131,10 @@ def worker(
     spec: dict[str, Any], *, imports: str = "", dtype: str = "float32", env: dict[str, str] | None = None
 ) -> Iterator[Worker]:
     """A worker that serves `spec` (an entry of `models`; `id` may be left out). Raises NotReady."""
-    born = Worker(imports, env, spec.get("python"))
+    process = Worker(imports, env, spec.get("python"))
     try:
-        born.tell(spec, dtype)
-        born.wait_for("ready")
-        yield born
+        process.assign(spec, dtype)
+        process.wait_for("ready")
+        yield process
     finally:
-        born.close()
+        process.close()

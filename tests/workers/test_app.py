@@ -1,4 +1,4 @@
-"""A worker's HTTP, asked of real worker processes with the fake engine."""
+"""The worker's HTTP API, in real worker processes with the fake engine."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ EMBED = "/v1/embeddings"
 
 
 @pytest.fixture(scope="module")
-def plain() -> Iterator[Worker]:
-    """A fake without faults, for every test that does it no harm."""
+def healthy() -> Iterator[Worker]:
+    """A fake model without faults, shared by the tests that leave it unharmed."""
     entry = {"engine": "fake", "defaults": {"dimensions": 4, "max_tokens": 3}}
     with worker_process.worker(entry) as worker:
         yield worker
@@ -40,28 +40,28 @@ def events(response: httpx2.Response) -> list[str]:
     return [block.removeprefix("data: ") for block in blocks]
 
 
-def contents(said: list[str]) -> str:
-    chunks = [json.loads(event) for event in said if event != "[DONE]"]
+def contents(received: list[str]) -> str:
+    chunks = [json.loads(event) for event in received if event != "[DONE]"]
     return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition was never met"
         time.sleep(0.005)
 
 
-# Who may ask what -------------------------------------------------------------------------------------------------
+# Access and paths -------------------------------------------------------------------------------------------------
 
 
-def test_only_health_needs_no_token(plain: Worker) -> None:
-    assert httpx2.get(f"{plain.url}/healthz").json() == {"status": "healthy"}
-    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": plain.token}):
-        refused = httpx2.post(f"{plain.url}{EMBED}", json={"input": "x"}, headers=headers)
+def test_only_health_needs_no_token(healthy: Worker) -> None:
+    assert httpx2.get(f"{healthy.url}/healthz").json() == {"status": "healthy"}
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": healthy.token}):
+        refused = httpx2.post(f"{healthy.url}{EMBED}", json={"input": "x"}, headers=headers)
         assert refused.status_code == 401
         assert refused.json()["error"]["code"] == "invalid_api_key"
-    assert httpx2.post(f"{plain.url}/shutdown").status_code == 401
+    assert httpx2.post(f"{healthy.url}/shutdown").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_only_health_needs_no_token(plain: Worker) -> None:
         ("POST", "/", 404, "not_found"),
     ],
 )
-def test_unknown_paths_and_wrong_methods(plain: Worker, method: str, path: str, status: int, code: str) -> None:
-    response = plain.client.request(method, path)
+def test_unknown_paths_and_wrong_methods(healthy: Worker, method: str, path: str, status: int, code: str) -> None:
+    response = healthy.client.request(method, path)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
@@ -89,8 +89,8 @@ def test_refuses_a_task_that_the_entry_does_not_list() -> None:
     ("body", "param"),
     [(b"{", None), (b'{"input": 7}', "input"), (b"{}", "input"), (b'{"input": "x", "dimensions": 0}', "dimensions")],
 )
-def test_malformed_body_is_400(plain: Worker, body: bytes, param: str | None) -> None:
-    response = plain.client.post(EMBED, content=body, headers={"content-type": "application/json"})
+def test_malformed_body_is_400(healthy: Worker, body: bytes, param: str | None) -> None:
+    response = healthy.client.post(EMBED, content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert (response.json()["error"]["param"] or "").startswith(param or "")
 
@@ -98,56 +98,56 @@ def test_malformed_body_is_400(plain: Worker, body: bytes, param: str | None) ->
 # Whole answers ----------------------------------------------------------------------------------------------------
 
 
-def test_whole_response_and_its_headers(plain: Worker) -> None:
-    response = plain.post(EMBED, {"input": ["one", "two"]}, x_request_id="mine")
+def test_whole_response_and_its_headers(healthy: Worker) -> None:
+    response = healthy.post(EMBED, {"input": ["one", "two"]}, x_request_id="mine")
     assert response.status_code == 200
     assert [item["index"] for item in response.json()["data"]] == [0, 1]
     assert response.headers["x-request-id"] == "mine"
     assert float(response.headers["server-timing"].removeprefix("infer;dur=")) >= 0
 
 
-def test_entry_defaults_fill_missing_fields(plain: Worker) -> None:
+def test_entry_defaults_fill_missing_fields(healthy: Worker) -> None:
     def size(**fields: Any) -> int:
-        return len(plain.post(EMBED, {"input": "x", **fields}).json()["data"][0]["embedding"])
+        return len(healthy.post(EMBED, {"input": "x", **fields}).json()["data"][0]["embedding"])
 
     assert (size(), size(dimensions=None), size(dimensions=7)) == (4, 4, 7)
-    assert plain.post(CHAT, chat("a b c d")).json()["choices"][0]["message"]["content"] == "a b c"
+    assert healthy.post(CHAT, chat("a b c d")).json()["choices"][0]["message"]["content"] == "a b c"
 
 
-def test_folds_chunks_into_a_whole_response(plain: Worker) -> None:
-    whole = plain.post(CHAT, chat("a b")).json()
+def test_folds_chunks_into_a_whole_response(healthy: Worker) -> None:
+    whole = healthy.post(CHAT, chat("a b")).json()
     assert whole["object"] == "chat.completion"
     assert whole["choices"][0]["message"]["content"] == "a b"
     assert whole["choices"][0]["finish_reason"] == "stop"
     assert whole["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
 
 
-def test_large_body_is_decoded(plain: Worker) -> None:
+def test_large_body_is_decoded(healthy: Worker) -> None:
     text = "word " * 500_000
-    assert plain.post(EMBED, {"input": text}).json()["usage"]["prompt_tokens"] == 500_000
+    assert healthy.post(EMBED, {"input": text}).json()["usage"]["prompt_tokens"] == 500_000
 
 
 # Streams ----------------------------------------------------------------------------------------------------------
 
 
-def test_streams_server_sent_events_up_to_done(plain: Worker) -> None:
-    response = plain.post(CHAT, chat("a b", stream=True))
-    said = events(response)
-    assert said[-1] == "[DONE]"
-    assert contents(said) == "a b"
+def test_streams_server_sent_events_up_to_done(healthy: Worker) -> None:
+    response = healthy.post(CHAT, chat("a b", stream=True))
+    received = events(response)
+    assert received[-1] == "[DONE]"
+    assert contents(received) == "a b"
     assert "infer;dur=" in response.headers["server-timing"]
-    assert all(json.loads(event)["usage"] is None for event in said[:-1])
+    assert all(json.loads(event)["usage"] is None for event in received[:-1])
 
 
-def test_streams_usage_only_on_request(plain: Worker) -> None:
-    said = events(plain.post(CHAT, chat("a b", stream=True, stream_options={"include_usage": True})))
-    last = json.loads(said[-2])
+def test_streams_usage_only_on_request(healthy: Worker) -> None:
+    received = events(healthy.post(CHAT, chat("a b", stream=True, stream_options={"include_usage": True})))
+    last = json.loads(received[-2])
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] == 4
 
 
 def test_sends_chunks_as_soon_as_they_are_ready(tmp_path: Path) -> None:
-    """Each word waits for a file that is made only when the one before has been read."""
+    """The crash after the first word waits for a file that is created once that word has been read."""
     options = {"crash_mid_answer": True, "crash_gate": str(tmp_path / "go")}
     with worker_process.worker({"engine": "fake", "options": options}) as worker:
         with worker.client.stream("POST", CHAT, json=chat("first second", stream=True)) as response:
@@ -169,19 +169,19 @@ def test_error_before_the_first_chunk_sets_the_status() -> None:
 
 def test_error_mid_stream_is_an_event_without_done() -> None:
     with worker_process.worker({"engine": "fake", "options": {"raise_mid_answer": True}}) as worker:
-        said = events(worker.post(CHAT, chat("first second", stream=True), x_request_id="r1"))
-        error = json.loads(said[-1])["error"]
-        assert contents(said[:-1]) == "first"
+        received = events(worker.post(CHAT, chat("first second", stream=True), x_request_id="r1"))
+        error = json.loads(received[-1])["error"]
+        assert contents(received[:-1]) == "first"
         assert (error["code"], error["request_id"]) == ("inference_failed", "r1")
         assert "raised mid-answer" in error["message"]
         assert "Traceback" in worker.log()
 
 
-# Batches, clients that leave, ends ----------------------------------------------------------------------------------
+# Batches, disconnects, shutdown ----------------------------------------------------------------------------------
 
 
 def gated(tmp_path: Path, **options: Any) -> dict[str, Any]:
-    """An entry whose answers wait for the file `go`, and tell in the folder when work on them began."""
+    """An entry whose answers wait for the file `go`, and whose folder shows when work on them has started."""
     return {"engine": "fake", "options": {"gate": str(tmp_path / "go"), "started_dir": str(tmp_path), **options}}
 
 
@@ -190,8 +190,8 @@ def test_batches_requests_but_runs_retried_ones_alone() -> None:
     with worker_process.worker(entry) as worker, concurrent.futures.ThreadPoolExecutor() as pool:
         together = [pool.submit(worker.post, EMBED, {"input": "x"}) for _ in range(4)]
         assert [answer.result(30).json()["batch"] for answer in together] == [4] * 4
-        killers = [pool.submit(worker.post, EMBED, {"input": "x"}, x_enginehouse_attempt="2") for _ in range(2)]
-        assert [answer.result(30).json()["batch"] for answer in killers] == [1] * 2
+        retried = [pool.submit(worker.post, EMBED, {"input": "x"}, x_enginehouse_attempt="2") for _ in range(2)]
+        assert [answer.result(30).json()["batch"] for answer in retried] == [1] * 2
 
 
 @pytest.mark.parametrize("stream", [False, True])

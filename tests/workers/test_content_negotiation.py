@@ -1,4 +1,4 @@
-"""The form of an answer: what `Accept` asks for, and what there is not."""
+"""Formats of a response: what `Accept` asks for, and what cannot be sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Answer(BaseModel):
 
 
 class Empty(BaseModel):
-    """An answer without numbers."""
+    """A response without arrays."""
 
 
 @pytest.mark.parametrize(

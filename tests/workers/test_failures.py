@@ -1,4 +1,4 @@
-"""What an engine's exceptions mean, as the libraries really raise them."""
+"""Classification of engines' exceptions, with those that the libraries really raise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.failures import is_fatal, is_out_of_memory, is_permanent, load_fail
 
 
 def caused(error: BaseException) -> BaseException:
-    """A library's own error around the real one."""
+    """A library's error with the real one as its cause."""
     try:
         raise RuntimeError("forward failed") from error
     except RuntimeError as outer:
@@ -21,7 +21,7 @@ def caused(error: BaseException) -> BaseException:
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch's."""
+    """Has the name of torch's error."""
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_lost_gpu_context_is_fatal(message: str, broken: bool) -> None:
 
 
 class LocalEntryNotFoundError(FileNotFoundError):
-    """Named as the hub's: the network was not there."""
+    """Has the name of the hub's error for a missing network."""
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,10 @@ def test_load_failure_messages_are_sentences(tmp_path: Path) -> None:
     assert load_failure_message(LoadFailed("There is no such model."), "org/model") == "There is no such model."
     assert load_failure_message(OSError("no weights."), "org/model") == "OSError: no weights."
     assert load_failure_message(OSError("no weights"), "org/model") == "OSError: no weights."
+
+
+def test_missing_library_says_what_installs_it() -> None:
+    assert load_failure_message(ModuleNotFoundError("No module named 'diffusers'"), "org/model", "diffusers_image") == (
+        "ModuleNotFoundError: No module named 'diffusers'. A library that this engine needs is missing: "
+        "`make setup ENGINES=diffusers_image` installs it."
+    )

@@ -1,4 +1,4 @@
-"""A worker's life by the birth protocol: born, told, ready or failed, and gone with its manager."""
+"""The life of a worker process: started, assigned, ready or failed, and killed when its manager is gone."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from tests.support.worker_process import NotReady, Worker
 
 
 @pytest.fixture
-def unborn() -> Iterator[Worker]:
-    """A worker that has not been told its model."""
+def idle() -> Iterator[Worker]:
+    """A worker without an assignment."""
     worker = Worker()
     yield worker
     worker.close()
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    end = time.monotonic() + 30
-    while alive := [pid for pid in pids if _lives(pid)]:
-        assert time.monotonic() < end, f"still there: {alive}"
+    deadline = time.monotonic() + 30
+    while alive := [pid for pid in pids if _is_alive(pid)]:
+        assert time.monotonic() < deadline, f"still alive: {alive}"
         time.sleep(0.01)
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def test_starts_without_a_model_and_serves_the_assigned_one(unborn: Worker) -> None:
-    unborn.wait_for("started")
-    unborn.tell({"engine": "fake"})
-    assert unborn.wait_for("ready")["features"] == ["images", "languages"]
-    assert unborn.post("/v1/embeddings", {"input": "x"}).status_code == 200
+def test_starts_without_a_model_and_serves_the_assigned_one(idle: Worker) -> None:
+    idle.wait_for("started")
+    idle.assign({"engine": "fake"})
+    assert idle.wait_for("ready")["features"] == ["images", "languages"]
+    assert idle.post("/v1/embeddings", {"input": "x"}).status_code == 200
 
 
 def test_imports_before_started_and_only_logs_missing_modules() -> None:
@@ -51,19 +51,19 @@ def test_imports_before_started_and_only_logs_missing_modules() -> None:
     with contextlib.closing(worker):
         worker.wait_for("started")
         assert "cannot import no_such_module" in worker.log()
-        worker.tell({"engine": "fake"})
+        worker.assign({"engine": "fake"})
         worker.wait_for("ready")
 
 
-def test_sets_the_environment_before_loading(unborn: Worker) -> None:
-    unborn.tell(
+def test_sets_the_environment_before_loading(idle: Worker) -> None:
+    idle.assign(
         {"engine": "fake", "options": {"fork_grandchild": "child"}}, environment={"CUDA_VISIBLE_DEVICES": "GPU-7"}
     )
-    unborn.wait_for("ready")
-    [grandchild] = psutil.Process(unborn.process.pid).children()
-    end = time.monotonic() + 30
+    idle.wait_for("ready")
+    [grandchild] = psutil.Process(idle.process.pid).children()
+    deadline = time.monotonic() + 30
     while grandchild.environ().get("CUDA_VISIBLE_DEVICES") != "GPU-7":  # it may still be between fork and exec
-        assert time.monotonic() < end
+        assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
@@ -77,69 +77,69 @@ def test_sets_the_environment_before_loading(unborn: Worker) -> None:
     ],
 )
 def test_failed_load_is_reported_and_exits_with_3(
-    unborn: Worker, entry: dict[str, Any], message: str, certain: bool, out_of_memory: bool
+    idle: Worker, entry: dict[str, Any], message: str, certain: bool, out_of_memory: bool
 ) -> None:
-    unborn.tell({"engine": "fake", **entry})
-    report = unborn.wait_for("failed")
+    idle.assign({"engine": "fake", **entry})
+    report = idle.wait_for("failed")
     assert message in report["message"]
     assert (report["certain"], report["out_of_memory"]) == (certain, out_of_memory)
-    assert unborn.process.wait(30) == 3
-    assert "Traceback" in unborn.log()
+    assert idle.process.wait(30) == 3
+    assert "Traceback" in idle.log()
 
 
-def test_crash_at_load_keeps_its_exit_code(unborn: Worker) -> None:
-    unborn.tell({"engine": "fake", "options": {"crash_at_load": 42}})
+def test_crash_at_load_keeps_its_exit_code(idle: Worker) -> None:
+    idle.assign({"engine": "fake", "options": {"crash_at_load": 42}})
     with pytest.raises(NotReady):
-        unborn.wait_for("ready")
-    assert unborn.process.wait(30) == 42
+        idle.wait_for("ready")
+    assert idle.process.wait(30) == 42
 
 
-def test_manager_death_before_assignment_ends_the_worker(unborn: Worker) -> None:
-    unborn.wait_for("started")
-    unborn.leave()
-    assert unborn.process.wait(30) == -signal.SIGKILL
+def test_manager_death_before_assignment_ends_the_worker(idle: Worker) -> None:
+    idle.wait_for("started")
+    idle.close_stdin()
+    assert idle.process.wait(30) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("fault", [{"silent_load": True}, {"ignore_term": True}, {}])
 @pytest.mark.parametrize("grandchild", ["child", "setsid"])
 def test_manager_death_ends_the_worker_and_its_children(
-    unborn: Worker, tmp_path: Path, fault: dict[str, Any], grandchild: str
+    idle: Worker, tmp_path: Path, fault: dict[str, Any], grandchild: str
 ) -> None:
     options = {"fork_grandchild": grandchild, "started_dir": str(tmp_path), **fault}
-    unborn.tell({"engine": "fake", "options": options})
+    idle.assign({"engine": "fake", "options": options})
     if "silent_load" not in fault:
-        unborn.wait_for("ready")
-    end = time.monotonic() + 30
+        idle.wait_for("ready")
+    deadline = time.monotonic() + 30
     while not (tmp_path / "grandchild").exists():
-        assert time.monotonic() < end
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     pid = int((tmp_path / "grandchild").read_text())
-    assert _lives(pid)
-    unborn.leave()
-    assert unborn.process.wait(30) == -signal.SIGKILL
+    assert _is_alive(pid)
+    idle.close_stdin()
+    assert idle.process.wait(30) == -signal.SIGKILL
     wait_until_gone([pid])
 
 
-def test_sigterm_while_loading_ends_the_worker(unborn: Worker) -> None:
-    unborn.tell({"engine": "fake", "options": {"silent_load": True}})
-    end = time.monotonic() + 30
-    while "model#1" not in unborn.log():
-        assert time.monotonic() < end
+def test_sigterm_while_loading_ends_the_worker(idle: Worker) -> None:
+    idle.assign({"engine": "fake", "options": {"silent_load": True}})
+    deadline = time.monotonic() + 30
+    while "model#1" not in idle.log():
+        assert time.monotonic() < deadline
         time.sleep(0.005)
-    unborn.process.send_signal(signal.SIGTERM)
-    assert unborn.process.wait(30) == 0
+    idle.process.send_signal(signal.SIGTERM)
+    assert idle.process.wait(30) == 0
 
 
-def test_engine_that_ignores_sigterm_outlives_shutdown(unborn: Worker) -> None:
-    unborn.tell({"engine": "fake", "options": {"ignore_term": True}})
-    unborn.wait_for("ready")
-    unborn.post("/shutdown", {})
+def test_engine_that_ignores_sigterm_outlives_shutdown(idle: Worker) -> None:
+    idle.assign({"engine": "fake", "options": {"ignore_term": True}})
+    idle.wait_for("ready")
+    idle.post("/shutdown", {})
     for _ in range(3):
-        unborn.process.send_signal(signal.SIGTERM)
+        idle.process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
-        unborn.process.wait(1)
-    unborn.process.kill()
-    assert unborn.process.wait(30) == -signal.SIGKILL
+        idle.process.wait(1)
+    idle.process.kill()
+    assert idle.process.wait(30) == -signal.SIGKILL
 
 
 def test_fake_really_holds_its_memory() -> None:

@@ -1,4 +1,4 @@
-"""Vision tasks through chat: what the chat model says of each picture, in the task's own form."""
+"""Vision tasks by chat: the chat model's answer about each image, as the task's own response."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def engine(chat_engine: Callable[[str], Engine]) -> Engine:
 
 @pytest.fixture
 def batcher(engine: Engine) -> Iterator[Batcher]:
-    made = Batcher(engine, Options(), lambda: None)
-    thread = threading.Thread(target=made.run)
+    running = Batcher(engine, Options(), lambda: None)
+    thread = threading.Thread(target=running.run)
     thread.start()
-    yield made
-    made.stop()
+    yield running
+    running.stop()
     thread.join(60)
 
 
@@ -56,7 +56,7 @@ Answer = Callable[..., Any]
 
 @pytest.fixture
 def answer(engine: Engine, batcher: Batcher) -> Answer:
-    """The response to a request of the task with those fields; the entry's defaults are greedy and short."""
+    """`answer("caption", image=…)`: the task's response, with defaults that are greedy and short."""
 
     async def answered(name: str, defaults: dict[str, Any] = GREEDY, **fields: Any) -> Any:
         task = all_tasks()[name]
@@ -67,8 +67,8 @@ def answer(engine: Engine, batcher: Batcher) -> Answer:
     return answered
 
 
-def said(engine: Engine, question: str, image: Any, tokens: int = 8) -> str:
-    """What the engine answers when it is asked by chat."""
+def chat_answer(engine: Engine, question: str, image: Any, tokens: int = 8) -> str:
+    """The engine's answer to the question as a chat request."""
     answer = text(ask(engine, with_pictures(question, image), max_tokens=tokens)).strip()
     assert answer
     return answer
@@ -78,48 +78,48 @@ async def test_caption_is_the_chat_answer_per_image(answer: Answer, engine: Engi
     response = await answer("caption", images=[SENT["red"], SENT["blue"]])
     assert (response.model, response.usage.images) == ("seeing", 2)
     assert [(item.index, item.width, item.height) for item in response.data] == [(0, 80, 60), (1, 60, 80)]
-    captions = [said(engine, PROMPTS["caption"], image) for image in (RED, BLUE)]
+    captions = [chat_answer(engine, PROMPTS["caption"], image) for image in (RED, BLUE)]
     assert [item.text for item in response.data] == captions
     assert captions[0] != captions[1]
 
 
 async def test_uses_the_clients_prompt_and_max_tokens(answer: Answer, engine: Engine) -> None:
     [item] = (await answer("caption", image=SENT["red"], prompt="Which colour?", max_tokens=11)).data
-    assert item.text == said(engine, "Which colour?", RED, tokens=11)
+    assert item.text == chat_answer(engine, "Which colour?", RED, tokens=11)
     [longer] = (await answer("caption", {"temperature": 0, "max_completion_tokens": 3}, image=SENT["red"])).data
-    assert longer.text == said(engine, PROMPTS["caption"], RED, tokens=3)
+    assert longer.text == chat_answer(engine, PROMPTS["caption"], RED, tokens=3)
 
 
 async def test_ocr_by_chat_has_no_lines(answer: Answer, engine: Engine) -> None:
     [item] = (await answer("ocr", image=SENT["blue"])).data
-    assert (item.text, item.lines, item.truncated) == (said(engine, PROMPTS["ocr"], BLUE), [], True)
+    assert (item.text, item.lines, item.truncated) == (chat_answer(engine, PROMPTS["ocr"], BLUE), [], True)
 
 
 @pytest.mark.parametrize("name", PROMPTS)
 async def test_analysis_asks_its_named_question(name: str, answer: Answer, engine: Engine) -> None:
     response = await answer("analyze", image=SENT["blue"], task=name)
-    assert (response.task, response.text) == (name, said(engine, PROMPTS[name], BLUE))
+    assert (response.task, response.text) == (name, chat_answer(engine, PROMPTS[name], BLUE))
     assert response.usage.completion_tokens == 8
     assert response.usage.total_tokens == response.usage.prompt_tokens + 8
 
 
 async def test_analysis_asks_the_clients_question(answer: Answer, engine: Engine) -> None:
     response = await answer("analyze", image=SENT["red"], prompt="How many?")
-    assert (response.task, response.text) == ("custom", said(engine, "How many?", RED))
+    assert (response.task, response.text) == ("custom", chat_answer(engine, "How many?", RED))
 
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
 async def test_odd_image_is_seen_upright_in_rgb(odd: OddImage, answer: Answer, engine: Engine) -> None:
     [item] = (await answer("caption", image=odd.uri)).data
     assert (item.width, item.height) == odd.size
-    assert item.text == said(engine, PROMPTS["caption"], open_image(ImageInput(odd.plain_uri)))
+    assert item.text == chat_answer(engine, PROMPTS["caption"], open_image(ImageInput(odd.plain_uri)))
 
 
 async def test_error_of_one_image_cancels_the_other_questions(answer: Answer) -> None:
-    broken = ImageInput(encoded(RED)[:-200])  # its header is whole
+    broken = ImageInput(encoded(RED)[:-200])  # its header is intact
     with pytest.raises(BadImage, match="damaged"):
         await answer("caption", images=[broken, *[SENT["blue"]] * 3], max_tokens=4000)
-    whole = await answer("caption", image=SENT["red"])  # at once: nobody decodes the 4000 tokens of the others
+    whole = await answer("caption", image=SENT["red"])  # without waiting for the 4000 tokens of the others
     assert whole.data[0].text
 
 
@@ -131,7 +131,7 @@ async def test_error_names_a_field_that_the_client_sent(answer: Answer) -> None:
 
 async def test_cancelled_caller_cancels_its_questions(answer: Answer) -> None:
     asking = asyncio.create_task(answer("caption", images=[SENT["red"]] * 2, max_tokens=4000))
-    await answer("caption", image=SENT["blue"])  # the others are on their way by then
+    await answer("caption", image=SENT["blue"])  # by now the others are being decoded
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -188,12 +188,12 @@ def test_disconnect_cancels_all_questions(tmp_path: Path) -> None:
 
 
 def test_refuses_tasks_that_the_loaded_model_lacks() -> None:
-    made = worker_process.Worker()
+    worker = worker_process.Worker()
     try:
-        made.tell({"engine": "fake", "options": {"lacks": ["images"]}})
-        ready = made.wait_for("ready")
+        worker.assign({"engine": "fake", "options": {"lacks": ["images"]}})
+        ready = worker.wait_for("ready")
         assert ready["tasks"] == ["chat", "embeddings", "image-generation", "ocr"]
-        refused = made.post(CAPTION, {"image": sent()})
+        refused = worker.post(CAPTION, {"image": sent()})
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_task")
     finally:
-        made.close()
+        worker.close()

@@ -41,6 +41,7 @@ class Blip(Engine):
     Captions are decoded as the checkpoint's generation config says.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("vision",)
     Options: ClassVar[type[engine.Options]] = BlipOptions
     model_types: ClassVar[tuple[str, ...]] = ("blip",)
     imports: ClassVar[tuple[str, ...]] = (

@@ -42,6 +42,7 @@ class Dino(Engine):
     is the class token (for ConvNeXt the mean).
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("vision",)
     Options: ClassVar[type[engine.Options]] = DinoOptions
     model_types: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers", "dinov3_vit", "dinov3_convnext")
     imports: ClassVar[tuple[str, ...]] = (

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import UnsupportedFeature
+from contract.errors import BadImage, UnsupportedFeature
 from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
 from workers.engine import Call, Device, Engine, Options, Output, serves
 from workers.toolkit import reading_order
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _MAX_ASPECT_RATIO = 4
 """Images that are longer than this get a margin: the detector enlarges the short side, and the long side with it."""
+_MAX_SIDE = 2000
+"""RapidOCR scales longer images down to this (`Global.max_side_len`); strips are scaled before they get a margin."""
+_MIN_STRIP_SIDE = 16
+"""Below this many pixels, the text in a strip that was scaled down cannot be read."""
 _MAX_THREADS = 8
 """More threads do not read an image any faster."""
 _ISO_639_1 = {"ch": "zh", "chinese_cht": "zh", "japan": "ja", "rs_latin": "sr", "french": "fr", "german": "de"}
@@ -36,6 +43,7 @@ class RapidOptions(Options):
 class RapidOcr(Engine):
     """Text in images, line by line, with RapidOCR. Runs on the CPU and brings its own models."""
 
+    extras: ClassVar[tuple[str, ...]] = ("ocr",)
     Options: ClassVar[type[Options]] = RapidOptions
     features: ClassVar[frozenset[str]] = frozenset({"languages"})
     imports: ClassVar[tuple[str, ...]] = ("rapidocr:RapidOCR", "onnxruntime", "PIL.Image", "PIL.ImageOps")
@@ -65,7 +73,17 @@ class RapidOcr(Engine):
     @serves(OCR)
     def read(self, calls: list[Call[OcrRequest]]) -> Iterator[tuple[Call[OcrRequest], Output]]:
         """Read one image after another; batches would not be faster."""
-        yield from self._batcher.answer(calls, self._read_batch, OcrResponse, check=self._check_languages)
+        yield from self._batcher.answer(calls, self._read_batch, OcrResponse, check=self._check)
+
+    def _check(self, image: BatchImage[OcrRequest]) -> None:
+        self._check_languages(image)
+        longer, shorter = max(image.pil.size), min(image.pil.size)
+        max_length = max(_MAX_SIDE, shorter * _MAX_SIDE // _MIN_STRIP_SIDE)
+        if longer > max_length:
+            raise BadImage(
+                f"{self._batcher.model} reads images at up to {_MAX_SIDE} pixels, at which this strip of "
+                f"{image.width}x{image.height} is too narrow. Split it into parts of at most {max_length} pixels."
+            )
 
     def _check_languages(self, image: BatchImage[OcrRequest]) -> None:
         for language in image.request.languages or ():
@@ -79,8 +97,9 @@ class RapidOcr(Engine):
 
     def _read_batch(self, batch: list[BatchImage[OcrRequest]]) -> list[OcrItem]:
         [image] = batch
-        result = self._ocr(_with_margin(image.pil))
-        polygons = [] if result.boxes is None else result.boxes.tolist()
+        pixels, scale = _prepared(image.pil)
+        result = self._ocr(pixels)
+        polygons = [] if result.boxes is None else (result.boxes / scale).tolist()
         lines = [
             OcrLine(
                 text=text, score=float(score), polygon=reading_order.clip_polygon(polygon, image.width, image.height)
@@ -91,13 +110,26 @@ class RapidOcr(Engine):
         return [OcrItem(**image.item_fields, text=text, lines=ordered_lines)]
 
 
-def _with_margin(image: Any) -> Any:
-    """Extend a narrow strip to an aspect ratio of 4, to the right or below, so that coordinates stay the same."""
+def _prepared(image: Image.Image) -> tuple[Image.Image, float]:
+    """The image for RapidOCR, and by how much it was scaled.
+
+    A narrow strip is extended to an aspect ratio of 4, to the right or below, so that coordinates stay the same.
+    """
+    longer = max(image.size)
+    if min(image.size) >= -(-longer // _MAX_ASPECT_RATIO):
+        return image, 1.0
+    scale = min(1.0, _MAX_SIDE / longer)
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), reducing_gap=3)
+    return _with_margin(image), scale
+
+
+def _with_margin(image: Image.Image) -> Image.Image:
+    """The strip, at the top left of an image with an aspect ratio of 4."""
     from PIL import Image
 
     min_side = -(-max(image.size) // _MAX_ASPECT_RATIO)
-    if min(image.size) >= min_side:
-        return image
     canvas = Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), image.getpixel((0, 0)))
     canvas.paste(image)
     return canvas

@@ -66,7 +66,7 @@ class _PendingCall(Generic[Req]):
         return not (self.answered or self.call.cancelled)
 
 
-_Batch = list[tuple[_PendingCall[Req], BatchImage[Req]]]
+_ImageBatch = list[tuple[_PendingCall[Req], BatchImage[Req]]]
 
 Work = Callable[[list[BatchImage[Req]]], Sequence[VisionItem | ServeError]]
 """Turns a batch of images into an item for each, in their order, or into the error that its call gets."""
@@ -100,7 +100,7 @@ class ImageBatcher:
         """
         started = time.perf_counter()
         pending = [_PendingCall(call, len(call.request.all_images)) for call in calls]
-        batches: dict[Hashable, _Batch[Req]] = {}
+        batches: dict[Hashable, _ImageBatch[Req]] = {}
         for owner in pending:
             for image in _open(owner, check):
                 batch = batches.setdefault(self.group_by(image), [])
@@ -142,12 +142,12 @@ def _open(owner: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | N
         yield image
 
 
-def _pixels(batches: Iterable[_Batch[Any]]) -> int:
+def _pixels(batches: Iterable[_ImageBatch[Any]]) -> int:
     """How many pixels are waiting in batches; an opened image takes three bytes for each."""
     return sum(image.width * image.height for batch in batches for _, image in batch)
 
 
-def _run(batch: _Batch[Req], work: Work[Req]) -> None:
+def _run(batch: _ImageBatch[Req], work: Work[Req]) -> None:
     """Run the batch without the images of calls that need no answer any more, and empty it."""
     wanted = [(owner, image) for owner, image in batch if owner.open and not owner.error]
     batch.clear()

@@ -199,6 +199,6 @@ def require_quantizer(library: str, quantization: Quantization) -> None:
     """Raises LoadFailed, with the command that installs it, if the quantization library is missing."""
     if find_spec(library) is None:
         raise LoadFailed(
-            f"`options.quantization: {quantization}` needs {library}, which is not installed: `pip install {library}`, "
-            "or leave the option out."
+            f"`options.quantization: {quantization}` needs {library}, which is not installed: `make setup "
+            "ENGINES=quantization`, or leave the option out."
         )

@@ -1,4 +1,4 @@
-"""Vision tasks that a chat model can do: one file a task, with the question to ask and the response to make.
+"""Vision tasks that a chat model can do: one file per task, with the question to ask and the response to make.
 
 `workers.interviewer` asks the questions. A further task is one more file here that defines a `ChatConversion`.
 """

@@ -1,16 +1,16 @@
 // Calls a server through OpenAI's Node SDK and prints the answers as JSON.
-// Run as: node ask.mjs BASE_URL PICTURE_AS_DATA_URI
+// Run as: node ask.mjs BASE_URL IMAGE_AS_DATA_URI
 
 import OpenAI, { NotFoundError } from "openai";
 
-const [, , baseURL, picture] = process.argv;
+const [, , baseURL, image] = process.argv;
 const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
 const messages = [
   {
     role: "user",
     content: [
-      { type: "text", text: "What is in the picture?" },
-      { type: "image_url", image_url: { url: picture } },
+      { type: "text", text: "What is in the image?" },
+      { type: "image_url", image_url: { url: image } },
     ],
   },
 ];
@@ -57,7 +57,7 @@ async function embed() {
   };
 }
 
-async function draw() {
+async function generateImages() {
   const answer = await client.images.generate({ model: "org/fake", prompt: "a barn", n: 2, size: "64x32" });
   return answer.data.map((image) => image.b64_json);
 }
@@ -76,7 +76,7 @@ const results = {
   whole: await chatWhole(),
   streamed: await chatStreamed(),
   vectors: await embed(),
-  pictures: await draw(),
+  images: await generateImages(),
   refusal: await fail(),
 };
 console.log(JSON.stringify(results));

@@ -115,3 +115,15 @@ def test_only_admin_keys_evict_and_reload(manager: FakeManagerProcess, tmp_path:
         answer = gateway.http.post("/v1/system/reload", headers={"x-api-key": "app-key"})
         assert answer.status_code == 403
         assert "scopes: [admin]" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("proxies", "status"), [([], 403), (["10.0.0.1"], 403), (["127.0.0.0/8"], 200)])
+def test_believes_forwarded_addresses_from_known_proxies_only(
+    manager: FakeManagerProcess, tmp_path: Path, proxies: list[str], status: int
+) -> None:
+    allowed = {"ip_allowlist": ["192.0.2.0/24"]}
+    settings = configuration(manager.port, gateway={"trusted_proxies": proxies}, security=allowed)
+    with run_gateway(tmp_path, settings) as gateway:
+        gateway.wait_ready()
+        answer = gateway.http.get("/v1/models", headers={"x-forwarded-for": "192.0.2.7"})
+        assert answer.status_code == status

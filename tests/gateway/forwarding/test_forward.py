@@ -34,7 +34,7 @@ def test_passes_chunks_on_immediately(gateway: GatewayProcess, manager: FakeMana
     assert received == ["0", "1", "2", "3"]
 
 
-@pytest.mark.parametrize("model", ["dies-in-stream", "dies-in-event"])
+@pytest.mark.parametrize("model", ["dies-in-stream", "dies-in-event", "ends-early"])
 def test_interrupted_stream_ends_with_an_error_event(gateway: GatewayProcess, model: str) -> None:
     answer = gateway.http.post(PATH, json=request(model))
     events = [event for event in answer.text.split("\n\n") if event]
@@ -42,13 +42,15 @@ def test_interrupted_stream_ends_with_an_error_event(gateway: GatewayProcess, mo
     assert error["code"] == "worker_died"
     assert error["request_id"] == answer.headers["x-request-id"]
     assert "begun" in events[0], "earlier chunks are passed on"
+    assert all(json.loads(event.removeprefix("data: ")) for event in events), "no event is incomplete"
     assert "[DONE]" not in answer.text
 
 
-def test_sdk_raises_on_an_interrupted_stream(sdk: openai.OpenAI) -> None:
+@pytest.mark.parametrize("model", ["dies-in-stream", "dies-in-event", "ends-early"])
+def test_sdk_raises_on_an_interrupted_stream(sdk: openai.OpenAI, model: str) -> None:
     with (
         pytest.raises(openai.APIError, match="worker died"),
-        sdk.chat.completions.create(model="dies-in-stream", messages=SAY, stream=True) as stream,  # type: ignore[call-overload]
+        sdk.chat.completions.create(model=model, messages=SAY, stream=True) as stream,  # type: ignore[call-overload]
     ):
         for _ in stream:
             pass

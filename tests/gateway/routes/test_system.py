@@ -49,3 +49,13 @@ def test_relays_the_managers_events(gateway: GatewayProcess, manager: FakeManage
         manager.control("event", {"type": "memory", "bytes": 5})
         event = next(line for line in lines if line.startswith("data:"))
     assert json.loads(event[5:])["bytes"] == 5
+
+
+def test_head_works_wherever_get_does(gateway: GatewayProcess) -> None:
+    for path in ("/", "/healthz", "/ready", "/metrics", "/openapi.json", "/v1/models", "/v1/models/ok", "/api/models"):
+        answer = gateway.http.head(path)
+        assert (answer.status_code, answer.content) == (200, b""), path
+        assert answer.headers["content-length"] != "0"
+    assert gateway.http.head("/v1/system/events").status_code == 200, "it does not wait for events"
+    assert gateway.http.head("/v1/models/missing").status_code == 404
+    assert gateway.http.head("/v1/embeddings").status_code == 405

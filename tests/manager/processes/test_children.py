@@ -34,7 +34,7 @@ def family() -> Iterator[ProcessFamily]:
 
 
 @pytest.fixture
-def stranger() -> Iterator[subprocess.Popen[bytes]]:
+def unmarked() -> Iterator[subprocess.Popen[bytes]]:
     """A process without our mark, in its own session."""
     with waiting({key: value for key, value in os.environ.items() if key != MARK}) as process:
         yield process
@@ -80,11 +80,11 @@ def test_reap_ends_descendants_of_a_dead_worker(path: Path, family: ProcessFamil
     wait_until_gone(family.child, family.escaped)
 
 
-def test_reap_spares_a_reused_pid(path: Path, stranger: subprocess.Popen[bytes]) -> None:
-    started = psutil.Process(stranger.pid).create_time() - 60
-    write(path, {uuid.uuid4().hex: {"pid": stranger.pid, "started": started, "name": "m#1"}})
+def test_reap_spares_a_reused_pid(path: Path, unmarked: subprocess.Popen[bytes]) -> None:
+    started = psutil.Process(unmarked.pid).create_time() - 60
+    write(path, {uuid.uuid4().hex: {"pid": unmarked.pid, "started": started, "name": "m#1"}})
     assert reap(path) == []
-    assert runs(stranger.pid)
+    assert runs(unmarked.pid)
 
 
 def test_reap_spares_another_workers_process(path: Path, family: ProcessFamily) -> None:
@@ -94,11 +94,11 @@ def test_reap_spares_another_workers_process(path: Path, family: ProcessFamily) 
     assert runs(family.root)
 
 
-def test_reap_knows_an_unmarked_process_by_its_start_time(path: Path, stranger: subprocess.Popen[bytes]) -> None:
-    started = psutil.Process(stranger.pid).create_time()
-    write(path, {uuid.uuid4().hex: {"pid": stranger.pid, "started": started, "name": "m#1"}})
-    assert reap(path) == [stranger.pid]
-    assert stranger.wait(10) == -9
+def test_reap_knows_an_unmarked_process_by_its_start_time(path: Path, unmarked: subprocess.Popen[bytes]) -> None:
+    started = psutil.Process(unmarked.pid).create_time()
+    write(path, {uuid.uuid4().hex: {"pid": unmarked.pid, "started": started, "name": "m#1"}})
+    assert reap(path) == [unmarked.pid]
+    assert unmarked.wait(10) == -9
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"uuid": {}}'])

@@ -38,7 +38,7 @@ from tests.support.odd_images import encoded
 from workers.engine import Device
 from workers.registry import find_engine
 
-FOLDER = environments.folder_of("depth-anything-3")
+FOLDER = environments.environment_folder("depth-anything-3")
 PACKAGES = next(FOLDER.glob("lib/python*/site-packages"), None)
 NAMES = ("da3_tiny", "da3metric_tiny", "da3nested_tiny")
 SIDE = 70

@@ -95,6 +95,18 @@ def test_rejects_a_strip_that_would_be_scaled_up_too_far(depth_engine: DepthEngi
     assert "1000x5 to 280000x1400" in error.message
 
 
+@pytest.mark.parametrize("size", [(40_000, 200), (200, 40_000)])
+def test_zoedepth_rejects_strips_that_keep_their_length(
+    size: tuple[int, int], depth_engine: DepthEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = depth_engine("zoedepth")
+    monkeypatch.setattr(type(engine._estimator), "max_input_pixels", 512 * 512)  # the tiny model sees small images
+    error = refusal(engine, depth(IMAGE.resize(size)), depth(IMAGE))
+    assert isinstance(error, BadImage)
+    assert f"{size[0]}x{size[1]} to " in error.message
+    assert "more than 262144 pixels. Crop it." in error.message
+
+
 def test_broken_image_fails_alone(depth_engine: DepthEngine) -> None:
     broken = Call(DepthRequest.model_validate({"image": b"GIF89a"}))
     assert isinstance(refusal(depth_engine("depth_metric"), broken, depth(IMAGE)), BadImage)

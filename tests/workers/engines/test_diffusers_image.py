@@ -1,4 +1,4 @@
-"""Pictures: equal to the pipeline's own for a seed, honest about what it cannot do, and ended when nobody waits."""
+"""Image generation: equal to the pipeline's own images, with helpful errors, and cancelled on disconnect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
 from contract.tasks.image_generation import ImageGenerationResponse
 from tests.conftest import Models
 from tests.support import worker_process
-from tests.support.image_engines import Painter, ask, draw, load, mosaic, picture, pixels
+from tests.support.image_engines import Painter, ask, draw, load, mosaic, opened, pixels
 from tests.support.odd_images import encoded
 from workers.registry import find_engine
 
@@ -25,42 +25,42 @@ def family(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def drawn_by_the_library(folder: Path, prompt: str, seed: int, given: dict[str, Any]) -> Any:
-    """Pixels of the pipeline called directly, with those arguments that are not None."""
+def drawn_by_the_library(folder: Path, prompt: str, seed: int, arguments: dict[str, Any]) -> Any:
+    """Pixels of the pipeline called directly, with the arguments that are not None."""
     import torch
     from diffusers import AutoPipelineForText2Image
 
     pipe = AutoPipelineForText2Image.from_pretrained(folder, dtype=torch.float32)
-    arguments = {name: value for name, value in given.items() if value is not None}
-    return np.asarray(pipe(prompt, generator=torch.Generator().manual_seed(seed), **arguments).images[0])
+    used = {name: value for name, value in arguments.items() if value is not None}
+    return np.asarray(pipe(prompt, generator=torch.Generator().manual_seed(seed), **used).images[0])
 
 
 @pytest.mark.parametrize(
     ("family", "fields"),
     [
         *((family, fields) for family in FAMILIES for fields in ({}, {"guidance": 2.0}, {"steps": None})),
-        ("sd", {"size": "auto"}),  # FLUX's own size, 1024 x 1024, is too slow for a test
+        ("sd", {"size": "auto"}),  # FLUX's native size, 1024 x 1024, is too slow for a test
     ],
 )
 def test_image_equals_the_pipelines_own(painter: Painter, models: Models, family: str, fields: dict[str, Any]) -> None:
     request = ask(**fields).request
-    given = {"num_inference_steps": request.steps, "guidance_scale": request.guidance}
-    given |= dict(zip(("width", "height"), request.pixels or (), strict=False))
+    arguments = {"num_inference_steps": request.steps, "guidance_scale": request.guidance}
+    arguments |= dict(zip(("width", "height"), request.pixels or (), strict=False))
 
-    got = pixels(draw(painter(family), seed=7, **fields))
+    image = pixels(draw(painter(family), seed=7, **fields))
 
-    assert np.array_equal(got, drawn_by_the_library(models(family), request.prompt, 7, given))
+    assert np.array_equal(image, drawn_by_the_library(models(family), request.prompt, 7, arguments))
 
 
 def test_prompt_seed_and_guidance_change_the_image(painter: Painter, family: str) -> None:
     engine = painter(family)
-    pictures = [
+    images = [
         pixels(draw(engine, **{"seed": 1, **fields}))
         for fields in ({}, {"prompt": "the deep blue sea"}, {"seed": 2}, {"guidance": 30.0}, {"steps": 2})
     ]
 
-    for number, drawn in enumerate(pictures):
-        assert not any(np.array_equal(drawn, other) for other in pictures[:number]), number
+    for number, drawn in enumerate(images):
+        assert not any(np.array_equal(drawn, other) for other in images[:number]), number
 
 
 def test_each_of_n_images_has_its_own_seed(painter: Painter, family: str) -> None:
@@ -117,7 +117,7 @@ def test_negative_prompt_needs_true_guidance_on_flux(flux: Any, models: Models) 
 
 
 def test_warns_about_a_truncated_prompt(sd: Any, flux: Any) -> None:
-    prompt = "abcdefghij " * 10  # a hundred tokens, one a letter, and the two at the ends
+    prompt = "abcdefghij " * 10  # a hundred tokens, one per letter, and two special ones
 
     assert draw(sd, prompt=prompt).model_dump()["warnings"] == [
         "`prompt` has 102 tokens, 25 more than the 77 that this model reads: the end was left out."
@@ -149,7 +149,7 @@ def test_disconnect_ends_drawing_between_two_steps(painter: Painter, family: str
 
     assert list(engine.generate([call])) == []
     assert steps == [(1, 80), (2, 80)]
-    assert np.array_equal(pixels(draw(engine, seed=3)), expected), "the next picture is not touched by it"
+    assert np.array_equal(pixels(draw(engine, seed=3)), expected), "the next image is unaffected"
 
 
 def test_progress_counts_the_steps_of_all_images(sd: Any) -> None:
@@ -161,9 +161,11 @@ def test_progress_counts_the_steps_of_all_images(sd: Any) -> None:
 
 
 def test_writes_the_requested_file_format(sd: Any) -> None:
-    answers = {kind: draw(sd, seed=1, output_format=kind) for kind in (None, "png", "jpeg", "webp")}
+    answers = {
+        file_format: draw(sd, seed=1, output_format=file_format) for file_format in (None, "png", "jpeg", "webp")
+    }
 
-    assert [picture(answer).format for answer in answers.values()] == ["PNG", "PNG", "JPEG", "WEBP"]
+    assert [opened(answer).format for answer in answers.values()] == ["PNG", "PNG", "JPEG", "WEBP"]
     sizes = [len(draw(sd, seed=1, output_format="jpeg", output_compression=q).data[0].b64_json) for q in (10, 100)]
     assert sizes[0] < sizes[1] == len(answers["jpeg"].data[0].b64_json)
     assert np.array_equal(pixels(answers["png"]), pixels(answers[None]))
@@ -188,9 +190,9 @@ def test_worker_draws_and_edits_over_http(models: Models) -> None:
 
     assert [answer.status_code for answer in (*answers, changed)] == [200, 200, 200]
     drawn, again, from_picture = (ImageGenerationResponse.model_validate(a.json()) for a in (*answers, changed))
-    assert (picture(drawn).format, picture(drawn).size) == ("PNG", (64, 64))
+    assert (opened(drawn).format, opened(drawn).size) == ("PNG", (64, 64))
     assert drawn.data == again.data
-    assert picture(from_picture).size == (48, 40), "an edit is as large as its picture, whatever the entry's default"
+    assert opened(from_picture).size == (48, 40), "an edit is as large as its image, whatever the default"
     assert from_picture.usage.seed == 5
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
     assert "cannot import" not in log

@@ -1,4 +1,4 @@
-"""Single checkpoint files and quantised weights: the same pictures as the whole folder's, or nearly, or a plain no."""
+"""Single checkpoint files and quantised weights draw what the whole folder draws, or nearly, or fail with advice."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
 @pytest.fixture
 def served(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.Hub]:
-    """A hub with the model that made Stable Diffusion 1 known and one with single files, and an empty cache."""
+    """A local hub with the original Stable Diffusion 1 and a repository of single files, and an empty cache."""
     repositories = {SD_1: models("sd"), "an/artist": models("sd_file"), "a/gated": models("sd")}
     with hub.serve(repositories, gated=frozenset({"a/gated"})) as running:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", running.url)  # which diffusers asks as well
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", running.url)  # diffusers uses it too
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + _TEMPLATE)
         yield running
 
 
 @pytest.fixture(scope="module")
 def expected(models: Models) -> dict[str, Any]:
-    """A picture of each family from its whole folder."""
+    """An image of each family, drawn from its whole folder."""
     return {family: picture(load(models(family))) for family in ("sd", "flux")}
 
 
@@ -78,9 +78,13 @@ def test_downloads_a_whole_repository(expected: dict[str, Any], served: hub.Hub)
 
 
 @pytest.mark.parametrize("options", [{}, {"quantization": "8bit"}])
-@pytest.mark.parametrize(("source", "told"), [("a/gated", "accept its terms"), ("a/missing", "The hub has no model")])
-def test_explains_what_the_hub_refuses(source: str, told: str, options: dict[str, Any], served: hub.Hub) -> None:
-    with pytest.raises(LoadFailed, match=told):
+@pytest.mark.parametrize(
+    ("source", "expected_text"), [("a/gated", "accept its terms"), ("a/missing", "The hub has no model")]
+)
+def test_explains_what_the_hub_refuses(
+    source: str, expected_text: str, options: dict[str, Any], served: hub.Hub
+) -> None:
+    with pytest.raises(LoadFailed, match=expected_text):
         load(source, **options)
 
 
@@ -101,8 +105,8 @@ def test_unreachable_hub_suggests_a_local_config(
         load(models("sd_file") / "model.safetensors")
 
 
-class Careless:
-    """What a pickle can do to who opens it."""
+class RunsCode:
+    """Creates a file when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -114,7 +118,7 @@ class Careless:
 def test_refuses_a_pickle_with_code_without_running_it(tmp_path: Path, models: Models) -> None:
     import torch
 
-    torch.save({"state_dict": {}, "callbacks": Careless(tmp_path / "run")}, tmp_path / "model.ckpt")
+    torch.save({"state_dict": {}, "callbacks": RunsCode(tmp_path / "run")}, tmp_path / "model.ckpt")
 
     with pytest.raises(LoadFailed, match=r"could run code. Use the model's .safetensors"):
         load(tmp_path / "model.ckpt", config=str(models("sd")))
@@ -122,16 +126,16 @@ def test_refuses_a_pickle_with_code_without_running_it(tmp_path: Path, models: M
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "expected_text"),
     [
         ("model.safetensors", b"not weights", "damaged or no checkpoint"),
         ("model.gguf", b"not weights", "damaged or no checkpoint"),
         ("model.onnx", b"", r"no checkpoint file \(\.safetensors"),
     ],
 )
-def test_refuses_files_that_are_no_checkpoint(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_refuses_files_that_are_no_checkpoint(tmp_path: Path, name: str, content: bytes, expected_text: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(LoadFailed, match=words):
+    with pytest.raises(LoadFailed, match=expected_text):
         load(tmp_path / name)
 
 
@@ -225,7 +229,7 @@ def test_gguf_file_draws_nearly_the_same(
     assert 0 < np.abs(picture(engine) - expected["flux"]).mean() < 1  # of 255
 
 
-# Quantised --------------------------------------------------------------------------------------------------------
+# Quantised weights ------------------------------------------------------------------------------------------------
 
 
 def bytes_of(engine: Any, part: str) -> int:
@@ -242,8 +246,8 @@ def test_8bit_is_smaller_and_draws_nearly_the_same(tmp_path: Path, models: Model
     assert 0 < np.abs(drawn - expected["flux"]).mean() < 1  # of 255
 
     quantised.pipelines.text_to_image.pipe.save_pretrained(tmp_path)
-    told = json.loads((tmp_path / "transformer" / "config.json").read_text())
-    assert told["quantization_config"]["quant_method"] == "torchao"
+    saved = json.loads((tmp_path / "transformer" / "config.json").read_text())
+    assert saved["quantization_config"]["quant_method"] == "torchao"
     assert np.array_equal(picture(load(tmp_path)), drawn), "a folder with quantised parts needs no option"
 
 
@@ -258,22 +262,22 @@ def test_quantises_a_single_file_to_8bit(models: Models, expected: dict[str, Any
         load(file, config=config, quantization="4bit")
 
 
-@pytest.mark.parametrize("kind", ["cpu", "mps"])
-def test_refuses_4bit_outside_cuda(models: Models, kind: str) -> None:
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_refuses_4bit_outside_cuda(models: Models, device: str) -> None:
     spec = ModelSpec(
         id="x", engine="diffusers_image", source=str(models("sd")), options={"quantization": "4bit", "threads": 1}
     )
-    with pytest.raises(LoadFailed, match=f"4bit` works for image models on CUDA, not on {kind}"):
-        find_engine("diffusers_image")().load(spec, Device(kind, "float32"))
+    with pytest.raises(LoadFailed, match=f"4bit` works for image models on CUDA, not on {device}"):
+        find_engine("diffusers_image")().load(spec, Device(device, "float32"))
 
 
-@pytest.mark.parametrize(("bits", "told"), [("4bit", "load_in_4bit"), ("8bit", "load_in_8bit")])
+@pytest.mark.parametrize(("bits", "flag"), [("4bit", "load_in_4bit"), ("8bit", "load_in_8bit")])
 @pytest.mark.parametrize("library", ["diffusers", "transformers"])
-def test_cuda_quantises_with_bitsandbytes(bits: Any, told: str, library: str) -> None:
+def test_cuda_quantises_with_bitsandbytes(bits: Any, flag: str, library: str) -> None:
     config = part_config(Device("cuda", "bfloat16"), bits, library)
 
     assert type(config).__module__.startswith(f"{library}.")
-    assert config.to_dict()[told] is True
+    assert config.to_dict()[flag] is True
 
 
 def test_entries_in_docs_images_are_valid() -> None:

@@ -1,4 +1,4 @@
-"""Edits: equal to the pipelines' own for a seed, true to what is not to change, and plain about what cannot be."""
+"""Edits: equal to the pipelines' own, unchanged outside of masks, with helpful errors for what is impossible."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ def klein(painter: Painter) -> Any:
 
 @pytest.fixture(scope="module")
 def direct(models: Models) -> Any:
-    """The library called directly: `direct(way, family, prompt, …)` gives pixels drawn with the seed 7."""
+    """Calls the library: `direct(pipeline, family, prompt, …)` returns pixels drawn with the seed 7."""
     import diffusers
     import torch
 
-    def call(way: str, family: str, prompt: str = "a red box", **given: Any) -> Any:
+    def call(pipeline: str, family: str, prompt: str = "a red box", **arguments: Any) -> Any:
         folder: Path = models(family)
-        pipe = getattr(diffusers, way).from_pretrained(folder, dtype=torch.float32)
+        pipe = getattr(diffusers, pipeline).from_pretrained(folder, dtype=torch.float32)
         generator = torch.Generator().manual_seed(7)
-        return np.asarray(pipe(prompt=prompt, generator=generator, num_inference_steps=3, **given).images[0])
+        return np.asarray(pipe(prompt=prompt, generator=generator, num_inference_steps=3, **arguments).images[0])
 
     return call
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_edit_equals_the_pipelines_own(painter: Painter, direct: Any, family: str) -> None:
-    got = edited(painter(family), image=encoded(PICTURE), strength=0.5)
+    image = edited(painter(family), image=encoded(PICTURE), strength=0.5)
 
     size = {} if family == "sd" else {"width": 64, "height": 64}
-    assert np.array_equal(got, direct("AutoPipelineForImage2Image", family, image=PICTURE, strength=0.5, **size))
+    assert np.array_equal(image, direct("AutoPipelineForImage2Image", family, image=PICTURE, strength=0.5, **size))
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "sd_inpaint", "flux2_klein"])
 def test_masked_edit_changes_only_the_masked_part(painter: Painter, direct: Any, family: str) -> None:
-    got = edited(painter(family), image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
+    image = edited(painter(family), image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
 
-    given = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
-    way = "Flux2KleinInpaintPipeline" if family == "flux2_klein" else "AutoPipelineForInpainting"
-    drawn = direct(way, family, **given)
-    assert np.array_equal(got[:, :32], drawn[:, :32])
-    assert np.array_equal(got[:, 32:], np.asarray(PICTURE)[:, 32:])
-    assert not np.array_equal(drawn[:, 32:], got[:, 32:]), "the pipeline alone changes those pixels too"
+    arguments = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
+    pipeline = "Flux2KleinInpaintPipeline" if family == "flux2_klein" else "AutoPipelineForInpainting"
+    drawn = direct(pipeline, family, **arguments)
+    assert np.array_equal(image[:, :32], drawn[:, :32])
+    assert np.array_equal(image[:, 32:], np.asarray(PICTURE)[:, 32:])
+    assert not np.array_equal(drawn[:, 32:], image[:, 32:]), "the pipeline alone changes those pixels too"
 
 
 def test_edit_depends_on_image_prompt_seed_strength_and_mask(painter: Painter) -> None:
@@ -73,21 +73,21 @@ def test_edit_depends_on_image_prompt_seed_strength_and_mask(painter: Painter) -
 @pytest.mark.parametrize("family", ["sd", "flux"])
 def test_seed_reproduces_an_edit_after_other_drawings(painter: Painter, family: str) -> None:
     engine = painter(family)
-    words = pixels(draw(engine, seed=3))
+    generated = pixels(draw(engine, seed=3))
     answer = draw(engine, "edit", image=encoded(PICTURE), n=2, seed=40, strength=0.5)
 
     assert [image.seed for image in answer.data] == [40, 41]
     for number, seed in enumerate((40, 41)):
         assert np.array_equal(pixels(answer, number), edited(engine, image=encoded(PICTURE), seed=seed, strength=0.5))
-    assert np.array_equal(words, pixels(draw(engine, seed=3)))
+    assert np.array_equal(generated, pixels(draw(engine, seed=3)))
 
 
 @pytest.mark.parametrize("family", ["sd", "flux"])
 def test_pipelines_share_one_copy_of_the_weights(painter: Painter, family: str) -> None:
     import torch
 
-    ways = painter(family).pipelines
-    pipes = [way.pipe for way in (ways.text_to_image, ways.image_to_image, ways.inpainting)]
+    pipelines = painter(family).pipelines
+    pipes = [adapter.pipe for adapter in (pipelines.text_to_image, pipelines.image_to_image, pipelines.inpainting)]
 
     assert len({type(pipe) for pipe in pipes}) == 3
     modules = [{n: id(p) for n, p in pipe.components.items() if isinstance(p, torch.nn.Module)} for pipe in pipes]
@@ -128,19 +128,19 @@ def test_too_low_strength_names_the_minimum(sd: Any, flux: Any) -> None:
     edited(flux, image=encoded(PICTURE), strength=0.1)  # these pipelines round up
 
 
-# Guidance, several pictures, other models --------------------------------------------------------------------------
+# Guidance, several images, other models --------------------------------------------------------------------------
 
 
 def test_embedded_guidance_works_or_is_warned_about(painter: Painter, direct: Any) -> None:
-    for way, given in (("Image2Image", {}), ("Inpainting", {"mask_image": MASK})):
-        mask = encoded(MASK) if given else None
+    for task, arguments in (("Image2Image", {}), ("Inpainting", {"mask_image": MASK})):
+        mask = encoded(MASK) if arguments else None
         answer = draw(painter("flux"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
         size = {"width": 64, "height": 64, "strength": 1.0}
-        drawn = direct(f"AutoPipelineFor{way}", "flux", image=PICTURE, guidance_scale=2.0, **given, **size)
+        drawn = direct(f"AutoPipelineFor{task}", "flux", image=PICTURE, guidance_scale=2.0, **arguments, **size)
         assert np.array_equal(pixels(answer)[:, :32], drawn[:, :32])
 
-        told = draw(painter("flux_schnell"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0)
-        assert told.model_dump()["warnings"] == ["`guidance` has no effect on this model."]
+        warned = draw(painter("flux_schnell"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0)
+        assert warned.model_dump()["warnings"] == ["`guidance` has no effect on this model."]
 
 
 def test_combines_several_images(klein: Any, direct: Any) -> None:
@@ -186,9 +186,9 @@ def test_refuses_tasks_that_the_pipeline_lacks(painter: Painter) -> None:
 
 def test_features_of_loaded_models(painter: Painter) -> None:
     families = (*FAMILIES, "flux2_klein", "sd_inpaint", "pixart")
-    told = {name: painter(name).loaded_features() - {"output_format"} for name in families}
+    features = {name: painter(name).loaded_features() - {"output_format"} for name in families}
 
-    assert told == {
+    assert features == {
         **{name: {"mask", "strength"} for name in FAMILIES},
         "flux2_klein": {"images", "mask", "strength"},
         "sd_inpaint": {"mask", "strength"},
@@ -215,9 +215,9 @@ def test_disconnect_ends_an_edit_between_two_steps(sd: Any) -> None:
 
 
 def test_variation_is_an_edit_without_a_prompt(sd: Any, direct: Any) -> None:
-    got = pixels(draw(sd, "vary", prompt="", image=encoded(PICTURE), strength=0.7, seed=7))
+    image = pixels(draw(sd, "vary", prompt="", image=encoded(PICTURE), strength=0.7, seed=7))
 
-    assert np.array_equal(got, direct("AutoPipelineForImage2Image", "sd", prompt="", image=PICTURE, strength=0.7))
+    assert np.array_equal(image, direct("AutoPipelineForImage2Image", "sd", prompt="", image=PICTURE, strength=0.7))
 
 
 def test_variation_sees_transparency_as_white(sd: Any) -> None:

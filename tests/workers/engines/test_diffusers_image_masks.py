@@ -1,4 +1,4 @@
-"""Masks and sizes of edits: what is not marked stays, pixel by pixel, and an answer is as large as its picture."""
+"""Masks and sizes of edits: unmarked pixels stay unchanged, and the answer is as large as its image."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def test_applies_exif_orientation_to_image_and_mask(sd: Any) -> None:
         for name, image in (("image", stored), ("mask", transparent(mask)))
     }
 
-    got = edited(sd, **sideways)
+    image = edited(sd, **sideways)
 
-    assert got.shape == (64, 32, 3)
-    assert np.array_equal(got, edited(sd, **upright))
-    assert np.array_equal(got[32:], np.asarray(stored.transpose(Picture.Transpose.ROTATE_270))[32:])
+    assert image.shape == (64, 32, 3)
+    assert np.array_equal(image, edited(sd, **upright))
+    assert np.array_equal(image[32:], np.asarray(stored.transpose(Picture.Transpose.ROTATE_270))[32:])
 
 
 @pytest.mark.parametrize(
-    ("mask", "words"),
+    ("mask", "message"),
     [
         (left_half(32, 64), "mask is 32x64 pixels and the image 64x64"),
         (Picture.new("RGBA", (64, 64), "black"), "marks nothing: make the part to redraw transparent"),
     ],
 )
-def test_refuses_a_mask_of_another_size_or_empty(sd: Any, mask: Picture.Image, words: str) -> None:
-    with pytest.raises(InvalidField, match=words) as caught:
+def test_refuses_a_mask_of_another_size_or_empty(sd: Any, mask: Picture.Image, message: str) -> None:
+    with pytest.raises(InvalidField, match=message) as caught:
         edited(sd, image=encoded(PICTURE), mask=encoded(mask))
 
     assert caught.value.param == "mask"
@@ -78,11 +78,12 @@ def test_damaged_image_fails_only_its_request(sd: Any) -> None:
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
 def test_odd_images_are_read_upright_in_rgb(flux: Any, odd: OddImage) -> None:
-    ways = ["vary"] if "A" in odd.name or "alpha" in odd.name else ["vary", "edit"]  # holes are a mask to edits
-    for way in ways:
-        got, plain = (pixels(draw(flux, way, image=file, seed=1, steps=1)) for file in (odd.content, odd.plain))
-        assert got.shape == (odd.size[1], odd.size[0], 3)
-        assert np.array_equal(got, plain)
+    # For edits, the transparent part of an image is a mask.
+    methods = ["vary"] if "A" in odd.name or "alpha" in odd.name else ["vary", "edit"]
+    for method in methods:
+        image, plain = (pixels(draw(flux, method, image=file, seed=1, steps=1)) for file in (odd.content, odd.plain))
+        assert image.shape == (odd.size[1], odd.size[0], 3)
+        assert np.array_equal(image, plain)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 100)])
@@ -113,10 +114,10 @@ def test_large_masked_edit_keeps_the_unmasked_pixels(sd: Any) -> None:
 
 def test_size_of_other_proportions_crops_the_image(sd: Any) -> None:
     wide = mosaic(128, 64)
-    got = edited(sd, image=encoded(wide), mask=encoded(left_half(128, 64)), size="64x64")
+    image = edited(sd, image=encoded(wide), mask=encoded(left_half(128, 64)), size="64x64")
 
-    assert got.shape == (64, 64, 3)
-    assert np.array_equal(got[:, 32:], np.asarray(ImageOps.fit(wide, (64, 64)))[:, 32:])
+    assert image.shape == (64, 64, 3)
+    assert np.array_equal(image[:, 32:], np.asarray(ImageOps.fit(wide, (64, 64)))[:, 32:])
 
 
 def test_refuses_a_size_between_multiples(sd: Any) -> None:

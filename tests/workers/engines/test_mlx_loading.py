@@ -1,4 +1,4 @@
-"""Which checkpoints MLX loads, as what, and what is said of those that it does not."""
+"""Which checkpoints MLX loads and for what, and the errors for others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_remote_code_runs_only_if_trusted(copy: Copy, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["mlx_lm", "mlx_smolvlm"])
 def test_quantised_weights_load_unchanged(family: str, models: Any, tmp_path: Path) -> None:
-    """As mlx-community saves them; the option then has nothing to do."""
+    """Saved as by mlx-community; the option then has no effect."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
 
@@ -79,9 +79,9 @@ def test_quantised_weights_load_unchanged(family: str, models: Any, tmp_path: Pa
     model = small._chat.loaded.model
     mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"})
     layers = {name: module for name, module in model.named_modules() if hasattr(module, "bits")}
-    told = {name: {"group_size": layer.group_size, "bits": layer.bits} for name, layer in layers.items()}
+    layer_settings = {name: {"group_size": layer.group_size, "bits": layer.bits} for name, layer in layers.items()}
     config = json.loads((folder / "config.json").read_text())
-    config["quantization"] = {"group_size": 32, "bits": 4, **told}
+    config["quantization"] = {"group_size": 32, "bits": 4, **layer_settings}
     (folder / "config.json").write_text(json.dumps(config))
     content = with_pictures("Hm?", picture()) if family == "mlx_smolvlm" else "Hm?"
     for options in ({}, {"quantization": "8bit"}):

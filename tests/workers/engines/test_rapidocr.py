@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from contract.config import ModelSpec
-from contract.errors import UnsupportedFeature
+from contract.errors import BadImage, UnsupportedFeature
 from contract.media import data_uri
 from contract.tasks.ocr import OcrRequest, OcrResponse
+from tests.support.odd_images import uri
 from workers.engine import Call, Device
 from workers.engines.rapidocr import RapidOcr
 from workers.registry import find_engine
@@ -42,8 +43,8 @@ def read(engine: RapidOcr, **fields: Any) -> Any:
 
 
 def test_lines_are_in_reading_order_with_positions_and_scores(engine: RapidOcr) -> None:
-    uri = image_uri((200, 24, "Right 7"), (20, 100, "Second row"), (20, 20, "Left"))
-    answer = read(engine, image=uri)
+    image = image_uri((200, 24, "Right 7"), (20, 100, "Second row"), (20, 20, "Left"))
+    answer = read(engine, image=image)
     assert isinstance(answer, OcrResponse)
     [item] = answer.data
     assert (item.width, item.height) == (360, 160)
@@ -87,10 +88,38 @@ def test_reads_images_of_extreme_shapes(engine: RapidOcr, size: tuple[int, int])
     assert ((item.width, item.height), item.text) == (size, "")
 
 
+@pytest.mark.parametrize(("size", "lines"), [((6000, 300), [(60, 40)]), ((4000, 600), [(2500, 200)])])
+def test_reads_long_strips_without_unfolding_them(
+    engine: RapidOcr, size: tuple[int, int], lines: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[Image.Image] = []
+    ocr = engine._ocr
+    monkeypatch.setattr(engine, "_ocr", lambda image: prepared.append(image) or ocr(image))
+    picture = Image.new("RGB", size, "white")
+    font = ImageFont.load_default(200)
+    for place in lines:
+        ImageDraw.Draw(picture).text(place, "Strip", fill="black", font=font)
+    [item] = read(engine, image=uri(picture)).data
+    assert (item.width, item.height) == size
+    assert all(max(image.size) <= 2000 for image in prepared)
+    for line, (x, y) in zip(item.lines, lines, strict=True):
+        assert line.text == "Strip"
+        assert abs(line.polygon[0][0] - x) < 60
+        assert abs(line.polygon[0][1] - y) < 60
+
+
+@pytest.mark.parametrize("size", [(3000, 15), (150, 30_000)])
+def test_refuses_strips_that_are_too_narrow_to_read(engine: RapidOcr, size: tuple[int, int]) -> None:
+    error = read(engine, image=image_uri(size=size))
+    assert isinstance(error, BadImage)
+    assert f"{size[0]}x{size[1]}" in error.message
+    assert f"at most {max(2000, min(size) * 125)} pixels" in error.message
+
+
 def test_accepts_known_languages_and_rejects_others_by_name(engine: RapidOcr) -> None:
-    uri = image_uri((15, 15, "Text"), size=(120, 60))
-    assert read(engine, image=uri, languages=["en", "zh-TW"]).data[0].text == "Text"
-    error = read(engine, image=uri, languages=["en", "ko"])
+    image = image_uri((15, 15, "Text"), size=(120, 60))
+    assert read(engine, image=image, languages=["en", "zh-TW"]).data[0].text == "Text"
+    error = read(engine, image=image, languages=["en", "ko"])
     assert isinstance(error, UnsupportedFeature)
     assert error.param == "languages"
     assert "'ko'" in error.message

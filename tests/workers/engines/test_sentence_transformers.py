@@ -1,4 +1,4 @@
-"""Vectors: equal to the library's own alone and in batches, in either encoding, and no text cut in silence."""
+"""Embeddings: equal to the library's alone and batched, in both encodings, and never cut without notice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXTS = ["A red box.", "The quick brown fox jumps over the lazy dog.", "ünïcod
 
 def load(source: object, **options: Any) -> Any:
     engine = find_engine("sentence_transformers")()
-    options = {"threads": 1} | options  # more are slower where tests run side by side
+    options = {"threads": 1} | options  # more would slow down tests that run in parallel
     spec = ModelSpec(id="vectors", engine="sentence_transformers", source=str(source), options=options)
     engine.load(spec, Device("cpu", "float32"))
     return engine
@@ -34,7 +34,7 @@ def load(source: object, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def minilm() -> Any:
-    """The real one, with its weights."""
+    """The real model with its weights."""
     return load(MINILM)
 
 
@@ -68,8 +68,8 @@ def by_the_library(folder: str, texts: list[str], **arguments: Any) -> Any:
     return SentenceTransformer(folder, device="cpu").encode(texts, **arguments)
 
 
-def close(got: Any, expected: Any) -> bool:
-    return got.shape == expected.shape and float(abs(got - expected).max()) < 1e-5
+def close(actual: Any, expected: Any) -> bool:
+    return actual.shape == expected.shape and float(abs(actual - expected).max()) < 1e-5
 
 
 # Equal to the library ---------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_normalize_scales_vectors_to_length_one(models: Models) -> None:
     assert close(normal, plain / np.linalg.norm(plain))
 
 
-# The answer's form ------------------------------------------------------------------------------------------------
+# Encodings and sizes -----------------------------------------------------------------------------------------------
 
 
 def test_base64_is_little_endian_float32(bge: Any) -> None:
@@ -145,10 +145,10 @@ def test_base64_is_little_endian_float32(bge: Any) -> None:
 def test_dimensions_shortens_and_rescales(bge: Any, encoding: str) -> None:
     whole, cut = embed(bge, ask("hello"), ask("hello", dimensions=8, encoding_format=encoding))
     item = cut.data[0].embedding
-    got = np.array(item) if encoding == "float" else np.frombuffer(base64.b64decode(item), dtype="<f4")
+    actual = np.array(item) if encoding == "float" else np.frombuffer(base64.b64decode(item), dtype="<f4")
 
     expected = vectors(whole)[0][:8]
-    assert close(got, expected / np.linalg.norm(expected))
+    assert close(actual, expected / np.linalg.norm(expected))
 
 
 def test_all_dimensions_leave_the_vector_unchanged(bge: Any) -> None:
@@ -169,13 +169,13 @@ def test_too_many_dimensions_fail_only_their_call(bge: Any) -> None:
 
 
 def test_usage_counts_the_tokens_read(bge: Any) -> None:
-    one, two = embed(bge, ask("ab c"), ask(["ab", "abc d"]))
+    first, second = embed(bge, ask("ab c"), ask(["ab", "abc d"]))
 
-    assert one.usage.model_dump() == {"prompt_tokens": 5, "total_tokens": 5}  # a letter each, and the two at the ends
-    assert two.usage.prompt_tokens == 4 + 6
+    assert first.usage.model_dump() == {"prompt_tokens": 5, "total_tokens": 5}  # one per letter, and two special ones
+    assert second.usage.prompt_tokens == 4 + 6
 
 
-# What cannot be answered ------------------------------------------------------------------------------------------
+# Errors and cancelling -------------------------------------------------------------------------------------------
 
 
 def test_too_long_text_fails_only_its_call(bge: Any) -> None:

@@ -1,4 +1,4 @@
-"""Vectors of pictures: equal to the library's own, beside texts, and refused where a model embeds texts only."""
+"""Embeddings of images: equal to the library's, mixed with texts, and refused by models for texts only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from workers.registry import find_engine
 FAMILIES = ("clip", "siglip")
 
 
-def picture(color: str) -> Image.Image:
+def image(color: str) -> Image.Image:
     image = Image.new("RGB", (60, 40), "white")
     ImageDraw.Draw(image).ellipse((10, 5, 50, 35), fill=color)
     return image
 
 
-RED, BLUE = (uri(picture(color)) for color in ("red", "blue"))
+RED, BLUE = (uri(image(color)) for color in ("red", "blue"))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_texts_and_images_in_one_list_equal_the_librarys(
     from sentence_transformers import SentenceTransformer
 
     library = SentenceTransformer(str(models(family)), device="cpu")
-    expected = np.stack([*library.encode([picture("red")]), *library.encode(["a cat", "a dog"])])
+    expected = np.stack([*library.encode([image("red")]), *library.encode(["a cat", "a dog"])])
     mixed = {"input": ["a cat", {"image": RED}, {"type": "text", "text": "a dog"}]}
 
     [alone] = embed(ours, mixed)
@@ -89,7 +89,7 @@ def test_images_may_be_sent_in_several_forms(body: dict[str, Any], engine: Calla
 
 
 def test_images_may_be_form_files() -> None:
-    form = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + encoded(picture("red"))
+    form = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + encoded(image("red"))
     request = EMBEDDINGS.decode("multipart/form-data; boundary=b", form + b"\r\n--b--\r\n")
     assert len(request.inputs) == 1
     assert request.required_features() == {"images"}
@@ -97,8 +97,8 @@ def test_images_may_be_form_files() -> None:
 
 @pytest.mark.parametrize("odd", ODD_IMAGES, ids=str)
 def test_odd_images_embed_as_their_plain_twins(odd: OddImage, engine: Callable[[str], Engine]) -> None:
-    one, other = embed(engine("clip"), {"images": [odd.uri]}, {"images": [odd.plain_uri]})
-    assert np.abs(vectors(one) - vectors(other)).max() < 1e-5
+    odd_answer, plain_answer = embed(engine("clip"), {"images": [odd.uri]}, {"images": [odd.plain_uri]})
+    assert np.abs(vectors(odd_answer) - vectors(plain_answer)).max() < 1e-5
 
 
 def test_broken_image_fails_only_its_request(engine: Callable[[str], Engine]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of several calls: who shares a batch, what one call's failure means for others, and how much waits open."""
+"""Images of several calls: which share a batch, that calls fail alone, and how many pixels wait."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from workers.toolkit.image_batches import BatchImage, ImageBatcher
 
 
 class Captioner:
-    """Notes the batches that it gets, and captions each picture with its size."""
+    """Records its batches, and captions each image with its size."""
 
     def __init__(self, *, fails: Sequence[tuple[int, int]] = ()) -> None:
         self.batches: list[list[tuple[int, int]]] = []
         self._fails = fails
 
     def work(self, batch: list[BatchImage[CaptionRequest]]) -> list[CaptionItem | ServeError]:
-        sizes = [(picture.width, picture.height) for picture in batch]
+        sizes = [(image.width, image.height) for image in batch]
         self.batches.append(sizes)
-        return [self._item(picture) for picture in batch]
+        return [self._item(image) for image in batch]
 
-    def _item(self, picture: BatchImage[CaptionRequest]) -> CaptionItem | ServeError:
-        if (picture.width, picture.height) in self._fails:
-            return InvalidField("this size is not liked", param="image")
-        return CaptionItem(**picture.item_fields, text=f"{picture.width}x{picture.height}")
+    def _item(self, image: BatchImage[CaptionRequest]) -> CaptionItem | ServeError:
+        if (image.width, image.height) in self._fails:
+            return InvalidField("this size fails", param="image")
+        return CaptionItem(**image.item_fields, text=f"{image.width}x{image.height}")
 
     def answer(self, *calls: Call[CaptionRequest], batch_size: int = 8, **options: Any) -> list[tuple[Any, Any]]:
-        given = ImageBatcher("painter", batch_size)
-        return list(given.answer(calls, self.work, CaptionResponse, **options))
+        batcher = ImageBatcher("model", batch_size)
+        return list(batcher.answer(calls, self.work, CaptionResponse, **options))
 
 
 def call(*sizes: tuple[int, int]) -> Call[CaptionRequest]:
@@ -51,19 +51,19 @@ def texts(answer: CaptionResponse) -> list[str]:
 
 def test_images_of_one_size_share_a_batch_across_calls() -> None:
     captioner = Captioner()
-    one, other = call((4, 3), (2, 2)), call((2, 2), (4, 3), (4, 3))
-    answers = dict(captioner.answer(one, other))
-    assert texts(answers[one]) == ["4x3", "2x2"]
-    assert texts(answers[other]) == ["2x2", "4x3", "4x3"]
+    first, second = call((4, 3), (2, 2)), call((2, 2), (4, 3), (4, 3))
+    answers = dict(captioner.answer(first, second))
+    assert texts(answers[first]) == ["4x3", "2x2"]
+    assert texts(answers[second]) == ["2x2", "4x3", "4x3"]
     assert sorted(captioner.batches) == [[(2, 2)] * 2, [(4, 3)] * 3]
-    assert answers[one].usage.images == 2
-    assert (other.done, other.total) == (3, 3)
+    assert answers[first].usage.images == 2
+    assert (second.done, second.total) == (3, 3)
 
 
 def test_full_batch_runs_at_once_and_complete_calls_end() -> None:
     captioner = Captioner()
     first, second = call((2, 2), (2, 2)), call((2, 2), (3, 3))
-    order = [who for who, _ in captioner.answer(first, second, batch_size=2)]
+    order = [owner for owner, _ in captioner.answer(first, second, batch_size=2)]
     assert order == [first, second]
     assert captioner.batches[0] == [(2, 2)] * 2
 
@@ -90,13 +90,13 @@ def test_error_for_one_image_fails_only_its_call() -> None:
 
 
 def test_refused_image_never_reaches_the_model() -> None:
-    def prepare(picture: BatchImage[CaptionRequest]) -> None:
-        if picture.width > 3:
+    def refuse_wide(image: BatchImage[CaptionRequest]) -> None:
+        if image.width > 3:
             raise InvalidField("too wide", param="image")
 
     captioner = Captioner()
     refused, fine = call((9, 2), (2, 2)), call((2, 2))
-    answers = dict(captioner.answer(refused, fine, check=prepare))
+    answers = dict(captioner.answer(refused, fine, check=refuse_wide))
     assert isinstance(answers[refused], InvalidField)
     assert captioner.batches == [[(2, 2)]]
     assert texts(answers[fine]) == ["2x2"]
@@ -107,7 +107,7 @@ def test_cancelled_call_costs_no_work() -> None:
     gone, here = call((2, 2)), call((2, 2))
     gone.cancel()
     answers = captioner.answer(gone, here)
-    assert [who for who, _ in answers] == [here]
+    assert [owner for owner, _ in answers] == [here]
     assert captioner.batches == [[(2, 2)]]
 
 

@@ -1,4 +1,4 @@
-"""Pictures as clients really send them, made by Pillow: each becomes upright RGB, or a refusal that helps."""
+"""Images as clients really send them, made by Pillow: each becomes upright RGB, or a helpful error."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def half_red(mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG"])
-def test_opens_every_usual_format(kind: str) -> None:
-    options = {"lossless": True} if kind == "WEBP" else {}
-    image = opened(encoded(half_red(), kind, **options))
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG"])
+def test_opens_every_usual_format(file_format: str) -> None:
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    image = opened(encoded(half_red(), file_format, **options))
     assert (image.mode, image.size) == ("RGB", (8, 4))
     red, blue = image.getpixel((0, 0)), image.getpixel((7, 0))
     assert red[0] > 200 > red[2]
@@ -45,7 +45,7 @@ def test_every_encoding_gives_the_same_image(sent: str) -> None:
 
 def test_applies_exif_orientation() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side: turn by 90 degrees clockwise
+    exif[0x0112] = 6  # the camera was held sideways: rotate by 90 degrees clockwise
     image = opened(encoded(half_red(), "JPEG", exif=exif, quality=100))
     assert image.size == (4, 8)
     top, bottom = image.getpixel((2, 0)), image.getpixel((2, 7))
@@ -76,15 +76,15 @@ def test_palette_keeps_colours_and_transparency_is_white() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "CMYK"])
 def test_other_modes_become_rgb(mode: str) -> None:
-    kind = "TIFF" if mode == "CMYK" else "PNG"
-    image = opened(encoded(Image.new(mode, (2, 2), 0 if mode != "CMYK" else (0, 0, 0, 255)), kind))
+    file_format = "TIFF" if mode == "CMYK" else "PNG"
+    image = opened(encoded(Image.new(mode, (2, 2), 0 if mode != "CMYK" else (0, 0, 0, 255)), file_format))
     assert (image.mode, image.getpixel((0, 0))) == ("RGB", (0, 0, 0))
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF")])
-def test_scales_sixteen_bit_grey(mode: str, kind: str) -> None:
+@pytest.mark.parametrize(("mode", "file_format"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF")])
+def test_scales_sixteen_bit_grey(mode: str, file_format: str) -> None:
     image = Image.frombytes(mode, (3, 1), struct.pack(">3H" if mode == "I;16B" else "<3H", 0, 0x8000, 0xFFFF))
-    result = opened(encoded(image, kind))
+    result = opened(encoded(image, file_format))
     assert [result.getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
 
 
@@ -97,18 +97,18 @@ def test_floats_range_to_1_or_to_255(value: float, shown: int) -> None:
     assert opened(encoded(Image.new("F", (1, 1), value), "TIFF")).getpixel((0, 0)) == (shown,) * 3
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_takes_the_first_frame_of_an_animation(kind: str) -> None:
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
+def test_takes_the_first_frame_of_an_animation(file_format: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
     assert opened(content).getpixel((0, 0)) == (255, 0, 0)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
-def test_refuses_truncated_files(kind: str) -> None:
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_refuses_truncated_files(file_format: str) -> None:
     noise = Image.effect_noise((64, 64), 80).convert("RGB")
-    content = encoded(noise, kind)
+    content = encoded(noise, file_format)
     with pytest.raises(BadImage, match="damaged"):
         opened(content[: len(content) // 2])
 
@@ -126,7 +126,7 @@ def test_refuses_decompression_bombs_by_their_header(side: int) -> None:
 
 
 def bomb(side: int) -> bytes:
-    """A PNG of a few bytes that claims to be `side` pixels wide and high."""
+    """A PNG of a few bytes whose header claims `side` pixels of width and height."""
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\x00" * 1000)), (b"IEND", b"")]
     chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
@@ -139,10 +139,10 @@ def test_refuses_broken_base64() -> None:
 
 
 def test_error_names_the_refused_image() -> None:
-    picture = ImageInput(b"not a picture at all")
+    source = ImageInput(b"not a picture at all")
     with pytest.raises(BadImage) as refused:
-        open_image(picture)
-    assert refused.value.image is picture
+        open_image(source)
+    assert refused.value.image is source
 
 
 def test_worker_fetches_no_urls() -> None:
@@ -157,12 +157,12 @@ def test_odd_image_equals_its_plain_twin(odd: OddImage) -> None:
     assert image.tobytes() == opened(odd.plain).tobytes()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_size_is_that_of_the_upright_image(kind: str, orientation: int) -> None:
+def test_size_is_that_of_the_upright_image(file_format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(half_red(), kind, exif=exif)
+    content = encoded(half_red(), file_format, exif=exif)
     assert image_size(ImageInput(content)) == opened(content).size == ((8, 4) if orientation < 5 else (4, 8))
 
 

@@ -1,4 +1,4 @@
-"""Masks as clients draw them: transparent, black and white, or holes in the picture itself."""
+"""Masks as clients send them: transparent, black and white, or the transparent part of the image itself."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.odd_images import encoded
 from workers.toolkit.image_loading import open_mask, open_with_transparency
 
 
-def sent(image: Image.Image, kind: str = "PNG", **options: Any) -> ImageInput:
-    return ImageInput(encoded(image, kind, **options))
+def sent(image: Image.Image, file_format: str = "PNG", **options: Any) -> ImageInput:
+    return ImageInput(encoded(image, file_format, **options))
 
 
 def strip(mode: str, *pixels: Any) -> Image.Image:
-    """A picture one pixel high."""
+    """An image of one row of pixels."""
     image = Image.new(mode, (len(pixels), 1))
     for x, pixel in enumerate(pixels):
         image.putpixel((x, 0), pixel)

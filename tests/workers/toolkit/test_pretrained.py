@@ -1,4 +1,4 @@
-"""Loading through transformers: whose checkpoint it is, in which precision, and what is said when it cannot be."""
+"""Loading with transformers: precision, quantization, and errors for checkpoints of other engines."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     build_lm(folder, hidden_size=128, intermediate_size=256)
 
     def loaded(quantization: str | None = None) -> Any:
-        found = Checkpoint(entry(folder), folder, {})
+        loaded = Checkpoint(entry(folder), folder, {})
         options = TorchOptions.model_validate({"quantization": quantization})
-        return found.model("AutoModelForCausalLM", CPU, options)
+        return loaded.model("AutoModelForCausalLM", CPU, options)
 
     return loaded
 
@@ -68,10 +68,10 @@ def test_quantised_model_is_smaller_and_nearly_equal(
 def test_quantises_image_encoders_of_any_layer_size(models: Models, quantization: str, error: float) -> None:
     import torch
 
-    folder = models("sam")  # its layers see (pictures, rows, columns, values), of sides that are no multiples of 64
-    found = Checkpoint(entry(folder), folder, {})
+    folder = models("sam")  # layers with inputs (images, rows, columns, values) and sides that are no multiples of 64
+    loaded = Checkpoint(entry(folder), folder, {})
     plain, small = (
-        found.model("AutoModelForMaskGeneration", CPU, TorchOptions.model_validate({"quantization": bits}))
+        loaded.model("AutoModelForMaskGeneration", CPU, TorchOptions.model_validate({"quantization": bits}))
         for bits in (None, quantization)
     )
     side = plain.config.vision_config.image_size
@@ -94,24 +94,24 @@ def test_4bit_on_mps_suggests_the_mlx_engine() -> None:
 
 
 def test_8bit_on_mps_uses_torchao() -> None:
-    told = from_pretrained_arguments(Device("mps", "float16"), "8bit")["quantization_config"]
-    assert type(told).__name__ == "TorchAoConfig"
+    config = from_pretrained_arguments(Device("mps", "float16"), "8bit")["quantization_config"]
+    assert type(config).__name__ == "TorchAoConfig"
 
 
 def test_names_a_missing_quantization_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "find_spec", lambda _: None)
-    with pytest.raises(LoadFailed, match="pip install bitsandbytes"):
+    with pytest.raises(LoadFailed, match="make setup ENGINES=quantization"):
         from_pretrained_arguments(Device("cuda", "bfloat16"), "8bit")
 
 
 @pytest.mark.parametrize(
-    ("kind", "place"), [("cuda", {"device_map": "cuda:0"}), ("mps", {"device_map": "mps"}), ("cpu", {})]
+    ("device", "placement"), [("cuda", {"device_map": "cuda:0"}), ("mps", {"device_map": "mps"}), ("cpu", {})]
 )
-def test_device_sets_device_map_and_dtype(kind: str, place: dict[str, str]) -> None:
+def test_device_sets_device_map_and_dtype(device: str, placement: dict[str, str]) -> None:
     import torch
 
-    assert from_pretrained_arguments(Device(kind, "bfloat16")) == {"dtype": torch.bfloat16, **place}
-    assert from_pretrained_arguments(Device(kind)) == {"dtype": "auto", **place}
+    assert from_pretrained_arguments(Device(device, "bfloat16")) == {"dtype": torch.bfloat16, **placement}
+    assert from_pretrained_arguments(Device(device)) == {"dtype": "auto", **placement}
 
 
 def test_unserved_model_type_lists_engines_and_docs(tmp_path: Path) -> None:

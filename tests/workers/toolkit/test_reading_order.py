@@ -1,4 +1,4 @@
-"""The order in which lines are read: rows from top to bottom, each from left to right."""
+"""Reading order: rows from top to bottom, each from left to right."""
 
 from __future__ import annotations
 

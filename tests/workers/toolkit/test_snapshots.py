@@ -1,4 +1,4 @@
-"""What an entry's `source` may be, and the sentence for each way in which it can be wrong."""
+"""Downloads of an entry's `source`, and the error for every reason why one fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pickled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def served(folder: Path, pickled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.Hub]:
-    """A hub, and a cache in this process that is empty."""
+    """A local hub, and an empty cache for this process."""
     with hub.serve(
         {"a/model": folder, "a/pickled": pickled, "a/gated": folder}, gated=frozenset({"a/gated"})
     ) as running:

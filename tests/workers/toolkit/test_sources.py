@@ -1,4 +1,4 @@
-"""Where weights are: in a package, in a folder, or at a hub."""
+"""Sources of weights: a package, a folder, or a hub id."""
 
 from __future__ import annotations
 

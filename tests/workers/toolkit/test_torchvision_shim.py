@@ -1,4 +1,4 @@
-"""Beside a CPU torch a CUDA build of torchvision imports, and its `nms` and `roi_align` do what they should."""
+"""With a CPU torch, a CUDA build of torchvision can be imported, and its `nms` and `roi_align` work."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_torchvision_finds_the_operators() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10]])
     scores = torch.tensor([0.5, 0.9])
     assert nms(boxes, scores, 0.5).tolist() == [1]
-    assert batched_nms(boxes, scores, torch.tensor([0, 1]), 0.5).tolist() == [1, 0]  # of two kinds
+    assert batched_nms(boxes, scores, torch.tensor([0, 1]), 0.5).tolist() == [1, 0]  # of two classes
 
 
 @pytest.mark.parametrize("boxes", [[[0.0, 0, 4, 4], [2, 2, 8, 6]], []])
 def test_roi_align_averages_each_region(boxes: list[list[float]]) -> None:
     from torchvision.ops import roi_align
 
-    columns = torch.arange(10.0).expand(1, 1, 10, 10)  # every value is its column
+    columns = torch.arange(10.0).expand(1, 1, 10, 10)  # each value is the index of its column
     regions = roi_align(columns, [torch.tensor(boxes).reshape(-1, 4)], 2, aligned=True)
 
     middles = [[x0 + (x1 - x0) * part - 0.5 for part in (0.25, 0.75)] for x0, _, x1, _ in boxes]

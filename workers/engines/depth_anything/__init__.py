@@ -33,8 +33,6 @@ _FAMILIES = ModelFamilies(
         "transformers_models:ZoeDepth": ("zoedepth",),
     },
 )
-_MAX_INPUT_PIXELS = 4096 * 4096
-"""The maximum size of a model's input: a narrow strip, scaled up, would take hours."""
 _TYPICAL_INPUT_PIXELS = 518 * 924
 """What a model sees of a 16:9 image. `batch_size` counts images of this size."""
 _WHY_UNSUPPORTED = {
@@ -59,6 +57,7 @@ class DepthAnything(Engine):
     Depth Anything 3 needs the package depth-anything-3: `make env-depth-anything-3` makes an environment with it.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("vision",)
     Options: ClassVar[type[engine.Options]] = DepthOptions
     features: ClassVar[frozenset[str]] = frozenset({"max_depth", "confidence"})
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
@@ -107,16 +106,18 @@ class DepthAnything(Engine):
         request = image.request
         for field in sorted(request.required_features() - self.loaded_features()):
             raise UnsupportedFeature(f"`{field}`: {self._name} {_WHY_UNSUPPORTED[field]}. Leave it out.", param=field)
-        size = self._estimator.input_size(image.width, image.height, request.model_input_size)
-        if size is None and request.model_input_size:
+        shape = image.width, image.height, request.model_input_size
+        if request.model_input_size and self._estimator.input_size(*shape) is None:
             raise InvalidField(
                 f"`model_input_size`: {self._name} has one fixed input size. Leave it out.",
                 param="model_input_size",
             )
-        if size and size[0] * size[1] > _MAX_INPUT_PIXELS:
+        size = self._estimator.scaled_size(*shape)
+        if size and size[0] * size[1] > self._estimator.max_input_pixels:
+            smaller = ", or ask for a smaller `model_input_size`" if self._estimator.input_size(*shape) else ""
             raise BadImage(
                 f"{self._name} would have to scale this image of {image.width}x{image.height} to "
-                f"{size[1]}x{size[0]}, which is too large. Crop it, or ask for a smaller `model_input_size`."
+                f"{size[1]}x{size[0]}, which is more than {self._estimator.max_input_pixels} pixels. Crop it{smaller}."
             )
 
     def _check_pointcloud(self, image: BatchImage[PointcloudRequest]) -> None:

@@ -118,8 +118,22 @@ class DepthPro(DepthEstimator):
 class ZoeDepth(DepthEstimator):
     """ZoeDepth: depth in metres, indoors and outdoors."""
 
+    max_input_pixels = 1024 * 1024
+    """Its backbone has a bias for each pair of patches: 1 GiB for inputs of this size, 16 GiB if both sides double."""
+
     def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
         self._pipeline = DepthPipeline(checkpoint, device, options)
+
+    def scaled_size(self, width: int, height: int, shorter_side: int | None) -> InputSize | None:  # noqa: ARG002
+        """The size after padding, as `get_resize_output_image_size` of transformers computes it."""
+        processor = self._pipeline.processor
+        if not processor.keep_aspect_ratio:
+            return None
+        padded = [side + 2 * int(math.sqrt(side / 2) * 3) if processor.do_pad else side for side in (height, width)]
+        scales = processor.size["height"] / padded[0], processor.size["width"] / padded[1]
+        scale = min(scales, key=lambda factor: abs(1 - factor))
+        height, width = (nearest_multiple(scale * side, 1, 1) for side in padded)
+        return height, width
 
     def estimate(self, images: Sequence[Image.Image], shorter_side: int | None) -> list[DepthEstimate]:  # noqa: ARG002
         predictions = self._pipeline.predict(images, sizes_argument="source_sizes")

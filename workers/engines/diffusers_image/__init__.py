@@ -17,7 +17,7 @@ from workers.engines.diffusers_image.pipelines import Pipelines
 from workers.toolkit import pretrained
 from workers.toolkit.drawing.answering import Drawing, answer_calls
 
-Answers = Iterator[tuple[Call[Any], Output]]
+ImageOutputs = Iterator[tuple[Call[Any], Output]]
 
 
 class DiffusersImage(Engine):
@@ -27,6 +27,7 @@ class DiffusersImage(Engine):
     at the same time. Calls are not batched, because a batch equals its parts only up to rounding.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("images",)
     Options = ImageOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "mask", "output_format", "strength"})
     imports = (
@@ -53,17 +54,17 @@ class DiffusersImage(Engine):
         return self.pipelines.features | {"output_format"}
 
     @serves(IMAGE_GENERATION)
-    def generate(self, calls: list[Call[ImageGenerationRequest]]) -> Answers:
+    def generate(self, calls: list[Call[ImageGenerationRequest]]) -> ImageOutputs:
         """Draw images from text."""
         return answer_calls(calls, self._generation)
 
     @serves(IMAGE_EDIT)
-    def edit(self, calls: list[Call[ImageEditRequest]]) -> Answers:
+    def edit(self, calls: list[Call[ImageEditRequest]]) -> ImageOutputs:
         """Redraw images, as a whole or inside a mask."""
         return answer_calls(calls, lambda request: editing.edit(request, self.pipelines))
 
     @serves(IMAGE_VARIATION)
-    def vary(self, calls: list[Call[ImageVariationRequest]]) -> Answers:
+    def vary(self, calls: list[Call[ImageVariationRequest]]) -> ImageOutputs:
         """Draw images similar to a given one."""
         return answer_calls(calls, lambda request: editing.vary(request, self.pipelines))
 

@@ -126,7 +126,7 @@ def _weights(file: Path) -> dict[str, Any]:
     import torch
 
     if file.suffix == ".gguf" and find_spec("gguf") is None:
-        raise LoadFailed(f"{file.name} needs a library that is not installed: `pip install gguf`.")
+        raise LoadFailed(f"{file.name} needs a library that is not installed: `make setup ENGINES=quantization`.")
     try:
         if file.suffix == ".safetensors":
             from safetensors import safe_open

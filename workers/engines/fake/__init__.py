@@ -165,9 +165,9 @@ def _prompt(request: Any) -> str:
     """The text of a request, whatever its task."""
     if isinstance(request, ChatRequest):
         last = request.messages[-1]
-        pictures = sum(1 for _ in images_in(request))
+        images = sum(1 for _ in images_in(request))
         text = " ".join(part.text for part in last.parts if isinstance(part, TextPart))
-        return f"{text} ({pictures} pictures)" if pictures else text
+        return f"{text} ({images} pictures)" if images else text
     if isinstance(request, EmbeddingsRequest):
         return "\n".join(request.texts)
     return str(getattr(request, "prompt", ""))

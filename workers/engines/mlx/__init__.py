@@ -31,6 +31,7 @@ class Mlx(Engine):
     An entry's model has one purpose. It chats, unless `tasks` names `embeddings` or `image-generation`.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")

@@ -91,7 +91,7 @@ def load(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:
         from mflux.models.flux.variants.txt2img.flux import Flux1
     except ImportError as error:
         raise LoadFailed(
-            f"Image generation needs mflux, which is not installed ({error}): `pip install mflux`."
+            f"Image generation needs mflux, which is not installed ({error}): `make setup ENGINES=mlx`."
         ) from error
     folder = snapshots.folder(spec.source, spec.revision)
     variant = flux_variant(folder, spec)

@@ -51,6 +51,7 @@ class Moondream(Engine):
     turns as text.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("chat", "vision")
     Options: ClassVar[type[engine.Options]] = MoondreamOptions
     features: ClassVar[frozenset[str]] = frozenset({"images", "prompt", "points", "length"})
     model_types: ClassVar[tuple[str, ...]] = ("moondream1",)

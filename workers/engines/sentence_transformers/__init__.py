@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -40,6 +40,7 @@ class SentenceTransformers(Engine):
     here.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("embeddings",)
     Options = SentenceOptions
     features = frozenset({"images"})
     imports = (

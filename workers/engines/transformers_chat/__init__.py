@@ -18,7 +18,7 @@ Nothing heavy is imported before `load`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from contract.config import ModelSpec
 from contract.tasks.chat import CHAT, ChatRequest
@@ -63,6 +63,7 @@ _UNBOUNDED = 4096
 class TransformersChat(Engine):
     """Text and vision-language models through transformers' Auto classes."""
 
+    extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
     features = frozenset({"images", "frequency_penalty", "presence_penalty"})
     imports = (

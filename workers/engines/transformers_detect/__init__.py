@@ -49,6 +49,7 @@ def _labels(request: DetectRequest) -> Hashable:
 class TransformersDetect(Engine):
     """Boxes around what a prompt names (Grounding DINO, OWL-ViT) or around known classes (DETR, RT-DETR, YOLOS)."""
 
+    extras: ClassVar[tuple[str, ...]] = ("vision",)
     Options: ClassVar[type[engine.Options]] = DetectOptions
     features: ClassVar[frozenset[str]] = frozenset({"prompt", "text_threshold"})
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types

@@ -44,6 +44,7 @@ class OcrOptions(TorchOptions):
 class TransformersOcr(Engine):
     """Text in images with TrOCR (single lines), GOT-OCR2, PaddleOCR-VL (pages) or Florence-2 (lines with positions)."""
 
+    extras: ClassVar[tuple[str, ...]] = ("chat", "vision")
     Options: ClassVar[type[engine.Options]] = OcrOptions
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (

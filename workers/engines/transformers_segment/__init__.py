@@ -49,6 +49,7 @@ class TransformersSegment(Engine):
     One image at a time: its encoder fills a device, and all prompts for an image share its embedding.
     """
 
+    extras: ClassVar[tuple[str, ...]] = ("vision",)
     Options: ClassVar[type[engine.Options]] = SegmentOptions
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     features: ClassVar[frozenset[str]] = frozenset(

@@ -1,0 +1,184 @@
+"""Bounds what one connection, one address and all clients together can take from a server.
+
+uvicorn bounds neither a request's head nor the time that it takes: one endless header would fill the memory and block
+the event loop, and idle connections would use up all descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from contract.asgi.errors import send_error
+from contract.errors import HeadTooLarge, RequestTimedOut, ServeError, TooManyConnections
+
+_DESCRIPTORS = 65_536
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open as many files and connections as the system allows; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+@dataclass(slots=True)
+class ConnectionLimits:
+    """Limits of one server. Sizes are in bytes, times in seconds, `least_rate` in bytes per second after `grace`.
+
+    `per_address` does not count for addresses for which `is_exempt` is true, such as those of proxies.
+    """
+
+    connections: int | None = None
+    per_address: int | None = None
+    is_exempt: Callable[[str], bool] = lambda _: False
+    head_bytes: int = 64 * 1024
+    headers: int = 128
+    head_seconds: float = 30
+    least_rate: float = 1024
+    grace: float = 30
+    check_every: float = 5
+    by_address: Counter[str] = field(default_factory=Counter)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol within `ConnectionLimits`."""
+
+    def __init__(self, *arguments: Any, limits: ConnectionLimits, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._limits = limits
+        self._phase = "head"  # then "body", "answer", "idle"
+        self._since = self.loop.time()
+        self._unparsed = 0  # bytes since the last progress: a header, a chunk's extension or a trailer without an end
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._refused = False
+        self._check: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        limits, address = self._limits, self.client[0] if self.client else ""
+        limits.by_address[address] += 1
+        self._check = self.loop.call_later(limits.check_every, self._check_progress)
+        total = limits.connections
+        if total and len(self.connections) > 2 * total:
+            self.transport.close()  # there is no room to say why
+        elif total and len(self.connections) > total:
+            self.app = _Refusal(f"The server has {total} connections open, its limit.")
+        elif limits.per_address and limits.by_address[address] > limits.per_address and not limits.is_exempt(address):
+            message = f"{address} has {limits.per_address} connections open, the limit for one address."
+            self.app = _Refusal(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        address = self.client[0] if self.client else ""
+        self._limits.by_address[address] -= 1
+        if self._limits.by_address[address] <= 0:
+            del self._limits.by_address[address]
+        if self._check:
+            self._check.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._phase == "idle":
+            self._phase, self._since = "head", self.loop.time()
+        self._unparsed += len(data)
+        super().data_received(data)
+        if self._unparsed > self._limits.head_bytes and not self.transport.is_closing():
+            self._refuse(self._head_too_large())
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase == "body":
+            return  # a trailer; the app has read the headers by now
+        super().on_header(name, value)
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > self._limits.head_bytes or len(self.headers) > self._limits.headers:
+            self._refuse(self._head_too_large())
+            raise ValueError("the head is too large")  # stops the parser
+
+    def on_headers_complete(self) -> None:
+        self._phase, self._since = "body", self.loop.time()
+        self._unparsed = self._body_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        self._phase = "idle" if self.cycle and self.cycle.response_complete else "answer"
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._phase == "answer":
+            self._phase = "idle"
+        super().on_response_complete()
+
+    def _check_progress(self) -> None:
+        limits, elapsed = self._limits, self.loop.time() - self._since
+        is_slow = self._body_bytes < (elapsed - limits.grace) * limits.least_rate
+        if self._phase == "head" and elapsed > limits.head_seconds and not self._unparsed:
+            self.transport.close()  # opened in advance and never used
+        elif self._phase == "head" and elapsed > limits.head_seconds:
+            self._refuse(RequestTimedOut(f"The request's head did not arrive within {limits.head_seconds:g} s."))
+        elif self._phase == "body" and is_slow and not self.flow.read_paused:
+            rate = f"{limits.least_rate / 1024:g} KiB/s"
+            self._refuse(RequestTimedOut(f"The request's body arrives more slowly than {rate}."))
+        self._check = self.loop.call_later(limits.check_every, self._check_progress)
+
+    def _head_too_large(self) -> HeadTooLarge:
+        limits = self._limits
+        most = f"at most {limits.head_bytes // 1024} KiB and {limits.headers} headers are accepted"
+        return HeadTooLarge(f"The request's head is too large: {most}. Send less, for example fewer cookies.")
+
+    def _refuse(self, error: ServeError) -> None:
+        """Answer with the error if no other answer has begun, and close the connection."""
+        if self._refused:
+            self.transport.close()
+            return
+        self._refused = True
+        if self.cycle and not self.cycle.response_complete and (self.cycle.response_started or self._phase == "head"):
+            self.transport.close()
+            return
+        body = error.body()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[error.status] + head)
+        self.transport.write(body)
+        # What the client still sends is read and dropped for a moment: closing now would also drop our answer.
+        self.loop.call_later(1, self.transport.close)
+
+
+class _Refusal:
+    """An app that answers every request with an error and closes the connection."""
+
+    def __init__(self, message: str) -> None:
+        self._error = TooManyConnections(f"{message} Close some, or try again in a moment.", retry_after=1)
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        async def send_and_close(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        await send_error(send_and_close, self._error, None)

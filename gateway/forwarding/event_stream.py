@@ -1,0 +1,56 @@
+"""Cuts a stream of server-sent events at the ends of events, so that a broken stream never ends with half of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from contract.asgi.relay import UpstreamError
+
+_END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
+_LAST = re.compile(rb"(?:\A|[\r\n])data: ?(?:\[DONE\]|\{\s*\"error\"\s*:)")
+_LONGEST_END = len(b"\r\n\r\n")
+
+MAX_EVENT = 2**20
+"""Bytes that are held back at most. A longer event, such as one with an image, is passed on in pieces."""
+
+
+async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The stream in pieces that end with an event, each as soon as its last event is complete.
+
+    At the end of the stream, an unfinished event is passed on: clients ignore it. If the stream breaks off
+    (UpstreamError), it is dropped.
+    """
+    held = bytearray()
+    is_cut = False  # whether the client has the beginning of the held event
+    try:
+        async for chunk in chunks:
+            searched = max(0, len(held) - _LONGEST_END)
+            held += chunk
+            end = _last_end(held, searched)
+            if not end and len(held) > MAX_EVENT:
+                end, is_cut = len(held), True
+            elif end:
+                is_cut = False
+            if end:
+                yield bytes(held[:end])
+                del held[:end]
+    except UpstreamError:
+        if is_cut:
+            yield b"\n\n"  # closes the event that cannot be taken back
+        raise
+    if held:
+        yield bytes(held)
+
+
+def have_the_last(events: bytes) -> bool:
+    """Whether one of these events ends a stream of OpenAI's API: `[DONE]`, or an error."""
+    return _LAST.search(events) is not None
+
+
+def _last_end(held: bytearray, start: int) -> int:
+    """The index after the last event that is complete; 0 if none is."""
+    last = 0
+    for match in _END_OF_EVENT.finditer(held, start):
+        last = match.end()
+    return last

@@ -1,0 +1,139 @@
+"""Limits of connections: heads, bodies, time and number, of a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from contract.asgi import connections, serve
+from contract.asgi.body import read_body
+from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
+
+HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the request's headers, after its body."""
+    if scope["type"] == "lifespan":
+        for kind in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{kind}.complete"})
+        return
+    await read_body(scope, receive, 2**30)
+    body = b"".join(name + b";" for name, _ in scope["headers"])
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def running(limits: ConnectionLimits) -> AsyncIterator[int]:
+    """Serve `app` until the end of the block; yields its port."""
+    sock = serve.listen("127.0.0.1", 0)
+    server = serve.server(app, graceful=1, limits=limits)
+    serving = asyncio.create_task(server.serve([sock]))
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def exchange(port: int, *pieces: bytes) -> bytes:
+    """Send the pieces and return everything that the server sends until it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def tight() -> ConnectionLimits:
+    return ConnectionLimits(head_seconds=0.1, grace=0.1, check_every=0.02)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"a: " + b"x" * 200_000,
+        HEAD + b"a: b\r\n" * 200 + b"\r\n",
+        HEAD + b"a" * 200_000,
+        b"GET /" + b"x" * 200_000,
+        HEAD + b"a: " + b"x" * 70_000 + b"\r\n\r\n",
+    ],
+    ids=["endless value", "many headers", "endless name", "endless path", "whole"],
+)
+async def test_a_large_head_is_refused(head: bytes) -> None:
+    async with running(ConnectionLimits()) as port:
+        answer = await exchange(port, head)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert b"headers_too_large" in answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1;" + b"x" * 200_000, b"1\r\na\r\n0\r\nt: " + b"x" * 200_000],
+    ids=["chunk extension", "trailer"],
+)
+async def test_endless_chunk_parts_are_refused(body: bytes) -> None:
+    async with running(ConnectionLimits()) as port:
+        assert (await exchange(port, HEAD + b"transfer-encoding: chunked\r\n\r\n" + body)).startswith(b"HTTP/1.1 4")
+
+
+async def test_trailers_are_dropped() -> None:
+    async with running(ConnectionLimits()) as port:
+        request = HEAD + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-api-key: k\r\n\r\n"
+        assert (await exchange(port, request)).endswith(b"\r\n\r\nhost;connection;transfer-encoding;")
+
+
+@pytest.mark.parametrize("start", [HEAD, HEAD + b"content-length: 9\r\n\r\nx"], ids=["head", "body"])
+async def test_slow_requests_time_out(start: bytes) -> None:
+    async with running(tight()) as port:
+        answer = await exchange(port, start)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"request_timeout" in answer
+
+
+async def test_unused_connections_are_closed() -> None:
+    async with running(tight()) as port:
+        assert await exchange(port) == b""
+
+
+@pytest.mark.parametrize("limits", [ConnectionLimits(connections=1), ConnectionLimits(per_address=1)])
+async def test_too_many_connections_get_the_true_reason(limits: ConnectionLimits) -> None:
+    request = HEAD + b"connection: close\r\n\r\n"
+    async with running(limits) as port:
+        _, first = await asyncio.open_connection("127.0.0.1", port)
+        answer = await exchange(port, request)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"too_many_connections" in answer
+        first.close()
+        while b" 503 " in answer:  # until the server has noticed that the first one is closed
+            answer = await exchange(port, request)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_exempt_addresses_have_no_limit_of_their_own() -> None:
+    async with running(ConnectionLimits(per_address=1, is_exempt=lambda address: address == "127.0.0.1")) as port:
+        _, first = await asyncio.open_connection("127.0.0.1", port)
+        assert (await exchange(port, HEAD + b"connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        first.close()
+
+
+def test_raises_the_limit_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[tuple[int, int]] = []
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(connections.resource, "setrlimit", lambda _, limits: wanted.append(limits))
+    assert raise_descriptor_limit() == 4096
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    assert raise_descriptor_limit() == 65536
+    assert wanted == [(4096, 4096), (65536, resource.RLIM_INFINITY)]

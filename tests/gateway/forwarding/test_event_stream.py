@@ -1,0 +1,52 @@
+"""Event streams are cut between events, without delaying any."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from contract.asgi.relay import UpstreamError
+from gateway.forwarding.event_stream import MAX_EVENT, have_the_last, whole_events
+
+
+async def pieces(*chunks: bytes, breaks: bool = False) -> list[bytes]:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+        if breaks:
+            raise UpstreamError("it broke", began=True)
+
+    cut: list[bytes] = []
+    try:
+        async for piece in whole_events(stream()):
+            cut.append(piece)  # noqa: PERF401 - what precedes the break counts, too
+    except UpstreamError:
+        assert breaks
+    return cut
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n\r\n"])
+async def test_passes_on_whole_events_at_once(end: bytes) -> None:
+    event = b"data: 1" + end
+    assert await pieces(event, event * 2) == [event, event * 2]
+    assert await pieces(event + b"data: 2", end + b"da", b"ta: 3", breaks=True) == [event, b"data: 2" + end]
+    for split in range(1, len(end)):
+        assert b"".join(await pieces(b"data: 1" + end[:split], end[split:], breaks=True)) == event
+
+
+async def test_passes_on_the_rest_of_a_complete_stream() -> None:
+    assert await pieces(b"data: 1\n\ndata: 2") == [b"data: 1\n\n", b"data: 2"]
+
+
+async def test_passes_on_a_long_event_in_pieces() -> None:
+    long = b"data: " + b"x" * MAX_EVENT
+    assert await pieces(long, b"y\n\n") == [long, b"y\n\n"]
+    assert await pieces(long, breaks=True) == [long, b"\n\n"]
+
+
+def test_recognizes_the_last_event() -> None:
+    assert have_the_last(b"data: 1\n\ndata: [DONE]\n\n")
+    assert have_the_last(b"data: [DONE]")
+    assert have_the_last(b'data: {"error": {"message": "x"}}\n\n')
+    assert not have_the_last(b'data: {"content": "data: [DONE]"}\n\n')
