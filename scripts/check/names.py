@@ -27,7 +27,7 @@ def problems() -> Iterable[str]:
 
 def _shared_names() -> Iterable[str]:
     places: defaultdict[str, list[str]] = defaultdict(list)
-    for path in filter(sources.is_finished, sources.modules()):
+    for path in sources.modules():
         for name, line in type_names(path.read_text()):
             places[name.lstrip("_")].append(f"{path.relative_to(sources.ROOT)}:{line}")
     for name, uses in sorted(places.items()):
@@ -51,7 +51,7 @@ def _is_call(value: ast.expr | None, *functions: str) -> bool:
 
 
 def _long_test_names() -> Iterable[str]:
-    for path in filter(sources.is_finished, sources.tracked("tests/*.py")):
+    for path in sources.tracked("tests/*.py"):
         nodes = ast.walk(ast.parse(path.read_text()))
         for function in (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             if function.name.startswith("test_") and len(function.name) > TEST_NAME:

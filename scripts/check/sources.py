@@ -6,17 +6,6 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-UNFINISHED = (
-    # chat
-    "scripts/bench/chat.py",
-    "tests/support/chat_requests.py",
-    "tests/workers/engines/test_mlx.py",
-    "tests/workers/engines/test_transformers_chat",
-    "workers/engines/mlx/",
-    "workers/engines/transformers_chat/",
-    "workers/toolkit/chat/",
-)
-"""Files that are being rewritten: the checks of names and words do not hold for them yet."""
 PACKAGES = ("contract", "gateway", "manager", "workers", "scripts")
 
 
@@ -37,8 +26,3 @@ def modules() -> list[Path]:
 def pages() -> list[Path]:
     """The documentation: Markdown files in the root and in docs/."""
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def is_finished(path: Path) -> bool:
-    """Whether the checks of names and words hold for a file."""
-    return not str(path.relative_to(ROOT)).startswith(UNFINISHED)

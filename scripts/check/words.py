@@ -39,7 +39,7 @@ _WRITTEN_BY_OTHERS = {"package-lock.json", "requirements.lock", "LICENSE"}
 def problems() -> Iterable[str]:
     """One line for each use, with what to write instead."""
     for path in sources.tracked():
-        if path.name not in _WRITTEN_BY_OTHERS and sources.is_finished(path):
+        if path.name not in _WRITTEN_BY_OTHERS:
             yield from _uses(path, _EVERYWHERE)
             if path.suffix in _TEXT:
                 yield from _uses(path, _PROSE)

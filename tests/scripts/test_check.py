@@ -68,7 +68,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     monkeypatch.setattr(sources, "tracked", tracked)
-    monkeypatch.setattr(sources, "UNFINISHED", ())
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""What a chat request may ask for, and what it is told when it asks for what cannot be: the same of every chat engine.
+"""What a chat request may ask for, and the errors for what is impossible: alike for every chat engine.
 
 A test file of an engine imports all of this, and may have a fixture `chat_engine` of its own.
 """
@@ -204,7 +204,7 @@ def test_pictures_are_refused_by_a_model_without_vision(engine: Any) -> None:
         ask(engine, with_pictures("Hi", picture()))
 
 
-def test_instructions_of_developers_reach_a_model_that_knows_only_system(engine: Any) -> None:
+def test_developer_message_becomes_a_system_message(engine: Any) -> None:
     def instructed(role: str) -> str:
         return text(ask(engine, "", messages=[{"role": role, "content": "Be kind."}], max_tokens=24))
 

@@ -21,7 +21,7 @@ def entry(**more: Any) -> dict[str, Any]:
 
 
 def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(models: Any, chat_engine: Any, tmp_path: Path) -> None:
-    """The first worker is a standby: born with the engine's imports, then told its model, then asked."""
+    """The first worker is a standby: it starts with the engine's imports, gets its model, and then a request."""
     imports = ",".join(find_engine("transformers_chat").imports)
     with hub.serve({"tests/tiny": models("smolvlm")}) as served:
         env = {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
@@ -38,7 +38,7 @@ def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(models: Any, ch
 
 
 def streamed(events: str) -> str:
-    """The text of a stream, which must end as it should and hold no usage, since nobody asked for it."""
+    """The text of a stream, which must end with [DONE] and hold no usage, since the request does not ask for it."""
     *lines, done = [event.removeprefix("data: ") for event in events.strip().split("\n\n")]
     assert done == "[DONE]"
     chunks = [json.loads(line) for line in lines]

@@ -43,7 +43,7 @@ class MlxPrompts:
             return self._read(request.messages)
 
     def room(self, prompt: MlxPrompt) -> int | None:
-        """How many tokens are left for the answer; None: nobody knows. Raises ContextTooLong."""
+        """How many tokens are left for the answer; None if the context is unknown. Raises ContextTooLong."""
         return shared.room(len(prompt.tokens), self._context)
 
     def _read(self, messages: Sequence[Message]) -> MlxPrompt:

@@ -44,7 +44,7 @@ class MlxSampler:
         return self._pick(scores)
 
     def process_last_token(self, _: int, scores: Any) -> Any:
-        """The same, as mlx-vlm calls it so as not to copy the tokens so far in each step."""
+        """Pick the next token. mlx-vlm calls this so that it need not copy the tokens so far in each step."""
         return self._pick(scores)
 
     def _pick(self, scores: Any) -> Any:

@@ -21,7 +21,7 @@ def required(template: Any, spec: ModelSpec, model_type: str) -> Any:
         return template
     others = [name for name in engine_names() if model_type in find_engine(name).model_types]
     raise LoadFailed(
-        f"{spec.source} has no chat template, so nobody knows how it wants a conversation written. Use the "
+        f"{spec.source} has no chat template, which says how to write a conversation for the model. Use the "
         "model's instruction-tuned sibling, or set `options: {chat_template: …}` to a Jinja template."
         + (f" For another task than chat, write `engine: {' or '.join(others)}`." if others else "")
     )
@@ -61,7 +61,7 @@ def refusals() -> Iterator[None]:
 
 
 def room(tokens: int, context: int | None) -> int | None:
-    """How many tokens are left for the answer to a prompt of `tokens`; None: nobody knows. Raises ContextTooLong."""
+    """How many tokens are left for the answer to a prompt of `tokens`; None if `context` is. Raises ContextTooLong."""
     if context is None:
         return None
     if tokens >= context:

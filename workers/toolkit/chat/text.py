@@ -13,7 +13,7 @@ class Detokenizer:
 
     A character may be spread over several tokens (byte-level vocabularies, byte fallback), and what a token reads
     like may depend on the one before it (spaces in sentencepiece). So a window that begins with the last settled
-    piece is decoded anew with each token, and what ends in an unfinished character is held back.
+    piece is decoded again with each token, and what ends in an unfinished character is held back.
     """
 
     def __init__(self, decode: Callable[[list[int]], str]) -> None:
