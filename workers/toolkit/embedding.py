@@ -15,6 +15,7 @@ from contract.errors import ContextTooLong, InvalidField, ServeError
 from contract.media import ImageInput
 from contract.tasks.embeddings import Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage
 from workers.engine import Call, Output
+from workers.toolkit.finite import is_finite, not_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,22 @@ class EmbeddingBatcher:
         yield from ((job.call, job.error) for job in jobs if job.error)
         for batch in self._batches([job for job in jobs if job.open]):
             inputs = [item for item in batch if item.job.open]
-            _run(inputs, prepare, embed)
+            _run(inputs, prepare, lambda ready: self._checked(ready, embed(ready)))
             for job in dict.fromkeys(item.job for item in inputs):
                 job.call.progress(len(job.results), len(job.call.request.inputs))
                 if not job.open and not job.call.cancelled:
                     yield job.call, job.error or job.response(self.model)
+
+    def _checked(
+        self, inputs: list[EmbeddingInput], results: Sequence[Embedded | ServeError]
+    ) -> list[Embedded | ServeError]:
+        """The results, with an error for each vector that has NaN or infinity."""
+        return [
+            result
+            if isinstance(result, ServeError) or is_finite(result.vector)
+            else not_finite(self.model, "text" if isinstance(item.content, str) else "image", item.position)
+            for item, result in zip(inputs, results, strict=True)
+        ]
 
     def _refusal(self, request: EmbeddingsRequest, check: Callable[[EmbeddingsRequest], None]) -> ServeError | None:
         try:

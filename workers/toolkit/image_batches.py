@@ -16,6 +16,7 @@ from contract.media import MAX_PIXELS
 from contract.tasks import Response
 from contract.tasks.vision import VisionItem, VisionRequest, VisionUsage
 from workers.engine import Call, Output
+from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_loading import open_image
 
 if TYPE_CHECKING:
@@ -106,13 +107,29 @@ class ImageBatcher:
                 batch = batches.setdefault(self.group_by(image), [])
                 batch.append((owner, image))
                 if len(batch) == self.batch_size:
-                    _run(batch, work)
+                    self._run(batch, work)
                 elif _pixels(batches.values()) > MAX_PIXELS:
-                    _run(max(batches.values(), key=lambda waiting: _pixels([waiting])), work)
+                    self._run(max(batches.values(), key=lambda waiting: _pixels([waiting])), work)
             yield from self._finished(pending, respond, started)
         for batch in batches.values():
-            _run(batch, work)
+            self._run(batch, work)
             yield from self._finished(pending, respond, started)
+
+    def _run(self, batch: _ImageBatch[Req], work: Work[Req]) -> None:
+        """Run the batch without the images of calls that need no answer any more, and empty it."""
+        wanted = [(owner, image) for owner, image in batch if owner.open and not owner.error]
+        batch.clear()
+        if not wanted:
+            return
+        for (owner, image), item in zip(wanted, work([image for _, image in wanted]), strict=True):
+            if isinstance(item, ServeError):
+                owner.error = owner.error or item
+            elif not is_finite(item):
+                owner.error = owner.error or not_finite(self.model, "image", image.index)
+            else:
+                owner.items[image.index] = item
+                owner.remaining -= 1
+                owner.call.progress(len(owner.items), len(owner.call.request.all_images))
 
     def _finished(
         self, pending: Sequence[_PendingCall[Req]], respond: Callable[..., Response], started: float
@@ -145,18 +162,3 @@ def _open(owner: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | N
 def _pixels(batches: Iterable[_ImageBatch[Any]]) -> int:
     """How many pixels are waiting in batches; an opened image takes three bytes for each."""
     return sum(image.width * image.height for batch in batches for _, image in batch)
-
-
-def _run(batch: _ImageBatch[Req], work: Work[Req]) -> None:
-    """Run the batch without the images of calls that need no answer any more, and empty it."""
-    wanted = [(owner, image) for owner, image in batch if owner.open and not owner.error]
-    batch.clear()
-    if not wanted:
-        return
-    for (owner, image), item in zip(wanted, work([image for _, image in wanted]), strict=True):
-        if isinstance(item, ServeError):
-            owner.error = owner.error or item
-            continue
-        owner.items[image.index] = item
-        owner.remaining -= 1
-        owner.call.progress(len(owner.items), len(owner.call.request.all_images))

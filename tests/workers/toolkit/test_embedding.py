@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.errors import ContextTooLong, InvalidField, ServeError
+from contract.errors import ContextTooLong, EngineFailed, InvalidField, ServeError
 from contract.tasks.embeddings import EmbeddingsRequest, EmbeddingsResponse
 from workers.engine import Call, Output
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
@@ -39,7 +39,8 @@ class Model:
     def _embedded(self, text: str) -> Embedded | ServeError:
         if "!" in text:
             return InvalidField("failed", param="input")
-        return Embedded(np.array([len(text), 1, 2, 3], dtype=np.float32), len(text))
+        first = np.nan if "nan" in text else len(text)
+        return Embedded(np.array([first, 1, 2, 3], dtype=np.float32), len(text))
 
     def answer(self, *calls: Call[EmbeddingsRequest]) -> dict[Call[EmbeddingsRequest], Output]:
         return dict(BATCHER.answer(calls, self.check, self.prepare, self.embed))
@@ -107,3 +108,13 @@ def test_base64_is_little_endian_float32(model: Model) -> None:
     call = ask("abc", encoding_format="base64")
     [item] = model.answer(call)[call].data  # type: ignore[union-attr]
     assert np.frombuffer(base64.b64decode(item.embedding), "<f4").tolist() == [3, 1, 2, 3]
+
+
+def test_vector_with_nan_fails_its_call_alone_and_names_the_text(model: Model) -> None:
+    broken, fine = ask("a", "nan"), ask("b")
+    answers = model.answer(broken, fine)
+    error = answers[broken]
+    assert isinstance(error, EngineFailed)
+    assert "text 1" in error.message
+    assert error.details == {"index": 1}
+    assert vectors(answers[fine]).tolist() == [[1, 1, 2, 3]]

@@ -17,6 +17,7 @@ from contract.tasks.depth import DEPTH, DepthItem, DepthParameters, DepthRequest
 from contract.tasks.pointcloud import POINTCLOUD, PointcloudItem, PointcloudRequest, PointcloudResponse
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.model_families import ModelFamilies
 from workers.toolkit.pretrained import TorchOptions, read_checkpoint, set_up_torch, unsupported_message
@@ -168,10 +169,14 @@ class DepthAnything(Engine):
             with torch.inference_mode():
                 estimates = self._estimator.estimate([image.pil for image in batch], shorter_side)
             for image, estimate in zip(batch, estimates, strict=True):
-                yield image, self._adjusted(estimate, image.request)
+                yield image, self._adjusted(estimate, image)
 
-    def _adjusted(self, estimate: DepthEstimate | BadImage, request: DepthParameters) -> DepthEstimate | BadImage:
-        return estimate if isinstance(estimate, BadImage) else self._estimator.adjusted(estimate, request)
+    def _adjusted(self, estimate: DepthEstimate | BadImage, image: BatchImage[Any]) -> DepthEstimate | ServeError:
+        if isinstance(estimate, BadImage):
+            return estimate
+        if not (is_finite(estimate.depth) and is_finite(estimate.confidence)):  # an encoded file would hide it
+            return not_finite(self._name, "image", image.index)
+        return self._estimator.adjusted(estimate, image.request)
 
     def _missing_intrinsics(self) -> InvalidField:
         return InvalidField(

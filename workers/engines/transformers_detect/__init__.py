@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from contract.config import ModelSpec
+from contract.errors import ServeError
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.image_processors import without_padding
 from workers.toolkit.model_families import ModelFamilies, open_checkpoint
@@ -83,16 +85,18 @@ class TransformersDetect(Engine):
     def _check(self, image: BatchImage[DetectRequest]) -> None:
         self._detector.check(image.request)
 
-    def _detect_batch(self, batch: list[BatchImage[DetectRequest]]) -> list[DetectItem]:
+    def _detect_batch(self, batch: list[BatchImage[DetectRequest]]) -> list[DetectItem | ServeError]:
         import torch
 
         with torch.inference_mode():
             candidates = self._detector.detect([image.pil for image in batch], batch[0].request.labels)
         return [self._item(image, boxes) for image, boxes in zip(batch, candidates, strict=True)]
 
-    def _item(self, image: BatchImage[DetectRequest], candidates: list[ScoredBox]) -> DetectItem:
+    def _item(self, image: BatchImage[DetectRequest], candidates: list[ScoredBox]) -> DetectItem | ServeError:
         """The candidates above the thresholds, best first, clipped to the image."""
         request, detector = image.request, self._detector
+        if not is_finite(candidates):  # NaN exceeds no threshold
+            return not_finite(self._batcher.model, "image", image.index)
         box_threshold = detector.box_threshold if request.box_threshold is None else request.box_threshold
         text_threshold = detector.text_threshold if request.text_threshold is None else request.text_threshold
         kept = [box for box in candidates if box.score > box_threshold and box.text_score > text_threshold]

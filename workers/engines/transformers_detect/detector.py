@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -11,6 +12,7 @@ from PIL import Image
 from contract.errors import InvalidField
 from contract.tasks.detect import DetectRequest
 from workers.engine import Device
+from workers.toolkit.finite import is_finite
 from workers.toolkit.image_processors import target_sizes
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
@@ -26,6 +28,10 @@ class ScoredBox(NamedTuple):
     score: float
     box: tuple[float, float, float, float]
     text_score: float = 1.0
+
+
+_NOT_FINITE = ScoredBox("", math.nan, (math.nan,) * 4)
+"""Replaces the candidates of an image for which the model computed NaN; transformers would drop them all."""
 
 
 class Detector(ABC):
@@ -70,7 +76,10 @@ class Detector(ABC):
         decoded = self.image_processor.post_process_object_detection(
             outputs, threshold=-1.0, target_sizes=target_sizes(images)
         )
-        return [_candidates(detections, names) for detections in decoded]
+        return [
+            _candidates(detections, names) if is_finite(logits.sigmoid()) and is_finite(boxes) else [_NOT_FINITE]
+            for detections, logits, boxes in zip(decoded, outputs.logits, outputs.pred_boxes, strict=True)
+        ]
 
 
 def missing_prompt(name: str) -> InvalidField:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from contract.config import ModelSpec
+from contract.errors import ServeError
 from contract.tasks.ocr import OCR, OcrItem, OcrRequest, OcrResponse
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.image_processors import without_padding
 from workers.toolkit.model_families import ModelFamilies, open_checkpoint
@@ -73,11 +75,13 @@ class TransformersOcr(Engine):
         """Read the images of all calls in shared batches; generation stops early for calls that are cancelled."""
         yield from self._batcher.answer(calls, self._read_batch, OcrResponse)
 
-    def _read_batch(self, batch: list[BatchImage[OcrRequest]]) -> list[OcrItem]:
+    def _read_batch(self, batch: list[BatchImage[OcrRequest]]) -> list[OcrItem | ServeError]:
         calls = [image.call for image in batch]
         traces = self._model.generate([image.pil for image in batch], calls, self._max_tokens)
         return [self._item(image, trace) for image, trace in zip(batch, traces, strict=True)]
 
-    def _item(self, image: BatchImage[OcrRequest], trace: GenerationTrace) -> OcrItem:
+    def _item(self, image: BatchImage[OcrRequest], trace: GenerationTrace) -> OcrItem | ServeError:
+        if not is_finite(trace.probabilities):  # even if no text came of it
+            return not_finite(self._batcher.model, "image", image.index)
         text, lines = self._model.lines(trace, image.width, image.height)
         return OcrItem(**image.item_fields, text=text, lines=lines, truncated=not trace.complete)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from contract.config import ModelSpec
-from contract.errors import InvalidField, UnsupportedFeature
+from contract.errors import InvalidField, ServeError, UnsupportedFeature
 from contract.tasks.segment import (
     SEGMENT,
     Segment,
@@ -23,6 +23,7 @@ from contract.tasks.segment import (
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.engines.transformers_segment.options import SegmentOptions
+from workers.toolkit.finite import not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.model_families import ModelFamilies, open_checkpoint
 
@@ -93,11 +94,17 @@ class TransformersSegment(Engine):
             _check_coordinates(prompt, image)
             self._model.check(prompt, request)
 
-    def _segment_batch(self, batch: list[BatchImage[SegmentRequest]]) -> list[SegmentItem]:
+    def _segment_batch(self, batch: list[BatchImage[SegmentRequest]]) -> list[SegmentItem | ServeError]:
         import torch
 
-        with torch.inference_mode():
-            return [self._item(image) for image in batch]
+        from workers.engines.transformers_segment.masks import NotFinite
+
+        [image] = batch
+        try:
+            with torch.inference_mode():
+                return [self._item(image)]
+        except NotFinite:
+            return [not_finite(self._batcher.model, "image", image.index)]
 
     def _item(self, image: BatchImage[SegmentRequest]) -> SegmentItem:
         request, prompts = image.request, image.request.prompts_for(image.index)

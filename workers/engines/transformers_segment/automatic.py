@@ -13,8 +13,9 @@ import torch
 from torchvision.ops import nms
 
 from contract.tasks.segment import SegmentRequest
-from workers.engines.transformers_segment.masks import PredictedMask, RunLengths
+from workers.engines.transformers_segment.masks import NotFinite, PredictedMask, RunLengths
 from workers.engines.transformers_segment.options import SegmentOptions
+from workers.toolkit.finite import is_finite
 from workers.toolkit.image_batches import BatchImage
 
 _MAX_MASK_VALUES = 1 << 28
@@ -44,6 +45,8 @@ class AutomaticMaskGenerator:
         for inputs in self._passes(image):
             if image.call.cancelled:
                 return
+            if not is_finite(inputs["image_embeddings"]):
+                raise NotFinite
             passes.append(
                 self._pipeline.forward(
                     self._stretched(inputs),

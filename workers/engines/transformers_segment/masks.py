@@ -79,6 +79,10 @@ class RunLengths:
         return text.decode("ascii")
 
 
+class NotFinite(Exception):
+    """The model computed NaN or infinity. Thresholds would hide it: it exceeds none."""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictedMask:
     """A mask, the index of the prompt that it answers (None for `automatic`), and the model's score for it.

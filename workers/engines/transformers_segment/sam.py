@@ -17,9 +17,10 @@ from contract.errors import InvalidField
 from contract.tasks.segment import SegmentPrompt, SegmentRequest
 from workers.engine import Device
 from workers.engines.transformers_segment.automatic import AutomaticMaskGenerator
-from workers.engines.transformers_segment.masks import PredictedMask, RunLengths
+from workers.engines.transformers_segment.masks import NotFinite, PredictedMask, RunLengths
 from workers.engines.transformers_segment.options import SegmentOptions
 from workers.engines.transformers_segment.prompts import IndexedPrompts, ObjectPrompt, object_prompts
+from workers.toolkit.finite import is_finite
 from workers.toolkit.image_batches import BatchImage
 from workers.toolkit.pretrained import Checkpoint
 
@@ -103,6 +104,8 @@ class Sam:
         outputs = self._model(
             **embedding.embeddings, **self._prompt_inputs(embedding, objects), multimask_output=multimask
         )
+        if not is_finite(outputs.iou_scores):
+            raise NotFinite
         for prompt, logits, scores in zip(objects, outputs.pred_masks[0], outputs.iou_scores[0], strict=True):
             for index in range(len(scores)) if request.multimask else [int(scores.argmax())]:
                 score = float(scores[index])

@@ -9,10 +9,11 @@ from typing import Any
 from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
 from contract.tasks.segment import SegmentPrompt, SegmentRequest
 from workers.engine import Device
-from workers.engines.transformers_segment.masks import PredictedMask, RunLengths
+from workers.engines.transformers_segment.masks import NotFinite, PredictedMask, RunLengths
 from workers.engines.transformers_segment.options import SegmentOptions
 from workers.engines.transformers_segment.prompts import IndexedPrompts
 from workers.engines.transformers_segment.sam import Sam
+from workers.toolkit.finite import is_finite
 from workers.toolkit.image_batches import BatchImage
 from workers.toolkit.pretrained import Checkpoint
 
@@ -103,6 +104,8 @@ class Sam3:
                 if image.call.cancelled:
                     return
                 outputs = self._model(vision_embeds=embeddings, **self._prompt_inputs(image, prompt))
+                if not (is_finite(outputs.pred_logits) and is_finite(outputs.pred_masks)):
+                    raise NotFinite
                 yield from self._instances(outputs, index, image)
                 if image.request.semantic:
                     yield self._semantic_mask(outputs, index, image)
