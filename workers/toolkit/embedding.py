@@ -12,10 +12,11 @@ from typing import Any
 
 from contract.arrays import Array, as_base64, as_list
 from contract.errors import ContextTooLong, InvalidField, ServeError
-from contract.media import ImageInput
+from contract.media import MAX_PIXELS, ImageInput
 from contract.tasks.embeddings import Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage
 from workers.engine import Call, Output
 from workers.toolkit.finite import is_finite, not_finite
+from workers.toolkit.image_batches import pixels_in_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +137,32 @@ def _run(
     prepare: Callable[[EmbeddingInput], Any],
     embed: Callable[[list[EmbeddingInput]], Sequence[Embedded | ServeError]],
 ) -> None:
-    """One pass of the model; results and errors go to their jobs."""
+    """Prepare and embed the inputs, in one pass of the model unless they have more than MAX_PIXELS in all."""
+    ready: list[EmbeddingInput] = []
+    pixels = 0
     for item in inputs:
         try:
             item.prepared = prepare(item)
         except ServeError as error:
             item.job.error = item.job.error or error
+            continue
+        ready.append(item)
+        pixels += 0 if isinstance(item.content, str) else pixels_in_batch(item.prepared)
+        if pixels > MAX_PIXELS:
+            _embed_ready(ready, embed)
+            ready, pixels = [], 0
+    _embed_ready(ready, embed)
+
+
+def _embed_ready(
+    inputs: list[EmbeddingInput], embed: Callable[[list[EmbeddingInput]], Sequence[Embedded | ServeError]]
+) -> None:
+    """One pass of the model, without inputs of calls that have failed; results and errors go to their jobs."""
     ready = [item for item in inputs if not item.job.error]
     if not ready:
         return
     for item, result in zip(ready, embed(ready), strict=True):
+        item.prepared = None  # frees the pixels
         if isinstance(result, ServeError):
             item.job.error = item.job.error or result
         else:

@@ -67,6 +67,20 @@ class _PendingCall(Generic[Req]):
         return not (self.answered or self.call.cancelled)
 
 
+_STRIP_RATIO = 8
+_PROCESSED_SIDE = 256
+
+
+def pixels_in_batch(image: Image.Image) -> int:
+    """How many pixels an image counts for in a batch: its own or, for a strip, those that processors make of it.
+
+    Many of them scale the shorter side to about 256 pixels, so that a strip of 200x1 becomes an image of 13 million.
+    """
+    shorter, longer = sorted(image.size)
+    processed = _PROCESSED_SIDE**2 * longer // shorter if longer > _STRIP_RATIO * shorter else 0
+    return int(max(shorter * longer, processed))
+
+
 _ImageBatch = list[tuple[_PendingCall[Req], BatchImage[Req]]]
 
 Work = Callable[[list[BatchImage[Req]]], Sequence[VisionItem | ServeError]]
@@ -161,4 +175,4 @@ def _open(owner: _PendingCall[Req], check: Callable[[BatchImage[Req]], None] | N
 
 def _pixels(batches: Iterable[_ImageBatch[Any]]) -> int:
     """How many pixels are waiting in batches; an opened image takes three bytes for each."""
-    return sum(image.width * image.height for batch in batches for _, image in batch)
+    return sum(pixels_in_batch(image.pil) for batch in batches for _, image in batch)

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from contract.errors import ContextTooLong, EngineFailed, InvalidField, ServeError
 from contract.tasks.embeddings import EmbeddingsRequest, EmbeddingsResponse
+from tests.support.odd_images import encoded
 from workers.engine import Call, Output
+from workers.toolkit import embedding
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
+from workers.toolkit.image_loading import open_image
 
 BATCHER = EmbeddingBatcher("model", dimensions=4, batch_size=2)
 
@@ -118,3 +122,23 @@ def test_vector_with_nan_fails_its_call_alone_and_names_the_text(model: Model) -
     assert "text 1" in error.message
     assert error.details == {"index": 1}
     assert vectors(answers[fine]).tolist() == [[1, 1, 2, 3]]
+
+
+def test_images_share_a_batch_up_to_a_number_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "MAX_PIXELS", 1000)
+    batches: list[list[tuple[int, int]]] = []
+
+    def embed(inputs: list[EmbeddingInput]) -> list[Embedded]:
+        batches.append([item.prepared.size for item in inputs])
+        return [Embedded(np.ones(4, np.float32), 0) for _ in inputs]
+
+    sizes = [(30, 30), (30, 30), (9, 1), (5, 5)]
+    call = Call(EmbeddingsRequest.model_validate({"images": [encoded(Image.new("RGB", size)) for size in sizes]}))
+    [(_, answer)] = EmbeddingBatcher("model", 4, 8).answer(
+        [call],
+        lambda _: None,
+        lambda item: open_image(item.content),
+        embed,  # type: ignore[arg-type]
+    )
+    assert len(vectors(answer)) == 4
+    assert batches == [[(30, 30)] * 2, [(9, 1)], [(5, 5)]]
