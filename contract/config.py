@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from contract.credentials import PLACEHOLDER_KEYS, Credential, check_credential
 from contract.default_config import MODELS
+from contract.yaml_file import read_yaml
 
 
 class ConfigError(Exception):
@@ -221,7 +222,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ConfigError(f"{path} does not exist; create it, or set ENGINEHOUSE_CONFIG to another file")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data = read_yaml(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:

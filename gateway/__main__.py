@@ -14,6 +14,7 @@ from pathlib import Path
 from contract import config
 from contract.asgi import serve
 from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
+from contract.startup_errors import explain
 from gateway.access.allowlist import Allowlist, is_loopback
 
 log = logging.getLogger("gateway")
@@ -29,7 +30,7 @@ def main() -> int:
 
         app = build(settings, config.home())
     except (config.ConfigError, OSError) as error:
-        log.error("the gateway cannot start: %s", error)
+        log.error("the gateway cannot start: %s", explain(error))
         return 2
     server = serve.server(app, trusted_proxies=settings.gateway.trusted_proxies, limits=_limits(settings.gateway))
     # Signals shut the server down cleanly, even before it installs its own handlers. They also replace the default

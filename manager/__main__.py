@@ -14,6 +14,7 @@ import uvloop
 
 from contract import config
 from contract.config import ConfigError, Settings
+from contract.startup_errors import explain
 
 log = logging.getLogger("manager")
 
@@ -21,12 +22,12 @@ log = logging.getLogger("manager")
 def main() -> int:
     """Returns the exit code: 0 after an orderly shutdown, 2 when the configuration is invalid."""
     home = config.home()
-    (home / "manager").mkdir(parents=True, exist_ok=True)
     try:
+        (home / "manager").mkdir(parents=True, exist_ok=True)
         settings = config.load()
         uvloop.run(serve(settings, home))
     except (ConfigError, OSError) as error:
-        sys.stderr.write(f"enginehouse manager: {error}\n")
+        sys.stderr.write(f"enginehouse manager: {explain(error)}\n")
         return 2
     return 0
 

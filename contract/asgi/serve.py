@@ -16,15 +16,20 @@ from starlette.types import ASGIApp
 
 from contract.asgi.connections import BoundedProtocol, ConnectionLimits
 from contract.asgi.old_clients import PatientProtocol
+from contract.startup_errors import CannotListen
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 picks a free one. Raises OSError when the port is in use."""
+    """A listening TCP socket; port 0 picks a free one. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, port))
-    sock.listen(2048)
+    try:
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        raise CannotListen(host, port, error) from error
     sock.set_inheritable(True)
     return sock
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from contract.config import OPEN_WARNING
+from contract.startup_errors import explain
 from scripts.control import background, container, status_report
 from scripts.control.errors import ControlError
 from scripts.control.installation import Installation
@@ -147,6 +148,9 @@ def main(arguments: Sequence[str]) -> int:
         COMMANDS[parser.parse_args(arguments).command](Installation())
     except ControlError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{explain(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +19,7 @@ import psutil
 from contract import config
 from contract.asgi.serve import listen
 from contract.config import Settings
+from contract.startup_errors import CannotListen
 from contract.status import Status
 from scripts.control.daemon import Daemon
 from scripts.control.errors import ControlError
@@ -137,13 +138,11 @@ class Installation:
 def _check_port(host: str, port: int, variable: str) -> None:
     try:
         listen(host, port).close()
-    except socket.gaierror:
-        raise ControlError(f"This machine has no address {host!r}. Correct it in the configuration.") from None
-    except OSError as error:
-        raise ControlError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}{_listeners(port)}. "
-            f"Stop the program that listens there, or choose another port with {variable}=…"
-        ) from None
+    except CannotListen as error:
+        hint = "Correct the address in the configuration"
+        if error.errno == errno.EADDRINUSE:
+            hint = f"Stop the program that listens there, or choose another port with {variable}=…"
+        raise ControlError(f"Cannot listen on {host}, port {port}: {error.reason}{_listeners(port)}. {hint}") from None
 
 
 def _request_json(method: str, url: str, headers: Mapping[str, str] | None = None) -> Any:

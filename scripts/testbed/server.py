@@ -200,7 +200,8 @@ def in_background(function: Any, *args: Any, **options: Any) -> Future[Any]:
 def disconnecting_client(server: RunningServer, model: str, text: str) -> Iterator[None]:
     """A client that sends a chat request and disconnects at the end of the block, without reading the answer."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + body)

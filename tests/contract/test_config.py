@@ -78,6 +78,9 @@ def test_knows_whether_the_gateway_is_open(tmp_path: Path, text: str, is_open: b
         ("models: [{id: m, engine: fake, dtype: fp8}]", "`models.0.dtype`"),
         ("- a list", "must contain sections"),
         ("a: [", "is not valid YAML"),
+        ("models: []\n\nmodels: [{id: m, engine: fake}]", "the key `models` is in line 1 and again in line 3"),
+        ("gateway:\n  port: 1\n  host: x\n  port: 2", "the key `port` is in line 2 and again in line 4"),
+        ("models:\n- id: m\n  engine: fake\n  id: n", "the key `id` is in line 2 and again in line 4"),
     ],
 )
 def test_error_names_the_key_and_the_file(tmp_path: Path, text: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import psutil
@@ -30,12 +31,25 @@ def api_key(rate_limit: str) -> dict[str, str]:
         ({"security": {"api_keys": [api_key("often")]}}, "60/minute"),
         ({"security": {"api_keys": [api_key("0/minute")]}}, "60/minute"),
         ({"gateway": {"prot": 1}}, "did you mean `port`"),
+        ({"gateway": {"host": "192.0.2.1"}}, "this machine has no address '192.0.2.1'"),
     ],
 )
 def test_exits_with_a_message_on_a_wrong_configuration(tmp_path: Path, section: dict, words: str) -> None:
     with pytest.raises(GatewayExited, match="2"), run_gateway(tmp_path, configuration(1, **section)):
         pass
-    assert words in (tmp_path / "gateway.log").read_text()
+    log = (tmp_path / "gateway.log").read_text()
+    assert words in log
+    assert "Traceback" not in log
+
+
+def test_exits_with_a_message_if_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = configuration(1, gateway={"port": port})
+        with pytest.raises(GatewayExited, match="2"), run_gateway(tmp_path, settings):
+            pass
+    last = (tmp_path / "gateway.log").read_text().splitlines()[-1]
+    assert last.endswith(f"cannot listen on 127.0.0.1, port {port}: another program uses this port")
 
 
 def test_stops_cleanly(tmp_path: Path, manager: FakeManagerProcess) -> None:
