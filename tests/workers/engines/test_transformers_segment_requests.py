@@ -30,6 +30,14 @@ def engine(models: Models) -> Any:
     return load(models("sam2"))
 
 
+@pytest.mark.parametrize("mark", [POINT, BOX])
+def test_refuses_more_points_and_boxes_than_a_limit(engine: Any, mark: dict[str, list[Any]]) -> None:
+    [(name, marks)] = mark.items()
+    error = refusal(engine, prompts=[{name: marks * 2049}, {name: marks * 2048}])
+    assert isinstance(error, InvalidField)
+    assert "4097 points and boxes; at most 4096" in error.message
+
+
 # Mask formats -----------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,8 @@ _FAMILIES = ModelFamilies(
         "sam:Sam.from_checkpoint": ("sam3_tracker", "sam2", "sam2_video", "sam", "sam_hq"),
     },
 )
+_MAX_MARKS = 4096
+"""The most points and boxes for one image. Every box without points is an object with a mask of its own."""
 _TOLERANCE = 1.0
 """How many pixels outside of the image coordinates may be: detectors round."""
 
@@ -90,7 +92,14 @@ class TransformersSegment(Engine):
             raise InvalidField(f"Say what to segment: {self._model.accepted_prompts}.", param="prompts")
         if missing := request.required_features() - self._model.features:
             raise UnsupportedFeature(f"This model takes {self._model.accepted_prompts}.", param=min(missing))
-        for prompt in request.prompts_for(image.index):
+        prompts = request.prompts_for(image.index)
+        if (marks := sum(len(prompt.points or prompt.boxes or ()) for prompt in prompts)) > _MAX_MARKS:
+            raise InvalidField(
+                f"The prompts for image {image.index} have {marks} points and boxes; at most {_MAX_MARKS} are "
+                "accepted. Spread them over several requests.",
+                param="prompts",
+            )
+        for prompt in prompts:
             _check_coordinates(prompt, image)
             self._model.check(prompt, request)
 
