@@ -102,7 +102,7 @@ class _Rows:
     def calls(self) -> int:
         """How many calls are not answered yet."""
         choices = [*self._working.values(), *(choice for _, _, choice, _ in self._waiting)]
-        return len({id(choice.answer) for choice in choices if not choice.is_over})
+        return len({id(choice.answer) for choice in choices if not choice.is_finished})
 
     def add(self, choice: ChatChoice, prompt: MlxPrompt) -> None:
         """Let it wait for a row."""
@@ -110,13 +110,13 @@ class _Rows:
 
     def fill(self) -> bool:
         """Give the free rows to those that wait. False if no row is running."""
-        over = [row for row, choice in self._working.items() if choice.is_over]
+        over = [row for row, choice in self._working.items() if choice.is_finished]
         self._decoder.drop(over)
         for row in over:
             del self._working[row]
         while self._waiting and len(self._working) < self._most:
             _, _, choice, prompt = heapq.heappop(self._waiting)
-            if not choice.is_over:
+            if not choice.is_finished:
                 self._working[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
         return bool(self._working)
 
@@ -124,5 +124,5 @@ class _Rows:
         """The next tokens of those whose clients are still there."""
         for row, token in self._decoder.step():
             choice = self._working[row]
-            if not choice.is_over:
+            if not choice.is_finished:
                 yield choice, token

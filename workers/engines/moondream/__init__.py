@@ -20,8 +20,8 @@ from contract.tasks.vision import VisionItem
 from workers import engine
 from workers.engine import Call, Device, Engine, Joins, Output, serves
 from workers.engines.moondream.conversation import question_of
-from workers.toolkit.chat.reply import ChatChunks
-from workers.toolkit.chat.text import Stops
+from workers.toolkit.chat.chunks import ChatChunks
+from workers.toolkit.chat.detokenizer import StopStrings
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions, set_up_torch
@@ -105,15 +105,15 @@ class Moondream(Engine):
     ) -> Generator[ChatChunk, None, int]:
         """Stream one choice and return its length in tokens, which the model's code does not report."""
         yield chunks.begin(index)
-        text, stops = "", Stops(stop)
+        text, stops = "", StopStrings(stop)
         for piece in pieces:
             text += piece
             yield from chunks.piece(index, stops.push(piece))
-            if stops.found:
+            if stops.is_matched:
                 break
         yield from chunks.piece(index, stops.flush())
         tokens = min(self._model.count_tokens(text), max_tokens)
-        yield chunks.end(index, "length" if tokens == max_tokens and not stops.found else "stop")
+        yield chunks.end(index, "length" if tokens == max_tokens and not stops.is_matched else "stop")
         return tokens
 
     @serves(CAPTION)

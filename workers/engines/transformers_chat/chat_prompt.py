@@ -24,7 +24,7 @@ class ChatPrompt:
     @property
     def living(self) -> list[ChatChoice]:
         """The choices that are not finished or cancelled."""
-        return [choice for choice in self.choices if not choice.is_over]
+        return [choice for choice in self.choices if not choice.is_finished]
 
     def only(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
         """The prompt with only these choices."""

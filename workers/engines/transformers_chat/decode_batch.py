@@ -73,12 +73,12 @@ class DecodeBatch:
 
     def drop_finished(self) -> None:
         """Remove finished rows, and put them into the prefix cache."""
-        kept = [number for number, row in enumerate(self.rows) if not row.choice.is_over]
+        kept = [number for number, row in enumerate(self.rows) if not row.choice.is_finished]
         if len(kept) == len(self.rows):
             return
         with torch.inference_mode():
             for number, row in enumerate(self.rows):
-                if row.choice.is_over:
+                if row.choice.is_finished:
                     self._remember(number, row)
             if kept:
                 self._select(kept)
@@ -101,7 +101,7 @@ class DecodeBatch:
         for row, token in zip(self.rows, tokens, strict=True):
             row.written.append(token)
         pairs = zip(self.rows, tokens, strict=True)
-        return [(row.choice, token) for row, token in pairs if not row.choice.is_over]
+        return [(row.choice, token) for row, token in pairs if not row.choice.is_finished]
 
     def _remember(self, number: int, row: Row) -> None:
         if row.keys is not None:
@@ -126,6 +126,6 @@ def _pick(scores: Any, rows: Sequence[Row]) -> list[int]:
     """The next token of each row, given scores (rows, vocabulary)."""
     best: list[int] = scores.argmax(-1).tolist()
     return [
-        token if row.choice.is_over or row.choice.sampler.is_plain else row.choice.sampler.pick(scores[number])
+        token if row.choice.is_finished or row.choice.sampler.is_plain else row.choice.sampler.pick(scores[number])
         for number, (row, token) in enumerate(zip(rows, best, strict=True))
     ]

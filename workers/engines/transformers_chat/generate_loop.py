@@ -51,14 +51,14 @@ class GenerateLoop:
 
     def _answer(self, prompt: ChatPrompt) -> Iterator[ChatEvent]:
         for choice in prompt.choices:
-            if choice.is_over:
+            if choice.is_finished:
                 continue
             generation = Generation(self._model, prompt, choice)
             try:
                 for token in generation.tokens():
                     self._meter.step(1)
                     yield from self._advance(choice, token)
-                    if choice.is_over:
+                    if choice.is_finished:
                         break
             finally:
                 generation.stop()

@@ -1,1 +1,1 @@
-"""What chat engines share, whatever library decodes for them: conversations in, text and chunks out."""
+"""What chat engines share: conversations for chat templates, detokenization, stop strings, and chunks of answers."""

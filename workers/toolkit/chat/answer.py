@@ -1,4 +1,4 @@
-"""One answer as it grows: its choices, when each is finished and why, and the chunks that tell it to the client."""
+"""The state of one chat answer: its choices, when and why each is finished, and the chunks to send to the client."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from contract.tasks.chat import ChatChunk, ChatRequest
 from workers.engine import Call
-from workers.toolkit.chat.reply import ChatChunks
-from workers.toolkit.chat.text import Detokenizer, Stops
+from workers.toolkit.chat.chunks import ChatChunks
+from workers.toolkit.chat.detokenizer import Detokenizer, StopStrings
 
 
 class ChatChoice:
-    """One of a request's `n` answers: takes tokens, gives text, knows when it is finished."""
+    """One of the `n` choices of a request: takes tokens, returns text, and knows when it is finished."""
 
     def __init__(
         self, answer: ChatAnswer, index: int, sampler: Any, decode: Callable[[list[int]], str], limit: int = 1
@@ -20,62 +20,63 @@ class ChatChoice:
         self.answer = answer
         self.index = index
         self.sampler = sampler
-        self.limit = limit  # the most tokens that it may have
-        self.tokens = 0
-        self.reason: str | None = None  # "stop" or "length", once finished
-        self._text = Detokenizer(decode)
-        self._stops = Stops(answer.call.request.stops)
+        self.limit = limit  # the maximum number of tokens
+        self.tokens = 0  # the number of tokens so far
+        self.finish_reason: str | None = None  # "stop" or "length", once finished
+        self._detokenizer = Detokenizer(decode)
+        self._stops = StopStrings(answer.call.request.stops)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it needs no further token."""
-        return self.reason is not None or self.answer.failed or self.answer.call.cancelled
+    def is_finished(self) -> bool:
+        """Whether it needs no further token: it is complete, its answer failed, or its call was cancelled."""
+        return self.finish_reason is not None or self.answer.failed or self.answer.call.cancelled
 
-    def push(self, token: int, ends: Set[int]) -> str:
-        """Take the next token; `ends` are those that end an answer. Gives the text that may go out."""
+    def push(self, token: int, end_tokens: Set[int]) -> str:
+        """Add the next token. Returns the text that can be sent now. A token in `end_tokens` ends the choice."""
         self.tokens += 1
-        if token in ends:
+        if token in end_tokens:
             return self._finish("stop", "")
-        text = self._stops.push(self._text.push(token))
-        if self._stops.found:
-            self.reason = "stop"
+        text = self._stops.push(self._detokenizer.push(token))
+        if self._stops.is_matched:
+            self.finish_reason = "stop"
         elif self.tokens >= self.limit:
             return self._finish("length", text)
         return text
 
     def _finish(self, reason: str, text: str) -> str:
-        """No more tokens: what was held back goes out, unless a stop text is in it."""
-        text += self._stops.push(self._text.flush())
-        self.reason = "stop" if self._stops.found else reason
+        """Finish, and add the text that was held back up to a stop string in it."""
+        text += self._stops.push(self._detokenizer.flush())
+        self.finish_reason = "stop" if self._stops.is_matched else reason
         return text + self._stops.flush()
 
 
 class ChatAnswer:
-    """A call's answer: `n` choices under one id."""
+    """The answer to one call: `n` choices under one id."""
 
     def __init__(self, call: Call[ChatRequest], model: str) -> None:
         self.call = call
         self.prompt_tokens = 0
-        self.failed = False  # for one of its choices, and thereby as a whole
+        self.failed = False  # if one choice fails, the whole answer does
         self.choices: list[ChatChoice] = []
-        self._reply = ChatChunks(call.request.model or model)
-        self._begun: set[int] = set()
+        self._chunks = ChatChunks(call.request.model or model)
+        self._started: set[int] = set()  # the choices whose first chunk has been made
 
     @property
     def is_complete(self) -> bool:
-        return all(choice.reason for choice in self.choices)
+        """Whether all choices are complete."""
+        return all(choice.finish_reason for choice in self.choices)
 
     def chunks(self, choice: ChatChoice, text: str) -> Iterator[ChatChunk]:
-        """What to send after a token of `choice` that made `text` ready."""
-        first = choice.index not in self._begun
-        self._begun.add(choice.index)
-        if first:
-            yield self._reply.begin(choice.index, text)
+        """The chunks to send after a token of `choice` that completed `text`."""
+        is_first = choice.index not in self._started
+        self._started.add(choice.index)
+        if is_first:
+            yield self._chunks.begin(choice.index, text)
         else:
-            yield from self._reply.piece(choice.index, text)
-        if choice.reason:
-            yield self._reply.end(choice.index, choice.reason)
+            yield from self._chunks.piece(choice.index, text)
+        if choice.finish_reason:
+            yield self._chunks.end(choice.index, choice.finish_reason)
 
     def usage(self) -> ChatChunk:
-        """The last chunk: what the answer took."""
-        return self._reply.usage(self.prompt_tokens, sum(choice.tokens for choice in self.choices))
+        """The last chunk, which has the number of tokens of prompt and choices."""
+        return self._chunks.usage(self.prompt_tokens, sum(choice.tokens for choice in self.choices))

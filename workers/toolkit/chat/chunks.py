@@ -1,4 +1,4 @@
-"""The chunks of one reply, as OpenAI's API streams them: each choice's beginning, its text, its end, and the usage.
+"""The chunks of one streamed answer, in the format of OpenAI's API: each choice's start, text and end, and the usage.
 
 Source: platform.openai.com/docs/api-reference/chat-streaming.
 """
@@ -14,7 +14,7 @@ from contract.tasks.chat import ChatChunk, ChatUsage, ChunkChoice, Delta
 
 
 class ChatChunks:
-    """Makes the chunks, all under one id."""
+    """Makes the chunks of an answer, which all have one id."""
 
     def __init__(self, model: str) -> None:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
@@ -26,17 +26,21 @@ class ChatChunks:
         return self._chunk(index, Delta(role="assistant", content=text))
 
     def piece(self, index: int, text: str) -> Iterator[ChatChunk]:
-        """A piece of its text, if there is any."""
+        """A chunk with a piece of a choice's text; none if the text is empty."""
         if text:
             yield self._chunk(index, Delta(content=text))
 
     def end(self, index: int, reason: str) -> ChatChunk:
-        """The last chunk of a choice: `stop` or `length`."""
+        """The last chunk of a choice, with its finish reason: `stop` or `length`."""
         return self._chunk(index, Delta(), reason)
 
-    def usage(self, read: int, written: int) -> ChatChunk:
-        """The last chunk of all: what it took, in tokens."""
-        usage = ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+    def usage(self, prompt_tokens: int, completion_tokens: int) -> ChatChunk:
+        """The last chunk of the answer, which has the usage in tokens and no choices."""
+        usage = ChatUsage(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            total_tokens=prompt_tokens + completion_tokens,
+        )
         return self._frame(choices=[], usage=usage)
 
     def _chunk(self, index: int, delta: Delta, reason: str | None = None) -> ChatChunk:
