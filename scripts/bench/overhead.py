@@ -33,7 +33,7 @@ def build_server(folder: Path) -> RunningServer:
     command = shlex.join(servers.upstream_command("${PORT}")).replace("'${PORT}'", "${PORT}")
     model = {"id": "upstream", "engine": "command", "tasks": ["chat"], "options": {"cmd": command}}
     keys = [{"name": "bench", "key_hash": hash_key(KEY), "rate_limit": "100000/second"}]
-    return RunningServer(folder, [model], gateway={"api_key": "another"}, security={"api_keys": keys})
+    return RunningServer(folder, [model], gateway={"api_key": "another-key"}, security={"api_keys": keys})
 
 
 def measure(setup: Setup) -> Result:
