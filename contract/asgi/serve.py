@@ -30,7 +30,6 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise CannotListen(host, port, error) from error
-    sock.set_inheritable(True)
     return sock
 
 

@@ -88,6 +88,28 @@ def test_standby_becomes_worker_and_is_replaced(tmp_path: Path) -> None:
         eventually("another one starts", lambda: [s for s in server.status()["standbys"] if s["pid"] != worker["pid"]])
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="shows the descriptors of other processes")
+def test_children_inherit_no_listening_socket_but_their_own(tmp_path: Path, external_server: str) -> None:
+    """Whoever has the manager's socket could accept its connections, and would keep its port taken."""
+    external = {"id": "external", "engine": "command", "tasks": ["chat"], "options": {"cmd": f"{external_server} fork"}}
+    models = [fake_model("m", fork_grandchild="setsid"), external]
+    with RunningServer(tmp_path / "server", models, manager={"standby": 1}) as server:
+        for model in ("m", "external"):
+            assert server.chat(model).status_code == 200
+        eventually("a standby runs", lambda: server.status()["standbys"])
+        manager = psutil.Process(server.processes["manager"].pid)
+        managers_own = sockets_of(manager.pid)
+        children = manager.children(recursive=True)
+        assert len(children) >= 4
+        assert not any(sockets_of(child.pid) & managers_own for child in children if is_running(child))
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    links = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    return {link for link in links if link.startswith("socket:")}
+
+
 def test_killed_manager_leaves_no_process_behind(tmp_path: Path, external_server: str) -> None:
     models = [
         fake_model("child", fork_grandchild="child"),
