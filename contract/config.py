@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import ipaddress
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -97,6 +98,7 @@ class ResourceSettings(Frozen):
     max_concurrent_requests: int = Field(64, ge=1)
     max_wait: float = Field(600, gt=0)
     swap_after: float = Field(5, ge=0)
+    shutdown_timeout: float = Field(30, ge=0)
 
 
 class ApiKey(Frozen):
@@ -154,6 +156,12 @@ class Settings(Frozen):
     resources: ResourceSettings = ResourceSettings()
     security: SecuritySettings = SecuritySettings()
     models: tuple[ModelSpec, ...] = ()
+
+    @property
+    def stop_timeout(self) -> int:
+        """Seconds after which a stopping program may be killed: its requests and workers have ended by then."""
+        grace = max((model.stop_grace for model in self.models), default=10)
+        return math.ceil(self.resources.shutdown_timeout + grace) + 35
 
     @property
     def is_open(self) -> bool:

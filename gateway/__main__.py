@@ -14,6 +14,7 @@ from pathlib import Path
 from contract import config
 from contract.asgi import serve
 from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
+from contract.asgi.draining import RequestsInProgress
 from contract.startup_errors import explain
 from gateway.access.allowlist import Allowlist, is_loopback
 
@@ -28,13 +29,19 @@ def main() -> int:
         sock = serve.listen(settings.gateway.host, settings.gateway.port)
         from gateway.app import build
 
-        app = build(settings, config.home())
+        requests = RequestsInProgress()
+        app = build(settings, config.home(), requests)
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", explain(error))
         return 2
-    server = serve.server(app, trusted_proxies=settings.gateway.trusted_proxies, limits=_limits(settings.gateway))
-    # Signals shut the server down cleanly, even before it installs its own handlers. They also replace the default
-    # action, which would kill the process: uvicorn raises captured signals again when it ends.
+    server = serve.server(
+        app,
+        requests=requests,
+        graceful=settings.resources.shutdown_timeout + 1,  # later than the manager, whose errors are relayed
+        trusted_proxies=settings.gateway.trusted_proxies,
+        limits=_limits(settings.gateway),
+    )
+    # Signals shut the server down cleanly, even before it installs its own handlers.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: setattr(server, "should_exit", True))
     _return_large_blocks()

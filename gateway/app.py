@@ -12,6 +12,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from contract import __version__
+from contract.asgi.draining import RequestsInProgress
 from contract.asgi.errors import HANDLERS
 from contract.asgi.hosts import HostCheck
 from contract.asgi.middleware import HeadAsGet, RequestMiddleware
@@ -31,8 +32,8 @@ from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
 
 
-def build(settings: Settings, home: Path) -> FastAPI:
-    """The complete ASGI app. Raises ConfigError for invalid networks or rate limits."""
+def build(settings: Settings, home: Path, requests: RequestsInProgress | None = None) -> FastAPI:
+    """The complete ASGI app, which counts its `requests`. Raises ConfigError for invalid networks or rate limits."""
     services = _services(settings, home)
     manager, directory = services.manager, services.directory
     endpoints = tasks.endpoints(services)
@@ -56,7 +57,7 @@ def build(settings: Settings, home: Path) -> FastAPI:
     app.include_router(system.router(manager, directory))
     app.router.default = Passthrough(services)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
-    app.middleware_stack = _add_middleware(app.build_middleware_stack(), settings, keyring, endpoints)
+    app.middleware_stack = _add_middleware(app.build_middleware_stack(), settings, keyring, endpoints, requests)
     return app
 
 
@@ -68,7 +69,11 @@ def _services(settings: Settings, home: Path) -> Services:
 
 
 def _add_middleware(
-    fastapi_stack: ASGIApp, settings: Settings, keyring: Keyring, endpoints: dict[str, tasks.TaskEndpoint]
+    fastapi_stack: ASGIApp,
+    settings: Settings,
+    keyring: Keyring,
+    endpoints: dict[str, tasks.TaskEndpoint],
+    requests: RequestsInProgress | None,
 ) -> ASGIApp:
     """Wrap FastAPI's middleware in ours. Requests for tasks skip FastAPI's, which would slow them down by a tenth.
 
@@ -82,7 +87,7 @@ def _add_middleware(
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
     app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
-    return HeadAsGet(RequestMiddleware(app))
+    return HeadAsGet(RequestMiddleware(app, requests))
 
 
 def _lifespan(

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import errors, health, metrics
+from contract.asgi.draining import RequestsInProgress
 from contract.asgi.middleware import RequestMiddleware, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
@@ -144,8 +145,14 @@ class TokenAuth:
         await self._control(scope, receive, send)
 
 
-def build(runtime: Runtime, token: str, *, on_start: Callable[[], Awaitable[None]]) -> ASGIApp:
-    """The manager's app. `on_start` runs before it serves the first request."""
+def build(
+    runtime: Runtime,
+    token: str,
+    *,
+    on_start: Callable[[], Awaitable[None]],
+    requests: RequestsInProgress | None = None,
+) -> ASGIApp:
+    """The manager's app, which counts its requests in `requests`. `on_start` runs before it serves the first one."""
     control, proxy = ControlRoutes(runtime, time.monotonic()), Proxy(runtime.pool)
 
     @asynccontextmanager
@@ -168,4 +175,4 @@ def build(runtime: Runtime, token: str, *, on_start: Callable[[], Awaitable[None
         Route("/reload", control.reload, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
-    return RequestMiddleware(TokenAuth(app, proxy, token))
+    return RequestMiddleware(TokenAuth(app, proxy, token), requests)

@@ -77,6 +77,11 @@ class Runtime:
         """The processes that wait for a model, for the status page."""
         return self._local.standbys.status()
 
+    def begin_shutdown(self) -> None:
+        """Refuse the requests that wait, and end the event streams, so that only running requests are waited for."""
+        self.pool.stop_admitting()
+        self.event_log.close()
+
     async def close(self) -> None:
         """Stop every worker and every standby."""
         await self._tasks.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi import metrics
+from contract.asgi.draining import RequestsInProgress, shutting_down
 from contract.asgi.errors import send_error
 
 access = logging.getLogger("access")
@@ -51,8 +53,9 @@ class HeadAsGet:
 class RequestMiddleware:
     """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestsInProgress | None = None) -> None:
         self.app = app
+        self.requests = requests or RequestsInProgress()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,18 +63,23 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         scope["request_id"] = request_id = _request_id(scope)
-        status = 0
+        status, is_event_stream = 0, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_event_stream
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_event_stream = message["status"], _is_event_stream(message)
                 _complete_headers(message, request_id, started)
             await send(message)
 
         metrics.ACTIVE.inc()
         try:
-            await self.app(scope, receive, send_with_id)
+            with self.requests.track(scope):
+                await self.app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            if not self.requests.was_cut() or (status and not is_event_stream):
+                raise
+            await _send_shutdown(send_with_id, request_id, begun=bool(status))
         except Exception as error:
             if status:
                 raise  # the response has begun: the server aborts the connection, so that it does not look complete
@@ -95,6 +103,21 @@ def _complete_headers(message: Message, request_id: str, started: float) -> None
         took = (time.perf_counter() - started) * 1e3
         headers.append((b"server-timing", b"queue;dur=0, load;dur=0, infer;dur=%.1f" % took))
     message["headers"] = headers
+
+
+def _is_event_stream(message: Message) -> bool:
+    headers = dict(message.get("headers", ()))
+    return bytes(headers.get(b"content-type", b"")).startswith(b"text/event-stream")
+
+
+async def _send_shutdown(send: Send, request_id: str, *, begun: bool) -> None:
+    """Send the error of the shutdown: as the response, or as the last event of an event stream that has begun."""
+    if not begun:
+        await send_error(send, shutting_down(), request_id)
+        return
+    # The blank line closes an event that may be incomplete.
+    event = b"\n\ndata: " + shutting_down().body(request_id) + b"\n\n"
+    await send({"type": "http.response.body", "body": event})
 
 
 def _endpoint(scope: Scope, status: int) -> str:

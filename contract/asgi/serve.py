@@ -6,7 +6,8 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from contract.asgi.connections import BoundedProtocol, ConnectionLimits
+from contract.asgi.draining import RequestsInProgress
 from contract.asgi.old_clients import PatientProtocol
 from contract.startup_errors import CannotListen
 
@@ -76,20 +78,37 @@ class CoalescingProtocol(BoundedProtocol, PatientProtocol):
 
 
 class AppServer(uvicorn.Server):
-    """A server that calls `on_exit` when it is asked to stop, so that the app can end its endless streams."""
+    """A server that lets requests in progress finish for `graceful` seconds when it is stopped, and exits with 0.
 
-    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], object]) -> None:
+    It goes on to listen meanwhile, to refuse new requests. `on_exit` is called at the beginning.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, requests: RequestsInProgress, graceful: float, on_exit: Callable[[], object]
+    ) -> None:
         super().__init__(config)
-        self._on_exit = on_exit
+        self._requests, self._graceful, self._on_exit = requests, graceful, on_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_exit()
         super().handle_exit(sig, frame)
 
+    async def main_loop(self) -> None:
+        await super().main_loop()
+        await self._requests.drain(self._graceful, hurry=lambda: self.force_exit)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals. One that was handled is not raised again, so that it does not become the exit code."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
 
 def server(
     app: ASGIApp,
     *,
+    requests: RequestsInProgress | None = None,
     graceful: float = 5,
     on_exit: Callable[[], object] = lambda: None,
     trusted_proxies: Sequence[str] = (),
@@ -97,7 +116,8 @@ def server(
 ) -> AppServer:
     """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
-    A signal handler calls `on_exit` when the shutdown begins. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
+    `requests` are those that the app's RequestMiddleware counts. A signal handler calls `on_exit` when the shutdown
+    begins. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
     from the addresses and networks in `trusted_proxies` only.
     """
     config = uvicorn.Config(
@@ -113,7 +133,7 @@ def server(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )
-    return AppServer(config, on_exit)
+    return AppServer(config, requests or RequestsInProgress(), graceful, on_exit)
 
 
 def log_to_stderr(level: str = "INFO") -> None:

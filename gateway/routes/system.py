@@ -144,6 +144,7 @@ class _EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         url = self._manager.url("/events", self._query.encode())
+        scope["endless"] = True
         try:
             async with (
                 cancel_on_disconnect(receive),

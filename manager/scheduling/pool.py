@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
+from contract.asgi.draining import shutting_down
 from contract.errors import ModelNotFound, ServeError
 from contract.status import State
 from manager.background import BackgroundTasks
@@ -24,7 +25,8 @@ from manager.scheduling import plan, snapshot
 from manager.scheduling.memory_sampler import MemorySampler
 from manager.scheduling.quiet import QuietMoments
 from manager.scheduling.views import Snapshot
-from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, deadline_passed, never_fits, shutting_down
+from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, deadline_passed, never_fits
+from manager.scheduling.wait_queue import loop_time as _now
 from manager.state.model import Model, merge_models
 from manager.state.worker import Worker
 
@@ -83,12 +85,11 @@ class Pool:
         waited = _now() - since
         loading = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.started, since)))
         lease = Lease(worker, waited - loading, loading)
-        succeeded = False
         try:
             yield lease
-            succeeded = lease.status < 400
+            lease.succeeded = lease.status < 400
         finally:
-            self._monitor.end_request(worker, succeeded=succeeded)
+            self._monitor.end_request(worker, succeeded=lease.succeeded)
             self._release(worker)
 
     def evict(self, model_id: str) -> list[Worker]:
@@ -116,11 +117,15 @@ class Pool:
         self.start()
         return sorted(changed)
 
-    async def close(self) -> None:
-        """Refuse the waiting requests, stop every worker, and return when all have ended."""
+    def stop_admitting(self) -> None:
+        """Refuse the waiting requests and all later ones. Requests in progress go on."""
         self._closing = True
         for waiter in self.queue:
             self.queue.refuse(waiter, shutting_down())
+
+    async def close(self) -> None:
+        """Refuse the waiting requests, stop every worker, and return when all have ended."""
+        self.stop_admitting()
         for worker in list(self.supervisor.workers):
             self.supervisor.stop(worker, "shutting down")
         await self._tasks.wait()
@@ -293,7 +298,3 @@ class Pool:
         with suppress(ServeError):  # the model's status shows it
             async with self.lease(model_id):
                 pass
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

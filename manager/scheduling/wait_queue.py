@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError, ShuttingDown
+from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError
 from contract.status import State
 from manager.memory.budget import Ceilings
 from manager.memory.device import GIB
@@ -39,6 +39,7 @@ class Lease:
     queued: float
     loading: float
     status: int = 200  # of the worker's response
+    succeeded: bool = False
 
 
 class WaitQueue:
@@ -125,6 +126,6 @@ def never_fits(model: Model, requirements: Mapping[str, tuple[int, Ceilings]]) -
     return NeverFits(message, details=details)
 
 
-def shutting_down() -> ShuttingDown:
-    """The error for requests during the shutdown."""
-    return ShuttingDown("The manager is shutting down. Try again in a moment.", retry_after=5)
+def loop_time() -> float:
+    """The time in seconds on the event loop's clock."""
+    return asyncio.get_running_loop().time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scripts.control.errors import ControlError
 from scripts.control.installation import Installation
+from scripts.control.service_manager import stop_timeout
 
 
 def start(installation: Installation) -> bool:
@@ -25,9 +26,15 @@ def start(installation: Installation) -> bool:
 
 
 def stop(installation: Installation) -> bool:
-    """End both programs, the gateway first so that no request loses its manager. False if none was running."""
-    gateway_stopped = installation.gateway.stop()
-    return installation.manager.stop() or gateway_stopped
+    """End both programs. False if none was running.
+
+    Both are asked at once: the manager refuses what waits, and both let running requests finish.
+    """
+    timeout = stop_timeout(installation.environ)
+    stopping = [(daemon, process) for daemon in installation.daemons if (process := daemon.request_stop())]
+    for daemon, process in stopping:
+        daemon.wait_until_stopped(process, timeout)
+    return bool(stopping)
 
 
 def _check_running(installation: Installation) -> None:

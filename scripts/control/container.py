@@ -61,6 +61,7 @@ def compose_variables(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "ENGINEHOUSE_CONFIG_NAME": file.name if file.exists() else "",
         "GATEWAY_PORT": str(settings.gateway.port),
         "MANAGER_PORT": str(settings.manager.port),
+        "STOP_TIMEOUT": str(settings.stop_timeout),
     }
 
 

@@ -13,9 +13,6 @@ import psutil
 
 from scripts.control.errors import ControlError
 
-STOP_TIMEOUT = 90.0
-"""Seconds that a program may take to end. The manager lets its workers finish first."""
-
 
 class Daemon:
     """The gateway or the manager in the background. `name` is also the module to run."""
@@ -62,23 +59,25 @@ class Daemon:
         identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
         self._identity.write_text(json.dumps(identity))
 
-    def stop(self) -> bool:
-        """End it and wait until it has ended. False if it was not running. Raises ControlError if it must be killed."""
+    def request_stop(self) -> psutil.Process | None:
+        """Ask it to end, and return its process; None if it is not running. Requests in progress may finish first."""
         process = self.process
-        if process is None:
-            return False
-        process.terminate()
+        if process is not None:
+            process.terminate()
+        return process
+
+    def wait_until_stopped(self, process: psutil.Process, timeout: float) -> None:
+        """Wait until it has ended. Raises ControlError if it must be killed after `timeout` seconds."""
         try:
-            process.wait(STOP_TIMEOUT)
+            process.wait(timeout)
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(10)
             raise ControlError(
-                f"The {self.name} did not stop within {STOP_TIMEOUT:.0f} s and was killed. See {self.log}."
+                f"The {self.name} did not stop within {timeout:.0f} s and was killed. See {self.log}."
             ) from None
         finally:
             self._identity.unlink(missing_ok=True)
-        return True
 
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of its log."""

@@ -13,7 +13,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from scripts.control.errors import ControlError
-from scripts.control.service_manager import ROOT, run_tool
+from scripts.control.service_manager import ROOT, run_tool, stop_timeout
 
 _TEMPLATE = ROOT / "deploy" / "launchd" / "dev.enginehouse.plist"
 _NAMES = ("manager", "gateway")
@@ -76,6 +76,7 @@ class Launchd:
 
 def _agent(name: str, home: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     values = {"PROGRAM": name, "PYTHON": sys.executable, "ROOT": str(ROOT), "STATE": str(home)}
+    values["STOP_TIMEOUT"] = str(stop_timeout(environ))
     text = Template(_TEMPLATE.read_text()).substitute({key: escape(value) for key, value in values.items()})
     return {**plistlib.loads(text.encode()), "EnvironmentVariables": dict(environ)}
 

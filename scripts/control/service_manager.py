@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from contract import config
 from contract.config import ENVIRONMENT
 from scripts.control.errors import ControlError
 
@@ -41,6 +42,14 @@ def service_environment(home: Path, listen: Sequence[str], environ: Mapping[str,
     if "ENGINEHOUSE_CONFIG" in kept:
         kept["ENGINEHOUSE_CONFIG"] = str(Path(kept["ENGINEHOUSE_CONFIG"]).resolve())
     return {**kept, "ENGINEHOUSE_HOME": str(home), "MANAGER_LISTEN": ",".join(listen)}
+
+
+def stop_timeout(environ: Mapping[str, str]) -> int:
+    """Seconds that a program may take to stop. A configuration that has become invalid leaves the default."""
+    try:
+        return config.load(environ=environ).stop_timeout
+    except config.ConfigError:
+        return config.Settings().stop_timeout
 
 
 def run_tool(*command: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from scripts.control.errors import ControlError
-from scripts.control.service_manager import ROOT, run_tool
+from scripts.control.service_manager import ROOT, run_tool, stop_timeout
 
 _TEMPLATES = ROOT / "deploy" / "systemd"
 _NAMES = ("manager", "gateway")
@@ -47,7 +47,7 @@ class Systemd:
         environment_file.write_text("".join(f'{name}="{_quoted(value)}"\n' for name, value in environ.items()))
         for name in programs:
             template = Template((_TEMPLATES / _service(name)).read_text())
-            self._unit(name).write_text(template.substitute(self._values(home)))
+            self._unit(name).write_text(template.substitute(self._values(home, environ)))
         if self._system:
             _give_to_owner(home)
 
@@ -66,11 +66,12 @@ class Systemd:
             self._systemctl("disable", "--now", _service(name))
             self._unit(name).unlink()
 
-    def _values(self, home: Path) -> dict[str, str]:
+    def _values(self, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
         return {
             "PYTHON": sys.executable,
             "ROOT": str(ROOT),
             "STATE": str(home),
+            "STOP_TIMEOUT": str(stop_timeout(environ)),
             "AFTER": " docker.service" if self._system else "",
             "TARGET": "multi-user.target" if self._system else "default.target",
             "IDENTITY": f"User={ROOT.owner()}\nGroup={ROOT.group()}\n" if self._system else "",

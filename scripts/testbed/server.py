@@ -61,6 +61,7 @@ class RunningServer:
         settings: dict[str, Any] = {
             "gateway": {"host": "127.0.0.1", "port": 0, **sections.pop("gateway", {})},
             "manager": {"port": 0, "standby": 0, **sections.pop("manager", {})},
+            "resources": {"shutdown_timeout": 5, **sections.pop("resources", {})},
             "memory": {"safety_margin_gb": 0.5, **sections.pop("memory", {})},
             **sections,
             "models": models,

@@ -30,6 +30,7 @@ def test_systemd_units_are_valid(tmp_path: Path, *, system: bool) -> None:
     manager = (units / "enginehouse-manager.service").read_text()
     assert f'ExecStart="{sys.executable}" -m manager\n' in manager
     assert "KillMode=mixed\n" in manager
+    assert f"TimeoutStopSec={Settings().stop_timeout}\n" in manager
     assert "ExecReload=/bin/kill -HUP $MAINPID\n" in manager
     assert (f"User={ROOT.owner()}\n" in manager) is system
     assert f"WantedBy={'multi-user' if system else 'default'}.target\n" in manager
@@ -55,6 +56,7 @@ def test_launchd_agents_are_valid(tmp_path: Path) -> None:
     assert agent["ProgramArguments"] == [sys.executable, "-m", "gateway"]
     assert agent["EnvironmentVariables"] == {"ENGINEHOUSE_HOME": str(home)}
     assert agent["StandardErrorPath"] == f"{home}/logs/gateway.log"
+    assert agent["ExitTimeOut"] == Settings().stop_timeout
     assert agent["KeepAlive"] == {"SuccessfulExit": False}
     assert launchd.belongs_to(home)
     assert not launchd.belongs_to(tmp_path)
@@ -73,6 +75,7 @@ def test_compose_gets_all_its_variables(tmp_path: Path) -> None:
         "ENGINEHOUSE_CONFIG_NAME": "mine.yaml",
         "GATEWAY_PORT": "9000",
         "MANAGER_PORT": "9100",
+        "STOP_TIMEOUT": str(Settings().stop_timeout),
     }
     used = set(re.findall(r"\$\{(ENGINEHOUSE_\w+|GATEWAY_PORT)", (ROOT / "docker-compose.yml").read_text()))
     assert used <= variables.keys()

@@ -1,0 +1,79 @@
+"""Stopping finishes what it promised: running requests end, all others are refused, and nothing breaks off."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+
+
+def busy_server(folder: Path, shutdown_timeout: float, **options: Any) -> RunningServer:
+    """A server whose model answers once `gate` exists; `started` has a file for each request that it works on."""
+    (folder / "started").mkdir()
+    entry = fake_model(gate=str(folder / "gate"), started_dir=str(folder / "started"), **options)
+    return RunningServer(folder / "server", [entry], resources={"shutdown_timeout": shutdown_timeout})
+
+
+def starts_work(folder: Path) -> None:
+    eventually("it works", lambda: list((folder / "started").iterdir()))
+
+
+def test_running_request_finishes_and_later_ones_are_refused(tmp_path: Path) -> None:
+    with busy_server(tmp_path, 60) as server:
+        running = in_background(server.chat, "m", "running")
+        starts_work(tmp_path)
+        programs = dict(server.processes)
+        for program in programs.values():
+            program.send_signal(signal.SIGTERM)
+        refused = eventually("new requests are refused", lambda: refusal(server))
+        assert refused.json()["error"]["code"] == "shutting_down"
+        assert "retry-after" in refused.headers
+        (tmp_path / "gate").touch()
+        assert running.result().status_code == 200
+        assert {name: program.wait(60) for name, program in programs.items()} == {"manager": 0, "gateway": 0}
+
+
+def refusal(server: RunningServer) -> httpx2.Response | None:
+    answer = server.get("/v1/models")
+    return answer if answer.status_code == 503 else None
+
+
+def test_waiting_request_is_told_when_the_manager_stops(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, [fake_model(load_gate=str(tmp_path / "never"), stop_grace=0.5)]) as server:
+        waiting = in_background(server.chat, "m")
+        eventually("it waits", lambda: server.status()["waiting"])
+        assert server.stop("manager") == 0
+        answer = waiting.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+        assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("program", ["manager", "gateway"])
+def test_whole_answer_past_the_bound_is_an_error(tmp_path: Path, program: str) -> None:
+    with busy_server(tmp_path, 0.5, stop_grace=0.5) as server:
+        cut = in_background(server.chat, "m")
+        starts_work(tmp_path)
+        assert server.stop(program) == 0
+        assert (cut.result().status_code, cut.result().json()["error"]["code"]) == (503, "shutting_down")
+
+
+@pytest.mark.parametrize("program", ["manager", "gateway"])
+def test_stream_past_the_bound_ends_with_an_error_event(tmp_path: Path, program: str) -> None:
+    models = [fake_model(step_seconds=5, stop_grace=0.5)]
+    with RunningServer(tmp_path, models, resources={"shutdown_timeout": 0.5}) as server:
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "many words " * 50}]}
+        with httpx2.stream(
+            "POST", f"{server.url}/v1/chat/completions", json=body, timeout=60, trust_env=False
+        ) as answer:
+            lines = (line for line in answer.iter_lines() if line)
+            next(lines)
+            stopping = in_background(server.stop, program)
+            last = list(lines)[-1]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"
+        assert stopping.result() == 0
