@@ -160,8 +160,7 @@ class Settings(Frozen):
     @property
     def stop_timeout(self) -> int:
         """Seconds after which a stopping program may be killed: its requests and workers have ended by then."""
-        grace = max((model.stop_grace for model in self.models), default=10)
-        return math.ceil(self.resources.shutdown_timeout + grace) + 35
+        return math.ceil(self.resources.shutdown_timeout + max([m.stop_grace for m in self.models] or [10])) + 35
 
     @property
     def is_open(self) -> bool:

@@ -54,15 +54,10 @@ async def serve(settings: Settings, home: Path) -> None:
         runtime = Runtime(await describing, home, await asyncio.to_thread(detect))
         sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]
         port = sockets[0].getsockname()[1]
-        requests = RequestsInProgress()
-        app = build(runtime, token(settings, home), on_start=runtime.start, requests=requests)
         loop = asyncio.get_running_loop()
-        server = asgi.server(
-            app,
-            requests=requests,
-            graceful=settings.resources.shutdown_timeout,
-            on_exit=lambda: loop.call_soon_threadsafe(runtime.begin_shutdown),
-        )
+        requests = RequestsInProgress(on_exit=lambda: loop.call_soon_threadsafe(runtime.begin_shutdown))
+        app = build(runtime, token(settings, home), on_start=runtime.start, requests=requests)
+        server = asgi.server(app, requests=requests, graceful=settings.resources.shutdown_timeout)
         loop.add_signal_handler(signal.SIGHUP, runtime.reload_in_background)
         (home / "manager" / "address").write_text(f"http://127.0.0.1:{port}\n")
         log.info("the manager listens on %s, port %d", ", ".join(settings.manager.listen), port)

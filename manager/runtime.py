@@ -38,6 +38,7 @@ class Runtime:
         self.event_log = EventLog()
         self.monitor = MemoryMonitor.in_home(meter, models.settings.memory, home)
         self._reloading = asyncio.Lock()
+        self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
         self._tasks = BackgroundTasks("runtime")
         children = ChildRegistry(home / "manager" / "children.json")
         self._local = LocalLauncher(home, self._imports_of, children)
@@ -52,10 +53,14 @@ class Runtime:
         self.pool.start()
 
     async def reload(self) -> list[str]:
-        """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing."""
-        async with self._reloading:  # of two reloads, the one that has read the older file must not be applied last
-            settings = await asyncio.to_thread(config.load)
-            return self._apply(await configured.describe(settings))
+        """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing.
+
+        Calls that come while another reload runs share the next one, however many they are.
+        """
+        if self._next_reload is None:
+            self._next_reload = asyncio.get_running_loop().create_future()
+            self._tasks.spawn(self._reload_into(self._next_reload))
+        return await asyncio.shield(self._next_reload)
 
     def reload_in_background(self) -> None:
         """Reload without a caller to tell, as for a signal: an invalid configuration goes to the log."""
@@ -94,6 +99,18 @@ class Runtime:
         if not self.pool.supervisor.starting:  # otherwise the end of that start makes the moment quiet
             self._update_standbys()
         return changed
+
+    async def _reload_into(self, result: asyncio.Future[list[str]]) -> None:
+        try:
+            async with self._reloading:  # of two reloads, the one that has read the older file must not be applied last
+                self._next_reload = None  # the file is read now: it may change after this, so later calls need another
+                settings = await asyncio.to_thread(config.load)
+                result.set_result(self._apply(await configured.describe(settings)))
+        except asyncio.CancelledError:
+            result.cancel()
+            raise
+        except Exception as error:
+            result.set_exception(error)
 
     async def _reload_or_log(self) -> None:
         try:

@@ -22,9 +22,13 @@ CUT_TIMEOUT = 2.0
 
 
 class RequestsInProgress:
-    """The requests of one program. A request that never ends sets `endless` in its scope: it is not waited for."""
+    """The requests of one program. A request that never ends sets `endless` in its scope: it is not waited for.
 
-    def __init__(self) -> None:
+    A signal handler calls `on_exit` when the program is asked to stop.
+    """
+
+    def __init__(self, on_exit: Callable[[], object] = lambda: None) -> None:
+        self.on_exit = on_exit
         self._scopes: dict[asyncio.Task[object], Scope] = {}
         self._cut: set[asyncio.Task[object]] = set()
         self._draining = False

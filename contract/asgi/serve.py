@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -80,17 +80,15 @@ class CoalescingProtocol(BoundedProtocol, PatientProtocol):
 class AppServer(uvicorn.Server):
     """A server that lets requests in progress finish for `graceful` seconds when it is stopped, and exits with 0.
 
-    It goes on to listen meanwhile, to refuse new requests. `on_exit` is called at the beginning.
+    It goes on to listen meanwhile, to refuse new requests.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, requests: RequestsInProgress, graceful: float, on_exit: Callable[[], object]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, requests: RequestsInProgress, graceful: float) -> None:
         super().__init__(config)
-        self._requests, self._graceful, self._on_exit = requests, graceful, on_exit
+        self._requests, self._graceful = requests, graceful
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._on_exit()
+        self._requests.on_exit()
         super().handle_exit(sig, frame)
 
     async def main_loop(self) -> None:
@@ -110,14 +108,12 @@ def server(
     *,
     requests: RequestsInProgress | None = None,
     graceful: float = 5,
-    on_exit: Callable[[], object] = lambda: None,
     trusted_proxies: Sequence[str] = (),
     limits: ConnectionLimits | None = None,
 ) -> AppServer:
     """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
-    `requests` are those that the app's RequestMiddleware counts. A signal handler calls `on_exit` when the shutdown
-    begins. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
+    `requests` are those that the app's RequestMiddleware counts. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
     from the addresses and networks in `trusted_proxies` only.
     """
     config = uvicorn.Config(
@@ -133,7 +129,7 @@ def server(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(graceful) or 1,
     )
-    return AppServer(config, requests or RequestsInProgress(), graceful, on_exit)
+    return AppServer(config, requests or RequestsInProgress(), graceful)
 
 
 def log_to_stderr(level: str = "INFO") -> None:

@@ -68,6 +68,34 @@ async def test_of_two_reloads_the_newer_file_wins(tmp_path: Path, monkeypatch: p
     await runtime.close()
 
 
+async def test_300_reloads_at_once_become_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that runs, and one for everything that has changed since it read the file."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": [{"id": "a", "engine": "fake"}]}))
+    monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
+    described: list[Settings] = []
+    go = asyncio.Event()
+
+    async def describe(settings: Settings) -> ConfiguredModels:
+        described.append(settings)
+        await go.wait()
+        return ConfiguredModels(settings, {spec.id: Model(spec, Capabilities()) for spec in settings.models})
+
+    monkeypatch.setattr(configured, "describe", describe)
+    runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    first = asyncio.create_task(runtime.reload())
+    await eventually("the first has read the file", lambda: described)
+    for _ in range(300):
+        runtime.reload_in_background()
+    last = asyncio.create_task(runtime.reload())
+    await asyncio.sleep(0)
+    go.set()
+    assert await first == ["a"]
+    assert await last == []
+    assert len(described) == 2
+    await runtime.close()
+
+
 async def test_standbys_are_for_downloaded_or_requested_models(tmp_path: Path) -> None:
     """The first start of any other model waits for its download: a standby would only take memory."""
 
