@@ -6,9 +6,11 @@ the worker reads end of file: this needs no timer, and no pid that another proce
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import signal
+import sys
 import threading
 from contextlib import suppress
 
@@ -18,11 +20,15 @@ UUID = "ENGINEHOUSE_WORKER"
 """The environment variable that marks a worker's processes, wherever they have moved in the process tree."""
 
 
+PR_SET_CHILD_SUBREAPER = 36
+
+
 class Lifeline:
     """Reads stdin on a thread of its own: first the assignment, then nothing until end of file."""
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
+        become_subreaper()
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
@@ -43,6 +49,12 @@ class Lifeline:
             if data.endswith(b"\n"):
                 self._lines.put(bytes(line))
                 line.clear()
+
+
+def become_subreaper() -> None:
+    """On Linux, adopt descendants whose parent ends, so that they stay in this process's tree."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def kill_tree() -> None:

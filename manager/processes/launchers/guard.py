@@ -3,9 +3,13 @@
 The command launcher runs it as `python guard.py PROGRAM ARGUMENTS…`. It imports the standard library only, leads the
 process group in which the server runs, and holds the read end of a pipe whose write end only the manager has. It exits
 as the server does: with the same exit code, or by the same signal.
+
+On Linux it is the subreaper of everything that the server starts: a process whose parent has ended becomes the guard's
+child, so the guard finds it even if it has a session of its own and no longer carries our mark.
 """
 
 import contextlib
+import ctypes
 import os
 import resource
 import select
@@ -15,20 +19,23 @@ import sys
 import threading
 
 MARK = "ENGINEHOUSE_WORKER"
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> int:
     """Run the server to its end, then end its descendants. Returns its exit code; 127 if there is no such program."""
     # TERM goes to the whole group. The guard outlives it, to report the exit code and to kill what ignores TERM.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    become_subreaper()
     try:
         server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     except OSError as error:
         sys.stderr.write(f"{sys.argv[1]} cannot be run: {error}\n")
         return 127
     threading.Thread(target=end_with_manager, daemon=True).start()
-    code = server.wait()
-    kill_marked()
+    code = wait_for(server.pid)
+    server.returncode = code  # the exit code is collected already
+    kill_all()
     if select.select([0], [], [], 0)[0]:  # stdin has closed: the manager is gone and will not end the group
         os.killpg(0, signal.SIGKILL)
     if code < 0:
@@ -40,18 +47,49 @@ def end_with_manager() -> None:
     """Wait until stdin closes, then kill everything that carries our mark, and the group."""
     while os.read(0, 4096):
         pass
-    kill_marked()
+    kill_all()
     os.killpg(0, signal.SIGKILL)
 
 
-def kill_marked() -> None:
-    """Kill every other process that carries our mark; repeatedly, since some may fork meanwhile."""
+def become_subreaper() -> None:
+    """Adopt descendants whose parent ends, where the system can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def wait_for(pid: int) -> int:
+    """Return the exit code of a child, and meanwhile collect those of adopted processes, which nothing else would."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+def kill_all() -> None:
+    """Kill every descendant and all that carries our mark; repeatedly, since some may fork meanwhile."""
     killed = {os.getpid()}
-    while remaining := [pid for pid in marked(os.environ.get(MARK, "")) if pid not in killed]:
+    while remaining := [pid for pid in (*descendants(), *marked(os.environ.get(MARK, ""))) if pid not in killed]:
         for pid in remaining:
             with contextlib.suppress(OSError):  # it has just ended
                 os.kill(pid, signal.SIGKILL)
         killed.update(remaining)
+
+
+def descendants() -> list[int]:
+    """Pids of the processes below this one; none on systems without /proc."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                state, parent = file.read().rpartition(b")")[2].split()[:2]  # the name may contain brackets
+                if state != b"Z":
+                    children.setdefault(int(parent), []).append(int(name))
+    pids: list[int] = []
+    below = [os.getpid()]
+    while below:
+        below = [child for pid in below for child in children.get(pid, ())]
+        pids += below
+    return pids
 
 
 def marked(uuid: str) -> list[int]:

@@ -218,3 +218,30 @@ async def test_the_guard_ends_what_its_server_leaves(launchers: Launchers) -> No
     assert await server.wait() == 0
     assert not runs(json.loads(server.log_tail(1)))
     await server.stop(0)
+
+
+HIDING_CHILD = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:  # its parent ends at once, and its environment is another one
+        os.execve(sys.executable, [sys.executable, "-c", "import signal; signal.pause()", "hiding"], {})
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
+async def test_a_child_that_hides_is_measured_and_ended(launchers: Launchers, tmp_path: Path) -> None:
+    """It has a session of its own, a parent that has ended, and another environment, as vLLM's processes do."""
+    spec = external(tmp_path)
+    script = tmp_path / "server.py"
+    script.write_text(HIDING_CHILD + script.read_text())
+    server = await start(launchers, spec)
+    await server.ready()
+    family = {process.pid: process.cmdline() for process in process_tree.tree(server.pid, server.uuid)}
+    (hiding,) = (pid for pid, command in family.items() if "hiding" in command)
+    os.kill((await report_of(server))["pid"], signal.SIGKILL)
+    assert await server.wait() == -signal.SIGKILL
+    await eventually("nothing is left", lambda: not runs(hiding))
+    await server.stop(1)
