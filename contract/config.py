@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import ipaddress
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -160,7 +159,7 @@ class Settings(Frozen):
     @property
     def stop_timeout(self) -> int:
         """Seconds after which a stopping program may be killed: its requests and workers have ended by then."""
-        return math.ceil(self.resources.shutdown_timeout + max([m.stop_grace for m in self.models] or [10])) + 35
+        return int(self.resources.shutdown_timeout + max([m.stop_grace for m in self.models] or [10])) + 35
 
     @property
     def is_open(self) -> bool:
