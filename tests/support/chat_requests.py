@@ -200,7 +200,7 @@ def test_a_template_may_refuse_a_conversation(chat_engine: ChatEngine) -> None:
 
 
 def test_pictures_are_refused_by_a_model_without_vision(engine: Any) -> None:
-    with pytest.raises(UnsupportedFeature, match="reads text alone"):
+    with pytest.raises(UnsupportedFeature, match="reads only text"):
         ask(engine, with_pictures("Hi", picture()))
 
 

@@ -35,7 +35,7 @@ def test_refuses_a_folder_without_config(tmp_path: Path) -> None:
 def test_missing_chat_template_says_what_to_do(family: str, copy: Copy) -> None:
     folder = copy(family)
     (folder / "chat_template.jinja").unlink()
-    with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned sibling, or set"):
+    with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned version.*or set"):
         load(folder, "mlx")
     template = "{% for m in messages %}{{ m.content[0].text if m.content is not string else m.content }}{% endfor %}"
     assert text(ask(load(folder, "mlx", options={"chat_template": template}), "Hello"))

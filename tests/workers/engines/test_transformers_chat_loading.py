@@ -39,7 +39,7 @@ def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
 def test_a_type_of_another_engine_is_sent_there(models: Callable[[str], Path]) -> None:
     with pytest.raises(LoadFailed, match=r"of type 'sam'.*Write `engine: transformers_segment`"):
         load(models("sam"))
-    with pytest.raises(LoadFailed, match=r"no chat template.*For another task than chat.*transformers_ocr"):
+    with pytest.raises(LoadFailed, match=r"no chat template.*For tasks other than chat.*transformers_ocr"):
         load(models("got_ocr2"))
 
 
@@ -66,7 +66,7 @@ def test_a_folder_without_configuration(tmp_path: Path) -> None:
 def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
     folder = copy("lm")
     (folder / "chat_template.jinja").unlink()
-    with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned sibling, or set"):
+    with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned version.*or set"):
         load(folder)
     template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     assert text(ask(load(folder, options={"chat_template": template}), "Hello"))

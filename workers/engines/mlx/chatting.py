@@ -1,4 +1,4 @@
-"""Answers conversations with one model: calls join while others are decoded, and leave as soon as they are answered."""
+"""The decode loop of one model: requests join running requests between two steps, and end with their last token."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
 _UNBOUNDED = 4096
-"""Tokens of an answer for which neither the model nor the request knows a bound."""
+"""The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
 
 Pieces = Iterator[tuple[Call[ChatRequest], Any]]
 
 
 class MlxChat:
-    """A loaded model that talks."""
+    """Answers chat requests with a loaded model."""
 
     def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts, prefixes: MlxPrefixCache) -> None:
         self.loaded = loaded
@@ -37,31 +37,31 @@ class MlxChat:
         self._name = loaded.checkpoint.spec.id
 
     def run(self, feed: Feed[ChatRequest], meter: StepMeter) -> Pieces:
-        """Take calls as there is room, and answer them together a token a step."""
+        """Take calls while rows are free, and decode a token for every row in each step, until no call is left."""
         with closing(Decoder(self.loaded, feed.limit, self._prefixes, meter)) as decoder:
             rows = _Rows(decoder, feed.limit)
             while True:
-                newcomers = feed.take(min(1, feed.limit - rows.calls))  # one a step: reading a picture takes its time
-                for call in newcomers:
+                calls = feed.take(min(1, feed.limit - rows.calls))  # one for each step, since encoding an image is slow
+                for call in calls:
                     yield from self._begin(call, rows)
-                if not rows.fill() and not newcomers:
+                if not rows.fill() and not calls:
                     return
                 for choice, token in rows.step():
                     yield from self._advance(choice, token)
 
     def _begin(self, call: Call[ChatRequest], rows: _Rows) -> Pieces:
-        """Make its choices wait for their rows, or say why it cannot be answered."""
+        """Read a call's prompt and add its choices to the waiting ones; yields an error if that fails."""
         try:
             prompt = self.prompts.read(call.request)
-            left = self.prompts.room(prompt)
+            tokens_left = self.prompts.tokens_left(prompt)
         except ServeError as error:
             yield call, error
             return
-        except Exception as error:  # its own failure, not that of those at work
+        except Exception as error:  # must not fail the running requests
             yield call, to_serve_error(error)
             return
-        asked = call.request.limit or self.recommended.get("max_new_tokens")
-        limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)
+        requested = call.request.limit or self.recommended.get("max_new_tokens")
+        limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer = ChatAnswer(call, self._name)
         answer.prompt_tokens = len(prompt.tokens)
         for index in range(call.request.n or 1):
@@ -86,43 +86,43 @@ class MlxChat:
 
 
 class _Rows:
-    """The choices at work, each a row of the decoder, and those that wait for one.
+    """The running choices by their row of the decoder, and the waiting choices.
 
-    First choices go first: a request for a hundred answers does not keep others waiting.
+    Lower choice indices have priority, so a request for a hundred choices does not block other requests.
     """
 
-    def __init__(self, decoder: Decoder, most: int) -> None:
+    def __init__(self, decoder: Decoder, limit: int) -> None:
         self._decoder = decoder
-        self._most = most
-        self._working: dict[int, ChatChoice] = {}
+        self._limit = limit
+        self._running: dict[int, ChatChoice] = {}
         self._waiting: list[tuple[int, int, ChatChoice, MlxPrompt]] = []
         self._order = count()
 
     @property
     def calls(self) -> int:
-        """How many calls are not answered yet."""
-        choices = [*self._working.values(), *(choice for _, _, choice, _ in self._waiting)]
+        """The number of running and waiting calls."""
+        choices = [*self._running.values(), *(choice for _, _, choice, _ in self._waiting)]
         return len({id(choice.answer) for choice in choices if not choice.is_finished})
 
     def add(self, choice: ChatChoice, prompt: MlxPrompt) -> None:
-        """Let it wait for a row."""
+        """Add a waiting choice."""
         heapq.heappush(self._waiting, (choice.index, next(self._order), choice, prompt))
 
     def fill(self) -> bool:
-        """Give the free rows to those that wait. False if no row is running."""
-        over = [row for row, choice in self._working.items() if choice.is_finished]
-        self._decoder.drop(over)
-        for row in over:
-            del self._working[row]
-        while self._waiting and len(self._working) < self._most:
+        """Drop finished rows and start waiting choices in the free ones. Returns False if no row is running."""
+        finished = [row for row, choice in self._running.items() if choice.is_finished]
+        self._decoder.drop(finished)
+        for row in finished:
+            del self._running[row]
+        while self._waiting and len(self._running) < self._limit:
             _, _, choice, prompt = heapq.heappop(self._waiting)
             if not choice.is_finished:
-                self._working[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
-        return bool(self._working)
+                self._running[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
+        return bool(self._running)
 
     def step(self) -> Iterator[tuple[ChatChoice, int]]:
-        """The next tokens of those whose clients are still there."""
+        """Decode a step. Yields the next token of each choice that is not cancelled or finished."""
         for row, token in self._decoder.step():
-            choice = self._working[row]
+            choice = self._running[row]
             if not choice.is_finished:
                 yield choice, token

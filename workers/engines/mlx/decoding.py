@@ -1,4 +1,4 @@
-"""Decodes several answers at once with the libraries' own batch generators, which take newcomers between two steps."""
+"""Decodes several choices together with the libraries' batch generators, which accept new rows between two steps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from workers.engines.mlx.sampling import MlxSampler
 from workers.step_meter import StepMeter
 
 _PREFILL = 512
-"""Tokens of a prompt that are read in one step: the others' next tokens wait for no more than that."""
+"""The largest prefill chunk, in tokens: running rows wait for at most one chunk between two decode steps."""
 
 
 class Decoder:
-    """Rows at work in one model: each has a prompt, a limit and a sampler of its own.
+    """The running rows of one model, each with its own prompt, limit and sampler.
 
-    Prompts are read one at a time and in chunks; decode steps are shared. mlx-lm's generator can continue from the
-    cache of an earlier conversation, mlx-vlm's cannot. While this is open, the model is not paged out of the GPU.
+    Prompts are read one at a time, in chunks; all rows share each decode step. mlx-lm's generator can continue from
+    the KV cache of an earlier conversation, mlx-vlm's cannot. Until `close`, the model is not paged out of the GPU.
     """
 
     def __init__(self, loaded: LoadedMlx, rows: int, prefixes: MlxPrefixCache, meter: StepMeter) -> None:
@@ -40,30 +40,30 @@ class Decoder:
             self._generator = BatchGenerator(loaded.model, stream=stream, **shape)
 
     def close(self) -> None:
-        """Forget all rows."""
+        """Remove all rows and close the generator."""
         self.drop(list(self._rows))
         self._generator.close()
 
     def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> int:
-        """Begin an answer of up to `limit` tokens. Gives the row's number."""
+        """Add a row that generates up to `limit` tokens. Returns the row's number."""
         [row] = self._insert(prompt, [limit], [sampler.processors])
         self._rows.add(row)
         return int(row)
 
     def step(self) -> list[tuple[int, int]]:
-        """The next token of every row that has one by now: (row, token)."""
-        _, made = self._generator.next()
-        if made:
-            self._meter.step(len(made))
-        for response in made:
+        """Run a step. Returns (row, token) for each row that got a token; rows still in prefill get none."""
+        _, responses = self._generator.next()
+        if responses:
+            self._meter.step(len(responses))
+        for response in responses:
             if response.finish_reason is not None:  # the generator has removed it
                 self._rows.discard(response.uid)
                 if not self._vision:
                     self._prefixes.put(response.all_tokens, response.prompt_cache)
-        return [(response.uid, response.token) for response in made]
+        return [(response.uid, response.token) for response in responses]
 
     def drop(self, rows: Iterable[int]) -> None:
-        """Remove rows that need no further token, and put them into the prefix cache."""
+        """Remove rows, and put their KV caches into the prefix cache."""
         for row in rows:
             if self._vision:
                 self._generator.remove(row)
@@ -78,7 +78,9 @@ class Decoder:
             self._meter.read(len(prompt.tokens), 0)
             inputs = [dict(prompt.inputs)]
             return self._generator.insert([prompt.tokens], limits, logits_processors=processors, prompt_kwargs=inputs)
-        cache, rest = self._prefixes.match(prompt.tokens)
-        known = list(prompt.tokens[: len(prompt.tokens) - len(rest)])
-        self._meter.read(len(rest), len(known))
-        return self._generator.insert([rest], limits, caches=[cache], all_tokens=[known], logits_processors=processors)
+        cache, unread = self._prefixes.match(prompt.tokens)
+        reused = list(prompt.tokens[: len(prompt.tokens) - len(unread)])
+        self._meter.read(len(unread), len(reused))
+        return self._generator.insert(
+            [unread], limits, caches=[cache], all_tokens=[reused], logits_processors=processors
+        )

@@ -1,4 +1,4 @@
-"""Makes the model's inputs of conversations: pictures are opened, the chat template is applied, tokens are counted."""
+"""Prepares a model's inputs from conversations: opens images, applies the chat template, counts tokens."""
 
 from __future__ import annotations
 
@@ -11,49 +11,57 @@ import mlx.core as mx
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
 from workers.engines.mlx.guard import Guard
 from workers.engines.mlx.loading import LoadedMlx
-from workers.toolkit.chat import conversation as shared
+from workers.toolkit.chat.conversation import (
+    Conversation,
+    report_refusals,
+    require_template,
+    role_of,
+    texts,
+    tokens_left,
+    unsupported_part,
+)
 from workers.toolkit.image_loading import open_image
 
 
 @dataclass(frozen=True, slots=True)
 class MlxPrompt:
-    """A conversation as the model reads it; `inputs` are what a vision-language model takes beside the tokens."""
+    """A prompt's token ids; `inputs` are a vision-language model's other inputs, such as embeddings."""
 
     tokens: list[int]
     inputs: dict[str, Any] = field(default_factory=dict)
 
 
 class MlxPrompts:
-    """A language model's tokenizer, its chat template and the length of its context; an entry may set the last two."""
+    """Prepares prompts for a language model. `template` and `context` are an entry's options, or None."""
 
     def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
-        found = loaded.checkpoint
+        checkpoint = loaded.checkpoint
         self._tokenizer = loaded.tokenizer
-        self._template = shared.required(template or loaded.template, found.spec, found.model_type)
-        self._context = found.context(context)
+        self._template = require_template(template or loaded.template, checkpoint.spec, checkpoint.model_type)
+        self._context = checkpoint.context(context)
         self._guard = Guard(loaded.tokenizer, self._template)
 
     def read(self, request: ChatRequest) -> MlxPrompt:
-        """The request's conversation.
+        """The prompt of the request's conversation.
 
-        Raises BadImage, UnsupportedFeature for what the model cannot take, BadRequest when the chat template or the
-        processor refuses the conversation.
+        Raises BadImage for an image that cannot be opened, UnsupportedFeature for content that the model cannot take,
+        and BadRequest if the chat template or the processor refuses the conversation.
         """
-        with shared.refusals():
+        with report_refusals():
             return self._read(request.messages)
 
-    def room(self, prompt: MlxPrompt) -> int | None:
-        """How many tokens are left for the answer; None if the context is unknown. Raises ContextTooLong."""
-        return shared.room(len(prompt.tokens), self._context)
+    def tokens_left(self, prompt: MlxPrompt) -> int | None:
+        """The tokens that the context leaves for the answer; None if it is unknown. Raises ContextTooLong."""
+        return tokens_left(len(prompt.tokens), self._context)
 
     def _read(self, messages: Sequence[Message]) -> MlxPrompt:
         conversation = []
         for message in messages:
-            text = "\n".join(self._guard.hide(text) for text in shared.texts(message))
-            conversation.append({"role": shared.role(message, self._template), "content": text})
+            text = "\n".join(self._guard.hide(text) for text in texts(message))
+            conversation.append({"role": role_of(message, self._template), "content": text})
         return MlxPrompt(self._guard.encode(self._render(conversation), add_special_tokens=False))
 
-    def _render(self, conversation: shared.Conversation) -> str:
+    def _render(self, conversation: Conversation) -> str:
         text: str = self._tokenizer.apply_chat_template(
             conversation, chat_template=self._template, add_generation_prompt=True, tokenize=False
         )
@@ -61,7 +69,7 @@ class MlxPrompts:
 
 
 class VisionPrompts(MlxPrompts):
-    """The same for a vision-language model, whose vision tower turns pictures into embeddings of the prompt."""
+    """Prepares prompts for a vision-language model, whose vision tower turns images into embeddings."""
 
     def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
         super().__init__(loaded, template, context)
@@ -73,10 +81,10 @@ class VisionPrompts(MlxPrompts):
 
         images: list[Any] = []
         conversation = [self._message(message, images) for message in messages]
-        picture = getattr(self._model.config, "image_token_index", None)
+        image_token = getattr(self._model.config, "image_token_index", None)
         text = self._render(conversation)
         return self._embed(
-            prepare_inputs(self._processor, images=images or None, prompts=[text], image_token_index=picture)
+            prepare_inputs(self._processor, images=images or None, prompts=[text], image_token_index=image_token)
         )
 
     def _message(self, message: Message, images: list[Any]) -> dict[str, Any]:
@@ -88,13 +96,13 @@ class VisionPrompts(MlxPrompts):
                 images.append(open_image(part.image_url.url))
                 parts.append({"type": "image"})
             else:
-                raise shared.refusal(part)
-        return {"role": shared.role(message, self._template), "content": parts}
+                raise unsupported_part(part)
+        return {"role": role_of(message, self._template), "content": parts}
 
     def _embed(self, inputs: dict[str, Any]) -> MlxPrompt:
-        """Run the vision tower: what is slow about a picture happens here, once a request."""
+        """Run the vision tower, the slow part of reading an image, once for each request."""
         tokens, pixels, mask = (inputs.pop(name, None) for name in ("input_ids", "pixel_values", "attention_mask"))
         embedded = self._model.get_input_embeddings(tokens, pixels, mask=mask, **inputs).to_dict()
-        made = {**inputs, **{name: value for name, value in embedded.items() if value is not None}}
-        mx.eval([value for value in made.values() if isinstance(value, mx.array)])
-        return MlxPrompt(tokens[0].tolist(), made)
+        inputs = {**inputs, **{name: value for name, value in embedded.items() if value is not None}}
+        mx.eval([value for value in inputs.values() if isinstance(value, mx.array)])
+        return MlxPrompt(tokens[0].tolist(), inputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.errors import BadRequest
 from contract.media import ImageInput
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
-from workers.toolkit.chat.conversation import refusal
+from workers.toolkit.chat.conversation import unsupported_part
 
 _OMITTED_IMAGE = "(another picture)"
 """The placeholder for an earlier image, which the model does not see."""
@@ -63,5 +63,5 @@ def _text(message: Message) -> str:
 def _images(message: Message) -> list[ImageInput]:
     for part in message.parts:
         if isinstance(part, OtherPart):
-            raise refusal(part)
+            raise unsupported_part(part)
     return [part.image_url.url for part in message.parts if isinstance(part, ImagePart)]

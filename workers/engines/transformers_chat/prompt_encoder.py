@@ -1,4 +1,4 @@
-"""Makes the model's inputs of conversations: images are opened, the chat template is applied."""
+"""Prepares a model's inputs from conversations: opens images, applies the chat template, runs the processor."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ from PIL import Image
 from contract.config import ModelSpec
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.engines.transformers_chat.loading import LoadedModel
-from workers.toolkit.chat import conversation as shared
-from workers.toolkit.chat.conversation import Conversation
+from workers.toolkit.chat.conversation import (
+    Conversation,
+    report_refusals,
+    require_template,
+    role_of,
+    texts,
+    tokens_left,
+    unsupported_part,
+)
 from workers.toolkit.image_loading import open_image
 
-_ABOUT_A_IMAGE = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
+_IMAGE_QUESTION = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
 
 
 class PromptEncoder:
-    """A model's processor (or tokenizer), its chat template and the length of its context."""
+    """A model's processor (or tokenizer), its chat template and its context length in tokens."""
 
     def __init__(self, loaded: LoadedModel, template: str | None, context: int | None, spec: ModelSpec) -> None:
         self._processor = loaded.processor
         self._vision = loaded.vision
         template = template or loaded.processor.chat_template
-        self._template = shared.required(template, spec, loaded.model.config.model_type)
+        self._template = require_template(template, spec, loaded.model.config.model_type)
         self.context = context
         self._guards = not spec.trust_remote_code and self._can_guard()
 
@@ -33,13 +40,13 @@ class PromptEncoder:
         return [self._message(message) for message in request.messages]
 
     def encode(self, conversation: Conversation) -> Any:
-        """Inputs for `generate`, in one row. Raises BadRequest when the chat template or the processor refuses it."""
-        with shared.refusals():
+        """Inputs for `generate`, in one row. Raises BadRequest if the chat template or the processor refuses it."""
+        with report_refusals():
             return self._apply(conversation, self._guards)
 
     def check(self, tokens: int) -> int | None:
-        """How many tokens are left for the answer to a prompt of `tokens`. Raises ContextTooLong."""
-        return shared.room(tokens, self.context)
+        """The tokens left for the answer to a prompt of `tokens`; None if unknown. Raises ContextTooLong."""
+        return tokens_left(tokens, self.context)
 
     def _apply(self, conversation: Conversation, guard: bool) -> Any:
         return self._processor.apply_chat_template(
@@ -53,20 +60,20 @@ class PromptEncoder:
         )
 
     def with_image(self) -> Any:
-        """Inputs of a prompt about a grey image, to try a model with. Raises what the processor or template does."""
-        return self._apply([{"role": "user", "content": _ABOUT_A_IMAGE}], guard=False)
+        """Inputs of a prompt about a grey image, for the probe. Raises what the processor or template raises."""
+        return self._apply([{"role": "user", "content": _IMAGE_QUESTION}], guard=False)
 
     def _can_guard(self) -> bool:
-        """Whether control tokens in what users write can be read as plain text: not with every processor."""
+        """Whether the processor can read control tokens in user text as plain text; not every processor can."""
         try:
-            self._apply([{"role": "user", "content": _ABOUT_A_IMAGE if self._vision else "?"}], guard=True)
+            self._apply([{"role": "user", "content": _IMAGE_QUESTION if self._vision else "?"}], guard=True)
         except (NotImplementedError, ValueError, TemplateError):
             return False
         return True
 
     def _message(self, message: Message) -> dict[str, Any]:
-        parts: Any = [_part(part) for part in message.parts] if self._vision else "\n".join(shared.texts(message))
-        return {"role": shared.role(message, self._template), "content": parts}
+        parts: Any = [_part(part) for part in message.parts] if self._vision else "\n".join(texts(message))
+        return {"role": role_of(message, self._template), "content": parts}
 
 
 def _part(part: TextPart | ImagePart | OtherPart) -> dict[str, Any]:
@@ -74,4 +81,4 @@ def _part(part: TextPart | ImagePart | OtherPart) -> dict[str, Any]:
         return {"type": "text", "text": part.text}
     if isinstance(part, ImagePart):
         return {"type": "image", "image": open_image(part.image_url.url)}
-    raise shared.refusal(part)
+    raise unsupported_part(part)

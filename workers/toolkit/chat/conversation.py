@@ -1,4 +1,4 @@
-"""Conversations as chat templates take them, and what is said of those that a model cannot take."""
+"""Conversations in the form that chat templates take, and the errors for those that a model cannot take."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
 from workers.registry import engine_names, find_engine
 
 Conversation = list[dict[str, Any]]
-"""Messages as chat templates read them; in a model with vision each content is a list of parts."""
+"""Messages as chat templates read them; for a vision-language model, each content is a list of parts."""
 
 
-def required(template: Any, spec: ModelSpec, model_type: str) -> Any:
-    """The template. Raises LoadFailed, with what to do, where there is none."""
+def require_template(template: Any, spec: ModelSpec, model_type: str) -> Any:
+    """Return the template. If there is none, raises LoadFailed with a sentence that says what to do."""
     if template:
         return template
-    others = [name for name in engine_names() if model_type in find_engine(name).model_types]
+    other_engines = [name for name in engine_names() if model_type in find_engine(name).model_types]
     raise LoadFailed(
-        f"{spec.source} has no chat template, which says how to write a conversation for the model. Use the "
-        "model's instruction-tuned sibling, or set `options: {chat_template: …}` to a Jinja template."
-        + (f" For another task than chat, write `engine: {' or '.join(others)}`." if others else "")
+        f"{spec.source} has no chat template, which defines how a conversation is written for the model. Use the "
+        "instruction-tuned version of the model, or set `options: {chat_template: …}` to a Jinja template."
+        + (f" For tasks other than chat, write `engine: {' or '.join(other_engines)}`." if other_engines else "")
     )
 
 
-def role(message: Message, template: Any) -> str:
-    """The message's role, in words that the template knows."""
+def role_of(message: Message, template: Any) -> str:
+    """The message's role; `developer` becomes `system` if the template does not know it."""
     return "system" if message.role == "developer" and "developer" not in str(template) else message.role
 
 
 def texts(message: Message) -> list[str]:
-    """What a model without vision reads of a message. Raises UnsupportedFeature for anything but text."""
-    found = [part.text for part in message.parts if isinstance(part, TextPart)]
-    if len(found) < len(message.parts):
-        raise UnsupportedFeature("This model reads text alone. Send text, or ask a model with vision.")
-    return found
+    """The texts of a message for a model without vision. Raises UnsupportedFeature if it has any other part."""
+    text_parts = [part.text for part in message.parts if isinstance(part, TextPart)]
+    if len(text_parts) < len(message.parts):
+        raise UnsupportedFeature("This model reads only text. Send only text, or use a vision-language model.")
+    return text_parts
 
 
-def refusal(part: ImagePart | OtherPart) -> UnsupportedFeature:
-    """Why a part that is neither text nor a picture is not taken."""
-    return UnsupportedFeature(f"This model does not take content of type {part.type!r}.", param="messages")
+def unsupported_part(part: ImagePart | OtherPart) -> UnsupportedFeature:
+    """The error for a part that the model cannot read, such as audio."""
+    return UnsupportedFeature(f"This model does not accept content of type {part.type!r}.", param="messages")
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Raises BadRequest where the chat template or the processor refuses what is read within."""
+def report_refusals() -> Iterator[None]:
+    """Turn errors of the chat template or the processor inside the `with` block into BadRequest."""
     from jinja2 import TemplateError
 
     try:
@@ -60,16 +60,16 @@ def refusals() -> Iterator[None]:
         raise BadRequest(f"The model's processor refuses this conversation: {error}") from error
 
 
-def room(tokens: int, context: int | None) -> int | None:
-    """How many tokens are left for the answer to a prompt of `tokens`; None if `context` is. Raises ContextTooLong."""
+def tokens_left(prompt_tokens: int, context: int | None) -> int | None:
+    """The tokens that the context leaves for the answer; None if `context` is unknown. Raises ContextTooLong."""
     if context is None:
         return None
-    if tokens >= context:
-        over = tokens - context + 1
+    if prompt_tokens >= context:
+        over = prompt_tokens - context + 1
         raise ContextTooLong(
-            f"The prompt has {tokens} tokens. The model's context of {context} must hold it and at least one "
-            f"of the answer: it is too long by {over}. Shorten the messages or leave out the oldest.",
+            f"The prompt has {prompt_tokens} tokens and is too long by {over}: the model's context of {context} tokens "
+            "must hold the prompt and at least one token of the answer. Shorten the messages or omit the oldest.",
             param="messages",
-            details={"prompt_tokens": tokens, "context": context, "over": over},
+            details={"prompt_tokens": prompt_tokens, "context": context, "over": over},
         )
-    return context - tokens
+    return context - prompt_tokens
