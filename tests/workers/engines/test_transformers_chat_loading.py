@@ -77,11 +77,11 @@ def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypat
     folder = copy("lm", model_type="own", auto_map=auto)
     (folder / "own.py").write_text(CODE)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
-    with pytest.raises(LoadFailed, match=r"comes with code of its own.*trust_remote_code: true"):
+    with pytest.raises(LoadFailed, match=r"comes with its own code.*trust_remote_code: true"):
         load(folder)
     engine = load(folder, trust_remote_code=True)
     assert type(engine._model).__name__ == "OwnModel"
-    assert "its code came with the checkpoint" in str(engine.joins)
+    assert "its code comes from the checkpoint" in str(engine.joins)
     assert text(ask(engine, "Hello"))
 
 

@@ -78,7 +78,7 @@ def test_failing_probe_is_reported_with_its_error(
 def test_custom_code_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
     engine: Any = load(models("lm"))
-    assert "its code came with the checkpoint" in str(engine.joins)
+    assert "its code comes from the checkpoint" in str(engine.joins)
 
 
 def test_requests_that_cannot_join_are_answered_in_turn(
@@ -86,7 +86,7 @@ def test_requests_that_cannot_join_are_answered_in_turn(
 ) -> None:
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
     slow: Any = load(models("lm"))
-    slow._ends = frozenset()
+    slow._end_tokens = frozenset()
     first, later = request("Tell me a story", max_tokens=8), request("Hi", max_tokens=3)
     drawn = request("Hello", temperature=1, seed=5, n=2, max_tokens=5)
     talk = Talk(slow, first, (3, later), (4, drawn))

@@ -3,14 +3,14 @@
 This engine keeps rows, positions, masks and caches itself, and uses only a model's forward pass. `library` lists what
 else it touches in transformers; `families` has an adapter for each family that reads prompts differently.
 
-The path of a request: `prompt_encoder` renders its messages and runs the processor, the family's adapter makes a
-`prompt_row` of that, and `prompt_queue` holds it until a row is free. `prefill_scheduler` reads it (`prefill`) in
-chunks whose size `chunk_sizer` chooses, and skips what `prefix_cache` and `feature_cache` have of earlier prompts and
-images. `decode_loop` adds its rows to the running batch (`decode_batch`, `kv_cache`), in which every row gets one token
-a step; `sampling` picks the tokens, and `workers.toolkit.chat` makes text of them.
+The path of a request: it waits in `prompt_queue` until a row is free. `prompt_encoder` then renders its messages and
+runs the processor, and the family's adapter makes a `prompt_row` of the result. `prefill_scheduler` reads the row
+(`prefill`) in chunks whose size `chunk_sizer` chooses, and reuses earlier prompts and images from `prefix_cache` and
+`feature_cache`. `decode_loop` adds its rows to the running batch (`decode_batch`, `kv_cache`), in which every row gets
+one token in each step; `sampling` picks the tokens, and `workers.toolkit.chat` turns them into text.
 
-When a model is loaded, `probe` checks that all of this gives the same scores as `generate`. If it does not, requests do
-not share steps: `generate_loop` answers them one by one with `generate`, and the log, the status and a metric say so.
+When a model is loaded, `probe` checks that this loop computes the same scores as `generate`. If not, requests do not
+share steps: `generate_loop` answers them one by one with `generate`, and the log, the status and a metric report it.
 
 Nothing heavy is imported before `load`.
 """
@@ -52,12 +52,12 @@ _FAMILIES = (
     "llava.modeling_llava",
     "llava.processing_llava",
 )
-"""Modules of the common families: 0.2 s and 6 MB once, a tenth of a second less at each start."""
+"""Modules of the common families. A standby imports them once (0.2 s, 6 MB), which makes each start 0.1 s faster."""
 
 _MAX_BATCH = 16
-"""Rows at work at once. Their caches are as wide as the longest: the context's worth of memory times this, at most."""
+"""The maximum number of running rows. All are as wide as the longest, so the KV cache may need this many contexts."""
 _UNBOUNDED = 4096
-"""Tokens of an answer for which neither the model nor the request knows a bound."""
+"""The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
 
 
 class TransformersChat(Engine):
@@ -77,7 +77,7 @@ class TransformersChat(Engine):
     )
 
     def load(self, spec: ModelSpec, device: Device) -> None:
-        """Load the model, and find out whether requests can share its steps. Raises LoadFailed."""
+        """Load the model, and check whether requests can share its decode steps. Raises LoadFailed."""
         options = ChatOptions.model_validate(spec.options)
         pretrained.set_up_torch(options)
         from workers.engines.transformers_chat import loading, serving
@@ -88,7 +88,7 @@ class TransformersChat(Engine):
         self._model = loaded.model
         context = loading.context_of(loaded, options.context)
         self._encoder = serving.PromptEncoder(loaded, options.chat_template, context, spec)
-        self._ends = loading.ends_of(loaded)
+        self._end_tokens = loading.end_tokens_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
         serving.warn_of_ignored(self._recommended)
         self._runner, self.joins = serving.runner_of(loaded, self._encoder, options)
@@ -116,22 +116,22 @@ class TransformersChat(Engine):
             yield from DecodeLoop(self._runner, feed, self._open, self._advance, self.meter).run()
 
     def _open(self, call: Call[ChatRequest]) -> ChatPrompt:
-        """A call's prompt. Raises what the client hears: ContextTooLong, BadImage, UnsupportedFeature, BadRequest."""
+        """Prepare a call's prompt. Raises ContextTooLong, BadImage, UnsupportedFeature or BadRequest for the client."""
         from workers.engines.transformers_chat.serving import ChatPrompt, PromptRow
         from workers.toolkit.chat.answer import ChatAnswer
 
         request = call.request
         inputs = self._encoder.encode(self._encoder.conversation(request))
         tokens = int(inputs["input_ids"].shape[-1])
-        left = self._encoder.check(tokens)
+        tokens_left = self._encoder.check(tokens)
         if self._runner is None:
             row = PromptRow(inputs["input_ids"][0], whole=inputs)
         else:
             row = self._runner.family.row(inputs)
         answer = ChatAnswer(call, self._name)
         answer.prompt_tokens = tokens
-        asked = request.limit or self._recommended.get("max_new_tokens")
-        limit = min((limit for limit in (left, asked) if limit is not None), default=_UNBOUNDED)
+        requested = request.limit or self._recommended.get("max_new_tokens")
+        limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer.choices.extend(self._choice(answer, index, row.ids, limit) for index in range(request.n or 1))
         return ChatPrompt(call, row, answer.choices)
 
@@ -141,9 +141,9 @@ class TransformersChat(Engine):
 
         device = self._model.device
         sampler = TokenSampler(answer.call.request, self._recommended, index, device)
-        if self._runner is not None:  # else `generate` applies them
-            ends = sorted(self._ends)
-            sampler.follow(prompt.to(device), processors_of(self._recommended, len(prompt), ends, device))
+        if self._runner is not None:  # without a runner, `generate` applies the processors
+            end_tokens = sorted(self._end_tokens)
+            sampler.follow(prompt.to(device), processors_of(self._recommended, len(prompt), end_tokens, device))
         return ChatChoice(answer, index, sampler, self._decode, limit)
 
     def _decode(self, tokens: list[int]) -> str:
@@ -152,7 +152,7 @@ class TransformersChat(Engine):
 
     def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
         answer: ChatAnswer = choice.answer
-        text = choice.push(token, self._ends)
+        text = choice.push(token, self._end_tokens)
         answer.call.progress(choice.tokens, choice.limit)
         for chunk in answer.chunks(choice, text):
             yield answer.call, chunk

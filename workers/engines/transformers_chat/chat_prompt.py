@@ -13,23 +13,19 @@ from workers.toolkit.chat.answer import ChatChoice
 
 @dataclass(frozen=True, eq=False)
 class ChatPrompt:
-    """A prompt that is read once for all of its choices."""
+    """A prompt, which is read once for all of its choices."""
 
     call: Call[ChatRequest]
     row: PromptRow
     choices: Sequence[ChatChoice]
     failed: bool = False
-    """Whether reading it together with others failed; it is read alone then."""
+    """Whether reading it together with other prompts failed; it is read alone the next time."""
 
     @property
-    def living(self) -> list[ChatChoice]:
+    def unfinished(self) -> list[ChatChoice]:
         """The choices that are not finished or cancelled."""
         return [choice for choice in self.choices if not choice.is_finished]
 
-    def only(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
-        """The prompt with only these choices."""
+    def with_choices(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
+        """A copy with only these choices."""
         return replace(self, choices=choices)
-
-    def without(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
-        """The prompt with its other choices."""
-        return self.only([choice for choice in self.choices if choice not in choices])

@@ -1,27 +1,27 @@
-"""Chooses how much of a prompt is read between two decode steps, so that streams pause for a few steps at most."""
+"""Chooses how much of a prompt is read between two decode steps, so that running requests pause only briefly."""
 
 from __future__ import annotations
 
 import sys
 
 PAUSE = 3.0
-"""The longest pause for a chunk of another prompt, in decode steps."""
+"""The longest pause of running requests for a chunk of another prompt, in decode steps."""
 SHORTEST = 32
-"""The smallest chunk, however slow it is: even smaller ones would spend most of their time on overhead."""
+"""The smallest chunk, in columns: overhead would take most of the time of an even smaller one."""
 _SMOOTHING = 0.3
 """Weight of the newest measurement in the moving averages."""
 
 
 class ChunkSizer:
-    """Measures steps and chunks. `longest` is the largest chunk, in columns; 0 reads prompts whole."""
+    """Derives the chunk size from measured steps and chunks. `longest` is the largest, in columns; 0 reads whole."""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._step = 0.0  # seconds
-        self._column = 0.0  # seconds for each column of a chunk, beyond those of a step
+        self._column = 0.0  # seconds for each column of a chunk, not counting the time of a step
 
     def size(self, *, is_decoding: bool) -> int:
-        """The columns to read now."""
+        """The number of columns to read in the next chunk."""
         if not self._longest:
             return sys.maxsize
         if not (is_decoding and self._step and self._column):
@@ -33,7 +33,7 @@ class ChunkSizer:
         self._step = _smooth(self._step, seconds)
 
     def note_chunk(self, columns: int, seconds: float) -> None:
-        """Record the time of a chunk: that of a step, and something more for each column."""
+        """Record the time of a chunk, which is the time of a step plus some time for each column."""
         self._column = _smooth(self._column, max(seconds - self._step, 1e-9) / columns)
 
 

@@ -1,4 +1,4 @@
-"""Rows that share decode steps: they start from prompts that are read, other rows join, finished rows leave."""
+"""The running rows, which share decode steps: rows join when their prompt is read, and are removed when finished."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Tokens = list[tuple[ChatChoice, int]]
 
 @dataclass(eq=False)
 class Row:
-    """One choice that is being decoded. `keys` are its prompt's (`PromptRow.keys`), or None if they are unknown."""
+    """One running choice. `keys` are its prompt's (`PromptRow.keys`), or None if the prefix cache cannot keep it."""
 
     choice: ChatChoice
     prompt_tokens: int
     keys: Any
-    written: list[int] = field(default_factory=list)  # the model has not seen the last one yet
+    written: list[int] = field(default_factory=list)  # the last token is the input of the next step
 
     @property
     def length(self) -> int:
-        """The number of tokens that the model has seen of it."""
+        """The number of its tokens that are in the KV cache."""
         return self.prompt_tokens + max(len(self.written) - 1, 0)
 
 
 class DecodeBatch:
-    """Rows of one width and their cache."""
+    """Running rows of one width, and their KV cache."""
 
     def __init__(self, runner: ModelRunner, prefill: Prefill, prompts: Sequence[ChatPrompt], scores: Any) -> None:
-        """One row for each choice of the prompts. `scores` (prompts, vocabulary) are those of the first tokens."""
+        """Make a row for each choice of the prompts. `scores` (prompts, vocabulary) are for the first tokens."""
         self._runner = runner
         self.cache: KVCache = prefill.cache
         numbers = [number for number, prompt in enumerate(prompts) for _ in prompt.choices]
@@ -62,28 +62,28 @@ class DecodeBatch:
             return self._append(self._scores)
 
     def step(self) -> Tokens:
-        """Decode one token for every row. Returns those of rows that are not finished; the caller pushes them."""
+        """Decode one token for every row. Returns the tokens of unfinished choices, for the caller to push."""
         with torch.inference_mode():  # must not stay active across a yield
             self._width += 1
             mask = self._runner.mask(self._hidden, self._width)
-            last = torch.tensor([[row.written[-1]] for row in self.rows], device=self._runner.device)
-            scores = self._runner.step({"input_ids": last}, self.cache, mask, self._positions[..., None])
+            last_tokens = torch.tensor([[row.written[-1]] for row in self.rows], device=self._runner.device)
+            scores = self._runner.step({"input_ids": last_tokens}, self.cache, mask, self._positions[..., None])
             self._positions = self._positions + 1
             return self._append(scores)
 
     def drop_finished(self) -> None:
         """Remove finished rows, and put them into the prefix cache."""
-        kept = [number for number, row in enumerate(self.rows) if not row.choice.is_finished]
-        if len(kept) == len(self.rows):
+        running = [number for number, row in enumerate(self.rows) if not row.choice.is_finished]
+        if len(running) == len(self.rows):
             return
         with torch.inference_mode():
             for number, row in enumerate(self.rows):
                 if row.choice.is_finished:
                     self._remember(number, row)
-            if kept:
-                self._select(kept)
+            if running:
+                self._select(running)
                 self._narrow()
-        self.rows = [self.rows[number] for number in kept]
+        self.rows = [self.rows[number] for number in running]
 
     def join(self, other: DecodeBatch) -> None:
         """Add the rows of `other`, which must not be used afterwards."""
@@ -109,10 +109,10 @@ class DecodeBatch:
             size = self.cache.bytes_of(row.length)
             self._runner.prefixes.put(keys, size, partial(self.cache.snapshot, number, row.length))
 
-    def _select(self, kept: list[int]) -> None:
-        self.cache.select(kept, self._runner.device)
-        self._positions = self._positions[:, kept]
-        self._hidden = [self._hidden[number] for number in kept]
+    def _select(self, numbers: list[int]) -> None:
+        self.cache.select(numbers, self._runner.device)
+        self._positions = self._positions[:, numbers]
+        self._hidden = [self._hidden[number] for number in numbers]
 
     def _narrow(self) -> None:
         """Remove the columns that are hidden in every row."""

@@ -1,8 +1,8 @@
-"""The decode loop: between two steps it reads prompts of new requests and removes finished answers.
+"""The decode loop: between two decode steps it reads prompts of waiting requests and removes finished rows.
 
-In each turn a chunk of a long prompt is read, or several short prompts; then every running row gets one token. So a new
-request waits for one step and not for the end of another answer, and running answers wait for one chunk at a time,
-however many requests arrive.
+Each iteration reads a chunk of a long prompt or several short prompts, then decodes one token for every running row. So
+a new request waits for one step instead of for the end of another answer, and running requests wait for one chunk at a
+time, however many requests arrive.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ChatEvent = tuple[Call[ChatRequest], engine.Output]
 class DecodeLoop:
     """Takes calls from the feed and answers them.
 
-    `open_prompt` makes a call's prompt; `advance` gives a choice its next token and yields what to send.
+    `open_prompt` prepares a call's prompt; `advance` adds a token to a choice and yields what to send.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class DecodeLoop:
         """Run until no call is left."""
         try:
             while True:
-                self._queue.add(self._feed.take(self._room - self._queue.newcomers))
+                self._queue.add(self._feed.take(self._room - self._queue.waiting_calls))
                 if not (self._queue or self._prefills or self._batch):
                     return
                 yield from self._read()
                 yield from self._step()
                 self._meter.hold(self._runner.held)
-        except GeneratorExit:  # the batcher closes the loop once no client waits for more
+        except GeneratorExit:  # the batcher closes the loop when no client needs more output; keep what was computed
             self._drop_finished()
             self._meter.hold(self._runner.held)
             raise
@@ -62,14 +62,14 @@ class DecodeLoop:
     @property
     def _room(self) -> int:
         """The number of free rows."""
-        working = len(self._batch.rows) if self._batch else 0
-        return self._feed.limit - working - self._prefills.rows
+        running = len(self._batch.rows) if self._batch else 0
+        return self._feed.limit - running - self._prefills.rows
 
     def _read(self) -> Iterator[ChatEvent]:
-        """Read some waiting prompts, and add rows that are ready to the batch."""
-        busy = self._batch is not None
-        self._prefills.open(self._room + self._prefills.rows, is_decoding=busy)
-        batch = self._prefills.advance(is_decoding=busy)
+        """Read a chunk of waiting prompts, and add the rows of prompts that are read to the batch."""
+        is_decoding = self._batch is not None
+        self._prefills.open(self._room + self._prefills.rows, is_decoding=is_decoding)
+        batch = self._prefills.advance(is_decoding=is_decoding)
         while self._queue.refused:
             yield self._queue.refused.popleft()
         if batch is None:

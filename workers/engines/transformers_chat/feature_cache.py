@@ -1,4 +1,4 @@
-"""Features of images that were encoded before, by a hash of the pixels, up to a memory limit."""
+"""Caches the features of encoded images, by a hash of the pixels, up to a memory limit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class FeatureCache:
         self._features: OrderedDict[bytes, Any] = OrderedDict()
 
     def get(self, digest: bytes) -> Any | None:
-        """Features (tokens, size), or None if they are not kept."""
+        """The features (tokens, size) of an image, or None if they are not cached."""
         if digest in self._features:
             self._features.move_to_end(digest)
         return self._features.get(digest)
 
     def put(self, digest: bytes, features: Any) -> None:
-        """Keep a copy if it fits, and evict the least recently used features for it."""
+        """Cache a copy unless it exceeds the limit; evicts the least recently used features to make room."""
         size = _bytes(features)
         if size > self.limit or digest in self._features:
             return

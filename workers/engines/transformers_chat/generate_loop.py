@@ -21,9 +21,9 @@ from workers.toolkit.chat.answer import ChatChoice
 
 
 class GenerateLoop:
-    """Answers calls and their choices one by one. `generate` runs in its own thread and passes its tokens on.
+    """Answers calls and their choices one by one. `generate` runs in its own thread, which passes each token on.
 
-    `open_prompt` makes a call's prompt; `advance` gives a choice its next token and yields what to send.
+    `open_prompt` prepares a call's prompt; `advance` adds a token to a choice and yields what to send.
     """
 
     def __init__(
@@ -65,24 +65,24 @@ class GenerateLoop:
 
 
 class Generation:
-    """A run of `generate` for one choice."""
+    """One run of `generate`, for one choice, in a thread of its own."""
 
     def __init__(self, model: Any, prompt: ChatPrompt, choice: ChatChoice) -> None:
         self._model, self._prompt, self._choice = model, prompt, choice
-        self._made: queue.SimpleQueue[int | Exception | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[int | Exception | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
         self._thread.start()
 
     def tokens(self) -> Iterator[int]:
-        """Its tokens, one by one. Raises what `generate` raises."""
-        while (made := self._made.get()) is not None:
-            if isinstance(made, Exception):
-                raise made
-            yield made
+        """The tokens, one by one, as they are generated. Raises what `generate` raises."""
+        while (result := self._results.get()) is not None:
+            if isinstance(result, Exception):
+                raise result
+            yield result
 
     def stop(self) -> None:
-        """Stop it before its next token, and wait for that."""
+        """Stop `generate` before its next token, and wait until it has ended."""
         self._stopped.set()
         self._thread.join()
 
@@ -92,20 +92,20 @@ class Generation:
                 self._model.generate(
                     **self._inputs(),
                     max_new_tokens=self._choice.limit,
-                    logits_processor=LogitsProcessorList([TokenChooser(self._choice, self._made.put)]),
+                    logits_processor=LogitsProcessorList([TokenChooser(self._choice, self._results.put)]),
                     stopping_criteria=StoppingCriteriaList([Stopped(self._stopped)]),
                 )
-            self._made.put(None)
+            self._results.put(None)
         except Exception as error:
-            self._made.put(error)
+            self._results.put(error)
 
     def _inputs(self) -> dict[str, Any]:
-        assert self._prompt.row.whole is not None, "prompts of this loop hold all their inputs"
+        assert self._prompt.row.whole is not None, "prompts of this loop keep all inputs of the processor"
         return moved(self._prompt.row.whole, self._model)
 
 
 class TokenChooser(LogitsProcessor):  # type: ignore[misc]
-    """Picks the next token as the request wants it, and leaves `generate` no other."""
+    """Picks the next token with the choice's sampler, and masks all others so that `generate` takes it."""
 
     def __init__(self, choice: ChatChoice, put: Callable[[int], None]) -> None:
         self._choice, self._put = choice, put
@@ -113,13 +113,13 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, _: Any, scores: Any) -> Any:
         token = self._choice.sampler.pick(scores[0].to(torch.float32, copy=True))
         self._put(token)
-        only = torch.full_like(scores, -torch.inf)
-        only[0, token] = 0
-        return only
+        masked = torch.full_like(scores, -torch.inf)
+        masked[0, token] = 0
+        return masked
 
 
 class Stopped(StoppingCriteria):  # type: ignore[misc]
-    """Ends `generate` once no client waits for the next token."""
+    """Ends `generate` once the event is set, because no client needs the next token."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped

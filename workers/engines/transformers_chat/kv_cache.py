@@ -1,8 +1,8 @@
-"""The KV cache of a batch: rows are joined, removed, copied, and saved for later.
+"""The KV cache of a batch: rows can be joined, removed, and copied for later requests.
 
-All rows are as wide as the longest. Shorter rows begin with columns that the attention mask hides, so caches are joined
-by padding the narrower one on the left. Sliding-window layers hold only the last columns, and count all; layers of
-linear attention hold a state without columns for each row.
+All rows are as wide as the longest. Shorter rows begin with columns that the attention mask hides, so two caches are
+joined by padding the narrower one on the left. Sliding-window layers keep only the last columns, but count all of them.
+Linear-attention layers keep a state for each row and no columns.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class LayerSnapshot:
 
     @property
     def tensors(self) -> list[Any]:
-        kept = [state for states in self.states.values() for state in states.values()]
-        return [tensor for tensor in (self.keys, self.values, *kept) if tensor is not None]
+        states = [state for group in self.states.values() for state in group.values()]
+        return [tensor for tensor in (self.keys, self.values, *states) if tensor is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RowSnapshot:
 
     @property
     def bytes(self) -> int:
-        """Its memory."""
+        """Its memory, in bytes."""
         return sum(tensor.numel() * tensor.element_size() for layer in self.layers for tensor in layer.tensors)
 
 
@@ -61,35 +61,34 @@ class KVCache:
         return any(isinstance(layer, library.ATTENTION) for layer in self.library.layers)
 
     def join(self, other: KVCache) -> None:
-        """Add the rows of `other`, a cache of the same model, below these."""
-        for mine, theirs in zip(self.library.layers, other.library.layers, strict=True):
-            if isinstance(mine, library.LINEAR):
-                for states, others in zip(_states(mine).values(), _states(theirs).values(), strict=True):
+        """Append the rows of `other`, a cache of the same model."""
+        for layer, added in zip(self.library.layers, other.library.layers, strict=True):
+            if isinstance(layer, library.LINEAR):
+                for states, added_states in zip(_states(layer).values(), _states(added).values(), strict=True):
                     for number, state in states.items():
-                        states[number] = None if state is None else torch.cat([state, others[number]])
-            if _has_columns(mine):
-                width = max(mine.keys.shape[-2], theirs.keys.shape[-2])
-                mine.keys = torch.cat([_widen(mine.keys, width), _widen(theirs.keys, width)])
-                mine.values = torch.cat([_widen(mine.values, width), _widen(theirs.values, width)])
-            if isinstance(mine, library.SLIDING):
-                mine.cumulative_length = max(mine.cumulative_length, theirs.cumulative_length)
+                        states[number] = None if state is None else torch.cat([state, added_states[number]])
+            if _has_columns(layer):
+                width = max(layer.keys.shape[-2], added.keys.shape[-2])
+                layer.keys = torch.cat([_widen(layer.keys, width), _widen(added.keys, width)])
+                layer.values = torch.cat([_widen(layer.values, width), _widen(added.values, width)])
+            if isinstance(layer, library.SLIDING):
+                layer.cumulative_length = max(layer.cumulative_length, added.cumulative_length)
 
     def select(self, rows: Sequence[int], device: Any) -> None:
         """Keep the rows with these numbers, in this order. A number may occur more than once."""
-        self.library.reorder_cache(
-            torch.tensor(rows, device=device)
-        )  # made for beam search, but takes any number of rows
+        # `reorder_cache` is for beam search, but takes any number of rows
+        self.library.reorder_cache(torch.tensor(rows, device=device))
 
     def narrow(self, columns: int) -> None:
-        """Remove the first columns, which no row needs."""
+        """Remove this many columns from the left, which must be hidden in every row."""
         for layer in self.library.layers:
             if not _has_columns(layer):
                 continue
-            left = layer.keys.shape[-2] - columns
+            width = layer.keys.shape[-2] - columns
             if isinstance(layer, library.SLIDING):
                 layer.cumulative_length -= columns
-                left = min(layer.keys.shape[-2], layer.cumulative_length)
-            layer.keys, layer.values = layer.keys[..., -left:, :], layer.values[..., -left:, :]
+                width = min(layer.keys.shape[-2], layer.cumulative_length)
+            layer.keys, layer.values = layer.keys[..., -width:, :], layer.values[..., -width:, :]
 
     def bytes_of(self, tokens: int) -> int:
         """The memory of a snapshot of a row of `tokens` tokens, in bytes."""
@@ -102,10 +101,10 @@ class KVCache:
         return sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in one_row)
 
     def snapshot(self, row: int, tokens: int) -> RowSnapshot:
-        """Copy a row, which has its tokens in the last `tokens` columns."""
+        """Copy a row, whose tokens are in the last `tokens` columns."""
         layers = tuple(_snapshot(layer, row, tokens) for layer in self.library.layers)
-        whole = all(layer.keys is None or layer.keys.shape[-2] == tokens for layer in layers)
-        return RowSnapshot(tokens, layers, is_cuttable=whole and not self.has_states)
+        has_all_columns = all(layer.keys is None or layer.keys.shape[-2] == tokens for layer in layers)
+        return RowSnapshot(tokens, layers, is_cuttable=has_all_columns and not self.has_states)
 
     def restore(self, rows: Sequence[tuple[RowSnapshot | None, int]]) -> None:
         """Fill this empty cache with the first tokens of each row, aligned on the right.
@@ -116,11 +115,11 @@ class KVCache:
         if not width:
             return
         for number, layer in enumerate(self.library.layers):
-            kept = [(None if snapshot is None else snapshot.layers[number], tokens) for snapshot, tokens in rows]
-            for snapshot, _ in kept:
-                self._restore_states(number, snapshot)
-            if any(snapshot is not None and snapshot.keys is not None for snapshot, _ in kept):
-                self.library.update(_aligned(kept, "keys"), _aligned(kept, "values"), number)
+            copies = [(None if snapshot is None else snapshot.layers[number], tokens) for snapshot, tokens in rows]
+            for copy, _ in copies:
+                self._restore_states(number, copy)
+            if any(copy is not None and copy.keys is not None for copy, _ in copies):
+                self.library.update(_aligned(copies, "keys"), _aligned(copies, "values"), number)
             if isinstance(layer, library.SLIDING):
                 layer.cumulative_length = width
 
@@ -155,11 +154,10 @@ def _snapshot(layer: Any, row: int, tokens: int) -> LayerSnapshot:
 
 def _aligned(rows: Sequence[tuple[LayerSnapshot | None, int]], name: str) -> Any:
     """Keys or values of the first tokens of each row, padded with zeros on the left."""
-    kept = [(None if layer is None else getattr(layer, name)[..., :tokens, :]) for layer, tokens in rows]
-    any_of_them = next(columns for columns in kept if columns is not None)
-    width = max(columns.shape[-2] for columns in kept if columns is not None)
-    nothing = any_of_them[..., :0, :]
-    return torch.cat([_widen(nothing if columns is None else columns, width) for columns in kept])
+    states = [(None if layer is None else getattr(layer, name)[..., :tokens, :]) for layer, tokens in rows]
+    width = max(columns.shape[-2] for columns in states if columns is not None)
+    empty = next(columns for columns in states if columns is not None)[..., :0, :]
+    return torch.cat([_widen(empty if columns is None else columns, width) for columns in states])
 
 
 def _widen(states: Any, width: int) -> Any:

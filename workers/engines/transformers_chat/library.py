@@ -1,6 +1,6 @@
-"""Everything in transformers that this engine uses beyond the documented API.
+"""Everything that this engine uses of transformers beyond the documented API.
 
-A new release of transformers may change these without notice. Each has a test in
+A new release of transformers may change any of it without notice. Each item has a test in
 `tests/workers/engines/test_transformers_chat_library.py` that says what breaks if it changes.
 """
 
@@ -16,17 +16,17 @@ from transformers import DynamicCache, cache_utils
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 CACHE_NAMES = ("cache", "past_key_values", "cache_params")
-"""The cache argument of a model's forward pass: since 5.24, before, and before in models without attention."""
+"""Names of the forward pass's cache argument: since 5.24, before 5.24, and before 5.24 in models without attention."""
 
 
 def _layer(name: str) -> Any:
-    return getattr(cache_utils, name, SimpleNamespace)  # no layer has that type
+    return getattr(cache_utils, name, SimpleNamespace)  # a type that no layer has
 
 
 ATTENTION = (_layer("DynamicLayer"), _layer("DynamicSlidingWindowLayer"))
 """Cache layers with `keys` and `values`, each (rows, heads, columns, size)."""
 SLIDING = _layer("DynamicSlidingWindowLayer")
-"""Those that keep the last `sliding_window - 1` columns and count all columns in `cumulative_length`."""
+"""Cache layers that keep the last `sliding_window - 1` columns, and count all columns in `cumulative_length`."""
 LINEAR = _layer("LinearAttentionLayer")
 """Cache layers with one state for each row: `conv_states` and `recurrent_states`, by number."""
 KNOWN = frozenset(
@@ -38,7 +38,7 @@ KNOWN = frozenset(
         _layer("DummyLayer"),
     }
 )
-"""Exact types: subclasses (quantised, static, indexed) hold more than is handled here."""
+"""Compared by exact type, since subclasses (quantised, static, indexed) keep data that is not handled here."""
 
 
 def new_cache(model: Any) -> Any:
@@ -58,50 +58,42 @@ class ForwardPass:
     """
 
     def __init__(self, model: Any) -> None:
-        takes = inspect.signature(model.forward).parameters
-        names = [name for name in CACHE_NAMES if name in takes]
+        parameters = inspect.signature(model.forward).parameters
+        names = [name for name in CACHE_NAMES if name in parameters]
         if not names:
             raise TypeError(f"{type(model).__name__} takes no cache under any of the names {', '.join(CACHE_NAMES)}")
         self._model = model
         self._cache_name = names[0]
-        self._takes_positions = "position_ids" in takes
-        self._shortens = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self._takes_positions = "position_ids" in parameters
+        self._last_logits_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
     def __call__(self, inputs: Mapping[str, Any], cache: Any, mask: Any, positions: Any) -> Any:
-        """The scores of the token after the last column, (rows, vocabulary) in float32.
+        """Run the model. Returns the scores of the token after the last column, (rows, vocabulary) in float32.
 
-        `inputs` hold `input_ids` or `inputs_embeds` of the new columns, which are added to the cache. `mask` is (rows,
-        all columns), or None if no column is hidden. `positions` are (rows, new columns) or (axes, rows, new columns).
+        `inputs` have the `input_ids` or `inputs_embeds` of the new columns, which are added to the cache. `mask` is
+        (rows, all columns), or None if no column is hidden. `positions` are (rows, new columns) or (axes, rows, new
+        columns).
         """
-        given = {"attention_mask": mask, **inputs, **self._shortens, self._cache_name: cache}
+        arguments = {"attention_mask": mask, **inputs, **self._last_logits_only, self._cache_name: cache}
         if self._takes_positions:
-            given["position_ids"] = positions
-        outputs = self._model(**given, use_cache=True, return_dict=True)
+            arguments["position_ids"] = positions
+        outputs = self._model(**arguments, use_cache=True, return_dict=True)
         return outputs.logits[:, -1].to(torch.float32, copy=True)
 
 
 def runs_its_own_code(model: Any) -> bool:
-    """Whether the model's class came with its checkpoint."""
+    """Whether the model's class was loaded from its checkpoint instead of from transformers."""
     return bool(model.is_remote_code())
-
-
-def places_tokens_itself(model: Any) -> bool:
-    """Whether the model's class computes positions in its own way."""
-    own = getattr(type(model), _NUMBERING, None)
-    return own is not None and own.__module__ == type(model).__module__
-
-
-_NUMBERING = "_prepare_position_ids_for_generation"
 
 
 def rope_index(model: Any) -> Callable[..., tuple[Any, Any]]:
     """The model's function for positions in three dimensions.
 
-    It takes `input_ids` (1, tokens), `mm_token_type_ids` and `image_grid_thw`, and returns positions (3, 1, tokens) and
-    (1, 1) what to add to the number of tokens to get the next token's position.
+    It takes `input_ids` (1, tokens), `mm_token_type_ids` and `image_grid_thw`. It returns positions (3, 1, tokens), and
+    the difference (1, 1) between the next token's position and the number of tokens.
     """
-    numbering: Callable[..., tuple[Any, Any]] = model.model.get_rope_index
-    return numbering
+    get_rope_index: Callable[..., tuple[Any, Any]] = model.model.get_rope_index
+    return get_rope_index
 
 
 def image_features(model: Any, pixels: Mapping[str, Any]) -> tuple[Any, list[Any]]:
@@ -111,16 +103,17 @@ def image_features(model: Any, pixels: Mapping[str, Any]) -> tuple[Any, list[Any
     """
     outputs = model.get_image_features(**pixels, return_dict=True)
     inner = getattr(outputs, "deepstack_features", None) or []
-    return _in_a_row(outputs.pooler_output), [_in_a_row(features) for features in inner]
+    return _flattened(outputs.pooler_output), [_flattened(features) for features in inner]
 
 
-def _in_a_row(features: Any) -> Any:
+def _flattened(features: Any) -> Any:
+    """Features (tokens, size) of all images together, in order."""
     parts = features if isinstance(features, (list, tuple)) else [features]
     return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
 
 
 def with_image_features(ids: Any, features: Any, inner: list[Any]) -> dict[str, Any]:
-    """Inputs for token ids (1, tokens) of which some belong to images that are already encoded."""
+    """Inputs for token ids (1, tokens), some of which belong to images that are already encoded."""
     outputs = BaseModelOutputWithPooling(pooler_output=(features,))
     outputs.deepstack_features = [(layer,) for layer in inner]
     return {"input_ids": ids, "mm_encoder_outputs": {"image": outputs}}

@@ -1,4 +1,4 @@
-"""Loads a model and its processor: which Auto class serves a checkpoint is read from its configuration."""
+"""Loads a model and its processor. The checkpoint's configuration decides which Auto class loads it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from workers.engine import Device
 from workers.toolkit import pretrained
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
-_KINDS = {
+_AUTO_CLASSES = {
     "AutoModelForImageTextToText": modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     "AutoModelForCausalLM": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 }
-"""Auto class and its table from `model_type` to class name; a type in both is decided by its `architectures`."""
+"""Auto classes with their tables from `model_type` to class name. For a type in both, `architectures` decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that is ready. For one without vision the processor is its tokenizer."""
+    """A loaded model. For a model without vision, the processor is its tokenizer."""
 
     model: Any
     processor: Any
@@ -31,67 +31,66 @@ class LoadedModel:
 
 
 def load(spec: ModelSpec, device: Device, options: TorchOptions) -> LoadedModel:
-    """Load what `spec.source` names onto `device`. Raises LoadFailed with a sentence that says what to do."""
-    found = pretrained.read_checkpoint(spec)
-    kind = auto_class(found)
-    vision = kind == "AutoModelForImageTextToText"
-    processor = found.processor("AutoProcessor" if vision else "AutoTokenizer")
+    """Load the model that `spec.source` names onto `device`. Raises LoadFailed with a sentence that says what to do."""
+    checkpoint = pretrained.read_checkpoint(spec)
+    class_name = auto_class(checkpoint)
+    vision = class_name == "AutoModelForImageTextToText"
+    processor = checkpoint.processor("AutoProcessor" if vision else "AutoTokenizer")
     tokenizer = processor.tokenizer if vision else processor
-    tokenizer.padding_side = "left"  # an answer goes on where its prompt ends
+    tokenizer.padding_side = "left"  # an answer continues where its prompt ends
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return LoadedModel(found.model(kind, device, options), processor, tokenizer, vision)
+    return LoadedModel(checkpoint.model(class_name, device, options), processor, tokenizer, vision)
 
 
-def auto_class(found: Checkpoint) -> str:
-    """The name of the Auto class that serves a checkpoint. Raises LoadFailed where none does."""
-    remote = [kind for kind in _KINDS if kind in found.config.get("auto_map", {})]
-    if remote and found.spec.trust_remote_code:
+def auto_class(checkpoint: Checkpoint) -> str:
+    """The name of the Auto class for a checkpoint. Raises LoadFailed if there is none."""
+    spec, model_type = checkpoint.spec, checkpoint.model_type
+    remote = [name for name in _AUTO_CLASSES if name in checkpoint.config.get("auto_map", {})]
+    if remote and spec.trust_remote_code:
         return remote[0]
-    fitting = [kind for kind, table in _KINDS.items() if found.model_type in table]
-    if not fitting:
-        raise LoadFailed(
-            _foreign(found.spec) if remote else pretrained.unsupported_message(found.spec, found.model_type)
-        )
-    architectures = found.config.get("architectures") or []
-    return next((kind for kind in fitting if _KINDS[kind][found.model_type] in architectures), fitting[0])
+    suitable = [name for name, table in _AUTO_CLASSES.items() if model_type in table]
+    if not suitable:
+        raise LoadFailed(_untrusted_code_message(spec) if remote else pretrained.unsupported_message(spec, model_type))
+    architectures = checkpoint.config.get("architectures") or []
+    return next((name for name in suitable if _AUTO_CLASSES[name][model_type] in architectures), suitable[0])
 
 
 def is_for_chat(model_type: str) -> bool:
-    """Whether an Auto class serves that type, and not only since an encoder of texts can be made to write as well."""
+    """Whether an Auto class loads this type. Text encoders do not count, though some can also generate text."""
     encoders = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    return any(model_type in table for table in _KINDS.values()) and model_type not in encoders
+    return any(model_type in table for table in _AUTO_CLASSES.values()) and model_type not in encoders
 
 
-def _foreign(spec: ModelSpec) -> str:
+def _untrusted_code_message(spec: ModelSpec) -> str:
     return (
-        f"{spec.source} comes with code of its own. Set `trust_remote_code: true` in its entry if you trust it: "
-        "the code then runs on this runner."
+        f"{spec.source} comes with its own code. If you trust the code, set `trust_remote_code: true` in the model's "
+        "entry: it then runs on this machine."
     )
 
 
 def context_of(loaded: LoadedModel, option: int | None) -> int | None:
-    """The most tokens that prompt and answer may have together; None if it is unknown."""
-    said = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    """The maximum number of tokens of prompt and answer together; None if it is unknown."""
+    positions = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     tokenizer = loaded.tokenizer.model_max_length
-    known = [said or (tokenizer if tokenizer < 10**9 else None), option]  # 10**30 is transformers' "unknown"
-    return min((limit for limit in known if limit), default=None)
+    limits = [positions or (tokenizer if tokenizer < 10**9 else None), option]  # 10**30 is transformers' "unknown"
+    return min((limit for limit in limits if limit), default=None)
 
 
-def ends_of(loaded: LoadedModel) -> frozenset[int]:
-    """The tokens that end an answer: the model's, and the one that closes a turn in the tokenizer's template."""
-    ends = loaded.model.generation_config.eos_token_id
-    both = [*(ends if isinstance(ends, list) else [ends]), loaded.tokenizer.eos_token_id]
-    return frozenset(token for token in both if token is not None)
+def end_tokens_of(loaded: LoadedModel) -> frozenset[int]:
+    """The tokens that end an answer: the model's, and the tokenizer's, which closes a turn in the chat template."""
+    model_tokens = loaded.model.generation_config.eos_token_id
+    tokens = [*(model_tokens if isinstance(model_tokens, list) else [model_tokens]), loaded.tokenizer.eos_token_id]
+    return frozenset(token for token in tokens if token is not None)
 
 
 def take_recommended(model: Any) -> dict[str, Any]:
-    """The sampling that the model's authors recommend. From then on `generate` itself is plain: we draw."""
+    """Return the authors' recommended sampling, and make `generate` greedy, since this engine samples itself."""
     settings = model.generation_config
     recommended = {name: value for name, value in settings.to_dict().items() if value is not None}
-    plain = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "cache_implementation": None}
-    drawn = ("temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
-    unset = dict.fromkeys((*drawn, "max_length", "max_new_tokens"))
-    for name, value in {**unset, **plain}.items():
+    greedy = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "cache_implementation": None}
+    sampling = ("temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+    unset = dict.fromkeys((*sampling, "max_length", "max_new_tokens"))
+    for name, value in {**unset, **greedy}.items():
         setattr(settings, name, value)
     return recommended

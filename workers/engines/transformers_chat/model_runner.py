@@ -1,4 +1,4 @@
-"""A loaded model as the loop runs it: its forward pass, its family's adapter and its caches."""
+"""Everything with which the decode loop runs a model: its forward pass, its family's adapter and its caches."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class ModelRunner:
     features: FeatureCache
     chunk_sizer: ChunkSizer
     reads_in_chunks: bool = True
-    """Whether the model gives the same scores for a prompt in chunks as for the whole."""
+    """Whether the model computes the same scores for a prompt in chunks as for the whole prompt."""
 
     has_states: bool = field(init=False)
-    """Whether some layers keep a state, which padding would change and which cannot be cut."""
+    """Whether some layers keep a state, which padding would change and which cannot be shortened."""
 
     has_columns: bool = field(init=False)
-    """Whether some layers keep a column for each token."""
+    """Whether some layers keep keys and values of each token."""
 
     def __post_init__(self) -> None:
         empty = self.new_cache()
@@ -46,11 +46,11 @@ class ModelRunner:
 
     @property
     def held(self) -> dict[str, int]:
-        """Memory held for later requests, in bytes, by cache."""
+        """The memory that each cache holds for later requests, in bytes."""
         return {"prefix_cache": self.prefixes.bytes, "image_cache": self.features.bytes}
 
     def forget(self) -> bool:
-        """Empty both caches. False if they were empty."""
+        """Empty both caches. Returns False if they were empty already."""
         had_any = any(self.held.values())
         self.prefixes.clear()
         self.features.clear()
@@ -61,22 +61,25 @@ class ModelRunner:
         return KVCache(self.model)
 
     def mask(self, hidden: Sequence[int], columns: int) -> Any:
-        """The attention mask (rows, columns), given the number of hidden columns before each row; None if none."""
+        """The attention mask (rows, columns), or None if no column is hidden.
+
+        `hidden` is the number of hidden columns before each row.
+        """
         if not self.has_columns or not any(hidden):
             return None
         first = torch.tensor(hidden, device=self.device)[:, None]
         return (torch.arange(columns, device=self.device)[None] >= first).long()
 
     def positions(self, rows: Sequence[PromptRow], begins: Sequence[int], columns: int) -> Any:
-        """Positions (axes, rows, columns) of `columns` tokens of each row, from `begins` on; 0 for hidden ones."""
-        made = []
+        """Positions (axes, rows, columns) of `columns` tokens of each row from `begins` on; 0 in hidden columns."""
+        by_row = []
         for row, begin in zip(rows, begins, strict=True):
-            counted = torch.arange(begin, begin + columns).clamp(min=0).expand(self.family.axes, -1)
+            positions = torch.arange(begin, begin + columns).clamp(min=0).expand(self.family.axes, -1)
             if row.positions is not None:
-                placed = row.positions[:, max(begin, 0) : begin + columns]
-                counted = torch.nn.functional.pad(placed, (columns - placed.shape[-1], 0))
-            made.append(counted)
-        return torch.stack(made, dim=1).to(self.device)
+                visible = row.positions[:, max(begin, 0) : begin + columns]
+                positions = torch.nn.functional.pad(visible, (columns - visible.shape[-1], 0))
+            by_row.append(positions)
+        return torch.stack(by_row, dim=1).to(self.device)
 
     def next_positions(self, rows: Sequence[PromptRow]) -> Any:
         """The positions (axes, rows) of the tokens after the prompts."""

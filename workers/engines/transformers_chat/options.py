@@ -1,4 +1,4 @@
-"""The `options` of an entry of this engine."""
+"""The `options` that an entry of this engine may have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from workers.toolkit.pretrained import TorchOptions
 class ChatOptions(TorchOptions):
     """`context` limits prompt and answer together, in tokens; `chat_template` (Jinja) is for models without one.
 
-    `prefill_chunk` is the most tokens of a prompt that are read between two decode steps of running answers; fewer are
-    read if that many would take longer than a few steps. 0 reads every prompt whole. `prefix_cache_gb` and
+    `prefill_chunk` is the maximum number of prompt tokens that are read between two decode steps of running requests;
+    fewer are read if that many would take longer than a few steps. 0 reads every prompt whole. `prefix_cache_gb` and
     `image_cache_gb` limit the memory, in GiB, for earlier conversations and for encoded images; 0 keeps none.
     """
 

@@ -1,7 +1,7 @@
-"""Chunked prefill: reads prompts into a cache from left to right, some columns at a time.
+"""Chunked prefill: reads prompts into a KV cache from left to right, some columns at a time.
 
-Rows are aligned on the right: their last tokens share a column, and shorter rows begin with hidden columns. What the
-prefix cache has of a row is skipped, up to the column where the row with the most left to read begins.
+Rows are aligned on the right: their last tokens share a column, and shorter rows begin with hidden columns. Tokens in
+the prefix cache are skipped, up to the first column that some row must read.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from workers.engines.transformers_chat.kv_cache import KVCache, RowSnapshot
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prompt_row import PromptRow
 
-_WORTH = 64
-"""New tokens from which a prompt is kept at once, and not only together with its answer."""
+_MIN_NEW_TOKENS = 64
+"""A prompt with at least this many new tokens is cached when it is read; others only together with their answer."""
 
-Known = tuple[RowSnapshot | None, int]
-"""What the prefix cache has of a row, and for how many of its tokens."""
-NOTHING: Known = (None, 0)
+CachedPrefix = tuple[RowSnapshot | None, int]
+"""The row of the prefix cache to reuse for a prompt, and the number of tokens that they share."""
+NO_PREFIX: CachedPrefix = (None, 0)
 
 
 class Prefill:
-    """Rows that are being read. Several rows must be mergeable (`are_mergeable`)."""
+    """Rows that are read together. Several rows must be mergeable (`are_mergeable`)."""
 
-    def __init__(self, runner: ModelRunner, rows: Sequence[PromptRow], known: Sequence[Known]) -> None:
+    def __init__(self, runner: ModelRunner, rows: Sequence[PromptRow], prefixes: Sequence[CachedPrefix]) -> None:
         self.rows = rows
         self.width = max(map(len, rows))
         """The number of columns once everything is read."""
         self.hidden = [self.width - len(row) for row in rows]
         """The number of hidden columns before each row."""
         self._runner = runner
-        self._at = self.width - columns_to_read(rows, known)
+        self._at = self.width - columns_to_read(rows, prefixes)
         self._started_at = self._at
         self.reused = sum(max(self._at - hidden, 0) for hidden in self.hidden)
-        """Tokens of all rows that the prefix cache saves."""
+        """The number of tokens of all rows that the prefix cache saves."""
         self._features: dict[bytes, Any] = {}
-        self.cache = self._restored(known)
+        self.cache = self._restored(prefixes)
         self._missing = self._look_up()
 
     @property
-    def left(self) -> int:
-        """Columns that are not read yet."""
+    def unread(self) -> int:
+        """The number of columns that are not read yet."""
         return self.width - self._at
 
     def advance(self, limit: int) -> Any:
-        """Encode images of up to `limit` tokens, then read up to as many columns.
+        """Encode images of up to `limit` tokens; when all are encoded, read up to `limit` columns.
 
-        Returns the scores of the first new tokens, (rows, vocabulary) in float32, once everything is read, else None.
+        Returns the scores of the first new tokens, (rows, vocabulary) in float32, or None until everything is read.
         """
         if self._missing:
             self._encode(limit)
@@ -62,13 +62,13 @@ class Prefill:
         return scores if end == self.width else None
 
     def remember(self) -> None:
-        """Put the rows into the prefix cache once they are read: other requests may begin alike before the answer ends.
+        """Put the rows, once read, into the prefix cache: other requests may need them before the answers end.
 
-        Rows with a state are always kept, since they cannot be cut to their prompt later.
+        Rows with a state are always cached here, since they cannot be shortened to their prompt later.
         """
         for number, (row, hidden) in enumerate(zip(self.rows, self.hidden, strict=True)):
-            read = len(row) - max(self._started_at - hidden, 0)
-            if row.whole is None and (read >= _WORTH or self._runner.has_states):
+            new_tokens = len(row) - max(self._started_at - hidden, 0)
+            if row.whole is None and (new_tokens >= _MIN_NEW_TOKENS or self._runner.has_states):
                 size = self.cache.bytes_of(len(row))
                 self._runner.prefixes.put(row.keys, size, partial(self.cache.snapshot, number, len(row)))
 
@@ -76,15 +76,15 @@ class Prefill:
     def _is_read_at_once(self) -> bool:
         return not self._runner.reads_in_chunks or any(row.whole for row in self.rows)
 
-    def _restored(self, known: Sequence[Known]) -> KVCache:
-        """A cache with the columns that need not be read."""
+    def _restored(self, prefixes: Sequence[CachedPrefix]) -> KVCache:
+        """A KV cache with the columns that need not be read."""
         cache = self._runner.new_cache()
-        kept = [max(self._at - hidden, 0) for hidden in self.hidden]
-        cache.restore([(snapshot, n) if n else (None, 0) for (snapshot, _), n in zip(known, kept, strict=True)])
+        counts = [max(self._at - hidden, 0) for hidden in self.hidden]
+        cache.restore([(snapshot, n) if n else NO_PREFIX for (snapshot, _), n in zip(prefixes, counts, strict=True)])
         return cache
 
     def _look_up(self) -> list[Any]:
-        """The images that must be encoded, each once. Keeps the features of the others."""
+        """Take features of images from the cache. Returns the images that must be encoded, each once."""
         missing = {}
         for row, hidden in zip(self.rows, self.hidden, strict=True):
             for image in row.images_in(self._at - hidden, len(row)):
@@ -96,7 +96,7 @@ class Prefill:
         return list(missing.values())
 
     def _encode(self, limit: int) -> None:
-        """Encode images of up to `limit` tokens together, and at least one."""
+        """Encode at least one image, and more together as long as they have up to `limit` tokens."""
         batch, tokens = [self._missing[0]], len(self._missing[0].tokens)
         for image in self._missing[1:]:
             if tokens + len(image.tokens) > limit:
@@ -124,26 +124,26 @@ class Prefill:
         return self._runner.family.inputs(first, begins[0], begins[0] + columns, self._features)
 
 
-def columns_to_read(rows: Sequence[PromptRow], known: Sequence[Known]) -> int:
-    """The columns that must be read if the rows are read together."""
-    return max(len(row) - tokens for row, (_, tokens) in zip(rows, known, strict=True))
+def columns_to_read(rows: Sequence[PromptRow], prefixes: Sequence[CachedPrefix]) -> int:
+    """The number of columns that must be read if the rows are read together."""
+    return max(len(row) - tokens for row, (_, tokens) in zip(rows, prefixes, strict=True))
 
 
-def are_mergeable(runner: ModelRunner, rows: Sequence[PromptRow], known: Sequence[Known]) -> bool:
-    """Whether the rows can be read together: as token ids, and without a cache that padding would change."""
-    columns = columns_to_read(rows, known)
+def are_mergeable(runner: ModelRunner, rows: Sequence[PromptRow], prefixes: Sequence[CachedPrefix]) -> bool:
+    """Whether the rows can be read together: all new tokens are text, and padding changes no state."""
+    columns = columns_to_read(rows, prefixes)
     return not runner.has_states and all(
-        (snapshot is None or snapshot.is_cuttable) and _is_of_words(row, max(len(row) - columns, 0))
-        for row, (snapshot, _) in zip(rows, known, strict=True)
+        (snapshot is None or snapshot.is_cuttable) and _is_text_from(row, max(len(row) - columns, 0))
+        for row, (snapshot, _) in zip(rows, prefixes, strict=True)
     )
 
 
-def _is_of_words(row: PromptRow, begin: int) -> bool:
-    """Whether the row has no image from that token on."""
+def _is_text_from(row: PromptRow, begin: int) -> bool:
+    """Whether the row has no image token from `begin` on."""
     return not row.whole and not row.images_in(begin, len(row))
 
 
 def _ids(row: PromptRow, begin: int, columns: int) -> Any:
-    """`columns` token ids from `begin` on, 0 for those before the row's first token."""
+    """The ids of `columns` tokens from `begin` on; 0 before the row's first token."""
     ids = row.ids[max(begin, 0) : begin + columns]
     return torch.nn.functional.pad(ids, (columns - len(ids), 0))

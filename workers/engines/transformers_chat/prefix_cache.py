@@ -1,4 +1,4 @@
-"""The prefix cache: KV caches of earlier conversations, for prompts that begin with the same tokens."""
+"""The prefix cache: keeps KV caches of earlier conversations for prompts that begin with the same tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from workers.engines.transformers_chat.kv_cache import RowSnapshot
 
 SHORTEST = 16
-"""The fewest tokens worth reusing; reading fewer again costs next to nothing."""
+"""The minimum number of tokens to reuse; reading fewer tokens again costs almost nothing."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prefix:
-    """A row of an earlier request: its keys (`PromptRow.keys`) and its part of the KV cache."""
+    """A row of an earlier request: its keys (`PromptRow.keys`), its part of the KV cache, and the size in bytes."""
 
     keys: Any
     snapshot: RowSnapshot
@@ -24,23 +24,23 @@ class Prefix:
 
 
 class PrefixCache:
-    """Rows up to a memory limit in bytes; the least recently used are evicted. 0 keeps none.
+    """Keeps rows up to a memory limit in bytes, and evicts the least recently used. With a limit of 0 it keeps none.
 
-    A cuttable row (`RowSnapshot.is_cuttable`) can be used up to the token where a prompt differs. Rows with states, or
-    with windows that have slid, can be used only by prompts that begin with the whole row.
+    A cuttable row (`RowSnapshot.is_cuttable`) can be reused up to the token where a prompt differs. Rows with states,
+    or with windows that have slid, can be reused only for prompts that begin with the whole row.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.bytes = 0
         self.version = 0
-        """Changes whenever `match` may return something else."""
+        """Changes whenever `match` may return another result."""
         self._prefixes: list[Prefix] = []  # the most recently used is the last
 
     def match(self, keys: Any) -> tuple[RowSnapshot | None, int]:
-        """The row that shares the longest beginning with a prompt, and the number of shared tokens.
+        """The row that shares the longest prefix with a prompt, and the number of shared tokens.
 
-        The prompt's last token is never included: the model must read it to give the answer's first token.
+        The prompt's last token is never included: the model must read it to compute the answer's first token.
         """
         best, length = None, SHORTEST - 1
         for prefix in self._prefixes:
@@ -54,17 +54,17 @@ class PrefixCache:
         return best.snapshot, length
 
     def put(self, keys: Any, size: int, take: Callable[[], RowSnapshot]) -> None:
-        """Keep the row that `take` copies, of `size` bytes. It replaces rows that it can stand in for."""
+        """Keep a row of `size` bytes, which `take` copies. It replaces rows that it makes redundant."""
         if size > self.limit or len(keys) < SHORTEST:
             return
         for prefix in self._prefixes:
-            if _serves_for(prefix, keys):
+            if _covers(prefix, keys):
                 self._use(prefix)
                 return
         self._make_room(size)
         snapshot = take()
         added = Prefix(keys, snapshot, snapshot.bytes)
-        self._prefixes = [prefix for prefix in self._prefixes if not _serves_for(added, prefix.keys)]
+        self._prefixes = [prefix for prefix in self._prefixes if not _covers(added, prefix.keys)]
         self._prefixes.append(added)
         self._count()
         self._make_room(0)
@@ -88,14 +88,14 @@ class PrefixCache:
         self.bytes = sum(prefix.bytes for prefix in self._prefixes)
 
 
-def _shared(one: Any, other: Any) -> int:
-    """The length of the common beginning of two arrays."""
-    length = min(len(one), len(other))
-    differ = np.flatnonzero(one[:length] != other[:length])
-    return int(differ[0]) if len(differ) else length
+def _shared(keys: Any, other_keys: Any) -> int:
+    """The length of the common prefix of two arrays."""
+    length = min(len(keys), len(other_keys))
+    differences = np.flatnonzero(keys[:length] != other_keys[:length])
+    return int(differences[0]) if len(differences) else length
 
 
-def _serves_for(prefix: Prefix, keys: Any) -> bool:
-    """Whether a kept row can be used wherever a row with these keys could."""
+def _covers(prefix: Prefix, keys: Any) -> bool:
+    """Whether a kept row can be reused wherever a row with these keys could."""
     shared = _shared(prefix.keys, keys)
     return shared == len(keys) and (prefix.snapshot.is_cuttable or len(prefix.keys) == len(keys))

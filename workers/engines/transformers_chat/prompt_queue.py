@@ -1,4 +1,4 @@
-"""The queue for rows: calls whose prompt is not opened yet, and further choices of opened prompts."""
+"""The queue of waiting requests: calls whose prompt is not prepared yet, and waiting choices of prepared prompts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 class PromptQueue:
-    """First come, first served, a row at a time: a request for a hundred choices does not keep others waiting.
+    """First in, first out. Choices that find no free row go to the end, so many choices do not block other requests.
 
-    `open_prompt` makes a call's prompt. It is called when a row is free and not before, since images need much memory.
+    `open_prompt` prepares a call's prompt. It is called only when a row is free, since images need much memory.
     """
 
     def __init__(self, open_prompt: Callable[[Call[ChatRequest]], ChatPrompt]) -> None:
@@ -32,12 +32,12 @@ class PromptQueue:
         return bool(self._waiting)
 
     @property
-    def newcomers(self) -> int:
-        """The number of calls that wait for their first row."""
+    def waiting_calls(self) -> int:
+        """The number of calls that have no row yet."""
         return sum(isinstance(item, Call) or item.choices[0].index == 0 for item in self._waiting)
 
     def add(self, calls: Iterable[Call[ChatRequest]]) -> None:
-        """Append calls."""
+        """Add calls at the end."""
         self._waiting.extend(calls)
 
     def put_back(self, prompts: Iterable[ChatPrompt]) -> None:
@@ -45,27 +45,27 @@ class PromptQueue:
         self._waiting.extendleft(reversed(list(prompts)))
 
     def next(self, room: int) -> ChatPrompt | None:
-        """The next prompt, with up to `room` choices; its other choices go to the end of the queue."""
+        """Take the next prompt, with up to `room` choices; its other choices go to the end of the queue."""
         while room > 0 and self._waiting:
             head = self._waiting.popleft()
             prompt = self._opened(head) if isinstance(head, Call) else head
-            living = prompt.living if prompt else []
-            if prompt and living:
-                if living[room:]:
-                    self._waiting.append(prompt.only(living[room:]))
-                return prompt.only(living[:room])
+            choices = prompt.unfinished if prompt else []
+            if prompt and choices:
+                if choices[room:]:
+                    self._waiting.append(prompt.with_choices(choices[room:]))
+                return prompt.with_choices(choices[:room])
         return None
 
     def refuse(self, call: Call[ChatRequest], error: Exception) -> None:
-        """Answer a call with an error. Raises the error if it is fatal for the process."""
+        """Answer a call with an error. Raises the error instead if the process cannot continue after it."""
         if is_fatal(error):
             raise error
         if not isinstance(error, ServeError):
-            log.error("the prompt of %s could not be read", call.id, exc_info=error)
+            log.error("reading the prompt of %s failed", call.id, exc_info=error)
         self.refused.append((call, to_serve_error(error)))
 
     def _opened(self, call: Call[ChatRequest]) -> ChatPrompt | None:
-        """A call's prompt, or None if it is cancelled or refused."""
+        """The call's prompt, or None if the call is cancelled or its prompt cannot be prepared."""
         try:
             return None if call.cancelled else self._open_prompt(call)
         except Exception as error:

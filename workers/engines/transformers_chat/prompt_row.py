@@ -1,4 +1,4 @@
-"""A prompt as one row of a batch: token ids, positions, images, and keys that tell equal beginnings."""
+"""A prompt as one row of a batch: token ids, positions, images, and keys for finding common prefixes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 _SECRET = os.urandom(32)
-"""Keys the digests, so that no client can make two images that share one."""
+"""Key of the digests, so that no client can construct two images with the same digest."""
 _WORDS = 4
-"""The 64-bit numbers in a digest."""
+"""The number of 64-bit words in a digest."""
 
 
 def moved(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """A processor's tensors on the model's device; floating-point ones in the model's dtype."""
+    """Move a processor's tensors to the model's device, and floating-point tensors to its dtype; drops other values."""
     return {
         name: values.to(model.device, model.dtype if values.is_floating_point() else None)
         for name, values in inputs.items()
@@ -29,19 +29,19 @@ def moved(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class PromptImage:
-    """An image, or a tile of one, as the vision encoder takes it, and the tokens that stand for it."""
+    """The vision encoder's inputs for an image or a tile, and the places of its tokens in the row."""
 
     pixels: Mapping[str, Any]
     tokens: Any  # (tokens of the image,): their places in the row
 
     @cached_property
     def digest(self) -> bytes:
-        """Identifies the image: a keyed hash of the encoder's inputs, 32 bytes."""
-        digest = hashlib.blake2b(key=_SECRET, digest_size=8 * _WORDS)
+        """A keyed hash of the encoder's inputs, 32 bytes, which identifies the image."""
+        hasher = hashlib.blake2b(key=_SECRET, digest_size=8 * _WORDS)
         for name, values in sorted(self.pixels.items()):
-            digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
-            digest.update(values.contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.digest()
+            hasher.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
+            hasher.update(values.contiguous().view(torch.uint8).numpy().tobytes())
+        return hasher.digest()
 
     @property
     def begin(self) -> int:
@@ -56,24 +56,25 @@ class PromptImage:
 
 @dataclass(frozen=True, eq=False)
 class PromptRow:
-    """A prompt's tokens (tokens,) on the CPU; `positions` are (axes, tokens), or None: counted from 0."""
+    """A prompt's token ids (tokens,) on the CPU, with what else the model needs to read them."""
 
     ids: Any
     positions: Any = None
+    """Positions (axes, tokens); None if they count from 0."""
     offset: int = 0
-    """What to add to the number of tokens to get the position of the token after the prompt."""
+    """The difference between the position of the token after the prompt and the number of tokens."""
     images: Sequence[PromptImage] = ()
     whole: Mapping[str, Any] | None = None
-    """The processor's inputs, if the model must read them at once in its own forward pass."""
+    """The processor's outputs, if the model must read the prompt whole; else None."""
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
 
     @cached_property
     def keys(self) -> Any:
-        """One int64 for each token: rows with equal keys look the same to the model.
+        """One int64 for each token; rows with equal keys are the same to the model.
 
-        The tokens of an image are all alike, so each has a part of the image's digest as its key.
+        All tokens of an image have the same id, so each has a part of the image's digest as its key instead.
         """
         keys = self.ids.numpy().astype(np.int64, copy=True)
         for image in self.images:

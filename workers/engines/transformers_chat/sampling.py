@@ -1,4 +1,4 @@
-"""Picks the next token of one answer from the model's scores: greedy, or drawn with a random source of its own."""
+"""Picks a choice's next token from the model's scores: greedily, or sampled with the choice's own random generator."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _WARPERS = (
     ("epsilon_cutoff", library.EpsilonLogitsWarper, 0.0),
     ("eta_cutoff", library.EtaLogitsWarper, 0.0),
 )
-"""Name in a generation configuration, what it does to the scores, the value at which it does nothing."""
+"""Name in a generation configuration, class that applies it to the scores, and value at which it has no effect."""
 
 
 class TokenSampler:
-    """What a request asks for, over what the model's authors recommend.
+    """Samples as the request asks, and otherwise as the model's authors recommend.
 
-    `temperature` 0 is greedy; without one the model's generation configuration decides. With a seed, choice `index`
-    of a request is drawn alike each time, whatever else is in the batch.
+    `temperature` 0 is greedy; without a temperature the model's generation configuration decides. With a seed, choice
+    `index` of a request always gets the same tokens, whatever else is in the batch.
     """
 
     def __init__(self, request: ChatRequest, recommended: Mapping[str, Any], index: int, device: Any) -> None:
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
-        self._counts: Any = None  # how often each token has come, once a penalty needs it
+        self._counts: Any = None  # (vocabulary,) occurrences in the answer; None until a penalty needs them
         self._warpers = _warpers(request, recommended)
-        self._random = _source(request.seed, index, device) if self._warpers is not None else None
+        self._random = _generator(request.seed, index, device) if self._warpers is not None else None
         self._processors: Processors | None = None
-        self._tokens: Any = None  # of prompt and answer, where processors look at them
+        self._tokens: Any = None  # (1, tokens) of prompt and answer; None if no processor needs them
 
     def follow(self, prompt: Any, processors: Processors | None) -> None:
-        """Apply the processors from now on. `prompt` is the row's tokens so far, (tokens,)."""
+        """Apply the processors from now on. `prompt` has the row's tokens so far, (tokens,)."""
         if processors is not None:
             self._processors, self._tokens = processors, prompt[None]
 
     @property
     def is_plain(self) -> bool:
-        """Whether the best score simply wins."""
+        """Whether it always picks the best score, without penalties or processors."""
         penalized = self._frequency or self._presence
         return self._warpers is None and self._processors is None and not penalized
 
@@ -56,33 +56,33 @@ class TokenSampler:
             scores = self._processors(self._tokens, scores[None])[0]
         if self._frequency or self._presence:
             scores = self._penalized(scores)
-        token = int(scores.argmax()) if self._warpers is None else self._draw(scores)
+        token = int(scores.argmax()) if self._warpers is None else self._sample(scores)
         if self._counts is not None:
             self._counts[token] += 1
         if self._tokens is not None:
             self._tokens = torch.cat([self._tokens, self._tokens.new_tensor([[token]])], dim=-1)
         return token
 
-    def _draw(self, scores: Any) -> int:
+    def _sample(self, scores: Any) -> int:
         row = scores[None]
         for warper in self._warpers or ():
             row = warper(None, row)
         return int(torch.multinomial(row.softmax(-1), 1, generator=self._random))
 
     def _penalized(self, scores: Any) -> Any:
-        """OpenAI's penalties: over the answer's own tokens, not the prompt's."""
+        """Apply OpenAI's penalties, which count the answer's tokens, not the prompt's."""
         if self._counts is None:
             self._counts = torch.zeros_like(scores)
         return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
 
 
 def _warpers(request: ChatRequest, recommended: Mapping[str, Any]) -> list[Any] | None:
-    """What to do to the scores before drawing; None: do not draw."""
-    draws = bool(recommended.get("do_sample")) if request.temperature is None else request.temperature > 0
-    if not draws:
+    """What to apply to the scores before sampling; None for greedy decoding."""
+    samples = bool(recommended.get("do_sample")) if request.temperature is None else request.temperature > 0
+    if not samples:
         return None
-    asked = {"temperature": request.temperature, "top_p": request.top_p}
-    values = {**recommended, **{name: value for name, value in asked.items() if value is not None}}
+    requested = {"temperature": request.temperature, "top_p": request.top_p}
+    values = {**recommended, **{name: value for name, value in requested.items() if value is not None}}
     return [
         warper(float(value) if isinstance(neutral, float) else int(value))
         for name, warper, neutral in _WARPERS
@@ -90,10 +90,10 @@ def _warpers(request: ChatRequest, recommended: Mapping[str, Any]) -> list[Any] 
     ]
 
 
-def _source(seed: int | None, index: int, device: Any) -> Any:
-    source = torch.Generator(device)
+def _generator(seed: int | None, index: int, device: Any) -> Any:
+    generator = torch.Generator(device)
     if seed is None:
-        source.seed()
+        generator.seed()
     else:
-        source.manual_seed((seed + index) % 2**63)
-    return source
+        generator.manual_seed((seed + index) % 2**63)
+    return generator

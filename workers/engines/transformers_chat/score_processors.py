@@ -1,4 +1,4 @@
-"""What a model's authors want done to the scores in view of a row's tokens, as transformers does it in `generate`."""
+"""The logits processors that a model's authors recommend, applied to each row as `generate` applies them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers.generation import logits_process as library
 log = logging.getLogger(__name__)
 
 Processors = Callable[[Any, Any], Any]
-"""Changes scores (1, vocabulary) in view of a row's tokens (1, tokens)."""
+"""Changes scores (1, vocabulary), given a row's tokens (1, tokens)."""
 
 _NOT_APPLIED = (
     "sequence_bias",
@@ -24,51 +24,51 @@ _NOT_APPLIED = (
     "watermarking_config",
     "top_h",
 )
-"""Settings of a generation configuration that change the scores, and that no chat model is known to come with."""
+"""Settings of a generation configuration that change the scores and are not applied. No known chat model has them."""
 
 
 def warn_of_ignored(recommended: Mapping[str, Any]) -> None:
-    """Write into the log which of the authors' settings are not applied."""
+    """Log the recommended settings that are not applied."""
     if ignored := [name for name in _NOT_APPLIED if recommended.get(name) not in (None, 1, 1.0)]:
         log.warning("settings in generation_config.json that are not applied: %s", ", ".join(ignored))
 
 
 def processors_of(recommended: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> Processors | None:
-    """What `recommended`, the authors' settings, asks for; None: nothing.
+    """The processors for the authors' settings `recommended`, or None if they need none.
 
-    `length` is that of the row's prompt in tokens, `ends` are the tokens that end an answer.
+    `length` is the length of the row's prompt, in tokens; `ends` are the tokens that end an answer.
     """
-    made = [*_of_penalties(recommended), *_of_lengths(recommended, length, ends, device)]
-    made += _of_lists(recommended, length, ends, device)
-    return library.LogitsProcessorList(made) if made else None
+    processors = [*_of_penalties(recommended), *_of_lengths(recommended, length, ends, device)]
+    processors += _of_lists(recommended, length, ends, device)
+    return library.LogitsProcessorList(processors) if processors else None
 
 
 def _of_penalties(recommended: Mapping[str, Any]) -> list[Any]:
-    made: list[Any] = []
+    processors: list[Any] = []
     if (penalty := float(recommended.get("repetition_penalty") or 1)) != 1:
-        made.append(library.RepetitionPenaltyLogitsProcessor(penalty))
+        processors.append(library.RepetitionPenaltyLogitsProcessor(penalty))
     if size := int(recommended.get("no_repeat_ngram_size") or 0):
-        made.append(library.NoRepeatNGramLogitsProcessor(size))
-    return made
+        processors.append(library.NoRepeatNGramLogitsProcessor(size))
+    return processors
 
 
 def _of_lengths(recommended: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> list[Any]:
-    made: list[Any] = []
+    processors: list[Any] = []
     if ends and (tokens := int(recommended.get("min_length") or 0)):
-        made.append(library.MinLengthLogitsProcessor(tokens, list(ends), device=device))
+        processors.append(library.MinLengthLogitsProcessor(tokens, list(ends), device=device))
     if ends and (tokens := int(recommended.get("min_new_tokens") or 0)):
-        made.append(library.MinNewTokensLengthLogitsProcessor(length, tokens, list(ends), device=device))
-    return made
+        processors.append(library.MinNewTokensLengthLogitsProcessor(length, tokens, list(ends), device=device))
+    return processors
 
 
 def _of_lists(recommended: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> list[Any]:
-    made: list[Any] = []
+    processors: list[Any] = []
     if words := recommended.get("bad_words_ids"):
-        made.append(library.NoBadWordsLogitsProcessor(words, list(ends)))
+        processors.append(library.NoBadWordsLogitsProcessor(words, list(ends)))
     if recommended.get("remove_invalid_values"):
-        made.append(library.InfNanRemoveLogitsProcessor())
+        processors.append(library.InfNanRemoveLogitsProcessor())
     if tokens := recommended.get("suppress_tokens"):
-        made.append(library.SuppressTokensLogitsProcessor(tokens, device=device))
+        processors.append(library.SuppressTokensLogitsProcessor(tokens, device=device))
     if tokens := recommended.get("begin_suppress_tokens"):
-        made.append(library.SuppressTokensAtBeginLogitsProcessor(tokens, length, device=device))
-    return made
+        processors.append(library.SuppressTokensAtBeginLogitsProcessor(tokens, length, device=device))
+    return processors

@@ -1,4 +1,4 @@
-"""What the engine needs once a model is loaded, and must not import before: assembles what serves the model."""
+"""Assembles the parts that serve a loaded model. The engine imports this in `load`, since the parts import torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def runner_of(loaded: LoadedModel, encoder: PromptEncoder, options: ChatOptions) -> tuple[ModelRunner | None, Joins]:
-    """The runner with which requests share the model's steps, or None with the reason why they cannot."""
+    """The runner that lets requests share the model's steps, or None and the reason why they cannot share them."""
     model = loaded.model
     if reason := probe.obstacle(model):
         return None, Joins(reason)

@@ -1,8 +1,8 @@
-"""Importing this loads and runs a model of a few numbers once, so that a standby has done what is slow the first time.
+"""Loads and runs a tiny model when it is imported, so that a standby has already done what is slow the first time.
 
-transformers compiles some thousand patterns at its first load, torch starts its threads at its first product: about
-0.3 s that would otherwise fall between a request and its first token. Everything happens on the CPU, whatever device
-the process will get: no GPU memory is touched.
+transformers compiles about a thousand patterns at its first load, and torch starts its threads at its first product:
+about 0.3 s that would otherwise delay the first token of a request. Everything runs on the CPU, whatever device the
+process will use, so no GPU memory is needed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from transformers.utils import logging
 
 
 def run() -> None:
-    """Save, load and ask a tiny Llama, without a word in the log."""
+    """Save, load and run a tiny Llama, without log lines or progress bars."""
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = LlamaConfig(vocab_size=16, pad_token_id=0, bos_token_id=1, eos_token_id=2, **shape)
-    told, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -27,8 +27,8 @@ def run() -> None:
             model = AutoModelForCausalLM.from_pretrained(folder)
             model.generate(torch.ones(1, 4, dtype=torch.long), max_new_tokens=2)
     finally:
-        logging.set_verbosity(told)
-        if bars:
+        logging.set_verbosity(verbosity)
+        if shows_progress:
             logging.enable_progress_bar()
 
 

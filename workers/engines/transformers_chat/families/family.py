@@ -1,4 +1,4 @@
-"""The general adapter: how prompts are read, and what families may override."""
+"""The general adapter: how prompts are prepared for the forward pass, and which methods families may override."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.prompt_row import PromptImage, PromptRow, moved
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "position_ids", "token_type_ids", "mm_token_type_ids"})
-"""A processor's outputs for text; any other belongs to an image."""
+"""A processor's outputs for text; all other outputs are for images."""
 
 Pixels = Mapping[str, Any]
 
@@ -24,9 +24,9 @@ class ChatFamily:
     """
 
     model_types: ClassVar[frozenset[str]] = frozenset()
-    """The types that an adapter serves. Each is tested against `generate`."""
+    """The model types that an adapter serves. Each is tested against `generate`."""
     axes: ClassVar[int] = 1
-    """The numbers in a token's position."""
+    """How many numbers a token's position has."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -42,11 +42,11 @@ class ChatFamily:
         raise NotImplementedError
 
     def counts(self, images: Sequence[Pixels], tokens: int) -> list[int]:
-        """The number of tokens of each image, of the prompt's `tokens` for images: an equal share by default."""
+        """The number of tokens of each image, given their sum; equal numbers by default."""
         return [tokens // len(images)] * len(images)
 
     def number(self, inputs: Mapping[str, Any]) -> tuple[Any, int]:  # noqa: ARG002 - for adapters
-        """Positions (axes, tokens) of a prompt with images, or None to count from 0, and its `PromptRow.offset`."""
+        """The positions (axes, tokens) of a prompt with images, or None to count from 0, and its `PromptRow.offset`."""
         return None, 0
 
     # Shared by all ---------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ class ChatFamily:
         return bool(self.model_types)
 
     def row(self, inputs: Mapping[str, Any]) -> PromptRow:
-        """Make a row of a processor's outputs for one prompt."""
+        """Make a row from a processor's outputs for one prompt. Raises ValueError if images and tokens do not match."""
         ids = inputs["input_ids"][0].cpu()
         if set(inputs) <= _PER_TOKEN:
             return PromptRow(ids)
@@ -67,13 +67,13 @@ class ChatFamily:
         places = (ids == self.model.config.image_token_id).nonzero()[:, 0]
         counts = self.counts(pixels, len(places))
         if sum(counts) != len(places):
-            raise ValueError(f"The prompt has {len(places)} tokens for images that take {sum(counts)}.")
+            raise ValueError(f"The prompt has {len(places)} image tokens, but its images need {sum(counts)}.")
         images = [PromptImage(image, at) for image, at in zip(pixels, places.split(counts), strict=True)]
         positions, offset = self.number(inputs)
         return PromptRow(ids, positions, offset, images)
 
     def encode(self, images: Sequence[PromptImage]) -> list[Any]:
-        """Run the vision encoder. Returns each image's features (tokens, size), with those of inner layers appended."""
+        """Run the vision encoder. Returns each image's features (tokens, size), followed by those of inner layers."""
         pixels = moved(self.stack([image.pixels for image in images]), self.model)
         last, inner = library.image_features(self.model, pixels)
         features = torch.cat([last, *inner], dim=-1)
@@ -85,12 +85,12 @@ class ChatFamily:
         for image in row.images_in(begin, end):
             here = (image.tokens >= begin) & (image.tokens < end)
             places = (image.tokens[here] - begin).to(embeddings.device)
-            seen = features[image.digest][here.to(embeddings.device)]
-            embeddings[places] = seen[:, : embeddings.shape[-1]].to(embeddings)
+            image_features = features[image.digest][here.to(embeddings.device)]
+            embeddings[places] = image_features[:, : embeddings.shape[-1]].to(embeddings)
         return embeddings[None]
 
     def inputs(self, row: PromptRow, begin: int, end: int, features: Mapping[bytes, Any]) -> dict[str, Any]:
-        """The forward pass's inputs for a range of one row."""
+        """The forward pass's inputs for a range of one row, with its images' `features`, by digest."""
         images = row.images_in(begin, end)
         if not images:
             return {"input_ids": row.ids[None, begin:end].to(self.model.device)}
@@ -102,7 +102,7 @@ class ChatFamily:
 
     def whole(self, row: PromptRow) -> dict[str, Any]:
         """The forward pass's inputs for a prompt that is read whole."""
-        assert row.whole is not None, "a row that can be read in chunks"
+        assert row.whole is not None, "only rows that must be read whole keep the processor's outputs"
         inputs = {name: values for name, values in row.whole.items() if name not in {"attention_mask", "position_ids"}}
         return moved(inputs, self.model)
 
@@ -112,9 +112,9 @@ class ChatFamily:
     def _with_inner_features(
         self, row: PromptRow, begin: int, end: int, features: Mapping[bytes, Any], size: int
     ) -> dict[str, Any]:
-        seen = [
+        image_features = [
             features[image.digest][((image.tokens >= begin) & (image.tokens < end)).to(self.model.device)]
             for image in row.images_in(begin, end)
         ]
-        last, *inner = torch.cat(seen).split(size, dim=-1)
+        last, *inner = torch.cat(image_features).split(size, dim=-1)
         return library.with_image_features(row.ids[None, begin:end].to(self.model.device), last, inner)

@@ -1,4 +1,4 @@
-"""Idefics3 and SmolVLM: images cut into tiles of one size, each encoded by itself."""
+"""Idefics3 and SmolVLM: images are cut into tiles of one size, and each tile is encoded separately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = ("pixel_values", "pixel_attention_mask")
 
 
 class Idefics3Family(ChatFamily):
-    """The processor returns tiles (1, tiles, channels, height, width) and masks of their padding."""
+    """Splits the processor's tiles (1, tiles, channels, height, width) and the masks of their padding."""
 
     model_types: ClassVar[frozenset[str]] = frozenset({"idefics3", "smolvlm"})
 

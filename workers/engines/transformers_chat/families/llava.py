@@ -1,4 +1,4 @@
-"""LLaVA: images of one size."""
+"""LLaVA: all images are scaled to one size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from workers.engines.transformers_chat.families.family import ChatFamily, Pixels
 
 
 class LlavaFamily(ChatFamily):
-    """The processor returns images (images, channels, height, width)."""
+    """Splits the processor's images (images, channels, height, width)."""
 
     model_types: ClassVar[frozenset[str]] = frozenset({"llava"})
 
     def split(self, inputs: Mapping[str, Any]) -> list[Pixels]:
-        if "image_sizes" in inputs:  # Pixtral's encoder: images of different sizes
+        if "image_sizes" in inputs:  # Pixtral's encoder: images of different sizes cannot be split like this
             return []
         return [{"pixel_values": pixels[None]} for pixels in inputs["pixel_values"]]
 

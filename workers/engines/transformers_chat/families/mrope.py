@@ -12,7 +12,7 @@ from workers.engines.transformers_chat.families.family import ChatFamily, Pixels
 
 
 class MRopeFamily(ChatFamily):
-    """The processor gives patches (patches of all images, size) and each image's grid (images, 3).
+    """Splits the processor's patches (patches of all images, size) by each image's grid (images, 3).
 
     A token's position has four numbers: its place in the row, then time, height and width.
     """
@@ -29,14 +29,14 @@ class MRopeFamily(ChatFamily):
         return {name: torch.cat([image[name] for image in images]) for name in images[0]}
 
     def counts(self, images: Sequence[Pixels], tokens: int) -> list[int]:  # noqa: ARG002
-        merged = self.model.config.vision_config.spatial_merge_size**2  # patches to a token
+        merged = self.model.config.vision_config.spatial_merge_size**2  # patches for each token
         return [int(image["image_grid_thw"].prod()) // merged for image in images]
 
     def number(self, inputs: Mapping[str, Any]) -> tuple[Any, int]:
-        """Number tokens by the family's own rule."""
+        """The positions by the family's own rule, with each token's place in the row as the first number."""
         ids = inputs["input_ids"]
-        placed, offset = library.rope_index(self.model)(
+        positions, offset = library.rope_index(self.model)(
             ids, mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
         )
         places = torch.arange(ids.shape[-1])[None]
-        return torch.cat([places, placed[:, 0].cpu()]), int(offset)
+        return torch.cat([places, positions[:, 0].cpu()]), int(offset)
