@@ -1,4 +1,4 @@
-"""Asks a chat engine in this process, as the batcher would, and draws the pictures to ask about."""
+"""Sends requests to a chat engine in this process, as the batcher does, and draws images for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Piece = ChatChunk | ServeError | None
 
 
 def load(source: Any, engine: str = "transformers_chat", device: Device = CPU, **entry: Any) -> Engine:
-    """The engine with a model in it, on one thread: so small a model is slower on more."""
+    """Load an engine on one thread, since such small models are slower on several."""
     threads = {"threads": 1} if "threads" in find_engine(engine).Options.model_fields else {}
     entry = {"id": "tiny", "source": str(source), **entry, "options": {**threads, **entry.get("options", {})}}
     loaded = find_engine(engine)()
@@ -29,13 +29,13 @@ def load(source: Any, engine: str = "transformers_chat", device: Device = CPU, *
 
 
 def request(content: Any, **fields: Any) -> ChatRequest:
-    """A request with one user turn (or with the given `messages`), greedy and short unless told otherwise."""
+    """A request with one user turn (or with the given `messages`), greedy and short by default."""
     messages = [{"role": "user", "content": content}]
     return ChatRequest.model_validate({"messages": messages, "temperature": 0, "max_tokens": 12, **fields})
 
 
 def run(engine: Any, *requests: ChatRequest) -> list[list[Piece]]:
-    """What each of the requests gets when they share a batch, its closing None included."""
+    """The output for each request when they share a batch, with the final None."""
     calls = [Call(item) for item in requests]
     pieces: dict[int, list[Piece]] = {id(call): [] for call in calls}
     for call, piece in engine.chat(feed_of(calls)):
@@ -44,36 +44,36 @@ def run(engine: Any, *requests: ChatRequest) -> list[list[Piece]]:
 
 
 def whole(pieces: list[Piece]) -> ChatResponse:
-    """The answer that the pieces make. Raises the error that is among them."""
+    """Join the pieces to an answer. Raises an error that is among them."""
     for piece in pieces:
         if isinstance(piece, ServeError):
             raise piece
-    assert pieces[-1] is None, "a finished answer is closed with None"
+    assert pieces[-1] is None, "None must follow the last chunk"
     return fold(piece for piece in pieces if isinstance(piece, ChatChunk))
 
 
 def ask(engine: Any, content: Any, **fields: Any) -> ChatResponse:
-    """The whole answer to one request."""
+    """The complete answer to one request."""
     return whole(run(engine, request(content, **fields))[0])
 
 
 def text(answer: ChatResponse, index: int = 0) -> str:
-    """The words of one choice."""
+    """The text of one choice."""
     return answer.choices[index].message.content or ""
 
 
-def picture(colour: str = "red", size: tuple[int, int] = (160, 120)) -> Any:
-    """A drawing."""
+def drawn_image(colour: str = "red", size: tuple[int, int] = (160, 120)) -> Any:
+    """An image of an ellipse on a coloured background."""
     image = Image.new("RGB", size, colour)
     ImageDraw.Draw(image).ellipse((20, 20, size[0] - 30, size[1] - 30), fill="white", outline="black")
     return image
 
 
-def part(image: Any) -> dict[str, Any]:
-    """A picture as part of a message."""
+def image_part(image: Any) -> dict[str, Any]:
+    """An image as a content part of a message."""
     return {"type": "image_url", "image_url": {"url": uri(image)}}
 
 
-def with_pictures(words: str, *images: Any) -> list[dict[str, Any]]:
-    """The content of a message: pictures, then words."""
-    return [*(part(image) for image in images), {"type": "text", "text": words}]
+def with_images(words: str, *images: Any) -> list[dict[str, Any]]:
+    """The content of a message: images, then text."""
+    return [*(image_part(image) for image in images), {"type": "text", "text": words}]

@@ -1,6 +1,6 @@
-"""What a chat request may ask for, and the errors for what is impossible: alike for every chat engine.
+"""Tests of requests that are the same for every chat engine: what a request may contain, and its errors.
 
-A test file of an engine imports all of this, and may have a fixture `chat_engine` of its own.
+An engine's test file imports everything from here, and may define its own fixture `chat_engine`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from contract.errors import BadImage, BadRequest, ContextTooLong, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
 from tests.support.batching import feed_of
-from tests.support.chat_engines import ask, part, picture, request, run, text, whole, with_pictures
+from tests.support.chat_engines import ask, drawn_image, image_part, request, run, text, whole, with_images
 from workers.engine import Call
 from workers.toolkit.chat.answer import ChatChoice
 
@@ -30,7 +30,7 @@ def vision(chat_engine: ChatEngine) -> Any:
     return chat_engine("smolvlm")
 
 
-def test_a_stream_is_the_whole_in_pieces(engine: Any) -> None:
+def test_streamed_chunks_join_to_the_whole_answer(engine: Any) -> None:
     pieces = run(engine, request("Hello", max_tokens=40))[0]
     chunks = [piece for piece in pieces if isinstance(piece, ChatChunk)]
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
@@ -51,7 +51,7 @@ def test_usage_counts_prompt_and_answer(engine: Any) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 7
 
 
-def test_the_usage_chunk_comes_last_and_without_choices(engine: Any) -> None:
+def test_usage_chunk_is_last_and_without_choices(engine: Any) -> None:
     pieces = run(engine, request("Hello"))[0]
     assert isinstance(pieces[-2], ChatChunk)
     assert pieces[-2].choices == []
@@ -59,7 +59,7 @@ def test_the_usage_chunk_comes_last_and_without_choices(engine: Any) -> None:
     assert pieces[-1] is None
 
 
-def test_a_stop_text_ends_the_answer(engine: Any) -> None:
+def test_stop_string_ends_the_answer(engine: Any) -> None:
     free = text(ask(engine, "Hello", max_tokens=40))
     stop = free[8:11]
     answer = ask(engine, "Hello", max_tokens=40, stop=["never said", stop])
@@ -69,14 +69,14 @@ def test_a_stop_text_ends_the_answer(engine: Any) -> None:
     assert answer.usage.completion_tokens < 40
 
 
-def test_the_newer_name_of_the_limit_wins(engine: Any) -> None:
+def test_max_completion_tokens_overrides_max_tokens(engine: Any) -> None:
     answer = ask(engine, "Hello", max_tokens=9, max_completion_tokens=3)
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 3
     assert answer.choices[0].finish_reason == "length"
 
 
-def test_a_seed_draws_alike_and_another_differently(engine: Any) -> None:
+def test_same_seed_gives_the_same_answer(engine: Any) -> None:
     def draw(seed: int | None) -> str:
         return text(ask(engine, "Hello", temperature=1, seed=seed, max_tokens=24))
 
@@ -84,22 +84,22 @@ def test_a_seed_draws_alike_and_another_differently(engine: Any) -> None:
     assert len({draw(7), draw(8), draw(None), draw(None)}) == 4
 
 
-def test_a_seed_holds_in_company(engine: Any) -> None:
-    """Others in the batch neither take from its random numbers nor add to them."""
-    mine = request("Hello", temperature=1, seed=7, max_tokens=24)
+def test_seed_is_reproducible_in_a_batch(engine: Any) -> None:
+    """Other requests in the batch do not use the request's random numbers."""
+    seeded = request("Hello", temperature=1, seed=7, max_tokens=24)
     others = [request("Hi", temperature=1.5, max_tokens=9), request("Something else", max_tokens=30)]
-    alone = text(whole(run(engine, mine)[0]))
-    assert text(whole(run(engine, others[0], mine, others[1])[1])) == alone
+    alone = text(whole(run(engine, seeded)[0]))
+    assert text(whole(run(engine, others[0], seeded, others[1])[1])) == alone
 
 
-def test_top_p_leaves_only_the_likely(engine: Any) -> None:
-    """So little probability mass that one token is left: greedy, however hot."""
+def test_tiny_top_p_is_greedy(engine: Any) -> None:
+    """With so little probability mass only one token remains, at any temperature."""
     greedy = text(ask(engine, "Hello", max_tokens=24))
     assert text(ask(engine, "Hello", temperature=1, top_p=1e-6, max_tokens=24)) == greedy
     assert text(ask(engine, "Hello", temperature=2, seed=1, max_tokens=24)) != greedy
 
 
-def test_several_choices_differ_and_can_be_had_again(engine: Any) -> None:
+def test_several_choices_differ_and_are_reproducible(engine: Any) -> None:
     first, second = (ask(engine, "Hello", n=3, temperature=1, seed=5, max_tokens=10) for _ in range(2))
     texts = [text(first, index) for index in range(3)]
     assert [choice.index for choice in first.choices] == [0, 1, 2]
@@ -110,39 +110,39 @@ def test_several_choices_differ_and_can_be_had_again(engine: Any) -> None:
     assert first.usage.completion_tokens == 30
 
 
-def test_more_choices_than_a_batch_holds(engine: Any) -> None:
+def test_more_choices_than_rows_are_answered(engine: Any) -> None:
     answer = ask(engine, "Hello", n=11, max_tokens=3)
     assert len(answer.choices) == 11
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 33
 
 
-def test_a_penalty_keeps_from_repeating(engine: Any) -> None:
+def test_penalties_reduce_repetition(engine: Any) -> None:
     content = text(ask(engine, "Hello", frequency_penalty=2, presence_penalty=2, max_tokens=60))
     free = text(ask(engine, "Hello", max_tokens=60))
     assert len(set(content)) > len(set(free))
 
 
-def test_a_prompt_beyond_the_context_is_told_by_how_much(engine: Any) -> None:
+def test_too_long_prompt_error_says_by_how_much(engine: Any) -> None:
     answer = ask(engine, "", max_tokens=1)
     assert answer.usage is not None
-    room = 4096 - answer.usage.prompt_tokens  # a byte is a token
-    full = ask(engine, "x" * (room - 1), max_tokens=5)
+    tokens_left = 4096 - answer.usage.prompt_tokens  # a byte is a token
+    full = ask(engine, "x" * (tokens_left - 1), max_tokens=5)
     assert full.usage is not None
-    assert full.usage.completion_tokens == 1  # what is left
+    assert full.usage.completion_tokens == 1  # the only token left
     assert full.choices[0].finish_reason == "length"
     with pytest.raises(ContextTooLong, match="too long by 10") as caught:
-        ask(engine, "x" * (room + 9))
+        ask(engine, "x" * (tokens_left + 9))
     assert caught.value.details == {"prompt_tokens": 4105, "context": 4096, "over": 10}
 
 
-def test_one_prompt_too_long_spares_its_company(engine: Any) -> None:
+def test_too_long_prompt_fails_alone(engine: Any) -> None:
     long, fine = run(engine, request("x" * 5000), request("Hello"))
     assert isinstance(long[0], ContextTooLong)
     assert text(whole(fine)) == text(ask(engine, "Hello"))
 
 
-def test_an_entry_may_bound_the_context_and_name_a_template(chat_engine: ChatEngine) -> None:
+def test_options_set_context_and_template(chat_engine: ChatEngine) -> None:
     template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     engine = chat_engine("lm", context=16, chat_template=template)
     answer = ask(engine, "0123456789", max_tokens=100)
@@ -150,58 +150,58 @@ def test_an_entry_may_bound_the_context_and_name_a_template(chat_engine: ChatEng
     assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (10, 16)
 
 
-def test_who_leaves_does_not_disturb_the_others(engine: Any) -> None:
-    leaver, stayer = Call(request("Goodbye", max_tokens=40)), Call(request("Hello", max_tokens=40))
-    seen: list[Any] = []
-    left_at = 0
-    for call, piece in engine.chat(feed_of([leaver, stayer])):
-        if call is leaver:
-            assert not leaver.cancelled, "a piece for someone who has left"
-            if leaver.done >= 3:
-                leaver.cancel()
-                left_at = leaver.done
+def test_disconnect_does_not_change_other_answers(engine: Any) -> None:
+    cancelled, running = Call(request("Goodbye", max_tokens=40)), Call(request("Hello", max_tokens=40))
+    pieces: list[Any] = []
+    tokens_at_cancel = 0
+    for call, piece in engine.chat(feed_of([cancelled, running])):
+        if call is cancelled:
+            assert not cancelled.cancelled, "no output for a disconnected client"
+            if cancelled.done >= 3:
+                cancelled.cancel()
+                tokens_at_cancel = cancelled.done
         else:
-            seen.append(piece)
-    assert text(whole(seen)) == text(ask(engine, "Hello", max_tokens=40))
-    assert leaver.done == left_at < 40
+            pieces.append(piece)
+    assert text(whole(pieces)) == text(ask(engine, "Hello", max_tokens=40))
+    assert cancelled.done == tokens_at_cancel < 40
 
 
-def test_when_all_have_left_the_model_rests(engine: Any) -> None:
+def test_generation_stops_when_all_clients_disconnect(engine: Any) -> None:
     call = Call(request("Hello", max_tokens=4000))
     for _ in engine.chat(feed_of([call])):
         call.cancel()
     assert call.done == 1
 
 
-def test_a_broken_picture_is_told_and_spares_its_company(vision: Any) -> None:
-    broken = part(picture())
+def test_broken_image_fails_alone(vision: Any) -> None:
+    broken = image_part(drawn_image())
     broken["image_url"]["url"] = broken["image_url"]["url"][:-400]
-    bad, good = run(vision, request([broken]), request(with_pictures("Hi", picture())))
+    bad, good = run(vision, request([broken]), request(with_images("Hi", drawn_image())))
     assert isinstance(bad[0], BadImage)
     assert len(bad) == 1
-    assert text(whole(good)) == text(ask(vision, with_pictures("Hi", picture())))
+    assert text(whole(good)) == text(ask(vision, with_images("Hi", drawn_image())))
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "llava"])
-def test_control_tokens_in_what_users_write_are_plain_text(family: str, chat_engine: ChatEngine) -> None:
-    """Else they would count as pictures, or end the user's turn."""
+def test_control_tokens_in_user_text_are_plain_text(family: str, chat_engine: ChatEngine) -> None:
+    """As control tokens they would count as images, or end the user's turn."""
     image = {"qwen2_5_vl": "<|image_pad|>"}.get(family, "<image>")
-    answer = ask(chat_engine(family), with_pictures(f"What does {image} mean?", picture()))
-    bare = ask(chat_engine(family), with_pictures("What does  mean?", picture()))
+    answer = ask(chat_engine(family), with_images(f"What does {image} mean?", drawn_image()))
+    bare = ask(chat_engine(family), with_images("What does  mean?", drawn_image()))
     assert answer.usage is not None
     assert bare.usage is not None
     assert answer.usage.prompt_tokens - bare.usage.prompt_tokens == len(image)
 
 
-def test_a_template_may_refuse_a_conversation(chat_engine: ChatEngine) -> None:
+def test_template_can_refuse_a_conversation(chat_engine: ChatEngine) -> None:
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     with pytest.raises(BadRequest, match="System role not supported"):
         ask(chat_engine("llama"), "", messages=messages)
 
 
-def test_pictures_are_refused_by_a_model_without_vision(engine: Any) -> None:
+def test_model_without_vision_refuses_images(engine: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="reads only text"):
-        ask(engine, with_pictures("Hi", picture()))
+        ask(engine, with_images("Hi", drawn_image()))
 
 
 def test_developer_message_becomes_a_system_message(engine: Any) -> None:
@@ -211,18 +211,18 @@ def test_developer_message_becomes_a_system_message(engine: Any) -> None:
     assert instructed("developer") == instructed("system") != instructed("user")
 
 
-def test_what_the_model_says_comes_in_whole_characters(
-    engine: Any, models: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each byte is a token of this model, so most characters and the stop text take several."""
+def test_streamed_characters_are_not_split(engine: Any, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is a token of this model, so most characters and the stop string take several."""
     from transformers import AutoTokenizer
 
-    words = "안녕 👋🏽 é 끝"
-    script = AutoTokenizer.from_pretrained(models("lm"))(words + "END and more", add_special_tokens=False)["input_ids"]
+    content = "안녕 👋🏽 é 끝"
+    script = AutoTokenizer.from_pretrained(models("lm"))(content + "END and more", add_special_tokens=False)[
+        "input_ids"
+    ]
     tokens, push = iter(script), ChatChoice.push
     monkeypatch.setattr(ChatChoice, "push", lambda choice, token, ends: push(choice, next(tokens), ends))
     pieces = run(engine, request("Hello", stop="END", max_tokens=100))[0]
     texts = [c.delta.content or "" for p in pieces if isinstance(p, ChatChunk) for c in p.choices]
-    assert "".join(texts) == words
+    assert "".join(texts) == content
     assert not any("\ufffd" in piece for piece in texts)
     assert len(texts) > 10

@@ -19,7 +19,7 @@ from contract.media import ImageInput
 from contract.tasks import all_tasks
 from contract.tasks.analyze import DESCRIPTIONS, PROMPTS
 from tests.support import worker_process
-from tests.support.chat_engines import ask, picture, text, with_pictures
+from tests.support.chat_engines import ask, drawn_image, text, with_images
 from tests.support.odd_images import ODD_IMAGES, OddImage, encoded
 from tests.workers.test_app import CHAT, chat, events, gated, wait_until
 from workers.batcher import Batcher
@@ -31,7 +31,7 @@ from workers.toolkit.image_loading import open_image
 from workers.vision_by_chat import conversions
 
 CAPTION, OCR, ANALYZE = "/v1/vision/caption", "/v1/vision/ocr", "/v1/vision/analyze"
-RED, BLUE = picture("red", (80, 60)), picture("blue", (60, 80))
+RED, BLUE = drawn_image("red", (80, 60)), drawn_image("blue", (60, 80))
 SENT = {"red": ImageInput(encoded(RED)), "blue": ImageInput(encoded(BLUE))}
 GREEDY = {"temperature": 0, "max_tokens": 8}
 
@@ -69,7 +69,7 @@ def answer(engine: Engine, batcher: Batcher) -> Answer:
 
 def chat_answer(engine: Engine, question: str, image: Any, tokens: int = 8) -> str:
     """The engine's answer to the question as a chat request."""
-    answer = text(ask(engine, with_pictures(question, image), max_tokens=tokens)).strip()
+    answer = text(ask(engine, with_images(question, image), max_tokens=tokens)).strip()
     assert answer
     return answer
 

@@ -1,4 +1,4 @@
-"""MLX's chat, on the CPU: says what transformers says of the same weights, and what MLX's own libraries say."""
+"""MLX's chat, on the CPU: answers equal those of transformers and of MLX's own libraries for the same weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contract.config import ModelSpec
 from contract.errors import BadImage, ServeError
 from tests.support import chat_engines
 from tests.support.batching import feed_of
-from tests.support.chat_engines import CPU, ask, part, picture, request, run, text, whole, with_pictures
+from tests.support.chat_engines import CPU, ask, drawn_image, image_part, request, run, text, whole, with_images
 from tests.workers.engines.test_transformers_chat import reference
 from workers.engine import Call, Device
 from workers.registry import find_engine
@@ -23,7 +23,7 @@ from workers.served_tasks import tasks_of
 
 FAMILIES = ["lm", "llama", "qwen2_5_vl", "smolvlm", "idefics3", "llava"]
 VISION = FAMILIES[2:]
-RED, BLUE, TALL = picture("red"), picture("blue"), picture("green", (100, 190))
+RED, BLUE, TALL = drawn_image("red"), drawn_image("blue"), drawn_image("green", (100, 190))
 
 Engines = Callable[[str], Any]
 
@@ -43,7 +43,7 @@ def engine(engines: Engines) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_is_what_transformers_says(family: str, engines: Engines, models: Any) -> None:
+def test_greedy_answer_equals_transformers(family: str, engines: Engines, models: Any) -> None:
     assert text(ask(engines(family), "What is this, 네?", max_tokens=24)) == reference(
         models(family), "What is this, 네?", [], 24
     )
@@ -51,14 +51,14 @@ def test_greedy_is_what_transformers_says(family: str, engines: Engines, models:
 
 @pytest.mark.parametrize("family", VISION)
 @pytest.mark.parametrize("images", [[RED], [RED, TALL]], ids=["one", "two"])
-def test_greedy_with_pictures_is_what_transformers_says(
+def test_greedy_with_images_is_what_transformers_says(
     family: str, images: list[Any], engines: Engines, models: Any
 ) -> None:
-    answer = ask(engines(family), with_pictures("Compare.", *images), max_tokens=24)
+    answer = ask(engines(family), with_images("Compare.", *images), max_tokens=24)
     assert text(answer) == reference(models(family), "Compare.", images, 24)
 
 
-def test_greedy_is_what_mlx_lm_says(engine: Any, models: Any) -> None:
+def test_greedy_answer_equals_mlx_lm(engine: Any, models: Any) -> None:
     import mlx_lm
 
     model, tokenizer = mlx_lm.load(str(models("mlx_lm")))
@@ -66,7 +66,7 @@ def test_greedy_is_what_mlx_lm_says(engine: Any, models: Any) -> None:
     assert text(ask(engine, "Hello", max_tokens=24)) == mlx_lm.generate(model, tokenizer, prompt, max_tokens=24)
 
 
-def test_greedy_with_a_picture_is_what_mlx_vlm_says(engines: Engines, models: Any) -> None:
+def test_greedy_answer_with_an_image_equals_mlx_vlm(engines: Engines, models: Any) -> None:
     import mlx_vlm
 
     from workers.engines.mlx.loading import own_processors
@@ -76,78 +76,78 @@ def test_greedy_with_a_picture_is_what_mlx_vlm_says(engines: Engines, models: An
     content = [{"type": "image"}, {"type": "text", "text": "What?"}]
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     pieces = mlx_vlm.stream_generate(model, processor, prompt, image=[RED], max_tokens=24, temperature=0.0)
-    tokens = [piece.token for piece in pieces][:24]  # the closing piece names the last one again
-    answer = ask(engines("qwen2_5_vl"), with_pictures("What?", RED), max_tokens=24)
+    tokens = [piece.token for piece in pieces][:24]  # the last piece repeats the last token
+    answer = ask(engines("qwen2_5_vl"), with_images("What?", RED), max_tokens=24)
     assert text(answer) == processor.tokenizer.decode(tokens, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_answers_in_company_are_those_given_alone(family: str, engines: Engines) -> None:
-    """With pictures and without, of different lengths: rows come and go."""
+def test_batched_answers_equal_single_ones(family: str, engines: Engines) -> None:
+    """Requests with and without images, of different lengths, so that rows join and finish at different steps."""
     words = ["Hi", "What is a rather long question, in so many words?", "Say more", "And you?"]
     contents: list[Any] = list(words)
     if family in VISION:
-        contents[::2] = [with_pictures(words[0], RED), with_pictures(words[2], BLUE, TALL)]
+        contents[::2] = [with_images(words[0], RED), with_images(words[2], BLUE, TALL)]
     requests = [request(item, max_tokens=limit) for item, limit in zip(contents, [3, 30, 12, 1], strict=True)]
     together = [text(whole(pieces)) for pieces in run(engines(family), *requests)]
     assert together == [text(whole(run(engines(family), item)[0])) for item in requests]
 
 
 @pytest.mark.parametrize("family", VISION)
-def test_the_answer_depends_on_picture_and_words(family: str, engines: Engines) -> None:
-    contents = [with_pictures("What?", RED), with_pictures("What?", BLUE), with_pictures("Where?", RED)]
+def test_answer_depends_on_image_and_text(family: str, engines: Engines) -> None:
+    contents = [with_images("What?", RED), with_images("What?", BLUE), with_images("Where?", RED)]
     assert len({text(ask(engines(family), content, max_tokens=24)) for content in contents}) == 3
 
 
 @pytest.mark.parametrize("family", ["lm", "qwen2_5_vl"])
-def test_newcomers_join_and_a_short_answer_does_not_wait(family: str, engines: Engines) -> None:
-    content = with_pictures("Hm?", RED) if family in VISION else "Hm?"
+def test_joined_short_answer_does_not_wait(family: str, engines: Engines) -> None:
+    content = with_images("Hm?", RED) if family in VISION else "Hm?"
     long, short = Call(request("Hello", max_tokens=40)), Call(request(content, max_tokens=3))
-    waiting, coming = deque([long]), [short]
+    waiting, unsent = deque([long]), [short]
     pieces: dict[int, list[Any]] = {id(long): [], id(short): []}
-    ended = []
+    finished = []
     for call, piece in engines(family).chat(feed_of(waiting)):
         pieces[id(call)].append(piece)
         if piece is None:
-            ended.append(call)
-        if long.done >= 5 and coming:
-            waiting.append(coming.pop())
-    assert ended == [short, long]
+            finished.append(call)
+        if long.done >= 5 and unsent:
+            waiting.append(unsent.pop())
+    assert finished == [short, long]
     for call in (long, short):
         assert text(whole(pieces[id(call)])) == text(whole(run(engines(family), call.request)[0]))
 
 
-def test_a_newcomer_that_fails_fails_alone(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even where the library breaks down over its prompt."""
+def test_failing_joined_request_fails_alone(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the error is raised by the library while it reads the prompt."""
     engine = engines("smolvlm")
-    broken = part(RED)
+    broken = image_part(RED)
     broken["image_url"]["url"] = broken["image_url"]["url"][:-400]
     embed = engine._chat.prompts._embed
 
     def failing(inputs: Any) -> Any:
         if inputs.get("pixel_values") is not None:
-            raise RuntimeError("the tower fell")
+            raise RuntimeError("the vision tower failed")
         return embed(inputs)
 
     monkeypatch.setattr(engine._chat.prompts, "_embed", failing)
-    good, damaged, fallen = run(engine, request("Hello"), request([broken]), request(with_pictures("Hm?", RED)))
+    good, damaged, failed = run(engine, request("Hello"), request([broken]), request(with_images("Hm?", RED)))
     monkeypatch.undo()
     assert text(whole(good)) == text(ask(engine, "Hello"))
     assert isinstance(damaged[0], BadImage)
-    assert isinstance(fallen[0], ServeError)
-    assert "the tower fell" in fallen[0].message
+    assert isinstance(failed[0], ServeError)
+    assert "the vision tower failed" in failed[0].message
 
 
-def test_many_choices_keep_nobody_from_a_first_one(engine: Any) -> None:
-    many, one = Call(request("Hello", n=12, max_tokens=3)), Call(request("Hi", max_tokens=4))
-    waiting, coming = deque([many]), [one]
-    ended = []
+def test_many_choices_do_not_block_a_first_choice(engine: Any) -> None:
+    many, single = Call(request("Hello", n=12, max_tokens=3)), Call(request("Hi", max_tokens=4))
+    waiting, unsent = deque([many]), [single]
+    finished = []
     for call, piece in engine.chat(feed_of(waiting, limit=2)):
-        if coming:
-            waiting.append(coming.pop())
+        if unsent:
+            waiting.append(unsent.pop())
         if piece is None:
-            ended.append(call)
-    assert ended == [one, many]
+            finished.append(call)
+    assert finished == [single, many]
 
 
 def test_recommended_sampling_is_the_default(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,9 @@ def test_recommended_sampling_is_the_default(engine: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("warper", [{"top_k": 1}, {"min_p": 1.0}])
-def test_warpers_leave_only_the_likely(warper: dict[str, float], engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recommended_top_k_and_min_p_are_applied(
+    warper: dict[str, float], engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in warper.items():
         monkeypatch.setitem(engine._chat.recommended, name, value)
     assert text(ask(engine, "Hello", temperature=1)) == text(ask(engine, "Hello"))
@@ -174,7 +176,7 @@ def test_warpers_leave_only_the_likely(warper: dict[str, float], engine: Any, mo
 
 @pytest.mark.parametrize(("quantization", "error"), [("4bit", 0.5), ("8bit", 0.05)])
 @pytest.mark.parametrize("family", ["lm", "smolvlm"])
-def test_quantised_weights_are_smaller_and_near(
+def test_quantised_weights_are_smaller_and_similar(
     family: str, quantization: str, error: float, engines: Engines, models: Any
 ) -> None:
     import mlx.core as mx
@@ -192,20 +194,20 @@ def test_quantised_weights_are_smaller_and_near(
     assert float(abs(exact - near).mean() / abs(exact).mean()) < error
 
 
-def test_a_gpu_that_is_not_there_is_the_cpu(models: Any, engine: Any) -> None:
+def test_missing_gpu_falls_back_to_the_cpu(models: Any, engine: Any) -> None:
     other = load(models("mlx_lm"), Device("mlx", "auto"))
     assert text(ask(other, "Hello")) == text(ask(engine, "Hello"))
 
 
-def test_other_precisions(models: Any) -> None:
+def test_other_dtypes(models: Any) -> None:
     import mlx.core as mx
 
     half = load(models("mlx_smolvlm"), Device("cpu", "bfloat16"))
     assert half._chat.loaded.model.language_model.lm_head.weight.dtype == mx.bfloat16
-    assert text(ask(half, with_pictures("Hm?", RED)))
+    assert text(ask(half, with_images("Hm?", RED)))
 
 
-def test_transformers_own_processors_stay_what_they_are(engines: Engines, models: Any) -> None:
+def test_processors_of_transformers_are_unchanged(engines: Engines, models: Any) -> None:
     from transformers import AutoProcessor
 
     assert "mlx" in type(engines("qwen2_5_vl")._chat.loaded.processor).__module__
@@ -213,7 +215,7 @@ def test_transformers_own_processors_stay_what_they_are(engines: Engines, models
     assert type(processor).__module__.startswith("transformers.")
 
 
-def test_what_the_weights_cannot_do_is_not_offered(engines: Engines) -> None:
+def test_features_depend_on_the_weights(engines: Engines) -> None:
     assert "images" in engines("smolvlm").loaded_features()
     assert "images" not in engines("lm").loaded_features()
     spec = ModelSpec(id="m", engine="mlx", source="a/b")
@@ -221,13 +223,13 @@ def test_what_the_weights_cannot_do_is_not_offered(engines: Engines) -> None:
     assert tasks_of(spec.model_copy(update={"tasks": ("embeddings",)}), find_engine("mlx")) == ("embeddings",)
 
 
-def test_pictures_come_in_any_form(engines: Engines) -> None:
-    """As a data URI and as plain base64."""
-    uri = part(RED)["image_url"]["url"]
+def test_image_may_be_a_data_uri_or_base64(engines: Engines) -> None:
+    """Both forms of the same image get the same answer."""
+    uri = image_part(RED)["image_url"]["url"]
     plain = {"type": "image_url", "image_url": {"url": uri.partition(",")[2]}}
     assert base64.b64decode(plain["image_url"]["url"])
-    words = {"type": "text", "text": "What?"}
-    answers = {text(ask(engines("smolvlm"), [item, words])) for item in (part(RED), plain)}
+    question = {"type": "text", "text": "What?"}
+    answers = {text(ask(engines("smolvlm"), [item, question])) for item in (image_part(RED), plain)}
     assert len(answers) == 1
 
 
@@ -241,25 +243,25 @@ def test_requests_share_steps(engines: Engines) -> None:
 
 @pytest.mark.parametrize("family", ["lm", "llama"])
 def test_second_turn_reuses_the_first(family: str, models: Any) -> None:
-    engine, forgetful = load(models(f"mlx_{family}")), load(models(f"mlx_{family}"), options={"prefix_cache_gb": 0})
+    engine, uncached = load(models(f"mlx_{family}")), load(models(f"mlx_{family}"), options={"prefix_cache_gb": 0})
     story = "Tell me a rather long story, in so many words that it takes a while."
     answer = text(ask(engine, story, max_tokens=20))
     engine.meter.take()
-    said = {"role": "assistant", "content": answer}
-    turns = [{"role": "user", "content": story}, said, {"role": "user", "content": "And then?"}]
+    assistant = {"role": "assistant", "content": answer}
+    turns = [{"role": "user", "content": story}, assistant, {"role": "user", "content": "And then?"}]
     for fields in ({}, {"n": 3, "temperature": 1, "seed": 5}, {"frequency_penalty": 1.5}):
-        asked = request("", messages=turns, max_tokens=20, **fields)
-        answers = [whole(run(which, asked)[0]) for which in (engine, forgetful)]
+        chat_request = request("", messages=turns, max_tokens=20, **fields)
+        answers = [whole(run(loaded, chat_request)[0]) for loaded in (engine, uncached)]
         count = len(answers[0].choices)
         assert [text(answers[0], n) for n in range(count)] == [text(answers[1], n) for n in range(count)]
     counts = engine.meter.take()
     assert counts["tokens"]["reused"] > len(story)
     assert counts["held"]["prefix_cache"] > 0
-    assert forgetful.meter.take()["tokens"]["reused"] == 0
+    assert uncached.meter.take()["tokens"]["reused"] == 0
 
 
 def test_last_answer_of_a_batch_is_kept(models: Any) -> None:
-    """The batcher lets go of the engine as soon as no client waits any more."""
+    """The batcher closes the generator when no client needs more output."""
     engine = load(models("mlx_lm"))
     for _, piece in (answers := engine.chat(feed_of([Call(request("Hello", max_tokens=40))]))):
         if piece is None:

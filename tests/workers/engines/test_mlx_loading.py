@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contract.errors import LoadFailed
-from tests.support.chat_engines import ask, load, picture, text, with_pictures
+from tests.support.chat_engines import ask, drawn_image, load, text, with_images
 
 Copy = Callable[..., Path]
 
@@ -83,7 +83,7 @@ def test_quantised_weights_load_unchanged(family: str, models: Any, tmp_path: Pa
     config = json.loads((folder / "config.json").read_text())
     config["quantization"] = {"group_size": 32, "bits": 4, **layer_settings}
     (folder / "config.json").write_text(json.dumps(config))
-    content = with_pictures("Hm?", picture()) if family == "mlx_smolvlm" else "Hm?"
+    content = with_images("Hm?", drawn_image()) if family == "mlx_smolvlm" else "Hm?"
     for options in ({}, {"quantization": "8bit"}):
         again = load(folder, "mlx", options=options)
         assert text(ask(again, content)) == text(ask(small, content))

@@ -14,14 +14,14 @@ from contract.tasks.chat import ChatRequest
 from contract.tasks.detect import DetectRequest
 from scripts.testbed.models.moondream import moondream
 from tests.conftest import Models
-from tests.support.chat_engines import Piece, part, picture, text, whole
+from tests.support.chat_engines import Piece, drawn_image, image_part, text, whole
 from tests.support.moondream_engines import load
 from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers.engine import Call, Engine
 from workers.served_tasks import tasks_of_loaded
 from workers.toolkit.image_loading import open_image
 
-RED, BLUE = picture("red", (80, 60)), picture("blue", (60, 80))
+RED, BLUE = drawn_image("red", (80, 60)), drawn_image("blue", (60, 80))
 GREEDY = {"temperature": 0, "max_tokens": 12}
 
 
@@ -40,7 +40,7 @@ def reference(models: Models) -> Any:
 
 
 def chat_request(question: str = "", image: Any = None, **fields: Any) -> ChatRequest:
-    content = [*([part(image)] if image else []), {"type": "text", "text": question}]
+    content = [*([image_part(image)] if image else []), {"type": "text", "text": question}]
     return ChatRequest.model_validate({"messages": [{"role": "user", "content": content}], **GREEDY, **fields})
 
 
@@ -118,9 +118,9 @@ def test_default_temperature_is_the_models_own(engine: Engine, reference: Any) -
 def test_sees_newest_image_and_reads_earlier_turns_as_text(engine: Engine, reference: Any) -> None:
     turns = [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [part(BLUE), {"type": "text", "text": "Look."}]},
+        {"role": "user", "content": [image_part(BLUE), {"type": "text", "text": "Look."}]},
         {"role": "assistant", "content": "I see."},
-        {"role": "user", "content": [part(RED), {"type": "text", "text": "And this?"}]},
+        {"role": "user", "content": [image_part(RED), {"type": "text", "text": "And this?"}]},
         {"role": "assistant", "content": "Red."},
         {"role": "user", "content": "Sure?"},
     ]
@@ -138,8 +138,12 @@ def test_sees_newest_image_and_reads_earlier_turns_as_text(engine: Engine, refer
 @pytest.mark.parametrize(
     ("messages", "error_type", "message"),
     [
-        ([{"role": "user", "content": [part(RED), part(BLUE), {"type": "text", "text": "?"}]}], BadRequest, "2 images"),
-        ([{"role": "user", "content": [part(RED)]}], BadRequest, "with a question"),
+        (
+            [{"role": "user", "content": [image_part(RED), image_part(BLUE), {"type": "text", "text": "?"}]}],
+            BadRequest,
+            "2 images",
+        ),
+        ([{"role": "user", "content": [image_part(RED)]}], BadRequest, "with a question"),
         (
             [{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "I"}],
             BadRequest,

@@ -1,4 +1,4 @@
-"""What the chat engine uses of transformers beyond its documented API is as `library` expects it.
+"""What the chat engine uses of transformers beyond its documented API still is as `library` expects.
 
 If one of these tests fails after an update of transformers, its message says what no longer works.
 """
@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers import DynamicCache, cache_utils
 
-from tests.support.chat_engines import picture
+from tests.support.chat_engines import drawn_image
 from workers.engines.transformers_chat import families, library
 
 FIX = f"transformers {transformers.__version__}: adapt workers/engines/transformers_chat/library.py."
@@ -31,17 +31,17 @@ Engine = Callable[[str], Any]
 
 @pytest.mark.parametrize("family", ["lm", "qwen2_5_vl", "smolvlm", "mamba"])
 def test_cache_argument_is_known(family: str, chat_engine: Engine) -> None:
-    takes = inspect.signature(chat_engine(family)._model.forward).parameters
-    assert {*library.CACHE_NAMES} & {*takes}, (
-        f"The forward pass takes its cache under a new name, among {sorted(takes)}: without it no request joins "
-        f"another's steps. Add the name to CACHE_NAMES. {FIX}"
+    parameters = inspect.signature(chat_engine(family)._model.forward).parameters
+    assert {*library.CACHE_NAMES} & {*parameters}, (
+        f"The forward pass takes its cache under a new name, among {sorted(parameters)}: requests cannot join "
+        f"running ones. Add the name to CACHE_NAMES. {FIX}"
     )
 
 
 @pytest.mark.parametrize("name", [*ATTENTION, *LINEAR, "DummyLayer"])
 def test_layer_class_exists(name: str) -> None:
     assert hasattr(cache_utils, name), (
-        f"There is no cache layer {name} any more: models that have it answer one request after another. {FIX}"
+        f"The cache layer {name} no longer exists: models with it answer one request after another. {FIX}"
     )
     assert getattr(cache_utils, name) in library.KNOWN
 
@@ -51,16 +51,16 @@ def test_attention_layers_keep_keys_and_values() -> None:
     keys = torch.arange(24.0).reshape(1, 2, 3, 4)
     layer.update(keys, keys + 1)
     assert torch.equal(layer.keys, keys), f"`keys` are not (rows, heads, columns, size): rows cannot be joined. {FIX}"
-    assert torch.equal(layer.values, keys + 1), f"`values` are not where they were: rows cannot be joined. {FIX}"
+    assert torch.equal(layer.values, keys + 1), f"`values` have moved: rows cannot be joined. {FIX}"
     layer.reorder_cache(torch.tensor([0, 0, 0]))
-    assert layer.keys.shape[0] == 3, f"`reorder_cache` keeps the number of rows: choices cannot share a prompt. {FIX}"
+    assert layer.keys.shape[0] == 3, f"`reorder_cache` cannot repeat rows: choices cannot share a prompt. {FIX}"
 
 
 def test_sliding_layers_count_all_columns() -> None:
     layer = cache_utils.DynamicSlidingWindowLayer(sliding_window=4)
     layer.update(torch.zeros(1, 1, 9, 2), torch.zeros(1, 1, 9, 2))
     assert layer.cumulative_length == 9, f"`cumulative_length` does not count all columns: masks would be wrong. {FIX}"
-    assert layer.keys.shape[-2] == 3, f"A window keeps other columns than the last `sliding_window - 1`. {FIX}"
+    assert layer.keys.shape[-2] == 3, f"A sliding window no longer keeps the last `sliding_window - 1` columns. {FIX}"
 
 
 def test_linear_layers_keep_numbered_states() -> None:
@@ -69,20 +69,20 @@ def test_linear_layers_keep_numbered_states() -> None:
     cache.update_recurrent_state(torch.ones(1, 2, 5), 0, 0)
     [layer] = cache.layers
     for states, size in ((layer.conv_states, 3), (layer.recurrent_states, 5)):
-        assert states[0].shape == (1, 2, size), f"States are not kept by number, a row each. {FIX}"
-    assert layer.has_previous_state[0], f"A state that was put in does not count: earlier turns would be lost. {FIX}"
+        assert states[0].shape == (1, 2, size), f"States are no longer kept by number, one for each row. {FIX}"
+    assert layer.has_previous_state[0], f"A restored state is ignored: earlier turns would be lost. {FIX}"
 
 
 def test_new_cache_has_the_layers_of_the_model(chat_engine: Engine) -> None:
-    kinds = {
+    layers = {
         family: {type(layer).__name__ for layer in library.new_cache(chat_engine(family)._model).layers}
         for family in ("lm", "sliding", "convolving")
     }
-    assert kinds == {
+    assert layers == {
         "lm": {"DynamicLayer"},
         "sliding": {"DynamicLayer", "DynamicSlidingWindowLayer"},
         "convolving": {"DynamicLayer", "LinearAttentionLayer"},
-    }, f"DynamicCache(config=…) makes other layers: windows and states would not be kept as the model needs. {FIX}"
+    }, f"DynamicCache(config=…) makes other layers: windows and states would be wrong. {FIX}"
 
 
 def test_unknown_layers_are_named() -> None:
@@ -98,30 +98,30 @@ def test_unknown_layers_are_named() -> None:
 def test_rope_index_gives_three_dimensions(family: str, chat_engine: Engine) -> None:
     engine = chat_engine(family)
     inputs = engine._encoder.with_image()
-    assert "mm_token_type_ids" in inputs, f"The processor does not say which tokens are pictures. {FIX}"
+    assert "mm_token_type_ids" in inputs, f"The processor does not report which tokens belong to images. {FIX}"
     positions, offset = library.rope_index(engine._model)(
         inputs["input_ids"], mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
     )
     tokens = inputs["input_ids"].shape[-1]
-    assert positions.shape == (3, 1, tokens), f"get_rope_index gives other positions: pictures would be misread. {FIX}"
-    assert offset.numel() == 1, f"get_rope_index gives no offset for a row: answers would be misplaced. {FIX}"
+    assert positions.shape == (3, 1, tokens), f"get_rope_index returns other positions: images would be misread. {FIX}"
+    assert offset.numel() == 1, f"get_rope_index returns no offset for a row: answers would get wrong positions. {FIX}"
 
 
 @pytest.mark.parametrize("family", VISION)
 def test_images_are_encoded_separately(family: str, chat_engine: Engine) -> None:
     engine = chat_engine(family)
-    messages = [{"role": "user", "content": [{"type": "image", "image": picture()}, {"type": "text", "text": "?"}]}]
+    messages = [{"role": "user", "content": [{"type": "image", "image": drawn_image()}, {"type": "text", "text": "?"}]}]
     inputs = engine._encoder.encode(messages)
     adapter = engine._runner.family
-    assert type(adapter) is not families.ChatFamily, f"{family} has no adapter: its pictures are read whole"
+    assert type(adapter) is not families.ChatFamily, f"{family} has no adapter: its prompts with images are read whole"
     row = adapter.row(inputs)
-    assert row.whole is None, f"The processor gives pictures otherwise: they are read whole, every time. {FIX}"
+    assert row.whole is None, f"The processor returns images in another form: prompts with images are read whole. {FIX}"
     with torch.inference_mode():
         features = adapter.encode(row.images)
     assert [len(f) for f in features] == [len(image.tokens) for image in row.images], (
-        f"get_image_features gives other features than a prompt has tokens: pictures cannot be kept. {FIX}"
+        f"get_image_features returns more or fewer features than there are tokens: images cannot be cached. {FIX}"
     )
 
 
 def test_custom_code_is_recognised(chat_engine: Engine) -> None:
-    assert not library.runs_its_own_code(chat_engine("lm")._model), f"is_remote_code means something else now. {FIX}"
+    assert not library.runs_its_own_code(chat_engine("lm")._model), f"`is_remote_code` has changed its meaning. {FIX}"

@@ -1,4 +1,4 @@
-"""Which checkpoints load, as what, and what is said of those that do not."""
+"""Which checkpoints load, with which Auto class, and the errors for those that do not load."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class OwnModel(Qwen2ForCausalLM):
 """
 
 
-def test_an_unknown_type_is_told_what_there_is(copy: Copy) -> None:
+def test_unknown_type_error_says_what_to_do(copy: Copy) -> None:
     with pytest.raises(
         LoadFailed, match=r"of type 'hyperchat'.*no engine serves.*transformers_chat.*add an engine: one file"
     ):
         load(copy("lm", model_type="hyperchat"))
 
 
-def test_a_type_of_another_engine_is_sent_there(models: Callable[[str], Path]) -> None:
+def test_error_names_the_engine_for_the_type(models: Callable[[str], Path]) -> None:
     with pytest.raises(LoadFailed, match=r"of type 'sam'.*Write `engine: transformers_segment`"):
         load(models("sam"))
     with pytest.raises(LoadFailed, match=r"no chat template.*For tasks other than chat.*transformers_ocr"):
         load(models("got_ocr2"))
 
 
-def test_weights_of_fewer_bits_answer_as_transformers_own(models: Callable[[str], Path]) -> None:
-    """8 bits, on the CPU: other weights than those on disk, and the same as the library makes of them."""
+def test_quantised_answer_equals_that_of_transformers(models: Callable[[str], Path]) -> None:
+    """The reference quantises the same weights to 8 bits, on the CPU."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -58,12 +58,12 @@ def test_weights_of_fewer_bits_answer_as_transformers_own(models: Callable[[str]
     assert engine._model.get_memory_footprint() < load(models("lm"))._model.get_memory_footprint()
 
 
-def test_a_folder_without_configuration(tmp_path: Path) -> None:
+def test_folder_without_configuration_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"no config\.json"):
         load(tmp_path)
 
 
-def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
+def test_missing_template_error_says_what_to_do(copy: Copy) -> None:
     folder = copy("lm")
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(LoadFailed, match=r"no chat template.*instruction-tuned version.*or set"):
@@ -72,7 +72,7 @@ def test_a_model_without_template_is_told_how_to_get_one(copy: Copy) -> None:
     assert text(ask(load(folder, options={"chat_template": template}), "Hello"))
 
 
-def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_code_runs_only_if_trusted(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     auto = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
     folder = copy("lm", model_type="own", auto_map=auto)
     (folder / "own.py").write_text(CODE)
@@ -85,22 +85,22 @@ def test_code_that_comes_with_a_model_runs_only_if_trusted(copy: Copy, monkeypat
     assert text(ask(engine, "Hello"))
 
 
-def test_a_type_that_is_two_kinds_is_decided_by_its_class(tmp_path: Path) -> None:
+def test_ambiguous_type_is_decided_by_architectures(tmp_path: Path) -> None:
     from contract.config import ModelSpec
     from workers.engines.transformers_chat.loading import auto_class
     from workers.toolkit import pretrained
 
     spec = ModelSpec(id="m", engine="transformers_chat", source=str(tmp_path))
-    for architecture, kind in {
+    for architecture, class_name in {
         "Llama4ForConditionalGeneration": "AutoModelForImageTextToText",
         "Llama4ForCausalLM": "AutoModelForCausalLM",
     }.items():
         config = {"model_type": "llama4", "architectures": [architecture]}
         (tmp_path / "config.json").write_text(json.dumps(config))
-        assert auto_class(pretrained.read_checkpoint(spec)) == kind
+        assert auto_class(pretrained.read_checkpoint(spec)) == class_name
 
 
-def test_the_dtype_is_the_one_that_the_manager_settled(models: Callable[[str], Path]) -> None:
+def test_dtype_is_the_one_from_the_manager(models: Callable[[str], Path]) -> None:
     import torch
 
     from contract.config import ModelSpec
@@ -120,4 +120,4 @@ def test_recommended_sampling_is_the_default(copy: Copy) -> None:
     answer = ask(load(folder), "Hello", temperature=None, max_tokens=None)
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 5
-    assert text(answer) == text(ask(load(folder), "Hello", max_tokens=5)), "of one likely token, that one is drawn"
+    assert text(answer) == text(ask(load(folder), "Hello", max_tokens=5)), "with top_k 1, sampling is greedy"

@@ -1,4 +1,4 @@
-"""What was read or seen before is not read or seen again, and answers are the same as without."""
+"""Cached prefixes and images are not computed again, and the answers are the same as without caches."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.batching import feed_of
-from tests.support.chat_engines import ask, picture, request, run, text, whole, with_pictures
-from tests.support.talks import Engines, Talk, alone, steps
+from tests.support.chat_engines import ask, drawn_image, request, run, text, whole, with_images
+from tests.support.joined_requests import Engines, JoinedRequests, alone, steps
 from workers.engine import Call
 from workers.engines.transformers_chat.feature_cache import FeatureCache
 from workers.engines.transformers_chat.kv_cache import RowSnapshot
@@ -18,23 +18,23 @@ from workers.engines.transformers_chat.prefix_cache import SHORTEST, PrefixCache
 KEEPS = {"prefix_cache_gb": 1, "image_cache_gb": 1, "prefill_chunk": 64}
 WORDS = ["lm", "llama", "sliding", "convolving", "linear"]
 VISION = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl"]
-RED, BLUE = picture("red"), picture("blue")
+RED, BLUE = drawn_image("red"), drawn_image("blue")
 STORY = "Tell me a rather long story, in so many words that it takes a while."
 
 
 def turns(first: Any, answer: str, second: str) -> list[dict[str, Any]]:
-    said = {"role": "assistant", "content": answer}
-    return [{"role": "user", "content": first}, said, {"role": "user", "content": second}]
+    assistant = {"role": "assistant", "content": answer}
+    return [{"role": "user", "content": first}, assistant, {"role": "user", "content": second}]
 
 
 def reused(engine: Any) -> int:
-    """Tokens that did not have to be read since this was asked last."""
+    """Tokens that were reused since this was requests last."""
     tokens: dict[str, int] = engine.meter.take().get("tokens", {})
     return tokens.get("reused", 0)
 
 
 def fresh(engines: Engines, family: str, **options: Any) -> Any:
-    """An engine that keeps what it reads, and has kept nothing yet."""
+    """An engine with caches, which are empty."""
     engine = engines(family, **{**KEEPS, **options})
     engine._runner.forget()
     engine.meter.take()
@@ -48,8 +48,8 @@ def test_second_turn_reuses_the_first(family: str, engines: Engines) -> None:
     [answer] = alone(engine, first)
     second = request("", messages=turns(STORY, answer, "And then?"), max_tokens=20)
     with steps(engine) as seen:
-        said = alone(engine, second)
-    assert said == alone(engines(family), second)
+        answers = alone(engine, second)
+    assert answers == alone(engines(family), second)
     prompt = ask(engines(family), "", messages=turns(STORY, answer, "And then?"), max_tokens=1).usage
     assert prompt is not None
     assert reused(engine) > prompt.prompt_tokens / 2
@@ -57,7 +57,7 @@ def test_second_turn_reuses_the_first(family: str, engines: Engines) -> None:
 
 
 def test_last_answer_of_a_batch_is_kept(engines: Engines) -> None:
-    """The batcher lets go of the engine as soon as no client waits any more."""
+    """The batcher closes the generator when no client needs more output."""
     engine = fresh(engines, "lm")
     call = Call(request("Hello", max_tokens=40))
     for _, piece in (answers := engine.chat(feed_of([call]))):
@@ -72,21 +72,21 @@ def test_second_turn_does_not_encode_the_image_again(
     family: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = fresh(engines, family)
-    content = with_pictures(STORY, RED)
+    content = with_images(STORY, RED)
     [answer] = alone(engine, request(content, max_tokens=12))
     assert reused(engine) == 0
     monkeypatch.setattr(engine._runner.family, "encode", None)
     second = request("", messages=turns(content, answer, "And then?"), max_tokens=12)
-    said = alone(engine, second)
+    answers = alone(engine, second)
     assert reused(engine) > len(STORY)
-    assert said == alone(engines(family), second)
+    assert answers == alone(engines(family), second)
 
 
 @pytest.mark.parametrize("family", VISION)
 def test_other_image_is_another_prefix(family: str, engines: Engines) -> None:
     engine = fresh(engines, family)
-    asked = [request(with_pictures(STORY, image), max_tokens=16) for image in (RED, BLUE, RED)]
-    assert alone(engine, *asked) == alone(engines(family), *asked)
+    requests = [request(with_images(STORY, image), max_tokens=16) for image in (RED, BLUE, RED)]
+    assert alone(engine, *requests) == alone(engines(family), *requests)
     assert 0 < reused(engine) < len(STORY) + 200
 
 
@@ -95,37 +95,37 @@ def test_image_is_encoded_once(family: str, engines: Engines, monkeypatch: pytes
     engine = fresh(engines, family, prefix_cache_gb=0)
     encode, encoded = engine._runner.family.encode, []
     monkeypatch.setattr(engine._runner.family, "encode", lambda images: (encoded.extend(images), encode(images))[1])
-    asked = [request(with_pictures(words, RED), max_tokens=12) for words in ("What?", "Where is this?")]
-    said = alone(engine, *asked)
+    requests = [request(with_images(words, RED), max_tokens=12) for words in ("What?", "Where is this?")]
+    answers = alone(engine, *requests)
     assert len(encoded) == len({image.digest for image in encoded})
     count = len(encoded)
-    assert alone(engine, *asked) == said == alone(engines(family), *asked)
+    assert alone(engine, *requests) == answers == alone(engines(family), *requests)
     assert len(encoded) == count
 
 
 @pytest.mark.parametrize("family", ["lm", "llama", "qwen2_5_vl"])
 def test_prompt_is_reused_before_its_answer_ends(family: str, engines: Engines) -> None:
-    """The first is not answered yet when others ask with the same beginning."""
+    """Other requests with the same prefix arrive before the first answer is complete."""
     engine = fresh(engines, family)
     begin = [{"role": "user", "content": STORY}]
     first, *later = [
         request("", messages=[*begin, {"role": "assistant", "content": words}], max_tokens=12)
         for words in ("What?", "What?", "Where is it?")
     ]
-    talk = Talk(engine, first, (3, later[0]), (4, later[1]))
-    assert talk.texts == alone(engines(family), first, *later)
+    joined = JoinedRequests(engine, first, (3, later[0]), (4, later[1]))
+    assert joined.texts == alone(engines(family), first, *later)
     assert reused(engine) > len(STORY)
 
 
 def test_rows_with_different_prefixes_are_read_together(engines: Engines) -> None:
-    """They have different lengths, and each knows another part of its beginning."""
+    """The rows have different lengths, and a different part of each is cached."""
     engine = fresh(engines, "lm", prefill_chunk=512)
     alone(engine, request(STORY, max_tokens=2))
-    asked = [request(words, max_tokens=8) for words in (f"{STORY} Please.", "Hi", f"{STORY} In three sentences.")]
+    requests = [request(words, max_tokens=8) for words in (f"{STORY} Please.", "Hi", f"{STORY} In three sentences.")]
     with steps(engine) as seen:
-        said = [text(whole(pieces)) for pieces in run(engine, *asked)]
+        answers = [text(whole(pieces)) for pieces in run(engine, *requests)]
     assert seen[0][0] == 3
-    assert said == alone(engines("lm"), *asked)
+    assert answers == alone(engines("lm"), *requests)
 
 
 @pytest.mark.parametrize(
@@ -140,47 +140,47 @@ def test_rows_with_different_prefixes_are_read_together(engines: Engines) -> Non
 )
 def test_sampling_is_the_same_after_a_reused_prefix(fields: dict[str, Any], engines: Engines) -> None:
     engine = fresh(engines, "lm")
-    asked = request(STORY, **{"max_tokens": 12, **fields})
-    answers = [whole(run(engine, asked)[0]) for _ in range(2)]
+    chat_request = request(STORY, **{"max_tokens": 12, **fields})
+    answers = [whole(run(engine, chat_request)[0]) for _ in range(2)]
     assert reused(engine) > len(STORY)
-    expected = whole(run(engines("lm"), asked)[0])
+    expected = whole(run(engines("lm"), chat_request)[0])
     for answer in answers:
-        assert [text(answer, index) for index in range(asked.n or 1)] == [
-            text(expected, index) for index in range(asked.n or 1)
+        assert [text(answer, index) for index in range(chat_request.n or 1)] == [
+            text(expected, index) for index in range(chat_request.n or 1)
         ]
 
 
 def test_slid_window_is_reused_only_as_a_whole(engines: Engines) -> None:
-    """The tokens before the window are gone: a conversation that parts earlier has to be read again."""
+    """The tokens before the window are not cached: a prompt that differs earlier must be read again."""
     engine = fresh(engines, "sliding")
     [answer] = alone(engine, request(STORY, max_tokens=20))
     reused(engine)
     parts = request(STORY[:40] + "?", max_tokens=12)
     assert alone(engine, parts) == alone(engines("sliding"), parts)
     assert reused(engine) == 0
-    goes_on = request("", messages=turns(STORY, answer, "More"), max_tokens=12)
-    assert alone(engine, goes_on) == alone(engines("sliding"), goes_on)
+    continued = request("", messages=turns(STORY, answer, "More"), max_tokens=12)
+    assert alone(engine, continued) == alone(engines("sliding"), continued)
     assert reused(engine) > len(STORY)
 
 
 def test_zero_keeps_nothing(engines: Engines) -> None:
     engine = engines("smolvlm")
     engine.meter.take()
-    alone(engine, *[request(with_pictures(STORY, RED))] * 2)
+    alone(engine, *[request(with_images(STORY, RED))] * 2)
     assert reused(engine) == 0
     assert engine._runner.held == {"prefix_cache": 0, "image_cache": 0}
 
 
 def test_caches_stay_within_their_limits(engines: Engines) -> None:
     engine = fresh(engines, "smolvlm")
-    alone(engine, request(with_pictures(STORY, RED)))
-    one = dict(engine._runner.held)
-    assert all(one.values())
-    bounds = {name: int(2.5 * held) for name, held in one.items()}
-    engine._runner.prefixes.limit, engine._runner.features.limit = bounds["prefix_cache"], bounds["image_cache"]
+    alone(engine, request(with_images(STORY, RED)))
+    held_by_one = dict(engine._runner.held)
+    assert all(held_by_one.values())
+    limits = {name: int(2.5 * held) for name, held in held_by_one.items()}
+    engine._runner.prefixes.limit, engine._runner.features.limit = limits["prefix_cache"], limits["image_cache"]
     colours = ("blue", "green", "white", "black", "yellow")
-    alone(engine, *(request(with_pictures(STORY, picture(colour))) for colour in colours))
-    assert all(0 < held <= bounds[name] for name, held in engine._runner.held.items())
+    alone(engine, *(request(with_images(STORY, drawn_image(colour))) for colour in colours))
+    assert all(0 < held <= limits[name] for name, held in engine._runner.held.items())
 
 
 def test_out_of_memory_empties_the_caches(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,8 +194,8 @@ def test_out_of_memory_empties_the_caches(engines: Engines, monkeypatch: pytest.
         return forward(**inputs)
 
     monkeypatch.setattr(engine._model, "forward", full)
-    asked = request("Say something else", max_tokens=4)
-    assert alone(engine, asked) == alone(engines("lm"), asked)
+    chat_request = request("Say something else", max_tokens=4)
+    assert alone(engine, chat_request) == alone(engines("lm"), chat_request)
 
 
 def snapshot(tokens: int, *, is_cuttable: bool = True) -> RowSnapshot:
@@ -207,7 +207,7 @@ def put(cache: PrefixCache, keys: Any, size: int = 10, *, is_cuttable: bool = Tr
 
 
 class Sized:
-    """A snapshot that says how much memory it takes."""
+    """A snapshot with a size of its own choice."""
 
     def __init__(self, snapshot: RowSnapshot, size: int) -> None:
         self.tokens, self.is_cuttable, self.bytes = snapshot.tokens, snapshot.is_cuttable, size
@@ -249,10 +249,10 @@ def test_least_recently_used_row_is_evicted() -> None:
     cache.match(np.arange(0, 50))
     put(cache, range(300, 340))
     assert cache.bytes == 30
-    found = [cache.match(np.arange(start, start + 50))[1] for start in (0, 100, 200, 300)]
-    assert found == [40, 0, 40, 40]
+    lengths = [cache.match(np.arange(start, start + 50))[1] for start in (0, 100, 200, 300)]
+    assert lengths == [40, 0, 40, 40]
     put(cache, range(400, 440), size=31)
-    assert cache.match(np.arange(400, 450)) == (None, 0), "what is larger than the bound is not kept"
+    assert cache.match(np.arange(400, 450)) == (None, 0), "a row that exceeds the limit is not cached"
 
 
 def test_features_stay_within_their_limit() -> None:

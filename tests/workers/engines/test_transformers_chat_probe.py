@@ -1,4 +1,4 @@
-"""Whether requests can share steps is found out at load, and reported with the reason."""
+"""At load, the engine checks whether requests can share decode steps, and reports the result with the reason."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 import pytest
 
 from tests.support.chat_engines import load, request, text, whole
-from tests.support.talks import Engines, Talk, alone
+from tests.support.joined_requests import Engines, JoinedRequests, alone
 from workers.engines.transformers_chat import library
 
 FAMILIES = [
     "lm", "llama", "sliding", "convolving", "linear", "mamba",
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl", "gemma3",
 ]  # fmt: skip
-PIECES = [family for family in FAMILIES if family != "mamba"]
+CHUNKED = [family for family in FAMILIES if family != "mamba"]
 
 Models = Callable[[str], Path]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_requests_share_steps(family: str, chat_engine: Callable[[str], Any]) -> None:
-    said = str(chat_engine(family).joins)
-    assert said == "yes", f"{family} has become slow for several clients at once: joins: {said}"
+    joins = str(chat_engine(family).joins)
+    assert joins == "yes", f"{family} no longer shares steps between requests: joins: {joins}"
 
 
-@pytest.mark.parametrize("family", PIECES)
+@pytest.mark.parametrize("family", CHUNKED)
 def test_prompts_are_read_in_chunks(family: str, chat_engine: Callable[[str], Any]) -> None:
     assert chat_engine(family)._runner.reads_in_chunks
 
 
 def test_unknown_cache_argument_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As transformers 5.24 renamed the cache argument, but to an unknown name."""
+    """As after a release of transformers that renames the cache argument, as 5.24 did."""
     monkeypatch.setattr(library, "CACHE_NAMES", ("past",))
     engine: Any = load(models("lm"))
     assert str(engine.joins) == "no, because Qwen2ForCausalLM takes no cache under any of the names past"
@@ -66,12 +66,12 @@ def test_failing_probe_is_reported_with_its_error(
     models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> Any:
-        raise RuntimeError("as told")
+        raise RuntimeError("test failure")
 
     monkeypatch.setattr(library.ForwardPass, "__call__", broken)
     with caplog.at_level(logging.WARNING):
         engine = load(models("lm"))
-    assert str(engine.joins) == "no, because probing it failed: RuntimeError: as told"
+    assert str(engine.joins) == "no, because probing it failed: RuntimeError: test failure"
     assert "probing the model failed" in caplog.text
 
 
@@ -81,7 +81,7 @@ def test_custom_code_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch
     assert "its code comes from the checkpoint" in str(engine.joins)
 
 
-def test_requests_that_cannot_join_are_answered_in_turn(
+def test_requests_that_cannot_join_are_answered_one_by_one(
     models: Models, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
@@ -89,9 +89,9 @@ def test_requests_that_cannot_join_are_answered_in_turn(
     slow._end_tokens = frozenset()
     first, later = request("Tell me a story", max_tokens=8), request("Hi", max_tokens=3)
     drawn = request("Hello", temperature=1, seed=5, n=2, max_tokens=5)
-    talk = Talk(slow, first, (3, later), (4, drawn))
-    assert talk.closed == [0, 1, 2]
-    assert talk.texts == alone(engines("lm"), first, later, drawn)
+    joined = JoinedRequests(slow, first, (3, later), (4, drawn))
+    assert joined.finish_order == [0, 1, 2]
+    assert joined.texts == alone(engines("lm"), first, later, drawn)
 
 
 def alone_pieces(engine: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A chat model in real worker processes: from a hub, then from the hub's cache."""
+"""A chat model in real worker processes: downloaded from a hub, then read from the cache."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from scripts.testbed import hub
 from tests.support import worker_process
-from tests.support.chat_engines import ask, picture, text, with_pictures
+from tests.support.chat_engines import ask, drawn_image, text, with_images
 from workers.registry import find_engine
 
 PATH = "/v1/chat/completions"
-CONTENT = with_pictures("What is this?", picture())
+CONTENT = with_images("What is this?", drawn_image())
 QUESTION = {"messages": [{"role": "user", "content": CONTENT}], "temperature": 0, "max_tokens": 12}
 
 
@@ -20,8 +20,8 @@ def entry(**more: Any) -> dict[str, Any]:
     return {"engine": "transformers_chat", "source": "tests/tiny", "options": {"threads": 1}, **more}
 
 
-def test_a_model_comes_from_the_hub_once_and_then_from_the_cache(models: Any, chat_engine: Any, tmp_path: Path) -> None:
-    """The first worker is a standby: it starts with the engine's imports, gets its model, and then a request."""
+def test_model_is_downloaded_once_then_read_from_the_cache(models: Any, chat_engine: Any, tmp_path: Path) -> None:
+    """The first worker is a standby: it imports the engine, and gets its model later."""
     imports = ",".join(find_engine("transformers_chat").imports)
     with hub.serve({"tests/tiny": models("smolvlm")}) as served:
         env = {"HF_ENDPOINT": served.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}

@@ -1,4 +1,4 @@
-"""Requests to the chat engine of transformers: those of every chat engine, and where its library has its own way."""
+"""Requests to the chat engine of transformers: the tests of every chat engine, and what only this engine does."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from contract.errors import BadRequest
-from tests.support.chat_engines import ask, picture, text, with_pictures
+from tests.support.chat_engines import ask, drawn_image, text, with_images
 from tests.support.chat_requests import *  # noqa: F403  (its tests are this file's)
 from tests.support.chat_requests import ChatEngine
 
 
-def test_without_a_temperature_the_model_decides(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_temperature_is_the_models(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     unset = {"temperature": None, "max_tokens": 24}
     assert text(ask(engine, "Hello", **unset)) == text(ask(engine, "Hello", max_tokens=24))
     monkeypatch.setitem(engine._recommended, "do_sample", True)
     assert len({text(ask(engine, "Hello", **unset)) for _ in range(3)}) > 1
 
 
-def test_a_model_that_cannot_tell_them_apart_says_so(chat_engine: ChatEngine) -> None:
+def test_unguarded_control_token_is_refused(chat_engine: ChatEngine) -> None:
     with pytest.raises(BadRequest, match="refuses this conversation"):
-        ask(chat_engine("idefics3"), with_pictures("What does <image> mean?", picture()))
+        ask(chat_engine("idefics3"), with_images("What does <image> mean?", drawn_image()))
