@@ -1,4 +1,4 @@
-"""Chat under several clients, with and without pictures, beside transformers' own generate, prompt after prompt."""
+"""Chat with several clients, with and without images, and transformers' `generate` for one prompt at a time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SHAPE = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, 
 _PATH = "/v1/chat/completions"
 _TITLE = "Chat under several clients"
 _TEXT = f"""
-A Qwen2.5-VL of 3 million random weights on one thread of torch; every answer has {TOKENS} tokens, and each client asks
-again as soon as it has its answer (wrk). Newcomers join those that are being answered at the next token. Nothing is
-kept of earlier requests here, since the same prompts come again and again. Beside it a
-process that calls `generate` for one of the same prompts after another, as transformers' own server does.
-The short answer has {SHORT} tokens and is asked for when a long one, of {LONG}, has begun.
+A Qwen2.5-VL with 3 million random weights runs on one torch thread. Every answer has {TOKENS} tokens, and each client
+sends its next request as soon as it has its answer (wrk). New requests join running ones at the next decode step. The
+caches are off, since the same prompts are sent repeatedly. For comparison, a process calls `generate` for one of the
+same prompts after another, as transformers' own server does. The short answer has {SHORT} tokens; it is requested after
+a long answer of {LONG} tokens has started.
 """
 
 Bodies = list[dict[str, Any]]
@@ -38,20 +38,20 @@ Rates = dict[str, list[float]]
 
 
 def measure(setup: Setup) -> Result:
-    """Tokens a second, all ways in turns, and how long a short answer takes amid a long one."""
+    """Tokens per second of each variant, in turns, and how long a short answer takes during a long one."""
     if missing := _missing():
         return Result(_TITLE, _TEXT, _goals(None, None, None, missing))
     folder = setup.folder / "chat"
     model = _model(folder / "model")
     with ExitStack() as stack:
-        house = stack.enter_context(_house(folder, model))
-        seen = [_rates(setup, house, _bodies(house, _PROMPTS, TOKENS, picture), model) for picture in (False, True)]
-        [long] = _bodies(house, 1, LONG)
-        waits = [_short_amid_long(house, long) for _ in range(setup.rounds(5))]
-    words, pictures = seen
-    rows = [(way, *(f"{statistics.median(rates[way]):,.0f}" for rates in seen)) for way in words]
-    goals = _goals(words, pictures, statistics.median(waits))
-    return Result(_TITLE, _TEXT, goals, ("way", "tokens/s, words alone", "tokens/s, a picture each"), rows)
+        server = stack.enter_context(_server(folder, model))
+        rates = [_rates(setup, server, _bodies(server, _PROMPTS, TOKENS, image), model) for image in (False, True)]
+        [long] = _bodies(server, 1, LONG)
+        waits = [_short_during_long(server, long) for _ in range(setup.rounds(5))]
+    text, images = rates
+    rows = [(name, *(f"{statistics.median(r[name]):,.0f}" for r in rates)) for name in text]
+    goals = _goals(text, images, statistics.median(waits))
+    return Result(_TITLE, _TEXT, goals, ("variant", "tokens/s, text", "tokens/s, an image in each request"), rows)
 
 
 def _missing() -> str:
@@ -60,19 +60,19 @@ def _missing() -> str:
     return "" if importlib.util.find_spec("transformers") else "transformers is not installed"
 
 
-def _goals(words: Rates | None, pictures: Rates | None, wait: float | None, why: str = "") -> list[Goal]:
-    def goal(what: str, limit: float, rates: Rates | None, way: str, of: str) -> Goal:
-        value = ratio(rates[way], rates[of]) if rates else None
+def _goals(text: Rates | None, images: Rates | None, wait: float | None, why: str = "") -> list[Goal]:
+    def goal(what: str, limit: float, rates: Rates | None, name: str, base: str) -> Goal:
+        value = ratio(rates[name], rates[base]) if rates else None
         return Goal(what, limit, value, " ×", at_least=True, why=why)
 
     one, four, sixteen = map(_name, CLIENTS)
     return [
-        goal("tokens/s from one client, of transformers' own generate", 0.6, words, one, "generate"),
-        goal("tokens/s from 4 clients, of one's", 2, words, four, one),
-        goal("tokens/s from 16 clients, of one's", 4, words, sixteen, one),
-        goal("with pictures, tokens/s from 4 clients, of one's", 1.5, pictures, four, one),
-        goal("with pictures, tokens/s from 16 clients, of one's", 2.5, pictures, sixteen, one),
-        Goal("time of a short answer amid a long one, of the long one's", 0.2, wait, why=why),
+        goal("tokens/s of one client, relative to transformers' own generate", 0.6, text, one, "generate"),
+        goal("tokens/s of 4 clients, relative to one", 2, text, four, one),
+        goal("tokens/s of 16 clients, relative to one", 4, text, sixteen, one),
+        goal("with images, tokens/s of 4 clients, relative to one", 1.5, images, four, one),
+        goal("with images, tokens/s of 16 clients, relative to one", 2.5, images, sixteen, one),
+        Goal("time of a short answer during a long one, relative to the long one", 0.2, wait, why=why),
     ]
 
 
@@ -88,25 +88,25 @@ def _model(folder: Path) -> Path:
     return folder
 
 
-def _house(folder: Path, model: Path) -> RunningServer:
-    one = {"OMP_NUM_THREADS": "1"}
-    options = {"threads": 1, "prefix_cache_gb": 0, "image_cache_gb": 0}  # the same prompts come again and again
-    entry = {"id": "chat", "engine": "transformers_chat", "source": str(model), "env": one, "options": options}
+def _server(folder: Path, model: Path) -> RunningServer:
+    env = {"OMP_NUM_THREADS": "1"}
+    options = {"threads": 1, "prefix_cache_gb": 0, "image_cache_gb": 0}  # the same prompts are sent repeatedly
+    entry = {"id": "chat", "engine": "transformers_chat", "source": str(model), "env": env, "options": options}
     return RunningServer(folder, [entry])
 
 
-def _bodies(house: RunningServer, count: int, tokens: int, picture: bool = False) -> Bodies:
-    """Requests whose answers do not end before they have so many tokens: with random weights, most do not."""
-    seen = [{"type": "image_url", "image_url": {"url": data_uri(112, 84)}}] if picture else []
-    found: Bodies = []
+def _bodies(server: RunningServer, count: int, tokens: int, image: bool = False) -> Bodies:
+    """Requests whose answers reach this number of tokens; with random weights, most do."""
+    images = [{"type": "image_url", "image_url": {"url": data_uri(112, 84)}}] if image else []
+    bodies: Bodies = []
     for number in itertools.count():
-        body = _body([*seen, {"type": "text", "text": f"Tell me about the number {number}."}], tokens)
-        answer = house.post(_PATH, body)
+        body = _body([*images, {"type": "text", "text": f"Tell me about the number {number}."}], tokens)
+        answer = server.post(_PATH, body)
         answer.raise_for_status()
-        found += [body] if answer.json()["usage"]["completion_tokens"] == tokens else []
-        if len(found) == count:
+        bodies += [body] if answer.json()["usage"]["completion_tokens"] == tokens else []
+        if len(bodies) == count:
             break
-    return found
+    return bodies
 
 
 def _body(content: Any, tokens: int) -> dict[str, Any]:
@@ -114,29 +114,29 @@ def _body(content: Any, tokens: int) -> dict[str, Any]:
     return {"model": "chat", "messages": messages, "max_tokens": tokens, "temperature": 0}
 
 
-def _rates(setup: Setup, house: RunningServer, bodies: Bodies, model: Path) -> Rates:
-    """Tokens a second with each number of clients, and by `generate`."""
+def _rates(setup: Setup, server: RunningServer, bodies: Bodies, model: Path) -> Rates:
+    """Tokens per second with each number of clients, and of `generate`."""
     requests = model.parent / "requests.json"
     requests.write_text(json.dumps(bodies))
     seconds = setup.seconds(4)
 
     def served(clients: int) -> float:
-        return TOKENS * wrk.run(f"{house.url}{_PATH}", bodies, clients=clients, seconds=seconds).rate
+        return TOKENS * wrk.run(f"{server.url}{_PATH}", bodies, clients=clients, seconds=seconds).rate
 
     with servers.meter("scripts.bench.generate", str(model), str(requests)) as generate:
         generate(0.1)
-        ways = {_name(clients): partial(served, clients) for clients in CLIENTS}
-        return in_turns(setup.rounds(5), {**ways, "generate": lambda: generate(seconds)})
+        variants = {_name(clients): partial(served, clients) for clients in CLIENTS}
+        return in_turns(setup.rounds(5), {**variants, "generate": lambda: generate(seconds)})
 
 
-def _short_amid_long(house: RunningServer, long: dict[str, Any]) -> float:
-    """The share of a long answer's time that a short one takes which is asked for once the long one has begun."""
+def _short_during_long(server: RunningServer, long: dict[str, Any]) -> float:
+    """The time of a short answer, requested after a long one has started, as a share of the long one's time."""
     started = time.perf_counter()
-    with httpx2.stream("POST", f"{house.url}{_PATH}", json={**long, "stream": True}, timeout=60) as stream:
+    with httpx2.stream("POST", f"{server.url}{_PATH}", json={**long, "stream": True}, timeout=60) as stream:
         lines = stream.iter_lines()
         next(lines)
-        asked = time.perf_counter()
-        house.post(_PATH, _body("And you?", SHORT)).raise_for_status()
+        sent = time.perf_counter()
+        server.post(_PATH, _body("And you?", SHORT)).raise_for_status()
         answered = time.perf_counter()
         assert [*lines][-2:] == ["data: [DONE]", ""]
-    return (answered - asked) / (time.perf_counter() - started)
+    return (answered - sent) / (time.perf_counter() - started)

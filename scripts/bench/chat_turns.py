@@ -1,4 +1,4 @@
-"""What is kept of a conversation, and what a long prompt costs the others: with and without, in turns."""
+"""What caches save in a second turn, and how long a prompt delays running answers, with and without chunks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _PATH = "/v1/chat/completions"
 _SHAPE = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 8}
 _TITLE = "Second turns, and long prompts beside running answers"
 _TEXT = f"""
-The Qwen2.5-VL of the measurement before, three times in one server: as it comes, without its caches of earlier prompts
-and pictures, and without caches and pieces. Each is asked in turns. A first turn has some {WORDS * 4} tokens, and a
-picture or none; the time is that until the first token of the second turn, which repeats the first. Then an answer of
-{TOKENS} tokens is streamed while a prompt of {LONG} tokens is read: the longest gap between two of its pieces.
+One server has the Qwen2.5-VL with 3 million random weights three times: with default options, without the prefix and
+image caches, and without caches and chunked prefill. They are measured in turns. A first turn has about {WORDS * 4}
+tokens, with or without an image; the measured time is until the first token of the second turn, which repeats the
+first. Then an answer of {TOKENS} tokens is streamed while a prompt of {LONG} tokens is read; the longest gap between
+two of its chunks is measured.
 """
 _NO_CACHES = {"prefix_cache_gb": 0, "image_cache_gb": 0}
 _ENTRIES: dict[str, dict[str, Any]] = {
@@ -37,85 +38,85 @@ _ENTRIES: dict[str, dict[str, Any]] = {
 }
 
 _BEFORE = 10
-"""Chunks that have come when the long prompt is sent."""
+"""The number of streamed chunks after which the long prompt is sent."""
 
 _numbers = itertools.count(1)
 
 
 def measure(setup: Setup) -> Result:
-    """Times to the first token of second turns, and the longest gaps of a running answer."""
+    """The time to the first token of a second turn, and the longest gap of a running answer."""
     if importlib.util.find_spec("transformers") is None:
         return Result(_TITLE, _TEXT, _goals(None, None, None, "transformers is not installed"))
     with ExitStack() as stack:
-        house = stack.enter_context(_house(setup.folder / "turns"))
-        kept, forgotten, whole = _ENTRIES
+        server = stack.enter_context(_server(setup.folder / "turns"))
+        cached, uncached, whole = _ENTRIES
         second = {
-            picture: in_turns(
-                setup.rounds(7), {name: partial(_second_turn, house, name, picture) for name in (kept, forgotten)}
+            image: in_turns(
+                setup.rounds(7), {name: partial(_second_turn, server, name, image) for name in (cached, uncached)}
             )
-            for picture in (False, True)
+            for image in (False, True)
         }
-        gaps = in_turns(setup.rounds(5), {name: partial(_gap, house, name) for name in (forgotten, whole)})
+        gaps = in_turns(setup.rounds(5), {name: partial(_gap, server, name) for name in (uncached, whole)})
     rows = [
-        ("second turn, words", kept, _milliseconds(second[False][kept])),
-        ("second turn, words", forgotten, _milliseconds(second[False][forgotten])),
-        ("second turn, a picture", kept, _milliseconds(second[True][kept])),
-        ("second turn, a picture", forgotten, _milliseconds(second[True][forgotten])),
-        ("longest gap", forgotten, _milliseconds([longest for longest, _ in gaps[forgotten]])),
+        ("second turn, text", cached, _milliseconds(second[False][cached])),
+        ("second turn, text", uncached, _milliseconds(second[False][uncached])),
+        ("second turn, an image", cached, _milliseconds(second[True][cached])),
+        ("second turn, an image", uncached, _milliseconds(second[True][uncached])),
+        ("longest gap", uncached, _milliseconds([longest for longest, _ in gaps[uncached]])),
         ("longest gap", whole, _milliseconds([longest for longest, _ in gaps[whole]])),
     ]
-    faster = [ratio(times[forgotten], times[kept]) for times in second.values()]
-    longest = ratio([longest for longest, _ in gaps[forgotten]], [longest for longest, _ in gaps[whole]])
-    steps = statistics.median(longest / median for longest, median in gaps[forgotten])
-    return Result(_TITLE, _TEXT, _goals(faster, longest, steps), ("what", "options", "milliseconds"), rows)
+    faster = [ratio(times[uncached], times[cached]) for times in second.values()]
+    longest = ratio([longest for longest, _ in gaps[uncached]], [longest for longest, _ in gaps[whole]])
+    steps = statistics.median(longest / median for longest, median in gaps[uncached])
+    return Result(_TITLE, _TEXT, _goals(faster, longest, steps), ("measurement", "options", "milliseconds"), rows)
 
 
 def _goals(faster: list[float] | None, longest: float | None, steps: float | None, why: str = "") -> list[Goal]:
-    words, picture = faster or (None, None)
+    text, image = faster or (None, None)
     return [
-        Goal("second turn, times faster to the first token", 3, words, " ×", at_least=True, why=why),
-        Goal("second turn with a picture, times faster to the first token", 3, picture, " ×", at_least=True, why=why),
-        Goal("longest gap while a long prompt is read in pieces, of that when it is read whole", 0.3, longest, why=why),
-        Goal("longest gap while a long prompt is read in pieces, in tokens' time", 10, steps, " ×", why=why),
+        Goal("second turn, times faster to the first token", 3, text, " ×", at_least=True, why=why),
+        Goal("second turn with an image, times faster to the first token", 3, image, " ×", at_least=True, why=why),
+        Goal("longest gap while a long prompt is read in chunks, relative to reading it whole", 0.3, longest, why=why),
+        Goal("longest gap while a long prompt is read in chunks, in decode steps", 10, steps, " ×", why=why),
     ]
 
 
-def _house(folder: Path) -> RunningServer:
+def _server(folder: Path) -> RunningServer:
     from scripts.testbed.models.chat import build_qwen2_5_vl
 
     model = folder / "model"
     model.mkdir(parents=True)
     build_qwen2_5_vl(model, **_SHAPE)
-    one = {"OMP_NUM_THREADS": "1"}
+    env = {"OMP_NUM_THREADS": "1"}
     entries = [
-        {"engine": "transformers_chat", "source": str(model), "env": one, "id": name, "options": {"threads": 1, **more}}
+        {"engine": "transformers_chat", "source": str(model), "env": env, "id": name, "options": {"threads": 1, **more}}
         for name, more in _ENTRIES.items()
     ]
     return RunningServer(folder, entries)
 
 
-def _second_turn(house: RunningServer, name: str, picture: bool) -> float:
+def _second_turn(server: RunningServer, name: str, image: bool) -> float:
     """Seconds until the second turn's first token."""
     number = next(_numbers)
-    seen = [{"type": "image_url", "image_url": {"url": data_uri(112, 84)}}] if picture else []
+    images = [{"type": "image_url", "image_url": {"url": data_uri(112, 84)}}] if image else []
     words = f"Conversation {number}. " + " ".join(str(number + index) for index in range(WORDS))
-    messages: list[dict[str, Any]] = [{"role": "user", "content": [*seen, {"type": "text", "text": words}]}]
-    answer = house.post(_PATH, _body(name, messages, 16)).json()["choices"][0]["message"]["content"]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [*images, {"type": "text", "text": words}]}]
+    answer = server.post(_PATH, _body(name, messages, 16)).json()["choices"][0]["message"]["content"]
     messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": "And then?"}]
     started = time.perf_counter()
-    with _stream(house, _body(name, messages, 2)) as chunks:
+    with _stream(server, _body(name, messages, 2)) as chunks:
         next(chunks)
         return time.perf_counter() - started
 
 
-def _gap(house: RunningServer, name: str) -> tuple[float, float]:
+def _gap(server: RunningServer, name: str) -> tuple[float, float]:
     """The longest and the median time between two chunks of an answer, in seconds, while a long prompt is read."""
     number = next(_numbers)
     words = [{"role": "user", "content": f"Tell me about the number {number}."}]
     long = [{"role": "user", "content": f"{number} " * (LONG // len(f"{number} "))}]
-    reading = threading.Thread(target=house.post, args=(_PATH, _body(name, long, 1)))
+    reading = threading.Thread(target=server.post, args=(_PATH, _body(name, long, 1)))
     gaps: list[float] = []
-    with _stream(house, _body(name, words, TOKENS)) as chunks:
+    with _stream(server, _body(name, words, TOKENS)) as chunks:
         last = time.perf_counter()
         for number, _ in enumerate(chunks):
             if number == _BEFORE:
@@ -127,9 +128,9 @@ def _gap(house: RunningServer, name: str) -> tuple[float, float]:
 
 
 @contextmanager
-def _stream(house: RunningServer, body: dict[str, Any]) -> Iterator[Iterator[str]]:
+def _stream(server: RunningServer, body: dict[str, Any]) -> Iterator[Iterator[str]]:
     """The chunks of a streamed answer."""
-    with httpx2.stream("POST", f"{house.url}{_PATH}", json={**body, "stream": True}, timeout=60) as response:
+    with httpx2.stream("POST", f"{server.url}{_PATH}", json={**body, "stream": True}, timeout=60) as response:
         yield (line for line in response.iter_lines() if line.startswith("data: {"))
 
 

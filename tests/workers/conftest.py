@@ -25,9 +25,9 @@ def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
 
 @pytest.fixture
 def engines(chat_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Chat engines that say as much as they may, since no token ends an answer.
+    """Loads chat engines whose answers always reach `max_tokens`, since no token ends them.
 
-    They keep nothing for later and read prompts whole, but for what options ask: `engines("lm", prefix_cache_gb=1)`.
+    By default caches are off and prompts are read whole; options override it: `engines("lm", prefix_cache_gb=1)`.
     """
     plain = {"prefix_cache_gb": 0, "image_cache_gb": 0, "prefill_chunk": 0}
 

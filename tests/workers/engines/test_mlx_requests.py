@@ -1,4 +1,4 @@
-"""Requests to MLX's chat: all that every chat engine is asked."""
+"""Requests to MLX's chat: the tests that are the same for every chat engine."""
 
 from __future__ import annotations
 
