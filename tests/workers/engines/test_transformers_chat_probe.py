@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chat_engines import load, request, text, whole
+from tests.support.chat_engines import ask, load, request, text
 from tests.support.joined_requests import Engines, JoinedRequests, alone
 from workers.engines.transformers_chat import library
 
@@ -38,7 +38,7 @@ def test_unknown_cache_argument_is_reported(models: Models, monkeypatch: pytest.
     monkeypatch.setattr(library, "CACHE_NAMES", ("past",))
     engine: Any = load(models("lm"))
     assert str(engine.joins) == "no, because Qwen2ForCausalLM takes no cache under any of the names past"
-    assert text(whole(alone_pieces(engine)))
+    assert text(ask(engine, "Hello"))
 
 
 def test_unused_cache_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,17 +84,12 @@ def test_custom_code_is_reported(models: Models, monkeypatch: pytest.MonkeyPatch
 def test_requests_that_cannot_join_are_answered_one_by_one(
     models: Models, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    first, later = request("Tell me a story", max_tokens=8), request("Hi", max_tokens=3)
+    drawn = request("Hello", temperature=1, seed=5, n=2, max_tokens=5)
+    expected = alone(engines("lm"), first, later, drawn)  # before the change: other tests use this engine as well
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
     slow: Any = load(models("lm"))
     slow._end_tokens = frozenset()
-    first, later = request("Tell me a story", max_tokens=8), request("Hi", max_tokens=3)
-    drawn = request("Hello", temperature=1, seed=5, n=2, max_tokens=5)
     joined = JoinedRequests(slow, first, (3, later), (4, drawn))
     assert joined.finish_order == [0, 1, 2]
-    assert joined.texts == alone(engines("lm"), first, later, drawn)
-
-
-def alone_pieces(engine: Any) -> Any:
-    from tests.support.chat_engines import run
-
-    return run(engine, request("Hello"))[0]
+    assert joined.texts == expected
