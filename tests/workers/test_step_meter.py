@@ -36,7 +36,7 @@ def test_no_count_is_lost_at_shutdown(models: Callable[[str], Path]) -> None:
     worker = Worker()
     try:
         entry = {"engine": "transformers_chat", "source": str(models("lm")), "options": {"threads": 1}}
-        worker.tell(entry)
+        worker.assign(entry)
         ready = worker.wait_for("ready")
         assert ready["joins"] == "yes"
         assert "joins: yes" in worker.log()
