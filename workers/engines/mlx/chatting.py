@@ -75,14 +75,7 @@ class MlxChat:
         return text
 
     def _advance(self, choice: ChatChoice, token: int) -> Pieces:
-        answer = choice.answer
-        text = choice.push(token, self.loaded.ends)
-        answer.call.progress(choice.tokens, choice.limit)
-        for chunk in answer.chunks(choice, text):
-            yield answer.call, chunk
-        if answer.is_complete:
-            yield answer.call, answer.usage()
-            yield answer.call, None
+        return choice.answer.advance(choice, token, self.loaded.ends)
 
 
 class _Rows:

@@ -151,11 +151,4 @@ class TransformersChat(Engine):
         return text
 
     def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        answer: ChatAnswer = choice.answer
-        text = choice.push(token, self._end_tokens)
-        answer.call.progress(choice.tokens, choice.limit)
-        for chunk in answer.chunks(choice, text):
-            yield answer.call, chunk
-        if answer.is_complete:
-            yield answer.call, answer.usage()
-            yield answer.call, None
+        return choice.answer.advance(choice, token, self._end_tokens)

@@ -77,6 +77,18 @@ class ChatAnswer:
         if choice.finish_reason:
             yield self._chunks.end(choice.index, choice.finish_reason)
 
+    def advance(
+        self, choice: ChatChoice, token: int, end_tokens: Set[int]
+    ) -> Iterator[tuple[Call[ChatRequest], ChatChunk | None]]:
+        """Add the next token to a choice. Yields what to send, as engines do: chunks, then None after the last."""
+        text = choice.push(token, end_tokens)
+        self.call.progress(choice.tokens, choice.limit)
+        for chunk in self.chunks(choice, text):
+            yield self.call, chunk
+        if self.is_complete:
+            yield self.call, self.usage()
+            yield self.call, None
+
     def usage(self) -> ChatChunk:
         """The last chunk, which has the number of tokens of prompt and choices."""
         return self._chunks.usage(self.prompt_tokens, sum(choice.tokens for choice in self.choices))
