@@ -1,0 +1,23 @@
+"""The section `gateway`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contract.config.fields import Frozen, NameList, Networks
+from contract.credentials import Credential
+
+
+class GatewaySettings(Frozen):
+    """The gateway, which clients connect to."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
+    port: int = Field(8000, ge=0, le=65535)
+    manager_host: str = "127.0.0.1"
+    api_key: Credential = ""
+    cors_origins: NameList = ()
+    hosts: NameList = ()
+    trusted_proxies: Networks = ()
+    max_body_mb: float = Field(64, gt=0)
+    max_connections: int = Field(4096, ge=1)
+    max_connections_per_address: int = Field(512, ge=1)

@@ -1,0 +1,35 @@
+"""The sections `manager`, `memory` and `resources`, which the manager alone acts on."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contract.config.fields import Frozen, NameList
+from contract.credentials import Credential
+
+
+class ManagerSettings(Frozen):
+    """The manager, which decides which workers run; `idle_timeout` is in seconds, -1 for never."""
+
+    listen: NameList = ("127.0.0.1",)
+    port: int = Field(8100, ge=0, le=65535)
+    token: Credential = ""
+    idle_timeout: float = Field(300, ge=-1)
+    standby: int = Field(1, ge=0)
+
+
+class MemorySettings(Frozen):
+    """Limits for the memory of all workers, in GiB."""
+
+    safety_margin_gb: float = Field(2, ge=0)
+    max_gpu_memory_gb: float | None = Field(None, gt=0)
+    max_ram_gb: float | None = Field(None, gt=0)
+
+
+class ResourceSettings(Frozen):
+    """Limits for running and waiting requests; times are in seconds."""
+
+    max_concurrent_requests: int = Field(64, ge=1)
+    max_wait: float = Field(600, gt=0)
+    swap_after: float = Field(5, ge=0)
+    shutdown_timeout: float = Field(30, ge=0)

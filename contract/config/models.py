@@ -1,0 +1,37 @@
+"""The section `models`: one entry for each model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contract.config.fields import Frozen, NameList
+
+
+class ModelSpec(Frozen):
+    """One entry of `models`: what to run, where, and for how long. Times are in seconds, memory in GiB."""
+
+    id: str = Field(min_length=1, pattern=r"^[^\s#]+$")
+    engine: str
+    source: str = ""
+    revision: str | None = None
+    tasks: NameList = ()
+    default: NameList = ()
+    aliases: NameList = ()
+    memory_gb: float | None = Field(None, gt=0)
+    device: str = Field("auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    replicas: Annotated[int, Field(ge=1)] | Literal["per-gpu"] = 1
+    idle_timeout: float | None = Field(None, ge=-1)
+    start_silence: float = Field(120, gt=0)
+    start_deadline: float = Field(3600, gt=0)
+    stop_grace: float = Field(10, ge=0)
+    max_queue: int = Field(64, ge=1)
+    pinned: bool = False
+    preload: bool = False
+    python: str | None = None
+    env: dict[str, str] = Field({})
+    trust_remote_code: bool = False
+    defaults: dict[str, Any] = Field({})
+    options: dict[str, Any] = Field({})

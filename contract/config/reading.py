@@ -1,0 +1,62 @@
+"""Reads the configuration file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from contract.config.environment import default_path, override
+from contract.config.errors import ConfigError, explain
+from contract.config.settings import Settings
+from contract.default_config import MODELS
+from contract.yaml_file import read_yaml
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read settings from `path`, `.env` and the environment.
+
+    A `source` or `python` that begins with `./` or `../` is relative to the file. If the default file does not exist
+    and no other was named, the models are those of `contract.default_config`. Raises ConfigError.
+    """
+    required = path is not None or bool(environ.get("ENGINEHOUSE_CONFIG"))
+    path = path or default_path(environ)
+    data = _read(path) if required or path.exists() else {"models": MODELS}
+    _resolve_paths(data, path.parent)
+    dotenv = {k: v for k, v in dotenv_values(path.parent / ".env").items() if v is not None}
+    override(data, {**dotenv, **environ})
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(explain(e, Settings) for e in error.errors())) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist; create it, or set ENGINEHOUSE_CONFIG to another file")
+    try:
+        data = read_yaml(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        message = f"{path} must contain sections such as `gateway:` and `models:`, not a {type(data).__name__}"
+        raise ConfigError(message)
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
+    """Make the models' relative paths absolute, so that they do not depend on the working directory."""
+    models = data.get("models")
+    for entry in models if isinstance(models, list) else ():
+        for key in ("source", "python") if isinstance(entry, dict) else ():
+            path = entry.get(key)
+            if isinstance(path, str) and path.startswith(("./", "../")):
+                # Not Path.resolve(): a virtual environment's `bin/python` is a link to an interpreter outside of it.
+                entry[key] = os.path.abspath(folder / path)
