@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from contract import config
@@ -16,6 +16,7 @@ from contract.asgi import serve
 from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
 from contract.asgi.draining import RequestsInProgress
 from contract.startup_errors import explain
+from contract.state_lock import lock_home
 from gateway.access.allowlist import Allowlist, is_loopback
 
 log = logging.getLogger("gateway")
@@ -26,14 +27,20 @@ def main() -> int:
     serve.log_to_stderr()
     try:
         settings = config.load()
-        sock = serve.listen(settings.gateway.host, settings.gateway.port)
-        from gateway.app import build
-
-        requests = RequestsInProgress()
-        app = build(settings, config.home(), requests)
+        with _locked(config.home()):
+            return _run(settings)
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", explain(error))
         return 2
+
+
+def _run(settings: config.Settings) -> int:
+    """Listen and serve. Raises ConfigError or OSError, before it serves, if it cannot."""
+    sock = serve.listen(settings.gateway.host, settings.gateway.port)
+    from gateway.app import build
+
+    requests = RequestsInProgress()
+    app = build(settings, config.home(), requests)
     server = serve.server(
         app,
         requests=requests,
@@ -77,6 +84,19 @@ def _return_large_blocks() -> None:
 
 
 _M_MMAP_THRESHOLD = -3
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Lock the state folder. Raises BlockingIOError if another gateway uses it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_home(home, "gateway"))
+        except BlockingIOError:
+            raise
+        except OSError as error:  # in a container the state folder may be read-only, and no other gateway is in it
+            log.warning("the state folder cannot be locked: %s", error)
+        yield
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import uvloop
 from contract import config
 from contract.config import ConfigError, Settings
 from contract.startup_errors import explain
+from contract.state_lock import lock_home
 
 log = logging.getLogger("manager")
 
@@ -44,12 +45,12 @@ async def serve(settings: Settings, home: Path) -> None:
     from contract.asgi.draining import RequestsInProgress
     from manager.app import build
     from manager.memory.meters import detect
-    from manager.processes.children import lock_home, reap
+    from manager.processes.children import reap
     from manager.runtime import Runtime
 
     asgi.log_to_stderr()
     raise_descriptor_limit()
-    with lock_home(home):
+    with lock_home(home, "manager"):
         await asyncio.to_thread(reap, home / "manager" / "children.json")
         runtime = Runtime(await describing, home, await asyncio.to_thread(detect))
         sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]

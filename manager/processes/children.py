@@ -1,24 +1,23 @@
 """Records every process that the manager starts, so that the next manager can end what a crashed one left behind.
 
-A process is identified by its pid, its start time and the uuid in its environment, since the system reuses pids. Only
-one manager at a time may use a state folder.
+A process is identified by its pid, its identity and the uuid in its environment, since the system reuses pids.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from contract.process_identity import identity, is_same
 from manager import process_tree
 
 log = logging.getLogger(__name__)
@@ -34,8 +33,8 @@ class ChildRegistry:
 
     def add(self, uuid: str, pid: int, name: str) -> None:
         """Record a process that was just started."""
-        with suppress(psutil.Error):  # it ended at once: there is nothing to record
-            self._children[uuid] = {"pid": pid, "started": psutil.Process(pid).create_time(), "name": name}
+        if known := identity(pid):  # otherwise it ended at once: there is nothing to record
+            self._children[uuid] = {"pid": pid, "identity": known, "name": name}
             self._save()
 
     def rename(self, uuid: str, name: str) -> None:
@@ -64,10 +63,10 @@ def reap(path: Path) -> list[int]:
     children = _read(path)
     marked = process_tree.marked_by_uuid() if children else {}
     ended = []
-    for uuid, identity in children.items():
-        remaining = {process.pid: process for process in (*marked.get(uuid, []), *_family(uuid, identity))}
+    for uuid, record in children.items():
+        remaining = {process.pid: process for process in (*marked.get(uuid, []), *_family(uuid, record))}
         if survivors := kill(remaining.values()):
-            log.error("%s of an earlier manager cannot be ended: pids %s", identity.get("name"), survivors)
+            log.error("%s of an earlier manager cannot be ended: pids %s", record.get("name"), survivors)
         ended += list(remaining)
     path.unlink(missing_ok=True)
     if ended:
@@ -98,24 +97,6 @@ def signal_group(leader: int, number: signal.Signals) -> None:
         os.killpg(leader, number)
 
 
-@contextmanager
-def lock_home(home: Path) -> Iterator[None]:
-    """Lock the state folder. Raises OSError when another manager uses it."""
-    path = home / "manager" / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            message = f"another manager (pid {file.read().strip()}) uses {home}; stop it, or set ENGINEHOUSE_HOME"
-            raise OSError(message) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         children = json.loads(path.read_text())
@@ -124,15 +105,14 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     return children if isinstance(children, dict) else {}
 
 
-def _family(uuid: str, identity: dict[str, Any]) -> list[psutil.Process]:
+def _family(uuid: str, record: dict[str, Any]) -> list[psutil.Process]:
     """The child, its group and its descendants; empty if its pid now belongs to another process.
 
-    A program that renames itself may have overwritten its environment; then its start time identifies it.
+    A program that renames itself may have overwritten its environment; then its identity is enough.
     """
     with suppress(psutil.Error, KeyError):
-        root = psutil.Process(identity["pid"])
-        same_start = abs(root.create_time() - identity["started"]) < 0.05
-        if same_start and process_tree.uuid_of(root.pid) in {uuid, None}:
+        root = psutil.Process(record["pid"])
+        if is_same(root, record) and process_tree.uuid_of(root.pid) in {uuid, None}:
             return [root, *_group(root.pid), *root.children(recursive=True)]
     return []
 

@@ -1,4 +1,4 @@
-"""A program in the background, identified by the pid and start time in a file under the state folder."""
+"""A program in the background, identified by the pid and its identity in a file under the state folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from contract.process_identity import identity, is_same
 from scripts.control.errors import ControlError
 
 
@@ -20,18 +21,17 @@ class Daemon:
     def __init__(self, name: str, home: Path) -> None:
         self.name = name
         self.log = home / "logs" / f"{name}.log"
-        self._identity = home / name / "pid"
+        self._record = home / name / "pid"
         self._address = home / name / "address"
 
     @property
     def process(self) -> psutil.Process | None:
         """The running process. None if it has ended, even if another process has its pid now."""
         try:
-            identity = json.loads(self._identity.read_text())
-            process = psutil.Process(identity["pid"])
-            same = abs(process.create_time() - identity["started"]) < 0.05
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except (OSError, ValueError, psutil.Error):
+            record = json.loads(self._record.read_text())
+            process = psutil.Process(record["pid"])
+            return process if is_same(process, record) and process.status() != psutil.STATUS_ZOMBIE else None
+        except (OSError, ValueError, KeyError, psutil.Error):
             return None
 
     @property
@@ -44,7 +44,7 @@ class Daemon:
 
     def start(self, environ: Mapping[str, str] = os.environ) -> None:
         """Start it, with its output appended to its log."""
-        for folder in (self.log.parent, self._identity.parent):
+        for folder in (self.log.parent, self._record.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self._address.unlink(missing_ok=True)  # an earlier run's
         with self.log.open("ab") as log:
@@ -56,8 +56,7 @@ class Daemon:
                 env=dict(environ),
                 start_new_session=True,
             )
-        identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-        self._identity.write_text(json.dumps(identity))
+        self._record.write_text(json.dumps({"pid": process.pid, "identity": identity(process.pid)}))
 
     def request_stop(self) -> psutil.Process | None:
         """Ask it to end, and return its process; None if it is not running. Requests in progress may finish first."""
@@ -77,7 +76,7 @@ class Daemon:
                 f"The {self.name} did not stop within {timeout:.0f} s and was killed. See {self.log}."
             ) from None
         finally:
-            self._identity.unlink(missing_ok=True)
+            self._record.unlink(missing_ok=True)
 
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of its log."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -57,6 +60,19 @@ def test_stops_cleanly(tmp_path: Path, manager: FakeManagerProcess) -> None:
         gateway.process.terminate()
         assert gateway.process.wait(20) == 0
         assert not (gateway.home / "gateway" / "address").exists()
+
+
+def test_second_gateway_on_same_state_folder_is_refused(tmp_path: Path, gateway: GatewayProcess) -> None:
+    file = gateway.home / "gateway" / "address"
+    address = file.read_text()
+    environ = os.environ | {"ENGINEHOUSE_CONFIG": str(tmp_path / "c.yaml"), "ENGINEHOUSE_HOME": str(gateway.home)}
+    (tmp_path / "c.yaml").write_text("gateway: {host: 127.0.0.1, port: 0}")
+    command = [sys.executable, "-m", "gateway"]
+    second = subprocess.run(command, cwd=ROOT, env=environ, check=False, capture_output=True, text=True, timeout=100)
+    assert second.returncode == 2
+    assert f"another gateway (pid {gateway.process.pid}) uses {gateway.home}" in second.stderr
+    assert file.read_text() == address
+    assert gateway.http.get("/healthz").status_code == 200
 
 
 def test_idle_gateway_needs_little_memory(gateway: GatewayProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,8 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 import yaml
+
+from contract.process_identity import identity
+from scripts.control.daemon import Daemon
+from tests.support.clock import step_clock
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,6 +138,22 @@ def test_process_that_reuses_our_pid_is_left_alone(terminal: Terminal) -> None:
     identity.parent.mkdir(parents=True)
     identity.write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
     assert terminal("stop").stdout == "Enginehouse is not running.\n"
+
+
+@pytest.mark.parametrize("version", ["this", "an earlier"])
+def test_program_is_found_by_its_record(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as program:
+        record: dict[str, object] = {"pid": program.pid, "started": psutil.Process(program.pid).create_time()}
+        if version == "this":
+            record = {"pid": program.pid, "identity": identity(program.pid)}
+            step_clock(monkeypatch)
+        (terminal.home / "manager").mkdir(parents=True)
+        (terminal.home / "manager" / "pid").write_text(json.dumps(record))
+        manager = Daemon("manager", terminal.home)
+        process = manager.request_stop()
+        assert process
+        manager.wait_until_stopped(process, 60)
+    assert manager.process is None
 
 
 def test_missing_logs_are_reported(terminal: Terminal) -> None:

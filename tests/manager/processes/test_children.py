@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from contract.process_identity import identity
+from contract.state_lock import lock_home
 from manager.process_tree import MARK
-from manager.processes.children import ChildRegistry, lock_home, reap
+from manager.processes.children import ChildRegistry, reap
+from tests.support.clock import step_clock
 from tests.support.process_family import ProcessFamily, wait_until_gone
 from tests.support.spawning import runs
 
@@ -58,7 +60,7 @@ def test_starts_and_ends_are_recorded_at_once(path: Path, family: ProcessFamily)
     children.add(family.uuid, family.root, "standby")
     children.rename(family.uuid, "m#1")
     assert json.loads(path.read_text()) == {
-        family.uuid: {"pid": family.root, "started": psutil.Process(family.root).create_time(), "name": "m#1"}
+        family.uuid: {"pid": family.root, "identity": identity(family.root), "name": "m#1"}
     }
     children.remove(family.uuid)
     assert json.loads(path.read_text()) == {}
@@ -81,22 +83,22 @@ def test_reap_ends_descendants_of_a_dead_worker(path: Path, family: ProcessFamil
 
 
 def test_reap_spares_a_reused_pid(path: Path, unmarked: subprocess.Popen[bytes]) -> None:
-    started = psutil.Process(unmarked.pid).create_time() - 60
-    write(path, {uuid.uuid4().hex: {"pid": unmarked.pid, "started": started, "name": "m#1"}})
+    write(path, {uuid.uuid4().hex: {"pid": unmarked.pid, "identity": identity(os.getpid()), "name": "m#1"}})
     assert reap(path) == []
     assert runs(unmarked.pid)
 
 
 def test_reap_spares_another_workers_process(path: Path, family: ProcessFamily) -> None:
-    started = psutil.Process(family.root).create_time()
-    write(path, {uuid.uuid4().hex: {"pid": family.root, "started": started, "name": "m#1"}})
+    write(path, {uuid.uuid4().hex: {"pid": family.root, "identity": identity(family.root), "name": "m#1"}})
     assert reap(path) == []
     assert runs(family.root)
 
 
-def test_reap_knows_an_unmarked_process_by_its_start_time(path: Path, unmarked: subprocess.Popen[bytes]) -> None:
-    started = psutil.Process(unmarked.pid).create_time()
-    write(path, {uuid.uuid4().hex: {"pid": unmarked.pid, "started": started, "name": "m#1"}})
+def test_reap_knows_an_unmarked_process_after_a_clock_step(
+    path: Path, unmarked: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ChildRegistry(path).add(uuid.uuid4().hex, unmarked.pid, "m#1")
+    step_clock(monkeypatch)
     assert reap(path) == [unmarked.pid]
     assert unmarked.wait(10) == -9
 
@@ -112,18 +114,20 @@ def test_reap_ignores_a_corrupt_file(path: Path, content: str) -> None:
 def test_the_lock_is_held_until_the_manager_is_killed(tmp_path: Path) -> None:
     holder = (
         "import signal, sys, pathlib\n"
-        "from manager.processes.children import lock_home\n"
-        "with lock_home(pathlib.Path(sys.argv[1])): print(1, flush=True); signal.pause()"
+        "from contract.state_lock import lock_home\n"
+        "with lock_home(pathlib.Path(sys.argv[1]), 'manager'): print(1, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
         with (
             pytest.raises(OSError, match=rf"another manager \(pid {process.pid}\) uses .*ENGINEHOUSE_HOME"),
-            lock_home(tmp_path),
+            lock_home(tmp_path, "manager"),
         ):
             pass
         process.kill()
         process.wait()
-    with lock_home(tmp_path):
+    with lock_home(tmp_path, "gateway"):
+        pass
+    with lock_home(tmp_path, "manager"):
         assert (tmp_path / "manager" / "lock").read_text() == str(os.getpid())
