@@ -1,0 +1,190 @@
+"""Calls of tools in each family's own form: read whole, and from text in pieces of any length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.toolkit.chat.harmony import HarmonyReader
+from workers.toolkit.chat.output_parser import CallReader, OutputParser, TextPiece
+from workers.toolkit.chat.tool_formats import FORMATS, find_format
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "get_weather": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "days": {"type": "integer"},
+            "units": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "where": {"$ref": "#/$defs/place"},
+            "hours": {"type": "array", "items": {"type": "integer"}},
+        },
+        "$defs": {"place": {"type": "object"}},
+    },
+    "now": {"type": "object", "properties": {}},
+}
+WEATHER = ("get_weather", {"city": 'Zürich 🌦 "x"', "days": 3, "where": {"lat": [1.5, -2]}})
+NOW = ("now", {})
+
+Calls = list[tuple[str, dict[str, Any]]]
+
+
+def parser(name: str) -> OutputParser:
+    """The reader for a format's calls."""
+    return HarmonyReader(SCHEMAS) if name == "harmony" else CallReader(FORMATS[name], SCHEMAS)
+
+
+def read(name: str, pieces: list[str]) -> tuple[str, Calls]:
+    """The text and the calls that a format's reader finds in pieces of text."""
+    reader = parser(name)
+    found = [item for piece in pieces for item in reader.push(piece)] + list(reader.flush())
+    text = "".join(item.text for item in found if isinstance(item, TextPiece) and not item.is_thought)
+    return text, [(item.name, item.arguments) for item in found if not isinstance(item, TextPiece)]
+
+
+JSON = '{"city": "Zürich 🌦 \\"x\\"", "days": 3, "where": {"lat": [1.5, -2]}}'
+
+WRITTEN: list[tuple[str, str, str, Calls]] = [
+    ("hermes", f'Let me see.\n\n<tool_call>\n{{"name": "get_weather", "arguments": {JSON}}}\n</tool_call>',
+     "Let me see.", [WEATHER]),
+    ("hermes", f'<tool_call>{{"name": "get_weather", "arguments": {JSON}}}</tool_call>\n<tool_call>\n'
+     '{"name": "now", "arguments": {}}\n</tool_call>\nDone.', "Done.", [WEATHER, NOW]),
+    ("hermes", '<tool_call>\n{"name": "get_weather", "arguments": {"city": "</tool_call> {\\\\"}}\n</tool_call>', "",
+     [("get_weather", {"city": "</tool_call> {\\"})]),
+    ("hermes", '<tool_call>{"name": "now", "arguments": "{}"}', "", [NOW]),
+    ("granite", f'<|tool_call|>[{{"name": "get_weather", "arguments": {JSON}}}, {{"name": "now"}}]', "",
+     [WEATHER, NOW]),
+    ("phi", f'<|tool_call|>[{{"name": "get_weather", "arguments": {JSON}}}]<|/tool_call|>', "", [WEATHER]),
+    ("nemotron", f'<TOOLCALL>[{{"name": "get_weather", "arguments": {JSON}}}]</TOOLCALL>', "", [WEATHER]),
+    ("jamba", f'<tool_calls>[\n{{"name": "get_weather", "arguments": {JSON}}}\n]</tool_calls>', "", [WEATHER]),
+    ("command", f'<|START_ACTION|>[\n  {{"tool_call_id": "0", "tool_name": "get_weather", "parameters": {JSON}}},\n'
+     '  {"tool_call_id": "1", "tool_name": "now", "parameters": {}}\n]<|END_ACTION|>', "", [WEATHER, NOW]),
+    ("llama3", f'{{"name": "get_weather", "parameters": {JSON}}}', "", [WEATHER]),
+    ("llama3", f'<|python_tag|>{{"name": "get_weather", "parameters": {JSON}}}; {{"name": "now", "parameters": {{}}}}',
+     "", [WEATHER, NOW]),
+    ("llama3", '<|python_tag|>brave_search.call(query="Zürich")', "", [("brave_search", {"query": "Zürich"})]),
+    ("pythonic", '[get_weather(city="Zürich 🌦 \\"x\\"", days=3, where={"lat": [1.5, -2]}), now()]', "",
+     [WEATHER, NOW]),
+    ("pythonic", "[get_weather(city='it\\'s (', units=None, hours=[1, 2], where={'on': true})]", "",
+     [("get_weather", {"city": "it's (", "units": None, "hours": [1, 2], "where": {"on": True}})]),
+    ("lfm", 'Checking.<|tool_call_start|>[get_weather(city="Bern", days=-1)]<|tool_call_end|>Soon.',
+     "Checking.Soon.", [("get_weather", {"city": "Bern", "days": -1})]),
+    ("mistral", f'[TOOL_CALLS][{{"name": "get_weather", "arguments": {JSON}}}, {{"name": "now", "arguments": {{}}}}]',
+     "", [WEATHER, NOW]),
+    ("mistral", f"Sure.[TOOL_CALLS]get_weather[ARGS]{JSON}[TOOL_CALLS]now[CALL_ID]abcdefghi[ARGS]{{}}", "Sure.",
+     [WEATHER, NOW]),
+    ("mistral", f" [TOOL_CALLS] get_weather{JSON}", "", [WEATHER]),
+    ("deepseek", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n" + JSON
+     + "\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```<｜tool▁call▁end｜>"
+     "<｜tool▁calls▁end｜>", "", [WEATHER, NOW]),
+    ("deepseek", "Hm.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>" + JSON
+     + "<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "Hm.", [WEATHER]),
+    ("deepseek_v3_2", '<｜DSML｜function_calls>\n<｜DSML｜invoke name="get_weather">\n'
+     '<｜DSML｜parameter name="city" string="true">12</｜DSML｜parameter>\n'
+     '<｜DSML｜parameter name="days" string="false">3</｜DSML｜parameter>\n</｜DSML｜invoke>\n'
+     '</｜DSML｜function_calls>', "", [("get_weather", {"city": "12", "days": 3})]),
+    ("kimi", f"<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{JSON}"
+     "<|tool_call_end|><|tool_call_begin|>functions.now:1<|tool_call_argument_begin|>{}<|tool_call_end|>"
+     "<|tool_calls_section_end|>", "", [WEATHER, NOW]),
+    ("gemma4", '<|tool_call>call:get_weather{city:<|"|>Zürich 🌦 "x"<|"|>,days:3,where:{lat:[1.5,-2]}}<tool_call|>'
+     "<|tool_call>call:now{}<tool_call|>", "", [WEATHER, NOW]),
+    ("function_gemma", "<start_function_call>call:get_weather{city:<escape>a, b: {c}<escape>,hours:[1,2]}"
+     "<end_function_call>", "", [("get_weather", {"city": "a, b: {c}", "hours": [1, 2]})]),
+    ("qwen3_coder", "I look.\n<tool_call>\n<function=get_weather>\n<parameter=city>\nZürich\n 1 < 2\n</parameter>\n"
+     '<parameter=days>\n3\n</parameter>\n<parameter=where>\n{"lat": 1}\n</parameter>\n<parameter=units>\nnull\n'
+     "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>", "I look.",
+     [("get_weather", {"city": "Zürich\n 1 < 2", "days": 3, "where": {"lat": 1}, "units": None}), NOW]),
+    ("qwen3_coder", "<function=get_weather>\n<parameter=city>\n007\n</parameter>\n</function>", "",
+     [("get_weather", {"city": "007"})]),
+    ("seed", "<seed:tool_call>\n<function=get_weather>\n<parameter=city>Bern</parameter>\n</function>\n"
+     "</seed:tool_call>", "", [("get_weather", {"city": "Bern"})]),
+    ("glm", "Ok.\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Zürich</arg_value>\n"
+     "<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n<tool_call>now\n</tool_call>", "Ok.",
+     [("get_weather", {"city": "Zürich", "days": 3}), NOW]),
+    ("minimax", '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="city">Zürich</parameter>\n'
+     '<parameter name="hours">[1, 2]</parameter>\n</invoke>\n<invoke name="now">\n</invoke>\n</minimax:tool_call>', "",
+     [("get_weather", {"city": "Zürich", "hours": [1, 2]}), NOW]),
+    ("harmony", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look."
+     "<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>" + JSON
+     + "<|call|>", "I look.", [WEATHER]),
+    ("harmony", "<|start|>assistant to=functions.now<|channel|>commentary json<|message|>{}", "", [NOW]),
+]  # fmt: skip
+
+TEXT: list[tuple[str, str]] = [
+    *((name, 'The answer: 1 < 2, [see] {here}; it\'s "done".\n ') for name in FORMATS),
+    ("hermes", '<tool_call>{"name": "now", "arguments": {}</tool_call> and more'),
+    ("hermes", '<tool_call>{"name": 3, "arguments": {}}</tool_call>'),
+    ("hermes", '<tool_call>{"name": "now", "argum'),
+    ("hermes", "The tag <tool_call> begins a call."),
+    ("hermes", "It ends in <tool_"),
+    ("llama3", '{"answer": 42}'),
+    ("llama3", '{"name": "unknown", "parameters": {}}'),
+    ("llama3", 'Say {"name": "now", "parameters": {}}'),
+    ("llama3", "<|python_tag|>print(1)"),
+    ("pythonic", "[1] is a reference, [2] too"),
+    ("pythonic", "[unknown(a=1)]"),
+    ("pythonic", "[get_weather(__import__('os'))]"),
+    ("pythonic", "[get_weather(city=open('x'))]"),
+    ("mistral", "[TOOL_CALLS] is a token."),
+    ("mistral", '[TOOL_CALLS][{"name": "now"'),
+    ("deepseek", "<｜tool▁calls▁begin｜>none"),
+    ("gemma4", "<|tool_call>now<tool_call|>"),
+    ("qwen3_coder", "<function=now"),
+    ("glm", "<tool_call>is a tag</tool_call>"),
+    ("minimax", "<minimax:tool_call></minimax:tool_call>"),
+    ("kimi", "<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>[]"),
+]
+
+
+@pytest.mark.parametrize(("name", "written", "text", "calls"), WRITTEN)
+def test_calls_are_read_whole_and_token_by_token(name: str, written: str, text: str, calls: Calls) -> None:
+    assert read(name, [written]) == (text, calls)
+    assert read(name, list(written)) == (text, calls)
+
+
+@pytest.mark.parametrize(("name", "written"), TEXT)
+def test_what_is_no_call_stays_text(name: str, written: str) -> None:
+    assert read(name, [written]) == (written, [])
+    assert read(name, list(written)) == (written, [])
+
+
+@given(st.sampled_from([*((name, text) for name, text, _, _ in WRITTEN), *TEXT]), st.data())
+def test_splitting_the_text_changes_nothing(example: tuple[str, str], data: st.DataObject) -> None:
+    name, written = example
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(written)), max_size=6)))
+    pieces = [written[start:end] for start, end in zip([0, *cuts], [*cuts, len(written)], strict=True)]
+    assert read(name, pieces) == read(name, [written])
+
+
+@given(st.sampled_from(WRITTEN), st.data())
+def test_a_call_that_is_cut_off_loses_no_text(example: tuple[str, str, str, Calls], data: st.DataObject) -> None:
+    name, written, text, calls = example
+    cut = written[: data.draw(st.integers(0, len(written)))]
+    cut_text, cut_calls = read(name, [cut])
+    assert cut_calls == calls[: len(cut_calls)]
+    if not cut_calls and name != "harmony":  # a cut header of harmony's is no text
+        assert cut_text in (cut, text)
+
+
+def test_malformed_call_does_not_hide_a_good_one() -> None:
+    text, calls = read("hermes", ['<tool_call>oops</tool_call><tool_call>{"name": "now"}</tool_call>'])
+    assert (text, calls) == ("<tool_call>oops</tool_call>", [NOW])
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("<tool_call>\\n{\\\"name\\\": <function-name>", "hermes"),
+        ("<tool_call>\\n<function=example_function_name>", "qwen3_coder"),
+        ("<tool_call>{function-name}\\n<arg_key>", "glm"),
+        ("{{- '[TOOL_CALLS][' }}", "mistral"),
+        ("<|start_header_id|> {\"name\": function name, \"parameters\": {}} <|python_tag|>", "llama3"),
+        ("no tools here", None),
+    ],
+)  # fmt: skip
+def test_format_is_found_by_the_template(words: str, name: str | None) -> None:
+    found = find_format(words)
+    assert (found and found.name) == name

@@ -1,0 +1,47 @@
+"""How families of models mark their thoughts in the text that they generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningFormat:
+    """Thoughts are between `begin` and `end`. The prompt may end with `begin`: then the answer begins in a thought.
+
+    `template_words`: a chat template that has one of them belongs to a model that thinks in this format.
+    """
+
+    name: str
+    begin: str
+    end: str
+    template_words: tuple[str, ...] = ()
+
+    def fits(self, template: str) -> bool:
+        """Whether a chat template belongs to a model that thinks in this format."""
+        return any(word in template for word in self.template_words or (self.begin, self.end))
+
+    def is_open_in(self, prompt: str) -> bool:
+        """Whether the prompt ends inside a thought, because its chat template has begun one."""
+        return prompt.rstrip().endswith(self.begin.rstrip())
+
+
+HARMONY = ReasoningFormat("harmony", "<|channel|>analysis<|message|>", "<|end|>", ("<|channel|>analysis",))
+"""gpt-oss: `harmony.py` reads its channels."""
+
+_FORMATS = (
+    HARMONY,
+    ReasoningFormat("gemma4", "<|channel>thought\n", "<channel|>", ("<|channel>thought",)),
+    ReasoningFormat("mistral", "[THINK]", "[/THINK]"),
+    ReasoningFormat("command", "<|START_THINKING|>", "<|END_THINKING|>"),
+    ReasoningFormat("seed", "<seed:think>", "</seed:think>"),
+    ReasoningFormat("kimi_vl", "◁think▷", "◁/think▷"),
+    ReasoningFormat("granite", "Here is my thought process:", "Here is my response:"),
+    ReasoningFormat("think", "<think>", "</think>"),
+)
+REASONING_FORMATS = {written.name: written for written in _FORMATS}
+
+
+def find_reasoning_format(template: str) -> ReasoningFormat | None:
+    """The format of a model's thoughts by its chat template; None if the template knows none."""
+    return next((written for written in _FORMATS if written.fits(template)), None)

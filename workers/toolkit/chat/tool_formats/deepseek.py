@@ -1,0 +1,43 @@
+"""Calls of DeepSeek V3, R1 and V3.1: control tokens around a name and JSON.
+
+Source: the chat templates on the models' cards.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, WrittenCall
+
+_CALLS, _CALLS_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
+_CALL, _SEPARATOR, _CALL_END = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSeek(ToolFormat):
+    """V3 and R1 write the type, the name and JSON in a code block; V3.1 writes the name and JSON."""
+
+    def read(self, cursor: Cursor) -> CallReading:
+        cursor.take(_CALLS)
+        calls = []
+        while cursor.take(_CALL):
+            head = cursor.until(_SEPARATOR).strip()
+            name = cursor.until("\n").strip() if head == "function" else head
+            is_block = cursor.take("```json")
+            if not re.fullmatch(r"[\w.-]+", name):
+                raise MalformedCall("no name")
+            arguments = cursor.json()
+            if not isinstance(arguments, dict):
+                raise MalformedCall("the arguments are no object")
+            if is_block:
+                cursor.take("```")
+            cursor.close(_CALL_END)
+            calls.append(WrittenCall(name, arguments))
+        if not calls:
+            raise MalformedCall("no call")
+        cursor.close(_CALLS_END)
+        return CallReading(calls, cursor.at)
+
+
+DEEPSEEK = DeepSeek("deepseek", (_CALLS,), tokens=(_CALL, _SEPARATOR, _CALL_END, _CALLS_END))

@@ -1,0 +1,39 @@
+"""Calls of Kimi K2: control tokens around an id, which has the name in it, and JSON.
+
+Source: the model's tool-calling guide on its card.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, WrittenCall
+
+_CALLS, _CALLS_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
+_CALL, _ARGUMENTS, _CALL_END = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
+_ID = re.compile(r"(?:functions\.)?([\w.-]+)(?::\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Kimi(ToolFormat):
+    """The model numbers its calls through the conversation, and its template wants to see these ids again."""
+
+    def read(self, cursor: Cursor) -> CallReading:
+        cursor.take(_CALLS)
+        calls = []
+        while cursor.take(_CALL):
+            written_id = cursor.until(_ARGUMENTS).strip()
+            name = _ID.fullmatch(written_id)
+            arguments = cursor.json()
+            if name is None or not isinstance(arguments, dict):
+                raise MalformedCall("no name, or arguments that are no object")
+            cursor.close(_CALL_END)
+            calls.append(WrittenCall(name[1], arguments, written_id))
+        if not calls:
+            raise MalformedCall("no call")
+        cursor.close(_CALLS_END)
+        return CallReading(calls, cursor.at)
+
+
+KIMI = Kimi("kimi", (_CALLS,), tokens=(_CALL, _ARGUMENTS, _CALL_END, _CALLS_END))

@@ -1,0 +1,47 @@
+"""Calls of Mistral's models: a list of JSON objects, or since version 11 of its tokenizer names and JSON in turn.
+
+Source: the documentation of mistral-common (tokens and their versions).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from workers.toolkit.chat.tool_formats.base import (
+    CallReading,
+    Cursor,
+    IncompleteCall,
+    MalformedCall,
+    ToolFormat,
+    WrittenCall,
+    named_call,
+)
+
+_BEGIN, _ARGUMENTS, _ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistral(ToolFormat):
+    """`[TOOL_CALLS][{"name": …, "arguments": {…}}]`, or `[TOOL_CALLS]name[ARGS]{…}` once for each call."""
+
+    def read(self, cursor: Cursor) -> CallReading:
+        cursor.expect(_BEGIN)
+        cursor.skip_space()
+        if cursor.text.startswith(("[{", "{"), cursor.at) or re.match(r"\[\s+[\]{]|\[\]", cursor.text[cursor.at :]):
+            content = cursor.json()
+            return CallReading(
+                [named_call(item) for item in (content if isinstance(content, list) else [content])], cursor.at
+            )
+        if cursor.text[cursor.at :].strip() in ("", "[") and not cursor.ended:
+            raise IncompleteCall
+        start = cursor.at
+        header = cursor.until("{")
+        cursor.at -= 1
+        name = header.split(_ARGUMENTS)[0].split(_ID)[0].strip()
+        if not re.fullmatch(r"[\w.-]+", name) or start == cursor.at:
+            raise MalformedCall("no name")
+        return CallReading([WrittenCall(name, cursor.json())], cursor.at)
+
+
+MISTRAL = Mistral("mistral", (_BEGIN,), tokens=(_ARGUMENTS, _ID), id_length=9)
