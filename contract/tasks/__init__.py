@@ -37,6 +37,10 @@ class Request(BaseModel):
         """What this request asks of an engine beyond the plain task; each must be in the engine's `features`."""
         return frozenset()
 
+    def requirements(self) -> list[tuple[str, str]]:
+        """The fields that ask for a feature, each with the feature. A task whose features are its fields needs none."""
+        return [(name, name) for name in sorted(self.required_features())]
+
     def prerequisite(self) -> Prerequisite | None:
         """A request to another model whose response this request needs first, or None. Raises ValidationError."""
         return None

@@ -83,7 +83,7 @@ def _unwrap(item: InputItem) -> str | ImageInput:
         return item
     if isinstance(item, TextPart):
         return item.text
-    return item.image if isinstance(item, ImageItem) else item.image_url.url
+    return item.image
 
 
 class Embedding(BaseModel):

@@ -53,17 +53,21 @@ class ModelTable:
         return ALL_FEATURES in self._features[model.id]
 
     def check_features(self, task: str, model: ModelStatus, request: Request) -> None:
-        """Raise UnsupportedFeature for a field in use that the model's engine does not support."""
-        required = request.required_features()
-        if not required or self._supports(model, required):
+        """Raise UnsupportedFeature, which names all fields in use that the model's engine does not support."""
+        if self.is_external(model):
             return
-        missing = min(required - self._features[model.id])
+        requirements = request.requirements()
+        missing = [need for need in requirements if need[1] not in self._features[model.id]]
+        if not missing:
+            return
+        required = frozenset(feature for _, feature in requirements)
         others = [m.id for m in self.models if task in m.tasks and self._supports(m, required)]
         hint = f", or use {_join(others)}" if others else ""
-        message = f"`{missing}`: the model {model.id} (engine {model.engine}) does not support it. Leave it out{hint}."
-        raise UnsupportedFeature(
-            message, param=missing, details={"model": model.id, "features": sorted(model.features)}
-        )
+        names = list(dict.fromkeys(_need(*need) for need in missing))
+        them = "it" if len(names) == 1 else "them"
+        reason = f"the model {model.id} (engine {model.engine}) does not support {them}. Leave {them} out{hint}."
+        details = {"model": model.id, "features": sorted(model.features), "missing": [list(need) for need in missing]}
+        raise UnsupportedFeature(f"{', '.join(names)}: {reason}", param=missing[0][0], details=details)
 
     def _supports(self, model: ModelStatus, features: frozenset[str]) -> bool:
         return features <= self._features[model.id] or self.is_external(model)
@@ -101,6 +105,11 @@ class ModelTable:
 
     def _ids(self) -> list[str]:
         return [model.id for model in self.models]
+
+
+def _need(field: str, feature: str) -> str:
+    """A field for a message, with the feature that it needs where that has another name."""
+    return f"`{field}`" if field == feature else f"`{field}` ({feature})"
 
 
 def _join(names: Iterable[str]) -> str:

@@ -33,7 +33,7 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = frozenset({"images", "frequency_penalty", "presence_penalty"})
+    features = frozenset({"images", "penalties"})
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",

@@ -93,7 +93,7 @@ class VisionPrompts(MlxPrompts):
             if isinstance(part, TextPart):
                 parts.append({"type": "text", "text": self._guard.hide(part.text)})
             elif isinstance(part, ImagePart):
-                images.append(open_image(part.image_url.url))
+                images.append(open_image(part.image))
                 parts.append({"type": "image"})
             else:
                 raise unsupported_part(part)

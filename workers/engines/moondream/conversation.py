@@ -64,4 +64,4 @@ def _images(message: Message) -> list[ImageInput]:
     for part in message.parts:
         if isinstance(part, OtherPart):
             raise unsupported_part(part)
-    return [part.image_url.url for part in message.parts if isinstance(part, ImagePart)]
+    return [part.image for part in message.parts if isinstance(part, ImagePart)]

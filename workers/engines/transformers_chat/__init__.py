@@ -65,7 +65,7 @@ class TransformersChat(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
-    features = frozenset({"images", "frequency_penalty", "presence_penalty"})
+    features = frozenset({"images", "penalties"})
     imports = (
         "workers.toolkit.torchvision_shim",
         f"{_HERE}.serving",

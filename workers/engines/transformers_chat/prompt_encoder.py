@@ -80,5 +80,5 @@ def _part(part: TextPart | ImagePart | OtherPart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     if isinstance(part, ImagePart):
-        return {"type": "image", "image": open_image(part.image_url.url)}
+        return {"type": "image", "image": open_image(part.image)}
     raise unsupported_part(part)

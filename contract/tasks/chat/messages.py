@@ -1,0 +1,128 @@
+"""The messages of a conversation: their parts, and the calls of tools in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from contract.limits import Items, Name, Text
+from contract.media import ImageInput
+from contract.tasks.chat.open_model import JsonObject, OpenModel
+
+
+class ImageUrl(OpenModel):
+    url: ImageInput
+    detail: Name | None = None
+
+
+class TextPart(OpenModel):
+    """Text; `input_text` and `output_text` are its names in the Responses API."""
+
+    type: Literal["text", "input_text", "output_text"]
+    text: Text
+
+
+class RefusalPart(OpenModel):
+    """A refusal in an earlier answer. For a model it is text."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+
+class ImagePart(OpenModel):
+    """An image; `input_image` is its name in the Responses API. Some clients send the URL without an object around."""
+
+    type: Literal["image_url", "input_image"]
+    # The object comes first: trying it as an image would copy the text in it.
+    image_url: Annotated[ImageUrl | ImageInput, Field(union_mode="left_to_right")]
+
+    @property
+    def image(self) -> ImageInput:
+        return self.image_url.url if isinstance(self.image_url, ImageUrl) else self.image_url
+
+
+class OtherPart(OpenModel):
+    """Audio, files and future types of content: kept for engines that support them."""
+
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+
+
+Part = Annotated[ImagePart | TextPart | RefusalPart | OtherPart, Field(union_mode="left_to_right")]
+"""The first type that fits is used; pydantic's default would try all of them, and each would copy an image's text."""
+
+_FORMS = {
+    "text": 'a part of type text needs its `text`: {"type": "text", "text": "..."}',
+    "image_url": 'a part of type image_url needs {"type": "image_url", "image_url": {"url": "..."}}',
+    "input_text": 'a part of type input_text needs its `text`: {"type": "input_text", "text": "..."}',
+    "output_text": 'a part of type output_text needs its `text`: {"type": "output_text", "text": "..."}',
+    "input_image": 'a part of type input_image needs {"type": "input_image", "image_url": "..."}',
+    "refusal": 'a part of type refusal needs its `refusal`: {"type": "refusal", "refusal": "..."}',
+}
+"""What is wrong with a part of a known type that fits none of the models."""
+
+
+class CalledFunction(OpenModel):
+    """The function that the model called. Arguments are JSON text; some clients send them as an object."""
+
+    name: Name
+    arguments: Annotated[JsonObject | Text, Field(union_mode="left_to_right")] = ""
+
+
+class ToolCall(OpenModel):
+    """A call of a tool in an assistant's message."""
+
+    id: Name | None = None
+    type: Name = "function"
+    function: CalledFunction | None = None
+
+    @model_validator(mode="after")
+    def _check_function(self) -> ToolCall:
+        if self.type == "function" and self.function is None:
+            raise ValueError('a call of type function needs its `function`: {"name": "...", "arguments": "{...}"}')
+        return self
+
+
+class Message(OpenModel):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    # The list comes first: trying it as text would copy the images in it.
+    content: Annotated[Items[Part] | Text | None, Field(union_mode="left_to_right")] = None
+    name: Name | None = None
+    tool_calls: Items[ToolCall] | None = None
+    tool_call_id: Name | None = None
+    function_call: CalledFunction | None = None
+    refusal: Text | None = None
+    reasoning_content: Text | None = None
+    reasoning: Text | None = None
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Message:
+        for part in self.content if isinstance(self.content, list) else ():
+            if isinstance(part, OtherPart) and part.type in _FORMS:
+                raise ValueError(_FORMS[part.type])
+        return self
+
+    @property
+    def parts(self) -> list[TextPart | ImagePart | OtherPart]:
+        """The content as a list, plain text included. A refusal is text, wherever it is."""
+        if isinstance(self.content, str):
+            return [TextPart(type="text", text=self.content)]
+        if not self.content and self.refusal:
+            return [TextPart(type="text", text=self.refusal)]
+        return [
+            TextPart(type="text", text=part.refusal) if isinstance(part, RefusalPart) else part
+            for part in self.content or ()
+        ]
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The calls of tools in an assistant's message, with that in the old form of `function_call`."""
+        calls = list(self.tool_calls or ())
+        if self.function_call:
+            calls.append(ToolCall(id=f"call_{self.function_call.name}", function=self.function_call))
+        return calls
+
+    @property
+    def thoughts(self) -> str:
+        """The reasoning before an assistant's answer, under either name; empty if there is none."""
+        return self.reasoning_content or self.reasoning or ""

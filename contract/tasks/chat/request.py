@@ -1,0 +1,191 @@
+"""The request of a chat: OpenAI's fields, and those that vLLM, llama.cpp, Ollama and others add."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from contract.limits import Items, Name
+from contract.tasks import Request
+from contract.tasks.chat import features
+from contract.tasks.chat.messages import Message
+from contract.tasks.chat.open_model import JsonObject, OpenModel
+from contract.tasks.chat.response_format import ResponseFormat
+from contract.tasks.chat.tools import FunctionTool, NamedFunction, Tool, ToolChoice, ToolMode, ToolUse, tool_use
+
+MAX_BIASES = 1024
+MAX_STOPS = 16
+MAX_STOP_TOKENS = 256
+
+
+def _unlimited_as_none(value: Any) -> Any:
+    return None if value == -1 and not isinstance(value, bool) else value
+
+
+TokenLimit = Annotated[int | None, Field(ge=1), BeforeValidator(_unlimited_as_none)]
+"""A number of tokens; -1, with which LM Studio and llama.cpp say "unlimited", is the same as no limit."""
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Factor = Annotated[float, Field(gt=0, le=100)]
+
+
+class StreamOptions(OpenModel):
+    include_usage: bool = False
+
+
+class ReasoningOptions(OpenModel):
+    """OpenRouter's way to say how much a model thinks."""
+
+    effort: Name | None = None
+    enabled: bool | None = None
+
+
+class ChatRequest(Request):
+    """All of OpenAI's fields and those of common servers; `requirements` names those that need an engine's support."""
+
+    messages: Items[Message] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(None, ge=1, le=128)
+
+    max_tokens: TokenLimit = None
+    max_completion_tokens: TokenLimit = None
+    min_tokens: int | None = Field(None, ge=0)
+    stop: Name | Annotated[list[Name], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_STOP_TOKENS, fail_fast=True)] | None = None
+    ignore_eos: bool | None = None
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: Factor | None = None
+    repeat_penalty: Factor | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    seed: int | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+
+    response_format: ResponseFormat | None = None
+    # The choices are checked against the tools, which therefore come first.
+    tools: Items[Tool] | None = None
+    tool_choice: ToolChoice | ToolMode | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Items[FunctionTool] | None = None
+    function_call: NamedFunction | ToolMode | None = None
+
+    reasoning_effort: Name | None = None
+    reasoning: ReasoningOptions | None = None
+    chat_template_kwargs: JsonObject | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+
+    modalities: Items[Name] | None = None
+    audio: JsonObject | None = None
+    prediction: JsonObject | None = None
+    web_search_options: JsonObject | None = None
+    verbosity: Name | None = None
+    service_tier: Name | None = None
+    store: bool | None = None
+    metadata: JsonObject | None = None
+    user: Name | None = None
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _check_logit_bias(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            if len(value) > MAX_BIASES:
+                raise ValueError(f"send at most {MAX_BIASES} tokens")
+            if wrong := next((key for key in value if not str(key).isdecimal()), None):
+                raise ValueError(f"the keys are ids of tokens, such as 1234, not {str(wrong)[:100]!r}")
+        return value
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _check_tool_choice(
+        cls, choice: ToolMode | ToolChoice | None, info: ValidationInfo
+    ) -> ToolMode | ToolChoice | None:
+        tools = info.data.get("tools") or ()
+        names = [tool.function.name for tool in tools if tool.function]
+        _check_choice(choice in {"required", "any"} if isinstance(choice, str) else choice, names, bool(tools))
+        return choice
+
+    @field_validator("function_call")
+    @classmethod
+    def _check_function_call(
+        cls, choice: ToolMode | NamedFunction | None, info: ValidationInfo
+    ) -> ToolMode | NamedFunction | None:
+        names = [function.name for function in info.data.get("functions") or ()]
+        if isinstance(choice, NamedFunction) and choice.name not in names:
+            raise ValueError(f"{choice.name!r} is not among `functions`")
+        return choice
+
+    @model_validator(mode="after")
+    def _check_final_message(self) -> ChatRequest:
+        if self.continue_final_message:
+            if self.add_generation_prompt:
+                raise ValueError("send either `continue_final_message` or `add_generation_prompt`, not both as true")
+            if self.messages[-1].role != "assistant":
+                raise ValueError("`continue_final_message` continues an assistant's message; make it the last message")
+        return self
+
+    @property
+    def limit(self) -> int | None:
+        """The maximum number of tokens to generate; OpenAI's newer field wins."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def stops(self) -> list[str]:
+        """Stop sequences: generation ends at the first of them. Empty ones ask for nothing."""
+        return [stop for stop in ([self.stop] if isinstance(self.stop, str) else self.stop or ()) if stop]
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def tool_use(self) -> ToolUse:
+        """The functions that the model may call, from `tools` or the old `functions`."""
+        if self.tools or not self.functions:
+            functions: Sequence[FunctionTool] = [tool.function for tool in self.tools or () if tool.function]
+            return tool_use(
+                functions, self.tool_choice, parallel=self.parallel_tool_calls is not False, is_legacy=False
+            )
+        choice = self.function_call
+        named = ToolChoice(function=choice) if isinstance(choice, NamedFunction) else choice
+        return tool_use(self.functions, named, parallel=False, is_legacy=True)
+
+    @property
+    def effort(self) -> str | None:
+        """How much the model shall think, such as `low`; `none` if not at all, None if the request does not say."""
+        if self.reasoning_effort is not None or self.reasoning is None:
+            return self.reasoning_effort
+        return "none" if self.reasoning.enabled is False else self.reasoning.effort
+
+    @property
+    def penalty_of_repetition(self) -> float | None:
+        """The factor by which tokens of the prompt and the answer become less likely, under either name."""
+        return self.repeat_penalty if self.repetition_penalty is None else self.repetition_penalty
+
+    def requirements(self) -> list[features.Requirement]:
+        needs = [*features.of_fields(self), *features.of_tools(self.tools or (), self.tool_use)]
+        needs += [*features.of_format(self.response_format), *features.of_messages(self.messages)]
+        if self.effort not in {None, "none"}:
+            needs.append(("reasoning" if self.reasoning_effort is None else "reasoning_effort", "reasoning"))
+        return list(dict.fromkeys(needs))
+
+    def required_features(self) -> frozenset[str]:
+        return frozenset(feature for _, feature in self.requirements())
+
+
+def _check_choice(choice: bool | ToolChoice | None, names: Sequence[str], has_tools: bool) -> None:
+    """Raise ValueError for a choice that needs tools which the request does not have. True: any tool."""
+    if isinstance(choice, ToolChoice):
+        if missing := next((name for name in choice.names if name not in names), None):
+            raise ValueError(f"{missing!r} is not among `tools`")
+    elif choice and not has_tools:
+        raise ValueError("it needs `tools` to choose from")
