@@ -28,6 +28,7 @@
     │   ├── NeverFits                            503     never_fits          (do not retry)
     │   ├── ManagerUnreachable                   503     manager_unreachable
     │   ├── TooManyConnections                   503     too_many_connections
+    │   ├── Evicted                              503     evicted             (its worker was ended before it was done)
     │   └── ShuttingDown                         503     shutting_down
     └── DeadlinePassed                           504     deadline_passed
 
@@ -208,6 +209,10 @@ class ManagerUnreachable(Unavailable):
 
 class TooManyConnections(Unavailable):
     code = "too_many_connections"
+
+
+class Evicted(Unavailable):
+    code = "evicted"
 
 
 class ShuttingDown(Unavailable):

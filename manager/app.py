@@ -75,12 +75,12 @@ class ControlRoutes:
         return Response(page.model_dump_json(), media_type="application/json")
 
     async def evict(self, request: Request) -> Response:
-        """POST /evict/{id}: stop a model's workers and wait until their memory is back."""
+        """POST /evict/{id}?force=true: stop a model's workers and wait until their memory is back."""
         name = request.path_params["name"]
         model = self.runtime.models.find(name)
         if model is None:
             raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
-        stopping = self.runtime.pool.evict(model.id)
+        stopping = self.runtime.pool.evict(model.id, force=request.query_params.get("force") == "true")
         freed = sum(worker.measured for worker in stopping)
         while any(worker.live for worker in stopping):
             await self.runtime.event_log.next(pulse=5)

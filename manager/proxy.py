@@ -20,7 +20,7 @@ from contract.errors import BadRequest, WorkerDied
 from contract.tasks import all_tasks
 from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
-from manager.scheduling.wait_queue import Lease
+from manager.scheduling.wait_queue import Lease, evicted
 from manager.state.worker import Worker
 
 MODEL = b"x-enginehouse-model"
@@ -86,6 +86,8 @@ class Proxy:
             if body.disconnected:
                 raise ClientDisconnected from None
             lease.status = WorkerDied.status
+            if lease.worker.cut_short:
+                raise evicted(lease.worker) from None
             if head_sent:
                 raise  # break the connection, so that the client does not take the response for complete
             await _send_worker_died(send, lease.worker, error, scope["request_id"])

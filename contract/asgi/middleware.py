@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi import metrics
 from contract.asgi.draining import RequestsInProgress, shutting_down
-from contract.asgi.errors import send_error
+from contract.asgi.errors import as_serve_error, send_error
+from contract.errors import ServeError
 
 access = logging.getLogger("access")
 """One line a request: `timestamp | request_id | client_ip | endpoint | status | duration_ms | model`."""
@@ -79,11 +80,11 @@ class RequestMiddleware:
         except asyncio.CancelledError:
             if not self.requests.was_cut() or (status and not is_event_stream):
                 raise
-            await _send_shutdown(send_with_id, request_id, begun=bool(status))
+            await _end_with(shutting_down(), send_with_id, request_id, begun=bool(status))
         except Exception as error:
-            if status:
+            if status and not (is_event_stream and isinstance(error, ServeError)):
                 raise  # the response has begun: the server aborts the connection, so that it does not look complete
-            await send_error(send_with_id, error, request_id)
+            await _end_with(error, send_with_id, request_id, begun=bool(status))
         finally:
             metrics.ACTIVE.dec()
             _record(scope, request_id, status, time.perf_counter() - started)
@@ -110,13 +111,13 @@ def _is_event_stream(message: Message) -> bool:
     return bytes(headers.get(b"content-type", b"")).startswith(b"text/event-stream")
 
 
-async def _send_shutdown(send: Send, request_id: str, *, begun: bool) -> None:
-    """Send the error of the shutdown: as the response, or as the last event of an event stream that has begun."""
+async def _end_with(error: Exception, send: Send, request_id: str, *, begun: bool) -> None:
+    """Send an error: as the response, or as the last event of an event stream that has begun."""
     if not begun:
-        await send_error(send, shutting_down(), request_id)
+        await send_error(send, error, request_id)
         return
     # The blank line closes an event that may be incomplete.
-    event = b"\n\ndata: " + shutting_down().body(request_id) + b"\n\n"
+    event = b"\n\ndata: " + as_serve_error(error).body(request_id) + b"\n\n"
     await send({"type": "http.response.body", "body": event})
 
 

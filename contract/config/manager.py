@@ -32,4 +32,5 @@ class ResourceSettings(Frozen):
     max_concurrent_requests: int = Field(64, ge=1)
     max_wait: float = Field(600, gt=0)
     swap_after: float = Field(5, ge=0)
+    drain_timeout: float = Field(300, ge=0)
     shutdown_timeout: float = Field(30, ge=0)

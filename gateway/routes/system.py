@@ -5,16 +5,18 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import metrics
-from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.health import alive
 from contract.asgi.relay import UpstreamError
 from contract.errors import ManagerUnreachable, Unavailable
+from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.forwarding.forward import relay_response
 from gateway.forwarding.manager_client import ManagerClient, ManagerReply
@@ -23,6 +25,8 @@ from gateway.routes.models import path_parameter
 
 _STOP_TIMEOUT = 300
 """Seconds that an eviction or a reload may take: workers finish their requests and free their memory."""
+
+_MAX_CONTROL_BODY = 4096
 
 
 def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
@@ -106,10 +110,15 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
         return _as_response(await manager.call("GET", "/status"))
 
     async def evict(request: Request) -> Response:
-        """Stop a model's workers, after their running requests, and free their memory. Needs the scope `admin`."""
+        """Stop a model's workers, after their running requests, and free their memory. Needs the scope `admin`.
+
+        With `?force=true`, or `{"force": true}` as the body, running requests end at once, with an error.
+        """
         require_admin(request.scope.get("principal"))
+        force = await _wants_force(request)
         model = (await directory.table()).get(request.path_params["alias"])
-        return _as_response(await manager.call("POST", f"/evict/{quote(model.id, safe='')}", timeout=_STOP_TIMEOUT))
+        path = f"/evict/{quote(model.id, safe='')}?force={str(force).lower()}"
+        return _as_response(await manager.call("POST", path, timeout=_STOP_TIMEOUT))
 
     async def reload(request: Request) -> Response:
         """Read the configuration again; unchanged workers keep running. Needs the scope `admin`."""
@@ -128,6 +137,23 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
     routes.post("/v1/system/evict/{alias:path}", response_model=None, openapi_extra=path_parameter("alias"))(evict)
     routes.post("/v1/system/reload", response_model=None)(reload)
     routes.get("/v1/system/events", response_model=None)(events)
+
+
+class _Eviction(BaseModel):
+    """What an eviction's query or body may say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = False
+
+
+async def _wants_force(request: Request) -> bool:
+    body = await read_body(request.scope, request.receive, _MAX_CONTROL_BODY)
+    try:
+        in_query = _Eviction.model_validate(dict(request.query_params))
+        return in_query.force or bool(body and _Eviction.model_validate_json(body).force)
+    except ValidationError as error:
+        raise invalid_request(error) from None
 
 
 def _as_response(reply: ManagerReply) -> Response:

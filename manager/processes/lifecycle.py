@@ -53,7 +53,7 @@ class Lifecycle:
         process = worker.process
         if process is None:
             return None
-        await process.stop(worker.spec.stop_grace)
+        await process.stop(0 if worker.cut_short else worker.spec.stop_grace)
         worker.log_tail = process.log_tail()
         deadline = time.monotonic() + RELEASE_TIMEOUT
         delay = 0.005

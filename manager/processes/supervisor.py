@@ -104,7 +104,7 @@ class Supervisor:
         if worker.state is State.DRAINING:
             worker.resumable = worker.resumable and resumable
         elif worker.state is State.READY and worker.leases:
-            worker.resumable = resumable
+            worker.resumable, worker.draining_since = resumable, _now()
             self._move(worker, State.DRAINING, reason)
         else:
             self.stop(worker, reason)
@@ -112,6 +112,25 @@ class Supervisor:
     def resume(self, worker: Worker) -> None:
         """Let a draining worker take leases again: its memory is no longer needed elsewhere."""
         self._move(worker, State.READY, "no longer needed elsewhere")
+
+    def end_drained(self, now: float, timeout: float) -> float | None:
+        """Stop the draining workers that have no leases left, or have drained for `timeout` seconds.
+
+        Returns when the next one will have.
+        """
+        for worker in [worker for worker in self.workers if worker.state is State.DRAINING]:
+            if not worker.leases:
+                self.stop(worker, worker.reason)
+            elif now >= worker.draining_since + timeout:
+                self.cut_short(worker, f"{worker.reason}; it was still busy after {timeout:g} s")
+        draining = (worker.draining_since for worker in self.workers if worker.state is State.DRAINING)
+        return min((since + timeout for since in draining), default=None)
+
+    def cut_short(self, worker: Worker, reason: str) -> None:
+        """End a worker at once, without its grace. The requests that it works on get an error."""
+        if worker.stoppable:
+            worker.cut_short = True
+            self.stop(worker, reason)
 
     def stop(self, worker: Worker, reason: str) -> None:
         """Stop a worker now, whatever it is doing."""

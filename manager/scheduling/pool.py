@@ -92,11 +92,11 @@ class Pool:
             self._monitor.end_request(worker, succeeded=lease.succeeded)
             self._release(worker)
 
-    def evict(self, model_id: str) -> list[Worker]:
-        """Stop the model's workers on the operator's request; busy ones finish first. Returns those that stop."""
+    def evict(self, model_id: str, *, force: bool = False) -> list[Worker]:
+        """Stop the model's workers for an operator; busy ones finish first, unless `force`. Returns those that stop."""
         stopping = [worker for worker in self.supervisor.workers_of(model_id) if worker.stoppable]
         for worker in stopping:
-            self.supervisor.drain(worker, "evicted by request")
+            (self.supervisor.cut_short if force else self.supervisor.drain)(worker, "evicted by request")
         self._schedule()
         return stopping
 
@@ -169,8 +169,7 @@ class Pool:
             model = self.models[waiter.model]
             numbers = snapshot.memory_numbers(model, self._monitor, self.supervisor.workers)
             self.queue.refuse(waiter, deadline_passed(waiter, now, self.supervisor.state_of(model), numbers))
-        for worker in [w for w in self.supervisor.workers if w.state is State.DRAINING and not w.leases]:
-            self.supervisor.stop(worker, worker.reason)
+        next_end = self.supervisor.end_drained(now, self.settings.resources.drain_timeout)
         views = [snapshot.worker_view(worker) for worker in self.supervisor.workers]
         idle, next_expiry = plan.expired(views, self.queue.models, now)
         for name in idle:
@@ -178,7 +177,7 @@ class Pool:
         self._sampler.keep_current()
         if not self._closing:
             self._quiet.check(now, starting=self.supervisor.starting, leases=self.supervisor.leases)
-        self._wake_at(now, wake_at, next_expiry, self.queue.next_deadline)
+        self._wake_at(now, wake_at, next_end, next_expiry, self.queue.next_deadline)
 
     def _admit(self, now: float) -> float | None:
         decision = plan.admit(self._snapshot(now))

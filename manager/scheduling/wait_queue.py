@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import DeadlinePassed, NeverFits, QueueFull, ServeError
+from contract.errors import DeadlinePassed, Evicted, NeverFits, QueueFull, ServeError
 from contract.status import State
 from manager.memory.budget import Ceilings
 from manager.memory.device import GIB
@@ -124,6 +124,12 @@ def never_fits(model: Model, requirements: Mapping[str, tuple[int, Ceilings]]) -
         f"available on {ceilings.device}: {ceilings}. Choose a smaller or quantised model, or raise a limit."
     )
     return NeverFits(message, details=details)
+
+
+def evicted(worker: Worker) -> Evicted:
+    """The error of a request whose worker was ended before it was done with it."""
+    message = f"{worker.name} was stopped before it had finished this request ({worker.reason}). Send it again."
+    return Evicted(message, details={"model": worker.model, "worker": worker.name}, retry_after=1)
 
 
 def loop_time() -> float:

@@ -54,6 +54,8 @@ class Worker:
     measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
     keep_alive: float | None = None  # the last value that a request asked for
     resumable: bool = False
+    draining_since: float = 0.0
+    cut_short: bool = False  # it is ended at once, whatever it works on
     reason: str = ""
     log_tail: str = ""
     exit_code: int | None = None

@@ -134,7 +134,7 @@ class FakeManager:
                 "# TYPE models_loaded gauge\nmodels_loaded 2.0\n# TYPE active_requests gauge\nactive_requests 9.0\n",
             )
         elif path.startswith("/evict/"):
-            self.requests.append({"path": path})
+            self.requests.append({"path": path, "query": scope["query_string"].decode()})
             await send_json(send, 200, {"evicted": [f"{path.removeprefix('/evict/')}#1"], "freed_bytes": 7})
         elif path == "/reload":
             self.models = [*self.models, model("reloaded")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from contract import __version__
 from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess
 
@@ -21,6 +23,25 @@ def test_status_and_evict_come_from_the_manager(gateway: GatewayProcess) -> None
     assert gateway.http.post("/v1/system/evict/fine").json() == {"evicted": ["ok#1"], "freed_bytes": 7}
     assert gateway.http.post("/v1/system/evict/org/slashed").json()["evicted"] == ["org/slashed#1"]
     assert gateway.http.post("/v1/system/evict/missing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "forced"), [("", b"", "false"), ("?force=true", b"", "true"), ("", b'{"force": true}', "true")]
+)
+def test_eviction_may_be_forced(
+    gateway: GatewayProcess, manager: FakeManagerProcess, query: str, body: bytes, forced: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    assert gateway.http.post(f"/v1/system/evict/fine{query}", content=body, headers=headers).status_code == 200
+    assert manager.control()["requests"][-1]["query"] == f"force={forced}"
+
+
+def test_eviction_refuses_what_it_does_not_know(gateway: GatewayProcess) -> None:
+    for answer in (
+        gateway.http.post("/v1/system/evict/fine?forced=true"),
+        gateway.http.post("/v1/system/evict/fine", json={"force": "perhaps"}),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_field")
 
 
 def test_metrics_combine_both_programs_without_duplicates(gateway: GatewayProcess) -> None:

@@ -177,17 +177,6 @@ def test_per_gpu_replicas_go_to_different_gpus(make: Make) -> None:
     assert {worker.placement.devices for worker in harness.supervisor.workers} == {("GPU-0",), ("GPU-1",)}
 
 
-def test_evict_lets_a_busy_worker_finish(make: Make) -> None:
-    harness = make({"a": {"needs": 1}})
-    request = harness.request("a")
-    harness.finish_start("a#1")
-    harness.call(harness.pool.evict, "a")
-    assert request.in_progress
-    assert harness.states() == {"a#1": State.DRAINING}
-    request.finish()
-    assert harness.states() == {"a#1": State.STOPPING}
-
-
 def test_reload_stops_only_changed_models(make: Make) -> None:
     harness = make({"a": {"needs": 1}, "b": {"needs": 1}, "c": {"needs": 1}})
     for name in "abc":

@@ -102,9 +102,9 @@ class PoolMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.harness.loop.advance(seconds)
 
-    @rule(name=NAMES)
-    def evict(self, name: str) -> None:
-        self.harness.call(self.harness.pool.evict, name)
+    @rule(name=NAMES, force=st.booleans())
+    def evict(self, name: str, force: bool) -> None:
+        self.harness.call(lambda: self.harness.pool.evict(name, force=force))
 
     @rule(name=NAMES, timeout=st.integers(1, 50))
     def reload(self, name: str, timeout: int) -> None:

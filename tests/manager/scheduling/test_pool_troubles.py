@@ -139,3 +139,38 @@ def test_a_model_is_default_only_for_tasks_that_it_does() -> None:
     spec = ModelSpec(id="a", engine="fake", default=("chat", "caption"))
     without_images = Model(spec, Capabilities(("chat",)))
     assert without_images.status(State.READY, 0, 1, (0, True)).default == ("chat",)
+
+
+def test_evict_lets_a_busy_worker_finish(make: Make) -> None:
+    harness = make({"a": {"needs": 1}})
+    request = harness.request("a")
+    harness.finish_start("a#1")
+    harness.call(harness.pool.evict, "a")
+    assert request.in_progress
+    assert harness.states() == {"a#1": State.DRAINING}
+    request.finish()
+    assert harness.states() == {"a#1": State.STOPPING}
+
+
+def test_a_drain_has_a_bound(make: Make) -> None:
+    harness = make({"a": {"needs": 6}, "b": {"needs": 6}}, swap_after=5, drain_timeout=20)
+    busy = harness.request("a")
+    harness.finish_start("a#1")
+    harness.request("b")
+    harness.loop.advance(24)
+    assert harness.states() == {"a#1": State.DRAINING}
+    harness.loop.advance(1)
+    assert harness.states() == {"a#1": State.STOPPING}
+    worker = harness.supervisor.worker("a#1")
+    assert (busy.in_progress, worker.cut_short) == (True, True)
+    assert worker.reason == "evicted for b; it was still busy after 20 s"
+
+
+def test_a_forced_eviction_does_not_wait(make: Make) -> None:
+    harness = make({"a": {"needs": 1}})
+    harness.request("a")
+    harness.finish_start("a#1")
+    harness.call(harness.pool.evict, "a")
+    harness.call(lambda: harness.pool.evict("a", force=True))
+    assert harness.states() == {"a#1": State.STOPPING}
+    assert harness.supervisor.worker("a#1").cut_short

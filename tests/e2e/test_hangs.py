@@ -1,0 +1,75 @@
+"""Workers that hang: an eviction ends them within a bound, and their clients get an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from scripts.testbed.server import PATIENCE, RunningServer, eventually, fake_model, in_background
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hangs")
+    (folder / "started").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RunningServer]:
+    """Two models of which one fits at a time: one answers, one hangs and ignores every request to stop."""
+    stubborn = {"ignore_term": True, "stop_grace": 60, "started_dir": str(folder / "started"), "memory_gb": 3}
+    models = [
+        fake_model("hung", hang=True, **stubborn),
+        fake_model("slow", step_seconds=0.1, **stubborn),
+        fake_model("next", memory_gb=3),
+    ]
+    resources = {"swap_after": 0.1, "drain_timeout": 0.5}
+    with RunningServer(folder / "server", models, memory={"max_ram_gb": 4}, resources=resources) as server:
+        yield server
+
+
+def hanging_request(server: RunningServer, folder: Path, id_: str) -> Any:
+    """A request that the worker has begun to work on, in a thread."""
+    body = {"model": "hung", "messages": [{"role": "user", "content": "x"}]}
+    answer = in_background(server.post, "/v1/chat/completions", body, headers={"x-request-id": id_})
+    eventually("it hangs", (folder / "started" / id_).exists)
+    return answer
+
+
+def test_forced_eviction_answers_clients_of_a_hung_worker(server: RunningServer, folder: Path) -> None:
+    hanging = hanging_request(server, folder, "forced")
+    with server.event_stream() as events:
+        evicting = in_background(server.post, "/v1/system/evict/hung")
+        assert next(e for e in events if e["to"] == "draining")["reason"] == "evicted by request"
+        assert server.post("/v1/system/evict/hung?force=true").status_code == 200
+    assert evicting.result(PATIENCE).status_code == 200
+    answer = hanging.result(PATIENCE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "evicted")
+    assert "evicted by request" in answer.json()["error"]["message"]
+    assert "retry-after" in answer.headers
+    assert server.descendants() == []
+
+
+def test_eviction_for_another_model_has_a_bound(server: RunningServer, folder: Path) -> None:
+    hanging = hanging_request(server, folder, "swapped")
+    assert server.chat("next").status_code == 200
+    answer = hanging.result(PATIENCE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "evicted")
+    assert "evicted for next; it was still busy after 0.5 s" in answer.json()["error"]["message"]
+
+
+def test_stream_of_an_evicted_worker_ends_with_an_error_event(server: RunningServer) -> None:
+    body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "many words " * 500}]}
+    url = f"{server.url}/v1/chat/completions"
+    with httpx2.stream("POST", url, json=body, timeout=PATIENCE, trust_env=False) as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        next(lines)
+        assert server.post("/v1/system/evict/slow", {"force": True}).status_code == 200
+        last = list(lines)[-1]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "evicted"
