@@ -9,12 +9,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 _FIRST_PROBE, _LAST_PROBE = 0.05, 10.0
 _OLD_CLIENTS_WAIT = 2.0
+_MAX_ZEROS = 8
+"""The most zeros that are sent before the sizes of chunks: parsers accept sizes of at least 16 digits."""
 
 
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with the additions of this module."""
 
     _probe: asyncio.TimerHandle | None = None
+    _zeros = 0
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -22,14 +25,14 @@ class PatientProtocol(HttpToolsProtocol):
             self.cycle.__class__ = _UnchunkedCycle  # uvicorn has no way to choose it
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection open if the client may be waiting for the answer to a complete request.
+        """Keep the connection open if the client may be waiting for the answer to a complete request, or for its rest.
 
         The end of its sending side says only that it sends no more. Whether it has closed the connection shows when
-        something is sent: interim responses, which clients ignore, are sent until the answer begins. HTTP/1.0 has none,
-        so there the answer must begin soon.
+        something is sent: until the answer begins, interim responses, which clients ignore; after that zeros, with
+        which the size of a chunk may begin. HTTP/1.0 has neither, so there the answer must begin soon.
         """
         cycle = self.cycle
-        if not cycle or cycle.more_body or cycle.response_started:
+        if not cycle or cycle.more_body or cycle.response_complete:
             return False
         cycle.keep_alive = False
         if self.scope["http_version"] == "1.1":
@@ -44,9 +47,15 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _send_probe(self, delay: float) -> None:
-        if not self.cycle.response_started and not self.transport.is_closing():
+        cycle = self.cycle
+        if cycle.response_complete or self._zeros == _MAX_ZEROS or self.transport.is_closing():
+            return
+        if not cycle.response_started:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._probe = self.loop.call_later(delay, self._send_probe, min(2 * delay, _LAST_PROBE))
+        elif cycle.chunked_encoding and self.scope["method"] != "HEAD":
+            self._zeros += 1
+            self.transport.write(b"0")
+        self._probe = self.loop.call_later(delay, self._send_probe, min(2 * delay, _LAST_PROBE))
 
     def _close_without_answer(self) -> None:
         if not self.cycle.response_started:

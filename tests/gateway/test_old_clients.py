@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
+from http.client import HTTPResponse
 
 import pytest
 
@@ -45,6 +47,43 @@ def test_http_1_0_gets_no_chunks(gateway: GatewayProcess) -> None:
     assert body.endswith(b"data: [DONE]\n\n")
 
 
+def half_closed_after(gateway: GatewayProcess, model: str, mark: bytes) -> tuple[socket.socket, bytes]:
+    """A client that closes its sending side once it has received `mark`, and what it has received until then."""
+    body = json.dumps(STREAM | {"model": model}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-request-id: half-{model}\r\n"
+    client = gateway.connect()
+    client.sendall(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    received = b""
+    while mark not in received:
+        received += client.recv(65536)
+    client.shutdown(socket.SHUT_WR)
+    return client, received
+
+
+class _Received:
+    """Bytes in place of a socket, for `HTTPResponse`."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def makefile(self, _: str) -> io.BytesIO:
+        return io.BytesIO(self._content)
+
+
+def test_client_may_half_close_within_a_stream(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    client, received = half_closed_after(gateway, "handshake", b"data: ")
+    with client:
+        while not received.endswith(b"\r\n00"):  # the gateway tries whether the client is still there
+            received += client.recv(65536)
+        for _ in range(4):
+            manager.control("go")
+        while data := client.recv(65536):
+            received += data
+    response = HTTPResponse(_Received(received))  # type: ignore[arg-type]
+    response.begin()
+    assert response.read().count(b"data: ") == 5
+
+
 def test_half_closed_client_waits_for_a_slow_answer(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
     body = json.dumps(STREAM | {"model": "hangs"}).encode()
     with gateway.connect() as client:
@@ -58,3 +97,12 @@ def test_half_closed_client_waits_for_a_slow_answer(gateway: GatewayProcess, man
             pass
         assert "half" not in manager.control()["disconnected"]
     eventually(lambda: "half" in manager.control()["disconnected"])
+
+
+def test_disconnect_after_half_closing_ends_a_stream(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    client, received = half_closed_after(gateway, "hangs-in-stream", b"data: ")
+    with client:
+        while not received.endswith(b"\r\n0"):
+            received += client.recv(65536)
+        assert "half-hangs-in-stream" not in manager.control()["disconnected"]
+    eventually(lambda: "half-hangs-in-stream" in manager.control()["disconnected"])
