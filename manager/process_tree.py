@@ -85,6 +85,14 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped (SIGSTOP, or a debugger)."""
+    try:
+        return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
+    except psutil.Error:
+        return False
+
+
 def _process(pid: int) -> psutil.Process | None:
     try:
         return psutil.Process(pid)

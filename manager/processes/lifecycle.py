@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contract.status import State
 from manager.memory.monitor import MemoryMonitor, root_process
 from manager.processes.launchers import Launcher, ReportHandler
 from manager.processes.progress import Progress
+from manager.processes.silence import Silence
 from manager.state.process import LoadFailure, Process
 from manager.state.worker import Worker
 
@@ -47,13 +49,29 @@ class Lifecycle:
         finally:
             ready.cancel()
 
+    async def watch(self, worker: Worker) -> int | None:
+        """Return the exit code once a ready worker's process has ended; None once it hangs while requests need it."""
+        process = worker.process
+        assert process is not None
+        silence = Silence(process, worker.spec.hang_timeout)
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            while not (await asyncio.wait({ended}, timeout=silence.interval))[0]:
+                if not worker.leases or worker.state is State.STOPPING:
+                    silence.reset()
+                elif await silence.exceeds_limit(worker.measured):
+                    return None
+            return ended.result()
+        finally:
+            ended.cancel()
+
     async def stop(self, worker: Worker) -> Leak | None:
         """Stop the process and wait until its memory is measured to be back; what does not come back is a leak."""
         await worker.launched.wait()  # a process cannot be stopped halfway through its launch
         process = worker.process
         if process is None:
             return None
-        await process.stop(0 if worker.cut_short else worker.spec.stop_grace)
+        await process.stop(0 if worker.cut_short or worker.hung else worker.spec.stop_grace)
         worker.log_tail = process.log_tail()
         deadline = time.monotonic() + RELEASE_TIMEOUT
         delay = 0.005

@@ -152,8 +152,7 @@ class Supervisor:
             return
         if worker.state is State.STARTING:
             self._handle_ready(worker, model)
-        assert worker.process is not None
-        code = await worker.process.wait()
+        code = await self._lifecycle.watch(worker)
         if worker.state in {State.READY, State.DRAINING}:
             await self._handle_crash(worker, model, code)
 
@@ -169,13 +168,16 @@ class Supervisor:
         self._move(worker, State.READY, f"after {seconds:.2f} s")
         self._scheduler.on_workers_changed()
 
-    async def _handle_crash(self, worker: Worker, model: Model, code: int) -> None:
+    async def _handle_crash(self, worker: Worker, model: Model, code: int | None) -> None:
+        """Record that a worker has exited unexpectedly, or hangs (`code` is None), and stop what is left of it."""
         assert worker.process is not None
-        worker.exit_code, worker.log_tail = code, worker.process.log_tail()
-        reason = f"It exited unexpectedly with exit code {code}."
-        model.failure = Failure(time=time.time(), reason=reason, exit_code=code, log_tail=worker.log_tail)
-        self._event_log.add("failure", model=model.id, worker=worker.name, reason=reason)
-        self._move(worker, State.STOPPING, f"exited unexpectedly with exit code {code}")
+        worker.exit_code, worker.log_tail, worker.hung = code, worker.process.log_tail(), code is None
+        reason = f"exited unexpectedly with exit code {code}"
+        if worker.hung:
+            reason = f"hung: no sign of life for {worker.spec.hang_timeout:g} s"
+        model.failure = Failure(time=time.time(), reason=f"It {reason}.", exit_code=code, log_tail=worker.log_tail)
+        self._event_log.add("failure", model=model.id, worker=worker.name, reason=f"It {reason}.")
+        self._move(worker, State.STOPPING, reason)
         await self._stop(worker, State.STOPPED)
 
     async def _handle_failed_start(self, worker: Worker, model: Model, failure: LoadFailure) -> None:

@@ -52,5 +52,8 @@ class Process(Protocol):
     async def stop(self, grace: float) -> None:
         """POST /shutdown, then TERM, then after `grace` seconds KILL the group and every process with its uuid."""
 
+    async def responds(self, within: float) -> bool:
+        """Whether its server answers a health check `within` these seconds, with any status."""
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

@@ -56,6 +56,7 @@ class Worker:
     resumable: bool = False
     draining_since: float = 0.0
     cut_short: bool = False  # it is ended at once, whatever it works on
+    hung: bool = False  # it is ended because it showed no sign of life
     reason: str = ""
     log_tail: str = ""
     exit_code: int | None = None

@@ -1,4 +1,4 @@
-"""Workers that hang: an eviction ends them within a bound, and their clients get an error."""
+"""Processes that hang or are stopped: nothing waits for them without end."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from scripts.testbed.server import PATIENCE, RunningServer, eventually, fake_model, in_background
+from tests.support.external_server import external_command
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[RunningServer]:
     """Two models of which one fits at a time: one answers, one hangs and ignores every request to stop."""
+    command = {"cmd": external_command(folder)}
     stubborn = {"ignore_term": True, "stop_grace": 60, "started_dir": str(folder / "started"), "memory_gb": 3}
     models = [
         fake_model("hung", hang=True, **stubborn),
         fake_model("slow", step_seconds=0.1, **stubborn),
         fake_model("next", memory_gb=3),
+        fake_model("stopped", hang_timeout=1, memory_gb=0.5),
+        {
+            "id": "external",
+            "engine": "command",
+            "tasks": ["chat"],
+            "hang_timeout": 1,
+            "memory_gb": 0.5,
+            "options": command,
+        },
     ]
     resources = {"swap_after": 0.1, "drain_timeout": 0.5}
     with RunningServer(folder / "server", models, memory={"max_ram_gb": 4}, resources=resources) as server:
@@ -73,3 +85,16 @@ def test_stream_of_an_evicted_worker_ends_with_an_error_event(server: RunningSer
         assert server.post("/v1/system/evict/slow", {"force": True}).status_code == 200
         last = list(lines)[-1]
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "evicted"
+
+
+@pytest.mark.parametrize("model", ["stopped", "external"])
+def test_requests_of_a_stopped_worker_go_to_another(server: RunningServer, model: str) -> None:
+    server.chat(model)
+    (worker,) = server.workers(model)
+    process = psutil.Process(worker["pid"])
+    for each in (process, *process.children(recursive=True)):
+        each.suspend()
+    assert server.chat(model).status_code == 200
+    assert [worker["worker"] for worker in server.workers(model)] == [f"{model}#2"]
+    failure = next(entry for entry in server.status()["models"] if entry["id"] == model)["failure"]
+    assert failure["reason"] == "It hung: no sign of life for 1 s."

@@ -107,6 +107,9 @@ class FakeProcess:
 
     async def stop(self, grace: float) -> None: ...
 
+    async def responds(self, within: float) -> bool:
+        return True
+
     def log_tail(self, lines: int = 20) -> str:
         return "the last line"
 
@@ -133,6 +136,10 @@ class FakeLifecycle(Lifecycle):
             raise
         finally:
             del self.starts[worker.name]
+
+    async def watch(self, worker: Worker) -> int | None:
+        assert worker.process
+        return await worker.process.wait()
 
     async def stop(self, worker: Worker) -> Leak | None:
         if worker.name in self.starts:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import aiohttp
 import psutil
 
 from contract.config import ENVIRONMENT
@@ -34,6 +35,7 @@ class Child:
 
     log: Log
     log_path: Path
+    health_path = "/healthz"
 
     def __init__(self, children: ChildRegistry, name: str) -> None:
         self.uuid = uuid.uuid4().hex
@@ -55,6 +57,11 @@ class Child:
     def exit_code(self) -> int | None:
         """Its exit code once it has ended; a negative one is a signal's number."""
         return self._process.returncode
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it is stopped (SIGSTOP, or a debugger), and does nothing until it is continued."""
+        return process_tree.is_suspended(self.pid)
 
     async def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], *, pass_fds: Sequence[int] = (), cwd: str | None = None
@@ -120,6 +127,19 @@ class Child:
         if self._stopping is None or self._stopping.done():
             self._stopping = asyncio.create_task(self._shut_down(grace))
         await asyncio.shield(self._stopping)
+
+    async def responds(self, within: float) -> bool:
+        """Whether its server answers a health check `within` these seconds, with any status."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        limit = aiohttp.ClientTimeout(total=within)
+        try:
+            async with (
+                aiohttp.ClientSession(headers=headers, timeout=limit) as client,
+                client.get(self.url + self.health_path),
+            ):
+                return True
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
     async def request_shutdown(self, timeout: float) -> bool:  # noqa: ARG002, ASYNC109 - for subclasses that can
         """Ask the program to shut down; whether it agreed within `timeout` seconds. Most programs cannot be asked."""

@@ -35,6 +35,7 @@ class CommandProcess(Child):
         self.log_path = log.path
         self._logs = logs
         self._spec = spec
+        self.health_path = str(spec.options.get("ready") or "/health")
         self._port = 0
         self._environment: dict[str, str] = {}
         self._stop_requested = False
@@ -88,7 +89,7 @@ class CommandProcess(Child):
 
     async def _answers(self) -> bool:
         """Request the ready path until it answers 2xx. False if the server has ended."""
-        url = self.url + str(self._spec.options.get("ready") or "/health")
+        url = self.url + self.health_path
         delay = 0.02
         # Some servers require their key on every path.
         headers = {"authorization": f"Bearer {self.token}"}

@@ -10,16 +10,21 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from contract.config import ModelSpec
 from manager.background import BackgroundTasks
+from manager.processes.progress import Progress
 from manager.state.process import LoadFailure
 
 log = logging.getLogger(__name__)
 
 LONGEST_DELAY = 300.0
 """Longest time in seconds between two attempts when standbys keep ending by themselves."""
+
+IMPORT_SILENCE = 120.0
+"""Seconds without activity after which a standby's imports count as hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Backoff:
 class StandbyProcess(Protocol):
     """A worker's process without a model. `started` is set once its imports are done."""
 
+    uuid: str
+    log_path: Path
     started: asyncio.Event
     from_standby: bool
 
@@ -59,6 +66,9 @@ class StandbyProcess(Protocol):
 
     @property
     def exit_code(self) -> int | None: ...
+
+    @property
+    def is_suspended(self) -> bool: ...
 
     async def wait(self) -> int: ...
 
@@ -93,7 +103,7 @@ class Standbys(Generic[P]):
     def take(self, key: StandbyKey) -> P | None:
         """A standby for this key, preferably a started one; even one that still imports is ahead of a new process."""
         self.requested.add(key)
-        living = [process for process in self._idle.get(key, []) if process.exit_code is None]
+        living = [p for p in self._idle.get(key, []) if p.exit_code is None and not p.is_suspended]
         if not living:
             return None
         process = max(living, key=lambda process: process.started.is_set())
@@ -192,9 +202,22 @@ class Standbys(Generic[P]):
             return
         self._idle.setdefault(key, []).append(process)
         watch = self._tasks.spawn(self._watch(key, process))
+        if await self._hangs(process, watch) and process in self._idle[key]:
+            self._idle[key].remove(process)
+            self._back_off(key, f"its imports showed no activity for {IMPORT_SILENCE:g} s")
+            await self._stop(process)
+
+    async def _hangs(self, process: P, watch: asyncio.Task[None]) -> bool:
+        """Wait until its imports are done or it has ended; true if it is silent instead."""
+        progress, silent_since = Progress(process.pid, process.uuid, process.log_path), _now()
         started = asyncio.create_task(process.started.wait())
         try:
-            await asyncio.wait({started, watch}, return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait({started, watch}, timeout=1, return_when=asyncio.FIRST_COMPLETED))[0]:
+                if await asyncio.to_thread(progress.made_progress):
+                    silent_since = _now()
+                elif _now() - silent_since > IMPORT_SILENCE:
+                    return True
+            return False
         finally:
             started.cancel()
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contract.config import ModelSpec
+from manager.processes.launchers import standby
 from manager.processes.launchers.local import LocalProcess
 from manager.processes.launchers.standby import StandbyKey, Standbys
 from manager.state.process import LoadFailure
@@ -166,3 +168,25 @@ async def test_a_standby_that_dies_is_replaced(launchers: Launchers) -> None:
     assert "exit code -9" in failing[0]["reason"]
     (other,) = await eventually("another one has started", lambda: waiting(launchers))
     assert other != pid
+
+
+async def test_a_suspended_standby_is_not_used(launchers: Launchers) -> None:
+    standbys = launchers.local.standbys
+    standbys.keep({PLAIN: 1})
+    (pid,) = await eventually("one has started", lambda: waiting(launchers))
+    os.kill(pid, signal.SIGSTOP)
+    await eventually("it is suspended", lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    worker = await launchers.start()
+    assert not worker.from_standby
+    await worker.stop(0)
+
+
+async def test_a_standby_whose_imports_hang_delays_no_other(
+    launchers: Launchers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "hanging.py").write_text("import time; time.sleep(1e5)")
+    monkeypatch.setattr(standby, "IMPORT_SILENCE", 2.0)
+    spec = ModelSpec(id="m", engine="fake", env={"PYTHONPATH": str(tmp_path)})
+    launchers.local.standbys.keep({StandbyKey.of(spec, ("hanging",)): 1, PLAIN: 1})
+    await eventually("the other one has started", lambda: waiting(launchers))
+    assert "its imports showed no activity for 2 s" in caplog.text
