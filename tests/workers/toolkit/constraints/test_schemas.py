@@ -1,0 +1,89 @@
+"""Tests of JSON schemas that answers cannot be held to: refused by keyword, loosened, or rewritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contract.errors import InvalidField, UnsupportedFeature
+from tests.support.torture_schemas import Schema
+from workers.toolkit.chat.constraints import schemas
+
+_OBJECT = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+
+UNHELD: dict[str, Schema] = {
+    "uniqueItems": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
+    "not": {"type": "string", "not": {"const": "x"}},
+    "if": {**_OBJECT, "if": {"required": ["a"]}, "then": {"required": ["b"]}},
+    "oneOf": {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+    "contains": {"type": "array", "contains": {"const": 1}},
+    "propertyNames": {"type": "object", "propertyNames": {"maxLength": 3}},
+    "dependentRequired": {**_OBJECT, "dependentRequired": {"a": ["b"]}},
+    "unevaluatedProperties": {"allOf": [_OBJECT], "unevaluatedProperties": False},
+    "format": {"type": "string", "format": "regex"},
+    "pattern": {"type": "string", "pattern": "^(?!a)"},
+    "$ref": {"$ref": "https://example.org/schema.json"},
+    "minProperties": {"type": "object", "minProperties": 2},
+    "maxProperties": {**_OBJECT, "maxProperties": 1},
+}
+
+
+@pytest.mark.parametrize("keyword", UNHELD)
+def test_strict_schema_is_refused_by_keyword(keyword: str) -> None:
+    with pytest.raises(UnsupportedFeature, match=rf"{keyword.replace('$', '.')} in #/properties/value") as caught:
+        prepare({"type": "object", "properties": {"value": UNHELD[keyword]}}, strict=True)
+    assert caught.value.param == "response_format"
+    assert caught.value.details == {"keywords": [keyword]}
+
+
+@pytest.mark.parametrize("keyword", UNHELD)
+def test_other_schema_is_loosened_with_a_warning(keyword: str) -> None:
+    prepared = prepare(UNHELD[keyword], strict=False)
+    [warning] = prepared.loosened
+    assert f"{keyword} in #" in warning
+    assert keyword == "minProperties" or keyword not in prepared.schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"oneOf": [{"const": 1}, {"const": 2}]}, {"anyOf": [{"const": 1}, {"const": 2}]}),
+        ({"type": "array", "uniqueItems": False}, {"type": "array"}),
+        ({"type": "integer", "format": "int64"}, {"type": "integer"}),
+        ({"if": {"const": 1}}, {}),
+        ({"type": "object", "unevaluatedProperties": False}, {"type": "object", "additionalProperties": False}),
+        ({"minimum": 1, "exclusiveMinimum": True}, {"exclusiveMinimum": 1}),
+        ({"x-guidance": {"lenient": True}, "type": "null"}, {"type": "null"}),
+        (True, True),
+    ],
+)
+def test_schema_of_the_same_meaning(schema: Any, expected: Any) -> None:
+    prepared = prepare(schema, strict=True)
+    assert (prepared.schema, prepared.loosened) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [{"const": 1}, {"const": 1.0}],
+        [{"type": "string"}, {"enum": ["a"]}],
+        [{"type": "object"}, {"type": "object", "required": ["a"]}],
+        [{"$ref": "#/$defs/a"}, {"type": "string"}],
+    ],
+)
+def test_overlapping_one_of_is_refused(options: list[Any]) -> None:
+    with pytest.raises(UnsupportedFeature, match="oneOf"):
+        prepare(
+            {"oneOf": options, "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"type": ["null", "string"]}}}, strict=True
+        )
+
+
+@pytest.mark.parametrize("schema", [{"properties": {"a": 1}}, {"properties": {"a": "string"}}, {"items": None}])
+def test_what_is_no_schema_is_refused(schema: Any) -> None:
+    with pytest.raises(InvalidField, match="not a JSON schema"):
+        prepare(schema, strict=False)
+
+
+def prepare(schema: Any, *, strict: bool) -> schemas.PreparedSchema:
+    return schemas.prepare(schema, strict=strict, field="response_format")

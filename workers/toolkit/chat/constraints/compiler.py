@@ -1,0 +1,65 @@
+"""Compiles grammars for one model, outside the thread that runs it, and keeps those that are in use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Set
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from contract.errors import InvalidField, ServeError
+from workers.toolkit.chat.constraints import lark
+from workers.toolkit.chat.constraints.grammar import Grammar
+from workers.toolkit.chat.constraints.token_constraint import CompiledGrammar, TokenConstraint
+from workers.toolkit.chat.constraints.vocabulary import Vocabulary
+
+_KEPT = 32
+"""The number of grammars that are kept; clients send the same few again and again."""
+
+
+class GrammarCompiler:
+    """Makes the constraints of answers. `end_tokens` are the tokens that end an answer of the model."""
+
+    def __init__(self, vocabulary: Vocabulary, end_tokens: Set[int]) -> None:
+        self._vocabulary = vocabulary
+        self._end_tokens = sorted(end_tokens)
+        self._compiled: OrderedDict[Grammar, Future[CompiledGrammar]] = OrderedDict()
+        self._threads = ThreadPoolExecutor(1, "grammars")
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether answers of this model can be constrained."""
+        return self._vocabulary.is_supported
+
+    def constraint(self, grammar: Grammar, field: str) -> TokenConstraint:
+        """A constraint for one answer. It is compiled in the background; errors are raised when it is used.
+
+        `field` is the field of the request that the errors name.
+        """
+        compiled = self._compiled.pop(grammar, None)
+        if compiled is None or (compiled.done() and compiled.exception()):
+            compiled = self._threads.submit(self._compile, grammar, field)
+        self._compiled[grammar] = compiled
+        while len(self._compiled) > _KEPT:
+            self._compiled.popitem(last=False)
+        return TokenConstraint(compiled, self._end_tokens)
+
+    def _compile(self, grammar: Grammar, field: str) -> CompiledGrammar:
+        import llguidance
+
+        vocabulary = self._vocabulary.prepared
+        try:
+            source = llguidance.LLMatcher.grammar_from_lark(lark.write(grammar, self._vocabulary.special_tokens))
+            limits = llguidance.LLParserLimits(verbose_errors=False)
+            matcher = llguidance.LLMatcher(vocabulary, source, log_level=0, limits=limits)
+        except BaseException as error:  # llguidance panics with a BaseException
+            raise _refusal(str(error), field) from None
+        if matcher.is_error():
+            raise _refusal(matcher.get_error(), field)
+        return CompiledGrammar(matcher, vocabulary.vocab_size, vocabulary.eos_token)
+
+
+def _refusal(reason: str, field: str) -> ServeError:
+    """The error for a grammar that does not compile. It is of the client's making: the schema or a pattern in it."""
+    if "nsatisfiable" in reason:
+        return InvalidField(f"No answer can fit this schema: {reason}", param=field)
+    return InvalidField(f"Answers cannot be held to this schema: {reason}", param=field)
