@@ -81,7 +81,7 @@ def _name(clients: int) -> str:
 
 
 def _model(folder: Path) -> Path:
-    from scripts.testbed.models.chat import build_qwen2_5_vl
+    from scripts.testbed.models.chat_qwen import build_qwen2_5_vl
 
     folder.mkdir(parents=True)
     build_qwen2_5_vl(folder, **_SHAPE)

@@ -82,7 +82,7 @@ def _goals(faster: list[float] | None, longest: float | None, steps: float | Non
 
 
 def _server(folder: Path) -> RunningServer:
-    from scripts.testbed.models.chat import build_qwen2_5_vl
+    from scripts.testbed.models.chat_qwen import build_qwen2_5_vl
 
     model = folder / "model"
     model.mkdir(parents=True)

@@ -12,8 +12,6 @@ from scripts.demo_models.weights import TEXT, VISION, spread
 
 importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
 
-VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-
 
 def build_lm(folder: Path, **shape: Any) -> None:
     """A Qwen2, for text only."""
@@ -42,39 +40,6 @@ def build_llama(folder: Path) -> None:
     tokens = byte_level(("<s>", "</s>"), bos_token="<s>", eos_token="</s>", chat_template=template)
     config = LlamaConfig(vocab_size=len(tokens), **ends(tokens), **TEXT)
     save(folder, LlamaForCausalLM(config), tokens, tokens)
-
-
-def build_qwen2_5_vl(folder: Path, **shape: Any) -> None:
-    """Qwen2.5-VL: images of any size, positions in three dimensions. `shape` is that of the language model."""
-    from transformers import (
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
-        Qwen2_5_VLProcessor,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-    )
-
-    tokens = byte_level((*ENDS, *VISION_TOKENS), eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    start, end, image, video = tokens.convert_tokens_to_ids(list(VISION_TOKENS))
-    text = {**TEXT, **shape}
-    eighth = text["hidden_size"] // text["num_attention_heads"] // 8
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [eighth, eighth, 2 * eighth]}
-    vision = {
-        "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": text["hidden_size"],
-        "fullatt_block_indexes": [1], "window_size": 56,
-    }  # fmt: skip
-    config = Qwen2_5_VLConfig(
-        text_config={"vocab_size": len(tokens), "rope_parameters": rope, **ends(tokens), **text},
-        vision_config=vision,
-        vision_start_token_id=start,
-        vision_end_token_id=end,
-        image_token_id=image,
-        video_token_id=video,
-    )
-    template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
-    image_processor = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
-    processor = Qwen2_5_VLProcessor(image_processor, tokens, Qwen2VLVideoProcessor(), chat_template=template)
-    save(folder, Qwen2_5_VLForConditionalGeneration(config), tokens, processor)
 
 
 def build_smolvlm(folder: Path) -> None:
@@ -136,16 +101,6 @@ def build_llava(folder: Path) -> None:
         chat_template=template,
     )
     save(folder, LlavaForConditionalGeneration(config), tokens, processor)
-
-
-BUILDERS = {
-    "lm": build_lm,
-    "llama": build_llama,
-    "qwen2_5_vl": build_qwen2_5_vl,
-    "smolvlm": build_smolvlm,
-    "llava": build_llava,
-    "idefics3": build_idefics3,
-}
 
 
 def ends(tokens: Any) -> dict[str, int]:

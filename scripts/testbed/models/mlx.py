@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.testbed.models import chat, sentences
+from scripts.testbed.models import chat, chat_qwen, sentences
 
 Config = dict[str, Any]
 
@@ -38,7 +38,7 @@ def build_mlx_qwen2_5_vl(folder: Path) -> None:
         config["rope_scaling"] = {"type": "mrope", "rope_type": "default", "mrope_section": rope["mrope_section"]}
         config["vision_config"]["model_type"] = "qwen2_5_vl"
 
-    _build(folder, chat.build_qwen2_5_vl, flat)
+    _build(folder, chat_qwen.build_qwen2_5_vl, flat)
 
 
 def build_mlx_smolvlm(folder: Path) -> None:
