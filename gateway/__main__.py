@@ -15,6 +15,7 @@ from contract import config
 from contract.asgi import serve
 from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
 from contract.asgi.draining import RequestsInProgress
+from contract.log_files import rotate_stderr
 from contract.startup_errors import explain
 from contract.state_lock import lock_home
 from gateway.access.allowlist import Allowlist, is_loopback
@@ -28,6 +29,7 @@ def main() -> int:
     try:
         settings = config.load()
         with _locked(config.home()):
+            rotate_stderr(config.home() / "logs" / "gateway.log", settings.logs)
             return _run(settings)
     except (config.ConfigError, OSError) as error:
         log.error("the gateway cannot start: %s", explain(error))

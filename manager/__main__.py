@@ -14,6 +14,7 @@ import uvloop
 
 from contract import config
 from contract.config import ConfigError, Settings
+from contract.log_files import rotate_stderr
 from contract.startup_errors import explain
 from contract.state_lock import lock_home
 
@@ -49,6 +50,7 @@ async def serve(settings: Settings, home: Path) -> None:
     from manager.runtime import Runtime
 
     asgi.log_to_stderr()
+    rotate_stderr(home / "logs" / "manager.log", settings.logs)
     raise_descriptor_limit()
     with lock_home(home, "manager"):
         await asyncio.to_thread(reap, home / "manager" / "children.json")

@@ -20,6 +20,7 @@ from manager.processes.children import ChildRegistry
 from manager.processes.launchers import Launcher
 from manager.processes.launchers.command import CommandLauncher
 from manager.processes.launchers.local import LocalLauncher
+from manager.processes.launchers.logs import Logs
 from manager.processes.launchers.standby import StandbyKey
 from manager.processes.lifecycle import Lifecycle
 from manager.scheduling import snapshot
@@ -41,8 +42,9 @@ class Runtime:
         self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
         self._tasks = BackgroundTasks("runtime")
         children = ChildRegistry(home / "manager" / "children.json")
-        self._local = LocalLauncher(home, self._imports_of, children)
-        self._command = CommandLauncher(home, children)
+        self._logs = Logs(home / "logs", lambda: self.models.settings.logs)
+        self._local = LocalLauncher(home, self._imports_of, children, self._logs)
+        self._command = CommandLauncher(children, self._logs)
         lifecycle = Lifecycle(self._launcher, self.monitor)
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
         REGISTRY.register(PoolCollector(self.pool, self.monitor))
@@ -51,6 +53,7 @@ class Runtime:
         """Measure memory for the first time, and start the scheduler."""
         await self.monitor.sample(())
         self.pool.start()
+        self._tasks.spawn(self._logs.keep_within_bounds())
 
     async def reload(self) -> list[str]:
         """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing.

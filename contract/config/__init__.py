@@ -8,6 +8,7 @@ from contract.config.environment import ENVIRONMENT, default_path, home
 from contract.config.errors import ConfigError, explain
 from contract.config.fields import Frozen
 from contract.config.gateway import GatewaySettings
+from contract.config.logs import LogSettings
 from contract.config.manager import ManagerSettings, MemorySettings, ResourceSettings
 from contract.config.models import ModelSpec
 from contract.config.reading import load
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigError",
     "Frozen",
     "GatewaySettings",
+    "LogSettings",
     "ManagerSettings",
     "MemorySettings",
     "ModelSpec",

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from contract.config.fields import Frozen
 from contract.config.gateway import GatewaySettings
+from contract.config.logs import LogSettings
 from contract.config.manager import ManagerSettings, MemorySettings, ResourceSettings
 from contract.config.models import ModelSpec
 from contract.config.security import SecuritySettings
@@ -30,6 +31,7 @@ class Settings(Frozen):
     memory: MemorySettings = MemorySettings()
     resources: ResourceSettings = ResourceSettings()
     security: SecuritySettings = SecuritySettings()
+    logs: LogSettings = LogSettings()
     models: tuple[ModelSpec, ...] = ()
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from contract.log_files import open_log
 from contract.process_identity import identity, is_same
 from scripts.control.errors import ControlError
 
@@ -47,7 +48,7 @@ class Daemon:
         for folder in (self.log.parent, self._record.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self._address.unlink(missing_ok=True)  # an earlier run's
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", self.name],
                 stdin=subprocess.DEVNULL,

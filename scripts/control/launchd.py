@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 from xml.sax.saxutils import escape
 
+from contract.log_files import open_log
 from scripts.control.errors import ControlError
 from scripts.control.service_manager import ROOT, run_tool, stop_timeout
 
@@ -47,6 +48,7 @@ class Launchd:
         (home / "logs").mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in programs:
+            open_log(home / "logs" / f"{name}.log").close()  # launchd would create one that all users can read
             agent = self._agent(name)
             agent.touch(mode=0o600)
             agent.write_bytes(plistlib.dumps(_agent(name, home, environ)))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
+from contract.log_files import open_log
 from scripts.control.errors import ControlError
 from scripts.control.service_manager import ROOT, run_tool, stop_timeout
 
@@ -46,6 +47,7 @@ class Systemd:
         environment_file.touch(mode=0o600)
         environment_file.write_text("".join(f'{name}="{_quoted(value)}"\n' for name, value in environ.items()))
         for name in programs:
+            open_log(home / "logs" / f"{name}.log").close()  # systemd would create one that all users can read
             template = Template((_TEMPLATES / _service(name)).read_text())
             self._unit(name).write_text(template.substitute(self._values(home, environ)))
         if self._system:

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -15,6 +15,8 @@ import psutil
 import pytest
 import yaml
 
+from contract.config import LogSettings
+from contract.log_files import copy_and_truncate, open_log, rename_away
 from contract.process_identity import identity
 from scripts.control.daemon import Daemon
 from tests.support.clock import step_clock
@@ -69,6 +71,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_start_serve_reload_and_stop(terminal: Terminal) -> None:
+    terminal.configure(logs={"max_mb": 0.0001, "keep": 1})
     started = terminal("start")
     assert started.returncode == 0, started.stderr
     assert terminal.url in started.stdout
@@ -88,7 +91,9 @@ def test_start_serve_reload_and_stop(terminal: Terminal) -> None:
     assert (stopped.returncode, stopped.stdout) == (0, "Enginehouse has stopped.\n")
     assert "not running in the background" in terminal("status").stdout
     assert terminal("stop").stdout == "Enginehouse is not running.\n"
-    assert (terminal.home / "logs" / "manager.log").exists()
+    logs = {file.name: file.stat() for file in (terminal.home / "logs").iterdir()}
+    assert {"manager.log", "manager.log.1", "gateway.log", "gateway.log.1", "a.log"} <= set(logs)
+    assert not any(stat.st_mode & 0o077 for stat in logs.values())
 
 
 def test_two_installations_run_side_by_side(terminal: Terminal, tmp_path: Path) -> None:
@@ -154,6 +159,28 @@ def test_program_is_found_by_its_record(terminal: Terminal, monkeypatch: pytest.
         assert process
         manager.wait_until_stopped(process, 60)
     assert manager.process is None
+
+
+def rename(path: Path, settings: LogSettings) -> None:
+    rename_away(path, settings.keep)
+
+
+@pytest.mark.parametrize("rotate", [rename, copy_and_truncate], ids=["of a program", "of a worker"])
+def test_logs_are_followed_across_a_rotation(terminal: Terminal, rotate: Callable[[Path, LogSettings], None]) -> None:
+    path = terminal.home / "logs" / "manager.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("before\n")
+    command = [sys.executable, "-m", "scripts.control", "logs-manager"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=terminal.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as following:
+        assert following.stdout
+        assert following.stdout.readline() == "before\n"
+        rotate(path, LogSettings())
+        with open_log(path) as log:
+            log.write(b"after\n")
+        assert following.stdout.readline() == "after\n"
+        following.terminate()
 
 
 def test_missing_logs_are_reported(terminal: Terminal) -> None:

@@ -17,6 +17,7 @@ from contract.config import ModelSpec
 from manager.processes.children import ChildRegistry
 from manager.processes.launchers.command import CommandLauncher
 from manager.processes.launchers.local import LocalLauncher, LocalProcess
+from manager.processes.launchers.logs import Logs
 from manager.state.process import Placement
 
 PATIENCE = 60.0
@@ -49,8 +50,9 @@ class Launchers:
     def __init__(self, home: Path, imports: tuple[str, ...] = ()) -> None:
         self.home = home
         self.children = ChildRegistry(home / "manager" / "children.json")
-        self.local = LocalLauncher(home, lambda _: imports, self.children)
-        self.command = CommandLauncher(home, self.children)
+        self.logs = Logs(home / "logs")
+        self.local = LocalLauncher(home, lambda _: imports, self.children, self.logs)
+        self.command = CommandLauncher(self.children, self.logs)
         self.reports: list[dict[str, Any]] = []
 
     async def start(self, model: str = "m", number: int = 1, **options: Any) -> LocalProcess:

@@ -108,9 +108,9 @@ class CommandProcess(Child):
 class CommandLauncher:
     """Launcher of the engine `command`."""
 
-    def __init__(self, home: Path, children: ChildRegistry) -> None:
+    def __init__(self, children: ChildRegistry, logs: Logs) -> None:
         self._children = children
-        self._logs = Logs(home / "logs")
+        self._logs = logs
 
     async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> CommandProcess:  # noqa: ARG002 - an external server reports nothing
         """Start the server. Raises LoadFailure."""

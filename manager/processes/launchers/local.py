@@ -175,10 +175,12 @@ class LocalProcess(Child):
 class LocalLauncher:
     """Starts workers from a standby if there is one, else from nothing: both are the same kind of process."""
 
-    def __init__(self, home: Path, imports_of: Callable[[str], tuple[str, ...]], children: ChildRegistry) -> None:
+    def __init__(
+        self, home: Path, imports_of: Callable[[str], tuple[str, ...]], children: ChildRegistry, logs: Logs
+    ) -> None:
         self._imports_of = imports_of
         self._children = children
-        self._logs = Logs(home / "logs")
+        self._logs = logs
         self._logs.remove_stale()
         self._environ = {"HF_HOME": str(models_folder(home))}
         self.standbys = Standbys(self._launch)

@@ -14,9 +14,9 @@ import psutil
 import pytest
 import uvloop
 
+from contract.config import LogSettings
 from manager import process_tree
 from manager.processes.launchers.local import LocalProcess
-from manager.processes.launchers.logs import MAX_BYTES
 from manager.state.process import LoadFailure
 from tests.support.spawning import CPU, Launchers, eventually, fake, runs
 
@@ -221,14 +221,14 @@ async def test_a_worker_gets_its_entrys_variables_and_no_keys(
 async def test_a_log_is_kept_over_restarts_and_rotated(launchers: Launchers) -> None:
     logs = launchers.home / "logs"
     logs.mkdir()
-    (logs / "m.log").write_bytes(b"x" * (MAX_BYTES + 1))
+    (logs / "m.log").write_bytes(b"x" * LogSettings().max_bytes)
     for number in (1, 2):
         worker = await launchers.start(number=number)
         await worker.ready()
         await worker.stop(5)
         assert f"m#{number}" in worker.log_tail()
         assert "x" not in worker.log_tail()
-    assert (logs / "m.log.1").stat().st_size == MAX_BYTES + 1
+    assert (logs / "m.log.1").stat().st_size == LogSettings().max_bytes
     text = (logs / "m.log").read_text()
     assert text.index("m#1") < text.index("m#2")
     assert "m#1" not in worker.log_tail(), "the tail holds this worker's lines only"

@@ -1,0 +1,19 @@
+"""The section `logs`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contract.config.fields import Frozen
+
+
+class LogSettings(Frozen):
+    """Limits for each log file: its size in MiB, and how many older ones are kept beside it."""
+
+    max_mb: float = Field(10, gt=0)
+    keep: int = Field(3, ge=0)
+
+    @property
+    def max_bytes(self) -> int:
+        """Size at which a file is rotated."""
+        return int(self.max_mb * 2**20)
