@@ -19,7 +19,7 @@ from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
 from contract.media import field_path
-from contract.tasks import all_tasks
+from contract.tasks import Response, all_tasks
 from workers import content_negotiation, defaults
 from workers.batcher import Batcher, Ticket
 from workers.engine import Call, Engine, Output, ServedTask
@@ -54,6 +54,7 @@ class App:
         self._interviewer = Interviewer(batcher, spec.id, spec.defaults)
         self._authorization = f"Bearer {token}".encode()
         self._stop = stop
+        self._extra_fields = engine.extra_fields
         served, tasks = served_by(type(engine)), all_tasks()
         self._routes = {
             tasks[name].path: Route(served[name], defaults.for_task(tasks[name], spec.defaults))
@@ -103,7 +104,8 @@ class App:
             request = task.decode(content_type, content)
         del content  # it may be large, and the call may wait long
         defaults.fill(request, route.defaults)
-        call = Call(request, scope.get("request_id", ""), alone=_attempt(scope) > 1)
+        warnings = request.warnings(self._extra_fields)
+        call = Call(request, scope.get("request_id", ""), alone=_attempt(scope) > 1, warnings=warnings)
         try:
             async with body.cancel_on_disconnect(receive):
                 started = time.perf_counter()
@@ -121,13 +123,24 @@ class App:
 
     async def _whole_response(self, served: ServedTask, call: Call[Any]) -> BaseModel:
         if served.via_chat:
-            return await self._interviewer.answer(served, call)
-        return await self._batcher.submit(served, call).whole()
+            response: BaseModel = await self._interviewer.answer(served, call)
+        else:
+            response = await self._batcher.submit(served, call).whole()
+        _add_warnings(response, call)
+        return response
 
 
 def _attempt(scope: Scope) -> int:
     value = header(scope, b"x-enginehouse-attempt") or "1"
     return int(value) if value.isdigit() else 1
+
+
+def _add_warnings(output: BaseModel, call: Call[Any]) -> None:
+    """Put the call's warnings so far into a response or chunk."""
+    if call.warnings and isinstance(output, Response):
+        count = len(call.warnings)  # the engine's thread may add more meanwhile
+        output.warnings = [*(output.warnings or ()), *call.warnings[:count]]
+        del call.warnings[:count]
 
 
 def _server_timing(started: float) -> tuple[bytes, bytes]:
@@ -182,5 +195,6 @@ def _events(ticket: Ticket, outputs: list[Output]) -> tuple[bytes, bool]:
         if isinstance(output, ServeError):
             return bytes(events + b"data: " + output.body(ticket.call.id) + b"\n\n"), True
         if wants_chunk is None or wants_chunk(ticket.call.request, output):
+            _add_warnings(output, ticket.call)
             events += b"data: " + output.model_dump_json().encode() + b"\n\n"
     return bytes(events), False

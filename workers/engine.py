@@ -61,6 +61,8 @@ class Call(Generic[Req]):
     alone: bool = False  # the request may have crashed a worker before: it shares its batch with no other
     done: int = 0
     total: int = 0
+    warnings: list[str] = field(default_factory=list)
+    """Sentences about what had no effect. The next answer to the client has them."""
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
@@ -176,6 +178,8 @@ class Engine:
     """Whether an entry must have a `source`; false for an engine that brings its weights or needs none."""
     model_types: ClassVar[tuple[str, ...]] = ()
     """transformers' `model_type`s that it serves. Empty: the engine finds out at load whether it can run a model."""
+    extra_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of requests that it reads though no task knows them. The answer warns of all other unknown fields."""
     opt_in_tasks: ClassVar[frozenset[str]] = frozenset()
     """Tasks served only by entries that list them in `tasks`: they need another kind of model than the others."""
 

@@ -14,10 +14,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract import multipart
+from contract import known_fields, multipart
 from contract.errors import UnsupportedMedia
 from contract.json_bounds import check_json
+from contract.known_fields import FieldTable, Requirement
 from contract.limits import Name
+from contract.omittable import Omittable
 from contract.validation import invalid_request
 
 
@@ -29,6 +31,8 @@ class Request(BaseModel):
 
     no_defaults: ClassVar[frozenset[str]] = frozenset()
     """Fields that an entry's `defaults` never fill, because the right value depends on the request."""
+    known_fields: ClassVar[FieldTable] = {}
+    """What happens to the fields of the APIs that the task's clients are written for."""
 
     model: Name | None = None
     keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)
@@ -37,9 +41,14 @@ class Request(BaseModel):
         """What this request asks of an engine beyond the plain task; each must be in the engine's `features`."""
         return frozenset()
 
-    def requirements(self) -> list[tuple[str, str]]:
-        """The fields that ask for a feature, each with the feature. A task whose features are its fields needs none."""
-        return [(name, name) for name in sorted(self.required_features())]
+    def requirements(self) -> list[Requirement]:
+        """The fields in use that need a feature of the engine, each with the feature."""
+        needs = known_fields.requirements(self, self.known_fields)
+        return [*needs, *((name, name) for name in sorted(self.required_features()))]
+
+    def warnings(self, also_known: frozenset[str] = frozenset()) -> list[str]:
+        """A sentence about each field that had no effect. `also_known` are unknown fields that the engine reads."""
+        return known_fields.warnings(self, self.known_fields, also_known)
 
     def prerequisite(self) -> Prerequisite | None:
         """A request to another model whose response this request needs first, or None. Raises ValidationError."""
@@ -55,9 +64,14 @@ class Request(BaseModel):
 
 
 class Response(BaseModel):
-    """A task's response. Unknown fields are kept."""
+    """A task's response. Unknown fields are kept.
+
+    `warnings` say which fields of the request had no effect, or another one than the client may expect.
+    """
 
     model_config = ConfigDict(extra="allow")
+
+    warnings: Omittable[list[str]] = None
 
 
 Req = TypeVar("Req", bound=Request)

@@ -54,7 +54,7 @@ class ImageEditRequest(DiffusionRequest):
         needs = {"images"} if len(self.all_images) > 1 else set()
         if self.strength is not None:
             needs.add("strength")
-        return (super().required_features() | needs) - ({"input_fidelity"} if self.input_fidelity == "low" else set())
+        return super().required_features() | needs
 
 
 IMAGE_EDIT = Task("image-edit", "/v1/images/edits", ImageEditRequest, ImageGenerationResponse)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from contract.known_fields import FieldTable, honoured, ignored, neutral, refused
 from contract.limits import Name, Text
 from contract.tasks import Request, Response, Task
 
 MAX_SEED = 2**63 - 1
 
-_OPTIONAL = (
-    "background", "complexity", "frame_count", "frame_duration_ms", "input_fidelity", "markup", "mask",
-    "partial_images", "stream", "style", "svg",
-)  # fmt: skip
-"""Fields of OpenAI's API that change the image or the response, and that few local engines support."""
+FIELDS: FieldTable = {
+    **honoured("OpenAI", "model prompt n size image"),
+    **honoured("OpenAI", "response_format", hint="`b64_json`; an image has no URL."),
+    **honoured("OpenAI", "output_format", hint="PNG; JPEG and WebP need `output_format`."),
+    **honoured("OpenAI", "output_compression"),
+    **honoured("OpenAI", "mask", hint="Needs `mask`."),
+    **honoured("Enginehouse", "steps seed guidance negative_prompt keep_alive"),
+    **honoured("Enginehouse", "strength", hint="Needs `strength`."),
+    **neutral("OpenAI", "moderation safety_identifier user"),
+    **ignored("OpenAI", "quality", also=("auto", "standard", "medium"), hint="Send `steps`."),
+    **ignored("OpenAI", "style", hint="Say it in the prompt."),
+    **refused("OpenAI", "background", also=("auto", "opaque"), hint="Every image is opaque."),
+    **refused("OpenAI", "input_fidelity", also=("low", "auto"), hint="Send `strength`."),
+    **refused("OpenAI", "stream partial_images complexity frame_count frame_duration_ms markup svg", also=("auto",)),
+}
+"""What happens to the fields of OpenAI's API of images, and to ours."""
 
 
 class DiffusionRequest(Request):
@@ -25,6 +37,8 @@ class DiffusionRequest(Request):
     `size` is `WIDTHxHEIGHT` in pixels or `auto`. Image n of several is drawn with `seed` + n. `guidance` is how
     closely to follow the prompt, `output_compression` the quality of a JPEG or WebP from 0 to 100.
     """
+
+    known_fields: ClassVar[FieldTable] = FIELDS
 
     prompt: Text = Field(min_length=1)
     n: int = Field(1, ge=1, le=16)
@@ -68,11 +82,7 @@ class DiffusionRequest(Request):
         return int(width), int(height)
 
     def required_features(self) -> frozenset[str]:
-        needs = {name for name in _OPTIONAL if getattr(self, name, None) not in (None, False, "auto")}
-        if self.background == "opaque":  # every image is
-            needs.discard("background")
-        if self.quality not in {None, "auto", "standard", "medium"}:
-            needs.add("quality")
+        needs = {"mask"} if getattr(self, "mask", None) else set()
         if self.response_format == "url":
             needs.add("response_format")
         if self.output_format not in {None, "png"}:

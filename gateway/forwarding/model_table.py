@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from contract import catalogue
 from contract.errors import InvalidField, ModelNotFound, UnsupportedFeature, UnsupportedTask
+from contract.known_fields import in_words
 from contract.status import ModelStatus
 from contract.tasks import Request
 
@@ -63,11 +64,11 @@ class ModelTable:
         required = frozenset(feature for _, feature in requirements)
         others = [m.id for m in self.models if task in m.tasks and self._supports(m, required)]
         hint = f", or use {_join(others)}" if others else ""
-        names = list(dict.fromkeys(_need(*need) for need in missing))
-        them = "it" if len(names) == 1 else "them"
-        reason = f"the model {model.id} (engine {model.engine}) does not support {them}. Leave {them} out{hint}."
+        fields, hints = in_words(missing, request.known_fields)
+        them = "it" if len({field for field, _ in missing}) == 1 else "them"
+        reason = f"the model {model.id} (engine {model.engine}) does not support {them}. Leave {them} out{hint}.{hints}"
         details = {"model": model.id, "features": sorted(model.features), "missing": [list(need) for need in missing]}
-        raise UnsupportedFeature(f"{', '.join(names)}: {reason}", param=missing[0][0], details=details)
+        raise UnsupportedFeature(f"{fields}: {reason}", param=missing[0][0], details=details)
 
     def _supports(self, model: ModelStatus, features: frozenset[str]) -> bool:
         return features <= self._features[model.id] or self.is_external(model)
@@ -105,11 +106,6 @@ class ModelTable:
 
     def _ids(self) -> list[str]:
         return [model.id for model in self.models]
-
-
-def _need(field: str, feature: str) -> str:
-    """A field for a message, with the feature that it needs where that has another name."""
-    return f"`{field}`" if field == feature else f"`{field}` ({feature})"
 
 
 def _join(names: Iterable[str]) -> str:

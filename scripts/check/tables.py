@@ -12,7 +12,7 @@ from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ENVIRONMENT
 from contract.tasks import all_tasks
-from scripts.check import sources
+from scripts.check import field_tables, sources
 from workers import describe, engine, registry
 
 _ELSEWHERE = {
@@ -87,6 +87,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "options": options,
     "environment": environment,
     "targets": targets,
+    "chatfields": lambda: _table(field_tables.HEADER, field_tables.chat()),
+    "imagefields": lambda: _table(field_tables.HEADER, field_tables.images()),
 }
 
 

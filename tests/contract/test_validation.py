@@ -35,3 +35,19 @@ def test_names_the_field_as_the_client_wrote_it(task: str, fields: dict[str, obj
     with pytest.raises(InvalidField) as error:
         all_tasks()[task].decode("application/json", json.dumps(fields).encode())
     assert error.value.param == param
+
+
+def test_names_every_wrong_field() -> None:
+    body = {"messages": [{"role": "user", "content": "x"}], "temperature": 3, "n": 0, "stop": 5}
+    with pytest.raises(InvalidField) as error:
+        all_tasks()["chat"].decode("application/json", json.dumps(body).encode())
+    assert [name for name in ("`n`: ", "`stop`: ", "`temperature`: ") if name not in error.value.message] == []
+    assert error.value.message.count("`") == 6
+
+
+def test_number_of_named_fields_is_limited() -> None:
+    body = {"messages": [], "verbosity": 1, "store": 7}
+    body |= {name: [[]] for name in ("n", "seed", "stop", "top_p", "top_k", "min_p", "user", "audio")}
+    with pytest.raises(InvalidField, match="3 more fields are wrong") as error:
+        all_tasks()["chat"].decode("application/json", json.dumps(body).encode())
+    assert error.value.param == "messages"

@@ -256,3 +256,22 @@ def test_worker_exits_when_its_gpu_context_is_lost() -> None:
             worker.post(EMBED, {"input": "poison"})
         assert worker.process.wait(30) == 1
         assert "device-side assert" in worker.log()
+
+
+# Warnings ---------------------------------------------------------------------------------------------------------
+
+
+def test_warns_of_unknown_fields(healthy: Worker) -> None:
+    assert healthy.post(CHAT, chat("a b", user="me")).json().get("warnings") is None
+    assert healthy.post(CHAT, chat("a b", odd=1)).json()["warnings"] == [
+        "`odd` is not a known field and had no effect."
+    ]
+    assert healthy.post(EMBED, {"input": "a", "odd": 1}).json()["warnings"] == [
+        "`odd` is not a known field and had no effect."
+    ]
+
+
+def test_first_chunk_has_the_warnings(healthy: Worker) -> None:
+    chunks = events(healthy.post(CHAT, chat("a b c", stream=True, odd=1)))[:-1]
+    warnings = [json.loads(chunk).get("warnings") for chunk in chunks]
+    assert warnings == [["`odd` is not a known field and had no effect."], *[None] * (len(chunks) - 1)]

@@ -9,48 +9,11 @@ and calls that must be made), `reasoning` (a model that thinks), `template` (fie
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-from pydantic import BaseModel
-
+from contract.known_fields import Requirement
 from contract.tasks.chat.messages import ImagePart, Message, OtherPart
 from contract.tasks.chat.response_format import ResponseFormat
 from contract.tasks.chat.tools import Tool, ToolUse
-
-Requirement = tuple[str, str]
-"""A field of the request, and the feature that it needs."""
-
-_NOTHING: tuple[Any, ...] = (None, False, 0, [], {})
-
-_FIELDS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
-    ("top_k", "sampling", (None, 0, -1)),
-    ("min_p", "sampling", _NOTHING),
-    ("repetition_penalty", "sampling", (None, 1)),
-    ("repeat_penalty", "sampling", (None, 1)),
-    ("frequency_penalty", "penalties", _NOTHING),
-    ("presence_penalty", "penalties", _NOTHING),
-    ("logit_bias", "logit_bias", _NOTHING),
-    ("logprobs", "logprobs", _NOTHING),
-    ("top_logprobs", "logprobs", _NOTHING),
-    ("min_tokens", "token_control", _NOTHING),
-    ("stop_token_ids", "token_control", _NOTHING),
-    ("ignore_eos", "token_control", _NOTHING),
-    ("chat_template_kwargs", "template", _NOTHING),
-    ("continue_final_message", "prefill", _NOTHING),
-    ("add_generation_prompt", "prefill", (None, True)),
-    ("modalities", "modalities", (*_NOTHING, ["text"])),
-    ("audio", "audio", _NOTHING),
-    ("web_search_options", "web_search_options", (None,)),
-    ("verbosity", "verbosity", (None, "medium")),
-)
-"""A field, the feature that it needs, and the values with which it asks for nothing."""
-
-
-def of_fields(request: BaseModel) -> Iterator[Requirement]:
-    """The fields that need a feature whenever they have another value than a neutral one."""
-    for name, feature, neutral in _FIELDS:
-        if name in request.model_fields_set and getattr(request, name) not in neutral:
-            yield name, feature
 
 
 def of_tools(tools: Sequence[Tool], use: ToolUse) -> Iterator[Requirement]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from contract import known_fields
+from contract.known_fields import FieldTable, Requirement
 from contract.limits import Items, Name
 from contract.tasks import Request
 from contract.tasks.chat import features
+from contract.tasks.chat.fields import FIELDS
 from contract.tasks.chat.messages import Message
 from contract.tasks.chat.open_model import JsonObject, OpenModel
+from contract.tasks.chat.reasoning import ReasoningOptions, ThinkingOptions, effort_of
 from contract.tasks.chat.response_format import ResponseFormat
 from contract.tasks.chat.tools import FunctionTool, NamedFunction, Tool, ToolChoice, ToolMode, ToolUse, tool_use
 
@@ -35,15 +39,16 @@ class StreamOptions(OpenModel):
     include_usage: bool = False
 
 
-class ReasoningOptions(OpenModel):
-    """OpenRouter's way to say how much a model thinks."""
-
-    effort: Name | None = None
-    enabled: bool | None = None
+_THINKING = ("reasoning_effort", "reasoning", "enable_thinking", "think", "thinking")
+"""The fields that say how much the model thinks; the first that says something counts."""
+_CONDITIONAL = {*_THINKING, "tools", "functions", "response_format", "add_generation_prompt"}
+"""Fields whose requirements depend on more than one value."""
 
 
 class ChatRequest(Request):
     """All of OpenAI's fields and those of common servers; `requirements` names those that need an engine's support."""
+
+    known_fields: ClassVar[FieldTable] = FIELDS
 
     messages: Items[Message] = Field(min_length=1)
     stream: bool | None = None
@@ -80,10 +85,14 @@ class ChatRequest(Request):
 
     reasoning_effort: Name | None = None
     reasoning: ReasoningOptions | None = None
+    enable_thinking: bool | None = None
+    think: bool | Name | None = None
+    thinking: ThinkingOptions | None = None
     chat_template_kwargs: JsonObject | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
 
+    # Without effect, or refused: `fields` says which
     modalities: Items[Name] | None = None
     audio: JsonObject | None = None
     prediction: JsonObject | None = None
@@ -162,21 +171,23 @@ class ChatRequest(Request):
     @property
     def effort(self) -> str | None:
         """How much the model shall think, such as `low`; `none` if not at all, None if the request does not say."""
-        if self.reasoning_effort is not None or self.reasoning is None:
-            return self.reasoning_effort
-        return "none" if self.reasoning.enabled is False else self.reasoning.effort
+        return next((effort for name in _THINKING if (effort := effort_of(getattr(self, name)))), None)
 
     @property
     def penalty_of_repetition(self) -> float | None:
         """The factor by which tokens of the prompt and the answer become less likely, under either name."""
         return self.repeat_penalty if self.repetition_penalty is None else self.repetition_penalty
 
-    def requirements(self) -> list[features.Requirement]:
-        needs = [*features.of_fields(self), *features.of_tools(self.tools or (), self.tool_use)]
-        needs += [*features.of_format(self.response_format), *features.of_messages(self.messages)]
-        if self.effort not in {None, "none"}:
-            needs.append(("reasoning" if self.reasoning_effort is None else "reasoning_effort", "reasoning"))
-        return list(dict.fromkeys(needs))
+    def requirements(self) -> list[Requirement]:
+        needs = known_fields.requirements(self, self.known_fields)
+        if self.model_fields_set & _CONDITIONAL:
+            needs += [*features.of_tools(self.tools or (), self.tool_use), *features.of_format(self.response_format)]
+            needs += [(name, "reasoning") for name in _THINKING if effort_of(getattr(self, name)) not in {None, "none"}]
+            if self.reasoning and self.reasoning.max_tokens:
+                needs.append(("reasoning", "reasoning_budget"))
+            if self.add_generation_prompt is False:
+                needs.append(("add_generation_prompt", "prefill"))
+        return list(dict.fromkeys([*needs, *features.of_messages(self.messages)]))
 
     def required_features(self) -> frozenset[str]:
         return frozenset(feature for _, feature in self.requirements())

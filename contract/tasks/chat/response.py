@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from contract.omittable import Omittable
 from contract.tasks import Response
-from contract.tasks.chat.open_model import Omittable, OpenModel
+from contract.tasks.chat.open_model import OpenModel
 
 
 class TopLogprob(OpenModel):
@@ -89,7 +90,6 @@ class ChatChunk(Response):
     model: str
     choices: list[ChunkChoice]
     usage: ChatUsage | None = None
-    warnings: Omittable[list[str]] = None
 
 
 class AnsweredFunction(OpenModel):
@@ -129,12 +129,9 @@ class Choice(OpenModel):
 
 
 class ChatResponse(Response):
-    """The whole response. `warnings` say what of the request had no effect, or another one than expected."""
-
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
     choices: list[Choice]
     usage: ChatUsage | None = None
-    warnings: Omittable[list[str]] = None

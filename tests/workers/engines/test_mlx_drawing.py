@@ -79,7 +79,7 @@ def test_guidance_works_on_dev_and_warns_on_schnell(engines: Engines, engine: An
     assert pixels(mild).tobytes() != pixels(strong).tobytes()
     answer = draw(engine, guidance=9)
     np.testing.assert_array_equal(pixels(answer), pixels(draw(engine)))
-    assert answer.model_extra == {"warnings": ["`guidance` has no effect on this model."]}
+    assert answer.warnings == ["`guidance` has no effect on this model."]
 
 
 def test_default_steps_depend_on_the_model(engines: Engines, engine: Any) -> None:
@@ -121,7 +121,7 @@ def test_refuses_what_the_model_cannot_do(
 
 
 def test_long_prompt_is_cut_with_a_warning_or_refused(engines: Engines, engine: Any) -> None:
-    warnings = draw(engine, "a" * 300).model_extra["warnings"]  # type: ignore[index]
+    warnings = draw(engine, "a" * 300).warnings
     assert "more than the 256 that this model reads: the end was left out" in warnings[0]
     with pytest.raises(ContextTooLong, match="shorten it"):
         draw(engines("schnell", truncate=False), "a" * 300)

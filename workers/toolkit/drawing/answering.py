@@ -84,5 +84,5 @@ def _answer(call: Call[Any], plan: Callable[[Any], Drawing]) -> ImageGenerationR
         created=int(time.time()),
         data=images,
         usage=ImageUsage(latency=round(time.perf_counter() - started, 3), seed=first_seed),
-        **({"warnings": warnings} if warnings else {}),
+        warnings=warnings or None,
     )
