@@ -14,6 +14,7 @@ class GatewaySettings(Frozen):
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
     port: int = Field(8000, ge=0, le=65535)
     manager_host: str = "127.0.0.1"
+    manager_silence: float = Field(30, gt=0)
     api_key: Credential = ""
     cors_origins: NameList = ()
     hosts: NameList = ()

@@ -25,6 +25,7 @@ ATTEMPTS = 3
 
 _CHUNKED_FROM = 256 * 1024
 _CHUNK = 64 * 1024
+_BUFFERING = b"x-accel-buffering"
 
 
 @dataclass(slots=True)
@@ -126,7 +127,8 @@ async def relay_response(
 
 
 async def _relay_events(response: aiohttp.ClientResponse, send: Send, error: bytes, needs_done: bool) -> None:
-    headers = [header for header in response_headers(response) if header[0] != b"content-length"]
+    headers = [header for header in response_headers(response) if header[0] not in {b"content-length", _BUFFERING}]
+    headers.append((_BUFFERING, b"no"))  # an nginx in front would hold events back; external servers rarely say so
     await send_head(send, response.status, headers)
     is_done = not needs_done
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from yarl import URL
 
 from contract.asgi.relay import UpstreamError, client_session, open_upstream
 from contract.config import Settings
-from contract.errors import ManagerUnreachable, TooManyConnections, Unavailable, from_envelope
+from contract.errors import ManagerUnreachable, ServeError, TooManyConnections, Unavailable, from_envelope
+from gateway.forwarding.manager_pulse import ManagerPulse
 
 RawBody = bytes | AsyncIterator[bytes] | None
 
@@ -44,6 +46,7 @@ class ManagerClient:
         self._home = home
         self._client: aiohttp.ClientSession | None = None
         self._urls: dict[str, URL] = {}  # by path
+        self._pulse = ManagerPulse(settings.gateway.manager_silence)
         self.base: str | None = None
         self.authorization = ("authorization", "")
         self.locate()
@@ -66,7 +69,11 @@ class ManagerClient:
     async def opened(self) -> AsyncIterator[None]:
         """Keep the connection pool open. Requires a running event loop."""
         async with client_session() as self._client:
-            yield
+            watching = asyncio.create_task(self._pulse.watch(self._is_alive))
+            try:
+                yield
+            finally:
+                watching.cancel()
 
     def url(self, path: str, query: bytes = b"") -> URL:
         """The manager's URL for `path`, which must be percent-encoded. Raises ManagerUnreachable."""
@@ -88,25 +95,41 @@ class ManagerClient:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a request and stream the response. Raises UpstreamError when no head arrives."""
         assert self._client is not None, "the client must be opened first"
-        return open_upstream(self._client, method, url, [*headers, self.authorization], body)
+        return self._pulse.response(open_upstream(self._client, method, url, [*headers, self.authorization], body))
 
     async def call(
         self,
         method: str,
         path: str,
         *,
-        timeout: float = 10,  # noqa: ASYNC109 - aiohttp enforces it
+        timeout: float | None = 10,  # noqa: ASYNC109 - aiohttp enforces it
         headers: Mapping[str, str] = {},
     ) -> ManagerReply:
-        """Make a control call that may take `timeout` seconds in total. Raises ManagerUnreachable."""
+        """Make a control call that may take `timeout` seconds; None: as long as the manager gives signs of life.
+
+        Raises ManagerUnreachable.
+        """
         assert self._client is not None, "the client must be opened first"
         sent = {**headers, self.authorization[0]: self.authorization[1]}
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=2)
         try:
-            async with self._client.request(method, self.url(path), headers=sent, timeout=limit) as response:
-                return ManagerReply(response.status, response.content_type, await response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            with nullcontext() if timeout else self._pulse.waiting():
+                async with self._client.request(method, self.url(path), headers=sent, timeout=limit) as response:
+                    return ManagerReply(response.status, response.content_type, await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError, UpstreamError) as error:
             raise self.unreachable(error) from error
+
+    async def _is_alive(self) -> bool:
+        """Whether the manager gives a sign of life. Calls to one that does not run fail by themselves."""
+        assert self._client is not None
+        limit = aiohttp.ClientTimeout(total=self._pulse.interval)
+        try:
+            async with self._client.get(self.url("/health"), timeout=limit):
+                return True
+        except TimeoutError:
+            return False
+        except (aiohttp.ClientError, OSError, ServeError):
+            return True
 
     def unreachable(self, cause: object) -> Unavailable:
         """The error for a manager that does not respond; it says how to start one."""

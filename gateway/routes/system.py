@@ -23,9 +23,6 @@ from gateway.forwarding.manager_client import ManagerClient, ManagerReply
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.routes.models import path_parameter
 
-_STOP_TIMEOUT = 300
-"""Seconds that an eviction or a reload may take: workers finish their requests and free their memory."""
-
 _MAX_CONTROL_BODY = 4096
 
 
@@ -118,12 +115,12 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
         force = await _wants_force(request)
         model = (await directory.table()).get(request.path_params["alias"])
         path = f"/evict/{quote(model.id, safe='')}?force={str(force).lower()}"
-        return _as_response(await manager.call("POST", path, timeout=_STOP_TIMEOUT))
+        return _as_response(await manager.call("POST", path, timeout=None))
 
     async def reload(request: Request) -> Response:
         """Read the configuration again; unchanged workers keep running. Needs the scope `admin`."""
         require_admin(request.scope.get("principal"))
-        reply = await manager.call("POST", "/reload", timeout=_STOP_TIMEOUT)
+        reply = await manager.call("POST", "/reload", timeout=None)
         if reply.status < 400:
             await directory.refresh()  # so that the client's next request finds the new models
         return _as_response(reply)

@@ -189,10 +189,16 @@ def test_external_server_serves_as_worker(tmp_path: Path, external_server: str) 
     options = {"cmd": external_server, "model_name": "its-own-name", "ready": "/up"}
     entry = {"id": "external", "engine": "command", "tasks": ["chat"], "idle_timeout": 1, "options": options}
     with RunningServer(tmp_path / "server", [entry]) as server, server.event_stream() as events:
-        answer = server.chat("external", "hi", tools=[{"type": "function"}]).json()
+        tools = [{"type": "function", "function": {"name": "f"}}]
+        answer = server.chat("external", "hi", tools=tools).json()
         assert answer["got"]["model"] == "its-own-name"
-        assert answer["got"]["tools"] == [{"type": "function"}]
+        assert answer["got"]["tools"] == tools
         assert answer["auth"] not in {None, "Bearer none"}
+        with server.client.chat.completions.with_streaming_response.create(
+            model="external", messages=[{"role": "user", "content": "hi"}], stream=True
+        ) as stream:
+            assert stream.headers["x-accel-buffering"] == "no"
+            assert [line for line in stream.iter_lines() if line][-1] == "data: [DONE]"
         completion = server.post("/v1/completions", {"model": "external", "prompt": "x"}).json()
         assert completion["path"] == "/v1/completions"
         events_until(events, to="stopped")

@@ -12,8 +12,13 @@ if len(sys.argv) > 3:
 class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        out = json.dumps({"got": json.loads(body or b"{}"), "path": self.path, "auth": self.headers["authorization"]})
-        self.send_response(200); self.send_header("content-length", str(len(out))); self.end_headers()
+        got = json.loads(body or b"{}")
+        out = json.dumps({"got": got, "path": self.path, "auth": self.headers["authorization"]})
+        self.send_response(200)
+        if got.get("stream"):
+            out = f"data: {out}\\n\\ndata: [DONE]\\n\\n"
+            self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(out))); self.end_headers()
         self.wfile.write(out.encode())
     do_GET = do_POST = answer
     def log_message(self, *a): pass
@@ -22,7 +27,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 
 
 def external_command(folder: Path) -> str:
-    """A command line that starts the server, which reports what it gets.
+    """A command line that starts the server. It reports what it gets, as events if the request sets `stream`.
 
     With one more argument, it also starts a process in a process group of its own.
     """

@@ -1,0 +1,93 @@
+"""Notices that the manager has fallen silent, and ends the calls that would wait for it without end.
+
+A manager that is stopped (SIGSTOP) or blocked, or whose machine has vanished, closes no connection. A long answer may
+be silent too, so the silence of one connection says nothing. While calls are in progress, the gateway therefore asks
+the manager for a sign of life on a connection of its own: a manager that runs answers at once, since its event loop
+never waits for a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+
+import aiohttp
+
+from contract.asgi.relay import UpstreamError
+
+_LONGEST_INTERVAL = 5.0
+
+
+class ManagerPulse:
+    """The calls in progress, and whether the manager is silent: it has given no sign of life for `limit` seconds."""
+
+    def __init__(self, limit: float) -> None:
+        self.is_silent = False
+        self.interval = min(_LONGEST_INTERVAL, limit / 3)
+        self._limit = limit
+        self._silent_since: float | None = None
+        self._waiting: set[asyncio.Task[object]] = set()
+        self._cut: set[asyncio.Task[object]] = set()
+        self._responses: set[aiohttp.ClientResponse] = set()
+
+    async def watch(self, answers: Callable[[], Awaitable[bool]]) -> None:
+        """Ask for signs of life for ever. `answers` says whether there is one, within `interval`."""
+        while True:
+            await asyncio.sleep(self.interval)
+            if self.is_silent or self._waiting or self._responses:
+                started = time.monotonic()
+                self._record(await answers(), started)
+
+    @asynccontextmanager
+    async def response(
+        self, opening: AbstractAsyncContextManager[aiohttp.ClientResponse]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open a response and close it at the end of the block, or once the manager is silent: reading it then fails.
+
+        Raises UpstreamError if the manager is silent before the head arrives.
+        """
+        async with AsyncExitStack() as stack:
+            with self.waiting():
+                response = await stack.enter_async_context(opening)
+            self._responses.add(response)
+            stack.callback(self._responses.discard, response)
+            yield response
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Raise UpstreamError in the block once the manager is silent, or at once if it is already."""
+        if self.is_silent:
+            raise self._silence()
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if task not in self._cut or task.uncancel() > 0:
+                raise
+            raise self._silence() from None
+        finally:
+            self._waiting.discard(task)
+            self._cut.discard(task)
+
+    def _record(self, alive: bool, now: float) -> None:
+        if alive:
+            self.is_silent, self._silent_since = False, None
+            return
+        self._silent_since = self._silent_since or now
+        if time.monotonic() - self._silent_since >= self._limit:
+            self.is_silent = True
+            self._end_calls()
+
+    def _end_calls(self) -> None:
+        for task in self._waiting - self._cut:
+            self._cut.add(task)
+            task.cancel()
+        for response in self._responses:
+            response.close()
+
+    def _silence(self) -> UpstreamError:
+        return UpstreamError(f"no sign of life for {self._limit:g} s", began=False)
