@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,15 +19,14 @@ from contract.asgi import errors, health, metrics
 from contract.asgi.draining import RequestsInProgress
 from contract.asgi.middleware import RequestMiddleware, header
 from contract.config import ConfigError
-from contract.errors import BadRequest, InvalidField, ModelNotFound, Unauthorized, Unavailable
+from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
 from contract.status import ModelStatus, Status
+from manager.access import PUBLIC_PATHS, guarded
 from manager.models import downloads
 from manager.proxy import MODEL, Proxy
 from manager.runtime import Runtime
 from manager.scheduling import snapshot
 from manager.state.model import Model
-
-PUBLIC_PATHS = frozenset({"/health", "/ready"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +123,18 @@ class ControlRoutes:
         return model.status(pool.supervisor.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
 
 
-class TokenAuth:
-    """Requires the manager's token on every other path, and hands requests that name a model to the proxy."""
+class WorkersOrControl:
+    """Hands requests that name a model to the proxy, and all others to the control routes."""
 
-    def __init__(self, control: ASGIApp, proxy: ASGIApp, token: str) -> None:
+    def __init__(self, control: ASGIApp, proxy: ASGIApp) -> None:
         self._control = control
         self._proxy = proxy
-        self._expected = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
-            authorization = (header(scope, b"authorization") or "").encode("latin-1")
-            if not hmac.compare_digest(authorization, self._expected):
-                message = "The manager requires its token: Authorization: Bearer <content of data/manager/token>."
-                raise Unauthorized(message)
-            if header(scope, MODEL) is not None:
-                await self._proxy(scope, receive, send)
-                return
-        await self._control(scope, receive, send)
+        names_model = scope["type"] == "http" and header(scope, MODEL) is not None
+        await (self._proxy if names_model and scope["path"] not in PUBLIC_PATHS else self._control)(
+            scope, receive, send
+        )
 
 
 def build(
@@ -174,5 +166,6 @@ def build(
         Route("/forget/{name:path}", control.forget, methods=["POST"]),
         Route("/reload", control.reload, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
-    return RequestMiddleware(TokenAuth(app, proxy, token), requests)
+    control_app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
+    app = guarded(WorkersOrControl(control_app, proxy), token, runtime.models.settings)
+    return RequestMiddleware(app, requests)

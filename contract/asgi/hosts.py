@@ -22,13 +22,14 @@ _CONTAINER_NAMES = frozenset({"host.docker.internal", "gateway.docker.internal",
 class HostCheck:
     """Middleware that raises Forbidden for an unknown `Host`.
 
-    IP addresses, names of one label (`localhost`, a container's name) and this machine's names are always known: no
-    page can own them. `hosts` adds names; `*.example.com` adds a domain's subdomains and `*` every name. `setting` is
-    what the error tells users to change.
+    IP addresses and this machine's names are always known: no page can own them. The same is true of names of one label
+    (`localhost`, a container's name), which `single_labels=False` refuses even so. `hosts` adds names; `*.example.com`
+    adds a domain's subdomains and `*` every name. `setting` is what the error tells users to change.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], setting: str) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], setting: str, *, single_labels: bool = True) -> None:
         self.app = app
+        self._single_labels = single_labels
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts) | _CONTAINER_NAMES | own_names()
         self._setting = setting
         self._is_known = lru_cache(1024)(self._check)
@@ -42,7 +43,7 @@ class HostCheck:
 
     def _check(self, host: str) -> bool:
         parent = host.partition(".")[2]
-        if not parent or host.endswith(".localhost") or is_address(host):
+        if not host or (self._single_labels and not parent) or host.endswith(".localhost") or is_address(host):
             return True
         if "*" in self._hosts or host in self._hosts:
             return True

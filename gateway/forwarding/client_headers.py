@@ -12,16 +12,16 @@ from contract.errors import InvalidField
 
 Headers = list[tuple[str, str]]
 
-_NOT_FORWARDED = HOP_BY_HOP | {b"authorization", b"x-api-key", b"x-request-id", b"x-max-wait", b"cookie"}
-_INTERNAL_PREFIX = b"x-enginehouse-"
+_NOT_FORWARDED = HOP_BY_HOP | {b"authorization", b"x-api-key", b"x-request-id", b"x-max-wait", b"cookie", b"origin"}
+_PREFIXES_NOT_FORWARDED = (b"x-enginehouse-", b"sec-")
 
 
 def forwarded_headers(scope: Scope) -> Headers:
-    """The client's headers without those meant for the gateway (keys, cookies) and without our internal names."""
+    """The client's headers without those meant for the gateway (keys, cookies, a browser's) and our internal names."""
     return [
         (str(name, "latin-1"), str(value, "latin-1"))
         for name, value in scope["headers"]
-        if name not in _NOT_FORWARDED and not name.startswith(_INTERNAL_PREFIX)
+        if name not in _NOT_FORWARDED and not name.startswith(_PREFIXES_NOT_FORWARDED)
     ]
 
 

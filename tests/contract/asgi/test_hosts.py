@@ -18,10 +18,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     scope["reached"] = True
 
 
-def reaches(host: str | None, *hosts: str) -> bool:
+def reaches(host: str | None, *hosts: str, single_labels: bool = True) -> bool:
     headers = [] if host is None else [(b"host", host.encode("latin-1"))]
     scope = {"type": "http", "headers": headers}
-    asyncio.run(HostCheck(app, hosts, "gateway.hosts")(scope, None, None))  # type: ignore[arg-type]
+    asyncio.run(HostCheck(app, hosts, "gateway.hosts", single_labels=single_labels)(scope, None, None))  # type: ignore[arg-type]
     return bool(scope.get("reached"))
 
 
@@ -59,6 +59,13 @@ def test_configuration_adds_names() -> None:
     for other in ("example.com", "badexample.com", "ai.example.org"):
         with pytest.raises(Forbidden):
             reaches(other, "*.example.com", "ai.example.com")
+
+
+def test_names_of_one_label_may_be_refused() -> None:
+    for known in ("127.0.0.1:8100", "[::1]", "app.localhost", "host.docker.internal", OWN, "localhost"):
+        assert reaches(known, "localhost", single_labels=False)
+    with pytest.raises(Forbidden):
+        reaches("gateway:8100", "localhost", single_labels=False)
 
 
 def test_reads_name_from_header() -> None:

@@ -36,6 +36,8 @@ def test_forwards_the_original_bytes_with_our_headers(gateway: GatewayProcess, m
         "cookie": "a=b",
         "x-enginehouse-model": "refuses",
         "x-enginehouse-anything": "1",
+        "origin": gateway.address,
+        "sec-fetch-site": "same-origin",
         "x-custom": "kept",
     }
     answer = gateway.http.post("/v1/chat/completions?verbose=1", content=body, headers=headers)
@@ -53,6 +55,7 @@ def test_forwards_the_original_bytes_with_our_headers(gateway: GatewayProcess, m
     assert sent["authorization"] == "Bearer manager-token"
     assert sent["x-custom"] == "kept"
     removed = {"x-api-key", "cookie", "x-enginehouse-anything", "x-max-wait", "accept-encoding"}
+    removed |= {"origin", "sec-fetch-site"}
     assert not removed & sent.keys()
 
 
