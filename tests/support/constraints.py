@@ -32,9 +32,6 @@ def next_tokens(constraint: TokenConstraint, tokens: Any) -> Any:
     [allowed] = allowed_tokens([constraint], len(tokens) + 37)
     if constraint.error:
         raise constraint.error
-    if constraint.complete_after is not None:
-        allowed[:] = False
-        allowed[constraint.end_tokens] = True
     return allowed
 
 
@@ -48,7 +45,7 @@ def written(grammars: GrammarCompiler, tokens: Any, grammar: Grammar, seed: int,
         if token in constraint.end_tokens:
             return str(tokens.decode(answer))
         answer.append(token)
-        constraint.advance(token)
+        constraint.advance(len(answer), token)
         if constraint.complete_after is not None:
             assert constraint.complete_after == len(answer)
             return str(tokens.decode(answer))

@@ -33,13 +33,14 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = frozenset({"images", "penalties"})
+    features = frozenset({"images", "penalties", "structured_output"})
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         f"{__name__}.chatting",
+        "llguidance.numpy",
         f"{__name__}.loading",
         "mlx_lm.generate",
         "mlx_vlm.generate",
@@ -75,7 +76,8 @@ class Mlx(Engine):
     def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
             return frozenset()
-        return self.features if self._chat.loaded.vision else self.features - {"images"}
+        features = self.features if self._chat.grammars.is_supported else self.features - {"structured_output"}
+        return features if self._chat.loaded.vision else features - {"images"}
 
     @serves(CHAT, max_batch=16, joins=True)
     def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Output]]:

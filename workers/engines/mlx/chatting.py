@@ -19,6 +19,8 @@ from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
+from workers.toolkit.chat.constraints.answers import grammar_of
+from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 _UNBOUNDED = 4096
 """The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
@@ -33,6 +35,7 @@ class MlxChat:
         self.loaded = loaded
         self._prefixes = prefixes
         self.prompts = prompts
+        self.grammars = GrammarCompiler(loaded.vocabulary, loaded.ends)
         self.recommended = loaded.checkpoint.read("generation_config.json")
         self._name = loaded.checkpoint.spec.id
 
@@ -52,6 +55,7 @@ class MlxChat:
     def _begin(self, call: Call[ChatRequest], rows: _Rows) -> Pieces:
         """Read a call's prompt and add its choices to the waiting ones; yields an error if that fails."""
         try:
+            grammar, warnings = grammar_of(call.request)
             prompt = self.prompts.read(call.request)
             tokens_left = self.prompts.tokens_left(prompt)
         except ServeError as error:
@@ -60,13 +64,16 @@ class MlxChat:
         except Exception as error:  # must not fail the running requests
             yield call, to_serve_error(error)
             return
+        call.warnings += warnings
         requested = call.request.limit or self.recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer = ChatAnswer(call, self._name)
         answer.prompt_tokens = len(prompt.tokens)
         for index in range(call.request.n or 1):
-            sampler = MlxSampler(call.request, self.recommended, index, prompt.tokens)
+            constraint = self.grammars.constraint(grammar) if grammar else None
+            sampler = MlxSampler(call.request, self.recommended, index, prompt.tokens, constraint)
             choice = ChatChoice(answer, index, sampler, self._decode, limit)
+            choice.constraint = constraint
             answer.choices.append(choice)
             rows.add(choice, prompt)
 

@@ -17,6 +17,7 @@ from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
 from workers.toolkit import pretrained
+from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 from workers.toolkit.pretrained import unsupported_message
 
 Answered = TypeVar("Answered")
@@ -63,6 +64,7 @@ class LoadedMlx:
     template: str | None
     ends: frozenset[int]
     vision: bool
+    vocabulary: Vocabulary
 
 
 def use(device: Device) -> None:
@@ -114,8 +116,10 @@ def _load_text(checkpoint: MlxCheckpoint, device: Device, quantization: str | No
     ends = config.get("eos_token_id")
     tokenizer = utils.load_tokenizer(checkpoint.folder, {"trust_remote_code": trust}, eos_token_ids=ends)
     ended_by = frozenset(tokenizer.eos_token_ids)
+    vocabulary = Vocabulary(tokenizer)  # is prepared while the weights are read
     _finalize(model, checkpoint, device, quantization)
-    return LoadedMlx(checkpoint, model, tokenizer, tokenizer, tokenizer.chat_template, ended_by, vision=False)
+    template = tokenizer.chat_template
+    return LoadedMlx(checkpoint, model, tokenizer, tokenizer, template, ended_by, False, vocabulary)
 
 
 def _load_vision(checkpoint: MlxCheckpoint, device: Device, quantization: str | None) -> LoadedMlx:
@@ -138,8 +142,9 @@ def _load_vision(checkpoint: MlxCheckpoint, device: Device, quantization: str | 
     tokenizer = processor.tokenizer
     template = processor.chat_template or tokenizer.chat_template
     ended_by = frozenset(tokenizer.stopping_criteria.eos_token_ids)
+    vocabulary = Vocabulary(tokenizer)
     _finalize(model, checkpoint, device, quantization)
-    return LoadedMlx(checkpoint, model, processor, tokenizer, template, ended_by, vision=True)
+    return LoadedMlx(checkpoint, model, processor, tokenizer, template, ended_by, True, vocabulary)
 
 
 def load_embedding(checkpoint: MlxCheckpoint, device: Device, quantization: str | None) -> tuple[Any, Any]:

@@ -10,6 +10,8 @@ import mlx.core as mx
 from mlx_lm import sample_utils as library
 
 from contract.tasks.chat import ChatRequest
+from workers.toolkit.chat.constraints.masks import allowed_tokens
+from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 
 
 class MlxSampler:
@@ -19,10 +21,18 @@ class MlxSampler:
     request always gets the same tokens, whatever else is in the batch.
 
     The batch generators of mlx-lm and mlx-vlm have one sampler for all rows. So each row has this as its logits
-    processor, which picks the token itself and masks all others.
+    processor, which picks the token itself and masks all others. The generators work ahead: the token that was picked
+    last is needed to constrain the next one before the answer has got it.
     """
 
-    def __init__(self, request: ChatRequest, recommended: dict[str, Any], index: int, prompt: Sequence[int]) -> None:
+    def __init__(
+        self,
+        request: ChatRequest,
+        recommended: dict[str, Any],
+        index: int,
+        prompt: Sequence[int],
+        constraint: TokenConstraint | None = None,
+    ) -> None:
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
         self._repetition = float(recommended.get("repetition_penalty") or 1.0)
@@ -30,6 +40,9 @@ class MlxSampler:
         seed = secrets.randbits(63) if request.seed is None else request.seed + index
         self._key = mx.random.key(seed % 2**63)
         self._prompt = prompt
+        self._constraint = constraint
+        self._picked = 0  # the number of tokens
+        self._last: Any = None  # the token that was picked last
         self._counts: Any = None  # (vocabulary,) how often each token occurs in the answer
         self._seen: Any = None  # (vocabulary,) whether it occurs in the prompt or the answer
 
@@ -37,7 +50,7 @@ class MlxSampler:
     def processors(self) -> list[Any]:
         """The row's logits processors for a batch generator: none if decoding is greedy and without penalties."""
         plain = self._settings is None and self._repetition == 1 and not (self._frequency or self._presence)
-        return [] if plain else [self]
+        return [] if plain and self._constraint is None else [self]
 
     def __call__(self, _: Any, logits: Any) -> Any:
         """Pick the next token. Returns logits (1, vocabulary) in which all other tokens are masked."""
@@ -54,11 +67,20 @@ class MlxSampler:
             self._seen = mx.zeros(row.shape, dtype=mx.bool_)
             self._seen[mx.array(list(self._prompt))] = True
         row = self._penalized(row)
+        if self._constraint is not None:
+            row = self._constrained(row, self._constraint)
         token = row.argmax() if self._settings is None else self._sample(row)
         chosen = mx.arange(row.shape[0]) == token
+        self._last, self._picked = token, self._picked + 1
         self._counts = self._counts + chosen
         self._seen = self._seen | chosen
         return mx.where(chosen, 0.0, -mx.inf)[None]
+
+    def _constrained(self, row: Any, constraint: TokenConstraint) -> Any:
+        if self._picked:
+            constraint.advance(self._picked, int(self._last.item()))
+        [allowed] = allowed_tokens([constraint], row.shape[0])
+        return mx.where(mx.array(allowed), row, -mx.inf)
 
     def _penalized(self, row: Any) -> Any:
         """OpenAI's penalties count the answer's tokens; the recommended repetition penalty counts the prompt's too."""

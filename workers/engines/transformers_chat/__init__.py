@@ -25,6 +25,7 @@ from contract.tasks.chat import CHAT, ChatRequest
 from workers.engine import Call, Device, Engine, Feed, serves
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
+from workers.toolkit.chat.constraints.answers import grammar_of
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.chat_prompt import ChatPrompt
@@ -65,10 +66,11 @@ class TransformersChat(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
-    features = frozenset({"images", "penalties"})
+    features = frozenset({"images", "penalties", "structured_output"})
     imports = (
         "workers.toolkit.torchvision_shim",
         f"{_HERE}.serving",
+        "llguidance.numpy",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         *(f"transformers.models.{family}" for family in _FAMILIES),
@@ -90,6 +92,7 @@ class TransformersChat(Engine):
         self._encoder = serving.PromptEncoder(loaded, options.chat_template, context, spec)
         self._end_tokens = loading.end_tokens_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
+        self._grammars = serving.GrammarCompiler(loaded.vocabulary, self._end_tokens)
         serving.warn_of_ignored(self._recommended)
         self._runner, self.joins = serving.runner_of(loaded, self._encoder, options)
 
@@ -103,7 +106,8 @@ class TransformersChat(Engine):
     """None: requests do not share steps."""
 
     def loaded_features(self) -> frozenset[str]:
-        return self.features if self._loaded.vision else self.features - {"images"}
+        features = self.features if self._grammars.is_supported else self.features - {"structured_output"}
+        return features if self._loaded.vision else features - {"images"}
 
     @serves(CHAT, max_batch=_MAX_BATCH, joins=True)
     def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Any]]:
@@ -121,6 +125,8 @@ class TransformersChat(Engine):
         from workers.toolkit.chat.answer import ChatAnswer
 
         request = call.request
+        grammar, warnings = grammar_of(request)
+        call.warnings += warnings
         inputs = self._encoder.encode(self._encoder.conversation(request))
         tokens = int(inputs["input_ids"].shape[-1])
         tokens_left = self._encoder.check(tokens)
@@ -133,6 +139,8 @@ class TransformersChat(Engine):
         requested = request.limit or self._recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer.choices.extend(self._choice(answer, index, row.ids, limit) for index in range(request.n or 1))
+        for choice in answer.choices:
+            choice.constraint = self._grammars.constraint(grammar) if grammar else None
         return ChatPrompt(call, row, answer.choices)
 
     def _choice(self, answer: ChatAnswer, index: int, prompt: Any, limit: int) -> ChatChoice:

@@ -14,7 +14,9 @@ from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.kv_cache import KVCache
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import Prefill
+from workers.engines.transformers_chat.sampling import constrained
 from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.constraints.masks import RowMasks
 
 Tokens = list[tuple[ChatChoice, int]]
 """Choices with their next token."""
@@ -52,6 +54,7 @@ class DecodeBatch:
         self._width = prefill.width
         self._positions = runner.next_positions(prefill.rows)[:, numbers]
         self._scores = scores[numbers]
+        self._vocabulary = int(scores.shape[-1])
         with torch.inference_mode():
             if len(numbers) > len(prompts):
                 self.cache.select(numbers, runner.device)
@@ -59,17 +62,18 @@ class DecodeBatch:
     def first(self) -> Tokens:
         """The first token of each choice."""
         with torch.inference_mode():
-            return self._append(self._scores)
+            return self._append(self._scores, self._begin_masks())
 
     def step(self) -> Tokens:
         """Decode one token for every row. Returns the tokens of unfinished choices, for the caller to push."""
         with torch.inference_mode():  # must not stay active across a yield
             self._width += 1
+            masks = self._begin_masks()
             mask = self._runner.mask(self._hidden, self._width)
             last_tokens = torch.tensor([[row.written[-1]] for row in self.rows], device=self._runner.device)
             scores = self._runner.step({"input_ids": last_tokens}, self.cache, mask, self._positions[..., None])
             self._positions = self._positions + 1
-            return self._append(scores)
+            return self._append(scores, masks)
 
     def drop_finished(self) -> None:
         """Remove finished rows, and put them into the prefix cache."""
@@ -95,9 +99,14 @@ class DecodeBatch:
             self._positions = torch.cat([self._positions, other._positions], dim=1)
             self.rows += other.rows
 
-    def _append(self, scores: Any) -> Tokens:
+    def _begin_masks(self) -> RowMasks:
+        """Begin to compute which tokens the constrained rows may have next, beside the model's step."""
+        constraints = [None if row.choice.is_finished else row.choice.constraint for row in self.rows]
+        return RowMasks(constraints, self._vocabulary)
+
+    def _append(self, scores: Any, masks: RowMasks) -> Tokens:
         """Pick the next token of each row, given scores (rows, vocabulary)."""
-        tokens = _pick(scores, self.rows)
+        tokens = _pick(constrained(scores, masks), self.rows)
         for row, token in zip(self.rows, tokens, strict=True):
             row.written.append(token)
         pairs = zip(self.rows, tokens, strict=True)

@@ -16,8 +16,10 @@ from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.decode_loop import ChatEvent
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.engines.transformers_chat.prompt_row import moved
+from workers.engines.transformers_chat.sampling import constrained
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.constraints.masks import RowMasks
 
 
 class GenerateLoop:
@@ -111,7 +113,11 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]
         self._choice, self._put = choice, put
 
     def __call__(self, _: Any, scores: Any) -> Any:
-        token = self._choice.sampler.pick(scores[0].to(torch.float32, copy=True))
+        row = scores[:1].to(torch.float32, copy=True)
+        constraint = self._choice.constraint
+        token = self._choice.sampler.pick(constrained(row, RowMasks([constraint], row.shape[-1]))[0])
+        if constraint is not None:
+            constraint.advance(constraint.tokens + 1, token)  # before the next step, for which `put` does not wait
         self._put(token)
         masked = torch.full_like(scores, -torch.inf)
         masked[0, token] = 0

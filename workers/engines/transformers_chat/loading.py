@@ -11,6 +11,7 @@ from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
 from workers.toolkit import pretrained
+from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 _AUTO_CLASSES = {
@@ -28,6 +29,7 @@ class LoadedModel:
     processor: Any
     tokenizer: Any
     vision: bool
+    vocabulary: Vocabulary
 
 
 def load(spec: ModelSpec, device: Device, options: TorchOptions) -> LoadedModel:
@@ -40,7 +42,8 @@ def load(spec: ModelSpec, device: Device, options: TorchOptions) -> LoadedModel:
     tokenizer.padding_side = "left"  # an answer continues where its prompt ends
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return LoadedModel(checkpoint.model(class_name, device, options), processor, tokenizer, vision)
+    vocabulary = Vocabulary(tokenizer)  # is prepared while the weights are read
+    return LoadedModel(checkpoint.model(class_name, device, options), processor, tokenizer, vision, vocabulary)
 
 
 def auto_class(checkpoint: Checkpoint) -> str:

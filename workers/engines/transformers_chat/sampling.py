@@ -10,6 +10,7 @@ from transformers.generation import logits_process as library
 
 from contract.tasks.chat import ChatRequest
 from workers.engines.transformers_chat.score_processors import Processors
+from workers.toolkit.chat.constraints.masks import RowMasks
 
 _WARPERS = (
     ("temperature", library.TemperatureLogitsWarper, 1.0),
@@ -53,7 +54,9 @@ class TokenSampler:
     def pick(self, scores: Any) -> int:
         """The next token, given the scores (vocabulary,) as float32."""
         if self._processors is not None:
-            scores = self._processors(self._tokens, scores[None])[0]
+            processed = self._processors(self._tokens, scores[None])[0]
+            # They may exclude all that a constraint has left, such as the repetition of a bracket.
+            scores = torch.where(processed.isneginf().all(), scores, processed)
         if self._frequency or self._presence:
             scores = self._penalized(scores)
         token = int(scores.argmax()) if self._warpers is None else self._sample(scores)
@@ -74,6 +77,16 @@ class TokenSampler:
         if self._counts is None:
             self._counts = torch.zeros_like(scores)
         return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
+
+
+def constrained(scores: Any, masks: RowMasks) -> Any:
+    """Scores (rows, vocabulary) without the tokens that constrained rows must not have."""
+    if not masks.rows:
+        return scores
+    excluded = ~torch.from_numpy(masks.take()).to(scores.device)
+    return scores.index_copy(
+        0, torch.tensor(masks.rows, device=scores.device), scores[masks.rows].masked_fill(excluded, -torch.inf)
+    )
 
 
 def _warpers(request: ChatRequest, recommended: Mapping[str, Any]) -> list[Any] | None:

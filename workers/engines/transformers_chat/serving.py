@@ -17,11 +17,13 @@ from workers.engines.transformers_chat.prompt_encoder import PromptEncoder
 from workers.engines.transformers_chat.prompt_row import PromptRow
 from workers.engines.transformers_chat.sampling import TokenSampler
 from workers.engines.transformers_chat.score_processors import processors_of, warn_of_ignored
+from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 __all__ = [
     "ChatPrompt",
     "DecodeLoop",
     "GenerateLoop",
+    "GrammarCompiler",
     "PromptEncoder",
     "PromptRow",
     "TokenSampler",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Set
 from typing import Any
 
+from contract.errors import ServeError
 from contract.tasks.chat import ChatChunk, ChatRequest
 from workers.engine import Call
 from workers.toolkit.chat.chunks import ChatChunks
+from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 from workers.toolkit.chat.detokenizer import Detokenizer, StopStrings
 
 
@@ -23,6 +25,7 @@ class ChatChoice:
         self.limit = limit  # the maximum number of tokens
         self.tokens = 0  # the number of tokens so far
         self.finish_reason: str | None = None  # "stop" or "length", once finished
+        self.constraint: TokenConstraint | None = None  # what the answer must keep to
         self._detokenizer = Detokenizer(decode)
         self._stops = StopStrings(answer.call.request.stops)
 
@@ -36,9 +39,13 @@ class ChatChoice:
         self.tokens += 1
         if token in end_tokens:
             return self._finish("stop", "")
+        if self.constraint is not None:
+            self.constraint.advance(self.tokens, token)
         text = self._stops.push(self._detokenizer.push(token))
         if self._stops.is_matched:
             self.finish_reason = "stop"
+        elif self.constraint is not None and self.constraint.is_complete(self.tokens):
+            return self._finish("stop", text)
         elif self.tokens >= self.limit:
             return self._finish("length", text)
         return text
@@ -79,9 +86,16 @@ class ChatAnswer:
 
     def advance(
         self, choice: ChatChoice, token: int, end_tokens: Set[int]
-    ) -> Iterator[tuple[Call[ChatRequest], ChatChunk | None]]:
-        """Add the next token to a choice. Yields what to send, as engines do: chunks, then None after the last."""
+    ) -> Iterator[tuple[Call[ChatRequest], ChatChunk | ServeError | None]]:
+        """Add the next token to a choice. Yields what to send, as engines do: chunks, then None after the last.
+
+        Yields an error instead if the choice can no longer keep to its constraint.
+        """
         text = choice.push(token, end_tokens)
+        if choice.constraint is not None and choice.constraint.error is not None:
+            self.failed = True
+            yield self.call, choice.constraint.error
+            return
         self.call.progress(choice.tokens, choice.limit)
         for chunk in self.chunks(choice, text):
             yield self.call, chunk

@@ -120,8 +120,8 @@ def test_unknown_tokenizer_is_reported() -> None:
 def fits(compiler: GrammarCompiler, tokens: Any, grammar: g.Grammar, text: str) -> bool:
     """Whether the tokens of a text are allowed one after another, and the answer may end after them."""
     constraint = compiler.constraint(grammar, "response_format")
-    for token in [*tokens.encode(text, add_special_tokens=False), tokens.eos_token_id]:
+    for number, token in enumerate([*tokens.encode(text, add_special_tokens=False), tokens.eos_token_id], 1):
         if not constraints.next_tokens(constraint, tokens)[token]:
             return False
-        constraint.advance(token)
+        constraint.advance(number, token)
     return True

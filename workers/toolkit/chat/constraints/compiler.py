@@ -30,10 +30,10 @@ class GrammarCompiler:
         """Whether answers of this model can be constrained."""
         return self._vocabulary.is_supported
 
-    def constraint(self, grammar: Grammar, field: str) -> TokenConstraint:
-        """A constraint for one answer. It is compiled in the background; errors are raised when it is used.
+    def constraint(self, grammar: Grammar, field: str = "response_format") -> TokenConstraint:
+        """A constraint for one answer, whose errors name a `field` of the request.
 
-        `field` is the field of the request that the errors name.
+        It is compiled in the background, and has an error instead if that fails.
         """
         compiled = self._compiled.pop(grammar, None)
         if compiled is None or (compiled.done() and compiled.exception()):

@@ -35,6 +35,10 @@ def allowed_tokens(constraints: Sequence[TokenConstraint], width: int) -> Any:
     from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
 
     allowed: Any = np.ones((len(constraints), width), np.bool_)
+    for row, item in enumerate(constraints):
+        if item.is_complete(item.tokens):  # a sampler may ask for a token more
+            allowed[row] = False
+            allowed[row, item.end_tokens] = True
     active = [(row, item, item.grammar) for row, item in enumerate(constraints) if item.is_active and item.grammar]
     if not active:
         return allowed
@@ -46,6 +50,9 @@ def allowed_tokens(constraints: Sequence[TokenConstraint], width: int) -> Any:
     for place, (row, item, grammar) in enumerate(active):
         may_end = bits[place, grammar.end_token]
         bits[place, [grammar.end_token, *item.end_tokens]] = [False, *[may_end] * len(item.end_tokens)]
+        if not bits[place].any():
+            item.fail("no token of the model's vocabulary continues it")
+            continue
         allowed[row] = False
         allowed[row, : bits.shape[1]] = bits[place, :width]
     return allowed

@@ -34,7 +34,8 @@ class TokenConstraint:
         """The number of tokens after which the answer is complete and nothing can follow, once that is known."""
         self.error: ServeError | None = None
         """Why the answer cannot go on, if it cannot."""
-        self._tokens = 0
+        self.tokens = 0
+        """The number of tokens of the answer so far."""
 
     @cached_property
     def grammar(self) -> CompiledGrammar | None:
@@ -56,12 +57,25 @@ class TokenConstraint:
         """Whether it restricts the next token. Waits until the grammar is compiled."""
         return self.grammar is not None and self.complete_after is None and self.error is None
 
-    def advance(self, token: int) -> None:
-        """Add the next token of the answer."""
-        self._tokens += 1
+    def is_complete(self, tokens: int) -> bool:
+        """Whether the answer is complete with its first `tokens` tokens."""
+        return self.complete_after is not None and tokens >= self.complete_after
+
+    def advance(self, number: int, token: int) -> None:
+        """Add token `number` of the answer, counted from 1. One that has been added already is ignored.
+
+        A sampler that picks tokens before the answer has got the last one adds them itself.
+        """
+        if number <= self.tokens:
+            return
+        self.tokens = number
         if token in self.end_tokens or not self.is_active:
             return
         if not self.matcher.consume_token(token):
-            self.error = EngineFailed(f"The answer could not be held to its grammar: {self.matcher.get_error()}")
+            self.fail(self.matcher.get_error())
         elif self.matcher.is_stopped():
-            self.complete_after = self._tokens
+            self.complete_after = number
+
+    def fail(self, reason: str) -> None:
+        """Give the answer up."""
+        self.error = EngineFailed(f"The answer could not be held to its grammar: {reason}")
