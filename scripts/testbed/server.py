@@ -147,6 +147,10 @@ class RunningServer:
         """The workers in the status, of one model or of all."""
         return [worker for worker in self.status()["workers"] if model in {None, worker["model"]}]
 
+    def model(self, id_: str) -> dict[str, Any]:
+        """A model in the status."""
+        return next(model for model in self.status()["models"] if model["id"] == id_)
+
     def log(self, name: str) -> str:
         """What a program has written so far."""
         path = self.folder / f"{name}.log"

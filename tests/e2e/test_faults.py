@@ -3,91 +3,122 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import pytest
 
-from scripts.testbed.server import PATIENCE, RunningServer, disconnecting_client, eventually, fake_model, in_background
-
-
-def test_crash_mid_stream_ends_stream_with_error(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    with RunningServer(tmp_path / "server", [fake_model(crash_mid_answer=True, crash_gate=str(gate))]) as server:
-        body = {"model": "m", "messages": [{"role": "user", "content": "one two three"}], "stream": True}
-        lines = []
-        with httpx2.stream("POST", f"{server.url}/v1/chat/completions", json=body, trust_env=False) as response:
-            assert response.status_code == 200
-            for line in response.iter_lines():
-                gate.touch()
-                lines += [line] if line.startswith("data: ") else []
-        assert json.loads(lines[-1][6:])["error"]["code"] == "worker_died"
-        assert "data: [DONE]" not in lines
+from scripts.testbed.server import (
+    PATIENCE,
+    RunningServer,
+    disconnecting_client,
+    eventually,
+    fake_model,
+    in_background,
+    is_running,
+)
 
 
-def test_request_that_kills_workers_is_given_up_after_three(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(crash_on_prompt="poison")]) as server:
-        answer = server.chat("m", "poison")
-        assert answer.status_code == 500
-        error = answer.json()["error"]
-        assert error["code"] == "request_killed_workers"
-        assert server.chat("m", "fine").json()["choices"][0]["message"]["content"] == "fine"
-        failure = next(m for m in server.status()["models"] if m["id"] == "m")["failure"]
-        assert failure["exit_code"] == -9
-        assert [worker["worker"] for worker in server.workers()] == ["m#4"]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared server and its models' gates are."""
+    return tmp_path_factory.mktemp("faults")
 
 
-def test_failed_load_is_reported_and_backs_off(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(fail_at_load="The weights are nowhere.")]) as server:
-        first = server.chat("m")
-        assert first.status_code == 503
-        assert "The weights are nowhere." in first.json()["error"]["message"]
-        assert int(first.headers["retry-after"]) >= 1
-        again = server.chat("m")
-        assert again.status_code == 503
-        assert again.json()["error"]["code"] == "model_load_failed"
-        (model,) = server.status()["models"]
-        assert model["failure"]["exit_code"] == 3
-        assert "The weights are nowhere." in model["failure"]["log_tail"]
-
-
-def test_crash_at_load_shows_exit_code_and_log(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(crash_at_load=7)]) as server:
-        error = server.chat("m").json()["error"]
-        assert error["details"]["exit_code"] == 7
-        assert "crashing at load, as configured" in error["details"]["log_tail"]
-
-
-def test_start_times_out_on_silence_not_on_duration(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RunningServer]:
+    """A server with one model for each fault, which the tests share."""
     models = [
+        fake_model("crashing-mid-answer", crash_mid_answer=True, crash_gate=str(folder / "gate")),
+        fake_model("poisoned", crash_on_prompt="poison"),
+        fake_model("nowhere", fail_at_load="The weights are nowhere."),
+        fake_model("crashing-at-load", crash_at_load=7),
         fake_model("mute", silent_load=True, start_silence=2),
         fake_model("chatty", load_seconds=5, talk_while_loading=True, start_silence=2),
+        fake_model("too-large", oom_at_load=True, memory_gb=0.1),
+        fake_model("out-of-memory", oom_on_prompt="huge"),
+        fake_model("ignoring-sigterm", ignore_term=True, stop_grace=0.5, fork_grandchild="child"),
     ]
-    with RunningServer(tmp_path, models) as server:
-        chatty = in_background(server.chat, "chatty")
-        mute = server.chat("mute")
-        assert mute.status_code == 503
-        assert "silent for 2 s" in mute.json()["error"]["message"]
-        assert chatty.result(PATIENCE).status_code == 200
+    with RunningServer(folder / "server", models) as running:
+        yield running
 
 
-def test_out_of_memory_at_load_is_retried_once(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(oom_at_load=True, memory_gb=0.1)]) as server:
-        before = server.status()["models"][0]["footprint_bytes"]
-        answer = server.chat("m")
-        assert answer.status_code == 503
-        assert server.status()["models"][0]["footprint_bytes"] > before
-        assert "m#2" in server.log("manager")
-        assert "m#3" not in server.log("manager")
+def test_crash_mid_stream_ends_stream_with_error(server: RunningServer, folder: Path) -> None:
+    messages = [{"role": "user", "content": "one two three"}]
+    body = {"model": "crashing-mid-answer", "messages": messages, "stream": True}
+    lines = []
+    with httpx2.stream("POST", f"{server.url}/v1/chat/completions", json=body, trust_env=False) as response:
+        assert response.status_code == 200
+        for line in response.iter_lines():
+            (folder / "gate").touch()
+            lines += [line] if line.startswith("data: ") else []
+    assert json.loads(lines[-1][6:])["error"]["code"] == "worker_died"
+    assert "data: [DONE]" not in lines
 
 
-def test_out_of_memory_in_a_call_restarts_the_worker(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(oom_on_prompt="huge")]) as server:
-        server.chat("m", "fine")
-        answer = server.chat("m", "huge")
-        assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == "out_of_memory"
-        assert server.chat("m", "fine").status_code == 200
-        assert [worker["worker"] for worker in server.workers()] == ["m#2"]
+def test_request_that_kills_workers_is_given_up_after_three(server: RunningServer) -> None:
+    answer = server.chat("poisoned", "poison")
+    assert answer.status_code == 500
+    error = answer.json()["error"]
+    assert error["code"] == "request_killed_workers"
+    assert server.chat("poisoned", "fine").json()["choices"][0]["message"]["content"] == "fine"
+    assert server.model("poisoned")["failure"]["exit_code"] == -9
+    assert [worker["worker"] for worker in server.workers("poisoned")] == ["poisoned#4"]
+
+
+def test_failed_load_is_reported_and_backs_off(server: RunningServer) -> None:
+    first = server.chat("nowhere")
+    assert first.status_code == 503
+    assert "The weights are nowhere." in first.json()["error"]["message"]
+    assert int(first.headers["retry-after"]) >= 1
+    again = server.chat("nowhere")
+    assert again.status_code == 503
+    assert again.json()["error"]["code"] == "model_load_failed"
+    failure = server.model("nowhere")["failure"]
+    assert failure["exit_code"] == 3
+    assert "The weights are nowhere." in failure["log_tail"]
+
+
+def test_crash_at_load_shows_exit_code_and_log(server: RunningServer) -> None:
+    error = server.chat("crashing-at-load").json()["error"]
+    assert error["details"]["exit_code"] == 7
+    assert "crashing at load, as configured" in error["details"]["log_tail"]
+
+
+def test_start_times_out_on_silence_not_on_duration(server: RunningServer) -> None:
+    chatty = in_background(server.chat, "chatty")
+    mute = server.chat("mute")
+    assert mute.status_code == 503
+    assert "silent for 2 s" in mute.json()["error"]["message"]
+    assert chatty.result(PATIENCE).status_code == 200
+
+
+def test_out_of_memory_at_load_is_retried_once(server: RunningServer) -> None:
+    before = server.model("too-large")["footprint_bytes"]
+    answer = server.chat("too-large")
+    assert answer.status_code == 503
+    assert server.model("too-large")["footprint_bytes"] > before
+    assert "too-large#2" in server.log("manager")
+    assert "too-large#3" not in server.log("manager")
+
+
+def test_out_of_memory_in_a_call_restarts_the_worker(server: RunningServer) -> None:
+    server.chat("out-of-memory", "fine")
+    answer = server.chat("out-of-memory", "huge")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "out_of_memory"
+    assert server.chat("out-of-memory", "fine").status_code == 200
+    assert [worker["worker"] for worker in server.workers("out-of-memory")] == ["out-of-memory#2"]
+
+
+def test_stop_kills_worker_that_ignores_sigterm(server: RunningServer) -> None:
+    before = {process.pid for process in server.descendants()}
+    server.chat("ignoring-sigterm")
+    started = [process for process in server.descendants() if process.pid not in before]
+    assert len(started) >= 2
+    assert server.post("/v1/system/evict/ignoring-sigterm").json()["evicted"] == ["ignoring-sigterm#1"]
+    assert not any(is_running(process) for process in started)
 
 
 def test_model_that_never_fits_is_refused_with_numbers(tmp_path: Path) -> None:
@@ -102,13 +133,6 @@ def test_model_that_never_fits_is_refused_with_numbers(tmp_path: Path) -> None:
         assert answer.headers["x-should-retry"] == "false"
         assert "retry-after" not in answer.headers
         assert answer.json()["error"]["details"]["needs_bytes"] > 300 * 2**20
-
-
-def test_stop_kills_worker_that_ignores_sigterm(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(ignore_term=True, stop_grace=0.5, fork_grandchild="child")]) as server:
-        server.chat("m")
-        assert server.post("/v1/system/evict/m").json()["evicted"] == ["m#1"]
-        assert server.descendants() == []
 
 
 def test_hung_worker_is_evicted_after_its_client_left(tmp_path: Path) -> None:

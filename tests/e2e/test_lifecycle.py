@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,13 +12,45 @@ import httpx2
 import psutil
 import pytest
 
-from scripts.testbed.server import RunningServer, disconnecting_client, events_until, eventually, fake_model, is_running
+from scripts.testbed.server import (
+    PATIENCE,
+    RunningServer,
+    disconnecting_client,
+    events_until,
+    eventually,
+    fake_model,
+    is_running,
+)
 from tests.support.external_server import external_command
 
 
 @pytest.fixture
 def external_server(tmp_path: Path) -> str:
     return external_command(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared server, its models' gates and their notes of started requests are."""
+    folder = tmp_path_factory.mktemp("lifecycle")
+    (folder / "started").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(folder: Path) -> Iterator[RunningServer]:
+    """A server that several tests share, each with a model of its own."""
+    never, started = str(folder / "never"), str(folder / "started")
+    models = [
+        fake_model("gated", load_gate=str(folder / "go")),
+        fake_model("never", load_gate=never, max_queue=1),
+        fake_model("slow", started_dir=started, step_seconds=0.05),
+        fake_model("brief"),
+        fake_model("impatient", load_gate=never),
+        fake_model("twice", replicas=2, gate=str(folder / "gate"), started_dir=started),
+    ]
+    with RunningServer(folder / "server", models) as server:
+        yield server
 
 
 def test_request_starts_worker_and_idling_ends_all_of_it(tmp_path: Path) -> None:
@@ -40,43 +73,57 @@ def test_request_starts_worker_and_idling_ends_all_of_it(tmp_path: Path) -> None
         assert not any(is_running(process) for process in children)
 
 
-def test_concurrent_requests_start_one_worker(tmp_path: Path) -> None:
-    models = [fake_model(load_gate=str(tmp_path / "go"))]
-    with RunningServer(tmp_path, models) as server, ThreadPoolExecutor(20) as threads:
-        answers = [threads.submit(server.chat, "m", f"word{number}") for number in range(20)]
-        eventually("all wait", lambda: server.status()["waiting"] == 20)
-        (tmp_path / "go").touch()
+def test_concurrent_requests_start_one_worker(shared: RunningServer, folder: Path) -> None:
+    with ThreadPoolExecutor(20) as threads:
+        answers = [threads.submit(shared.chat, "gated", f"word{number}") for number in range(20)]
+        eventually("all wait", lambda: shared.model("gated")["waiting"] == 20)
+        (folder / "go").touch()
         texts = [future.result().json()["choices"][0]["message"]["content"] for future in answers]
-        assert texts == [f"word{number}" for number in range(20)]
-        assert [worker["worker"] for worker in server.workers()] == ["m#1"]
+    assert texts == [f"word{number}" for number in range(20)]
+    assert [worker["worker"] for worker in shared.workers("gated")] == ["gated#1"]
 
 
 @pytest.mark.parametrize("size", [10, 3_000_000])
-def test_disconnect_while_waiting_frees_queue_place(tmp_path: Path, size: int) -> None:
-    with RunningServer(tmp_path, [fake_model(load_gate=str(tmp_path / "never"), max_queue=1)]) as server:
-        with disconnecting_client(server, "m", "x" * size):
-            eventually("it waits", lambda: server.status()["waiting"] == 1)
-            assert server.chat("m").status_code == 503
-        eventually("its place is free", lambda: server.status()["waiting"] == 0)
+def test_disconnect_while_waiting_frees_queue_place(shared: RunningServer, size: int) -> None:
+    with disconnecting_client(shared, "never", "x" * size):
+        eventually("it waits", lambda: shared.model("never")["waiting"] == 1)
+        assert shared.chat("never").status_code == 503
+    eventually("its place is free", lambda: shared.model("never")["waiting"] == 0)
 
 
-def test_disconnect_cancels_the_work(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    started.mkdir()
-    with RunningServer(tmp_path / "server", [fake_model(started_dir=str(started), step_seconds=0.05)]) as server:
-        body = {"model": "m", "messages": [{"role": "user", "content": "word " * 5000}], "stream": True}
-        with httpx2.stream(
-            "POST", f"{server.url}/v1/chat/completions", json=body, headers={"x-request-id": "me"}, trust_env=False
-        ) as response:
-            next(response.iter_lines())
-        eventually("the engine has noticed", (started / "me.cancelled").exists)
-        eventually("its lease has ended", lambda: server.status()["leases"] == 0)
+def test_disconnect_cancels_the_work(shared: RunningServer, folder: Path) -> None:
+    body = {"model": "slow", "messages": [{"role": "user", "content": "word " * 5000}], "stream": True}
+    url, headers = f"{shared.url}/v1/chat/completions", {"x-request-id": "me"}
+    with httpx2.stream("POST", url, json=body, headers=headers, timeout=PATIENCE, trust_env=False) as response:
+        next(response.iter_lines())
+    eventually("the engine has noticed", (folder / "started" / "me.cancelled").exists)
+    eventually("its lease has ended", lambda: [worker["leases"] for worker in shared.workers("slow")] == [0])
 
 
-def test_keep_alive_zero_stops_worker_after_answer(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model()]) as server, server.event_stream() as events:
-        assert server.chat("m", keep_alive=0).status_code == 200
-        assert [e["reason"] for e in events_until(events, to="stopped")][-1] == "idle"
+def test_keep_alive_zero_stops_worker_after_answer(shared: RunningServer) -> None:
+    with shared.event_stream() as events:
+        assert shared.chat("brief", keep_alive=0).status_code == 200
+        assert [e["reason"] for e in events_until(events, model="brief", to="stopped")][-1] == "idle"
+
+
+def test_request_may_shorten_its_maximum_wait(shared: RunningServer) -> None:
+    body = {"model": "impatient", "messages": [{"role": "user", "content": "x"}]}
+    answer = shared.post("/v1/chat/completions", body, headers={"x-max-wait": "0.5"})
+    assert answer.status_code == 504
+    assert "starting" in answer.json()["error"]["message"]
+
+
+def test_replicas_share_requests(shared: RunningServer, folder: Path) -> None:
+    def states() -> list[str]:
+        return [worker["state"] for worker in shared.workers("twice")]
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(shared.chat, "twice", str(number)) for number in range(2)]
+        eventually("both replicas are ready", lambda: states() == ["ready", "ready"])
+        answers += [threads.submit(shared.chat, "twice", str(number)) for number in range(2, 4)]
+        eventually("both work", lambda: all(worker["leases"] for worker in shared.workers("twice")))
+        (folder / "gate").touch()
+        assert [future.result().status_code for future in answers] == [200] * 4
 
 
 def test_standby_becomes_worker_and_is_replaced(tmp_path: Path) -> None:
@@ -203,28 +250,6 @@ def test_external_server_serves_as_worker(tmp_path: Path, external_server: str) 
         assert completion["path"] == "/v1/completions"
         events_until(events, to="stopped")
         assert server.descendants() == []
-
-
-def test_request_may_shorten_its_maximum_wait(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(load_gate=str(tmp_path / "never"))]) as server:
-        body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
-        answer = server.post("/v1/chat/completions", body, headers={"x-max-wait": "0.5"})
-        assert answer.status_code == 504
-        assert "starting" in answer.json()["error"]["message"]
-
-
-def test_replicas_share_requests(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    started.mkdir()
-    gate = tmp_path / "gate"
-    models = [fake_model(replicas=2, gate=str(gate), started_dir=str(started))]
-    with RunningServer(tmp_path / "server", models) as server, ThreadPoolExecutor(4) as threads:
-        answers = [threads.submit(server.chat, "m", str(number)) for number in range(2)]
-        eventually("both replicas are ready", lambda: [w["state"] for w in server.workers()] == ["ready", "ready"])
-        answers += [threads.submit(server.chat, "m", str(number)) for number in range(2, 4)]
-        eventually("both work", lambda: all(worker["leases"] for worker in server.workers()))
-        gate.touch()
-        assert [future.result().status_code for future in answers] == [200] * 4
 
 
 def test_pinned_model_is_preloaded_and_stays(tmp_path: Path) -> None:
