@@ -21,7 +21,7 @@ from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 
 REQUESTS = 200
-ROUNDS = 10
+ROUNDS = 3
 MODELS = [f"m{number}" for number in range(6)]
 RESOURCES = {"swap_after": 0.2, "max_concurrent_requests": 64, "max_wait": 110}
 
