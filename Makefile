@@ -9,7 +9,8 @@ TESTED := $(VENV)/.tested
 DEMOS  := data/demo-models/.made
 DA3    := $(if $(LATEST),data/envs-latest,data/envs)/depth-anything-3/.ready
 CONTROL := $(BIN)/python -m scripts.control
-JOBS   ?= 2
+# One more than a small machine has cores, because many tests wait for processes.
+JOBS   ?= 3
 
 INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
@@ -93,7 +94,10 @@ demo: setup  ## Run a demo of all parts, with a server on free ports in data/dem
 	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
 	@$(BIN)/python -m scripts.demo
 
-test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=2 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
+# Containers often set this, but without bytecode every process that a test starts compiles our code again, and pytest
+# rewrites every test in each of its processes.
+test: export PYTHONDONTWRITEBYTECODE =
+test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
 check: $(TESTED)  ## Check style, types, imports, names, sizes, docs and the lock
