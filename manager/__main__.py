@@ -47,8 +47,10 @@ async def serve(settings: Settings, home: Path) -> None:
     from manager.app import build
     from manager.memory.meters import detect
     from manager.processes.children import reap
+    from manager.processes.orphans import become_subreaper
     from manager.runtime import Runtime
 
+    become_subreaper()
     asgi.log_to_stderr()
     rotate_stderr(home / "logs" / "manager.log", settings.logs)
     raise_descriptor_limit()

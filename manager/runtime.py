@@ -41,7 +41,7 @@ class Runtime:
         self._reloading = asyncio.Lock()
         self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
         self._tasks = BackgroundTasks("runtime")
-        children = ChildRegistry(home / "manager" / "children.json")
+        self._children = children = ChildRegistry(home / "manager" / "children.json")
         self._logs = Logs(home / "logs", lambda: self.models.settings.logs)
         self._local = LocalLauncher(home, self._imports_of, children, self._logs)
         self._command = CommandLauncher(children, self._logs)
@@ -54,6 +54,7 @@ class Runtime:
         await self.monitor.sample(())
         self.pool.start()
         self._tasks.spawn(self._logs.keep_within_bounds())
+        self._tasks.spawn(self._children.record_descendants())
 
     async def reload(self) -> list[str]:
         """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing.

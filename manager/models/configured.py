@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from contract.config import ConfigError, ModelSpec, Settings
+from manager import process_tree
 from manager.state.model import Capabilities, Model
 
 
@@ -52,6 +54,7 @@ async def _run_describe(specs: tuple[ModelSpec, ...]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "workers.describe",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, process_tree.MARK: "describe"},  # it is no orphan of a worker
     )  # fmt: skip
     entries = json.dumps([spec.model_dump(mode="json") for spec in specs])
     out, err = await process.communicate(entries.encode())

@@ -1,16 +1,18 @@
 """Records every process that the manager starts, so that the next manager can end what a crashed one left behind.
 
-A process is identified by its pid, its identity and the uuid in its environment, since the system reuses pids.
+A process is identified by its pid, its identity and the uuid in its environment, since the system reuses pids. Its
+descendants are recorded too: they may have a session and an environment of their own, and lose their parent.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ from contract.process_identity import identity, is_same
 from manager import process_tree
 
 log = logging.getLogger(__name__)
+
+
+DESCENDANTS_INTERVAL = 5.0
+"""Seconds between two looks at the processes that our children have started."""
 
 
 class ChildRegistry:
@@ -36,6 +42,34 @@ class ChildRegistry:
         if known := identity(pid):  # otherwise it ended at once: there is nothing to record
             self._children[uuid] = {"pid": pid, "identity": known, "name": name}
             self._save()
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The pids of all recorded processes, without their descendants."""
+        return frozenset(record["pid"] for record in self._children.values())
+
+    async def record_descendants(self) -> None:
+        """Keep the record of descendants current, for ever."""
+        while True:
+            await asyncio.sleep(DESCENDANTS_INTERVAL)
+            found = await asyncio.to_thread(_descendants, dict(self._children))
+            self.note_descendants(found)
+
+    def note_descendants(self, found: Mapping[str, Mapping[str, str]]) -> None:
+        """Record descendants: the identity of each pid, by the child's uuid."""
+        changed = {uuid: pids for uuid, pids in found.items() if uuid in self._children and pids != self._known(uuid)}
+        for uuid, pids in changed.items():
+            self._children[uuid]["descendants"] = dict(pids)
+        if changed:
+            self._save()
+
+    def descendants(self, uuid: str) -> list[psutil.Process]:
+        """The recorded descendants of a child that are still running."""
+        return _recorded(self._known(uuid))
+
+    def _known(self, uuid: str) -> dict[str, str]:
+        known: dict[str, str] = self._children.get(uuid, {}).get("descendants", {})
+        return known
 
     def rename(self, uuid: str, name: str) -> None:
         """Record that a standby has become a worker."""
@@ -106,15 +140,41 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _family(uuid: str, record: dict[str, Any]) -> list[psutil.Process]:
-    """The child, its group and its descendants; empty if its pid now belongs to another process.
+    """The child and its recorded descendants, each with its group and its descendants, unless a pid was reused.
 
     A program that renames itself may have overwritten its environment; then its identity is enough.
     """
+    family = _recorded(record.get("descendants", {}))
     with suppress(psutil.Error, KeyError):
         root = psutil.Process(record["pid"])
         if is_same(root, record) and process_tree.uuid_of(root.pid) in {uuid, None}:
-            return [root, *_group(root.pid), *root.children(recursive=True)]
-    return []
+            family = [root, *family]
+    for process in tuple(family):
+        with suppress(psutil.Error):
+            family += [*_group(process.pid), *process.children(recursive=True)]
+    return family
+
+
+def _descendants(children: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """The identity of each descendant that runs now or is known and still runs, by the child's uuid and the pid."""
+    child_pids = process_tree.children_by_parent() if children else {}
+    found = {}
+    for uuid, record in children.items():
+        processes = [*_recorded(record.get("descendants", {})), *process_tree.tree(record["pid"], uuid, child_pids)[1:]]
+        identities = {str(process.pid): identity(process.pid) for process in processes}
+        found[uuid] = {pid: known for pid, known in identities.items() if known}
+    return found
+
+
+def _recorded(identities: Mapping[str, str]) -> list[psutil.Process]:
+    """Those of the recorded processes that still run."""
+    processes = []
+    for pid, known in identities.items():
+        with suppress(psutil.Error, ValueError):
+            process = psutil.Process(int(pid))
+            if identity(process.pid) == known and process_tree.alive(process):
+                processes.append(process)
+    return processes
 
 
 def _group(leader: int) -> list[psutil.Process]:

@@ -17,6 +17,7 @@ import psutil
 
 from contract.config import ENVIRONMENT
 from manager import process_tree
+from manager.processes import orphans
 from manager.processes.children import ChildRegistry, kill, signal_group
 from manager.processes.launchers.logs import Log
 from manager.state.process import LoadFailure
@@ -192,11 +193,19 @@ class Child:
             signal_group(self.pid, number)
 
     def _kill_descendants(self, family: Sequence[psutil.Process]) -> None:
-        """Kill the rest of its tree and all that carries its uuid; repeatedly, since they may fork meanwhile."""
-        remaining = {p.pid: p for p in family if process_tree.alive(p) and p.pid != self.pid}
+        """Kill the rest of its tree and all that carries its uuid; repeatedly, since they may fork meanwhile.
+
+        If it was killed, its tree is unknown by now: what the manager has adopted is part of it or of a similar one.
+        """
+        ended: set[int] = set()
+        known = [*family, *self._children.descendants(self.uuid)]
         for _ in range(5):
-            remaining |= {p.pid: p for p in process_tree.marked(self.uuid) if p.pid != self.pid}
+            known += [*process_tree.marked(self.uuid), *orphans.adopted(self._children.pids)]
+            remaining = {p.pid: p for p in known if process_tree.alive(p) and p.pid != self.pid}
             if not remaining:
-                return
+                break
             kill(remaining.values(), timeout=2)
-            remaining = {}
+            ended |= remaining.keys()
+            known = []
+        if self.exit_code is not None:
+            orphans.collect(ended, self.pid)

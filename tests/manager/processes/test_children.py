@@ -82,6 +82,27 @@ def test_reap_ends_descendants_of_a_dead_worker(path: Path, family: ProcessFamil
     wait_until_gone(family.child, family.escaped)
 
 
+@pytest.mark.parametrize("root_runs", [True, False])
+def test_reap_ends_recorded_descendants_without_mark(
+    path: Path, family: ProcessFamily, unmarked: subprocess.Popen[bytes], *, root_runs: bool
+) -> None:
+    children = ChildRegistry(path)
+    children.add(family.uuid, family.root, "m#1")
+    children.note_descendants({family.uuid: {str(unmarked.pid): str(identity(unmarked.pid))}})
+    if not root_runs:
+        os.kill(family.root, 9)
+        wait_until_gone(family.root)
+    assert unmarked.pid in reap(path)
+    assert unmarked.wait(10) == -9
+
+
+def test_reap_spares_a_reused_descendants_pid(path: Path, family: ProcessFamily) -> None:
+    children = ChildRegistry(path)
+    children.add(family.uuid, family.root, "m#1")
+    children.note_descendants({family.uuid: {str(os.getpid()): "earlier"}})
+    assert os.getpid() not in reap(path)
+
+
 def test_reap_spares_a_reused_pid(path: Path, unmarked: subprocess.Popen[bytes]) -> None:
     write(path, {uuid.uuid4().hex: {"pid": unmarked.pid, "identity": identity(os.getpid()), "name": "m#1"}})
     assert reap(path) == []
