@@ -18,6 +18,7 @@ from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationReq
 from workers.engine import Call, Device, Engine, Feed, Joins, Output, serves
 from workers.engines.mlx.options import MlxOptions
 from workers.served_tasks import tasks_of
+from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES
 
 if TYPE_CHECKING:
     from workers.engines.mlx.chatting import MlxChat
@@ -33,7 +34,7 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = frozenset({"images", "penalties", "structured_output"})
+    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",

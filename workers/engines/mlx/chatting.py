@@ -21,6 +21,8 @@ from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 from workers.toolkit.chat.constraints.answers import grammar_of
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
+from workers.toolkit.chat.logprobs import TokenTexts
+from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
 
 _UNBOUNDED = 4096
 """The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
@@ -38,6 +40,7 @@ class MlxChat:
         self.grammars = GrammarCompiler(loaded.vocabulary, loaded.ends)
         self.recommended = loaded.checkpoint.read("generation_config.json")
         self._name = loaded.checkpoint.spec.id
+        self._texts = TokenTexts(loaded.tokenizer)
 
     def run(self, feed: Feed[ChatRequest], meter: StepMeter) -> Pieces:
         """Take calls while rows are free, and decode a token for every row in each step, until no call is left."""
@@ -56,6 +59,7 @@ class MlxChat:
         """Read a call's prompt and add its choices to the waiting ones; yields an error if that fails."""
         try:
             grammar, warnings = grammar_of(call.request)
+            check_token_ids(call.request, self.loaded.token_count)
             prompt = self.prompts.read(call.request)
             tokens_left = self.prompts.tokens_left(prompt)
         except ServeError as error:
@@ -69,9 +73,13 @@ class MlxChat:
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer = ChatAnswer(call, self._name)
         answer.prompt_tokens = len(prompt.tokens)
+        ends = ends_of(call.request, self.loaded.ends)
+        if grammar:  # the answer ends where the grammar allows it, whatever the request ignores
+            ends |= self.loaded.ends
         for index in range(call.request.n or 1):
             constraint = self.grammars.constraint(grammar) if grammar else None
-            sampler = MlxSampler(call.request, self.recommended, index, prompt.tokens, constraint)
+            sampler = MlxSampler(call.request, self.recommended, ends, index, prompt.tokens)
+            sampler.constraint = constraint
             choice = ChatChoice(answer, index, sampler, self._decode, limit)
             choice.constraint = constraint
             answer.choices.append(choice)
@@ -82,7 +90,10 @@ class MlxChat:
         return text
 
     def _advance(self, choice: ChatChoice, token: int) -> Pieces:
-        return choice.answer.advance(choice, token, self.loaded.ends)
+        ends = choice.sampler.ends
+        if picked := choice.sampler.take_picked():
+            choice.logprobs += [self._texts.entry(picked)] if token not in ends else []
+        return choice.answer.advance(choice, token, ends)
 
 
 class _Rows:

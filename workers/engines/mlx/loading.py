@@ -66,6 +66,14 @@ class LoadedMlx:
     vision: bool
     vocabulary: Vocabulary
 
+    @property
+    def token_count(self) -> int:
+        """The number of tokens that the model has scores for."""
+        config = self.checkpoint.config
+        return int(
+            (config.get("text_config") or {}).get("vocab_size") or config.get("vocab_size") or len(self.tokenizer)
+        )
+
 
 def use(device: Device) -> None:
     """Compute on the assigned device. `mlx` is Apple's GPU, or the CPU if there is none (`mlx[cpu]` on Linux)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,15 @@ from mlx_lm import sample_utils as library
 from contract.tasks.chat import ChatRequest
 from workers.toolkit.chat.constraints.masks import allowed_tokens
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
+from workers.toolkit.chat.logprobs import PickedToken
+from workers.toolkit.chat.sampling_settings import biases_of, settings_of, top_logprobs_of
 
 
 class MlxSampler:
     """Samples as the request asks, and otherwise as the model's authors recommend in generation_config.json.
 
-    `temperature` 0 is greedy; without a temperature the recommendation decides. With a seed, choice `index` of a
-    request always gets the same tokens, whatever else is in the batch.
+    With a seed, choice `index` of a request always gets the same tokens, whatever else is in the batch. `ends` are the
+    tokens that end the answer.
 
     The batch generators of mlx-lm and mlx-vlm have one sampler for all rows. So each row has this as its logits
     processor, which picks the token itself and masks all others. The generators work ahead: the token that was picked
@@ -29,18 +32,25 @@ class MlxSampler:
         self,
         request: ChatRequest,
         recommended: dict[str, Any],
+        ends: frozenset[int],
         index: int,
         prompt: Sequence[int],
-        constraint: TokenConstraint | None = None,
     ) -> None:
+        settings = settings_of(request, recommended)
+        self.ends = ends
+        self._reported: deque[tuple[Any, Any, Any]] = deque()  # arrays: token, log probabilities, most probable tokens
+        self._min_tokens = int(settings.get("min_new_tokens") or 0) if ends else 0
+        self._biases = biases_of(request)
+        self._top = top_logprobs_of(request)
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
-        self._repetition = float(recommended.get("repetition_penalty") or 1.0)
-        self._settings = _sampling_settings(request, recommended)
+        self._repetition = float(settings.get("repetition_penalty") or 1.0)
+        self._settings = _sampling_settings(settings)
         seed = secrets.randbits(63) if request.seed is None else request.seed + index
         self._key = mx.random.key(seed % 2**63)
         self._prompt = prompt
-        self._constraint = constraint
+        self.constraint: TokenConstraint | None = None
+        """What the answer must keep to; set before the first token."""
         self._picked = 0  # the number of tokens
         self._last: Any = None  # the token that was picked last
         self._counts: Any = None  # (vocabulary,) how often each token occurs in the answer
@@ -49,8 +59,17 @@ class MlxSampler:
     @property
     def processors(self) -> list[Any]:
         """The row's logits processors for a batch generator: none if decoding is greedy and without penalties."""
-        plain = self._settings is None and self._repetition == 1 and not (self._frequency or self._presence)
-        return [] if plain and self._constraint is None else [self]
+        penalized = self._repetition != 1 or self._frequency or self._presence
+        changed = penalized or self._biases or self._min_tokens or self.constraint is not None
+        return [self] if changed or self._settings is not None or self._top is not None else []
+
+    def take_picked(self) -> PickedToken | None:
+        """The oldest token that has not been taken, with its probability; None if the request does not ask for it."""
+        if not self._reported:
+            return None
+        token, logprobs, best = self._reported.popleft()
+        top = [(int(number), logprobs[number].item()) for number in best.tolist()]
+        return PickedToken(int(token.item()), logprobs[token].item(), top)
 
     def __call__(self, _: Any, logits: Any) -> Any:
         """Pick the next token. Returns logits (1, vocabulary) in which all other tokens are masked."""
@@ -66,21 +85,35 @@ class MlxSampler:
             self._counts = mx.zeros_like(row)
             self._seen = mx.zeros(row.shape, dtype=mx.bool_)
             self._seen[mx.array(list(self._prompt))] = True
-        row = self._penalized(row)
-        if self._constraint is not None:
-            row = self._constrained(row, self._constraint)
+        scores, row = row, self._penalized(self._biased(row))
+        if self.constraint is not None:
+            row = self._constrained(row, scores, self.constraint)
         token = row.argmax() if self._settings is None else self._sample(row)
+        if self._top is not None:
+            best = mx.argsort(-scores)[: self._top] if self._top else mx.array([], mx.uint32)
+            self._reported.append((token, scores - mx.logsumexp(scores), best))
         chosen = mx.arange(row.shape[0]) == token
         self._last, self._picked = token, self._picked + 1
         self._counts = self._counts + chosen
         self._seen = self._seen | chosen
         return mx.where(chosen, 0.0, -mx.inf)[None]
 
-    def _constrained(self, row: Any, constraint: TokenConstraint) -> Any:
+    def _constrained(self, row: Any, scores: Any, constraint: TokenConstraint) -> Any:
         if self._picked:
             constraint.advance(self._picked, int(self._last.item()))
-        [allowed] = allowed_tokens([constraint], row.shape[0])
-        return mx.where(mx.array(allowed), row, -mx.inf)
+        [tokens] = allowed_tokens([constraint], row.shape[0])
+        allowed = mx.array(tokens)
+        row = mx.where(allowed, row, -mx.inf)
+        # What the request excludes may be all that the constraint has left, such as the end of the answer.
+        return mx.where(row.max() == -mx.inf, mx.where(allowed, scores, -mx.inf), row)
+
+    def _biased(self, row: Any) -> Any:
+        """Add the request's biases, and exclude the end of an answer that is too short."""
+        if self._biases:
+            row = row.at[mx.array(list(self._biases))].add(mx.array(list(self._biases.values())))
+        if self._picked < self._min_tokens:
+            row = row.at[mx.array(sorted(self.ends))].add(-mx.inf)
+        return row
 
     def _penalized(self, row: Any) -> Any:
         """OpenAI's penalties count the answer's tokens; the recommended repetition penalty counts the prompt's too."""
@@ -102,11 +135,9 @@ class MlxSampler:
         return mx.random.categorical(row[0], key=key)
 
 
-def _sampling_settings(request: ChatRequest, recommended: dict[str, Any]) -> dict[str, float] | None:
+def _sampling_settings(settings: dict[str, Any]) -> dict[str, float] | None:
     """The settings for sampling, by their names in generation_config.json; None for greedy decoding."""
-    samples = bool(recommended.get("do_sample")) if request.temperature is None else request.temperature > 0
-    if not samples:
+    if not settings.get("do_sample"):
         return None
-    settings = {name: recommended.get(name) for name in ("temperature", "top_k", "top_p", "min_p")}
-    settings |= {name: value for name in ("temperature", "top_p") if (value := getattr(request, name)) is not None}
-    return {name: float(value) for name, value in settings.items() if value}
+    names = ("temperature", "top_k", "top_p", "min_p")
+    return {name: float(value) for name in names if (value := settings.get(name))}

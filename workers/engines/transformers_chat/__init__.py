@@ -26,6 +26,8 @@ from workers.engine import Call, Device, Engine, Feed, serves
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
 from workers.toolkit.chat.constraints.answers import grammar_of
+from workers.toolkit.chat.logprobs import TokenTexts
+from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES, check_token_ids, ends_of
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.chat_prompt import ChatPrompt
@@ -66,7 +68,7 @@ class TransformersChat(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
-    features = frozenset({"images", "penalties", "structured_output"})
+    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES
     imports = (
         "workers.toolkit.torchvision_shim",
         f"{_HERE}.serving",
@@ -90,6 +92,7 @@ class TransformersChat(Engine):
         self._model = loaded.model
         context = loading.context_of(loaded, options.context)
         self._encoder = serving.PromptEncoder(loaded, options.chat_template, context, spec)
+        self._texts = TokenTexts(loaded.tokenizer)
         self._end_tokens = loading.end_tokens_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
         self._grammars = serving.GrammarCompiler(loaded.vocabulary, self._end_tokens)
@@ -125,6 +128,7 @@ class TransformersChat(Engine):
         from workers.toolkit.chat.answer import ChatAnswer
 
         request = call.request
+        check_token_ids(request, self._model.config.get_text_config(decoder=True).vocab_size)
         grammar, warnings = grammar_of(request)
         call.warnings += warnings
         inputs = self._encoder.encode(self._encoder.conversation(request))
@@ -139,19 +143,20 @@ class TransformersChat(Engine):
         requested = request.limit or self._recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer.choices.extend(self._choice(answer, index, row.ids, limit) for index in range(request.n or 1))
-        for choice in answer.choices:
-            choice.constraint = self._grammars.constraint(grammar) if grammar else None
+        for choice in answer.choices if grammar else ():
+            choice.constraint = self._grammars.constraint(grammar)
+            choice.sampler.ends |= self._end_tokens  # it ends where the grammar allows it, whatever the request ignores
         return ChatPrompt(call, row, answer.choices)
 
     def _choice(self, answer: ChatAnswer, index: int, prompt: Any, limit: int) -> ChatChoice:
-        from workers.engines.transformers_chat.serving import TokenSampler, processors_of
+        from workers.engines.transformers_chat.serving import TokenSampler
         from workers.toolkit.chat.answer import ChatChoice
 
         device = self._model.device
-        sampler = TokenSampler(answer.call.request, self._recommended, index, device)
-        if self._runner is not None:  # without a runner, `generate` applies the processors
-            end_tokens = sorted(self._end_tokens)
-            sampler.follow(prompt.to(device), processors_of(self._recommended, len(prompt), end_tokens, device))
+        request = answer.call.request
+        sampler = TokenSampler(request, self._recommended, ends_of(request, self._end_tokens), index, device)
+        if self._runner is not None:  # else `generate` says what the tokens of the prompt are
+            sampler.begin(prompt.to(device))
         return ChatChoice(answer, index, sampler, self._decode, limit)
 
     def _decode(self, tokens: list[int]) -> str:
@@ -159,4 +164,8 @@ class TransformersChat(Engine):
         return text
 
     def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        return choice.answer.advance(choice, token, self._end_tokens)
+        ends = choice.sampler.ends
+        if choice.sampler.picked:
+            picked = choice.sampler.picked.popleft()
+            choice.logprobs += [self._texts.entry(picked)] if token not in ends else []
+        return choice.answer.advance(choice, token, ends)

@@ -107,8 +107,9 @@ class DecodeBatch:
     def _append(self, scores: Any, masks: RowMasks) -> Tokens:
         """Pick the next token of each row, given scores (rows, vocabulary)."""
         tokens = _pick(constrained(scores, masks), self.rows)
-        for row, token in zip(self.rows, tokens, strict=True):
+        for number, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
             row.written.append(token)
+            row.choice.sampler.note(token, scores[number])
         pairs = zip(self.rows, tokens, strict=True)
         return [(row.choice, token) for row, token in pairs if not row.choice.is_finished]
 

@@ -111,11 +111,16 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]
 
     def __init__(self, choice: ChatChoice, put: Callable[[int], None]) -> None:
         self._choice, self._put = choice, put
+        self._has_begun = False
 
-    def __call__(self, _: Any, scores: Any) -> Any:
+    def __call__(self, tokens: Any, scores: Any) -> Any:
+        if not self._has_begun:
+            self._choice.sampler.begin(tokens[0])
+            self._has_begun = True
         row = scores[:1].to(torch.float32, copy=True)
         constraint = self._choice.constraint
         token = self._choice.sampler.pick(constrained(row, RowMasks([constraint], row.shape[-1]))[0])
+        self._choice.sampler.note(token, scores[0])
         if constraint is not None:
             constraint.advance(constraint.tokens + 1, token)  # before the next step, for which `put` does not wait
         self._put(token)

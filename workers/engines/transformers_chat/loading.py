@@ -88,12 +88,16 @@ def end_tokens_of(loaded: LoadedModel) -> frozenset[int]:
 
 
 def take_recommended(model: Any) -> dict[str, Any]:
-    """Return the authors' recommended sampling, and make `generate` greedy, since this engine samples itself."""
+    """Return the authors' recommended sampling, and make `generate` take the best scores, since this engine samples."""
     settings = model.generation_config
     recommended = {name: value for name, value in settings.to_dict().items() if value is not None}
     greedy = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "cache_implementation": None}
     sampling = ("temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
-    unset = dict.fromkeys((*sampling, "max_length", "max_new_tokens"))
+    processing = (
+        "repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens", "bad_words_ids",
+        "remove_invalid_values", "suppress_tokens", "begin_suppress_tokens",
+    )  # fmt: skip
+    unset = dict.fromkeys((*sampling, *processing, "max_length", "max_new_tokens"))
     for name, value in {**unset, **greedy}.items():
         setattr(settings, name, value)
     return recommended

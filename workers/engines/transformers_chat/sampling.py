@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from transformers.generation import logits_process as library
 
 from contract.tasks.chat import ChatRequest
-from workers.engines.transformers_chat.score_processors import Processors
+from workers.engines.transformers_chat.score_processors import Processors, processors_of
 from workers.toolkit.chat.constraints.masks import RowMasks
+from workers.toolkit.chat.logprobs import PickedToken
+from workers.toolkit.chat.sampling_settings import biases_of, settings_of, top_logprobs_of
 
 _WARPERS = (
     ("temperature", library.TemperatureLogitsWarper, 1.0),
@@ -27,23 +30,40 @@ _WARPERS = (
 class TokenSampler:
     """Samples as the request asks, and otherwise as the model's authors recommend.
 
-    `temperature` 0 is greedy; without a temperature the model's generation configuration decides. With a seed, choice
-    `index` of a request always gets the same tokens, whatever else is in the batch.
+    With a seed, choice `index` of a request always gets the same tokens, whatever else is in the batch. `ends` are the
+    tokens that end the answer.
     """
 
-    def __init__(self, request: ChatRequest, recommended: Mapping[str, Any], index: int, device: Any) -> None:
+    def __init__(
+        self, request: ChatRequest, recommended: Mapping[str, Any], ends: frozenset[int], index: int, device: Any
+    ) -> None:
+        self.ends = ends
+        self.picked: deque[PickedToken] = deque()
+        """The tokens with their probabilities, oldest first, if the request wants to know them."""
+        self._settings = settings_of(request, recommended)
+        self._biases = biases_of(request)
+        self._top = top_logprobs_of(request)
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
         self._counts: Any = None  # (vocabulary,) occurrences in the answer; None until a penalty needs them
-        self._warpers = _warpers(request, recommended)
+        self._warpers = _warpers(self._settings)
         self._random = _generator(request.seed, index, device) if self._warpers is not None else None
         self._processors: Processors | None = None
         self._tokens: Any = None  # (1, tokens) of prompt and answer; None if no processor needs them
 
-    def follow(self, prompt: Any, processors: Processors | None) -> None:
-        """Apply the processors from now on. `prompt` has the row's tokens so far, (tokens,)."""
+    def begin(self, prompt: Any) -> None:
+        """Apply the settings to the answer to a prompt, tokens (tokens,), on the scores' device."""
+        processors = processors_of(self._settings, self._biases, len(prompt), sorted(self.ends), prompt.device)
         if processors is not None:
             self._processors, self._tokens = processors, prompt[None]
+
+    def note(self, token: int, scores: Any) -> None:
+        """Add a token to `picked`, if the request wants to know it; `scores` (vocabulary,) are the model's own."""
+        if self._top is not None:
+            logprobs = scores.float().log_softmax(-1)
+            best = logprobs.topk(self._top)
+            top = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+            self.picked.append(PickedToken(token, float(logprobs[token]), top))
 
     @property
     def is_plain(self) -> bool:
@@ -89,17 +109,14 @@ def constrained(scores: Any, masks: RowMasks) -> Any:
     )
 
 
-def _warpers(request: ChatRequest, recommended: Mapping[str, Any]) -> list[Any] | None:
+def _warpers(settings: Mapping[str, Any]) -> list[Any] | None:
     """What to apply to the scores before sampling; None for greedy decoding."""
-    samples = bool(recommended.get("do_sample")) if request.temperature is None else request.temperature > 0
-    if not samples:
+    if not settings.get("do_sample"):
         return None
-    requested = {"temperature": request.temperature, "top_p": request.top_p}
-    values = {**recommended, **{name: value for name, value in requested.items() if value is not None}}
     return [
         warper(float(value) if isinstance(neutral, float) else int(value))
         for name, warper, neutral in _WARPERS
-        if (value := values.get(name)) is not None and value != neutral
+        if (value := settings.get(name)) is not None and value != neutral
     ]
 
 

@@ -1,4 +1,4 @@
-"""The logits processors that a model's authors recommend, applied to each row as `generate` applies them."""
+"""The logits processors that a request asks for, or a model's authors recommend, applied as `generate` does it."""
 
 from __future__ import annotations
 
@@ -33,42 +33,48 @@ def warn_of_ignored(recommended: Mapping[str, Any]) -> None:
         log.warning("settings in generation_config.json that are not applied: %s", ", ".join(ignored))
 
 
-def processors_of(recommended: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> Processors | None:
-    """The processors for the authors' settings `recommended`, or None if they need none.
+def processors_of(
+    settings: Mapping[str, Any], biases: Mapping[int, float], length: int, ends: Sequence[int], device: Any
+) -> Processors | None:
+    """The processors for an answer's settings, in the order of `generate`, or None if they need none.
 
-    `length` is the length of the row's prompt, in tokens; `ends` are the tokens that end an answer.
+    `biases` are added to the scores of tokens. `length` is the length of the row's prompt, in tokens; `ends` are the
+    tokens that end the answer.
     """
-    processors = [*_of_penalties(recommended), *_of_lengths(recommended, length, ends, device)]
-    processors += _of_lists(recommended, length, ends, device)
+    processors = (
+        [library.SequenceBiasLogitsProcessor({(token,): bias for token, bias in biases.items()})] if biases else []
+    )
+    processors += [*_of_penalties(settings), *_of_lengths(settings, length, ends, device)]
+    processors += _of_lists(settings, length, ends, device)
     return library.LogitsProcessorList(processors) if processors else None
 
 
-def _of_penalties(recommended: Mapping[str, Any]) -> list[Any]:
+def _of_penalties(settings: Mapping[str, Any]) -> list[Any]:
     processors: list[Any] = []
-    if (penalty := float(recommended.get("repetition_penalty") or 1)) != 1:
+    if (penalty := float(settings.get("repetition_penalty") or 1)) != 1:
         processors.append(library.RepetitionPenaltyLogitsProcessor(penalty))
-    if size := int(recommended.get("no_repeat_ngram_size") or 0):
+    if size := int(settings.get("no_repeat_ngram_size") or 0):
         processors.append(library.NoRepeatNGramLogitsProcessor(size))
     return processors
 
 
-def _of_lengths(recommended: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> list[Any]:
+def _of_lengths(settings: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> list[Any]:
     processors: list[Any] = []
-    if ends and (tokens := int(recommended.get("min_length") or 0)):
+    if ends and (tokens := int(settings.get("min_length") or 0)):
         processors.append(library.MinLengthLogitsProcessor(tokens, list(ends), device=device))
-    if ends and (tokens := int(recommended.get("min_new_tokens") or 0)):
+    if ends and (tokens := int(settings.get("min_new_tokens") or 0)):
         processors.append(library.MinNewTokensLengthLogitsProcessor(length, tokens, list(ends), device=device))
     return processors
 
 
-def _of_lists(recommended: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> list[Any]:
+def _of_lists(settings: Mapping[str, Any], length: int, ends: Sequence[int], device: Any) -> list[Any]:
     processors: list[Any] = []
-    if words := recommended.get("bad_words_ids"):
+    if words := settings.get("bad_words_ids"):
         processors.append(library.NoBadWordsLogitsProcessor(words, list(ends)))
-    if recommended.get("remove_invalid_values"):
+    if settings.get("remove_invalid_values"):
         processors.append(library.InfNanRemoveLogitsProcessor())
-    if tokens := recommended.get("suppress_tokens"):
+    if tokens := settings.get("suppress_tokens"):
         processors.append(library.SuppressTokensLogitsProcessor(tokens, device=device))
-    if tokens := recommended.get("begin_suppress_tokens"):
+    if tokens := settings.get("begin_suppress_tokens"):
         processors.append(library.SuppressTokensAtBeginLogitsProcessor(tokens, length, device=device))
     return processors

@@ -16,7 +16,7 @@ from workers.engines.transformers_chat.prefix_cache import PrefixCache
 from workers.engines.transformers_chat.prompt_encoder import PromptEncoder
 from workers.engines.transformers_chat.prompt_row import PromptRow
 from workers.engines.transformers_chat.sampling import TokenSampler
-from workers.engines.transformers_chat.score_processors import processors_of, warn_of_ignored
+from workers.engines.transformers_chat.score_processors import warn_of_ignored
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "PromptEncoder",
     "PromptRow",
     "TokenSampler",
-    "processors_of",
     "runner_of",
     "warn_of_ignored",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 from contract.errors import ServeError
-from contract.tasks.chat import ChatChunk, ChatRequest
+from contract.tasks.chat import ChatChunk, ChatRequest, Logprobs, TokenLogprob
 from workers.engine import Call
 from workers.toolkit.chat.chunks import ChatChunks
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
@@ -26,6 +26,7 @@ class ChatChoice:
         self.tokens = 0  # the number of tokens so far
         self.finish_reason: str | None = None  # "stop" or "length", once finished
         self.constraint: TokenConstraint | None = None  # what the answer must keep to
+        self.logprobs: list[TokenLogprob] = []  # of tokens that no chunk has reported yet
         self._detokenizer = Detokenizer(decode)
         self._stops = StopStrings(answer.call.request.stops)
 
@@ -49,6 +50,12 @@ class ChatChoice:
         elif self.tokens >= self.limit:
             return self._finish("length", text)
         return text
+
+    def report_logprobs(self, chunk: ChatChunk) -> None:
+        """Put the probabilities of the tokens since the last chunk into a chunk of this choice."""
+        if self.logprobs:
+            chunk.choices[0].logprobs = Logprobs(content=self.logprobs)
+            self.logprobs = []
 
     def _finish(self, reason: str, text: str) -> str:
         """Finish, and add the text that was held back up to a stop string in it."""
@@ -98,6 +105,7 @@ class ChatAnswer:
             return
         self.call.progress(choice.tokens, choice.limit)
         for chunk in self.chunks(choice, text):
+            choice.report_logprobs(chunk)
             yield self.call, chunk
         if self.is_complete:
             yield self.call, self.usage()

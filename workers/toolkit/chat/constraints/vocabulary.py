@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
 from typing import Any
@@ -75,11 +75,29 @@ class _TokenizerView:
 def token_bytes(tokenizer: Any) -> list[bytes]:
     """The bytes of each token, by its id; none for unused ids. Raises ValueError for unknown kinds of tokenizers."""
     vocabulary, added = tokenizer.get_vocab(), tokenizer.added_tokens_decoder
-    as_bytes = _byte_level if _decode(tokenizer, "Ġ") == " " else _sentencepiece(tokenizer, vocabulary)
+    as_bytes = _piece_reader(tokenizer)
     tokens = [b""] * (max(vocabulary.values()) + 1)
     for token, number in vocabulary.items():
         tokens[number] = str(added[number]).encode() if number in added else as_bytes(token)
     return tokens
+
+
+def byte_reader(tokenizer: Any) -> Callable[[int], bytes]:
+    """A function that returns the bytes of a token, given its id. Raises ValueError for unknown kinds of tokenizers."""
+    added, as_bytes = tokenizer.added_tokens_decoder, _piece_reader(tokenizer)
+
+    def read(token: int) -> bytes:
+        if token in added:
+            return str(added[token]).encode()
+        piece = tokenizer.convert_ids_to_tokens(token)
+        return as_bytes(piece) if piece is not None else b""
+
+    return read
+
+
+def _piece_reader(tokenizer: Any) -> Callable[[str], bytes]:
+    """The function that turns a token of the vocabulary into the bytes that it stands for."""
+    return _byte_level if _decode(tokenizer, "Ġ") == " " else _sentencepiece(tokenizer)
 
 
 def _decode(tokenizer: Any, *tokens: str) -> str:
@@ -95,11 +113,11 @@ def _byte_level(token: str) -> bytes:
         return b""  # no text leads to it
 
 
-def _sentencepiece(tokenizer: Any, vocabulary: Mapping[str, int]) -> Any:
+def _sentencepiece(tokenizer: Any) -> Callable[[str], bytes]:
     """The function for tokens that are text with `▁` for a space, and `<0x0A>` for bytes that no token has."""
     if _decode(tokenizer, "a", "▁b") != "a b":
         raise ValueError("it neither is byte-level nor marks spaces with ▁")
-    has_bytes = "<0x0A>" in vocabulary and _decode(tokenizer, "a", "<0x41>") == "aA"
+    has_bytes = "<0x0A>" in tokenizer.get_vocab() and _decode(tokenizer, "a", "<0x41>") == "aA"
 
     def as_bytes(token: str) -> bytes:
         if has_bytes and (match := _BYTE_TOKEN.fullmatch(token)):
