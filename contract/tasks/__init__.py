@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract import known_fields, multipart
+from contract.durations import Duration
 from contract.errors import UnsupportedMedia
 from contract.json_bounds import check_json
 from contract.known_fields import FieldTable, Requirement
@@ -35,7 +36,7 @@ class Request(BaseModel):
     """What happens to the fields of the APIs that the task's clients are written for."""
 
     model: Name | None = None
-    keep_alive: float | None = Field(None, ge=-1, allow_inf_nan=False)
+    keep_alive: Duration = Field(None, allow_inf_nan=False)
 
     def required_features(self) -> frozenset[str]:
         """What this request asks of an engine beyond the plain task; each must be in the engine's `features`."""

@@ -80,8 +80,7 @@ class Pool:
         Raises a ServeError if there is no worker in time.
         """
         since = _now()
-        worker = self._lease_now(model_id, keep_alive)
-        worker = worker or await self._wait(model_id, keep_alive, max_wait, while_waiting)
+        worker = self._lease_now(model_id) or await self._wait(model_id, max_wait, while_waiting)
         waited = _now() - since
         loading = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.started, since)))
         lease = Lease(worker, waited - loading, loading)
@@ -90,7 +89,7 @@ class Pool:
             lease.succeeded = lease.status < 400
         finally:
             self._monitor.end_request(worker, succeeded=lease.succeeded)
-            self._release(worker)
+            self._release(worker, keep_alive)
 
     def evict(self, model_id: str, *, force: bool = False) -> list[Worker]:
         """Stop the model's workers for an operator; busy ones finish first, unless `force`. Returns those that stop."""
@@ -225,7 +224,7 @@ class Pool:
         at = min([now + MAX_INTERVAL, *(time for time in times if time is not None)])
         self._timer = asyncio.get_running_loop().call_at(at, self._schedule)
 
-    def _lease_now(self, model_id: str, keep_alive: float | None) -> Worker | None:
+    def _lease_now(self, model_id: str) -> Worker | None:
         """Grant a ready worker without a snapshot if the plan could only grant one as well, as for most requests."""
         model = self.models.get(model_id)
         if self.queue or self._closing or model is None or model.spec.replicas != 1:
@@ -234,13 +233,11 @@ class Pool:
         if not ready or self.supervisor.leases >= self.settings.resources.max_concurrent_requests:
             return None
         worker = min(ready, key=lambda w: plan.preference(w, w.leases))
-        self._add_lease(worker, keep_alive)
+        self._add_lease(worker)
         return worker
 
-    async def _wait(
-        self, model_id: str, keep_alive: float | None, max_wait: float | None, while_waiting: WhileWaiting
-    ) -> Worker:
-        waiter = self._enqueue(model_id, keep_alive, max_wait)
+    async def _wait(self, model_id: str, max_wait: float | None, while_waiting: WhileWaiting) -> Worker:
+        waiter = self._enqueue(model_id, max_wait)
         self._schedule()
         try:
             if not waiter.future.done():
@@ -251,37 +248,36 @@ class Pool:
             self._abandon(waiter)
             raise
 
-    def _enqueue(self, model_id: str, keep_alive: float | None, max_wait: float | None) -> Waiter:
+    def _enqueue(self, model_id: str, max_wait: float | None) -> Waiter:
         if self._closing:
             raise shutting_down()
         model = self.models.get(model_id)
         if model is None:
             raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists the available ones.")
         longest = self.settings.resources.max_wait
-        return self.queue.append(model, keep_alive, longest if max_wait is None else min(max_wait, longest))
+        return self.queue.append(model, longest if max_wait is None else min(max_wait, longest))
 
     def _grant(self, ticket: int, worker: Worker) -> None:
         waiter = self.queue.remove(ticket)
         if waiter and not waiter.future.done():
-            self._add_lease(worker, waiter.keep_alive)
+            self._add_lease(worker)
             waiter.future.set_result(worker)
 
-    def _add_lease(self, worker: Worker, keep_alive: float | None) -> None:
+    def _add_lease(self, worker: Worker) -> None:
         worker.leases += 1
         worker.last_used = _now()
-        if keep_alive is not None:
-            worker.keep_alive = keep_alive
 
     def _abandon(self, waiter: Waiter) -> None:
         """Remove a request whose client went away, or release the lease that it was granted at the same moment."""
         self.queue.remove(waiter.ticket)
         future = waiter.future
         if future.done() and not future.cancelled() and not future.exception():
-            self._release(future.result())
+            self._release(worker := future.result(), worker.keep_alive)
         else:
             self._schedule()
 
-    def _release(self, worker: Worker) -> None:
+    def _release(self, worker: Worker, keep_alive: float | None) -> None:
+        worker.keep_alive = keep_alive  # it holds for the time after this request, not after later ones
         worker.leases -= 1
         worker.served, worker.last_used = worker.served + 1, (now := _now())
         expires_soon = worker.expires is not None and worker.expires < now + MAX_INTERVAL

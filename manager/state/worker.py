@@ -52,7 +52,7 @@ class Worker:
     unconfirmed_peak: int = 0  # the most that it held during requests none of which has succeeded yet
     measured_when_ready: bool = False
     measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
-    keep_alive: float | None = None  # the last value that a request asked for
+    keep_alive: float | None = None  # what the request that ended last asked for
     resumable: bool = False
     draining_since: float = 0.0
     cut_short: bool = False  # it is ended at once, whatever it works on

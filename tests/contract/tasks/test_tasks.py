@@ -32,16 +32,16 @@ def test_fields_without_defaults_exist() -> None:
 
 
 def test_json_and_multipart_decode_to_the_same_request() -> None:
-    as_json = OCR.decode("application/json", json.dumps({"image": ENCODED, "keep_alive": 5}).encode())
+    as_json = OCR.decode("application/json", json.dumps({"image": ENCODED, "keep_alive": "5m"}).encode())
     form = (
-        b'--b\r\ncontent-disposition: form-data; name="keep_alive"\r\n\r\n5\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="keep_alive"\r\n\r\n5m\r\n'
         b'--b\r\ncontent-disposition: form-data; name="image[]"; filename="a.png"\r\n\r\n'
         + PNG.getvalue()
         + b"\r\n--b--\r\n"
     )
     as_form = OCR.decode("multipart/form-data; boundary=b", form)
     assert as_json.all_images[0].read() == as_form.all_images[0].read() == PNG.getvalue()
-    assert as_json.keep_alive == as_form.keep_alive == 5
+    assert as_json.keep_alive == as_form.keep_alive == 300
 
 
 @pytest.mark.parametrize(

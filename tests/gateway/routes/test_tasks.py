@@ -26,7 +26,7 @@ def test_openai_sdk(sdk: openai.OpenAI) -> None:
 
 def test_forwards_the_original_bytes_with_our_headers(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
     # Parsing and serializing would lose the spaces and the order of the fields.
-    body = b'{ "zzz":1,"model" : "fine",  "messages":[{"role":"user","content":"hi"}], "keep_alive": 7.5 }'
+    body = b'{ "zzz":1,"model" : "fine",  "messages":[{"role":"user","content":"hi"}], "keep_alive": "5m" }'
     headers = {
         "content-type": "application/json",
         "x-request-id": "bytes-1",
@@ -49,7 +49,7 @@ def test_forwards_the_original_bytes_with_our_headers(gateway: GatewayProcess, m
     assert (received["path"], received["query"]) == ("/v1/chat/completions", "verbose=1")
     sent = received["headers"]
     assert sent["x-enginehouse-model"] == "ok"
-    assert sent["x-enginehouse-keep-alive"] == "7.5"
+    assert sent["x-enginehouse-keep-alive"] == "300.0"
     assert sent["x-enginehouse-attempt"] == "1"
     assert 0 < float(sent["x-enginehouse-deadline"]) <= 3
     assert sent["authorization"] == "Bearer manager-token"
@@ -78,7 +78,8 @@ def test_forwards_multipart_unchanged(gateway: GatewayProcess, manager: FakeMana
 def test_external_server_gets_its_model_name_and_all_fields(
     gateway: GatewayProcess, manager: FakeManagerProcess
 ) -> None:
-    body = {"model": "external", "messages": SAY, "tools": [{"type": "function"}], "min_p": 0.1, "keep_alive": 0}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    body = {"model": "external", "messages": SAY, "tools": tools, "min_p": 0.1, "keep_alive": 0}
     headers = {"x-request-id": "external"}
     assert gateway.http.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
     [received] = manager.received("external")

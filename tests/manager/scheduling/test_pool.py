@@ -134,6 +134,30 @@ def test_idle_timeout_and_keep_alive(make: Make) -> None:
     assert harness.states() == {"a#1": State.STOPPING, "b#1": State.STOPPING, "c#1": State.READY}
 
 
+def test_keep_alive_holds_for_the_time_after_its_request_alone(make: Make) -> None:
+    harness = make({"a": {"needs": 1}})
+    kept = harness.request("a", keep_alive=-1)
+    harness.finish_start("a#1")
+    kept.finish()
+    harness.loop.advance(600)
+    assert harness.states() == {"a#1": State.READY}
+    harness.request("a").finish()
+    harness.loop.advance(61)
+    assert harness.states() == {"a#1": State.STOPPING}
+
+
+def test_keep_alive_of_the_request_that_ends_last_counts(make: Make) -> None:
+    harness = make({"a": {"needs": 1}})
+    long = harness.request("a")
+    harness.finish_start("a#1")
+    harness.request("a", keep_alive=0).finish()
+    long.finish()
+    harness.loop.advance(59)
+    assert harness.states() == {"a#1": State.READY}
+    harness.loop.advance(2)
+    assert harness.states() == {"a#1": State.STOPPING}
+
+
 def test_keep_alive_zero_stops_the_worker_after_the_response(make: Make) -> None:
     harness = make({"a": {"needs": 1}})
     request = harness.request("a", keep_alive=0)
