@@ -143,9 +143,10 @@ class TransformersChat(Engine):
         requested = request.limit or self._recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         answer.choices.extend(self._choice(answer, index, row.ids, limit) for index in range(request.n or 1))
-        for choice in answer.choices if grammar else ():
-            choice.constraint = self._grammars.constraint(grammar)
-            choice.sampler.ends |= self._end_tokens  # it ends where the grammar allows it, whatever the request ignores
+        for choice in answer.choices:
+            if grammar:
+                choice.constraint = self._grammars.constraint(grammar)
+                choice.sampler.ends |= self._end_tokens  # whatever the request ignores
         return ChatPrompt(call, row, answer.choices)
 
     def _choice(self, answer: ChatAnswer, index: int, prompt: Any, limit: int) -> ChatChoice:
