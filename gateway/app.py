@@ -12,7 +12,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from contract import __version__
-from contract.asgi.draining import RequestsInProgress
+from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.errors import HANDLERS
 from contract.asgi.hosts import HostCheck
 from contract.asgi.middleware import HeadAsGet, RequestMiddleware
@@ -35,6 +35,7 @@ from gateway.services import Services
 def build(settings: Settings, home: Path, requests: RequestsInProgress | None = None) -> FastAPI:
     """The complete ASGI app, which counts its `requests`. Raises ConfigError for invalid networks or rate limits."""
     services = _services(settings, home)
+    requests = requests or RequestsInProgress()
     manager, directory = services.manager, services.directory
     endpoints = tasks.endpoints(services)
     keyring = Keyring(settings)
@@ -42,7 +43,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
         title="Enginehouse",
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
-        lifespan=_lifespan(manager, directory),
+        lifespan=_lifespan(manager, directory, requests),
         exception_handlers=HANDLERS,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
@@ -73,7 +74,7 @@ def _add_middleware(
     settings: Settings,
     keyring: Keyring,
     endpoints: dict[str, tasks.TaskEndpoint],
-    requests: RequestsInProgress | None,
+    requests: RequestsInProgress,
 ) -> ASGIApp:
     """Wrap FastAPI's middleware in ours. Requests for tasks skip FastAPI's, which would slow them down by a tenth.
 
@@ -83,23 +84,26 @@ def _add_middleware(
     assert isinstance(fastapi_stack, ServerErrorMiddleware)
     app: ASGIApp = tasks.TaskRoutes(fastapi_stack.app, endpoints)
     app = Auth(RateLimits(app, keyring.principals), settings, keyring)
-    app = OriginCheck(app, settings.gateway.cors_origins)
+    app = DrainMiddleware(OriginCheck(app, settings.gateway.cors_origins), requests)
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
     app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
-    return HeadAsGet(RequestMiddleware(app, requests))
+    return HeadAsGet(RequestMiddleware(app))
 
 
 def _lifespan(
-    manager: ManagerClient, directory: ModelDirectory
+    manager: ManagerClient, directory: ModelDirectory, requests: RequestsInProgress
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        requests.on_exit = lambda: loop.call_soon_threadsafe(stopping.set)
         async with manager.opened():
-            following = asyncio.create_task(directory.follow())
+            tasks = [asyncio.create_task(work) for work in (directory.follow(), manager.end_waiting_after(stopping))]
             try:
                 yield
             finally:
-                following.cancel()
+                for task in tasks:
+                    task.cancel()
 
     return lifespan

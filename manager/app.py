@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import errors, health, metrics
-from contract.asgi.draining import RequestsInProgress
+from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.middleware import RequestMiddleware, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
@@ -27,6 +27,7 @@ from manager.proxy import MODEL, Proxy
 from manager.runtime import Runtime
 from manager.scheduling import snapshot
 from manager.state.model import Model
+from manager.waiting_requests import WaitingRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class ControlRoutes:
     """The control routes of one manager. `started`: its start in monotonic seconds."""
 
     runtime: Runtime
+    waiting: WaitingRequests
     started: float
 
     async def ready(self, _: Request) -> Response:
@@ -99,6 +101,10 @@ class ControlRoutes:
         except ConfigError as error:
             raise BadRequest(f"The configuration was not applied: {error}") from None
 
+    async def gateway_stops(self, request: Request) -> Response:
+        """POST /gateways/{id}/stopping: refuse the requests of a gateway that wait for a worker."""
+        return JSONResponse({"refused": self.waiting.refuse(request.path_params["id"])})
+
     async def events(self, request: Request) -> Response:
         """GET /events?since=N: the events after number N, and new ones as they happen."""
         since = request.query_params.get("since", str(self.runtime.event_log.seq))
@@ -145,7 +151,8 @@ def build(
     requests: RequestsInProgress | None = None,
 ) -> ASGIApp:
     """The manager's app, which counts its requests in `requests`. `on_start` runs before it serves the first one."""
-    control, proxy = ControlRoutes(runtime, time.monotonic()), Proxy(runtime.pool)
+    proxy = Proxy(runtime.pool)
+    control = ControlRoutes(runtime, proxy.waiting, time.monotonic())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -164,8 +171,9 @@ def build(
         Route("/events", control.events),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),
         Route("/forget/{name:path}", control.forget, methods=["POST"]),
+        Route("/gateways/{id}/stopping", control.gateway_stops, methods=["POST"]),
         Route("/reload", control.reload, methods=["POST"]),
     ]
     control_app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
     app = guarded(WorkersOrControl(control_app, proxy), token, runtime.models.settings)
-    return RequestMiddleware(app, requests)
+    return RequestMiddleware(DrainMiddleware(app, requests or RequestsInProgress()))

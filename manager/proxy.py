@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import aiohttp
 from starlette.types import Receive, Scope, Send
@@ -22,13 +24,15 @@ from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
 from manager.scheduling.wait_queue import Lease, evicted
 from manager.state.worker import Worker
+from manager.waiting_requests import WaitingRequests
 
 MODEL = b"x-enginehouse-model"
 KEEP_ALIVE = b"x-enginehouse-keep-alive"
 DEADLINE = b"x-enginehouse-deadline"
+GATEWAY = b"x-enginehouse-gateway"
 RETRY = (b"x-enginehouse-retry", b"1")
 TIMING = b"server-timing"
-_NOT_FOR_WORKERS = {MODEL, KEEP_ALIVE, DEADLINE, b"authorization", b"x-api-key", b"x-request-id", b"cookie"}
+_NOT_FOR_WORKERS = {MODEL, KEEP_ALIVE, DEADLINE, GATEWAY, b"authorization", b"x-api-key", b"x-request-id", b"cookie"}
 _DROPPED = relay.HOP_BY_HOP | _NOT_FOR_WORKERS
 
 
@@ -36,6 +40,7 @@ class Proxy:
     """ASGI app for every request that goes to a worker."""
 
     def __init__(self, pool: Pool) -> None:
+        self.waiting = WaitingRequests()
         self._pool = pool
         self._client: aiohttp.ClientSession | None = None
         self._task_paths = {task.path for task in all_tasks().values()}
@@ -46,9 +51,10 @@ class Proxy:
         scope["model"] = model = _model(scope)
         body = RequestBody(receive)
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
+        while_waiting = partial(self._while_waiting, scope, body)
         with suppress(ClientDisconnected):
             try:
-                async with self._pool.lease(model, keep_alive, max_wait, while_waiting=body.spooling) as lease:
+                async with self._pool.lease(model, keep_alive, max_wait, while_waiting=while_waiting) as lease:
                     await self._relay(lease, scope, body, send)
             finally:
                 body.close()
@@ -57,6 +63,11 @@ class Proxy:
         """Close the connections to workers."""
         if self._client:
             await self._client.close()
+
+    @asynccontextmanager
+    async def _while_waiting(self, scope: Scope, body: RequestBody) -> AsyncIterator[None]:
+        async with self.waiting.waiting(header(scope, GATEWAY) or ""), body.spooling():
+            yield
 
     async def _relay(self, lease: Lease, scope: Scope, body: RequestBody, send: Send) -> None:
         if self._client is None:

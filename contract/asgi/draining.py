@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import ShuttingDown
 
@@ -72,6 +72,26 @@ class RequestsInProgress:
             if scope.get("endless") or not endless_only:
                 self._cut.add(task)
                 task.cancel()
+
+
+class DrainMiddleware:
+    """Counts the app's requests in `requests`. Raises ShuttingDown for those that it refuses or cuts short."""
+
+    def __init__(self, app: ASGIApp, requests: RequestsInProgress) -> None:
+        self.app = app
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            with self._requests.track(scope):
+                await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            if self._requests.was_cut():
+                raise shutting_down() from None
+            raise
 
 
 def shutting_down() -> ShuttingDown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
@@ -12,14 +11,14 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi import metrics
-from contract.asgi.draining import RequestsInProgress, shutting_down
-from contract.asgi.errors import as_serve_error, send_error
+from contract.asgi.errors import send_error
 from contract.errors import ServeError
 
 access = logging.getLogger("access")
 """One line a request: `timestamp | request_id | client_ip | endpoint | status | duration_ms | model`."""
 
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_ENDS_OF_EVENT = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _QUIET = {"/health", "/healthz", "/v1/health", "/ready", "/metrics"}
 
 
@@ -52,11 +51,14 @@ class HeadAsGet:
 
 
 class RequestMiddleware:
-    """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there."""
+    """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there.
 
-    def __init__(self, app: ASGIApp, requests: RequestsInProgress | None = None) -> None:
+    An exception becomes the response if none has begun. A ServeError becomes the last event of an event stream that has
+    begun, except inside an event. All other responses are aborted.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.requests = requests or RequestsInProgress()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,27 +66,27 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         scope["request_id"] = request_id = _request_id(scope)
-        status, is_event_stream = 0, False
+        status, is_event_stream, last = 0, False, b""
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, is_event_stream
+            nonlocal status, is_event_stream, last
             if message["type"] == "http.response.start":
                 status, is_event_stream = message["status"], _is_event_stream(message)
                 _complete_headers(message, request_id, started)
+            else:
+                last = message.get("body") or last
             await send(message)
 
         metrics.ACTIVE.inc()
         try:
-            with self.requests.track(scope):
-                await self.app(scope, receive, send_with_id)
-        except asyncio.CancelledError:
-            if not self.requests.was_cut() or (status and not is_event_stream):
-                raise
-            await _end_with(shutting_down(), send_with_id, request_id, begun=bool(status))
+            await self.app(scope, receive, send_with_id)
         except Exception as error:
-            if status and not (is_event_stream and isinstance(error, ServeError)):
-                raise  # the response has begun: the server aborts the connection, so that it does not look complete
-            await _end_with(error, send_with_id, request_id, begun=bool(status))
+            if not status:
+                await send_error(send_with_id, error, request_id)
+            elif is_event_stream and isinstance(error, ServeError) and (not last or last.endswith(_ENDS_OF_EVENT)):
+                await send({"type": "http.response.body", "body": b"data: " + error.body(request_id) + b"\n\n"})
+            else:
+                raise  # the server aborts the connection, so that the response does not look complete
         finally:
             metrics.ACTIVE.dec()
             _record(scope, request_id, status, time.perf_counter() - started)
@@ -109,16 +111,6 @@ def _complete_headers(message: Message, request_id: str, started: float) -> None
 def _is_event_stream(message: Message) -> bool:
     headers = dict(message.get("headers", ()))
     return bytes(headers.get(b"content-type", b"")).startswith(b"text/event-stream")
-
-
-async def _end_with(error: Exception, send: Send, request_id: str, *, begun: bool) -> None:
-    """Send an error: as the response, or as the last event of an event stream that has begun."""
-    if not begun:
-        await send_error(send, error, request_id)
-        return
-    # The blank line closes an event that may be incomplete.
-    event = b"\n\ndata: " + as_serve_error(error).body(request_id) + b"\n\n"
-    await send({"type": "http.response.body", "body": event})
 
 
 def _endpoint(scope: Scope, status: int) -> str:

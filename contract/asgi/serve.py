@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from contract.asgi.connections import BoundedProtocol, ConnectionLimits
-from contract.asgi.draining import RequestsInProgress
+from contract.asgi.draining import CUT_TIMEOUT, RequestsInProgress
 from contract.asgi.old_clients import PatientProtocol
 from contract.startup_errors import CannotListen
 
@@ -113,7 +113,7 @@ def server(
 ) -> AppServer:
     """A server for `app` that leaves logging to us and, on shutdown, waits `graceful` seconds for running requests.
 
-    `requests` are those that the app's RequestMiddleware counts. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
+    `requests` are those that the app's DrainMiddleware counts. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
     from the addresses and networks in `trusted_proxies` only.
     """
     config = uvicorn.Config(
@@ -127,7 +127,8 @@ def server(
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(graceful) or 1,
+        # Requests that are counted have ended by then; their last bytes may still be on the way to their clients.
+        timeout_graceful_shutdown=int(CUT_TIMEOUT if requests else graceful) or 1,
     )
     return AppServer(config, requests or RequestsInProgress(), graceful)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from contract.asgi.relay import UpstreamError, client_session, open_upstream
 from contract.config import Settings
 from contract.errors import ManagerUnreachable, ServeError, TooManyConnections, Unavailable, from_envelope
 from gateway.forwarding.manager_pulse import ManagerPulse
+
+log = logging.getLogger(__name__)
 
 RawBody = bytes | AsyncIterator[bytes] | None
 
@@ -49,6 +53,7 @@ class ManagerClient:
         self._pulse = ManagerPulse(settings.gateway.manager_silence)
         self.base: str | None = None
         self.authorization = ("authorization", "")
+        self._id = ("x-enginehouse-gateway", secrets.token_hex(8))
         self.locate()
 
     def locate(self) -> None:
@@ -95,7 +100,9 @@ class ManagerClient:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a request and stream the response. Raises UpstreamError when no head arrives."""
         assert self._client is not None, "the client must be opened first"
-        return self._pulse.response(open_upstream(self._client, method, url, [*headers, self.authorization], body))
+        return self._pulse.response(
+            open_upstream(self._client, method, url, [*headers, self.authorization, self._id], body)
+        )
 
     async def call(
         self,
@@ -130,6 +137,14 @@ class ManagerClient:
             return False
         except (aiohttp.ClientError, OSError, ServeError):
             return True
+
+    async def end_waiting_after(self, stopping: asyncio.Event) -> None:
+        """Once this gateway stops, have the manager refuse its requests that wait for a worker."""
+        await stopping.wait()
+        try:
+            (await self.call("POST", f"/gateways/{self._id[1]}/stopping", timeout=2)).json()
+        except ServeError as error:  # such as that the manager stops too, and has refused them itself
+            log.info("the manager could not end the wait of requests: %s", error)
 
     def unreachable(self, cause: object) -> Unavailable:
         """The error for a manager that does not respond; it says how to start one."""

@@ -12,12 +12,21 @@ import pytest
 
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
 
+PAGE = "https://page.example"
+
 
 def busy_server(folder: Path, shutdown_timeout: float, **options: Any) -> RunningServer:
     """A server whose model answers once `gate` exists; `started` has a file for each request that it works on."""
     (folder / "started").mkdir()
     entry = fake_model(gate=str(folder / "gate"), started_dir=str(folder / "started"), **options)
-    return RunningServer(folder / "server", [entry], resources={"shutdown_timeout": shutdown_timeout})
+    resources = {"shutdown_timeout": shutdown_timeout}
+    return RunningServer(folder / "server", [entry], resources=resources, gateway={"cors_origins": [PAGE]})
+
+
+def ask_from_page(server: RunningServer) -> httpx2.Response:
+    """A chat request from a web page of another origin."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    return server.post("/v1/chat/completions", body, headers={"origin": PAGE})
 
 
 def starts_work(folder: Path) -> None:
@@ -34,21 +43,24 @@ def test_running_request_finishes_and_later_ones_are_refused(tmp_path: Path) -> 
         refused = eventually("new requests are refused", lambda: refusal(server))
         assert refused.json()["error"]["code"] == "shutting_down"
         assert "retry-after" in refused.headers
+        assert refused.headers["access-control-allow-origin"] == PAGE
         (tmp_path / "gate").touch()
         assert running.result().status_code == 200
         assert {name: program.wait(60) for name, program in programs.items()} == {"manager": 0, "gateway": 0}
 
 
 def refusal(server: RunningServer) -> httpx2.Response | None:
-    answer = server.get("/v1/models")
+    answer = server.get("/v1/models", headers={"origin": PAGE})
     return answer if answer.status_code == 503 else None
 
 
-def test_waiting_request_is_told_when_the_manager_stops(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(load_gate=str(tmp_path / "never"), stop_grace=0.5)]) as server:
+@pytest.mark.parametrize("program", ["manager", "gateway"])
+def test_waiting_request_is_told_when_a_program_stops(tmp_path: Path, program: str) -> None:
+    models = [fake_model(load_gate=str(tmp_path / "never"), stop_grace=0.5)]
+    with RunningServer(tmp_path, models, resources={"shutdown_timeout": 3600}) as server:
         waiting = in_background(server.chat, "m")
         eventually("it waits", lambda: server.status()["waiting"])
-        assert server.stop("manager") == 0
+        assert server.stop(program) == 0
         answer = waiting.result()
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
         assert "retry-after" in answer.headers
@@ -57,10 +69,12 @@ def test_waiting_request_is_told_when_the_manager_stops(tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", ["manager", "gateway"])
 def test_whole_answer_past_the_bound_is_an_error(tmp_path: Path, program: str) -> None:
     with busy_server(tmp_path, 0.5, stop_grace=0.5) as server:
-        cut = in_background(server.chat, "m")
+        cut = in_background(ask_from_page, server)
         starts_work(tmp_path)
         assert server.stop(program) == 0
-        assert (cut.result().status_code, cut.result().json()["error"]["code"]) == (503, "shutting_down")
+        answer = cut.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+        assert answer.headers["access-control-allow-origin"] == PAGE
 
 
 @pytest.mark.parametrize("program", ["manager", "gateway"])
