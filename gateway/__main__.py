@@ -72,6 +72,8 @@ def _limits(settings: config.GatewaySettings) -> ConnectionLimits:
         connections=min(settings.max_connections, possible),
         per_address=settings.max_connections_per_address,
         is_exempt=lambda address: is_loopback(address) or bool(proxies and proxies.allows(address)),
+        send_seconds=settings.send_timeout,
+        check_every=min(5, settings.send_timeout / 4),
     )
 
 

@@ -20,6 +20,10 @@ from contract.state_lock import lock_home
 
 log = logging.getLogger("manager")
 
+PATIENCE_WITH_GATEWAYS = 10
+"""How many times `gateway.send_timeout` a gateway may take nothing. It reads in larger steps than its slow clients, and
+cuts off those that have stalled itself."""
+
 
 def main() -> int:
     """Returns the exit code: 0 after an orderly shutdown, 2 when the configuration is invalid."""
@@ -42,7 +46,7 @@ async def serve(settings: Settings, home: Path) -> None:
     describing = asyncio.create_task(configured.describe(settings))
     await asyncio.sleep(0)
     from contract.asgi import serve as asgi
-    from contract.asgi.connections import raise_descriptor_limit
+    from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
     from contract.asgi.draining import RequestsInProgress
     from manager.app import build
     from manager.memory.meters import detect
@@ -62,7 +66,9 @@ async def serve(settings: Settings, home: Path) -> None:
         loop = asyncio.get_running_loop()
         requests = RequestsInProgress(on_exit=lambda: loop.call_soon_threadsafe(runtime.begin_shutdown))
         app = build(runtime, token(settings, home), on_start=runtime.start, requests=requests)
-        server = asgi.server(app, requests=requests, graceful=settings.resources.shutdown_timeout)
+        limits = ConnectionLimits(send_seconds=PATIENCE_WITH_GATEWAYS * settings.gateway.send_timeout)
+        graceful = settings.resources.shutdown_timeout
+        server = asgi.server(app, requests=requests, graceful=graceful, limits=limits)
         loop.add_signal_handler(signal.SIGHUP, runtime.reload_in_background)
         (home / "manager" / "address").write_text(f"http://127.0.0.1:{port}\n")
         log.info("the manager listens on %s, port %d", ", ".join(settings.manager.listen), port)

@@ -151,7 +151,7 @@ def build(
     requests: RequestsInProgress | None = None,
 ) -> ASGIApp:
     """The manager's app, which counts its requests in `requests`. `on_start` runs before it serves the first one."""
-    proxy = Proxy(runtime.pool)
+    proxy = Proxy(runtime.pool, runtime.spool_space)
     control = ControlRoutes(runtime, proxy.waiting, time.monotonic())
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from contract.asgi.metrics import REGISTRY
 
@@ -27,6 +27,13 @@ PROMPT_TOKENS = Counter(
     "chat_prompt_tokens_total",
     "Prompt tokens, read by the model or reused from an earlier request",
     ["model", "source"],
+    registry=REGISTRY,
+)
+SPOOLED = Gauge("spooled_answer_bytes", "Disk space of answers that their clients have not read yet", registry=REGISTRY)
+SPOOL_FULL = Counter(
+    "spool_full_total",
+    "Answers whose worker had to wait for the client: the `limit` was reached, or the `disk` is full",
+    ["reason"],
     registry=REGISTRY,
 )
 

@@ -1,6 +1,7 @@
 """Forwards requests to workers: leases a worker of the model named in a header, and relays bytes in both directions.
 
-The manager never parses a body and never parses a response. It holds the lease until the last byte is sent.
+The manager never parses a body and never parses a response. A lease ends with the worker's last byte; what the client
+has not read by then is spooled.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from contract.asgi.errors import send_error
 from contract.asgi.middleware import header
 from contract.errors import BadRequest, WorkerDied
 from contract.tasks import all_tasks
+from manager.answer_body import AnswerBody
 from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
 from manager.scheduling.wait_queue import Lease, evicted
+from manager.spool import SpoolSpace
 from manager.state.worker import Worker
 from manager.waiting_requests import WaitingRequests
 
@@ -39,9 +42,10 @@ _DROPPED = relay.HOP_BY_HOP | _NOT_FOR_WORKERS
 class Proxy:
     """ASGI app for every request that goes to a worker."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, space: SpoolSpace) -> None:
         self.waiting = WaitingRequests()
         self._pool = pool
+        self._space = space
         self._client: aiohttp.ClientSession | None = None
         self._task_paths = {task.path for task in all_tasks().values()}
 
@@ -49,15 +53,17 @@ class Proxy:
         path: str = scope["path"]
         scope["endpoint_label"] = path if path in self._task_paths else "passthrough"
         scope["model"] = model = _model(scope)
-        body = RequestBody(receive)
+        body, answer = RequestBody(receive), AnswerBody(send, scope["flow"], self._space, scope["request_id"])
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
         while_waiting = partial(self._while_waiting, scope, body)
         with suppress(ClientDisconnected):
             try:
                 async with self._pool.lease(model, keep_alive, max_wait, while_waiting=while_waiting) as lease:
-                    await self._relay(lease, scope, body, send)
+                    await self._relay(lease, scope, body, answer, send)
+                await answer.finish(body)
             finally:
                 body.close()
+                answer.close()
 
     async def close(self) -> None:
         """Close the connections to workers."""
@@ -69,7 +75,7 @@ class Proxy:
         async with self.waiting.waiting(header(scope, GATEWAY) or ""), body.spooling():
             yield
 
-    async def _relay(self, lease: Lease, scope: Scope, body: RequestBody, send: Send) -> None:
+    async def _relay(self, lease: Lease, scope: Scope, body: RequestBody, answer: AnswerBody, send: Send) -> None:
         if self._client is None:
             self._client = relay.client_session()
         process = lease.worker.process
@@ -92,16 +98,21 @@ class Proxy:
                     head = _response_headers(lease, response, time.perf_counter() - started)
                     head_sent = True
                     await relay.send_head(send, response.status, head)
-                    await relay.send_body(send, response, first, chunks)
+                    if response.content.at_eof():
+                        answer.end(first)  # head and body of a whole answer are sent together
+                    else:
+                        await answer.take(first, chunks)
         except relay.UpstreamError as error:
             if body.disconnected:
                 raise ClientDisconnected from None
             lease.status = WorkerDied.status
-            if lease.worker.cut_short:
-                raise evicted(lease.worker) from None
+            failure = evicted(lease.worker) if lease.worker.cut_short else error
             if head_sent:
-                raise  # break the connection, so that the client does not take the response for complete
-            await _send_worker_died(send, lease.worker, error, scope["request_id"])
+                answer.break_off(failure)  # so that the client does not take it for complete
+            elif lease.worker.cut_short:
+                raise failure from None
+            else:
+                await _send_worker_died(send, lease.worker, error, scope["request_id"])
 
 
 def _request_headers(scope: Scope, token: str) -> list[tuple[str, str]]:

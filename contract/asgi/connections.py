@@ -7,6 +7,7 @@ the event loop, and idle connections would use up all descriptors.
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,12 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from contract.asgi import metrics
 from contract.asgi.errors import send_error
+from contract.asgi.transport import CoalescingTransport
 from contract.errors import HeadTooLarge, RequestTimedOut, ServeError, TooManyConnections
+
+log = logging.getLogger(__name__)
 
 _DESCRIPTORS = 65_536
 
@@ -36,7 +41,8 @@ def raise_descriptor_limit() -> int:
 class ConnectionLimits:
     """Limits of one server. Sizes are in bytes, times in seconds, `least_rate` in bytes per second after `grace`.
 
-    `per_address` does not count for addresses for which `is_exempt` is true, such as those of proxies.
+    `per_address` does not count for addresses for which `is_exempt` is true, such as those of proxies. A client that
+    takes nothing of its answer for `send_seconds` is cut off; None: never.
     """
 
     connections: int | None = None
@@ -47,12 +53,17 @@ class ConnectionLimits:
     head_seconds: float = 30
     least_rate: float = 1024
     grace: float = 30
+    send_seconds: float | None = None
     check_every: float = 5
     by_address: Counter[str] = field(default_factory=Counter)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol within `ConnectionLimits`."""
+    """uvicorn's HTTP protocol within `ConnectionLimits`.
+
+    It adds `flow` to the scope of each request: `flow.write_paused` is true while the client has yet to take what was
+    sent, so that sending more would wait for it.
+    """
 
     def __init__(self, *arguments: Any, limits: ConnectionLimits, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -63,10 +74,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._refused = False
+        self._sent, self._sent_at = 0, self._since  # when the client last took something, or had taken everything
         self._check: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._output = CoalescingTransport(transport)
+        super().connection_made(self._output)  # type: ignore[arg-type]
         limits, address = self._limits, self.client[0] if self.client else ""
         limits.by_address[address] += 1
         self._check = self.loop.call_later(limits.check_every, self._check_progress)
@@ -119,6 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase, self._since = "body", self.loop.time()
         self._unparsed = self._body_bytes = 0
         super().on_headers_complete()
+        self.scope["flow"] = self.flow  # type: ignore[typeddict-unknown-key]
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -145,7 +159,21 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._phase == "body" and is_slow and not self.flow.read_paused:
             rate = f"{limits.least_rate / 1024:g} KiB/s"
             self._refuse(RequestTimedOut(f"The request's body arrives more slowly than {rate}."))
+        self._check_client_reads()
         self._check = self.loop.call_later(limits.check_every, self._check_progress)
+
+    def _check_client_reads(self) -> None:
+        """Cut the client off if it has not taken a byte of what waits for it in `send_seconds`."""
+        now, limit = self.loop.time(), self._limits.send_seconds
+        if not self._output.unsent or self._output.sent > self._sent:
+            self._sent, self._sent_at = self._output.sent, now
+        elif limit and now - self._sent_at > limit:
+            metrics.STALLED_CLIENTS.inc()
+            request = "" if self.scope is None else f" to {self.scope['method']} {self.scope['path']}"
+            id_ = self.scope and self.scope.get("request_id")
+            address = self.client[0] if self.client else "a client"
+            log.warning("cut off %s, which read nothing of its answer%s for %g s (%s)", address, request, limit, id_)
+            self.transport.abort()
 
     def _head_too_large(self) -> HeadTooLarge:
         limits = self._limits

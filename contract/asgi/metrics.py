@@ -20,6 +20,9 @@ DURATION = Histogram(
     buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300),
 )
 ACTIVE = Gauge("active_requests", "Requests in flight", registry=REGISTRY)
+STALLED_CLIENTS = Counter(
+    "stalled_clients_total", "Clients that were cut off because they did not read their answer", registry=REGISTRY
+)
 
 
 def count(endpoint: str, status: int, seconds: float) -> None:

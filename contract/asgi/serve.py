@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import sys
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -35,46 +33,8 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-class CoalescingTransport:
-    """A transport that sends a response's head together with the first chunk of its body.
-
-    Sent separately, they cost two system calls and two packets, and wake the receiver twice.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self._call_soon = asyncio.get_running_loop().call_soon
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send immediately, except for a head: hold that until the next write, or the next turn of the event loop."""
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data[:9] == b"HTTP/1.1 ":
-            self._head = data
-            self._call_soon(self.flush)
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send a held head."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-
-class CoalescingProtocol(BoundedProtocol, PatientProtocol):
-    """uvicorn's HTTP protocol, within limits and for all clients, over a CoalescingTransport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
+class ServerProtocol(BoundedProtocol, PatientProtocol):
+    """uvicorn's HTTP protocol, within limits and for all clients."""
 
 
 class AppServer(uvicorn.Server):
@@ -118,7 +78,7 @@ def server(
     """
     config = uvicorn.Config(
         app,
-        http=partial(CoalescingProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]
+        http=partial(ServerProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         lifespan="on",

@@ -9,7 +9,7 @@ from contract.credentials import Credential
 
 
 class GatewaySettings(Frozen):
-    """The gateway, which clients connect to."""
+    """The gateway, which clients connect to; `send_timeout` is in seconds."""
 
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
     port: int = Field(8000, ge=0, le=65535)
@@ -22,3 +22,4 @@ class GatewaySettings(Frozen):
     max_body_mb: float = Field(64, gt=0)
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)
+    send_timeout: float = Field(60, gt=0)

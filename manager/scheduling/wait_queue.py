@@ -29,7 +29,7 @@ class Waiter:
 
 @dataclass(slots=True)
 class Lease:
-    """The right to use a worker until the last byte of the response is sent.
+    """The right to use a worker until it has sent the last byte of its response.
 
     `queued` and `loading` are the seconds that the request waited in the queue and for the model to load.
     """

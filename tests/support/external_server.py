@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PROGRAM = """
+_PROGRAM = r"""
 import http.server, json, os, sys
 if len(sys.argv) > 3:
     import subprocess
@@ -16,10 +16,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         out = json.dumps({"got": got, "path": self.path, "auth": self.headers["authorization"]})
         self.send_response(200)
         if got.get("stream"):
-            out = f"data: {out}\\n\\ndata: [DONE]\\n\\n"
-            self.send_header("content-type", "text/event-stream")
+            return self.stream(out, got.get("events", 0), got.get("size", 0))
+        out += " " * (got.get("size", 0) - len(out))
+        sent = got.get("sent", len(out))
         self.send_header("content-length", str(len(out))); self.end_headers()
-        self.wfile.write(out.encode())
+        self.wfile.write(out[:sent].encode())
+        self.close_connection = sent < len(out)
+    def stream(self, out, events, size):
+        self.send_header("content-type", "text/event-stream"); self.end_headers()
+        for event in [out, *[json.dumps({"junk": "x" * size})] * events, "[DONE]"]:
+            self.wfile.write(f"data: {event}\n\n".encode())
     do_GET = do_POST = answer
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -29,7 +35,9 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 def external_command(folder: Path) -> str:
     """A command line that starts the server. It reports what it gets, as events if the request sets `stream`.
 
-    With one more argument, it also starts a process in a process group of its own.
+    With one more argument, it also starts a process in a process group of its own. A request's `size` pads the answer
+    to so many bytes, of which only `sent` are sent before the connection breaks. In streams, `events` more events of
+    this size follow.
     """
     program = folder / "server.py"
     program.write_text(_PROGRAM)
