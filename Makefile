@@ -16,7 +16,7 @@ INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart status reload forget models logs logs-manager logs-gateway logs-workers install \
-        uninstall demo test check format lock bench docker-up docker-down env-depth-anything-3
+        uninstall demo test e2e check format lock bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ $(READY): pyproject.toml requirements.lock $(if $(ENGINES)$(LATEST),force)
 	@$(INSTALL) $(WITH_TESTS) $(ENGINES)
 
 # In a fresh clone, $(READY) also installs what the tests need, and $(TESTED) has nothing left to do.
-test check format: WITH_TESTS := --tests
+test e2e check format: WITH_TESTS := --tests
 $(TESTED): $(READY)
 	@test -e $@ -a ! $(READY) -nt $@ || $(INSTALL) --tests
 
@@ -99,6 +99,10 @@ demo: setup  ## Run a demo of all parts, with a server on free ports in data/dem
 test: export PYTHONDONTWRITEBYTECODE =
 test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
+
+e2e: setup $(TESTED)  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
+	@$(BIN)/python -m pytest -q -s -m e2e $(TESTS)
+	@$(if $(TESTS),,scripts/e2e/all.sh)
 
 check: $(TESTED)  ## Check style, types, imports, names, sizes, docs and the lock
 	@$(BIN)/ruff check .
