@@ -76,6 +76,7 @@ class ModelStatus(BaseModel):
     engine: str
     tasks: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
     default: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}

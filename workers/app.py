@@ -20,7 +20,7 @@ from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
 from contract.media import field_path
 from contract.tasks import Response, all_tasks
-from workers import content_negotiation, defaults
+from workers import content_negotiation, defaults, presets
 from workers.batcher import Batcher, Ticket
 from workers.engine import Call, Engine, Output, ServedTask
 from workers.interviewer import Interviewer
@@ -31,6 +31,8 @@ _MAX_BODY = 1 << 30
 _LARGE_BODY = 256 * 1024
 """Larger bodies are decoded on another thread, so that they do not delay other responses."""
 
+_PRESET = b"x-enginehouse-preset"
+
 _EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -40,10 +42,10 @@ _EVENT_STREAM = [
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A task at its path, with the entry's defaults for it."""
+    """A task at its path, with the defaults for it of the entry (None) and of each of its presets."""
 
     served: ServedTask
-    defaults: dict[str, Any]
+    defaults: dict[str | None, dict[str, Any]]
 
 
 class App:
@@ -57,11 +59,12 @@ class App:
         self._extra_fields = engine.extra_fields
         served, tasks = served_by(type(engine)), all_tasks()
         self._routes = {
-            tasks[name].path: Route(served[name], defaults.for_task(tasks[name], spec.defaults))
+            tasks[name].path: Route(served[name], presets.defaults_by_name(spec, tasks[name]))
             for name in tasks_of(spec, type(engine))
         }
         self._task_paths = {task.path for task in tasks.values()}
         self._model_id = spec.id
+        self._presets = spec.presets
 
     def restrict_to(self, tasks: Collection[str]) -> None:
         """Drop the routes of tasks that the loaded model does not support."""
@@ -103,7 +106,9 @@ class App:
         else:
             request = task.decode(content_type, content)
         del content  # it may be large, and the call may wait long
-        defaults.fill(request, route.defaults)
+        preset = _preset(scope)
+        presets.apply_system(request, self._presets.get(preset or ""))
+        defaults.fill(request, route.defaults.get(preset, route.defaults[None]))
         warnings = request.warnings(self._extra_fields)
         call = Call(request, scope.get("request_id", ""), alone=_attempt(scope) > 1, warnings=warnings)
         try:
@@ -128,6 +133,12 @@ class App:
             response = await self._batcher.submit(served, call).whole()
         _add_warnings(response, call)
         return response
+
+
+def _preset(scope: Scope) -> str | None:
+    """The preset that the gateway names. HTTP clients encode headers as UTF-8, so a name may use any script."""
+    name = header(scope, _PRESET)
+    return None if name is None else name.encode("latin-1").decode(errors="replace")
 
 
 def _attempt(scope: Scope) -> int:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from contract.config import ConfigError, ModelSpec, explain
 from contract.tasks import all_tasks
-from workers import defaults
+from workers import defaults, presets
 from workers.engine import Engine
 from workers.registry import UnknownEngine, engine_names, find_engine
 from workers.served_tasks import served_by, tasks_of
@@ -75,6 +75,9 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
     # What is asked via chat takes chat's parameters as well as its own.
     accepting = [task.task for name in tasks for task in (served[name], served[name].via_chat) if task]
     defaults.check(accepting, spec.defaults)
+    presets.check(spec, tasks, accepting)
+    if spec.presets and "*" in engine.features:
+        raise ConfigError("an external server cannot have `presets`: its requests pass unread; use an entry of ours")
 
 
 def _offer(engine: type[Engine]) -> dict[str, Any]:

@@ -8,6 +8,15 @@ from pydantic import Field
 
 from contract.config.fields import Frozen, NameList
 
+ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s#]+$")]
+
+
+class Preset(Frozen):
+    """Another name for a model, with a system message for chats that have none, and defaults before the entry's."""
+
+    system: str | None = Field(None, min_length=1)
+    defaults: dict[str, Any] = Field({})
+
 
 class ModelSpec(Frozen):
     """One entry of `models`: what to run, where, and for how long. Times are in seconds, memory in GiB."""
@@ -35,4 +44,5 @@ class ModelSpec(Frozen):
     env: dict[str, str] = Field({})
     trust_remote_code: bool = False
     defaults: dict[str, Any] = Field({})
+    presets: dict[ModelName, Preset] = Field({})
     options: dict[str, Any] = Field({})

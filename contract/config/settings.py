@@ -48,9 +48,9 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _check_unique(self) -> Settings:
-        names = Counter(name for model in self.models for name in (model.id, *model.aliases))
+        names = Counter(name for model in self.models for name in (model.id, *model.aliases, *model.presets))
         if repeated := [name for name, count in names.items() if count > 1]:
-            raise ValueError(f"models: the name {repeated[0]!r} is used twice; ids and aliases must be unique")
+            raise ValueError(f"models: the name {repeated[0]!r} is used twice; ids, aliases and presets must be unique")
         defaults = Counter(task for model in self.models for task in model.default)
         if repeated := [task for task, count in defaults.items() if count > 1]:
             raise ValueError(f"models: two models are the default for {repeated[0]!r}; keep one")

@@ -22,19 +22,19 @@ class ModelTable:
 
     def __init__(self, models: Iterable[ModelStatus]) -> None:
         self.models = tuple(models)
-        self._by_name = {name: model for model in self.models for name in (*model.aliases, model.id)}
+        self._by_name = {name: model for model in self.models for name in (*model.presets, *model.aliases, model.id)}
         self._default_for = {task: model for model in self.models for task in model.default}
         self._features = {model.id: frozenset(model.features) for model in self.models}
 
     def get(self, name: str) -> ModelStatus:
-        """The model with this id or alias. Raises ModelNotFound, which lists similar and available names."""
+        """The model with this id, alias or preset. Raises ModelNotFound, which lists similar and available names."""
         model = self._by_name.get(name)
         if model is None:
             raise self._not_found(name)
         return model
 
     def find(self, name: str) -> ModelStatus | None:
-        """The model with this id or alias, or None."""
+        """The model with this id, alias or preset, or None."""
         return self._by_name.get(name)
 
     def choose(self, task: str, name: str | None) -> ModelStatus:

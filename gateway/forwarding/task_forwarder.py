@@ -83,10 +83,12 @@ class TaskForwarder:
         model = table.choose(call.task.name, call.request.model)
         call.model = model.id
         table.check_features(call.task.name, model, call.request)
-        keep_alive = call.request.keep_alive
+        keep_alive, name = call.request.keep_alive, call.request.model
         body = await self._body(call, model)
         if keep_alive is not None:
             call.headers = [*call.headers, ("x-enginehouse-keep-alive", repr(keep_alive))]
+        if name in model.presets:
+            call.headers = [*call.headers, ("x-enginehouse-preset", name)]
         path = call.task.path
         return ForwardedRequest(
             url=self._manager.url(path, call.query) if call.query else self._manager.cached_url(path),

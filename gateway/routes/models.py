@@ -30,19 +30,29 @@ def entry(model: ModelStatus) -> dict[str, Any]:
     }
 
 
+def entries(model: ModelStatus) -> list[dict[str, Any]]:
+    """A model and its presets, each under a name of its own, as clients that list models choose among names."""
+    plain = entry(model)
+    own = {"aliases": (), "default_for": (), "preset_of": model.id}
+    return [plain, *({**plain, "id": name, "name": name, **own} for name in model.presets)]
+
+
 def router(directory: ModelDirectory) -> APIRouter:
     """The routes that list configured models."""
     routes = APIRouter(tags=["models"])
 
     async def list_models(_: Request) -> Response:
         """All configured models, running or not."""
-        entries = [entry(model) for model in (await directory.current()).models]
-        return JSONResponse({"object": "list", "data": entries, "models": entries, "count": len(entries)})
+        listed = [entry for model in (await directory.current()).models for entry in entries(model)]
+        return JSONResponse({"object": "list", "data": listed, "models": listed, "count": len(listed)})
 
     async def get_model(request: Request) -> Response:
-        """One configured model by its id or an alias."""
+        """One configured model by its id or an alias, or one of its presets."""
         name = request.path_params["model_id"]
-        return JSONResponse(entry((await directory.current()).get(name))) if name else await list_models(request)
+        if not name:
+            return await list_models(request)
+        model = (await directory.current()).get(name)
+        return JSONResponse(next((entry for entry in entries(model) if entry["id"] == name), entry(model)))
 
     # Endpoints take a plain Request and return a Response: building FastAPI's own request and response models would
     # make the gateway's start a tenth slower.

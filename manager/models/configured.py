@@ -26,10 +26,12 @@ class ConfiguredModels:
         return next((m.capabilities.imports for m in self.models.values() if m.spec.engine == engine), ())
 
     def find(self, name: str) -> Model | None:
-        """A model by its id or one of its aliases."""
+        """A model by its id, or by one of its aliases or presets."""
         if name in self.models:
             return self.models[name]
-        return next((model for model in self.models.values() if name in model.spec.aliases), None)
+        return next(
+            (model for model in self.models.values() if name in (*model.spec.aliases, *model.spec.presets)), None
+        )
 
 
 async def describe(settings: Settings) -> ConfiguredModels:

@@ -77,6 +77,7 @@ class Model:
             engine=spec.engine,
             tasks=self.capabilities.tasks,
             aliases=spec.aliases,
+            presets=tuple(spec.presets),
             default=tuple(task for task in spec.default if task in self.capabilities.tasks),
             features=self.capabilities.features,
             defaults=spec.defaults,

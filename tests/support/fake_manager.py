@@ -41,7 +41,7 @@ def model(name: str, **fields: Any) -> dict[str, Any]:
 
 
 MODELS = [
-    model("ok", tasks=ALL_TASKS, aliases=["fine"], default=["chat"], max_wait=50),
+    model("ok", tasks=ALL_TASKS, aliases=["fine"], presets=["pirate"], default=["chat"], max_wait=50),
     model("org/slashed", tasks=["embeddings"], features=[]),
     model("reader", tasks=["ocr"], default=["ocr"]),
     model("detector", tasks=["detect"], features=["prompt"]),

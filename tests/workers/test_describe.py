@@ -106,3 +106,13 @@ def test_valid_entry_has_no_error(fields: dict[str, Any]) -> None:
 def test_external_server_takes_every_field() -> None:
     offer = entry(ModelSpec(id="m", engine="command", tasks=("chat",), options={"cmd": "serve ${PORT}"}))
     assert (offer["tasks"], offer["features"]) == (["chat"], ["*"])
+
+
+def test_wrong_presets_are_refused_by_name() -> None:
+    assert error(presets={"x": {"system": "Hi.", "defaults": {"temperature": 0}}}) == "None"
+    assert "presets.x: unknown key `defaults.temprature`; did you mean `temperature`?" in error(
+        presets={"x": {"defaults": {"temprature": 0}}}
+    )
+    assert "presets.x: `system` is for chat" in error(tasks=["embeddings"], presets={"x": {"system": "Hi."}})
+    external = {"engine": "command", "options": {"cmd": "serve ${PORT}"}}
+    assert "cannot have `presets`" in error(**external, presets={"x": {}})

@@ -16,3 +16,11 @@ def test_lists_models_in_openais_format_and_ours(gateway: GatewayProcess) -> Non
     assert entry["tasks"] == ["chat", "embeddings", "ocr", "image-generation"]
     missing = gateway.http.get("/v1/models/missing")
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_presets_are_listed_as_models(gateway: GatewayProcess) -> None:
+    listing = {entry["id"]: entry for entry in gateway.http.get("/v1/models").json()["data"]}
+    assert listing["pirate"]["preset_of"] == "ok"
+    assert (listing["pirate"]["tasks"], listing["pirate"]["aliases"]) == (listing["ok"]["tasks"], [])
+    assert gateway.http.get("/v1/models/pirate").json() == listing["pirate"]
+    assert gateway.http.get("/v1/models/fine").json() == listing["ok"], "an alias is no model of its own"

@@ -75,6 +75,16 @@ def test_forwards_multipart_unchanged(gateway: GatewayProcess, manager: FakeMana
     assert received["headers"]["x-enginehouse-model"] == "reader"
 
 
+def test_preset_goes_to_its_model_in_a_header(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    body = b'{"model" : "pirate",  "messages":[{"role":"user","content":"hi"}]}'
+    headers = {"content-type": "application/json", "x-request-id": "preset", "x-enginehouse-preset": "forged"}
+    assert gateway.http.post("/v1/chat/completions", content=body, headers=headers).status_code == 200
+    [received] = manager.received("preset")
+    assert received["body"].encode() == body
+    assert received["headers"]["x-enginehouse-model"] == "ok"
+    assert received["headers"]["x-enginehouse-preset"] == "pirate"
+
+
 def test_external_server_gets_its_model_name_and_all_fields(
     gateway: GatewayProcess, manager: FakeManagerProcess
 ) -> None:

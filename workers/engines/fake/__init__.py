@@ -126,7 +126,7 @@ class Fake(Engine):
             role = None if number else "assistant"
             yield chunk([ChunkChoice(index=index, delta=Delta(role=role, content=word)) for index in choices])
         yield chunk([ChunkChoice(index=index, delta=Delta(), finish_reason=reason) for index in choices])
-        read, written = len(_prompt(request).split()), len(words) * len(choices)
+        read, written = _words_read(request), len(words) * len(choices)
         yield chunk([], ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written))
 
     def _embedded(self, request: EmbeddingsRequest, batch: int) -> EmbeddingsResponse:
@@ -171,6 +171,12 @@ def _prompt(request: Any) -> str:
     if isinstance(request, EmbeddingsRequest):
         return "\n".join(request.texts)
     return str(getattr(request, "prompt", ""))
+
+
+def _words_read(request: ChatRequest) -> int:
+    """The words of all messages."""
+    parts = (part for message in request.messages for part in message.parts)
+    return sum(len(part.text.split()) for part in parts if isinstance(part, TextPart))
 
 
 def _words(request: ChatRequest) -> tuple[list[str], str]:
