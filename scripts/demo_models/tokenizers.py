@@ -9,21 +9,29 @@ ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 """Special tokens of ChatML: padding, start of a turn, end of a turn."""
 
 
-def byte_level(specials: Sequence[str], **settings: Any) -> Any:
+def byte_level(specials: Sequence[str], pieces: Any = (), **settings: Any) -> Any:
     """A byte-level BPE tokenizer without merges: each byte is a token, followed by the special tokens.
 
-    A character beyond ASCII is several tokens, which is a hard case for streaming.
+    A character beyond ASCII is several tokens, which is a hard case for streaming. `pieces` are further tokens, of
+    bytes, which can be decoded, but which no text is encoded to.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={char: number for number, char in enumerate(alphabet)}, merges=[]))
+    vocabulary = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *map(written, pieces)]
+    tokenizer = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(vocabulary)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(specials))
     settings = {"padding_side": "left", "model_max_length": 4096, **settings}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **settings)
+
+
+def written(piece: bytes) -> str:
+    """A token of a byte-level vocabulary as its files write it: each byte as a visible character (as in GPT-2)."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in visible]
+    return "".join(chr(byte) if byte in visible else chr(0x100 + others.index(byte)) for byte in piece)
 
 
 def chat_template(image: str = "", end: str = "<|im_end|>") -> str:

@@ -194,9 +194,9 @@ def test_recommended_penalty_uses_each_rows_own_tokens(models: Any, engines: Eng
     joined = JoinedRequests(engine, first, (4, later[0]), (4, later[1]))
     free = alone(engines("lm"), first, *later)
     for answer, item, unpenalized in zip(joined.texts, [first, *later], free, strict=True):
-        inputs = engine._encoder.encode(engine._encoder.conversation(item))
+        inputs = engine._encoder.encode(item)
         tokens = engine._model.generate(**inputs, max_new_tokens=item.limit)[0, inputs["input_ids"].shape[-1] :]
-        assert answer == engine._decode(tokens.tolist()) != unpenalized
+        assert answer == engine._loaded.tokenizer.decode(tokens, skip_special_tokens=True) != unpenalized
 
 
 def test_model_without_attention_shares_steps(engines: Engines) -> None:

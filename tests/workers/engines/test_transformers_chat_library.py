@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers import DynamicCache, cache_utils
 
-from tests.support.chat_engines import drawn_image
+from tests.support.chat_engines import drawn_image, request, with_images
 from workers.engines.transformers_chat import families, library
 
 FIX = f"transformers {transformers.__version__}: adapt workers/engines/transformers_chat/library.py."
@@ -110,8 +110,7 @@ def test_rope_index_gives_three_dimensions(family: str, chat_engine: Engine) -> 
 @pytest.mark.parametrize("family", VISION)
 def test_images_are_encoded_separately(family: str, chat_engine: Engine) -> None:
     engine = chat_engine(family)
-    messages = [{"role": "user", "content": [{"type": "image", "image": drawn_image()}, {"type": "text", "text": "?"}]}]
-    inputs = engine._encoder.encode(messages)
+    inputs = engine._encoder.encode(request(with_images("?", drawn_image())))
     adapter = engine._runner.family
     assert type(adapter) is not families.ChatFamily, f"{family} has no adapter: its prompts with images are read whole"
     row = adapter.row(inputs)

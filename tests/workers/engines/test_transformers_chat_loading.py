@@ -51,9 +51,9 @@ def test_quantised_answer_equals_that_of_transformers(models: Callable[[str], Pa
     engine: Any = load(models("lm"), options={"quantization": "8bit"})
     config = BitsAndBytesConfig(load_in_8bit=True)
     library = AutoModelForCausalLM.from_pretrained(models("lm"), dtype=torch.float32, quantization_config=config)
-    inputs = engine._encoder.encode(engine._encoder.conversation(request("Hello")))
+    inputs = engine._encoder.encode(request("Hello"))
     tokens = library.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[-1] :]
-    assert text(ask(engine, "Hello")) == engine._decode(tokens.tolist())
+    assert text(ask(engine, "Hello")) == engine._loaded.tokenizer.decode(tokens, skip_special_tokens=True)
     assert str(engine.joins) == "yes"
     assert engine._model.get_memory_footprint() < load(models("lm"))._model.get_memory_footprint()
 

@@ -18,6 +18,7 @@ from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationReq
 from workers.engine import Call, Device, Engine, Feed, Joins, Output, serves
 from workers.engines.mlx.options import MlxOptions
 from workers.served_tasks import tasks_of
+from workers.toolkit.chat.dialect import DIALECT_FEATURES
 from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES
+    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES | DIALECT_FEATURES
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",
@@ -77,7 +78,9 @@ class Mlx(Engine):
     def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
             return frozenset()
-        features = self.features if self._chat.grammars.is_supported else self.features - {"structured_output"}
+        features = self.features - DIALECT_FEATURES | self._chat.prompts.dialect.features
+        if not self._chat.grammars.is_supported:
+            features -= {"structured_output"}
         return features if self._chat.loaded.vision else features - {"images"}
 
     @serves(CHAT, max_batch=16, joins=True)
@@ -125,5 +128,5 @@ def _load_chat(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxChat:
 
     loaded = loading.load_chat(loading.read_checkpoint(spec), device, options.quantization)
     kind = VisionPrompts if loaded.vision else MlxPrompts
-    prompts = kind(loaded, options.chat_template, options.context)
+    prompts = kind(loaded, options)
     return MlxChat(loaded, prompts, MlxPrefixCache(int(options.prefix_cache_gb * 2**30)))

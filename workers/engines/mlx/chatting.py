@@ -71,7 +71,9 @@ class MlxChat:
         call.warnings += warnings
         requested = call.request.limit or self.recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
-        answer = ChatAnswer(call, self._name)
+        dialect, end = self.prompts.dialect, self.prompts.end_of(prompt)
+        call.warnings += dialect.warnings(call.request)
+        answer = ChatAnswer(call, self._name, id_length=dialect.id_length)
         answer.prompt_tokens = len(prompt.tokens)
         ends = ends_of(call.request, self.loaded.ends)
         if grammar:  # the answer ends where the grammar allows it, whatever the request ignores
@@ -80,14 +82,11 @@ class MlxChat:
             constraint = self.grammars.constraint(grammar) if grammar else None
             sampler = MlxSampler(call.request, self.recommended, ends, index, prompt.tokens)
             sampler.constraint = constraint
-            choice = ChatChoice(answer, index, sampler, self._decode, limit)
+            output = dialect.reader(call.request, end, self.loaded.tokenizer)
+            choice = ChatChoice(answer, index, sampler, output, limit)
             choice.constraint = constraint
             answer.choices.append(choice)
             rows.add(choice, prompt)
-
-    def _decode(self, tokens: list[int]) -> str:
-        text: str = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
 
     def _advance(self, choice: ChatChoice, token: int) -> Pieces:
         ends = choice.sampler.ends

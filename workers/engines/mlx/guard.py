@@ -14,6 +14,9 @@ _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 """Delimit an escaped token's number: noncharacters, which Unicode reserves for internal use."""
 _HIDDEN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
+_OWN_WORDS = ("role", "type")
+"""Fields of turns whose values are ours, and never contain a client's text."""
+
 
 class Guard:
     """Replaces a tokenizer's control tokens by numbers for template and processor, then encodes them as plain text.
@@ -39,6 +42,14 @@ class Guard:
         for number, token in enumerate(self._marked):
             marked = marked.replace(token, f"{_OPEN}{number}{_CLOSE}")
         return marked
+
+    def hide_all(self, value: Any) -> Any:
+        """The same value with the control tokens hidden in all strings in it, except keys and types."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, dict):
+            return {key: item if key in _OWN_WORDS else self.hide_all(item) for key, item in value.items()}
+        return [self.hide_all(item) for item in value] if isinstance(value, list) else value
 
     def encode(self, text: str, **keywords: Any) -> list[int]:
         """A text's token ids. Raises BadRequest if the tokenizer cannot encode control tokens as plain text."""

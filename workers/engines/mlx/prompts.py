@@ -11,16 +11,20 @@ import mlx.core as mx
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
 from workers.engines.mlx.guard import Guard
 from workers.engines.mlx.loading import LoadedMlx
+from workers.engines.mlx.options import MlxOptions
 from workers.toolkit.chat.conversation import (
     Conversation,
     report_refusals,
     require_template,
-    role_of,
     texts,
     tokens_left,
     unsupported_part,
 )
+from workers.toolkit.chat.dialect import find_dialect
 from workers.toolkit.image_loading import open_image
+
+_END_TOKENS = 16
+"""More tokens than the mark has with which a chat template begins a thought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,16 @@ class MlxPrompt:
 
 
 class MlxPrompts:
-    """Prepares prompts for a language model. `template` and `context` are an entry's options, or None."""
+    """Prepares prompts for a language model, as an entry's options say."""
 
-    def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
+    def __init__(self, loaded: LoadedMlx, options: MlxOptions) -> None:
         checkpoint = loaded.checkpoint
         self._tokenizer = loaded.tokenizer
-        self._template = require_template(template or loaded.template, checkpoint.spec, checkpoint.model_type)
-        self._context = checkpoint.context(context)
+        template = options.chat_template or loaded.template
+        self._template = require_template(template, checkpoint.spec, checkpoint.model_type)
+        self._context = checkpoint.context(options.context)
         self._guard = Guard(loaded.tokenizer, self._template)
+        self.dialect = find_dialect(self._template, self._render, options, vision=loaded.vision)
 
     def read(self, request: ChatRequest) -> MlxPrompt:
         """The prompt of the request's conversation.
@@ -47,23 +53,28 @@ class MlxPrompts:
         Raises BadImage for an image that cannot be opened, UnsupportedFeature for content that the model cannot take,
         and BadRequest if the chat template or the processor refuses the conversation.
         """
+        variables = self._guard.hide_all(self.dialect.variables(request))
         with report_refusals():
-            return self._read(request.messages)
+            return self._read(request.messages, variables)
+
+    def end_of(self, prompt: MlxPrompt) -> str:
+        """The last text of a prompt, with its control tokens."""
+        text: str = self._tokenizer.decode(prompt.tokens[-_END_TOKENS:], skip_special_tokens=False)
+        return text
 
     def tokens_left(self, prompt: MlxPrompt) -> int | None:
         """The tokens that the context leaves for the answer; None if it is unknown. Raises ContextTooLong."""
         return tokens_left(len(prompt.tokens), self._context)
 
-    def _read(self, messages: Sequence[Message]) -> MlxPrompt:
-        conversation = []
-        for message in messages:
-            text = "\n".join(self._guard.hide(text) for text in texts(message))
-            conversation.append({"role": role_of(message, self._template), "content": text})
-        return MlxPrompt(self._guard.encode(self._render(conversation), add_special_tokens=False))
+    def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
+        conversation = self._guard.hide_all(
+            self.dialect.turns.write(messages, lambda message: "\n".join(texts(message)))
+        )
+        return MlxPrompt(self._guard.encode(self._render(conversation, **variables), add_special_tokens=False))
 
-    def _render(self, conversation: Conversation) -> str:
+    def _render(self, conversation: Conversation, **variables: Any) -> str:
         text: str = self._tokenizer.apply_chat_template(
-            conversation, chat_template=self._template, add_generation_prompt=True, tokenize=False
+            conversation, chat_template=self._template, add_generation_prompt=True, tokenize=False, **variables
         )
         return text
 
@@ -71,33 +82,34 @@ class MlxPrompts:
 class VisionPrompts(MlxPrompts):
     """Prepares prompts for a vision-language model, whose vision tower turns images into embeddings."""
 
-    def __init__(self, loaded: LoadedMlx, template: str | None, context: int | None) -> None:
-        super().__init__(loaded, template, context)
+    def __init__(self, loaded: LoadedMlx, options: MlxOptions) -> None:
+        super().__init__(loaded, options)
         self._model, self._processor = loaded.model, loaded.processor
         self._processor.tokenizer = self._guard.tokenizer
 
-    def _read(self, messages: Sequence[Message]) -> MlxPrompt:
+    def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
         from mlx_vlm.utils import prepare_inputs
 
         images: list[Any] = []
-        conversation = [self._message(message, images) for message in messages]
+        turns = self.dialect.turns.write(messages, lambda message: self._content(message, images))
         image_token = getattr(self._model.config, "image_token_index", None)
-        text = self._render(conversation)
+        text = self._render(self._guard.hide_all(turns), **variables)
         return self._embed(
             prepare_inputs(self._processor, images=images or None, prompts=[text], image_token_index=image_token)
         )
 
-    def _message(self, message: Message, images: list[Any]) -> dict[str, Any]:
+    @staticmethod
+    def _content(message: Message, images: list[Any]) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
         for part in message.parts:
             if isinstance(part, TextPart):
-                parts.append({"type": "text", "text": self._guard.hide(part.text)})
+                parts.append({"type": "text", "text": part.text})
             elif isinstance(part, ImagePart):
                 images.append(open_image(part.image))
                 parts.append({"type": "image"})
             else:
                 raise unsupported_part(part)
-        return {"role": role_of(message, self._template), "content": parts}
+        return parts
 
     def _embed(self, inputs: dict[str, Any]) -> MlxPrompt:
         """Run the vision tower, the slow part of reading an image, once for each request."""

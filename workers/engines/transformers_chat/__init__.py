@@ -26,13 +26,15 @@ from workers.engine import Call, Device, Engine, Feed, serves
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
 from workers.toolkit.chat.constraints.answers import grammar_of
+from workers.toolkit.chat.dialect import DIALECT_FEATURES
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES, check_token_ids, ends_of
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.chat_prompt import ChatPrompt
     from workers.engines.transformers_chat.model_runner import ModelRunner
-    from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
+    from workers.engines.transformers_chat.sampling import TokenSampler
+    from workers.toolkit.chat.answer import ChatChoice
 
 _HERE = "workers.engines.transformers_chat"
 _FAMILIES = (
@@ -68,7 +70,7 @@ class TransformersChat(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
-    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES
+    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES | DIALECT_FEATURES
     imports = (
         "workers.toolkit.torchvision_shim",
         f"{_HERE}.serving",
@@ -91,7 +93,7 @@ class TransformersChat(Engine):
         self._loaded = loaded
         self._model = loaded.model
         context = loading.context_of(loaded, options.context)
-        self._encoder = serving.PromptEncoder(loaded, options.chat_template, context, spec)
+        self._encoder = serving.PromptEncoder(loaded, options, context, spec)
         self._texts = TokenTexts(loaded.tokenizer)
         self._end_tokens = loading.end_tokens_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
@@ -109,7 +111,9 @@ class TransformersChat(Engine):
     """None: requests do not share steps."""
 
     def loaded_features(self) -> frozenset[str]:
-        features = self.features if self._grammars.is_supported else self.features - {"structured_output"}
+        features = self.features - DIALECT_FEATURES | self._encoder.dialect.features
+        if not self._grammars.is_supported:
+            features -= {"structured_output"}
         return features if self._loaded.vision else features - {"images"}
 
     @serves(CHAT, max_batch=_MAX_BATCH, joins=True)
@@ -125,44 +129,42 @@ class TransformersChat(Engine):
     def _open(self, call: Call[ChatRequest]) -> ChatPrompt:
         """Prepare a call's prompt. Raises ContextTooLong, BadImage, UnsupportedFeature or BadRequest for the client."""
         from workers.engines.transformers_chat.serving import ChatPrompt, PromptRow
-        from workers.toolkit.chat.answer import ChatAnswer
+        from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
 
         request = call.request
         check_token_ids(request, self._model.config.get_text_config(decoder=True).vocab_size)
         grammar, warnings = grammar_of(request)
         call.warnings += warnings
-        inputs = self._encoder.encode(self._encoder.conversation(request))
+        dialect, inputs = self._encoder.dialect, self._encoder.encode(request)
         tokens = int(inputs["input_ids"].shape[-1])
         tokens_left = self._encoder.check(tokens)
         if self._runner is None:
             row = PromptRow(inputs["input_ids"][0], whole=inputs)
         else:
             row = self._runner.family.row(inputs)
-        answer = ChatAnswer(call, self._name)
+        answer = ChatAnswer(call, self._name, id_length=dialect.id_length)
+        call.warnings += dialect.warnings(request)
         answer.prompt_tokens = tokens
         requested = request.limit or self._recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
-        answer.choices.extend(self._choice(answer, index, row.ids, limit) for index in range(request.n or 1))
-        for choice in answer.choices:
-            if grammar:
+        prompt_end = self._encoder.end_of(inputs)
+        for index in range(request.n or 1):
+            output = dialect.reader(request, prompt_end, self._loaded.tokenizer)
+            choice = ChatChoice(answer, index, self._sampler(request, index, row.ids), output, limit)
+            if grammar:  # the answer ends where the grammar allows it, whatever the request ignores
                 choice.constraint = self._grammars.constraint(grammar)
-                choice.sampler.ends |= self._end_tokens  # whatever the request ignores
+                choice.sampler.ends |= self._end_tokens
+            answer.choices.append(choice)
         return ChatPrompt(call, row, answer.choices)
 
-    def _choice(self, answer: ChatAnswer, index: int, prompt: Any, limit: int) -> ChatChoice:
+    def _sampler(self, request: ChatRequest, index: int, prompt: Any) -> TokenSampler:
         from workers.engines.transformers_chat.serving import TokenSampler
-        from workers.toolkit.chat.answer import ChatChoice
 
         device = self._model.device
-        request = answer.call.request
         sampler = TokenSampler(request, self._recommended, ends_of(request, self._end_tokens), index, device)
         if self._runner is not None:  # else `generate` says what the tokens of the prompt are
             sampler.begin(prompt.to(device))
-        return ChatChoice(answer, index, sampler, self._decode, limit)
-
-    def _decode(self, tokens: list[int]) -> str:
-        text: str = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return sampler
 
     def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
         ends = choice.sampler.ends

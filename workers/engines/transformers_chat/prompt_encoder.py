@@ -10,45 +10,57 @@ from PIL import Image
 from contract.config import ModelSpec
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.engines.transformers_chat.loading import LoadedModel
+from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit.chat.conversation import (
     Conversation,
     report_refusals,
     require_template,
-    role_of,
     texts,
     tokens_left,
     unsupported_part,
 )
+from workers.toolkit.chat.dialect import find_dialect
 from workers.toolkit.image_loading import open_image
 
+_END_TOKENS = 16
+"""More tokens than the mark has with which a chat template begins a thought."""
 _IMAGE_QUESTION = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
 
 
 class PromptEncoder:
     """A model's processor (or tokenizer), its chat template and its context length in tokens."""
 
-    def __init__(self, loaded: LoadedModel, template: str | None, context: int | None, spec: ModelSpec) -> None:
+    def __init__(self, loaded: LoadedModel, options: ChatOptions, context: int | None, spec: ModelSpec) -> None:
         self._processor = loaded.processor
+        self._tokenizer = loaded.tokenizer
         self._vision = loaded.vision
-        template = template or loaded.processor.chat_template
+        template = options.chat_template or loaded.processor.chat_template
         self._template = require_template(template, spec, loaded.model.config.model_type)
         self.context = context
         self._guards = not spec.trust_remote_code and self._can_guard()
+        self.dialect = find_dialect(self._template, self._render, options, vision=self._vision)
 
-    def conversation(self, request: ChatRequest) -> Conversation:
-        """The request's messages. Raises BadImage, or UnsupportedFeature for what the model cannot take."""
-        return [self._message(message) for message in request.messages]
+    def encode(self, request: ChatRequest) -> Any:
+        """Inputs for `generate`, in one row.
 
-    def encode(self, conversation: Conversation) -> Any:
-        """Inputs for `generate`, in one row. Raises BadRequest if the chat template or the processor refuses it."""
+        Raises BadImage, UnsupportedFeature for what the model cannot take, and BadRequest if the chat template or the
+        processor refuses the conversation.
+        """
+        variables = self.dialect.variables(request)
+        conversation = self.dialect.turns.write(request.messages, self._content)
         with report_refusals():
-            return self._apply(conversation, self._guards)
+            return self._apply(conversation, self._guards, **variables)
+
+    def end_of(self, inputs: Any) -> str:
+        """The last text of a prompt, with its control tokens."""
+        text: str = self._tokenizer.decode(inputs["input_ids"][0][-_END_TOKENS:], skip_special_tokens=False)
+        return text
 
     def check(self, tokens: int) -> int | None:
         """The tokens left for the answer to a prompt of `tokens`; None if unknown. Raises ContextTooLong."""
         return tokens_left(tokens, self.context)
 
-    def _apply(self, conversation: Conversation, guard: bool) -> Any:
+    def _apply(self, conversation: Conversation, guard: bool, **variables: Any) -> Any:
         return self._processor.apply_chat_template(
             [conversation],
             chat_template=self._template if isinstance(self._template, str) else None,
@@ -57,7 +69,19 @@ class PromptEncoder:
             return_dict=True,
             return_tensors="pt",
             sanitize_control_tokens=guard,
+            **variables,
         )
+
+    def _render(self, conversation: Conversation, **variables: Any) -> str:
+        """The text of a prompt, for finding out what the chat template can do."""
+        text: str = self._processor.apply_chat_template(
+            conversation,
+            chat_template=self._template if isinstance(self._template, str) else None,
+            add_generation_prompt=True,
+            tokenize=False,
+            **variables,
+        )
+        return text
 
     def with_image(self) -> Any:
         """Inputs of a prompt about a grey image, for the probe. Raises what the processor or template raises."""
@@ -71,9 +95,8 @@ class PromptEncoder:
             return False
         return True
 
-    def _message(self, message: Message) -> dict[str, Any]:
-        parts: Any = [_part(part) for part in message.parts] if self._vision else "\n".join(texts(message))
-        return {"role": role_of(message, self._template), "content": parts}
+    def _content(self, message: Message) -> Any:
+        return [_part(part) for part in message.parts] if self._vision else "\n".join(texts(message))
 
 
 def _part(part: TextPart | ImagePart | OtherPart) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 from contract.errors import ServeError
@@ -11,45 +11,69 @@ from workers.engine import Call
 from workers.toolkit.chat.chunks import ChatChunks
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 from workers.toolkit.chat.detokenizer import Detokenizer, StopStrings
+from workers.toolkit.chat.output_parser import OutputParser, OutputPiece, PlainText, TextPiece
+from workers.toolkit.chat.tool_formats.base import WrittenCall
+
+
+class OutputReader:
+    """Reads tokens as thoughts, calls and text, as they are generated."""
+
+    def __init__(self, decode: Callable[[list[int]], str], parser: OutputParser | None = None) -> None:
+        self._detokenizer = Detokenizer(decode)
+        self._parser: OutputParser = parser or PlainText()
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether the tokens so far end inside a thought."""
+        return self._parser.is_thinking
+
+    def push(self, token: int) -> Iterator[OutputPiece]:
+        """Add a token. Yields what is certain now."""
+        yield from self._parser.push(self._detokenizer.push(token))
+
+    def flush(self) -> Iterator[OutputPiece]:
+        """Yield what was held back, after the last token."""
+        yield from self._parser.push(self._detokenizer.flush())
+        yield from self._parser.flush()
 
 
 class ChatChoice:
     """One of the `n` choices of a request: takes tokens, returns text, and knows when it is finished."""
 
-    def __init__(
-        self, answer: ChatAnswer, index: int, sampler: Any, decode: Callable[[list[int]], str], limit: int = 1
-    ) -> None:
+    def __init__(self, answer: ChatAnswer, index: int, sampler: Any, output: OutputReader, limit: int = 1) -> None:
         self.answer = answer
         self.index = index
         self.sampler = sampler
         self.limit = limit  # the maximum number of tokens
         self.tokens = 0  # the number of tokens so far
-        self.finish_reason: str | None = None  # "stop" or "length", once finished
+        self.thought_tokens = 0  # how many of them were thoughts
+        self.finish_reason: str | None = None  # "stop", "length" or "tool_calls", once finished
         self.constraint: TokenConstraint | None = None  # what the answer must keep to
         self.logprobs: list[TokenLogprob] = []  # of tokens that no chunk has reported yet
-        self._detokenizer = Detokenizer(decode)
+        self._output = output
         self._stops = StopStrings(answer.call.request.stops)
+        self._takes_one_call = not answer.call.request.tool_use.parallel
+        self._has_called = False
 
     @property
     def is_finished(self) -> bool:
         """Whether it needs no further token: it is complete, its answer failed, or its call was cancelled."""
         return self.finish_reason is not None or self.answer.failed or self.answer.call.cancelled
 
-    def push(self, token: int, end_tokens: Set[int]) -> str:
-        """Add the next token. Returns the text that can be sent now. A token in `end_tokens` ends the choice."""
+    def push(self, token: int, end_tokens: Set[int]) -> list[OutputPiece]:
+        """Add the next token. Returns what can be sent now. A token in `end_tokens` ends the choice."""
         self.tokens += 1
+        self.thought_tokens += self._output.is_thinking
         if token in end_tokens:
-            return self._finish("stop", "")
+            return self._finish("stop")
         if self.constraint is not None:
             self.constraint.advance(self.tokens, token)
-        text = self._stops.push(self._detokenizer.push(token))
-        if self._stops.is_matched:
-            self.finish_reason = "stop"
-        elif self.constraint is not None and self.constraint.is_complete(self.tokens):
-            return self._finish("stop", text)
-        elif self.tokens >= self.limit:
-            return self._finish("length", text)
-        return text
+        pieces = list(self._until_finished(self._output.push(token)))
+        if self.finish_reason is None and self.constraint is not None and self.constraint.is_complete(self.tokens):
+            return pieces + self._finish("stop")
+        if self.finish_reason is None and self.tokens >= self.limit:
+            return pieces + self._finish("length")
+        return pieces
 
     def report_logprobs(self, chunk: ChatChunk) -> None:
         """Put the probabilities of the tokens since the last chunk into a chunk of this choice."""
@@ -57,37 +81,59 @@ class ChatChoice:
             chunk.choices[0].logprobs = Logprobs(content=self.logprobs)
             self.logprobs = []
 
-    def _finish(self, reason: str, text: str) -> str:
-        """Finish, and add the text that was held back up to a stop string in it."""
-        text += self._stops.push(self._detokenizer.flush())
-        self.finish_reason = "stop" if self._stops.is_matched else reason
-        return text + self._stops.flush()
+    def _until_finished(self, pieces: Iterable[OutputPiece]) -> Iterator[OutputPiece]:
+        """The pieces up to a stop string in the answer, or up to the only call that the request allows."""
+        for piece in pieces:
+            if isinstance(piece, WrittenCall):
+                yield from self._text(self._stops.flush())
+                yield piece
+                self._has_called = True
+                if self._takes_one_call:
+                    self.finish_reason = "tool_calls"
+            elif piece.is_thought:
+                yield piece
+            else:
+                yield from self._text(self._stops.push(piece.text))
+                if self._stops.is_matched:
+                    self.finish_reason = self._reason("stop")
+            if self.finish_reason:
+                return
+
+    def _finish(self, reason: str) -> list[OutputPiece]:
+        """Finish, and return what was held back: up to a stop string in it, or up to the only call."""
+        pieces = list(self._until_finished(self._output.flush()))
+        if self.finish_reason is None:
+            self.finish_reason = self._reason(reason)
+            pieces += self._text(self._stops.flush())
+        return pieces
+
+    def _reason(self, reason: str) -> str:
+        return "tool_calls" if self._has_called and reason == "stop" else reason
+
+    @staticmethod
+    def _text(text: str) -> list[OutputPiece]:
+        return [TextPiece(text)] if text else []
 
 
 class ChatAnswer:
     """The answer to one call: `n` choices under one id."""
 
-    def __init__(self, call: Call[ChatRequest], model: str) -> None:
+    def __init__(self, call: Call[ChatRequest], model: str, *, id_length: int | None = None) -> None:
         self.call = call
         self.prompt_tokens = 0
         self.failed = False  # if one choice fails, the whole answer does
         self.choices: list[ChatChoice] = []
-        self._chunks = ChatChunks(call.request.model or model)
-        self._started: set[int] = set()  # the choices whose first chunk has been made
+        is_legacy = call.request.tool_use.is_legacy
+        self._chunks = ChatChunks(call.request.model or model, id_length=id_length, is_legacy=is_legacy)
 
     @property
     def is_complete(self) -> bool:
         """Whether all choices are complete."""
         return all(choice.finish_reason for choice in self.choices)
 
-    def chunks(self, choice: ChatChoice, text: str) -> Iterator[ChatChunk]:
-        """The chunks to send after a token of `choice` that completed `text`."""
-        is_first = choice.index not in self._started
-        self._started.add(choice.index)
-        if is_first:
-            yield self._chunks.begin(choice.index, text)
-        else:
-            yield from self._chunks.piece(choice.index, text)
+    def chunks(self, choice: ChatChoice, pieces: Sequence[OutputPiece]) -> Iterator[ChatChunk]:
+        """The chunks to send after a token of `choice` that completed these pieces."""
+        yield from self._chunks.pieces(choice.index, pieces)
         if choice.finish_reason:
             yield self._chunks.end(choice.index, choice.finish_reason)
 
@@ -98,13 +144,13 @@ class ChatAnswer:
 
         Yields an error instead if the choice can no longer keep to its constraint.
         """
-        text = choice.push(token, end_tokens)
+        pieces = choice.push(token, end_tokens)
         if choice.constraint is not None and choice.constraint.error is not None:
             self.failed = True
             yield self.call, choice.constraint.error
             return
         self.call.progress(choice.tokens, choice.limit)
-        for chunk in self.chunks(choice, text):
+        for chunk in self.chunks(choice, pieces):
             choice.report_logprobs(chunk)
             yield self.call, chunk
         if self.is_complete:
@@ -113,4 +159,7 @@ class ChatAnswer:
 
     def usage(self) -> ChatChunk:
         """The last chunk, which has the number of tokens of prompt and choices."""
-        return self._chunks.usage(self.prompt_tokens, sum(choice.tokens for choice in self.choices))
+        tokens, thoughts = (
+            sum(getattr(choice, name) for choice in self.choices) for name in ("tokens", "thought_tokens")
+        )
+        return self._chunks.usage(self.prompt_tokens, tokens, thoughts)

@@ -1,29 +1,64 @@
-"""The chunks of one streamed answer, in the format of OpenAI's API: each choice's start, text and end, and the usage.
+"""The chunks of one streamed answer, in the format of OpenAI's API: each choice's start, pieces and end, and the usage.
 
 Source: platform.openai.com/docs/api-reference/chat-streaming.
 """
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from contract.tasks.chat import ChatChunk, ChatUsage, ChunkChoice, Delta
+from contract.tasks.chat import (
+    ChatChunk,
+    ChatUsage,
+    ChunkChoice,
+    CompletionTokensDetails,
+    Delta,
+    FunctionDelta,
+    ToolCallDelta,
+)
+from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
+from workers.toolkit.chat.tool_formats.base import WrittenCall
 
 
 class ChatChunks:
-    """Makes the chunks of an answer, which all have one id."""
+    """Makes the chunks of an answer, which all have one id.
 
-    def __init__(self, model: str) -> None:
+    `id_length` is the length of call ids if the model's chat template prescribes one. `is_legacy` clients sent
+    `functions` and expect `function_call`.
+    """
+
+    def __init__(self, model: str, *, id_length: int | None = None, is_legacy: bool = False) -> None:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._model = model
+        self._id_length, self._is_legacy = id_length, is_legacy
+        self._calls: Counter[int] = Counter()  # the number of calls so far, by choice
+        self._started: set[int] = set()
 
     def begin(self, index: int, text: str = "") -> ChatChunk:
         """The first chunk of a choice."""
+        self._started.add(index)
         return self._chunk(index, Delta(role="assistant", content=text))
+
+    def pieces(self, index: int, pieces: Sequence[OutputPiece]) -> Iterator[ChatChunk]:
+        """The chunks of some pieces of a choice, in front of which comes its first chunk if they are the first ones."""
+        if index not in self._started:
+            first = pieces[0] if pieces else None
+            is_text = isinstance(first, TextPiece) and not first.is_thought
+            yield self.begin(index, first.text if isinstance(first, TextPiece) and is_text else "")
+            pieces = pieces[is_text:]
+        for piece in pieces:
+            if isinstance(piece, WrittenCall):
+                yield from self._call(index, piece)
+            elif piece.is_thought:
+                yield self._chunk(index, Delta(reasoning_content=piece.text, reasoning=piece.text))
+            else:
+                yield from self.piece(index, piece.text)
 
     def piece(self, index: int, text: str) -> Iterator[ChatChunk]:
         """A chunk with a piece of a choice's text; none if the text is empty."""
@@ -31,17 +66,38 @@ class ChatChunks:
             yield self._chunk(index, Delta(content=text))
 
     def end(self, index: int, reason: str) -> ChatChunk:
-        """The last chunk of a choice, with its finish reason: `stop` or `length`."""
-        return self._chunk(index, Delta(), reason)
+        """The last chunk of a choice, with its finish reason: `stop`, `length` or `tool_calls`."""
+        return self._chunk(index, Delta(), "function_call" if self._is_legacy and reason == "tool_calls" else reason)
 
-    def usage(self, prompt_tokens: int, completion_tokens: int) -> ChatChunk:
+    def usage(self, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0) -> ChatChunk:
         """The last chunk of the answer, which has the usage in tokens and no choices."""
         usage = ChatUsage(
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             total_tokens=prompt_tokens + completion_tokens,
+            completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning_tokens),
         )
         return self._frame(choices=[], usage=usage)
+
+    def _call(self, index: int, call: WrittenCall) -> Iterator[ChatChunk]:
+        """Two chunks: id and name of a call, then its arguments."""
+        arguments = json.dumps(call.arguments, ensure_ascii=False)
+        if self._is_legacy:
+            yield self._chunk(index, Delta(function_call=FunctionDelta(name=call.name, arguments="")))
+            yield self._chunk(index, Delta(function_call=FunctionDelta(arguments=arguments)))
+            return
+        number = self._calls[index]
+        self._calls[index] += 1
+        named = FunctionDelta(name=call.name, arguments="")
+        call_id = call.id or self._new_id()
+        first = ToolCallDelta(index=number, id=call_id, type="function", function=named)
+        yield self._chunk(index, Delta(tool_calls=[first]))
+        rest = ToolCallDelta(index=number, function=FunctionDelta(arguments=arguments))
+        yield self._chunk(index, Delta(tool_calls=[rest]))
+
+    def _new_id(self) -> str:
+        unique = uuid.uuid4().hex
+        return unique[: self._id_length] if self._id_length else f"call_{unique[:24]}"
 
     def _chunk(self, index: int, delta: Delta, reason: str | None = None) -> ChatChunk:
         return self._frame(choices=[ChunkChoice(index=index, delta=delta, finish_reason=reason)])

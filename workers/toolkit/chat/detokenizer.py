@@ -41,6 +41,15 @@ class Detokenizer:
         return piece
 
 
+def possible_start(text: str, marks: Sequence[str]) -> int:
+    """The length of the longest end of `text` with which one of the marks may begin."""
+    longest = max((len(mark) for mark in marks), default=1) - 1
+    for length in range(min(longest, len(text)), 0, -1):
+        if any(mark.startswith(text[-length:]) for mark in marks):
+            return length
+    return 0
+
+
 class StopStrings:
     """Passes text on up to the first stop string, which may be spread over any number of pieces."""
 
@@ -60,19 +69,11 @@ class StopStrings:
             self.is_matched = True
             piece, self._held = self._held[: min(matches)[1]], ""
             return piece
-        return self._release(len(self._held) - self._possible_start())
+        return self._release(len(self._held) - possible_start(self._held, self._stops))
 
     def flush(self) -> str:
         """Return the text that was held back, after the last piece."""
         return self._release(len(self._held))
-
-    def _possible_start(self) -> int:
-        """The length of the longest end of the held text with which a stop string may begin."""
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
-            if any(stop.startswith(self._held[-length:]) for stop in self._stops):
-                return length
-        return 0
 
     def _release(self, length: int) -> str:
         piece, self._held = self._held[:length], self._held[length:]

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workers.toolkit.chat.output_parser import OutputPiece, TextPiece, possible_start
+from workers.toolkit.chat.detokenizer import possible_start
+from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
 from workers.toolkit.chat.tool_formats.base import Schemas, ToolFormat, WrittenCall
 
 _MESSAGE = "<|message|>"

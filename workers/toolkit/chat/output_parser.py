@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from workers.toolkit.chat.detokenizer import possible_start
 from workers.toolkit.chat.reasoning_formats import ReasoningFormat
 from workers.toolkit.chat.tool_formats.base import (
     Cursor,
@@ -209,7 +210,7 @@ class CallReader:
         is_first = not self._held[: len(self._held) - length].strip()
         return length if is_first or not self._format.at_start else 0
 
-    def _markers(self) -> Iterable[str]:
+    def _markers(self) -> Sequence[str]:
         return self._format.markers if self._is_start or not self._format.at_start else ()
 
     def _say(self, length: int) -> Iterator[OutputPiece]:
@@ -224,12 +225,3 @@ _SHORT = 2000
 """Characters up to which a call is read again at every piece of text; a longer one only when it may be complete."""
 _CLOSING = frozenset("}])>")
 """Characters of which every format has one at the end of its calls."""
-
-
-def possible_start(text: str, marks: Iterable[str]) -> int:
-    """The length of the longest end of `text` with which one of the marks may begin."""
-    longest = max((len(mark) for mark in marks), default=1) - 1
-    for length in range(min(longest, len(text)), 0, -1):
-        if any(mark.startswith(text[-length:]) for mark in marks):
-            return length
-    return 0

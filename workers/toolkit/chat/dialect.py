@@ -1,0 +1,202 @@
+"""How a loaded model writes calls of tools and thoughts, and what its chat template takes: found out at load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator
+
+from contract.errors import InvalidField, UnsupportedFeature
+from contract.tasks.chat import ChatRequest
+from contract.tasks.chat.tools import ToolUse
+from workers.toolkit.chat.answer import OutputReader
+from workers.toolkit.chat.harmony import HARMONY_CALLS, HarmonyReader
+from workers.toolkit.chat.output_parser import CallReader, OutputParser, PlainText, ThoughtReader
+from workers.toolkit.chat.reasoning_formats import HARMONY, REASONING_FORMATS, ReasoningFormat, find_reasoning_format
+from workers.toolkit.chat.template_probe import Render, find_turn_forms, knows, offers_tools
+from workers.toolkit.chat.tool_formats import FORMATS, find_format
+from workers.toolkit.chat.tool_formats.base import Schemas, ToolFormat
+from workers.toolkit.chat.turns import Turns
+
+NONE = "none"
+"""The format of a model that must not use tools, or whose thoughts are part of its answers."""
+
+
+def _known(names: tuple[str, ...]) -> Any:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"{name!r} is not one of {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+TOOL_FORMATS = {**FORMATS, HARMONY_CALLS.name: HARMONY_CALLS}
+ToolFormatName = Annotated[str, _known((*TOOL_FORMATS, NONE))]
+ReasoningFormatName = Annotated[str, _known((*REASONING_FORMATS, NONE))]
+
+_SWITCHES = ("enable_thinking", "thinking")
+"""Variables with which chat templates switch thinking on and off."""
+_OWN = frozenset((
+    "messages", "conversation", "tools", "documents", "chat_template", "tokenize", "return_dict", "return_tensors",
+    "return_assistant_tokens_mask", "add_generation_prompt", "continue_final_message", "padding", "truncation",
+    "max_length", "tokenizer_kwargs", "processor_kwargs", "sanitize_control_tokens",
+))  # fmt: skip
+"""Names that the library takes itself, so that they would not reach the template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What is known of a model's way to write. `tools` is None if it offers none, and `why_no_tools` says why."""
+
+    template: str
+    turns: Turns
+    tools: ToolFormat | None
+    thoughts: ReasoningFormat | None
+    why_no_tools: str = ""
+
+    @property
+    def features(self) -> frozenset[str]:
+        """The features of chat requests that depend on the model's dialect, among `DIALECT_FEATURES`."""
+        names = {"template"} | ({"tools"} if self.tools else set()) | ({"reasoning"} if self.thoughts else set())
+        return frozenset(names)
+
+    def summary(self) -> str:
+        """The dialect in words, for the log and the status."""
+        tools = f"tools: {self.tools.name}" if self.tools else f"no tools, because {self.why_no_tools}"
+        return f"{tools}; thoughts: {self.thoughts.name if self.thoughts else 'none'}"
+
+    def variables(self, request: ChatRequest) -> dict[str, Any]:
+        """What reaches the chat template besides the messages.
+
+        Raises UnsupportedFeature for tools or thoughts that the model does not have, and InvalidField for names that
+        are taken.
+        """
+        self._check(request)
+        variables: dict[str, Any] = {}
+        if effort := request.effort:
+            variables |= {name: effort != NONE for name in _SWITCHES if knows(self.template, name)}
+            if knows(self.template, "reasoning_effort") and effort != NONE:
+                variables["reasoning_effort"] = effort
+        given = request.chat_template_kwargs or {}
+        if taken := sorted(_OWN & given.keys()):
+            raise InvalidField(
+                f"`chat_template_kwargs` cannot set {', '.join(taken)}: send only variables of the chat template.",
+                param="chat_template_kwargs",
+            )
+        variables |= given
+        if tools := offered_tools(request.tool_use):
+            variables["tools"] = tools
+        return variables
+
+    def _check(self, request: ChatRequest) -> None:
+        """Refuse what the model does not have. The gateway does so too, once it knows the loaded model."""
+        asked = [field for field, feature in request.requirements() if feature == "tools"]
+        if asked and self.tools is None:
+            raise UnsupportedFeature(f"This model offers no tools: {self.why_no_tools}.", param=asked[0])
+        if request.tool_use.mode == "required":
+            raise UnsupportedFeature("This model cannot be made to call a tool: send `auto`.", param="tool_choice")
+        asked = [field for field, feature in request.requirements() if feature == "reasoning"]
+        if asked and self.thoughts is None:
+            message = f"This model does not think before it answers: leave out `{asked[0]}`, or send `none`."
+            raise UnsupportedFeature(message, param=asked[0])
+
+    def warnings(self, request: ChatRequest) -> list[str]:
+        """What of the request has no effect on this model."""
+        if request.effort == NONE and self.thoughts and not any(knows(self.template, name) for name in _SWITCHES):
+            return ["`reasoning_effort: none` had no effect: this model always thinks."]
+        return []
+
+    def parser(self, request: ChatRequest, prompt_end: str) -> OutputParser:
+        """Takes the answer to a request apart. `prompt_end` is the end of its prompt, with control tokens."""
+        use = request.tool_use
+        schemas: Schemas = {function.name: function.parameters or {} for function in use.callable}
+        if self.thoughts is HARMONY or (schemas and self.tools is HARMONY_CALLS):
+            return HarmonyReader(schemas)
+        parser: OutputParser = CallReader(self.tools, schemas) if schemas and self.tools else PlainText()
+        if self.thoughts is None:
+            return parser
+        return ThoughtReader(self.thoughts, parser, is_thinking=self.thoughts.is_open_in(prompt_end))
+
+    def reader(self, request: ChatRequest, prompt_end: str, tokenizer: Any) -> OutputReader:
+        """Reads the tokens of an answer to a request."""
+        return OutputReader(decoder(tokenizer, self.marks(request)), self.parser(request, prompt_end))
+
+    @property
+    def id_length(self) -> int | None:
+        """The length of call ids, if the chat template prescribes one."""
+        return self.turns.id_length
+
+    def marks(self, request: ChatRequest) -> tuple[str, ...]:
+        """The control tokens that must survive detokenization, so that the answer to a request can be taken apart."""
+        thoughts = (self.thoughts.begin.strip(), self.thoughts.end) if self.thoughts else ()
+        tools = (*self.tools.markers, *self.tools.tokens) if self.tools and request.tool_use.callable else ()
+        channels = HARMONY_CALLS.tokens if self.thoughts is HARMONY else ()
+        return (*thoughts, *tools, *channels)
+
+
+DIALECT_FEATURES = frozenset({"tools", "reasoning", "template"})
+"""The features that only some models of a chat engine have."""
+
+
+def offered_tools(use: ToolUse) -> list[dict[str, Any]]:
+    """The tools that the model gets to see, as chat templates read them; none with `tool_choice: none`."""
+    empty = {"description": "", "parameters": {"type": "object", "properties": {}}}  # many templates read both
+    fields = (function.model_dump(exclude={"strict"}, exclude_none=True) for function in use.offered)
+    return [{"type": "function", "function": {**empty, **function}} for function in fields]
+
+
+class FormatOptions(Protocol):
+    """The options of an entry that say how its model writes, where its chat template does not show it."""
+
+    @property
+    def tool_format(self) -> str | None: ...
+
+    @property
+    def reasoning_format(self) -> str | None: ...
+
+
+def find_dialect(template: Any, render: Render, options: FormatOptions, *, vision: bool) -> Dialect:
+    """The dialect of a model with this chat template (or several, by name), which `render` applies."""
+    user: Any = [{"type": "text", "text": "?"}] if vision else "?"
+    source = template if isinstance(template, str) else "\n".join(map(str, dict(template).values()))
+    tools, why_no_tools = _tools(source, render, user, options.tool_format)
+    forms = find_turn_forms(render, user) if tools else None
+    if tools and forms is None:
+        tools, why_no_tools = None, "its chat template has no place for calls and their results"
+    thoughts = _thoughts(source, options.reasoning_format)
+    turns = Turns(source, forms, thoughts, tools.id_length if tools else None)
+    return Dialect(source, turns, tools, thoughts, why_no_tools)
+
+
+def _thoughts(template: str, name: str | None) -> ReasoningFormat | None:
+    return REASONING_FORMATS.get(name) if name else find_reasoning_format(template)
+
+
+def _tools(template: str, render: Render, user: Any, name: str | None) -> tuple[ToolFormat | None, str]:
+    """The format of calls, or None and why there is none."""
+    if name == NONE:
+        return None, "its entry says `tool_format: none`"
+    if not offers_tools(render, user):
+        return None, "its chat template shows it no tools"
+    written = TOOL_FORMATS[name] if name else (HARMONY_CALLS if HARMONY_CALLS.fits(template) else find_format(template))
+    if written is None:
+        known = ", ".join(TOOL_FORMATS)
+        return None, f"the form of its calls is unknown; if it is one of {known}, set `options: {{tool_format: …}}`"
+    return written, ""
+
+
+def decoder(tokenizer: Any, marks: tuple[str, ...]) -> Callable[[list[int]], str]:
+    """Decodes tokens into text without control tokens, except those that are among the marks."""
+    special = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    kept = {number for number, token in special.items() if any(token in mark or mark in token for mark in marks)}
+
+    def decode(tokens: list[int]) -> str:
+        is_plain = kept.isdisjoint(tokens)
+        shown = tokens if is_plain else [token for token in tokens if token in kept or token not in special]
+        text: str = tokenizer.decode(shown, skip_special_tokens=is_plain, clean_up_tokenization_spaces=False)
+        return text
+
+    return decode
