@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 
 from contract.errors import InvalidField, ServeError, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
+from scripts.testbed.torture_schemas import TORTURE
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, request, run, text, whole
 from tests.support.chat_requests import ChatEngine
-from tests.support.torture_schemas import TORTURE
 from workers.engine import Call
 
 PERSON = {

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from contract.errors import InvalidField, UnsupportedFeature
-from tests.support.torture_schemas import Schema
+from scripts.testbed.torture_schemas import JsonSchema
 from workers.toolkit.chat.constraints import schemas
 
 _OBJECT = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
 
-UNHELD: dict[str, Schema] = {
+UNHELD: dict[str, JsonSchema] = {
     "uniqueItems": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
     "not": {"type": "string", "not": {"const": "x"}},
     "if": {**_OBJECT, "if": {"required": ["a"]}, "then": {"required": ["b"]}},

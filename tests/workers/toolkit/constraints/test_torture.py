@@ -9,13 +9,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
+from scripts.testbed.torture_schemas import TORTURE
 from tests.support import constraints
-from tests.support.torture_schemas import TORTURE
 from workers.toolkit.chat.constraints import grammar, schemas
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 _ANSWERS = 4
-"""The number of answers to each schema; `make e2e` draws a thousand in all, from a model."""
+"""The number of answers to each schema; `python -m scripts.e2e.torture` draws a thousand, from a model."""
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 
 _SHORT = {"type": "string", "maxLength": 6}
-_KINDS: list[Schema] = [
+_KINDS: list[JsonSchema] = [
     _SHORT,
     {"type": "integer", "minimum": -99, "maximum": 99},
     {"type": "boolean"},
@@ -15,7 +15,7 @@ _KINDS: list[Schema] = [
 ]
 
 
-def _object(properties: Schema, **more: Any) -> Schema:
+def _object(properties: JsonSchema, **more: Any) -> JsonSchema:
     return {
         "type": "object",
         "properties": properties,
@@ -25,15 +25,15 @@ def _object(properties: Schema, **more: Any) -> Schema:
     }
 
 
-def _nested(depth: int) -> Schema:
+def _nested(depth: int) -> JsonSchema:
     return _object({"value": _SHORT, "inner": _nested(depth - 1)}) if depth else _object({"leaf": {"type": "boolean"}})
 
 
-def _kind(name: str, **properties: Any) -> Schema:
+def _kind(name: str, **properties: Any) -> JsonSchema:
     return _object({"kind": {"const": name}, **properties})
 
 
-TORTURE: dict[str, Schema] = {
+TORTURE: dict[str, JsonSchema] = {
     "nested": _nested(8),
     "five hundred properties": _object({f"property_{number}": _KINDS[number % 4] for number in range(500)}),
     "many optional properties": {
