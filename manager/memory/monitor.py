@@ -58,6 +58,11 @@ class MemoryMonitor:
         if not any(worker.state in {State.STARTING, State.STOPPING} for worker in living):
             await asyncio.to_thread(self.meter.baseline, roots)
 
+    async def measure_loaded(self, worker: Worker, workers: Iterable[Worker]) -> None:
+        """Learn what loading took of a worker that is ready and was given no request yet."""
+        await self.sample(workers)
+        self._learn(worker)
+
     def budgets(self, workers: Iterable[Worker]) -> dict[str, int]:
         """Bytes of each device that all workers together may hold now, less other programs' memory and the margin."""
         own = self._measured_by_device(workers)
@@ -129,7 +134,7 @@ class MemoryMonitor:
         """Record what a ready worker holds. While it works, the peak only counts once a request succeeds."""
         if not worker.measured or worker.measured_jointly:
             return
-        if not worker.leases or not worker.loaded_bytes:
+        if not worker.leases:
             worker.loaded_bytes = min(worker.loaded_bytes or worker.measured, worker.measured)
             key = self._key(worker.spec, worker.placement)
             self.footprints.learn_loaded(key, worker.loaded_bytes, _start_of(worker), worker.spec.memory_gb)

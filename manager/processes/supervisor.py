@@ -150,11 +150,19 @@ class Supervisor:
             log.exception("%s could not be started", worker.name)
             await self._handle_failed_start(worker, model, LoadFailure(f"{type(error).__name__}: {error}."))
             return
+        await self._measure_loaded(worker)
         if worker.state is State.STARTING:
             self._handle_ready(worker, model)
         code = await self._lifecycle.watch(worker)
         if worker.state in {State.READY, State.DRAINING}:
             await self._handle_crash(worker, model, code)
+
+    async def _measure_loaded(self, worker: Worker) -> None:
+        """Measure what loading took, before the first request adds to it."""
+        try:
+            await self._monitor.measure_loaded(worker, self.workers)
+        except Exception:  # it serves requests all the same, and is measured when it is idle
+            log.exception("measuring %s failed", worker.name)
 
     def _handle_ready(self, worker: Worker, model: Model) -> None:
         worker.ready_at = worker.last_used = _now()

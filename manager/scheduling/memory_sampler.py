@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from contract.status import State
 from manager.background import BackgroundTasks
 from manager.memory.monitor import MemoryMonitor
 from manager.processes.supervisor import Supervisor
@@ -37,18 +36,8 @@ class MemorySampler:
     def keep_current(self) -> None:
         """Take a sample if one is due."""
         busy = self._supervisor.starting or self._supervisor.leases
-        due = self._monitor.age > (BUSY_INTERVAL if busy else IDLE_INTERVAL)
-        if self._supervisor.workers and (due or self._just_ready()):
+        if self._supervisor.workers and self._monitor.age > (BUSY_INTERVAL if busy else IDLE_INTERVAL):
             self.refresh()
-
-    def _just_ready(self) -> bool:
-        """Whether a worker is ready that was not measured since: what loading took shows before its first requests."""
-        if self._sampling:
-            return False
-        new = [w for w in self._supervisor.workers if w.state is State.READY and not w.measured_when_ready]
-        for worker in new:
-            worker.measured_when_ready = True
-        return bool(new)
 
     def refresh(self) -> None:
         """Take a sample now, unless one is under way or has just failed."""

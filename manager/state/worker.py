@@ -50,7 +50,6 @@ class Worker:
     cache_bytes: dict[str, int] = field(default_factory=dict)  # part of `measured`, by what it is kept for
     loaded_bytes: int = 0  # the least that it held since it was ready; 0: not measured yet
     unconfirmed_peak: int = 0  # the most that it held during requests none of which has succeeded yet
-    measured_when_ready: bool = False
     measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
     keep_alive: float | None = None  # what the request that ended last asked for
     resumable: bool = False

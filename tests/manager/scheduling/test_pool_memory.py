@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from contract.errors import NeverFits
 from contract.status import State
 from manager.memory.device import GIB
@@ -36,6 +38,29 @@ def test_a_failed_requests_peak_is_not_learned(make: Make) -> None:
     grow(harness.monitor, worker, 4)
     harness.requests[1].finish()
     assert harness.monitor.footprints.learned(key(harness, "a")) == 4 * GIB
+
+
+def test_loading_is_measured_before_the_first_request(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = make({"a": {"needs": 3}})
+    leases = []
+    learn = harness.monitor._learn
+    monkeypatch.setattr(harness.monitor, "_learn", lambda worker: (leases.append(worker.leases), learn(worker)))
+    request = harness.request("a")
+    harness.finish_start("a#1")
+    assert request.error is None
+    assert (leases, harness.supervisor.worker("a#1").loaded_bytes) == ([0], 3 * GIB)
+
+
+def test_a_worker_that_cannot_be_measured_serves(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(worker: Worker) -> None:
+        raise OSError("no more descriptors")
+
+    harness = make({"a": {"needs": 3}})
+    monkeypatch.setattr(harness.monitor, "_learn", fail)
+    harness.request("a")
+    harness.finish_start("a#1")
+    assert harness.states() == {"a#1": State.READY}
+    assert harness.supervisor.worker("a#1").leases == 1
 
 
 def grow(monitor: MemoryMonitor, worker: Worker, gib: int) -> None:
