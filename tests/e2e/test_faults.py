@@ -13,6 +13,7 @@ from scripts.testbed.server import (
     PATIENCE,
     RunningServer,
     disconnecting_client,
+    events_until,
     eventually,
     fake_model,
     in_background,

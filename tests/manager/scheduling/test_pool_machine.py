@@ -87,7 +87,10 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(index=PICK)
     def stop_ends(self, index: int) -> None:
         names = sorted(self.harness.lifecycle.stops)
-        self.harness.finish_stop(names[index % len(names)])
+        name = names[index % len(names)]
+        for request in [request for request in self.requests if request.in_progress and request.worker == name]:
+            request.finish()  # it was stopped by force: its connections break
+        self.harness.finish_stop(name)
 
     @precondition(lambda self: any(w.state is State.READY for w in self.harness.supervisor.workers))
     @rule(index=PICK)
