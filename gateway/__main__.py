@@ -65,8 +65,8 @@ def _run(settings: config.Settings) -> int:
 
 
 def _limits(settings: config.GatewaySettings) -> ConnectionLimits:
-    """Limits for connections; each takes two descriptors, one for the client and one for the manager."""
-    possible = max(16, (raise_descriptor_limit() - 64) // 2)
+    """Limits for connections: each takes descriptors for the client and the manager, and one is kept for a refusal."""
+    possible = max(16, (raise_descriptor_limit() - 64) // 3)
     proxies = Allowlist(settings.trusted_proxies) if settings.trusted_proxies else None
     return ConnectionLimits(
         connections=min(settings.max_connections, possible),

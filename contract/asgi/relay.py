@@ -38,7 +38,9 @@ def client_session() -> aiohttp.ClientSession:
     keepalive = 4
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive, use_dns_cache=True, ttl_dns_cache=30),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        # No time limit for connecting either: when a thousand requests arrive at once, the event loop itself is late.
+        # Programs that do not respond are noticed by `ManagerPulse` in the gateway and `Silence` in the manager.
+        timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         # Add no headers that the client did not send; above all, do not claim that it reads compressed responses.

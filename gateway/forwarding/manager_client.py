@@ -19,7 +19,7 @@ from yarl import URL
 from contract.asgi.relay import UpstreamError, client_session, open_upstream
 from contract.config import Settings
 from contract.errors import ManagerUnreachable, ServeError, TooManyConnections, Unavailable, from_envelope
-from gateway.forwarding.manager_pulse import ManagerPulse
+from gateway.forwarding.manager_pulse import ManagerPulse, ManagerSilent
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class ManagerClient:
         """
         assert self._client is not None, "the client must be opened first"
         sent = {**headers, self.authorization[0]: self.authorization[1]}
-        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=2)
+        limit = aiohttp.ClientTimeout(total=timeout)
         try:
             with nullcontext() if timeout else self._pulse.waiting():
                 async with self._client.request(method, self.url(path), headers=sent, timeout=limit) as response:
@@ -152,6 +152,9 @@ class ManagerClient:
             message = "The gateway has as many connections open as the system allows. Try again in a moment."
             return TooManyConnections(message, retry_after=1)
         where = self.base or "its address"
+        if isinstance(cause, ManagerSilent):
+            message = f"The manager at {where} is stopped or hangs ({cause}). Read its log, or run `make restart`."
+            return ManagerUnreachable(message, retry_after=1)
         if isinstance(cause, UpstreamError | OSError) and str(cause):
             cause = str(cause)
         message = (

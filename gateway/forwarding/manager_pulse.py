@@ -19,6 +19,13 @@ from contract.asgi.relay import UpstreamError
 
 _LONGEST_INTERVAL = 5.0
 
+LAG = 0.5
+"""Seconds by which the gateway's own event loop may be late; if it is later, a missing answer says nothing."""
+
+
+class ManagerSilent(UpstreamError):
+    """The manager gives no sign of life."""
+
 
 class ManagerPulse:
     """The calls in progress, and whether the manager is silent: it has given no sign of life for `limit` seconds."""
@@ -27,7 +34,7 @@ class ManagerPulse:
         self.is_silent = False
         self.interval = min(_LONGEST_INTERVAL, limit / 3)
         self._limit = limit
-        self._silent_since: float | None = None
+        self._silence = 0.0
         self._waiting: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
         self._responses: set[aiohttp.ClientResponse] = set()
@@ -35,10 +42,14 @@ class ManagerPulse:
     async def watch(self, answers: Callable[[], Awaitable[bool]]) -> None:
         """Ask for signs of life for ever. `answers` says whether there is one, within `interval`."""
         while True:
+            began = time.monotonic()
             await asyncio.sleep(self.interval)
             if self.is_silent or self._waiting or self._responses:
-                started = time.monotonic()
-                self._record(await answers(), started)
+                asked = time.monotonic()
+                alive = await answers()
+                ended = time.monotonic()
+                is_late = max(asked - began, ended - asked) > self.interval + LAG
+                self._record(alive, 0 if is_late else ended - began)
 
     @asynccontextmanager
     async def response(
@@ -59,7 +70,7 @@ class ManagerPulse:
     def waiting(self) -> Iterator[None]:
         """Raise UpstreamError in the block once the manager is silent, or at once if it is already."""
         if self.is_silent:
-            raise self._silence()
+            raise self._error()
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
@@ -68,17 +79,17 @@ class ManagerPulse:
         except asyncio.CancelledError:
             if task not in self._cut or task.uncancel() > 0:
                 raise
-            raise self._silence() from None
+            raise self._error() from None
         finally:
             self._waiting.discard(task)
             self._cut.discard(task)
 
-    def _record(self, alive: bool, now: float) -> None:
+    def _record(self, alive: bool, seconds: float) -> None:
         if alive:
-            self.is_silent, self._silent_since = False, None
+            self.is_silent, self._silence = False, 0.0
             return
-        self._silent_since = self._silent_since or now
-        if time.monotonic() - self._silent_since >= self._limit:
+        self._silence += seconds
+        if self._silence >= self._limit:
             self.is_silent = True
             self._end_calls()
 
@@ -89,5 +100,5 @@ class ManagerPulse:
         for response in self._responses:
             response.close()
 
-    def _silence(self) -> UpstreamError:
-        return UpstreamError(f"no sign of life for {self._limit:g} s", began=False)
+    def _error(self) -> ManagerSilent:
+        return ManagerSilent(f"no sign of life for {self._limit:g} s", began=False)

@@ -7,8 +7,11 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
@@ -81,3 +84,24 @@ def test_idle_gateway_needs_little_memory(gateway: GatewayProcess) -> None:
 
 def test_version_matches_the_package() -> None:
     assert re.search(rf'^version = "{re.escape(__version__)}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+
+def test_few_descriptors_lower_the_limit_of_connections(tmp_path: Path, manager: FakeManagerProcess) -> None:
+    """With 160 descriptors, about 32 clients are served at once, as many learn the reason, and the rest is closed."""
+    with ExitStack() as stack, run_gateway(tmp_path, configuration(manager.port), "ulimit -n 160") as gateway:
+        gateway.wait_ready()
+        gateway.http.close()
+        clients = [stack.enter_context(httpx2.Client(base_url=gateway.address, timeout=60)) for _ in range(96)]
+        with ThreadPoolExecutor(len(clients)) as threads:
+            answers = [answer for answer in threads.map(embed, clients) if answer]
+        refusals = {answer.json()["error"]["message"] for answer in answers if answer.status_code != 200}
+        assert len(refusals) == 1
+        assert refusals.pop().startswith("The server has 32 connections open, its limit.")
+        assert len([answer for answer in answers if answer.status_code == 200]) >= 30
+
+
+def embed(client: httpx2.Client) -> httpx2.Response | None:
+    try:
+        return client.post("/v1/embeddings", json={"model": "ok", "input": "x"})
+    except httpx2.TransportError:
+        return None

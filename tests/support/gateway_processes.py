@@ -106,8 +106,11 @@ def key(name: str, secret: str, rate_limit: str | None = None) -> dict[str, Any]
 
 
 @contextmanager
-def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[GatewayProcess]:
-    """Run a gateway until the end of the block; it is alive, but may not be ready yet."""
+def run_gateway(folder: Path, settings: Mapping[str, Any], limits: str = "true") -> Iterator[GatewayProcess]:
+    """Run a gateway until the end of the block; it is alive, but may not be ready yet.
+
+    `limits` is a command of the shell that starts it, such as `ulimit -n 100`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config, home, log = folder / "config.yaml", folder / "home", folder / "gateway.log"
     config.write_text(yaml.safe_dump(dict(settings)))
@@ -116,7 +119,11 @@ def run_gateway(folder: Path, settings: Mapping[str, Any]) -> Iterator[GatewayPr
     with (
         log.open("w") as output,
         subprocess.Popen(
-            [sys.executable, "-m", "gateway"], cwd=ROOT, env=environment, stderr=output, text=True
+            ["sh", "-c", f"{limits}; exec {sys.executable} -m gateway"],
+            cwd=ROOT,
+            env=environment,
+            stderr=output,
+            text=True,
         ) as process,
     ):
         try:
