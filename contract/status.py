@@ -69,6 +69,23 @@ class Failure(BaseModel):
     retry_at: float | None = None
 
 
+class ModelFacts(BaseModel):
+    """What is known of a model: first from its files, exactly once it was loaded. None: unknown, or not applicable.
+
+    `context_length` is in tokens, `dimensions` is the length of its vectors.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    context_length: int | None = None
+    dimensions: int | None = None
+    quantization: str | None = None
+
+    def updated(self, newer: ModelFacts) -> ModelFacts:
+        """These facts, replaced by the newer ones that are known."""
+        return self.model_copy(update=newer.model_dump(exclude_none=True))
+
+
 class ModelStatus(BaseModel):
     """One configured model: what it is, what it does, and the state of its most advanced worker."""
 
@@ -86,6 +103,8 @@ class ModelStatus(BaseModel):
     max_wait: float = 600.0  # seconds
     state: State = State.STOPPED
     waiting: int = 0
+    facts: ModelFacts = ModelFacts()
+    weights_bytes: int | None = None  # its files; None if they are not on this machine
     footprint_bytes: int | None = None
     footprint_learned: bool = False
     failure: Failure | None = None

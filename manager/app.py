@@ -126,7 +126,9 @@ class ControlRoutes:
         pool = self.runtime.pool
         footprint = snapshot.first_footprint(model, self.runtime.monitor)
         waiting = pool.queue.count(model.id)
-        return model.status(pool.supervisor.state_of(model), waiting, pool.settings.resources.max_wait, footprint)
+        max_wait, state = pool.settings.resources.max_wait, pool.supervisor.state_of(model)
+        weights_bytes = self.runtime.monitor.footprints.weights_bytes(model.spec)
+        return model.status(state, waiting, max_wait, footprint, weights_bytes)
 
 
 class WorkersOrControl:

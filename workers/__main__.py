@@ -115,7 +115,9 @@ class ModelServer:
         self._app.restrict_to(tasks)
         self._log_joins()
         joins = self._engine.joins and str(self._engine.joins)
-        self._report("ready", features=sorted(self._engine.loaded_features()), tasks=tasks, joins=joins)
+        facts = self._engine.facts().model_dump(exclude_none=True)
+        features = sorted(self._engine.loaded_features())
+        self._report("ready", features=features, tasks=tasks, joins=joins, facts=facts)
         try:
             self._batcher.run()
             self._engine.close()

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
+from contract.status import ModelFacts
 from contract.tasks import Request, Task
 from workers.step_meter import StepMeter
 
@@ -208,6 +209,10 @@ class Engine:
     def supports_model_type(cls, model_type: str) -> bool:
         """Whether it serves transformers checkpoints of this type. Called after a failed load, so it may import."""
         return model_type in cls.model_types
+
+    def facts(self) -> ModelFacts:
+        """What is known of the loaded model, such as its context length."""
+        return ModelFacts()
 
     def loaded_features(self) -> frozenset[str]:
         """The features of the loaded model, where it has fewer than its family."""

@@ -94,7 +94,8 @@ class Task(Generic[Req, Res]):
 
     A task with `chunk` can stream; `fold` then combines all chunks into the whole response, and
     `wants_chunk(request, chunk)` says whether the client gets a chunk (default: every one).
-    `array_metadata` names the keys that `Array.metadata` may have in the task's responses.
+    `array_metadata` names the keys that `Array.metadata` may have in the task's responses. `inputs` and `outputs` are
+    the modalities that every model of the task reads and writes: `text`, `image`, `embedding` or `json`.
     """
 
     name: str
@@ -106,6 +107,8 @@ class Task(Generic[Req, Res]):
     wants_chunk: Callable[[Any, Any], bool] | None = None
     array_metadata: tuple[str, ...] = ()
     listings: tuple[Listing, ...] = ()
+    inputs: tuple[str, ...] = ("image",)
+    outputs: tuple[str, ...] = ("json",)
 
     def decode(self, content_type: str, body: bytes) -> Req:
         """Parse the request in a JSON or multipart body.

@@ -87,4 +87,6 @@ QUESTIONS = Listing(
     ),
 )
 
-ANALYZE = Task("analyze", "/v1/vision/analyze", AnalyzeRequest, AnalyzeResponse, listings=(QUESTIONS,))
+ANALYZE = Task(
+    "analyze", "/v1/vision/analyze", AnalyzeRequest, AnalyzeResponse, listings=(QUESTIONS,), outputs=("text",)
+)

@@ -35,4 +35,4 @@ class CaptionResponse(VisionResponse):
     data: list[CaptionItem]
 
 
-CAPTION = Task("caption", "/v1/vision/caption", CaptionRequest, CaptionResponse)
+CAPTION = Task("caption", "/v1/vision/caption", CaptionRequest, CaptionResponse, outputs=("text",))

@@ -106,4 +106,6 @@ class EmbeddingsResponse(Response):
     usage: EmbeddingsUsage
 
 
-EMBEDDINGS = Task("embeddings", "/v1/embeddings", EmbeddingsRequest, EmbeddingsResponse)
+EMBEDDINGS = Task(
+    "embeddings", "/v1/embeddings", EmbeddingsRequest, EmbeddingsResponse, inputs=("text",), outputs=("embedding",)
+)

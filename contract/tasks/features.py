@@ -61,4 +61,4 @@ class FeaturesResponse(VisionResponse):
     data: list[FeaturesItem]
 
 
-FEATURES = Task("features", "/v1/vision/features", FeaturesRequest, FeaturesResponse)
+FEATURES = Task("features", "/v1/vision/features", FeaturesRequest, FeaturesResponse, outputs=("embedding",))

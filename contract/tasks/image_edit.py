@@ -57,4 +57,11 @@ class ImageEditRequest(DiffusionRequest):
         return super().required_features() | needs
 
 
-IMAGE_EDIT = Task("image-edit", "/v1/images/edits", ImageEditRequest, ImageGenerationResponse)
+IMAGE_EDIT = Task(
+    "image-edit",
+    "/v1/images/edits",
+    ImageEditRequest,
+    ImageGenerationResponse,
+    inputs=("text", "image"),
+    outputs=("image",),
+)

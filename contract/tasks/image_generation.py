@@ -119,4 +119,11 @@ class ImageGenerationResponse(Response):
     usage: ImageUsage
 
 
-IMAGE_GENERATION = Task("image-generation", "/v1/images/generations", ImageGenerationRequest, ImageGenerationResponse)
+IMAGE_GENERATION = Task(
+    "image-generation",
+    "/v1/images/generations",
+    ImageGenerationRequest,
+    ImageGenerationResponse,
+    inputs=("text",),
+    outputs=("image",),
+)

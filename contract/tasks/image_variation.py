@@ -29,4 +29,6 @@ class ImageVariationRequest(DiffusionRequest):
         return super().required_features() | ({"strength"} if self.strength is not None else set())
 
 
-IMAGE_VARIATION = Task("image-variation", "/v1/images/variations", ImageVariationRequest, ImageGenerationResponse)
+IMAGE_VARIATION = Task(
+    "image-variation", "/v1/images/variations", ImageVariationRequest, ImageGenerationResponse, outputs=("image",)
+)

@@ -44,4 +44,4 @@ class OcrResponse(VisionResponse):
     data: list[OcrItem]
 
 
-OCR = Task("ocr", "/v1/vision/ocr", OcrRequest, OcrResponse)
+OCR = Task("ocr", "/v1/vision/ocr", OcrRequest, OcrResponse, outputs=("text",))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from contract.errors import InvalidField
 from contract.status import ModelStatus
+from contract.tasks import all_tasks
 from gateway.forwarding.model_directory import ModelDirectory
+
+_IMAGES = "images"
+"""The feature of a model that reads images besides texts."""
 
 
 def entry(model: ModelStatus) -> dict[str, Any]:
-    """One model as clients see it: OpenAI's fields, then ours."""
+    """One model as clients see it: OpenAI's fields, then ours. What is unknown is null."""
+    facts = model.facts
     return {
         "id": model.id,
         "object": "model",
@@ -26,6 +33,14 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "engine": model.engine,
         "source": model.source,
         "features": model.features,
+        "input_modalities": _modalities(model, "inputs"),
+        "output_modalities": _modalities(model, "outputs"),
+        "context_length": facts.context_length,
+        "max_model_len": facts.context_length,
+        "dimensions": facts.dimensions,
+        "quantization": facts.quantization,
+        "size_bytes": model.weights_bytes,
+        "memory_bytes": model.footprint_bytes,
         "state": model.state,
     }
 
@@ -37,13 +52,32 @@ def entries(model: ModelStatus) -> list[dict[str, Any]]:
     return [plain, *({**plain, "id": name, "name": name, **own} for name in model.presets)]
 
 
+def _modalities(model: ModelStatus, side: str) -> list[str]:
+    """What the model reads (`inputs`) or writes (`outputs`) in any of its tasks."""
+    tasks = all_tasks()
+    names = [name for task in model.tasks if task in tasks for name in getattr(tasks[task], side)]
+    if side == "inputs" and _IMAGES in model.features:
+        names.append("image")
+    return list(dict.fromkeys(names))
+
+
+def _for_task(models: Iterable[ModelStatus], task: str | None) -> list[ModelStatus]:
+    """The models that do a task; all of them without one. Raises InvalidField for a task that does not exist."""
+    if task is None:
+        return list(models)
+    if task not in all_tasks():
+        raise InvalidField(f"There is no task {task[:100]!r}. Tasks: {', '.join(all_tasks())}.", param="task")
+    return [model for model in models if task in model.tasks]
+
+
 def router(directory: ModelDirectory) -> APIRouter:
     """The routes that list configured models."""
     routes = APIRouter(tags=["models"])
 
-    async def list_models(_: Request) -> Response:
-        """All configured models, running or not."""
-        listed = [entry for model in (await directory.current()).models for entry in entries(model)]
+    async def list_models(request: Request) -> Response:
+        """All configured models, running or not; with `?task=chat`, those that do the task."""
+        models = _for_task((await directory.current()).models, request.query_params.get("task"))
+        listed = [entry for model in models for entry in entries(model)]
         return JSONResponse({"object": "list", "data": listed, "models": listed, "count": len(listed)})
 
     async def get_model(request: Request) -> Response:

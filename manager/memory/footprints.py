@@ -95,6 +95,10 @@ class Footprints:
             return int(spec.memory_gb * GIB)
         return int(self._weights(spec).size * OVERHEAD) or DEFAULT_GUESS
 
+    def weights_bytes(self, spec: ModelSpec) -> int:
+        """Bytes of the model's weight files; 0 if they are not on this machine."""
+        return self._weights(spec).size
+
     def _identity(self, spec: ModelSpec) -> str:
         """A model without a source is identified by its options."""
         if not spec.source:

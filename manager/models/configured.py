@@ -11,6 +11,7 @@ from typing import Any
 
 from contract.config import ConfigError, ModelSpec, Settings
 from manager import process_tree
+from manager.models.local_facts import facts_of
 from manager.state.model import Capabilities, Model
 
 
@@ -40,7 +41,8 @@ async def describe(settings: Settings) -> ConfiguredModels:
     entries = description["entries"]
     if invalid := [f"model {id_}: {entry['error']}" for id_, entry in entries.items() if entry["error"]]:
         raise ConfigError("; ".join(invalid))
-    models = {spec.id: Model(spec, _capabilities(entries[spec.id])) for spec in settings.models}
+    facts = await asyncio.to_thread(lambda: {spec.id: facts_of(spec) for spec in settings.models})
+    models = {spec.id: Model(spec, _capabilities(entries[spec.id]), facts=facts[spec.id]) for spec in settings.models}
     for spec in settings.models:
         if missing := set(spec.default) - set(models[spec.id].capabilities.tasks):
             raise ConfigError(f"model {spec.id}: it is the default for {min(missing)!r} but does not do that task")

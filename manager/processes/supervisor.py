@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from contract.status import Failure, State
+from contract.status import Failure, ModelFacts, State
 from manager.background import BackgroundTasks
 from manager.events import EventLog
 from manager.memory.device import GIB
@@ -170,6 +170,7 @@ class Supervisor:
         seconds = worker.ready_at - worker.started
         LOAD_SECONDS.labels(model.id).observe(seconds)
         model.joins = getattr(worker.process, "joins", None)
+        model.facts = model.facts.updated(getattr(worker.process, "facts", ModelFacts()))
         for name in ("features", "tasks"):  # an external server reports neither
             if (reported := getattr(worker.process, name, None)) is not None:
                 model.capabilities = replace(model.capabilities, **{name: tuple(reported)})

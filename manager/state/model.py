@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from contract.status import Failure, ModelStatus, State
+from contract.status import Failure, ModelFacts, ModelStatus, State
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
@@ -39,6 +39,7 @@ class Model:
     retry_at: float | None = None
     failure: Failure | None = None
     joins: str | None = None  # as its last worker has said it
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
     @property
     def id(self) -> str:
@@ -69,7 +70,9 @@ class Model:
         message = f"{self.id} could not be loaded: {reason} The next attempt is in {max(1, round(wait))} s."
         return LoadFailed(message, details=details, retry_after=wait)
 
-    def status(self, state: State, waiting: int, max_wait: float, footprint: tuple[int, bool]) -> ModelStatus:
+    def status(
+        self, state: State, waiting: int, max_wait: float, footprint: tuple[int, bool], weights_bytes: int
+    ) -> ModelStatus:
         """The model as `GET /models` and the status page show it. `footprint`: bytes, and whether measured."""
         spec = self.spec
         return ModelStatus(
@@ -87,6 +90,8 @@ class Model:
             max_wait=max_wait,
             state=state,
             waiting=waiting,
+            facts=self.facts,
+            weights_bytes=weights_bytes or None,
             footprint_bytes=footprint[0],
             footprint_learned=footprint[1],
             failure=self.failure,

@@ -43,7 +43,7 @@ def model(name: str, **fields: Any) -> dict[str, Any]:
 MODELS = [
     model("ok", tasks=ALL_TASKS, aliases=["fine"], presets=["pirate"], default=["chat"], max_wait=50),
     model("org/slashed", tasks=["embeddings"], features=[]),
-    model("reader", tasks=["ocr"], default=["ocr"]),
+    model("reader", tasks=["ocr"], default=["ocr"], facts={"context_length": 99}, weights_bytes=7, footprint_bytes=9),
     model("detector", tasks=["detect"], features=["prompt"]),
     model("segmenter", tasks=["segment"], features=["points"]),
     model("stream"),

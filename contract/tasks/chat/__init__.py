@@ -88,5 +88,13 @@ def wants_chunk(request: ChatRequest, chunk: ChatChunk) -> bool:
 
 
 CHAT = Task(
-    "chat", "/v1/chat/completions", ChatRequest, ChatResponse, chunk=ChatChunk, fold=fold, wants_chunk=wants_chunk
+    "chat",
+    "/v1/chat/completions",
+    ChatRequest,
+    ChatResponse,
+    chunk=ChatChunk,
+    fold=fold,
+    wants_chunk=wants_chunk,
+    inputs=("text",),
+    outputs=("text",),
 )

@@ -15,6 +15,7 @@ import aiohttp
 
 from contract.asgi.serve import listen
 from contract.config import ModelSpec
+from contract.status import ModelFacts
 from manager.processes.children import ChildRegistry
 from manager.processes.launchers import ReportHandler
 from manager.processes.launchers.child import Child
@@ -41,6 +42,7 @@ class LocalProcess(Child):
         self.log = logs.for_standby(self.uuid)
         self.log_path = self.log.path
         self.features: list[str] | None = None
+        self.facts = ModelFacts()
         self.tasks: list[str] | None = None
         self.joins: str | None = None
         self.started = asyncio.Event()
@@ -160,6 +162,7 @@ class LocalProcess(Child):
                 self.started.set()
             case "ready":
                 self.features, self.tasks, self.joins = (report.get(name) for name in ("features", "tasks", "joins"))
+                self.facts = ModelFacts.model_validate(report.get("facts", {}))
                 self._end_start(None)
             case "failed":
                 certain, memory = bool(report.get("certain")), bool(report.get("out_of_memory"))

@@ -24,3 +24,23 @@ def test_presets_are_listed_as_models(gateway: GatewayProcess) -> None:
     assert (listing["pirate"]["tasks"], listing["pirate"]["aliases"]) == (listing["ok"]["tasks"], [])
     assert gateway.http.get("/v1/models/pirate").json() == listing["pirate"]
     assert gateway.http.get("/v1/models/fine").json() == listing["ok"], "an alias is no model of its own"
+
+
+def test_tells_the_facts_of_a_model(gateway: GatewayProcess) -> None:
+    reader = gateway.http.get("/v1/models/reader").json()
+    assert (reader["context_length"], reader["max_model_len"], reader["dimensions"]) == (99, 99, None)
+    assert (reader["size_bytes"], reader["memory_bytes"], reader["quantization"]) == (7, 9, None)
+    assert (reader["input_modalities"], reader["output_modalities"]) == (["image"], ["text"])
+    ok = gateway.http.get("/v1/models/ok").json()
+    assert ok["input_modalities"] == ["text", "image"]
+    assert ok["output_modalities"] == ["text", "embedding", "image"]
+
+
+def test_lists_the_models_of_a_task(gateway: GatewayProcess) -> None:
+    listing = gateway.http.get("/v1/models", params={"task": "ocr"}).json()
+    assert {"ok", "reader"} <= {entry["id"] for entry in listing["data"]}
+    assert all("ocr" in entry["tasks"] for entry in listing["data"])
+    assert listing["count"] == len(listing["data"])
+    unknown = gateway.http.get("/v1/models", params={"task": "dance"})
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "task")
+    assert "image-generation" in unknown.json()["error"]["message"]

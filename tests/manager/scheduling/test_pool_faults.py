@@ -65,7 +65,7 @@ def test_out_of_memory_in_a_request_restarts_the_worker(make: Make) -> None:
     assert harness.states() == {"a#1": State.DRAINING}
     request.finish()
     assert harness.states() == {"a#1": State.STOPPING}
-    assert harness.pool.models["a"].status(State.STOPPED, 0, 1, (0, True)) is not None
+    assert harness.pool.models["a"].status(State.STOPPED, 0, 1, (0, True), 0) is not None
     again = harness.request("a")
     harness.finish_stop("a#1")
     assert harness.supervisor.worker("a#2").expected == 5 * 2**30

@@ -7,7 +7,7 @@ from dataclasses import replace
 from contract.asgi.metrics import REGISTRY
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from contract.status import State
+from contract.status import ModelFacts, State
 from manager.memory.device import GIB
 from manager.state.model import Capabilities, Model
 from manager.state.process import LoadFailure
@@ -125,7 +125,7 @@ def test_load_duration_is_recorded(make: Make) -> None:
 def test_a_reload_keeps_a_loaded_models_capabilities(make: Make) -> None:
     harness = make({"a": {"needs": 2}})
     harness.request("a")
-    reported = {"features": ["seed"], "tasks": ["chat"]}
+    reported = {"features": ["seed"], "tasks": ["chat"], "facts": ModelFacts(context_length=7)}
     vars(harness.supervisor.worker("a#1").process).update(reported)
     harness.finish_start("a#1")
     again = model("a", 2 * GIB, {})
@@ -133,12 +133,13 @@ def test_a_reload_keeps_a_loaded_models_capabilities(make: Make) -> None:
     harness.reload({"a": again})
     offer = harness.pool.models["a"].capabilities
     assert (offer.features, offer.tasks) == (("seed",), ("chat",))
+    assert harness.pool.models["a"].facts.context_length == 7
 
 
 def test_a_model_is_default_only_for_tasks_that_it_does() -> None:
     spec = ModelSpec(id="a", engine="fake", default=("chat", "caption"))
     without_images = Model(spec, Capabilities(("chat",)))
-    assert without_images.status(State.READY, 0, 1, (0, True)).default == ("chat",)
+    assert without_images.status(State.READY, 0, 1, (0, True), 0).default == ("chat",)
 
 
 def test_evict_lets_a_busy_worker_finish(make: Make) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from contract.config import ModelSpec
 from contract.errors import BadImage
 from contract.media import images_in
+from contract.status import ModelFacts
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta, TextPart
 from contract.tasks.embeddings import (
     EMBEDDINGS,
@@ -53,6 +54,10 @@ class Fake(Engine):
         self.joins = Joins("newcomers wait for the batch before them")
         self._faults = Faults(self._options)
         self._faults.at_load()
+
+    def facts(self) -> ModelFacts:
+        """The length of the vectors, and a context that nothing fills."""
+        return ModelFacts(context_length=self._options.context, dimensions=self._options.dimensions)
 
     def loaded_features(self) -> frozenset[str]:
         """The features except those that the option `lacks` removes."""

@@ -58,6 +58,7 @@ class FakeOptions(Options):
     fail_on_prompt: str | None = None  # ... fails alone
     leak_mb_per_call: int = Field(0, ge=0)
     dimensions: int = Field(16, ge=1)  # of the embeddings
+    context: int = Field(4096, ge=1)  # is only reported
     lacks: frozenset[str] = frozenset()  # features that the loaded model does not have
 
 

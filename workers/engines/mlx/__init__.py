@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
+from contract.status import ModelFacts
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
@@ -74,6 +75,11 @@ class Mlx(Engine):
         else:
             self._chat = _load_chat(spec, device, options)
             self.joins = Joins()  # both libraries' batch generators take newcomers between two steps, of any model
+
+    def facts(self) -> ModelFacts:
+        if hasattr(self, "_chat"):
+            return ModelFacts(context_length=self._chat.prompts.context)
+        return ModelFacts(dimensions=self._embedding.dimensions) if hasattr(self, "_embedding") else ModelFacts()
 
     def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):

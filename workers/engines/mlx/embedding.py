@@ -26,8 +26,8 @@ class MlxEmbedding:
         self._truncate = options.truncate
         self._max_tokens = _max_tokens(checkpoint, tokenizer)
         self._prompt = _default_prompt(checkpoint)
-        dimensions = len(self._forward([self._tokens("a")])[0])
-        self._batcher = EmbeddingBatcher(self._name, dimensions, options.batch_size)
+        self.dimensions = len(self._forward([self._tokens("a")])[0])
+        self._batcher = EmbeddingBatcher(self._name, self.dimensions, options.batch_size)
 
     def run(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed the calls' texts."""

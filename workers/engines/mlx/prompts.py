@@ -62,6 +62,11 @@ class MlxPrompts:
         text: str = self._tokenizer.decode(prompt.tokens[-_END_TOKENS:], skip_special_tokens=False)
         return text
 
+    @property
+    def context(self) -> int | None:
+        """The maximum number of tokens of prompt and answer together; None if it is unknown."""
+        return self._context
+
     def tokens_left(self, prompt: MlxPrompt) -> int | None:
         """The tokens that the context leaves for the answer; None if it is unknown. Raises ContextTooLong."""
         return tokens_left(len(prompt.tokens), self._context)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, InvalidField, ServeError
+from contract.status import ModelFacts
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
 from contract.tasks.detect import DETECT, Detection, DetectItem, DetectRequest, DetectResponse, PointedAt
@@ -72,6 +73,9 @@ class Moondream(Engine):
         self.joins = Joins("the code that comes with the model answers one request at a time")
         self._model: MoondreamModel = load(spec, type(self), device)
         self._batcher = ImageBatcher(spec.id, batch_size=1)
+
+    def facts(self) -> ModelFacts:
+        return ModelFacts(context_length=self._model.context)
 
     @serves(CHAT)
     def chat(self, calls: list[Call[ChatRequest]]) -> Iterator[tuple[Call[ChatRequest], Output]]:

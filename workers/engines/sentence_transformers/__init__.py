@@ -10,6 +10,7 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
+from contract.status import ModelFacts
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit import pretrained, snapshots
@@ -75,8 +76,11 @@ class SentenceTransformers(Engine):
         pretrained.check_tokenizer(getattr(self.model, "tokenizer", None), spec)
         self.prompt = self._prompt()
         self.max_tokens: int | None = self.model.max_seq_length
-        dimensions = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
-        self.batcher = EmbeddingBatcher(spec.id, dimensions, self.options.batch_size)
+        self.dimensions = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
+        self.batcher = EmbeddingBatcher(spec.id, self.dimensions, self.options.batch_size)
+
+    def facts(self) -> ModelFacts:
+        return ModelFacts(context_length=self.max_tokens, dimensions=self.dimensions)
 
     def loaded_features(self) -> frozenset[str]:
         return self.features if "image" in self.model.modalities else frozenset()

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from contract.config import ModelSpec
+from contract.status import ModelFacts
 from contract.tasks.chat import CHAT, ChatRequest
 from workers.engine import Call, Device, Engine, Feed, serves
 from workers.engines.transformers_chat.options import ChatOptions
@@ -109,6 +110,9 @@ class TransformersChat(Engine):
 
     _runner: ModelRunner | None
     """None: requests do not share steps."""
+
+    def facts(self) -> ModelFacts:
+        return ModelFacts(context_length=self._encoder.context)
 
     def loaded_features(self) -> frozenset[str]:
         features = self.features - DIALECT_FEATURES | self._encoder.dialect.features
