@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.asgi import connections, serve
 from contract.asgi.body import read_body
@@ -31,8 +32,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def running(limits: ConnectionLimits) -> AsyncIterator[int]:
-    """Serve `app` until the end of the block; yields its port."""
+async def running(limits: ConnectionLimits, app: ASGIApp = app) -> AsyncIterator[int]:
+    """Serve an app until the end of the block; yields its port."""
     sock = serve.listen("127.0.0.1", 0)
     server = serve.server(app, graceful=1, limits=limits)
     serving = asyncio.create_task(server.serve([sock]))
@@ -120,6 +121,58 @@ async def test_too_many_connections_get_the_true_reason(limits: ConnectionLimits
         while b" 503 " in answer:  # until the server has noticed that the first one is closed
             answer = await exchange(port, request)
         assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+class LargeAnswer:
+    """An app that answers with 32 MiB in so many pieces."""
+
+    def __init__(self, pieces: int) -> None:
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % 2**25)]})
+        for number in range(self._pieces):
+            body = bytes(2**25 // self._pieces)
+            await send({"type": "http.response.body", "body": body, "more_body": number < self._pieces - 1})
+
+
+class NextRecord(logging.Handler):
+    """Waits for the next record of a logger."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__()
+        self._message: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._logger = logger
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._logger.removeHandler(self)
+        self._message.set_result(record.getMessage())
+
+    async def message(self) -> str:
+        return await self._message
+
+
+@pytest.mark.parametrize("pieces", [1, 256], ids=["app is done", "app waits"])
+async def test_client_that_reads_nothing_is_cut_off(pieces: int) -> None:
+    async with running(ConnectionLimits(send_seconds=0.1, check_every=0.02), LargeAnswer(pieces)) as port:
+        logged = NextRecord(connections.log)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(HEAD + b"\r\n")
+        assert "cut off 127.0.0.1, which read nothing of its answer to POST /" in await logged.message()
+        assert len(await reader.read()) < 2**25
+        writer.close()
+
+
+async def test_client_that_reads_is_not_cut_off() -> None:
+    async with running(ConnectionLimits(send_seconds=5, check_every=0.02), LargeAnswer(256)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(HEAD + b"connection: close\r\n\r\n")
+        assert len(await reader.read()) > 2**25
+        writer.close()
 
 
 async def test_exempt_addresses_have_no_limit_of_their_own() -> None:
