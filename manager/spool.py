@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -22,6 +23,9 @@ IN_MEMORY = 256 * 1024
 
 FILE_SIZE = 16 * 2**20
 """Bytes in one file. The disk space of a file is free again once the client has read all of it."""
+
+PAUSE = 0.05
+"""Seconds that a worker waits for a client that is only a little slower, before the disk is used."""
 
 RETRY_AFTER = 5.0
 """Seconds without attempts to write after the disk has failed."""
@@ -94,6 +98,7 @@ class Spool:
         self._reserved = 0
         self._tail: list[bytes] = []
         self._tail_bytes = 0
+        self._tail_taken = asyncio.Event()
         self._lock = asyncio.Lock()
         self._thread: asyncio.Future[Any] | None = None
         self._waited = False
@@ -103,6 +108,8 @@ class Spool:
         """Add a chunk. Without disk space, this waits for the client, and so does the worker."""
         self._tail.append(chunk)
         self._tail_bytes += len(chunk)
+        if self._tail_bytes > IN_MEMORY and not self._unread:
+            await self._pause()
         while self._tail_bytes > IN_MEMORY and (reason := await self._spill()):
             if self._error:
                 raise self._error
@@ -117,6 +124,7 @@ class Spool:
             chunk = b"".join(self._tail)
             self._tail.clear()
             self._tail_bytes = 0
+            self._tail_taken.set()
             self._space.wake()
             return chunk
 
@@ -128,6 +136,11 @@ class Spool:
             self._thread.add_done_callback(lambda _: self._close_files())
         else:
             self._close_files()
+
+    async def _pause(self) -> None:
+        self._tail_taken.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tail_taken.wait(), PAUSE)
 
     async def _take_from_disk(self) -> bytes:
         try:
