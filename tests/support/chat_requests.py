@@ -226,3 +226,40 @@ def test_streamed_characters_are_not_split(engine: Any, models: Any, monkeypatch
     assert "".join(texts) == content
     assert not any("\ufffd" in piece for piece in texts)
     assert len(texts) > 10
+
+
+# Continuing the last message --------------------------------------------------------------------------------------
+
+
+def turns(*words: str, role: str = "assistant") -> list[dict[str, Any]]:
+    """A question, and the beginning of the answer."""
+    return [{"role": "user", "content": "Hello"}, *({"role": role, "content": word} for word in words)]
+
+
+def prompt_of(engine: Any, messages: list[dict[str, Any]], **fields: Any) -> str:
+    """The prompt as the model reads it."""
+    item = request("", messages=messages, **fields)
+    if hasattr(engine, "_chat"):
+        return str(engine._chat.loaded.tokenizer.decode(engine._chat.prompts.read(item).tokens))
+    return str(engine._loaded.tokenizer.decode(engine._encoder.encode(item)["input_ids"][0]))
+
+
+@pytest.mark.parametrize("family", ["lm", "smolvlm"])
+def test_last_message_can_be_continued(family: str, chat_engine: ChatEngine) -> None:
+    engine = chat_engine(family)
+    opened = prompt_of(engine, turns())
+    continued = prompt_of(engine, turns("So it <|begin|> is"), continue_final_message=True)
+    assert continued.startswith(opened)
+    assert continued.removeprefix(opened).strip() == "So it <|begin|> is"
+    closed = prompt_of(engine, turns("So it <|begin|> is"), add_generation_prompt=False)
+    assert closed.startswith(continued)
+    assert len(closed) > len(continued), "the message ends, and no answer begins"
+    answer = ask(engine, "", messages=turns("So it is"), continue_final_message=True, max_tokens=4)
+    assert not text(answer).startswith("So it")
+
+
+def test_only_an_assistants_message_can_be_continued(engine: Any) -> None:
+    with pytest.raises(ValueError, match="assistant's message"):
+        request("", messages=turns("So", role="user"), continue_final_message=True)
+    with pytest.raises(ValueError, match="not both"):
+        request("", messages=turns("So"), continue_final_message=True, add_generation_prompt=True)

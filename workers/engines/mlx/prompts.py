@@ -14,6 +14,7 @@ from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.options import MlxOptions
 from workers.toolkit.chat.conversation import (
     Conversation,
+    ending_of,
     report_refusals,
     require_template,
     texts,
@@ -53,7 +54,7 @@ class MlxPrompts:
         Raises BadImage for an image that cannot be opened, UnsupportedFeature for content that the model cannot take,
         and BadRequest if the chat template or the processor refuses the conversation.
         """
-        variables = self._guard.hide_all(self.dialect.variables(request))
+        variables = {**self._guard.hide_all(self.dialect.variables(request)), **ending_of(request)}
         with report_refusals():
             return self._read(request.messages, variables)
 
@@ -78,8 +79,9 @@ class MlxPrompts:
         return MlxPrompt(self._guard.encode(self._render(conversation, **variables), add_special_tokens=False))
 
     def _render(self, conversation: Conversation, **variables: Any) -> str:
+        variables = {"add_generation_prompt": True, **variables}
         text: str = self._tokenizer.apply_chat_template(
-            conversation, chat_template=self._template, add_generation_prompt=True, tokenize=False, **variables
+            conversation, chat_template=self._template, tokenize=False, **variables
         )
         return text
 

@@ -71,7 +71,7 @@ class TransformersChat(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
-    features = frozenset({"images", "structured_output"}) | SAMPLING_FEATURES | DIALECT_FEATURES
+    features = frozenset({"images", "structured_output", "prefill"}) | SAMPLING_FEATURES | DIALECT_FEATURES
     imports = (
         "workers.toolkit.torchvision_shim",
         f"{_HERE}.serving",

@@ -13,6 +13,7 @@ from workers.engines.transformers_chat.loading import LoadedModel
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit.chat.conversation import (
     Conversation,
+    ending_of,
     report_refusals,
     require_template,
     texts,
@@ -49,7 +50,7 @@ class PromptEncoder:
         variables = self.dialect.variables(request)
         conversation = self.dialect.turns.write(request.messages, self._content)
         with report_refusals():
-            return self._apply(conversation, self._guards, **variables)
+            return self._apply(conversation, self._guards, **{**variables, **ending_of(request)})
 
     def end_of(self, inputs: Any) -> str:
         """The last text of a prompt, with its control tokens."""
@@ -64,12 +65,11 @@ class PromptEncoder:
         return self._processor.apply_chat_template(
             [conversation],
             chat_template=self._template if isinstance(self._template, str) else None,
-            add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             sanitize_control_tokens=guard,
-            **variables,
+            **{"add_generation_prompt": True, **variables},
         )
 
     def _render(self, conversation: Conversation, **variables: Any) -> str:

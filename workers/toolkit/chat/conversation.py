@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
-from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
+from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.registry import engine_names, find_engine
 
 Conversation = list[dict[str, Any]]
@@ -25,6 +25,15 @@ def require_template(template: Any, spec: ModelSpec, model_type: str) -> Any:
         "instruction-tuned version of the model, or set `options: {chat_template: …}` to a Jinja template."
         + (f" For tasks other than chat, write `engine: {' or '.join(other_engines)}`." if other_engines else "")
     )
+
+
+def ending_of(request: ChatRequest) -> dict[str, bool]:
+    """How the prompt ends: with the beginning of an answer, unless the request wants its last message continued."""
+    continues = bool(request.continue_final_message)
+    return {
+        "add_generation_prompt": not continues and request.add_generation_prompt is not False,
+        "continue_final_message": continues,
+    }
 
 
 def role_of(message: Message, template: Any) -> str:
