@@ -18,12 +18,16 @@ from contract.asgi.draining import CUT_TIMEOUT, RequestsInProgress
 from contract.asgi.old_clients import PatientProtocol
 from contract.startup_errors import CannotListen
 
+KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds until the first probe (its name on macOS too) and between probes, and how many may be lost."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0 picks a free one. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _keep_alive(sock)
     try:
         sock.bind((host, port))
         sock.listen(2048)
@@ -31,6 +35,17 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise CannotListen(host, port, error) from error
     return sock
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Probe connections that are silent, so that routers keep them open, and clients that have vanished are noticed.
+
+    The connections that the socket accepts inherit this.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class ServerProtocol(BoundedProtocol, PatientProtocol):

@@ -31,20 +31,20 @@ class Silence:
         self._process = process
         self._limit = limit
         self._progress = Progress(process.pid, process.uuid, process.log_path)
-        self._since: float | None = None
+        self._seconds, self._checked = 0.0, time.monotonic()
 
     async def exceeds_limit(self, device_bytes: int) -> bool:
         """Look for a sign of life; whether there has been none for `limit`. `device_bytes`: what it holds there now."""
-        if await self._process.responds(self.interval) or await self._does_something(device_bytes):
-            self._since = None
-            return False
-        now = time.monotonic()
-        self._since = self._since or now
-        return now - self._since >= self._limit
+        alive = await self._process.responds(self.interval) or await self._does_something(device_bytes)
+        before, self._checked = self._checked, time.monotonic()
+        # If the manager itself was stopped, the time since the last check says nothing about the worker.
+        elapsed = min(self._checked - before, 3 * self.interval)
+        self._seconds = 0.0 if alive else self._seconds + elapsed
+        return self._seconds >= self._limit
 
     def reset(self) -> None:
         """Nothing is expected of it at the moment."""
-        self._since = None
+        self._seconds, self._checked = 0.0, time.monotonic()
 
     async def _does_something(self, device_bytes: int) -> bool:
         return await asyncio.to_thread(self._progress.made_progress, device_bytes)

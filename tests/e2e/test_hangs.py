@@ -24,25 +24,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[RunningServer]:
-    """Two models of which one fits at a time: one answers, one hangs and ignores every request to stop."""
+    """Two large models of which one fits at a time, and small ones. One hangs and ignores every request to stop."""
     command = {"cmd": external_command(folder)}
-    stubborn = {"ignore_term": True, "stop_grace": 60, "started_dir": str(folder / "started"), "memory_gb": 3}
+    stubborn = {"ignore_term": True, "stop_grace": 60, "started_dir": str(folder / "started")}
+    large, small = {"memory_mb": 300, "memory_gb": 0.35}, {"memory_gb": 0.05}
     models = [
-        fake_model("hung", hang=True, **stubborn),
-        fake_model("slow", step_seconds=0.1, **stubborn),
-        fake_model("next", memory_gb=3),
-        fake_model("stopped", hang_timeout=1, memory_gb=0.5),
-        {
-            "id": "external",
-            "engine": "command",
-            "tasks": ["chat"],
-            "hang_timeout": 1,
-            "memory_gb": 0.5,
-            "options": command,
-        },
+        fake_model("hung", hang=True, **stubborn, **large),
+        fake_model("next", **large),
+        fake_model("slow", step_seconds=0.1, **stubborn, **small),
+        fake_model("stopped", hang_timeout=1, **small),
+        {"id": "external", "engine": "command", "tasks": ["chat"], "hang_timeout": 1, "options": command, **small},
     ]
+    memory = {"max_ram_gb": 0.6, "safety_margin_gb": 0}
     resources = {"swap_after": 0.1, "drain_timeout": 0.5}
-    with RunningServer(folder / "server", models, memory={"max_ram_gb": 4}, resources=resources) as server:
+    with RunningServer(folder / "server", models, memory=memory, resources=resources) as server:
         yield server
 
 

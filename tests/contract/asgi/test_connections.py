@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -190,3 +191,10 @@ def test_raises_the_limit_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
     assert raise_descriptor_limit() == 65536
     assert wanted == [(4096, 4096), (65536, resource.RLIM_INFINITY)]
+
+
+def test_accepted_connections_are_probed_while_they_are_silent() -> None:
+    with serve.listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
+        connection, _ = sock.accept()
+        with connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
