@@ -9,7 +9,7 @@ from typing import Any
 
 from contract import config
 from contract.asgi.metrics import REGISTRY
-from contract.config import ConfigError
+from contract.config import ConfigError, ModelSpec
 from manager.background import BackgroundTasks
 from manager.events import EventLog
 from manager.memory.device import Meter
@@ -127,8 +127,8 @@ class Runtime:
     def _imports_of(self, engine: str) -> tuple[str, ...]:
         return self.models.imports_of(engine)  # a reload replaces `models`
 
-    def _launcher(self, engine: str) -> Launcher:
-        return self._command if engine == "command" else self._local
+    def _launcher(self, spec: ModelSpec) -> Launcher:
+        return self._command if spec.is_external else self._local
 
     def _update_standbys(self) -> None:
         self._tasks.spawn(self._choose_standbys())

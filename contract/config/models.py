@@ -46,3 +46,8 @@ class ModelSpec(Frozen):
     defaults: dict[str, Any] = Field({})
     presets: dict[ModelName, Preset] = Field({})
     options: dict[str, Any] = Field({})
+
+    @property
+    def is_external(self) -> bool:
+        """Whether a server of another make serves the model: only its command says what it is and needs."""
+        return self.engine == "command"

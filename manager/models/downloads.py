@@ -21,7 +21,7 @@ def downloaded(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool
 
     A local path or an installed package counts as soon as it exists, a hub snapshot once it is complete.
     """
-    if spec.engine == "command":
+    if spec.is_external:
         return None
     if not spec.source:
         return True  # the weights come with the engine

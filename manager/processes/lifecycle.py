@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contract.config import ModelSpec
 from contract.status import State
 from manager.memory.monitor import MemoryMonitor, root_process
 from manager.processes.launchers import Launcher, ReportHandler
@@ -30,15 +31,15 @@ class Leak:
 
 
 class Lifecycle:
-    """Starts and stops workers. `launchers` returns the launcher for an engine's name."""
+    """Starts and stops workers. `launchers` returns the launcher for an entry."""
 
-    def __init__(self, launchers: Callable[[str], Launcher], monitor: MemoryMonitor) -> None:
+    def __init__(self, launchers: Callable[[ModelSpec], Launcher], monitor: MemoryMonitor) -> None:
         self._launchers = launchers
         self._monitor = monitor
 
     async def start(self, worker: Worker, report: ReportHandler) -> None:
         """Return once the worker is ready. Raises LoadFailure if it fails, exits, falls silent or takes too long."""
-        launcher = self._launchers(worker.spec.engine)
+        launcher = self._launchers(worker.spec)
         try:
             worker.process = await launcher.start(worker.spec, worker.placement, worker.name, report)
         finally:

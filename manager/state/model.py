@@ -84,7 +84,7 @@ class Model:
             default=tuple(task for task in spec.default if task in self.capabilities.tasks),
             features=self.capabilities.features,
             defaults=spec.defaults,
-            passthrough=spec.options.get("model_name") if spec.engine == "command" else None,
+            passthrough=spec.options.get("model_name") if spec.is_external else None,
             source=spec.source,
             created=self.created,
             max_wait=max_wait,
