@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from manager import cgroups
+
 MARK = "ENGINEHOUSE_WORKER"
 """The environment variable that marks a process as part of a worker."""
 
@@ -23,7 +25,9 @@ ChildPids = Mapping[int, list[int]]
 
 
 def tree(pid: int, uuid: str, child_pids: ChildPids | None = None) -> list[psutil.Process]:
-    """The worker's root and its descendants; empty if the root is gone, or its pid now belongs to another process.
+    """The worker's root, its descendants and all else in its cgroup, if it has one; empty if the root is gone.
+
+    The root counts as gone if its pid now belongs to another process.
 
     To look up several workers, read `children_by_parent()` once and pass it as `child_pids`.
     """
@@ -31,13 +35,15 @@ def tree(pid: int, uuid: str, child_pids: ChildPids | None = None) -> list[psuti
     if root is None or not _is_root(root, uuid):
         return []
     child_pids = children_by_parent() if child_pids is None else child_pids
-    descendants = (_process(child) for child in _descendants(pid, child_pids))
+    pids = dict.fromkeys([*_descendants(pid, child_pids), *cgroups.members(uuid)])
+    descendants = (_process(child) for child in pids if child != pid)
     return [process for process in (root, *descendants) if process is not None and alive(process)]
 
 
 def marked(uuid: str) -> list[psutil.Process]:
-    """Every living process that carries the uuid, the root included, wherever it is in the machine's process tree."""
-    return marked_by_uuid().get(uuid, [])
+    """Every living process that carries the uuid or is in its cgroup, the root included, wherever its parent is."""
+    members = [process for pid in cgroups.members(uuid) if (process := _process(pid)) and alive(process)]
+    return list({process.pid: process for process in (*marked_by_uuid().get(uuid, []), *members)}.values())
 
 
 def find_all(pid: int, uuid: str) -> list[psutil.Process]:

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from contract.process_identity import identity, is_same
-from manager import process_tree
+from manager import cgroups, process_tree
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,12 @@ class ChildRegistry:
         self._children: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def add(self, uuid: str, pid: int, name: str) -> None:
+    def add(self, uuid: str, pid: int, name: str, cgroup: Path | None = None) -> None:
         """Record a process that was just started."""
         if known := identity(pid):  # otherwise it ended at once: there is nothing to record
             self._children[uuid] = {"pid": pid, "identity": known, "name": name}
+            if cgroup:
+                self._children[uuid]["cgroup"] = str(cgroup)
             self._save()
 
     @property
@@ -98,9 +100,13 @@ def reap(path: Path) -> list[int]:
     marked = process_tree.marked_by_uuid() if children else {}
     ended = []
     for uuid, record in children.items():
-        remaining = {process.pid: process for process in (*marked.get(uuid, []), *_family(uuid, record))}
+        cgroup = Path(record["cgroup"]) if "cgroup" in record else None
+        members = _processes(cgroups.members(uuid, cgroup.parent)) if cgroup else []
+        remaining = {process.pid: process for process in (*marked.get(uuid, []), *_family(uuid, record), *members)}
         if survivors := kill(remaining.values()):
             log.error("%s of an earlier manager cannot be ended: pids %s", record.get("name"), survivors)
+        if cgroup:
+            cgroups.end(cgroup)
         ended += list(remaining)
     path.unlink(missing_ok=True)
     if ended:
@@ -164,6 +170,14 @@ def _descendants(children: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
         identities = {str(process.pid): identity(process.pid) for process in processes}
         found[uuid] = {pid: known for pid, known in identities.items() if known}
     return found
+
+
+def _processes(pids: Iterable[int]) -> list[psutil.Process]:
+    processes = []
+    for pid in pids:
+        with suppress(psutil.Error):
+            processes.append(psutil.Process(pid))
+    return processes
 
 
 def _recorded(identities: Mapping[str, str]) -> list[psutil.Process]:

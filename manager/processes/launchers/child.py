@@ -16,7 +16,7 @@ import aiohttp
 import psutil
 
 from contract.config import ENVIRONMENT
-from manager import process_tree
+from manager import cgroups, process_tree
 from manager.processes import orphans
 from manager.processes.children import ChildRegistry, kill, signal_group
 from manager.processes.launchers.logs import Log
@@ -49,6 +49,7 @@ class Child:
         self._stdin: asyncio.WriteTransport
         self._exited: asyncio.Task[int]
         self._stopping: asyncio.Task[None] | None = None
+        self._cgroup: Path | None = None
 
     @property
     def pid(self) -> int:
@@ -104,7 +105,8 @@ class Child:
             os.close(read_end)
         self._stdin, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, stdin)
         self._exited = asyncio.create_task(self._wait_for_exit())
-        self._children.add(self.uuid, self.pid, self._name)
+        self._cgroup = cgroups.enter(self.uuid, self.pid)
+        self._children.add(self.uuid, self.pid, self._name, self._cgroup)
 
     def rename(self, name: str) -> None:
         """Give a standby the name of the worker that it becomes."""
@@ -208,4 +210,7 @@ class Child:
             ended |= remaining.keys()
             known = []
         if self.exit_code is not None:
+            if self._cgroup:
+                ended |= set(cgroups.members(self.uuid))
+                cgroups.end(self._cgroup)
             orphans.collect(ended, self.pid)

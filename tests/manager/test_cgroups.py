@@ -1,0 +1,102 @@
+"""Cgroups of workers: where they may be had, and that no process hides in them from its manager."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from manager import cgroups, process_tree
+from manager.processes.children import reap
+from manager.processes.launchers.command import CommandProcess
+from tests.support.spawning import CPU, Launchers, eventually, external, runs
+
+needs_cgroup = pytest.mark.skipif(cgroups.own_cgroup() is None, reason="no cgroup of version 2 may be created here")
+
+DETACHING_CHILD = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve(sys.executable, [sys.executable, "-c", "import signal; signal.pause()", "detached"], {})
+    os._exit(0)
+os.wait()
+"""
+
+
+def system(folder: Path, cgroup: str = "0::/a/b", filesystem: str = "cgroup2") -> tuple[Path, Path]:
+    """The files that say which cgroup a process is in, and where cgroups are mounted."""
+    (folder / "mounts").write_text(f"proc /proc proc rw 0 0\n{filesystem} {folder} {filesystem} rw 0 0\n")
+    (folder / "own").write_text(f"4:memory:/elsewhere\n{cgroup}\n")
+    return folder / "own", folder / "mounts"
+
+
+def test_finds_its_own_cgroup_if_it_may_write_to_it(tmp_path: Path) -> None:
+    own = tmp_path / "a" / "b"
+    own.mkdir(parents=True)
+    (own / "cgroup.procs").touch()
+    assert cgroups.own_cgroup(*system(tmp_path)) == own
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "filesystem"), [("0::/a/b", "cgroup2"), ("5:cpu:/a/b", "cgroup2"), ("0::/a/b", "cgroup")]
+)
+def test_uses_no_cgroup_where_none_may_be_had(tmp_path: Path, cgroup: str, filesystem: str) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)  # but without cgroup.procs
+    assert cgroups.own_cgroup(*system(tmp_path, cgroup, filesystem)) is None
+
+
+def test_process_stays_where_it_is_if_it_cannot_be_moved(tmp_path: Path) -> None:
+    assert cgroups.enter("uuid", os.getpid(), tmp_path / "missing") is None
+    assert cgroups.members("uuid", tmp_path) == []
+
+
+def test_ends_nothing_but_cgroups_of_workers(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert not cgroups.end(tmp_path / "other")
+    assert (tmp_path / "other").exists()
+
+
+@needs_cgroup
+async def test_no_detached_process_leaves_its_workers_cgroup(tmp_path: Path) -> None:
+    launchers = Launchers(tmp_path / "home")
+    server, detached = await start_detaching(launchers, tmp_path)
+    assert detached in {process.pid for process in process_tree.tree(server.pid, server.uuid)}
+    kill_tree_of(server)
+    await server.wait()
+    await server.stop(1)
+    assert not runs(detached)
+    assert not list((cgroups.own_cgroup() or tmp_path).glob(f"*{server.uuid}"))
+
+
+@needs_cgroup
+async def test_next_manager_ends_what_is_in_a_recorded_cgroup(tmp_path: Path) -> None:
+    launchers = Launchers(tmp_path / "home")
+    server, detached = await start_detaching(launchers, tmp_path)
+    kill_tree_of(server)
+    await server.wait()
+    assert detached in reap(tmp_path / "home" / "manager" / "children.json")
+    assert not runs(detached)
+    assert not list((cgroups.own_cgroup() or tmp_path).glob(f"*{server.uuid}"))
+
+
+async def start_detaching(launchers: Launchers, folder: Path) -> tuple[CommandProcess, int]:
+    """A server that has started a process with a session and an environment of its own; that process's pid."""
+    spec = external(folder)
+    script = folder / "server.py"
+    script.write_text(DETACHING_CHILD + script.read_text())
+    server = await launchers.command.start(spec, CPU, "external#1", print)
+    await server.ready()
+    children = psutil.Process(server.pid).children()
+    detached = await eventually("it runs its program", lambda: [c.pid for c in children if "detached" in c.cmdline()])
+    return server, detached[0]
+
+
+def kill_tree_of(server: CommandProcess) -> None:
+    """Kill the server and its guard, so that nothing adopts the detached process."""
+    group = [p.pid for p in psutil.Process(server.pid).children() if os.getpgid(p.pid) == server.pid]
+    for pid in (*group, server.pid):
+        os.kill(pid, signal.SIGKILL)
