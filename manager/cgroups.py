@@ -71,6 +71,14 @@ def end(folder: Path) -> bool:
     return not folder.exists()
 
 
+def remove_empty(parent: Path | None = None) -> None:
+    """Remove workers' cgroups that a killed manager left. The kernel refuses to remove one that has processes."""
+    parent = parent or own_cgroup()
+    for folder in parent.glob(f"{PREFIX}*") if parent else ():
+        with suppress(OSError):  # a worker of another server
+            folder.rmdir()
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()

@@ -109,6 +109,7 @@ def reap(path: Path) -> list[int]:
             cgroups.end(cgroup)
         ended += list(remaining)
     path.unlink(missing_ok=True)
+    cgroups.remove_empty()
     if ended:
         log.warning("ended what an earlier manager had left behind: pids %s", ended)
     return ended

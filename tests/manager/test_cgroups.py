@@ -83,6 +83,14 @@ async def test_next_manager_ends_what_is_in_a_recorded_cgroup(tmp_path: Path) ->
     assert not list((cgroups.own_cgroup() or tmp_path).glob(f"*{server.uuid}"))
 
 
+def test_empty_cgroups_of_workers_are_removed(tmp_path: Path) -> None:
+    for name in ("enginehouse-empty", "enginehouse-busy", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "enginehouse-busy" / "process").touch()
+    cgroups.remove_empty(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["enginehouse-busy", "other"]
+
+
 async def start_detaching(launchers: Launchers, folder: Path) -> tuple[CommandProcess, int]:
     """A server that has started a process with a session and an environment of its own; that process's pid."""
     spec = external(folder)
