@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from contract.config import ConfigError, explain
+from contract.known_fields import KnownField
 from contract.tasks import Request, Task
 
 _NOT_PARAMETERS = {"model", "keep_alive"}
@@ -20,8 +21,11 @@ def for_task(task: Task[Any, Any], defaults: Mapping[str, Any]) -> dict[str, Any
     return {name: _validated(task.request, name, value) for name, value in defaults.items() if name in fields}
 
 
-def check(tasks: Iterable[Task[Any, Any]], defaults: Mapping[str, Any]) -> None:
-    """Raises ConfigError when a default is a field of none of the tasks, or has a value that its field refuses."""
+def check(tasks: Iterable[Task[Any, Any]], defaults: Mapping[str, Any], features: Container[str]) -> None:
+    """Raises ConfigError when a default is a field of none of the tasks, or has a value that its field refuses.
+
+    It also raises ConfigError for a default that needs a feature which is not among the engine's.
+    """
     served = list(tasks)
     known = {name for task in served for name in _fillable_fields(task)}
     for name in defaults:
@@ -30,7 +34,16 @@ def check(tasks: Iterable[Task[Any, Any]], defaults: Mapping[str, Any]) -> None:
             hint = f"did you mean `{similar[0]}`?" if similar else f"available: {', '.join(sorted(known))}"
             raise ConfigError(f"unknown key `defaults.{name}`; {hint}")
     for task in served:
-        for_task(task, defaults)
+        for name, value in for_task(task, defaults).items():
+            known_field = task.request.known_fields.get(name)
+            if known_field and known_field.feature and known_field.asks(value):
+                _check_feature(known_field, features)
+
+
+def _check_feature(field: KnownField, features: Container[str]) -> None:
+    if field.feature not in features and "*" not in features:
+        hint = f" {field.hint}" if field.hint else ""
+        raise ConfigError(f"`defaults.{field.name}`: the engine does not support it; leave it out.{hint}")
 
 
 def fill(request: Request, defaults: Mapping[str, Any]) -> None:

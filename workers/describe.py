@@ -74,8 +74,8 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
         raise ConfigError(f"the engine {spec.engine} does not run on {device_kind}; write one of: {devices}")
     # What is asked via chat takes chat's parameters as well as its own.
     accepting = [task.task for name in tasks for task in (served[name], served[name].via_chat) if task]
-    defaults.check(accepting, spec.defaults)
-    presets.check(spec, tasks, accepting)
+    defaults.check(accepting, spec.defaults, engine.features)
+    presets.check(spec, tasks, accepting, engine.features)
     if spec.presets and "*" in engine.features:
         raise ConfigError("an external server cannot have `presets`: its requests pass unread; use an entry of ours")
 

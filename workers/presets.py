@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from typing import Any
 
 from contract.config import ConfigError, ModelSpec
@@ -31,11 +31,11 @@ def apply_system(request: Request, preset: Preset | None) -> None:
         request.messages.insert(0, Message(role="system", content=preset.system))
 
 
-def check(spec: ModelSpec, tasks: Collection[str], accepting: list[Task[Any, Any]]) -> None:
+def check(spec: ModelSpec, tasks: Collection[str], accepting: list[Task[Any, Any]], features: Container[str]) -> None:
     """Raises ConfigError when a preset has a default that no task takes, or a system message without chat."""
     for name, preset in spec.presets.items():
         try:
-            defaults.check(accepting, preset.defaults)
+            defaults.check(accepting, preset.defaults, features)
         except ConfigError as error:
             raise ConfigError(f"presets.{name}: {error}") from None
         if preset.system and "chat" not in tasks:

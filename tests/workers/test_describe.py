@@ -75,6 +75,9 @@ def test_describing_imports_no_model_library() -> None:
         ({"defaults": {"temperature": 3}}, "`defaults.temperature`"),
         ({"tasks": ["ocr"], "defaults": {"temperature": 1}}, "unknown key `defaults.temperature`"),
         ({"defaults": {"model": "other"}}, "unknown key `defaults.model`"),
+        ({"defaults": {"top_k": 5}}, "`defaults.top_k`: the engine does not support it"),
+        ({"defaults": {"verbosity": "low"}}, "`defaults.verbosity`: the engine does not support it"),
+        ({"presets": {"calm": {"defaults": {"min_p": 0.1}}}}, "presets.calm: `defaults.min_p`"),
         ({"engine": "rapidocr", "defaults": {"image": "a.png"}}, "unknown key `defaults.image`"),
         (
             {"engine": "transformers_segment", "source": "x", "defaults": {"detector": "finder"}},
@@ -94,6 +97,8 @@ def test_invalid_entry_gets_a_helpful_error(fields: dict[str, Any], sentence: st
     [
         {},
         {"defaults": {"steps": 4, "temperature": 0.5, "size": "512x512"}},
+        {"defaults": {"top_k": -1, "user": "x"}},
+        {"engine": "transformers_chat", "source": "x", "defaults": {"top_k": 5, "min_p": 0.1}},
         {"device": "cuda:1"},
         {"tasks": ["caption"], "defaults": {"temperature": 0, "max_tokens": 60}},  # through chat, with chat's defaults
         {"engine": "command", "tasks": ["chat"], "options": {"cmd": "serve --port ${PORT}", "model_name": "x"}},
