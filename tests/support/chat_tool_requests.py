@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from contract.errors import BadRequest, InvalidField, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
@@ -187,3 +188,83 @@ def test_thoughts_of_earlier_answers_are_left_out(scripted_engine: ScriptedEngin
     plain = tokens(content="Yes.")
     assert tokens(content="Yes.", reasoning_content="Hm.") == plain
     assert tokens(content="<think>Hm.</think>\n\nYes.") == plain
+
+
+STRICT = [
+    {
+        "type": "function",
+        "function": {
+            "name": "set_alarm",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "day": {"enum": ["Mon", "Tue"]},
+                    "minutes": {"type": "integer", "minimum": 1, "maximum": 60},
+                    "label": {"type": "string", "maxLength": 4},
+                },
+                "required": ["day", "minutes", "label"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "maxProperties": 0}}},
+]
+HELD = ("hermes", "several", "llama", "mistral", "deepseek", "harmony")
+"""Families in whose form calls can be demanded."""
+_WILD = {"temperature": 2, "seed": 3, "max_tokens": 1500}
+
+
+def check_calls(message: Any) -> None:
+    """Check that a message has calls, and that their arguments fit."""
+    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in STRICT}
+    assert message.tool_calls
+    for name, arguments in calls_of(message):
+        Draft202012Validator(schemas[name]).validate(arguments)
+
+
+@pytest.mark.parametrize("family", HELD)
+def test_required_calls_fit_whatever_the_model_says(family: str, scripted_engine: ScriptedEngine) -> None:
+    """The model knows other words only, and is forced into a call."""
+    fields = {"tools": STRICT, "parallel_tool_calls": False}
+    choice = ask(scripted_engine(family), "Wake me", tool_choice="required", **fields, **_WILD).choices[0]
+    check_calls(choice.message)
+    assert len(choice.message.tool_calls or []) == 1
+    assert choice.finish_reason == "tool_calls"
+    assert not choice.message.content
+    named = {"type": "function", "function": {"name": "set_alarm"}}
+    choice = ask(scripted_engine(family), "Wake me", tool_choice=named, **fields, **_WILD).choices[0]
+    check_calls(choice.message)
+    assert [name for name, _ in calls_of(choice.message)] == ["set_alarm"]
+
+
+@pytest.mark.parametrize("family", HELD)
+def test_strict_tool_holds_the_models_own_calls(family: str, scripted_engine: ScriptedEngine) -> None:
+    """The script gives the call of `get_weather` a city, which the schema forbids."""
+    choice = ask(scripted_engine(family), "Weather?", tools=STRICT, max_tokens=1500).choices[0]
+    check_calls(choice.message)
+    assert "get_weather" in dict(calls_of(choice.message))
+
+
+@pytest.mark.parametrize("family", ["hermes", "several"])
+def test_format_holds_behind_thoughts_and_beside_tools(family: str, scripted_engine: ScriptedEngine) -> None:
+    engine, form = scripted_engine(family), {"type": "json_schema", "json_schema": {"schema": {"enum": [["a"], 7]}}}
+    plain = ask(engine, "Hello", response_format=form, max_tokens=900).choices[0]
+    assert json.loads(plain.message.content) in (["a"], 7)
+    called = ask(engine, "Weather?", response_format=form, tools=STRICT, max_tokens=900).choices[0]
+    if called.message.tool_calls:
+        check_calls(called.message)
+    else:
+        assert json.loads(called.message.content) in (["a"], 7)
+
+
+@pytest.mark.parametrize("family", ["coder", "gemma"])
+def test_call_that_cannot_be_held_is_not_demanded(family: str, scripted_engine: ScriptedEngine) -> None:
+    engine = scripted_engine(family)
+    with pytest.raises(UnsupportedFeature, match="No call can be demanded"):
+        ask(engine, "Weather?", tools=TOOLS, tool_choice="required", **LONG)
+    strict = [{"type": "function", "function": {"name": "get_weather", "parameters": CITY, "strict": True}}]
+    call = Call(request("Weather?", tools=strict, **LONG))
+    pieces = [piece for _, piece in engine.chat(feed_of([call]))]
+    assert whole(pieces).choices[0].message.tool_calls
+    assert ["`strict` has no effect" in warning for warning in call.warnings] == [True]

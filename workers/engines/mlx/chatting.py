@@ -19,7 +19,7 @@ from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
-from workers.toolkit.chat.constraints.answers import grammar_of
+from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
@@ -58,28 +58,27 @@ class MlxChat:
     def _begin(self, call: Call[ChatRequest], rows: _Rows) -> Pieces:
         """Read a call's prompt and add its choices to the waiting ones; yields an error if that fails."""
         try:
-            grammar, warnings = grammar_of(call.request)
             check_token_ids(call.request, self.loaded.token_count)
             prompt = self.prompts.read(call.request)
             tokens_left = self.prompts.tokens_left(prompt)
+            dialect, end = self.prompts.dialect, self.prompts.end_of(prompt)
+            form = form_of(call.request, dialect, end)
         except ServeError as error:
             yield call, error
             return
         except Exception as error:  # must not fail the running requests
             yield call, to_serve_error(error)
             return
-        call.warnings += warnings
         requested = call.request.limit or self.recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
-        dialect, end = self.prompts.dialect, self.prompts.end_of(prompt)
-        call.warnings += dialect.warnings(call.request)
+        call.warnings += [*dialect.warnings(call.request), *form.warnings]
         answer = ChatAnswer(call, self._name, id_length=dialect.id_length)
         answer.prompt_tokens = len(prompt.tokens)
         ends = ends_of(call.request, self.loaded.ends)
-        if grammar:  # the answer ends where the grammar allows it, whatever the request ignores
+        if form.grammar:  # the answer ends where the grammar allows it, whatever the request ignores
             ends |= self.loaded.ends
         for index in range(call.request.n or 1):
-            constraint = self.grammars.constraint(grammar) if grammar else None
+            constraint = self.grammars.constraint(form.grammar, form.param) if form.grammar else None
             sampler = MlxSampler(call.request, self.recommended, ends, index, prompt.tokens)
             sampler.constraint = constraint
             output = dialect.reader(call.request, end, self.loaded.tokenizer)

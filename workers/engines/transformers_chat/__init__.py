@@ -26,7 +26,7 @@ from contract.tasks.chat import CHAT, ChatRequest
 from workers.engine import Call, Device, Engine, Feed, serves
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
-from workers.toolkit.chat.constraints.answers import grammar_of
+from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.dialect import DIALECT_FEATURES
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES, check_token_ids, ends_of
@@ -137,8 +137,6 @@ class TransformersChat(Engine):
 
         request = call.request
         check_token_ids(request, self._model.config.get_text_config(decoder=True).vocab_size)
-        grammar, warnings = grammar_of(request)
-        call.warnings += warnings
         dialect, inputs = self._encoder.dialect, self._encoder.encode(request)
         tokens = int(inputs["input_ids"].shape[-1])
         tokens_left = self._encoder.check(tokens)
@@ -152,11 +150,13 @@ class TransformersChat(Engine):
         requested = request.limit or self._recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         prompt_end = self._encoder.end_of(inputs)
+        form = form_of(request, dialect, prompt_end)
+        call.warnings += form.warnings
         for index in range(request.n or 1):
             output = dialect.reader(request, prompt_end, self._loaded.tokenizer)
             choice = ChatChoice(answer, index, self._sampler(request, index, row.ids), output, limit)
-            if grammar:  # the answer ends where the grammar allows it, whatever the request ignores
-                choice.constraint = self._grammars.constraint(grammar)
+            if form.grammar:  # the answer ends where the grammar allows it, whatever the request ignores
+                choice.constraint = self._grammars.constraint(form.grammar, form.param)
                 choice.sampler.ends |= self._end_tokens
             answer.choices.append(choice)
         return ChatPrompt(call, row, answer.choices)

@@ -96,8 +96,6 @@ class Dialect:
         asked = [field for field, feature in request.requirements() if feature == "tools"]
         if asked and self.tools is None:
             raise UnsupportedFeature(f"This model offers no tools: {self.why_no_tools}.", param=asked[0])
-        if request.tool_use.mode == "required":
-            raise UnsupportedFeature("This model cannot be made to call a tool: send `auto`.", param="tool_choice")
         asked = [field for field, feature in request.requirements() if feature == "reasoning"]
         if asked and self.thoughts is None:
             message = f"This model does not think before it answers: leave out `{asked[0]}`, or send `none`."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.detokenizer import possible_start
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
-from workers.toolkit.chat.tool_formats.base import Schemas, ToolFormat, WrittenCall
+from workers.toolkit.chat.tool_formats.base import CallForm, HeldTools, Schemas, ToolFormat, WrittenCall, either_call
 
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>", "<|channel|>")
@@ -26,6 +26,11 @@ class Harmony(ToolFormat):
 
     def fits(self, template: str) -> bool:
         return "to=functions." in template and "<|channel|>" in template
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        return CallForm(
+            self.markers[0], either_call(held.schemas, lambda name: f"{name} <|constrain|>json{_MESSAGE}", "")
+        )
 
 
 HARMONY_CALLS = Harmony("harmony", ("<|channel|>commentary to=functions.",), tokens=(_MESSAGE, *_ENDS, "<|constrain|>"))

@@ -5,7 +5,7 @@
 prepares a model's tokenizer, once, while its weights are loaded. `compiler` turns grammars into a `TokenConstraint` for
 each choice, which follows it token by token, and `masks` computes the masks of all rows while the model runs a step.
 
-A tool format states its grammar like this (calls as Qwen writes them):
+A tool format states its grammar (`ToolFormat.form`) like this, for calls as Qwen writes them:
 
     from workers.toolkit.chat.constraints import grammar as g, schemas
 

@@ -30,7 +30,7 @@ class GrammarCompiler:
         """Whether answers of this model can be constrained."""
         return self._vocabulary.is_supported
 
-    def constraint(self, grammar: Grammar, field: str = "response_format") -> TokenConstraint:
+    def constraint(self, grammar: Grammar, field: str) -> TokenConstraint:
         """A constraint for one answer, whose errors name a `field` of the request.
 
         It is compiled in the background, and has an error instead if that fails.

@@ -8,7 +8,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, WrittenCall
+from workers.toolkit.chat.constraints import grammar as g
+from workers.toolkit.chat.tool_formats.base import (
+    CallForm,
+    CallReading,
+    Cursor,
+    HeldTools,
+    MalformedCall,
+    ToolFormat,
+    WrittenCall,
+    either_call,
+    listed,
+)
 
 _CALLS, _CALLS_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 _CALL, _SEPARATOR, _CALL_END = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
@@ -38,6 +49,16 @@ class DeepSeek(ToolFormat):
             raise MalformedCall("no call")
         cursor.close(_CALLS_END)
         return CallReading(calls, cursor.at)
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        if "```json" in held.template:
+            call = either_call(
+                held.schemas, lambda name: f"{_CALL}function{_SEPARATOR}{name}\n```json\n", f"\n```{_CALL_END}"
+            )
+        else:
+            call = either_call(held.schemas, lambda name: f"{_CALL}{name}{_SEPARATOR}", _CALL_END)
+        calls = listed(call, "\n" if "```json" in held.template else "", several=held.several)
+        return CallForm(_CALLS, g.sequence(calls, g.text(_CALLS_END)))
 
 
 DEEPSEEK = DeepSeek("deepseek", (_CALLS,), tokens=(_CALL, _SEPARATOR, _CALL_END, _CALLS_END))

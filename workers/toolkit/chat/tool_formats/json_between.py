@@ -6,9 +6,20 @@ Hunyuan and Command A.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, ToolFormat, named_call
+from workers.toolkit.chat.constraints import grammar as g
+from workers.toolkit.chat.tool_formats.base import (
+    CallForm,
+    CallReading,
+    Cursor,
+    HeldTools,
+    ToolFormat,
+    either_call,
+    listed,
+    named_call,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +29,7 @@ class JsonBetween(ToolFormat):
     end: str = ""
     name_key: str = "name"
     arguments_keys: tuple[str, ...] = ("arguments", "parameters")
+    is_list: bool = True  # as the model writes it; both are read
 
     def read(self, cursor: Cursor) -> CallReading:
         cursor.skip_marker(*self.markers)
@@ -27,8 +39,18 @@ class JsonBetween(ToolFormat):
         items = content if isinstance(content, list) else [content]
         return CallReading([named_call(item, (self.name_key,), self.arguments_keys) for item in items], cursor.at)
 
+    def form(self, held: HeldTools) -> CallForm | None:
+        def before(name: str) -> str:
+            return f'{{"{self.name_key}": {json.dumps(name)}, "{self.arguments_keys[0]}": '
 
-HERMES = JsonBetween("hermes", ("<tool_call>",), end="</tool_call>")
+        call = either_call(held.schemas, before, "}")
+        if not self.is_list:
+            return CallForm(self.markers[0], g.sequence(g.text("\n"), call, g.text("\n" + self.end)), "\n")
+        calls = listed(call, ", ", several=held.several)
+        return CallForm(self.markers[0], g.sequence(g.text("["), calls, g.text("]" + self.end)))
+
+
+HERMES = JsonBetween("hermes", ("<tool_call>",), end="</tool_call>", is_list=False)
 GRANITE = JsonBetween("granite", ("<|tool_call|>",))
 PHI = JsonBetween("phi", ("<|tool_call|>",), end="<|/tool_call|>")
 NEMOTRON = JsonBetween("nemotron", ("<TOOLCALL>",), end="</TOOLCALL>")

@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, WrittenCall
+from workers.toolkit.chat.constraints import grammar as g
+from workers.toolkit.chat.tool_formats.base import (
+    CallForm,
+    CallReading,
+    Cursor,
+    HeldTools,
+    MalformedCall,
+    ToolFormat,
+    WrittenCall,
+    listed,
+)
 
 _CALLS, _CALLS_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 _CALL, _ARGUMENTS, _CALL_END = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
@@ -34,6 +44,20 @@ class Kimi(ToolFormat):
             raise MalformedCall("no call")
         cursor.close(_CALLS_END)
         return CallReading(calls, cursor.at)
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        options = [
+            g.sequence(
+                g.text(f"{_CALL}functions.{name}:"),
+                g.pattern(r"\d{1,3}"),
+                g.text(_ARGUMENTS),
+                g.json_value(dict(schema)),
+                g.text(_CALL_END),
+            )
+            for name, schema in held.schemas.items()
+        ]
+        calls = listed(g.either(*options), "", several=held.several)
+        return CallForm(_CALLS, g.sequence(calls, g.text(_CALLS_END)))
 
 
 KIMI = Kimi("kimi", (_CALLS,), tokens=(_CALL, _ARGUMENTS, _CALL_END, _CALLS_END))

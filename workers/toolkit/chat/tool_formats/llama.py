@@ -5,9 +5,19 @@ Source: llama.com/docs/model-cards-and-prompt-formats/llama3_1.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, named_call
+from workers.toolkit.chat.tool_formats.base import (
+    CallForm,
+    CallReading,
+    Cursor,
+    HeldTools,
+    MalformedCall,
+    ToolFormat,
+    either_call,
+    named_call,
+)
 from workers.toolkit.chat.tool_formats.pythonic import read_calls
 
 _TAG = "<|python_tag|>"
@@ -32,6 +42,10 @@ class LlamaJson(ToolFormat):
         if any(call.name not in cursor.schemas for call in calls):
             raise MalformedCall("no tool has this name")  # JSON that is the answer itself
         return CallReading(calls, cursor.at)
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        call = either_call(held.schemas, lambda name: f'{{"name": {json.dumps(name)}, "parameters": ', "}")
+        return CallForm("", call, "; ")
 
 
 LLAMA = LlamaJson("llama3", (_TAG, "{"), at_start=True)

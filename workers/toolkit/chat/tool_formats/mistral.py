@@ -5,16 +5,22 @@ Source: the documentation of mistral-common (tokens and their versions).
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
+from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.tool_formats.base import (
+    CallForm,
     CallReading,
     Cursor,
+    HeldTools,
     IncompleteCall,
     MalformedCall,
     ToolFormat,
     WrittenCall,
+    either_call,
+    listed,
     named_call,
 )
 
@@ -42,6 +48,12 @@ class Mistral(ToolFormat):
         if not re.fullmatch(r"[\w.-]+", name) or start == cursor.at:
             raise MalformedCall("no name")
         return CallReading([WrittenCall(name, cursor.json())], cursor.at)
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        if _ARGUMENTS in held.template:
+            return CallForm(_BEGIN, either_call(held.schemas, lambda name: name + _ARGUMENTS, ""), "")
+        call = either_call(held.schemas, lambda name: f'{{"name": {json.dumps(name)}, "arguments": ', "}")
+        return CallForm(_BEGIN, g.sequence(g.text("["), listed(call, ", ", several=held.several), g.text("]")))
 
 
 MISTRAL = Mistral("mistral", (_BEGIN,), tokens=(_ARGUMENTS, _ID), id_length=9)
