@@ -27,7 +27,6 @@ from manager.proxy import MODEL, Proxy
 from manager.runtime import Runtime
 from manager.scheduling import snapshot
 from manager.state.model import Model
-from manager.waiting_requests import WaitingRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,6 @@ class ControlRoutes:
     """The control routes of one manager. `started`: its start in monotonic seconds."""
 
     runtime: Runtime
-    waiting: WaitingRequests
     started: float
 
     async def ready(self, _: Request) -> Response:
@@ -103,7 +101,7 @@ class ControlRoutes:
 
     async def gateway_stops(self, request: Request) -> Response:
         """POST /gateways/{id}/stopping: refuse the requests of a gateway that wait for a worker."""
-        return JSONResponse({"refused": self.waiting.refuse(request.path_params["id"])})
+        return JSONResponse({"refused": self.runtime.waiting_requests.refuse(request.path_params["id"])})
 
     async def events(self, request: Request) -> Response:
         """GET /events?since=N: the events after number N, and new ones as they happen."""
@@ -153,8 +151,8 @@ def build(
     requests: RequestsInProgress | None = None,
 ) -> ASGIApp:
     """The manager's app, which counts its requests in `requests`. `on_start` runs before it serves the first one."""
-    proxy = Proxy(runtime.pool, runtime.spool_space)
-    control = ControlRoutes(runtime, proxy.waiting, time.monotonic())
+    proxy = Proxy(runtime.pool, runtime.waiting_requests, runtime.spool_space)
+    control = ControlRoutes(runtime, time.monotonic())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -42,9 +42,9 @@ _DROPPED = relay.HOP_BY_HOP | _NOT_FOR_WORKERS
 class Proxy:
     """ASGI app for every request that goes to a worker."""
 
-    def __init__(self, pool: Pool, space: SpoolSpace) -> None:
-        self.waiting = WaitingRequests()
+    def __init__(self, pool: Pool, waiting: WaitingRequests, space: SpoolSpace) -> None:
         self._pool = pool
+        self._waiting = waiting
         self._space = space
         self._client: aiohttp.ClientSession | None = None
         self._task_paths = {task.path for task in all_tasks().values()}
@@ -72,7 +72,7 @@ class Proxy:
 
     @asynccontextmanager
     async def _while_waiting(self, scope: Scope, body: RequestBody) -> AsyncIterator[None]:
-        async with self.waiting.waiting(header(scope, GATEWAY) or ""), body.spooling():
+        async with self._waiting.waiting(header(scope, GATEWAY) or ""), body.spooling():
             yield
 
     async def _relay(self, lease: Lease, scope: Scope, body: RequestBody, answer: AnswerBody, send: Send) -> None:

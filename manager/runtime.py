@@ -28,6 +28,7 @@ from manager.scheduling.collector import PoolCollector
 from manager.scheduling.pool import Pool
 from manager.spool import SpoolSpace
 from manager.state.model import Model
+from manager.waiting_requests import WaitingRequests
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Runtime:
         self._command = CommandLauncher(children, self._logs)
         lifecycle = Lifecycle(self._launcher, self.monitor)
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
+        self.waiting_requests = WaitingRequests()
         self.spool_space = SpoolSpace(home / "manager", lambda: self.models.settings.resources.spool_mb * 2**20)
         REGISTRY.register(PoolCollector(self.pool, self.monitor))
 
