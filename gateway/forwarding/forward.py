@@ -6,8 +6,9 @@ A request whose worker died before responding is retried; a response that breaks
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -60,9 +61,10 @@ async def forward(manager: ManagerClient, request: ForwardedRequest, send: Send)
         try:
             async with manager.open(request.method, request.url, headers, _payload(request.body)) as response:
                 if not _may_retry(response):
-                    await relay_response(response, send, request.request_id, needs_done=request.ends_with_done)
+                    needs_done, interrupted = request.ends_with_done, partial(_interrupted, manager)
+                    await relay_response(response, send, request.request_id, interrupted, needs_done=needs_done)
                     return
-                crash = from_envelope(await response.json()).details
+                crash = await _crash_details(response, manager)
         except UpstreamError as error:
             if error.began:
                 raise
@@ -75,6 +77,13 @@ async def forward(manager: ManagerClient, request: ForwardedRequest, send: Send)
 def _may_retry(response: aiohttp.ClientResponse) -> bool:
     """Whether the manager says that the worker died before the first byte of its response."""
     return response.status == 502 and response.headers.get("x-enginehouse-retry") == "1"
+
+
+async def _crash_details(response: aiohttp.ClientResponse, manager: ManagerClient) -> dict[str, Any]:
+    try:
+        return from_envelope(await response.json()).details
+    except (aiohttp.ClientError, OSError) as error:  # the manager is gone as well
+        raise manager.unreachable(error) from error
 
 
 def _internal_headers(request: ForwardedRequest, attempt: int, remaining: float) -> Headers:
@@ -110,23 +119,29 @@ async def relay_response(
     response: aiohttp.ClientResponse,
     send: Send,
     request_id: str,
-    interrupted: ServeError | None = None,
+    interrupted: Callable[[], ServeError],
     *,
     needs_done: bool = False,
 ) -> None:
-    """Stream a response to the client; `interrupted` is the error to send if it breaks off (default: WorkerDied).
+    """Stream a response to the client; `interrupted` makes the error to send if it breaks off.
 
     An event stream that breaks off (or, if `needs_done`, ends without `[DONE]`) loses its incomplete event and ends
-    with an error event. The head of any other response is held back until its
-    first byte: if it breaks off before, the client gets WorkerDied with its status; after, the connection is aborted.
+    with an error event. The head of any other response is held back until its first byte: if it breaks off before, the
+    client gets the error with its status; after, the connection is aborted.
     """
     if response.content_type == "text/event-stream":
-        await _relay_events(response, send, (interrupted or _worker_died()).body(request_id), needs_done)
+        await _relay_events(response, send, request_id, interrupted, needs_done)
     else:
-        await _relay_whole(response, send)
+        await _relay_whole(response, send, interrupted)
 
 
-async def _relay_events(response: aiohttp.ClientResponse, send: Send, error: bytes, needs_done: bool) -> None:
+async def _relay_events(
+    response: aiohttp.ClientResponse,
+    send: Send,
+    request_id: str,
+    interrupted: Callable[[], ServeError],
+    needs_done: bool,
+) -> None:
     headers = [header for header in response_headers(response) if header[0] not in {b"content-length", _BUFFERING}]
     headers.append((_BUFFERING, b"no"))  # an nginx in front would hold events back; external servers rarely say so
     await send_head(send, response.status, headers)
@@ -138,19 +153,21 @@ async def _relay_events(response: aiohttp.ClientResponse, send: Send, error: byt
     except UpstreamError:
         is_done = False
     # The error is an event of its own, and no [DONE] follows it.
-    await send({"type": "http.response.body", "body": b"" if is_done else b"data: " + error + b"\n\n"})
+    last = b"" if is_done else b"data: " + interrupted().body(request_id) + b"\n\n"
+    await send({"type": "http.response.body", "body": last})
 
 
-async def _relay_whole(response: aiohttp.ClientResponse, send: Send) -> None:
+async def _relay_whole(response: aiohttp.ClientResponse, send: Send, interrupted: Callable[[], ServeError]) -> None:
     chunks = iter_chunks(response)
     try:
         first = await anext(chunks, b"")
     except UpstreamError as error:
-        raise _worker_died() from error
+        raise interrupted() from error
     await send_head(send, response.status, response_headers(response))
     await send_body(send, response, first, chunks)
 
 
-def _worker_died() -> WorkerDied:
+def _interrupted(manager: ManagerClient) -> ServeError:
+    """The error of a response that breaks off: the worker died, unless the manager is known to be silent."""
     message = "The worker died while it sent its response, so the response is incomplete. Send the request again."
-    return WorkerDied(message, details={"began": True})
+    return manager.silence() or WorkerDied(message, details={"began": True})

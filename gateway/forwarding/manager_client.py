@@ -146,6 +146,10 @@ class ManagerClient:
         except ServeError as error:  # such as that the manager stops too, and has refused them itself
             log.info("the manager could not end the wait of requests: %s", error)
 
+    def silence(self) -> Unavailable | None:
+        """The error for a manager that gives no sign of life; None while it gives some."""
+        return self.unreachable(self._pulse.error()) if self._pulse.is_silent else None
+
     def unreachable(self, cause: object) -> Unavailable:
         """The error for a manager that does not respond; it says how to start one."""
         if _is_out_of_descriptors(cause):

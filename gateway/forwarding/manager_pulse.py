@@ -70,7 +70,7 @@ class ManagerPulse:
     def waiting(self) -> Iterator[None]:
         """Raise UpstreamError in the block once the manager is silent, or at once if it is already."""
         if self.is_silent:
-            raise self._error()
+            raise self.error()
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
@@ -79,10 +79,14 @@ class ManagerPulse:
         except asyncio.CancelledError:
             if task not in self._cut or task.uncancel() > 0:
                 raise
-            raise self._error() from None
+            raise self.error() from None
         finally:
             self._waiting.discard(task)
             self._cut.discard(task)
+
+    def error(self) -> ManagerSilent:
+        """What the calls that it has ended raise."""
+        return ManagerSilent(f"no sign of life for {self._limit:g} s", began=False)
 
     def _record(self, alive: bool, seconds: float) -> None:
         if alive:
@@ -97,8 +101,5 @@ class ManagerPulse:
         for task in self._waiting - self._cut:
             self._cut.add(task)
             task.cancel()
-        for response in self._responses:
+        for response in list(self._responses):
             response.close()
-
-    def _error(self) -> ManagerSilent:
-        return ManagerSilent(f"no sign of life for {self._limit:g} s", began=False)

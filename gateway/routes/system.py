@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import quote
 
 from fastapi import APIRouter
@@ -173,7 +174,8 @@ class _EventStream(Response):
                 cancel_on_disconnect(receive),
                 self._manager.open("GET", url, [("accept", "text/event-stream")]) as response,
             ):
-                await relay_response(response, send, scope["request_id"], self._manager.unreachable("it disconnected"))
+                interrupted = partial(self._manager.unreachable, "it disconnected")
+                await relay_response(response, send, scope["request_id"], interrupted)
         except UpstreamError as error:
             raise self._manager.unreachable(error) from error
         except ClientDisconnected:
