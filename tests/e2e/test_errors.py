@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from scripts.testbed.server import RunningServer
+from scripts.testbed.server import RunningServer, eventually
 from tests.support.sample_images import png, png_header
 
 MODELS = [
@@ -29,6 +29,7 @@ HUGE = png_header(10_000, 10_000)
 CHAT = "/v1/chat/completions"
 OCR = "/v1/vision/ocr"
 MESSAGES = [{"role": "user", "content": "x"}]
+TOOL = {"type": "function", "function": {"name": "clock"}}
 JSON = {"content-type": "application/json"}
 
 CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
@@ -53,10 +54,17 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
     ),
     "a feature that the model lacks": (
         CHAT,
-        {"json": {"model": "fake", "messages": MESSAGES, "tools": [{"type": "function"}]}},
+        {"json": {"model": "fake", "messages": MESSAGES, "tools": [TOOL]}},
         400,
         "unsupported_feature",
         "tools",
+    ),
+    "several features that the model lacks": (
+        CHAT,
+        {"json": {"model": "fake", "messages": MESSAGES, "grammar": "x", "tools": [TOOL], "top_k": 1}},
+        400,
+        "unsupported_feature",
+        "`top_k` (sampling), `grammar`, `tools`",
     ),
     "broken base64": (OCR, {"json": {"image": "data:image/png;base64,@@@@"}}, 400, "invalid_image", "base64"),
     "not an image": (OCR, {"json": {"image": base64.b64encode(b"hello").decode()}}, 400, "invalid_image", "PNG"),
@@ -108,6 +116,30 @@ def test_failure_is_reported_in_the_envelope(server: RunningServer, name: str) -
     assert set(error) == {"message", "type", "code", "param", "request_id", "details"}
     assert error["request_id"] == answer.headers["x-request-id"]
     assert answer.headers["server-timing"]
+
+
+def test_fields_that_ask_for_nothing_pass(server: RunningServer) -> None:
+    fields = {"tools": [TOOL], "tool_choice": "none", "max_tokens": -1, "stop": [""], "store": True, "user": "me"}
+    fields |= {"metadata": {"a": "b"}, "verbosity": "medium", "reasoning_effort": "none", "logprobs": False}
+    answer = server.post(CHAT, {"model": "fake", "messages": MESSAGES, **fields})
+    assert answer.status_code == 200, answer.text
+    assert "warnings" not in answer.json()
+
+
+def test_unknown_fields_are_named_in_the_answer(server: RunningServer) -> None:
+    answer = server.post(CHAT, {"model": "fake", "messages": MESSAGES, "temprature": 1}).json()
+    expected = "`temprature` is not a known field and had no effect. Did you mean `temperature`?"
+    assert answer["warnings"] == [expected]
+
+
+def test_loaded_model_reports_its_facts(server: RunningServer) -> None:
+    assert server.chat("fake").status_code == 200
+    model = eventually("the facts of the loaded model", lambda: _with_context(server.get("/v1/models/fake").json()))
+    assert (model["context_length"], model["dimensions"], model["state"]) == (4096, 16, "ready")
+
+
+def _with_context(model: dict[str, Any]) -> dict[str, Any] | None:
+    return model if model["context_length"] else None
 
 
 def test_wrong_method_is_refused(server: RunningServer) -> None:
