@@ -66,7 +66,9 @@ def _services(settings: Settings, home: Path) -> Services:
     manager = ManagerClient(settings, home)
     directory = ModelDirectory(manager)
     body_limit = int(settings.gateway.max_body_mb * 2**20)
-    return Services(manager, directory, TaskForwarder(manager, directory, ImageFetcher(body_limit)), body_limit)
+    stream_wait = settings.gateway.stream_wait
+    forwarder = TaskForwarder(manager, directory, ImageFetcher(body_limit), stream_wait)
+    return Services(manager, directory, forwarder, body_limit, stream_wait)
 
 
 def _add_middleware(

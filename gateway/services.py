@@ -11,9 +11,13 @@ from gateway.forwarding.task_forwarder import TaskForwarder
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that routes share; `body_limit` is the maximum size of a request body in bytes."""
+    """The parts that routes share; `body_limit` is the maximum size of a request body in bytes.
+
+    `stream_wait`: seconds after which a stream that waits for its model gets signs of life; None: never.
+    """
 
     manager: ManagerClient
     directory: ModelDirectory
     tasks: TaskForwarder
     body_limit: int
+    stream_wait: float | None

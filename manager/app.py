@@ -25,7 +25,7 @@ from manager.access import PUBLIC_PATHS, guarded
 from manager.models import downloads
 from manager.proxy import MODEL, Proxy
 from manager.runtime import Runtime
-from manager.scheduling import snapshot
+from manager.scheduling import snapshot, wait_report
 from manager.state.model import Model
 
 
@@ -71,6 +71,12 @@ class ControlRoutes:
             leaks=pool.supervisor.leaks,
         )
         return Response(page.model_dump_json(), media_type="application/json")
+
+    async def wait(self, request: Request) -> Response:
+        """GET /waits?request=ID: what a request waits for, or null if it does not wait."""
+        pool, now = self.runtime.pool, asyncio.get_running_loop().time()
+        id_ = request.query_params.get("request", "")
+        return JSONResponse({"wait": wait_report.report(id_, pool.queue, pool.models, pool.supervisor.workers, now)})
 
     async def evict(self, request: Request) -> Response:
         """POST /evict/{id}?force=true: stop a model's workers and wait until their memory is back."""
@@ -168,6 +174,7 @@ def build(
         Route("/models", control.models),
         Route("/downloads", control.downloads),
         Route("/status", control.status),
+        Route("/waits", control.wait),
         Route("/events", control.events),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),
         Route("/forget/{name:path}", control.forget, methods=["POST"]),

@@ -58,7 +58,9 @@ class Proxy:
         while_waiting = partial(self._while_waiting, scope, body)
         with suppress(ClientDisconnected):
             try:
-                async with self._pool.lease(model, keep_alive, max_wait, while_waiting=while_waiting) as lease:
+                async with self._pool.lease(
+                    model, keep_alive, max_wait, while_waiting=while_waiting, request_id=scope["request_id"]
+                ) as lease:
                     await self._relay(lease, scope, body, answer, send)
                 await answer.finish(body)
             finally:

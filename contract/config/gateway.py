@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from contract.config.fields import Frozen, NameList, Networks
 from contract.credentials import Credential
+
+
+def _unless_off(value: Any) -> Any:
+    return None if value is False or value == "off" else value  # YAML reads `off` as false
 
 
 class GatewaySettings(Frozen):
@@ -15,6 +21,7 @@ class GatewaySettings(Frozen):
     port: int = Field(8000, ge=0, le=65535)
     manager_host: str = "127.0.0.1"
     manager_silence: float = Field(30, gt=0)
+    stream_wait: Annotated[float | None, Field(gt=0), BeforeValidator(_unless_off)] = 5
     api_key: Credential = ""
     cors_origins: NameList = ()
     hosts: NameList = ()

@@ -12,7 +12,8 @@ from contract.errors import InvalidField
 
 Headers = list[tuple[str, str]]
 
-_NOT_FORWARDED = HOP_BY_HOP | {b"authorization", b"x-api-key", b"x-request-id", b"x-max-wait", b"cookie", b"origin"}
+_FOR_US = {b"authorization", b"x-api-key", b"x-request-id", b"x-max-wait", b"x-loading-messages", b"cookie", b"origin"}
+_NOT_FORWARDED = HOP_BY_HOP | _FOR_US
 _PREFIXES_NOT_FORWARDED = (b"x-enginehouse-", b"sec-")
 
 
@@ -37,3 +38,13 @@ def requested_wait(scope: Scope) -> float:
     if not seconds >= 0:  # NaN compares false
         raise InvalidField("`X-Max-Wait` must be a number of seconds, such as 30.", param="X-Max-Wait")
     return seconds
+
+
+def wants_loading_messages(scope: Scope) -> bool:
+    """Whether `X-Loading-Messages: reasoning` asks for chunks that say what a stream waits for. Raises InvalidField."""
+    value = header(scope, b"x-loading-messages")
+    if value not in {None, "comments", "reasoning"}:
+        raise InvalidField(
+            "`X-Loading-Messages` must be `reasoning`, or `comments` as without it.", param="X-Loading-Messages"
+        )
+    return value == "reasoning"

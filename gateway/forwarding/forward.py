@@ -20,6 +20,7 @@ from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDie
 from gateway.forwarding.client_headers import Headers
 from gateway.forwarding.event_stream import have_the_last, whole_events
 from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.signs_of_life import SignPolicy, SignsOfLife, signs_of_life
 
 ATTEMPTS = 3
 """How many workers may die on a request before the request is considered the cause."""
@@ -33,6 +34,7 @@ _BUFFERING = b"x-accel-buffering"
 class ForwardedRequest:
     """A request ready to forward; `model` is the model's id, `max_wait` the seconds it may wait for a worker.
 
+    `signs`: how the stream is kept alive while it waits; None: it is no stream, or gets no signs of life.
     `ends_with_done`: an event stream without the final event `[DONE]` is incomplete, even if it ends in good order.
     """
 
@@ -43,6 +45,7 @@ class ForwardedRequest:
     request_id: str
     method: str = "POST"
     ends_with_done: bool = False
+    signs: SignPolicy | None = None
     headers: Headers = field(default_factory=list)
 
 
@@ -51,6 +54,11 @@ async def forward(manager: ManagerClient, request: ForwardedRequest, send: Send)
 
     Raises ManagerUnreachable, WorkerDied (no complete response), KilledWorkers, or DeadlinePassed between attempts.
     """
+    async with signs_of_life(manager, request.request_id, request.signs, send) as signs:
+        await _forward(manager, request, signs, send)
+
+
+async def _forward(manager: ManagerClient, request: ForwardedRequest, signs: SignsOfLife | None, send: Send) -> None:
     deadline = time.monotonic() + request.max_wait
     crash: dict[str, Any] = {}
     for attempt in range(1, ATTEMPTS + 1):
@@ -61,6 +69,9 @@ async def forward(manager: ManagerClient, request: ForwardedRequest, send: Send)
         try:
             async with manager.open(request.method, request.url, headers, _payload(request.body)) as response:
                 if not _may_retry(response):
+                    if signs:
+                        await signs.stop()
+                        send = await signs.sender_for(response)
                     needs_done, interrupted = request.ends_with_done, partial(_interrupted, manager)
                     await relay_response(response, send, request.request_id, interrupted, needs_done=needs_done)
                     return

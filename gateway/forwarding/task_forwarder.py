@@ -25,6 +25,7 @@ from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.offload import offload
 from gateway.forwarding.prerequisite import apply_prerequisite
 from gateway.forwarding.replace_model import replace_model
+from gateway.forwarding.signs_of_life import SignPolicy
 
 
 @dataclass(slots=True)
@@ -32,7 +33,8 @@ class TaskCall:
     """One request for a task.
 
     `body` is what the client sent, in the content type that `headers` state; it is forwarded unchanged where possible.
-    Without it, the request is serialized. `max_wait` can shorten the model's own. `model` is set once it is chosen.
+    Without it, the request is serialized. `max_wait` can shorten the model's own. `loading_messages`: a chat that waits
+    says why, in chunks. `model` is set once it is chosen.
     """
 
     task: Task[Any, Any]
@@ -42,6 +44,7 @@ class TaskCall:
     headers: Headers = field(default_factory=list)
     query: bytes = b""
     max_wait: float = math.inf
+    loading_messages: bool = False
     model: str | None = None
 
 
@@ -62,10 +65,17 @@ def check_images(request: Request) -> None:
 class TaskForwarder:
     """Forwards task calls to the manager."""
 
-    def __init__(self, manager: ManagerClient, directory: ModelDirectory, fetcher: ImageFetcher) -> None:
+    def __init__(
+        self,
+        manager: ManagerClient,
+        directory: ModelDirectory,
+        fetcher: ImageFetcher,
+        stream_wait: float | None = None,
+    ) -> None:
         self._manager = manager
         self._directory = directory
         self._fetcher = fetcher
+        self._stream_wait = stream_wait
 
     async def forward(self, call: TaskCall, send: Send) -> None:
         """Answer the call through `send`, and use it up: its request and body are released. Raises ServeError."""
@@ -84,6 +94,7 @@ class TaskForwarder:
         call.model = model.id
         table.check_features(call.task.name, model, call.request)
         keep_alive, name = call.request.keep_alive, call.request.model
+        signs = self._signs(call)
         body = await self._body(call, model)
         if keep_alive is not None:
             call.headers = [*call.headers, ("x-enginehouse-keep-alive", repr(keep_alive))]
@@ -97,8 +108,14 @@ class TaskForwarder:
             max_wait=min(call.max_wait, model.max_wait),
             request_id=call.request_id,
             headers=call.headers,
+            signs=signs,
             ends_with_done=call.task.chunk is not None and table.is_external(model),
         )
+
+    def _signs(self, call: TaskCall) -> SignPolicy | None:
+        if self._stream_wait is None or call.task.chunk is None or not call.request.wants_stream:
+            return None
+        return SignPolicy(self._stream_wait, as_reasoning=call.loading_messages and call.task.name == "chat")
 
     async def _body(self, call: TaskCall, model: ModelStatus) -> bytes:
         """The body to forward: the client's own if possible, else the completed request as JSON."""

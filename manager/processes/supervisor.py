@@ -169,6 +169,7 @@ class Supervisor:
         model.reset_backoff()
         seconds = worker.ready_at - worker.started
         LOAD_SECONDS.labels(model.id).observe(seconds)
+        model.load_seconds.append(seconds)
         model.joins = getattr(worker.process, "joins", None)
         model.facts = model.facts.updated(getattr(worker.process, "facts", ModelFacts()))
         for name in ("features", "tasks"):  # an external server reports neither

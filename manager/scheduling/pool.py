@@ -73,14 +73,14 @@ class Pool:
     @asynccontextmanager
     async def lease(
         self, model_id: str, keep_alive: float | None = None, max_wait: float | None = None, *,
-        while_waiting: WhileWaiting = nullcontext,
+        while_waiting: WhileWaiting = nullcontext, request_id: str = "",
     ) -> AsyncIterator[Lease]:  # fmt: skip
         """Hold a lease on a worker of the model. `while_waiting` encloses the wait for it, if there is one.
 
         Raises a ServeError if there is no worker in time.
         """
         since = _now()
-        worker = self._lease_now(model_id) or await self._wait(model_id, max_wait, while_waiting)
+        worker = self._lease_now(model_id) or await self._wait(model_id, max_wait, while_waiting, request_id)
         waited = _now() - since
         loading = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.started, since)))
         lease = Lease(worker, waited - loading, loading)
@@ -236,8 +236,10 @@ class Pool:
         self._add_lease(worker)
         return worker
 
-    async def _wait(self, model_id: str, max_wait: float | None, while_waiting: WhileWaiting) -> Worker:
-        waiter = self._enqueue(model_id, max_wait)
+    async def _wait(
+        self, model_id: str, max_wait: float | None, while_waiting: WhileWaiting, request_id: str
+    ) -> Worker:
+        waiter = self._enqueue(model_id, max_wait, request_id)
         self._schedule()
         try:
             if not waiter.future.done():
@@ -248,14 +250,14 @@ class Pool:
             self._abandon(waiter)
             raise
 
-    def _enqueue(self, model_id: str, max_wait: float | None) -> Waiter:
+    def _enqueue(self, model_id: str, max_wait: float | None, request_id: str) -> Waiter:
         if self._closing:
             raise shutting_down()
         model = self.models.get(model_id)
         if model is None:
             raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists the available ones.")
         longest = self.settings.resources.max_wait
-        return self.queue.append(model, longest if max_wait is None else min(max_wait, longest))
+        return self.queue.append(model, longest if max_wait is None else min(max_wait, longest), request_id)
 
     def _grant(self, ticket: int, worker: Worker) -> None:
         waiter = self.queue.remove(ticket)

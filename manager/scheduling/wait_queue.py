@@ -24,6 +24,7 @@ class Waiter:
     model: str
     since: float
     deadline: float
+    request_id: str
     future: asyncio.Future[Worker]
 
 
@@ -66,14 +67,14 @@ class WaitQueue:
     def next_deadline(self) -> float | None:
         return min((waiter.deadline for waiter in self._waiters.values()), default=None)
 
-    def append(self, model: Model, max_wait: float) -> Waiter:
+    def append(self, model: Model, max_wait: float, request_id: str = "") -> Waiter:
         """Add a request at the end. Raises QueueFull."""
         if self._waiters and (waiting := self.count(model.id)) >= model.spec.max_queue:
             message = f"{waiting} requests already wait for {model.id}. Try again later, or raise its `max_queue`."
             raise QueueFull(message, details={"model": model.id, "waiting": waiting, "retry_after": 2}, retry_after=2)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiter = Waiter(next(self._tickets), model.id, now, now + max_wait, loop.create_future())
+        waiter = Waiter(next(self._tickets), model.id, now, now + max_wait, request_id, loop.create_future())
         self._waiters[waiter.ticket] = waiter
         return waiter
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +39,7 @@ class Model:
     out_of_memory_starts: int = 0
     retry_at: float | None = None
     failure: Failure | None = None
+    load_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=3))  # of its last starts
     joins: str | None = None  # as its last worker has said it
     facts: ModelFacts = field(default_factory=ModelFacts)
 

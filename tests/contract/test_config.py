@@ -96,3 +96,8 @@ def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"config\.yaml"):
         load(path, {})
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("off", None), ("null", None), ("2.5", 2.5)])
+def test_stream_wait_can_be_off(tmp_path: Path, written: str, seconds: float | None) -> None:
+    assert load(write(tmp_path, f"gateway: {{stream_wait: {written}}}"), {}).gateway.stream_wait == seconds
