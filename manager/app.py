@@ -143,10 +143,9 @@ class WorkersOrControl:
         self._proxy = proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        names_model = scope["type"] == "http" and header(scope, MODEL) is not None
-        await (self._proxy if names_model and scope["path"] not in PUBLIC_PATHS else self._control)(
-            scope, receive, send
-        )
+        is_request = scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS
+        app = self._proxy if is_request and header(scope, MODEL) is not None else self._control
+        await app(scope, receive, send)
 
 
 def build(

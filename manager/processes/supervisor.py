@@ -23,6 +23,9 @@ from manager.state.worker import Worker
 
 log = logging.getLogger(__name__)
 
+MEASURE_TIMEOUT = 10.0
+"""Seconds that measuring a worker may take before it gets requests without: a driver may hang."""
+
 EXIT_TIMEOUT = 2.0
 """Seconds that a worker may take to exit, and to finish its log, after it has reported its failure."""
 
@@ -160,7 +163,8 @@ class Supervisor:
     async def _measure_loaded(self, worker: Worker) -> None:
         """Measure what loading took, before the first request adds to it."""
         try:
-            await self._monitor.measure_loaded(worker, self.workers)
+            async with asyncio.timeout(MEASURE_TIMEOUT):
+                await self._monitor.measure_loaded(worker, self.workers)
         except Exception:  # it serves requests all the same, and is measured when it is idle
             log.exception("measuring %s failed", worker.name)
 
