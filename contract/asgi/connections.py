@@ -20,11 +20,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from contract.asgi import metrics
 from contract.asgi.errors import send_error
 from contract.asgi.transport import CoalescingTransport
-from contract.errors import HeadTooLarge, RequestTimedOut, ServeError, TooManyConnections
+from contract.errors import BadRequest, HeadTooLarge, RequestTimedOut, ServeError, TooManyConnections
 
 log = logging.getLogger(__name__)
 
 _DESCRIPTORS = 65_536
+_INVALID = (
+    "The request is not valid HTTP/1.1. Check its method, its headers and the length of its body, and that the address "
+    "begins with http://, not https://."
+)
 
 
 def raise_descriptor_limit() -> int:
@@ -111,9 +115,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unparsed > self._limits.head_bytes and not self.transport.is_closing():
             self._refuse(self._head_too_large())
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence does not say what to do
         if not self._refused:
-            super().send_400_response(msg)
+            self._refuse(BadRequest(_INVALID))
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import resource
 import socket
@@ -198,3 +199,31 @@ def test_accepted_connections_are_probed_while_they_are_silent() -> None:
         connection, _ = sock.accept()
         with connection:
             assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+INVALID = {
+    "two lengths": HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nxxx",
+    "length and chunks": HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "signed length": HEAD + b"content-length: +2\r\n\r\nxx",
+    "other encoding after chunks": HEAD + b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "unknown encoding": HEAD + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "space before colon": HEAD + b"content-length : 2\r\n\r\nxx",
+    "chunk of negative size": HEAD + b"transfer-encoding: chunked\r\n\r\n-1\r\n",
+    "chunk of huge size": HEAD + b"transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+    "carriage return in a header": HEAD + b"x-request-id: a\rb\r\n\r\n",
+    "null in the path": b"GET /\0 HTTP/1.1\r\n\r\n",
+    "bytes in the path": b"GET /\xff HTTP/1.1\r\n\r\n",
+    "bytes in the query": b"GET /?\xff HTTP/1.1\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "no method": b"\0" * 1000,
+}
+
+
+async def test_invalid_http_gets_the_envelope() -> None:
+    async with running(tight()) as port:
+        for name, request in INVALID.items():
+            head, _, body = (await exchange(port, request)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json"), name
+            assert json.loads(body)["error"]["code"] == "invalid_request", name
+            assert "http://, not https://" in json.loads(body)["error"]["message"], name
