@@ -88,7 +88,7 @@ class MemoryMonitor:
     def forget(self, spec: ModelSpec, placements: Iterable[Placement], workers: Iterable[Worker]) -> bool:
         """Forget what was measured of the model; whether there was anything. Its `workers` are measured again."""
         for worker in workers:
-            worker.loaded_bytes = worker.unconfirmed_peak = 0
+            worker.loaded_bytes = worker.unconfirmed_peak = worker.confirmed_peak = 0
         forgotten = [self.footprints.forget(self._key(spec, placement)) for placement in placements]
         return any(forgotten)
 
@@ -96,6 +96,7 @@ class MemoryMonitor:
         """Learn what the worker held meanwhile, unless the request failed: that is not what requests need."""
         if succeeded and worker.unconfirmed_peak:
             self._learn_peak(worker, worker.unconfirmed_peak)
+        worker.failed_lately |= not succeeded
         worker.unconfirmed_peak = 0
 
     def raise_footprint(self, worker: Worker, workers: Iterable[Worker]) -> int:
@@ -141,9 +142,18 @@ class MemoryMonitor:
         if worker.leases:
             worker.unconfirmed_peak = max(worker.unconfirmed_peak, worker.measured)
         else:
+            self._set_apart_residue(worker)
             self._learn_peak(worker, worker.measured)
 
+    def _set_apart_residue(self, worker: Worker) -> None:
+        """What an idle worker still holds of requests that failed is not what requests need."""
+        more = max(0, worker.measured - max(worker.confirmed_peak, worker.loaded_bytes))
+        worker.residue = more if worker.failed_lately else min(worker.residue, more)
+        worker.failed_lately = False
+
     def _learn_peak(self, worker: Worker, size: int) -> None:
+        size -= worker.residue
+        worker.confirmed_peak = max(worker.confirmed_peak, size)
         key, estimate = self._key(worker.spec, worker.placement), worker.spec.memory_gb
         self.footprints.learn(key, size, _start_of(worker), estimate)
         worker.expected = self.footprints.learned(key, estimate) or worker.expected

@@ -50,6 +50,9 @@ class Worker:
     cache_bytes: dict[str, int] = field(default_factory=dict)  # part of `measured`, by what it is kept for
     loaded_bytes: int = 0  # the least that it held since it was ready; 0: not measured yet
     unconfirmed_peak: int = 0  # the most that it held during requests none of which has succeeded yet
+    confirmed_peak: int = 0  # the most that it held while idle, or for a request that succeeded
+    failed_lately: bool = False  # whether a request has failed since it was last idle
+    residue: int = 0  # what it still holds of requests that failed
     measured_jointly: bool = False  # `measured` is an equal share of what several workers hold together
     keep_alive: float | None = None  # what the request that ended last asked for
     resumable: bool = False

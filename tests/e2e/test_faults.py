@@ -149,6 +149,17 @@ def test_hung_worker_is_evicted_after_its_client_left(tmp_path: Path) -> None:
         assert server.chat("next").status_code == 200
 
 
+def test_a_request_that_failed_teaches_nothing(tmp_path: Path) -> None:
+    """Its worker holds 300 MiB more for good, as after an image that was refused once it was opened."""
+    models = [fake_model(leak_mb_per_call=300, fail_on_prompt="poison", preload=True)]
+    with RunningServer(tmp_path, models, memory={"safety_margin_gb": 0}) as server:
+        eventually("it is measured", lambda: server.status()["models"][0]["footprint_learned"])
+        assert server.chat("m", "poison").status_code == 500
+        eventually("the idle worker is measured", lambda: server.workers()[0]["memory_bytes"] > 300 * 2**20)
+        [record] = json.loads((server.home / "manager" / "footprints.json").read_text())["starts"].values()
+        assert record[0]["peak"] < 300 * 2**20
+
+
 def test_large_requests_peak_does_not_bar_the_model(tmp_path: Path) -> None:
     """The worker comes to hold more than the limit, but loading it takes less: after its stop, it starts again."""
     limit = {"safety_margin_gb": 0, "max_ram_gb": 0.2}

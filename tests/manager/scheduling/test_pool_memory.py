@@ -63,6 +63,24 @@ def test_a_worker_that_cannot_be_measured_serves(make: Make, monkeypatch: pytest
     assert harness.supervisor.worker("a#1").leases == 1
 
 
+def test_what_a_failed_request_left_behind_is_not_learned(make: Make) -> None:
+    harness = make({"a": {"needs": 3}})
+    harness.request("a")
+    harness.finish_start("a#1")
+    worker = harness.supervisor.worker("a#1")
+    grow(harness.monitor, worker, 6)
+    harness.requests[0].disconnect()
+    grow(harness.monitor, worker, 5)  # idle, and the library keeps what it has allocated
+    assert harness.monitor.footprints.learned(key(harness, "a")) == 3 * GIB
+    harness.request("a")
+    grow(harness.monitor, worker, 6)
+    harness.requests[1].finish()
+    assert harness.monitor.footprints.learned(key(harness, "a")) == 4 * GIB
+    grow(harness.monitor, worker, 5)
+    assert harness.monitor.footprints.learned(key(harness, "a")) == 4 * GIB
+    assert worker.residue == GIB
+
+
 def grow(monitor: MemoryMonitor, worker: Worker, gib: int) -> None:
     worker.measured = gib * GIB
     worker.loaded_bytes = 3 * GIB
