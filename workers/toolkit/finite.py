@@ -35,6 +35,17 @@ def not_finite(model: str, what: str, index: int) -> EngineFailed:
     )
 
 
+def not_finite_scores(model: str, dtype: object) -> EngineFailed:
+    """The error for an answer whose next token has scores of NaN or infinity."""
+    precision = str(dtype).rpartition(".")[2]
+    return EngineFailed(
+        f"{model} computed scores that are not numbers (NaN or infinity), so it has no next token. A likely cause is "
+        f"its `dtype`, {precision}: set another one in the model's entry, such as bfloat16 or float32, or download its "
+        "weights again.",
+        details={"dtype": precision},
+    )
+
+
 def _all_finite(values: Any) -> bool:
     import numpy as np
 

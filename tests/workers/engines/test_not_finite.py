@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,11 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import EngineFailed
+from scripts.testbed.models import mflux
 from tests.conftest import Models
-from tests.support.engine_cases import Case, ask, text_image
+from tests.support import chat_engines
+from tests.support.chat_engines import request
+from tests.support.engine_cases import Case, ask, draw, text_image
 from workers.engine import Device
 from workers.registry import find_engine
 
@@ -35,6 +41,11 @@ REQUESTS = [
     ("transformers_segment", "segment", "sam2", {**IMAGE, "automatic": True}),
     ("transformers_segment", "segment", "sam3", {**IMAGE, "prompt": "cat", "semantic": True}),
     ("transformers_segment", "segment", "sam3", {**IMAGE, "prompts": [POINT]}),
+    ("moondream", "caption", "moondream", IMAGE),
+    ("moondream", "detect", "moondream", {**IMAGE, "prompt": "cat"}),
+    ("diffusers_image", "image-generation", "sd", draw("cat", n=2)),
+    ("diffusers_image", "image-edit", "sd", draw("cat", **IMAGE)),
+    ("mlx", "image-generation", "mflux_schnell", draw("cat")),
     ("transformers_ocr", "ocr", "trocr", IMAGE),
     ("transformers_ocr", "ocr", "florence2", IMAGE),
 ]  # fmt: skip
@@ -42,7 +53,28 @@ REQUESTS = [
 
 def without_numbers(source: Path, folder: Path) -> Path:
     """A copy of a model with NaN for all its weights, except its integers."""
-    import torch
+
+    def poison(_: str, tensor: Any) -> None:
+        if tensor.is_floating_point():
+            tensor.fill_(math.nan)
+
+    return changed(source, folder, poison)
+
+
+def without_a_letter(source: Path, folder: Path) -> Path:
+    """A copy of a language model that computes NaN for texts with the letter Z, and numbers for all others."""
+    vocabulary = json.loads((source / "tokenizer.json").read_text())["model"]["vocab"]
+
+    def poison(name: str, tensor: Any) -> None:
+        if name.endswith("embed_tokens.weight"):
+            tensor[vocabulary["Z"]] = math.nan
+
+    return changed(source, folder, poison)
+
+
+def changed(source: Path, folder: Path, change: Callable[[str, Any], None]) -> Path:
+    """A copy of a model, each of whose weights was changed in place."""
+    from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(source, folder)
@@ -50,24 +82,62 @@ def without_numbers(source: Path, folder: Path) -> Path:
     assert files
     for file in files:
         weights = load_file(file)
-        for tensor in weights.values():
-            if tensor.is_floating_point():
-                tensor.fill_(torch.nan)
-        save_file(weights, file, {"format": "pt"})
+        for name, tensor in weights.items():
+            change(name, tensor)
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata()
+        save_file(weights, file, metadata)
     return folder
 
 
 @pytest.mark.parametrize(("engine", "task", "family", "body"), REQUESTS)
 async def test_nan_is_an_error_that_names_the_input(
-    engine: str, task: str, family: str, body: dict[str, Any], models: Models, tmp_path: Path
+    engine: str,
+    task: str,
+    family: str,
+    body: dict[str, Any],
+    models: Models,
+    model_code: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if family.startswith("mflux"):
+        mflux.shrink(monkeypatch)
     options = {"max_tokens": 8} if engine == "transformers_ocr" else {}
     entry = {"id": "broken", "engine": engine, "tasks": [task] if engine == "mlx" else [], "options": options}
+    entry["trust_remote_code"] = engine == "moondream"
     loaded = find_engine(engine)()
     source = without_numbers(models(family), tmp_path / "model")
     loaded.load(ModelSpec.model_validate({**entry, "source": str(source)}), Device("cpu", "float32"))
     [error] = await ask(loaded, Case(engine, task, body, body, body), body)
     assert isinstance(error, EngineFailed), error
     what = "text" if "input" in body else "image"
-    assert f"broken computed values that are not numbers (NaN or infinity) for {what} 0." in error.message
+    assert "computed values that are not numbers (NaN or infinity) for " + f"{what} 0." in error.message
     assert error.details == {"index": 0}
+
+
+CHAT_MODELS = [("transformers_chat", "lm"), ("transformers_chat", "smolvlm"), ("mlx", "mlx_lm"), ("mlx", "mlx_smolvlm")]
+
+
+@pytest.mark.parametrize(("engine", "family"), CHAT_MODELS)
+def test_a_chat_without_numbers_fails_alone(engine: str, family: str, models: Models, tmp_path: Path) -> None:
+    loaded = chat_engines.load(without_a_letter(models(family), tmp_path / "model"), engine)
+    expected = chat_engines.text(chat_engines.ask(loaded, "Hello"))
+    asked = [request("Hello"), request("ZZZ", n=2), request("ZZZ", temperature=1, seed=1), request("Hello")]
+    outputs = chat_engines.run(loaded, *asked)
+    for output in (outputs[0], outputs[3]):
+        assert chat_engines.text(chat_engines.whole(output)) == expected
+    for output in outputs[1:3]:
+        [error] = output
+        assert isinstance(error, EngineFailed)
+        assert "tiny computed scores that are not numbers" in error.message
+        assert "`dtype`, float32" in error.message
+
+
+@pytest.mark.parametrize(("engine", "family"), CHAT_MODELS[::2])
+def test_a_chat_model_without_any_number_names_its_dtype(
+    engine: str, family: str, models: Models, tmp_path: Path
+) -> None:
+    loaded = chat_engines.load(without_numbers(models(family), tmp_path / "model"), engine)
+    with pytest.raises(EngineFailed, match="`dtype`, float32"):
+        chat_engines.ask(loaded, "Hello")

@@ -18,11 +18,12 @@ from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
 from workers.step_meter import StepMeter
-from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
+from workers.toolkit.chat.answer import NO_TOKEN, ChatAnswer, ChatChoice
 from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
+from workers.toolkit.finite import not_finite_scores
 
 _UNBOUNDED = 4096
 """The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
@@ -88,6 +89,8 @@ class MlxChat:
             rows.add(choice, prompt)
 
     def _advance(self, choice: ChatChoice, token: int) -> Pieces:
+        if token == NO_TOKEN:
+            return choice.answer.fail(not_finite_scores(self._name, self.loaded.dtype))
         ends = choice.sampler.ends
         if picked := choice.sampler.take_picked():
             choice.logprobs += [self._texts.entry(picked)] if token not in ends else []

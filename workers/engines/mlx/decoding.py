@@ -12,6 +12,7 @@ from workers.engines.mlx.prefix_cache import MlxPrefixCache
 from workers.engines.mlx.prompts import MlxPrompt
 from workers.engines.mlx.sampling import MlxSampler
 from workers.step_meter import StepMeter
+from workers.toolkit.chat.answer import NO_TOKEN
 
 _PREFILL = 512
 """The largest prefill chunk, in tokens: running rows wait for at most one chunk between two decode steps."""
@@ -28,7 +29,7 @@ class Decoder:
         shape = {"completion_batch_size": rows, "prefill_batch_size": 1, "prefill_step_size": _PREFILL}
         stream = mx.default_stream(mx.default_device())
         self._vision, self._prefixes, self._meter = loaded.vision, prefixes, meter
-        self._rows: set[int] = set()
+        self._rows: dict[int, MlxSampler] = {}
         if self._vision:
             from mlx_vlm.generate import BatchGenerator
 
@@ -47,20 +48,27 @@ class Decoder:
     def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> int:
         """Add a row that generates up to `limit` tokens. Returns the row's number."""
         [row] = self._insert(prompt, [limit], [sampler.processors])
-        self._rows.add(row)
+        self._rows[row] = sampler
         return int(row)
 
     def step(self) -> list[tuple[int, int]]:
-        """Run a step. Returns (row, token) for each row that got a token; rows still in prefill get none."""
+        """Run a step. Returns (row, token) for each row that got a token; rows still in prefill get none.
+
+        The token is NO_TOKEN if the model's scores are not numbers.
+        """
         _, responses = self._generator.next()
         if responses:
             self._meter.step(len(responses))
+        tokens = [
+            (response.uid, response.token if self._rows[response.uid].take_finite() else NO_TOKEN)
+            for response in responses
+        ]
         for response in responses:
             if response.finish_reason is not None:  # the generator has removed it
-                self._rows.discard(response.uid)
+                del self._rows[response.uid]
                 if not self._vision:
                     self._prefixes.put(response.all_tokens, response.prompt_cache)
-        return [(response.uid, response.token) for response in responses]
+        return tokens
 
     def drop(self, rows: Iterable[int]) -> None:
         """Remove rows, and put their KV caches into the prefix cache."""
@@ -70,7 +78,7 @@ class Decoder:
             else:
                 for cache, tokens in self._generator.remove([row], return_prompt_caches=True).values():
                     self._prefixes.put(tokens, cache)
-            self._rows.discard(row)
+            self._rows.pop(row, None)
         self._meter.hold({"prefix_cache": self._prefixes.bytes})
 
     def _insert(self, prompt: MlxPrompt, limits: list[int], processors: list[Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import mlx.core as mx
 from mlx import nn
+from mlx.utils import tree_flatten
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
@@ -73,6 +74,12 @@ class LoadedMlx:
         return int(
             (config.get("text_config") or {}).get("vocab_size") or config.get("vocab_size") or len(self.tokenizer)
         )
+
+    @property
+    def dtype(self) -> Any:
+        """The precision of its weights; of quantised ones, that of their scales."""
+        weights = (value for _, value in tree_flatten(self.model.parameters()))
+        return next(value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating))
 
 
 def use(device: Device) -> None:

@@ -51,6 +51,7 @@ class MlxSampler:
         self._prompt = prompt
         self.constraint: TokenConstraint | None = None
         """What the answer must keep to; set before the first token."""
+        self._finite: deque[Any] = deque()  # for each token, whether its scores are numbers
         self._picked = 0  # the number of tokens
         self._last: Any = None  # the token that was picked last
         self._counts: Any = None  # (vocabulary,) how often each token occurs in the answer
@@ -58,10 +59,19 @@ class MlxSampler:
 
     @property
     def processors(self) -> list[Any]:
-        """The row's logits processors for a batch generator: none if decoding is greedy and without penalties."""
+        """The row's logits processors for a batch generator."""
+        return [self]
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the generator's own choice is right: decoding is greedy, and nothing changes the scores."""
         penalized = self._repetition != 1 or self._frequency or self._presence
         changed = penalized or self._biases or self._min_tokens or self.constraint is not None
-        return [self] if changed or self._settings is not None or self._top is not None else []
+        return not (changed or self._settings is not None or self._top is not None)
+
+    def take_finite(self) -> bool:
+        """Whether the scores of the next token that the generator returns are numbers. Call it for each token."""
+        return bool(self._finite.popleft().item())
 
     def take_picked(self) -> PickedToken | None:
         """The oldest token that has not been taken, with its probability; None if the request does not ask for it."""
@@ -72,7 +82,10 @@ class MlxSampler:
         return PickedToken(int(token.item()), logprobs[token].item(), top)
 
     def __call__(self, _: Any, logits: Any) -> Any:
-        """Pick the next token. Returns logits (1, vocabulary) in which all other tokens are masked."""
+        """Pick the next token. Returns logits (1, vocabulary) in which all other tokens are masked.
+
+        If decoding is greedy and without penalties, returns the logits as they are.
+        """
         return self._pick(logits)
 
     def process_last_token(self, _: int, logits: Any) -> Any:
@@ -81,6 +94,11 @@ class MlxSampler:
 
     def _pick(self, logits: Any) -> Any:
         row = logits[0].astype(mx.float32)
+        self._finite.append(mx.isfinite(mx.logsumexp(row)))
+        # Before the next step, which it would otherwise have to wait for.
+        mx.async_eval(self._finite[-1])  # type: ignore[no-untyped-call]
+        if self._is_plain:
+            return logits
         if self._seen is None:
             self._counts = mx.zeros_like(row)
             self._seen = mx.zeros(row.shape, dtype=mx.bool_)

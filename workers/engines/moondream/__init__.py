@@ -23,6 +23,7 @@ from workers.engine import Call, Device, Engine, Joins, Output, serves
 from workers.engines.moondream.conversation import question_of
 from workers.toolkit.chat.chunks import ChatChunks
 from workers.toolkit.chat.detokenizer import StopStrings
+from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions, set_up_torch
@@ -92,7 +93,7 @@ class Moondream(Engine):
         question = question_of(request)
         if question.image is None and self._model.needs_image:
             raise BadRequest("This model only answers questions about an image: send one with the question.")
-        encoded = self._model.encode(open_image(question.image)) if question.image else None
+        encoded = self._encode(open_image(question.image)) if question.image else None
         prompt_tokens, completion_tokens = self._count_prompt_tokens(encoded, question.text, "messages"), 0
         settings = self._settings(prompt_tokens, request.limit, temperature=request.temperature, top_p=request.top_p)
         chunks = ChatChunks(request.model or self._name)
@@ -126,7 +127,7 @@ class Moondream(Engine):
         yield from self._batcher.answer(calls, _one_by_one(self._caption_image), CaptionResponse, check=_check_caption)
 
     def _caption_image(self, image: BatchImage[CaptionRequest]) -> CaptionItem:
-        request, encoded = image.request, self._model.encode(image.pil)
+        request, encoded = image.request, self._encode(image.pil, image.index)
         prompt_tokens = self._count_prompt_tokens(encoded, request.prompt or "", "prompt")
         settings = self._settings(prompt_tokens, request.max_tokens, temperature=0)
         if request.prompt:
@@ -141,7 +142,7 @@ class Moondream(Engine):
         yield from self._batcher.answer(calls, _one_by_one(self._detect_in_image), DetectResponse, check=_check_labels)
 
     def _detect_in_image(self, image: BatchImage[DetectRequest]) -> DetectItem:
-        request, encoded = image.request, self._model.encode(image.pil)
+        request, encoded = image.request, self._encode(image.pil, image.index)
         for label in request.labels:
             self._count_prompt_tokens(encoded, label, "prompt")
         item = DetectItem(**image.item_fields, detections=[], points=[] if request.points else None)
@@ -155,6 +156,13 @@ class Moondream(Engine):
         item.detections = item.detections[: request.max_detections]
         item.points = item.points[: request.max_detections] if item.points else item.points
         return item
+
+    def _encode(self, image: Any, index: int = 0) -> Any:
+        """The encoded image. Raises EngineFailed if the model computes NaN or infinity for it."""
+        encoded = self._model.encode(image)
+        if not is_finite(list(vars(encoded).values())):
+            raise not_finite(self._name, "image", index)
+        return encoded
 
     def _count_prompt_tokens(self, encoded: Any, text: str, param: str) -> int:
         """The length of image and text in tokens. Raises ContextTooLong if they leave no room for an answer."""

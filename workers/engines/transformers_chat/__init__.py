@@ -30,6 +30,7 @@ from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.dialect import DIALECT_FEATURES
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES, check_token_ids, ends_of
+from workers.toolkit.finite import not_finite_scores
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.chat_prompt import ChatPrompt
@@ -171,6 +172,10 @@ class TransformersChat(Engine):
         return sampler
 
     def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
+        from workers.toolkit.chat.answer import NO_TOKEN
+
+        if token == NO_TOKEN:
+            return choice.answer.fail(not_finite_scores(self._name, self._model.dtype))
         ends = choice.sampler.ends
         if choice.sampler.picked:
             picked = choice.sampler.picked.popleft()

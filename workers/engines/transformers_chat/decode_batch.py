@@ -15,7 +15,7 @@ from workers.engines.transformers_chat.kv_cache import KVCache
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import Prefill
 from workers.engines.transformers_chat.sampling import constrained
-from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
 
 Tokens = list[tuple[ChatChoice, int]]
@@ -106,15 +106,16 @@ class DecodeBatch:
 
     def _append(self, scores: Any, masks: RowMasks) -> Tokens:
         """Pick the next token of each row, given scores (rows, vocabulary)."""
-        tokens = _pick(constrained(scores, masks), self.rows)
+        tokens = _pick(scores, constrained(scores, masks), self.rows)
         for number, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
             row.written.append(token)
-            row.choice.sampler.note(token, scores[number])
+            if token != NO_TOKEN:
+                row.choice.sampler.note(token, scores[number])
         pairs = zip(self.rows, tokens, strict=True)
         return [(row.choice, token) for row, token in pairs if not row.choice.is_finished]
 
     def _remember(self, number: int, row: Row) -> None:
-        if row.keys is not None:
+        if row.keys is not None and not row.choice.answer.failed:
             keys = np.concatenate([row.keys, np.array(row.written[:-1], dtype=np.int64)])
             size = self.cache.bytes_of(row.length)
             self._runner.prefixes.put(keys, size, partial(self.cache.snapshot, number, row.length))
@@ -132,10 +133,15 @@ class DecodeBatch:
             self._hidden = [hidden - unused for hidden in self._hidden]
 
 
-def _pick(scores: Any, rows: Sequence[Row]) -> list[int]:
-    """The next token of each row, given scores (rows, vocabulary)."""
-    best: list[int] = scores.argmax(-1).tolist()
-    return [
-        token if row.choice.is_finished or row.choice.sampler.is_plain else row.choice.sampler.pick(scores[number])
-        for number, (row, token) in enumerate(zip(rows, best, strict=True))
-    ]
+def _pick(scores: Any, allowed: Any, rows: Sequence[Row]) -> list[int]:
+    """The next token of each row, given scores (rows, vocabulary), and the scores of the tokens that it may have.
+
+    NO_TOKEN where the scores are not numbers.
+    """
+    numbers = scores.amax(-1).isfinite()  # the maximum is NaN if any score is
+    picked: list[int] = allowed.argmax(-1).where(numbers, NO_TOKEN).tolist()
+    for number, row in enumerate(rows):
+        choice = row.choice
+        if picked[number] != NO_TOKEN and not (choice.is_finished or choice.sampler.is_plain):
+            picked[number] = choice.sampler.pick(allowed[number])
+    return picked

@@ -100,4 +100,5 @@ class DecodeLoop:
 
     def _push(self, tokens: Tokens) -> Iterator[ChatEvent]:
         for choice, token in tokens:
-            yield from self._advance(choice, token)
+            if not choice.is_finished:  # another choice's failure ends it
+                yield from self._advance(choice, token)

@@ -18,7 +18,7 @@ from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.engines.transformers_chat.prompt_row import moved
 from workers.engines.transformers_chat.sampling import constrained
 from workers.step_meter import StepMeter
-from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
 
 
@@ -117,16 +117,20 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]
         if not self._has_begun:
             self._choice.sampler.begin(tokens[0])
             self._has_begun = True
+        token = self._pick(scores) if scores[0].max().isfinite() else NO_TOKEN
+        self._put(token)
+        masked = torch.full_like(scores, -torch.inf)
+        masked[0, max(token, 0)] = 0
+        return masked
+
+    def _pick(self, scores: Any) -> int:
         row = scores[:1].to(torch.float32, copy=True)
         constraint = self._choice.constraint
-        token = self._choice.sampler.pick(constrained(row, RowMasks([constraint], row.shape[-1]))[0])
+        token: int = self._choice.sampler.pick(constrained(row, RowMasks([constraint], row.shape[-1]))[0])
         self._choice.sampler.note(token, scores[0])
         if constraint is not None:
             constraint.advance(constraint.tokens + 1, token)  # before the next step, for which `put` does not wait
-        self._put(token)
-        masked = torch.full_like(scores, -torch.inf)
-        masked[0, token] = 0
-        return masked
+        return token
 
 
 class Stopped(StoppingCriteria):  # type: ignore[misc]

@@ -20,6 +20,7 @@ from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import NO_PREFIX, Prefill
 from workers.engines.transformers_chat.prompt_row import PromptRow, moved
 from workers.failures import summarize
+from workers.toolkit.finite import is_finite
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def examine(runner: ModelRunner, loaded: LoadedModel, image: Inputs | None) -> s
 
 def _differs(runner: ModelRunner, inputs: Inputs, neighbour: PromptRow) -> str | None:
     expected = _generated(runner.model, inputs)
+    if not is_finite(expected[0]):
+        return f"it computes scores of NaN or infinity in {runner.model.dtype}"
     row = runner.family.row(inputs)
     if runner.reads_in_chunks and not row.whole:
         scores, _ = _read(runner, row, chunks=2)

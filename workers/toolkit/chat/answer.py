@@ -37,6 +37,10 @@ class OutputReader:
         yield from self._parser.flush()
 
 
+NO_TOKEN = -1
+"""In place of a choice's next token: the model's scores are not numbers."""
+
+
 class ChatChoice:
     """One of the `n` choices of a request: takes tokens, returns text, and knows when it is finished."""
 
@@ -156,6 +160,12 @@ class ChatAnswer:
         if self.is_complete:
             yield self.call, self.usage()
             yield self.call, None
+
+    def fail(self, error: ServeError) -> Iterator[tuple[Call[ChatRequest], ServeError]]:
+        """End the answer with an error. Yields it as engines do, once."""
+        if not self.failed:
+            self.failed = True
+            yield self.call, error
 
     def usage(self) -> ChatChunk:
         """The last chunk, which has the number of tokens of prompt and choices."""

@@ -12,6 +12,7 @@ from contract.errors import ServeError
 from contract.tasks.image_generation import MAX_SEED, DiffusionRequest, Image, ImageGenerationResponse, ImageUsage
 from workers.engine import Call, Output
 from workers.toolkit.drawing.encoding import encode_image, file_format
+from workers.toolkit.finite import not_finite
 
 _RANDOM_SEEDS = 2**32
 
@@ -36,6 +37,15 @@ class ImageProgress:
         """Raises DrawingCancelled once the client has disconnected."""
         if self._call.cancelled:
             raise DrawingCancelled
+
+
+class _CastLog:
+    """numpy's log of errors: notes whether pixels that are not numbers were cast to bytes, which makes them black."""
+
+    invalid = False
+
+    def write(self, message: str) -> None:
+        self.invalid = self.invalid or "cast" in message
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,8 @@ def answer_calls(calls: Iterable[Call[Any]], plan: Callable[[Any], Drawing]) -> 
 
 def _answer(call: Call[Any], plan: Callable[[Any], Drawing]) -> ImageGenerationResponse:
     """The images of a call, with the seeds `seed`, `seed + 1` and so on; random ones if the request has none."""
+    import numpy as np
+
     started = time.perf_counter()
     request: DiffusionRequest = call.request
     image_format = file_format(request.output_format)
@@ -77,7 +89,11 @@ def _answer(call: Call[Any], plan: Callable[[Any], Drawing]) -> ImageGenerationR
         progress = ImageProgress(call, index)
         progress.check_cancelled()
         seed = (first_seed + index) % (MAX_SEED + 1)
-        image, image_warnings = drawing.draw(seed, progress)
+        casts = _CastLog()
+        with np.errstate(invalid="log", call=casts):
+            image, image_warnings = drawing.draw(seed, progress)
+        if casts.invalid:
+            raise not_finite(request.model or "The model", "image", index)
         images.append(Image(b64_json=encode_image(image, image_format, request.output_compression), seed=seed))
         warnings += image_warnings
     return ImageGenerationResponse(
