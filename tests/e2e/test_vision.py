@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from contract.config import ModelSpec
 from contract.tasks import all_tasks
-from scripts.testbed.server import RunningServer
+from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 from tests.support.doc_examples import examples, run_example
 from tests.support.engine_cases import Case, ask, chat, content, detect, draw, segment, text_image
 from tests.support.odd_images import drawing
+from tests.support.peak_memory import peak
 from workers.engine import Device
 from workers.registry import find_engine
 
@@ -178,3 +180,23 @@ def test_raw_bytes_of_two_arrays_are_refused(server: RunningServer, image: str) 
     assert error["code"] == "not_acceptable"
     assert "0.depth, 1.depth" in error["message"]
     assert "application/x-npz" in error["message"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux has the high-water mark")
+def test_a_strip_that_would_unfold_teaches_nothing(tmp_path: Path) -> None:
+    """64 million pixels in 0.2 MiB, of which RapidOCR would make a square of 13 billion."""
+    file = io.BytesIO()
+    Image.new("L", (113_000, 565), "white").save(file, "PNG")
+    entry = {"id": "ocr", "engine": "rapidocr", "preload": True, "options": {"threads": 1}}
+    with RunningServer(tmp_path, [entry]) as server:
+        eventually("it is measured", lambda: server.status()["models"][0]["footprint_learned"])
+        before = server.status()["models"][0]["footprint_bytes"]
+        pid = server.workers()[0]["pid"]
+        answer = server.post("/v1/vision/ocr", {"model": "ocr", "image": base64.b64encode(file.getvalue()).decode()})
+        assert answer.status_code == 400
+        assert "this strip of 113000x565 is too narrow" in answer.json()["error"]["message"]
+        assert peak(pid) < before + 2**30
+        read = server.post("/v1/vision/ocr", {"model": "ocr", "image": PICTURE})
+        assert read.json()["data"][0]["text"] == "Hello"
+        server.post("/v1/system/evict/ocr")
+        assert server.status()["models"][0]["footprint_bytes"] < before + 2**30

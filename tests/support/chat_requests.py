@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import ImageFile
 
 from contract.errors import BadImage, BadRequest, ContextTooLong, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, drawn_image, image_part, request, run, text, whole, with_images
 from workers.engine import Call
+from workers.toolkit import image_loading
 from workers.toolkit.chat.answer import ChatChoice
 
 ChatEngine = Callable[..., Any]
@@ -263,3 +265,16 @@ def test_only_an_assistants_message_can_be_continued(engine: Any) -> None:
         request("", messages=turns("So", role="user"), continue_final_message=True)
     with pytest.raises(ValueError, match="not both"):
         request("", messages=turns("So"), continue_final_message=True, add_generation_prompt=True)
+
+
+def test_too_many_pixels_are_refused_before_any_is_decoded(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [image_part(drawn_image(colour)) for colour in ("red", "blue", "green")]
+    monkeypatch.setattr(image_loading, "MAX_PIXELS_TOGETHER", 3 * 160 * 120 - 1)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decodes an image"))
+    [error] = run(vision, request([*pictures, {"type": "text", "text": "?"}]))[0]
+    assert isinstance(error, BadImage)
+    assert error.message.endswith("pixels in all. Scale them down, or send fewer.")
+    monkeypatch.setattr(image_loading, "MAX_PIXELS_TOGETHER", 3 * 160 * 120)
+    monkeypatch.setattr(image_loading, "MAX_IMAGES_TOGETHER", 2)
+    [error] = run(vision, request([*pictures, {"type": "text", "text": "?"}]))[0]
+    assert isinstance(error, BadImage)

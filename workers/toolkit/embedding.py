@@ -146,11 +146,12 @@ def _run(
         except ServeError as error:
             item.job.error = item.job.error or error
             continue
-        ready.append(item)
-        pixels += 0 if isinstance(item.content, str) else pixels_in_batch(item.prepared)
-        if pixels > MAX_PIXELS:
+        more = 0 if isinstance(item.content, str) else pixels_in_batch(item.prepared)
+        if ready and pixels + more > MAX_PIXELS:
             _embed_ready(ready, embed)
             ready, pixels = [], 0
+        ready.append(item)
+        pixels += more
     _embed_ready(ready, embed)
 
 

@@ -111,19 +111,19 @@ class ImageBatcher:
 
         `work` gets images of one group, from one call or several. `check` may refuse an image by raising a ServeError
         (a box outside of it, say), which then is its call's answer; so is the error of an image that cannot be opened.
-        Opened images wait for a full batch until they have MAX_PIXELS in all.
+        Opened images wait for a full batch as long as they have at most MAX_PIXELS in all.
         """
         started = time.perf_counter()
         pending = [_PendingCall(call, len(call.request.all_images)) for call in calls]
         batches: dict[Hashable, _ImageBatch[Req]] = {}
         for owner in pending:
             for image in _open(owner, check):
+                while (waiting := _pixels(batches.values())) and waiting + pixels_in_batch(image.pil) > MAX_PIXELS:
+                    self._run(max(batches.values(), key=lambda batch: _pixels([batch])), work)
                 batch = batches.setdefault(self.group_by(image), [])
                 batch.append((owner, image))
                 if len(batch) == self.batch_size:
                     self._run(batch, work)
-                elif _pixels(batches.values()) > MAX_PIXELS:
-                    self._run(max(batches.values(), key=lambda waiting: _pixels([waiting])), work)
             yield from self._finished(pending, respond, started)
         for batch in batches.values():
             self._run(batch, work)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import BadImage
 from contract.image_files import open_header
-from contract.media import ImageInput, check_size, too_many_pixels
+from contract.media import MAX_PIXELS, ImageInput, check_size, too_many_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
 
 T = TypeVar("T")
+
+MAX_PIXELS_TOGETHER = 4 * MAX_PIXELS
+"""The most pixels of images that one request needs at the same time."""
+MAX_IMAGES_TOGETHER = 256
+"""The most images that one request needs at the same time: some models enlarge each to many tiles."""
 
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _ORIENTATION, _SIDEWAYS = 0x0112, {5, 6, 7, 8}
@@ -49,6 +54,28 @@ def image_size(source: ImageInput) -> tuple[int, int]:
     Raises BadImage like `open_image`, but does not notice damage after the header.
     """
     return _read(source, _upright_size)
+
+
+def sizes_together(sources: Iterable[ImageInput]) -> list[tuple[int, int]]:
+    """The `image_size` of images that are needed at the same time. Raises BadImage for too many images or pixels.
+
+    Opened, they take three bytes for each pixel: a small body could otherwise open hundreds of large images.
+    """
+    sizes: list[tuple[int, int]] = []
+    total = 0
+    for source in sources:
+        width, height = image_size(source)
+        sizes.append((width, height))
+        total += width * height
+        if total > MAX_PIXELS_TOGETHER or len(sizes) > MAX_IMAGES_TOGETHER:
+            million = MAX_PIXELS_TOGETHER // 10**6
+            error = BadImage(
+                f"The request has more than {MAX_IMAGES_TOGETHER} images, or they have more than {million} million "
+                "pixels in all. Scale them down, or send fewer."
+            )
+            error.image = source
+            raise error
+    return sizes
 
 
 def _opened(source: ImageInput, convert: Callable[[Image.Image], T]) -> T:

@@ -11,24 +11,12 @@ import psutil
 import pytest
 
 from tests.support.gateway_processes import FakeManagerProcess, configuration, eventually, run_gateway
+from tests.support.peak_memory import peak, reset
 from tests.support.sample_images import png
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux has the high-water mark")
 
 MIB = 2**20
-
-
-def peak(pid: int) -> int:
-    """The peak of resident bytes since the last reset."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
-def reset(pid: int) -> int:
-    """Reset the high-water mark; returns the resident bytes now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return psutil.Process(pid).memory_info().rss
 
 
 def bodies() -> dict[str, tuple[str, bytes]]:
@@ -67,6 +55,20 @@ def test_large_body_needs_less_than_three_times_its_size(
 
 LISTS = b",".join([b"[]"] * 100_000)
 SAY = b'"messages":[{"role":"user","content":"hi"}]'
+TOOL = b'{"type":"function","function":{"name":"f"}}'
+REF = b'{"$ref":"#"}'
+CHAT_SCHEMA = b"{" + SAY + b',"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":'
+
+
+def form(*dispositions: bytes, value: bytes = b"x") -> bytes:
+    """A multipart body with a part for each disposition, which may go on with headers."""
+    parts = (
+        b"--x\r\nContent-Disposition: form-data; " + disposition + b"\r\n\r\n" + value + b"\r\n"
+        for disposition in dispositions
+    )
+    return b"".join(parts) + b"--x--\r\n"
+
+
 HOSTILE = {
     "empty objects": ("/v1/embeddings", b'{"model":"ok","input":[' + b",".join([b"{}"] * 100_000) + b"]}"),
     "empty lists": ("/v1/embeddings", b'{"model":"ok","input":[' + LISTS + b"]}"),
@@ -82,8 +84,20 @@ HOSTILE = {
     "a long text": ("/v1/chat/completions", b'{"messages":[{"role":"user","content":"' + b"\\n" * 4 * MIB + b'"}]}'),
     "not base64": ("/v1/vision/ocr", b'{"model":"reader","image":"' + b"A" * 8 * MIB + b'!"}'),
     "one long number": ("/v1/chat/completions", b'{"model":"ok",' + SAY + b',"seed":' + b"1" * 8 * MIB + b"}"),
+    "deep metadata": ("/v1/chat/completions", b"{" + SAY + b',"metadata":' + b'{"a":' * 49_000 + b"1" + b"}" * 49_001),
+    "many tools": ("/v1/chat/completions", b"{" + SAY + b',"tools":[' + b",".join([TOOL] * 9_000) + b"]}"),
+    "a deep schema": ("/v1/chat/completions", CHAT_SCHEMA + b'{"items":' * 20_000 + b"{}" + b"}" * 20_003),
+    "many references": ("/v1/chat/completions", CHAT_SCHEMA + b'{"anyOf":[' + b",".join([REF] * 15_000) + b"]}}}}"),
+    "many parts": ("/v1/vision/ocr", form(*[b'name="images"'] * 10_000)),
+    "many names": ("/v1/vision/ocr", form(*(b'name="%d"' % number for number in range(4900)))),
+    "a part's long name": ("/v1/vision/ocr", form(b'name="' + b"x" * 4 * MIB + b'"')),
+    "a part with many headers": ("/v1/vision/ocr", form(b'name="image"' + b"\r\nX: y" * 400_000)),
+    "a part like a head": ("/v1/vision/ocr", form(*[b'name="Transfer-Encoding"; filename="Host: x"'] * 4900)),
+    "a long model in a form": ("/v1/vision/ocr", form(b'name="model"', value=b"x" * 8 * MIB)),
+    "objects in a form": ("/v1/vision/segment", form(b'name="prompts"', value=b"[" + b"[]," * MIB + b"0]")),
+    "a boundary that never comes": ("/v1/vision/ocr", b"\r\n--" + b"--x\r\n--" * MIB),
 }  # fmt: skip
-MULTIPLE, FLOOR = 20, 24 * MIB
+MULTIPLE, FLOOR = 8, 24 * MIB
 """The most memory that a body may take: a multiple of its size, and the limits of `contract.json_bounds` in bytes."""
 
 
@@ -95,7 +109,8 @@ def test_hostile_bodies_need_little_memory(manager: FakeManagerProcess, tmp_path
         pid, growth = gateway.process.pid, {}
         for name, (path, body) in HOSTILE.items():
             before = reset(pid)
-            answer = gateway.http.post(path, content=body, headers={"content-type": "application/json"})
+            kind = "application/json" if body.startswith(b"{") else "multipart/form-data; boundary=x"
+            answer = gateway.http.post(path, content=body, headers={"content-type": kind})
             growth[name] = peak(pid) - before - max(FLOOR, MULTIPLE * len(body))
             assert len(answer.content) < 10_000, f"{name}: the response repeats the body"
             print(f"{name}: {len(body) / MIB:.2f} MiB, {(peak(pid) - before) / MIB:.1f} MiB, {answer.text[:150]}")

@@ -107,6 +107,12 @@ def test_zoedepth_rejects_strips_that_keep_their_length(
     assert "more than 262144 pixels. Crop it." in error.message
 
 
+def test_zoedepth_rejects_images_that_it_cannot_pad(depth_engine: DepthEngine) -> None:
+    error = refusal(depth_engine("zoedepth"), depth(IMAGE.resize((200, 4))), depth(IMAGE))
+    assert isinstance(error, BadImage)
+    assert error.message == "ZoeDepth needs at least 5 pixels on each side. Enlarge the image."
+
+
 def test_broken_image_fails_alone(depth_engine: DepthEngine) -> None:
     broken = Call(DepthRequest.model_validate({"image": b"GIF89a"}))
     assert isinstance(refusal(depth_engine("depth_metric"), broken, depth(IMAGE)), BadImage)

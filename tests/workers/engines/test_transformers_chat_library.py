@@ -124,3 +124,14 @@ def test_images_are_encoded_separately(family: str, chat_engine: Engine) -> None
 
 def test_custom_code_is_recognised(chat_engine: Engine) -> None:
     assert not library.runs_its_own_code(chat_engine("lm")._model), f"`is_remote_code` has changed its meaning. {FIX}"
+
+
+@pytest.mark.parametrize("family", [*VISION, "gemma3"])
+def test_image_tokens_are_those_of_the_prompt(family: str, chat_engine: Engine) -> None:
+    engine = chat_engine(family)
+    images = [drawn_image(size=(160, 120)), drawn_image(size=(60, 200))]
+    prompts = [request(with_images("?", *images[:number])) for number in (0, 2)]
+    counts = [len(engine._encoder.encode(prompt)["input_ids"][0]) for prompt in prompts]
+    tokens = library.image_tokens(engine._loaded.processor, [image.size for image in images])
+    assert tokens, f"Processors no longer tell how many tokens images have: they are prepared in vain. {FIX}"
+    assert -4 <= counts[1] - counts[0] - tokens <= 60, f"Images are refused that fit, or not refused. {FIX}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract.errors import BadRequest
+from contract.errors import BadRequest, ContextTooLong
 from tests.support.chat_engines import ask, drawn_image, text, with_images
 from tests.support.chat_requests import *  # noqa: F403  (its tests are this file's)
 from tests.support.chat_requests import ChatEngine
@@ -22,3 +22,10 @@ def test_default_temperature_is_the_models(engine: Any, monkeypatch: pytest.Monk
 def test_unguarded_control_token_is_refused(chat_engine: ChatEngine) -> None:
     with pytest.raises(BadRequest, match="refuses this conversation"):
         ask(chat_engine("idefics3"), with_images("What does <image> mean?", drawn_image()))
+
+
+def test_images_beyond_the_context_are_never_prepared(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vision._encoder, "context", 20)
+    monkeypatch.setattr(vision._encoder, "_apply", lambda *_, **__: pytest.fail("prepares the images"))
+    with pytest.raises(ContextTooLong):
+        ask(vision, with_images("?", *[drawn_image()] * 8))

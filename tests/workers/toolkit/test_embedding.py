@@ -141,4 +141,4 @@ def test_images_share_a_batch_up_to_a_number_of_pixels(monkeypatch: pytest.Monke
         embed,  # type: ignore[arg-type]
     )
     assert len(vectors(answer)) == 4
-    assert batches == [[(30, 30)] * 2, [(9, 1)], [(5, 5)]]
+    assert batches == [[(30, 30)], [(30, 30)], [(9, 1)], [(5, 5)]]

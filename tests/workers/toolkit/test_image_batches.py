@@ -117,13 +117,13 @@ def test_limits_the_pixels_of_waiting_images(monkeypatch: pytest.MonkeyPatch) ->
     sizes = [(6, 5), (7, 5), (8, 5), (9, 5), (10, 5)]
     [(_, answer)] = captioner.answer(call(*sizes))
     assert texts(answer) == [f"{width}x{height}" for width, height in sizes]
-    assert captioner.batches[0] == [(8, 5)], "the largest goes first, as soon as there are too many"
+    assert captioner.batches[0] == [(7, 5)], "the largest goes first, before there are too many"
     assert len(captioner.batches) == 5
 
 
 def test_strips_count_as_what_processors_make_of_them() -> None:
     captioner = Captioner()
     captioner.answer(call(*[(200, 1)] * 12, *[(20, 10)] * 3), batch_size=16)
-    assert sorted(map(len, captioner.batches)) == [2, 3, 5, 5]
+    assert sorted(map(len, captioner.batches)) == [3, 4, 4, 4]
     assert pixels_in_batch(Image.new("RGB", (200, 1))) == 200 * 256 * 256
     assert pixels_in_batch(Image.new("RGB", (8, 1))) == 8

@@ -47,8 +47,8 @@ class DepthEstimator(ABC):
     """The features of `DepthAnything` that this model has."""
     quantity: Quantity = "depth"
     predicts_intrinsics: bool = False
-    max_input_pixels: int = 4096 * 4096
-    """The maximum size of the model's input: a narrow strip, scaled up, would take hours."""
+    max_input_pixels: int = 2048 * 2048
+    """The maximum size of the model's input. Larger inputs, such as strips that are scaled up, take many gigabytes."""
 
     def input_size(self, width: int, height: int, shorter_side: int | None) -> InputSize | None:  # noqa: ARG002
         """The size at which the model sees an image, or None if a request cannot change it.
@@ -58,7 +58,10 @@ class DepthEstimator(ABC):
         return None
 
     def scaled_size(self, width: int, height: int, shorter_side: int | None) -> InputSize | None:
-        """The size to which an image is scaled for the model, also if a request cannot change it; None if constant."""
+        """The size to which an image is scaled for the model, also if a request cannot change it; None if constant.
+
+        Raises BadImage for an image that the model cannot see.
+        """
         return self.input_size(width, height, shorter_side)
 
     def batch_key(self, width: int, height: int, shorter_side: int | None) -> Hashable:

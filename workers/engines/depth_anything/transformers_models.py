@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from contract.errors import BadImage
 from contract.tasks.depth import DepthParameters, Intrinsics
 from workers.engine import Device
 from workers.engines.depth_anything.estimator import (
@@ -22,6 +23,9 @@ from workers.engines.depth_anything.estimator import (
 )
 from workers.toolkit.image_processors import target_sizes
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
+
+_MIN_PADDED_SIDE = 5
+"""ZoeDepth's padding, `3 * sqrt(side / 2)`, must be shorter than the side that it reflects."""
 
 
 class DepthPipeline:
@@ -125,8 +129,13 @@ class ZoeDepth(DepthEstimator):
         self._pipeline = DepthPipeline(checkpoint, device, options)
 
     def scaled_size(self, width: int, height: int, shorter_side: int | None) -> InputSize | None:  # noqa: ARG002
-        """The size after padding, as `get_resize_output_image_size` of transformers computes it."""
+        """The size after padding, as `get_resize_output_image_size` of transformers computes it.
+
+        Raises BadImage for an image too narrow to be padded with its own reflection.
+        """
         processor = self._pipeline.processor
+        if processor.do_pad and min(width, height) < _MIN_PADDED_SIDE:
+            raise BadImage(f"ZoeDepth needs at least {_MIN_PADDED_SIDE} pixels on each side. Enlarge the image.")
         if not processor.keep_aspect_ratio:
             return None
         padded = [side + 2 * int(math.sqrt(side / 2) * 3) if processor.do_pad else side for side in (height, width)]

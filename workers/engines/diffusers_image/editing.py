@@ -15,7 +15,7 @@ from workers.engines.diffusers_image.drawing import PipelineCall
 from workers.engines.diffusers_image.pipelines import Pipelines
 from workers.toolkit.drawing.answering import Drawing
 from workers.toolkit.drawing.limits import Size
-from workers.toolkit.image_loading import open_image, open_mask, open_with_transparency
+from workers.toolkit.image_loading import open_image, open_mask, open_with_transparency, sizes_together
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def edit(request: ImageEditRequest, pipelines: Pipelines) -> Drawing:
     """How to draw an edit. Raises ServeError for images, masks and fields that do not fit together or the model."""
     sources = request.all_images
+    sizes_together(sources)
     image, transparent = open_with_transparency(sources[0])
     mask = open_mask(request.mask) if request.mask else (transparent if pipelines.inpaints_transparency else None)
     if mask is not None:

@@ -15,6 +15,7 @@ from workers.engines.mlx.options import MlxOptions
 from workers.toolkit.chat.conversation import (
     Conversation,
     ending_of,
+    image_sizes,
     report_refusals,
     require_template,
     texts,
@@ -97,6 +98,7 @@ class VisionPrompts(MlxPrompts):
     def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
         from mlx_vlm.utils import prepare_inputs
 
+        image_sizes(messages)  # raises BadImage for too many pixels before any is opened
         images: list[Any] = []
         turns = self.dialect.turns.write(messages, lambda message: self._content(message, images))
         image_token = getattr(self._model.config, "image_token_index", None)

@@ -7,7 +7,7 @@ A new release of transformers may change any of it without notice. Each item has
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,6 +84,19 @@ class ForwardPass:
 def runs_its_own_code(model: Any) -> bool:
     """Whether the model's class was loaded from its checkpoint instead of from transformers."""
     return bool(model.is_remote_code())
+
+
+def image_tokens(processor: Any, sizes: Sequence[tuple[int, int]]) -> int:
+    """About how many tokens images of these sizes (width, height) become; 0 if the processor cannot tell."""
+    if count_all := getattr(processor, "_get_num_multimodal_tokens", None):
+        return sum(map(int, count_all(image_sizes=[(height, width) for width, height in sizes]).num_image_tokens))
+    count = getattr(processor.image_processor, "get_number_of_image_patches", None)
+    if count is None:
+        return 0
+    patches = (count(height, width, {}) for width, height in sizes)
+    if hasattr(processor, "image_seq_len"):  # SmolVLM: the number of tiles, and their rows and columns
+        return int(processor.image_seq_len) * sum(int(tiles) for tiles, _, _ in patches)
+    return int(sum(patches)) // int(getattr(processor.image_processor, "merge_size", 1)) ** 2
 
 
 def rope_index(model: Any) -> Callable[..., tuple[Any, Any]]:

@@ -9,11 +9,13 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
+from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.loading import LoadedModel
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit.chat.conversation import (
     Conversation,
     ending_of,
+    image_sizes,
     report_refusals,
     require_template,
     texts,
@@ -45,8 +47,11 @@ class PromptEncoder:
         """Inputs for `generate`, in one row.
 
         Raises BadImage, UnsupportedFeature for what the model cannot take, and BadRequest if the chat template or the
-        processor refuses the conversation.
+        processor refuses the conversation. Raises ContextTooLong if the images alone do not fit into the context, since
+        preparing them can take gigabytes.
         """
+        if self._vision and (sizes := image_sizes(request.messages)):
+            self.check(library.image_tokens(self._processor, sizes))
         variables = self.dialect.variables(request)
         conversation = self.dialect.turns.write(request.messages, self._content)
         with report_refusals():

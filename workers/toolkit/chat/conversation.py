@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.registry import engine_names, find_engine
+from workers.toolkit.image_loading import sizes_together
 
 Conversation = list[dict[str, Any]]
 """Messages as chat templates read them; for a vision-language model, each content is a list of parts."""
@@ -47,6 +48,15 @@ def texts(message: Message) -> list[str]:
     if len(text_parts) < len(message.parts):
         raise UnsupportedFeature("This model reads only text. Send only text, or use a vision-language model.")
     return text_parts
+
+
+def image_sizes(messages: Sequence[Message]) -> list[tuple[int, int]]:
+    """Width and height of each image in a conversation, from their headers. Raises BadImage if one cannot be read.
+
+    Also raises it if they have too many pixels in all, since models read them at the same time.
+    """
+    parts = (part for message in messages for part in message.parts)
+    return sizes_together(part.image for part in parts if isinstance(part, ImagePart))
 
 
 def unsupported_part(part: ImagePart | OtherPart) -> UnsupportedFeature:
