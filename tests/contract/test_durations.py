@@ -31,7 +31,7 @@ def test_refuses_what_is_no_duration(value: Any) -> None:
         READER.validate_python(value)
 
 
-@pytest.mark.parametrize("task", all_tasks().values(), ids=str)
+@pytest.mark.parametrize("task", all_tasks().values(), ids=all_tasks())
 def test_every_task_takes_them(task: Any) -> None:
     field = task.request.model_fields["keep_alive"]
     assert task.request.model_json_schema()["properties"]["keep_alive"]["anyOf"][1]["type"] == "string"
