@@ -72,7 +72,8 @@ class Failure(BaseModel):
 class ModelFacts(BaseModel):
     """What is known of a model: first from its files, exactly once it was loaded. None: unknown, or not applicable.
 
-    `context_length` is in tokens, `dimensions` is the length of its vectors.
+    `context_length` is in tokens, `dimensions` is the length of its vectors. `tools` and `reasoning` are the forms in
+    which the model calls tools and thinks, or `no, because …`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +81,8 @@ class ModelFacts(BaseModel):
     context_length: int | None = None
     dimensions: int | None = None
     quantization: str | None = None
+    tools: str | None = None
+    reasoning: str | None = None
 
     def updated(self, newer: ModelFacts) -> ModelFacts:
         """These facts, replaced by the newer ones that are known."""

@@ -113,7 +113,7 @@ class ModelServer:
         self._loaded = True
         tasks = tasks_of_loaded(self._assignment.spec, self._engine)
         self._app.restrict_to(tasks)
-        self._log_joins()
+        self._log_abilities()
         joins = self._engine.joins and str(self._engine.joins)
         facts = self._engine.facts().model_dump(exclude_none=True)
         features = sorted(self._engine.loaded_features())
@@ -125,11 +125,13 @@ class ModelServer:
             log.critical("the engine's thread crashed", exc_info=True)
             exit_now(1)
 
-    def _log_joins(self) -> None:
-        """Log whether requests share the model's steps; a warning where they do not, since that is slow."""
+    def _log_abilities(self) -> None:
+        """Log what the loaded model can do. It is a warning if requests do not share its steps, since that is slow."""
         if self._engine.joins is not None:
             level = logging.WARNING if self._engine.joins.why_not else logging.INFO
             log.log(level, "joins: %s", self._engine.joins)
+        if (facts := self._engine.facts()).tools is not None:
+            log.info("tools: %s; reasoning: %s", facts.tools, facts.reasoning)
 
 
 def report_failure_and_exit(report: Report, error: BaseException, spec: ModelSpec | None = None) -> NoReturn:

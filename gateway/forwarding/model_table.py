@@ -67,6 +67,7 @@ class ModelTable:
         fields, hints = in_words(missing, request.known_fields)
         them = "it" if len({field for field, _ in missing}) == 1 else "them"
         reason = f"the model {model.id} (engine {model.engine}) does not support {them}. Leave {them} out{hint}.{hints}"
+        reason += _why_no_tools(model, missing)
         details = {"model": model.id, "features": sorted(model.features), "missing": [list(need) for need in missing]}
         raise UnsupportedFeature(f"{fields}: {reason}", param=missing[0][0], details=details)
 
@@ -106,6 +107,12 @@ class ModelTable:
 
     def _ids(self) -> list[str]:
         return [model.id for model in self.models]
+
+
+def _why_no_tools(model: ModelStatus, missing: Iterable[tuple[str, str]]) -> str:
+    """Why the loaded model offers no tools, if it has said so."""
+    why = (model.facts.tools or "").partition("because ")[2]
+    return f" It offers no tools because {why}." if why and "tools" in {feature for _, feature in missing} else ""
 
 
 def _join(names: Iterable[str]) -> str:

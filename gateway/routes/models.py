@@ -39,6 +39,8 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "max_model_len": facts.context_length,
         "dimensions": facts.dimensions,
         "quantization": facts.quantization,
+        "tools": facts.tools,
+        "reasoning": facts.reasoning,
         "size_bytes": model.weights_bytes,
         "memory_bytes": model.footprint_bytes,
         "state": model.state,

@@ -195,7 +195,9 @@ def test_recommended_penalty_uses_each_rows_own_tokens(models: Any, engines: Eng
     free = alone(engines("lm"), first, *later)
     for answer, item, unpenalized in zip(joined.texts, [first, *later], free, strict=True):
         inputs = engine._encoder.encode(item)
-        tokens = engine._model.generate(**inputs, max_new_tokens=item.limit)[0, inputs["input_ids"].shape[-1] :]
+        tokens = engine._model.generate(**inputs, max_new_tokens=item.limit, repetition_penalty=1.8)[
+            0, inputs["input_ids"].shape[-1] :
+        ]
         assert answer == engine._loaded.tokenizer.decode(tokens, skip_special_tokens=True) != unpenalized
 
 

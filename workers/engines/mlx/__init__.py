@@ -78,7 +78,7 @@ class Mlx(Engine):
 
     def facts(self) -> ModelFacts:
         if hasattr(self, "_chat"):
-            return ModelFacts(context_length=self._chat.prompts.context)
+            return self._chat.prompts.dialect.facts(self._chat.prompts.context)
         return ModelFacts(dimensions=self._embedding.dimensions) if hasattr(self, "_embedding") else ModelFacts()
 
     def loaded_features(self) -> frozenset[str]:

@@ -113,7 +113,7 @@ class TransformersChat(Engine):
     """None: requests do not share steps."""
 
     def facts(self) -> ModelFacts:
-        return ModelFacts(context_length=self._encoder.context)
+        return self._encoder.dialect.facts(self._encoder.context)
 
     def loaded_features(self) -> frozenset[str]:
         features = self.features - DIALECT_FEATURES | self._encoder.dialect.features

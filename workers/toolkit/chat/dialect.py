@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator
 
 from contract.errors import InvalidField, UnsupportedFeature
+from contract.status import ModelFacts
 from contract.tasks.chat import ChatRequest
 from contract.tasks.chat.tools import ToolUse
 from workers.toolkit.chat.answer import OutputReader
@@ -63,10 +64,13 @@ class Dialect:
         names = {"template"} | ({"tools"} if self.tools else set()) | ({"reasoning"} if self.thoughts else set())
         return frozenset(names)
 
-    def summary(self) -> str:
-        """The dialect in words, for the log and the status."""
-        tools = f"tools: {self.tools.name}" if self.tools else f"no tools, because {self.why_no_tools}"
-        return f"{tools}; thoughts: {self.thoughts.name if self.thoughts else 'none'}"
+    def facts(self, context: int | None) -> ModelFacts:
+        """The model's context length, and the forms of its calls and thoughts."""
+        return ModelFacts(
+            context_length=context,
+            tools=self.tools.name if self.tools else f"no, because {self.why_no_tools}",
+            reasoning=self.thoughts.name if self.thoughts else "no, because its chat template knows no thoughts",
+        )
 
     def variables(self, request: ChatRequest) -> dict[str, Any]:
         """What reaches the chat template besides the messages.
