@@ -86,7 +86,7 @@ class Lifecycle:
 
     async def _watch_progress(self, worker: Worker, process: Process, ready: asyncio.Future[None]) -> None:
         """A start fails when it is silent for too long, however long it takes: some models load for an hour."""
-        progress = Progress(process.pid, process.uuid, process.log_path)
+        progress = _progress(process)
         started = last_progress = time.monotonic()
         while True:
             done, _ = await asyncio.wait({ready}, timeout=CHECK_INTERVAL)
@@ -94,10 +94,14 @@ class Lifecycle:
                 return ready.result()
             now = time.monotonic()
             if process.pid != progress.pid:  # an external server whose port was taken has been started again
-                progress, last_progress = Progress(process.pid, process.uuid, process.log_path), now
+                progress, last_progress = _progress(process), now
             if await asyncio.to_thread(progress.made_progress, worker.measured):
                 last_progress = now
             if now - last_progress > worker.spec.start_silence:
                 raise LoadFailure(f"it was silent for {worker.spec.start_silence:g} s while starting.")
             if now - started > worker.spec.start_deadline:
                 raise LoadFailure(f"it was not ready after {worker.spec.start_deadline:g} s.")
+
+
+def _progress(process: Process) -> Progress:
+    return Progress(process.pid, process.uuid, process.log_path, probes=getattr(process, "probes", None))

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from manager.process_tree import tree
+from manager.processes.log_progress import LogProgress
 
 BUSY_SHARE = 0.02
 """Share of one core above which CPU time is work; a process that only waits uses less for waking up."""
@@ -24,12 +25,24 @@ GROWTH_BYTES = 1 << 20
 """Bytes by which memory must exceed its previous maximum to count as progress."""
 
 
+PROBE_IO = 2 << 10
+"""Bytes that a server may read, write and log to answer one health probe."""
+
+
+@dataclass(slots=True)
+class Probes:
+    """Our health probes of a server that starts: their path, and how many it has answered."""
+
+    path: str
+    answered: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
     """What a start has done up to `time` (seconds): CPU seconds, and bytes logged, read or written, and held.
 
-    `cpu` and `io` add up over all processes of the tree, including those that have ended. `resident` is main memory,
-    `device` the memory on its devices.
+    `log` counts lines if health probes may have caused some. `cpu` and `io` add up over all processes of the tree,
+    including those that have ended. `resident` is main memory, `device` the memory on its devices.
     """
 
     time: float
@@ -73,10 +86,13 @@ class Progress:
     """Watches one start. `made_progress` takes some milliseconds: call it in a thread, about once a second."""
 
     def __init__(
-        self, pid: int, uuid: str, log_path: Path | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, pid: int, uuid: str, log_path: Path | None = None, clock: Callable[[], float] = time.monotonic,
+        probes: Probes | None = None,
+    ) -> None:  # fmt: skip
         self.pid = pid
-        self._uuid, self._log_path, self._clock = uuid, log_path, clock
+        self._uuid, self._clock, self._probes = uuid, clock, probes
+        self._log_path = log_path
+        self._probed_log = LogProgress(log_path, probes.path) if probes else None
         self._processes: dict[psutil.Process, _ProcessActivity] = {}
         self._cpu, self._io = 0.0, 0
         self._baseline = self._previous = Activity(clock())
@@ -97,9 +113,12 @@ class Progress:
                 resident += self._add(process)
             except psutil.Error:
                 continue
-        return Activity(self._clock(), self._log_size(), self._cpu, self._io, resident, device_bytes)
+        io = self._io - (self._probes.answered * PROBE_IO if self._probes else 0)
+        return Activity(self._clock(), self._log_size(), self._cpu, io, resident, device_bytes)
 
     def _log_size(self) -> int:
+        if self._probed_log:
+            return self._probed_log.update()
         try:
             return self._log_path.stat().st_size if self._log_path else 0
         except OSError:

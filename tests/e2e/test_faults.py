@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,20 @@ from scripts.testbed.server import (
     in_background,
     is_running,
 )
+
+UNREADY = """
+import http.server, logging, sys
+logging.basicConfig(format="%(asctime)s %(message)s")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(503)
+        try:
+            raise RuntimeError("no model yet")
+        except RuntimeError:
+            logging.exception("a probe failed")
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+"""A server that never gets ready, and logs each health probe: a line with its path, and a traceback."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +57,10 @@ def server(folder: Path) -> Iterator[RunningServer]:
         fake_model("out-of-memory", oom_on_prompt="huge"),
         fake_model("ignoring-sigterm", ignore_term=True, stop_grace=0.5, fork_grandchild="child"),
     ]
+    unready = folder / "unready.py"
+    unready.write_text(UNREADY)
+    options = {"cmd": shlex.join([sys.executable, str(unready), "${PORT}"]), "ready": "/v1/models"}
+    models.append({"id": "unready", "engine": "command", "tasks": ["chat"], "start_silence": 3, "options": options})
     with RunningServer(folder / "server", models) as running:
         yield running
 
@@ -93,6 +113,15 @@ def test_start_times_out_on_silence_not_on_duration(server: RunningServer) -> No
     assert mute.status_code == 503
     assert "silent for 2 s" in mute.json()["error"]["message"]
     assert chatty.result(PATIENCE).status_code == 200
+
+
+def test_log_of_health_probes_is_no_sign_of_life(server: RunningServer) -> None:
+    answer = server.chat("unready")
+    assert answer.status_code == 503
+    assert "silent for 3 s" in answer.json()["error"]["message"]
+    log_tail = server.model("unready")["failure"]["log_tail"]
+    assert log_tail.count("GET /v1/models") > 1
+    assert log_tail.count("no model yet") > 1
 
 
 def test_out_of_memory_at_load_is_retried_once(server: RunningServer) -> None:

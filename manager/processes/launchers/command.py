@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from manager.processes.children import ChildRegistry
 from manager.processes.launchers import ReportHandler
 from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Log, Logs
+from manager.processes.progress import Probes
 from manager.state.process import LoadFailure, Placement
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -36,6 +38,7 @@ class CommandProcess(Child):
         self._logs = logs
         self._spec = spec
         self.health_path = str(spec.options.get("ready") or "/health")
+        self.probes = Probes(self.health_path)
         self._port = 0
         self._environment: dict[str, str] = {}
         self._stop_requested = False
@@ -90,18 +93,19 @@ class CommandProcess(Child):
     async def _answers(self) -> bool:
         """Request the ready path until it answers 2xx. False if the server has ended."""
         url = self.url + self.health_path
-        delay = 0.02
+        delay, started = 0.02, time.monotonic()
         # Some servers require their key on every path.
         headers = {"authorization": f"Bearer {self.token}"}
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=5)) as client:
             while self.exit_code is None:
-                probe = asyncio.create_task(_succeeds(client, url))
+                probe = asyncio.create_task(_succeeds(client, url, self.probes))
                 await asyncio.wait({probe, self._exited}, return_when=asyncio.FIRST_COMPLETED)
                 if probe.done() and probe.result():
                     return self.exit_code is None  # otherwise another program on the same port answered
                 probe.cancel()
                 await self._ends_within(delay)
-                delay = min(0.5, delay * 1.5)
+                slowest = min(2.0, max(0.5, (time.monotonic() - started) / 60))
+                delay = min(slowest, delay * 1.5)
         return False
 
 
@@ -145,9 +149,10 @@ def port_taken(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def _succeeds(client: aiohttp.ClientSession, url: str) -> bool:
+async def _succeeds(client: aiohttp.ClientSession, url: str, probes: Probes) -> bool:
     try:
         async with client.get(url) as response:
+            probes.answered += 1
             return 200 <= response.status < 300
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False

@@ -73,7 +73,7 @@ async def process(monkeypatch: pytest.MonkeyPatch) -> Restarting:
     process = Restarting()
 
     class Silent:
-        def __init__(self, pid: int, *_: Any) -> None:
+        def __init__(self, pid: int, *_: Any, probes: Any = None) -> None:
             self.pid = pid
 
         def made_progress(self, device_bytes: int) -> bool:
