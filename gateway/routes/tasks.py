@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from starlette.routing import Route
@@ -15,6 +16,8 @@ from gateway.forwarding.client_headers import forwarded_headers, requested_wait,
 from gateway.forwarding.offload import offload
 from gateway.forwarding.task_forwarder import TaskCall, decode
 from gateway.services import Services
+
+_SLASHES = re.compile("//+")
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +66,16 @@ class TaskRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["type"] == "http" and scope["method"] == "POST"
-        if is_post and (endpoint := self._endpoints.get(scope["path"])):
+        if is_post and (endpoint := self._endpoints.get(scope["path"]) or self._endpoints.get(_meant(scope["path"]))):
             await endpoint(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _meant(path: str) -> str:
+    """The path that clients mean whose base URL ends with a slash, or lacks `/v1`."""
+    plain = _SLASHES.sub("/", path).rstrip("/")
+    return plain if plain.startswith("/v1/") else f"/v1{plain}"
 
 
 def endpoints(services: Services) -> dict[str, TaskEndpoint]:

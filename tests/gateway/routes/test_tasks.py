@@ -8,6 +8,7 @@ import json
 
 import httpx2
 import openai
+import pytest
 
 from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess
 from tests.support.sample_images import png
@@ -73,6 +74,20 @@ def test_forwards_multipart_unchanged(gateway: GatewayProcess, manager: FakeMana
     [received] = manager.received("form")
     assert received["headers"]["content-type"].startswith("multipart/form-data; boundary=")
     assert received["headers"]["x-enginehouse-model"] == "reader"
+
+
+@pytest.mark.parametrize(
+    "path", ["/chat/completions", "/v1//chat//completions", "/v1/chat/completions/", "/embeddings//"]
+)
+def test_path_with_other_slashes_or_without_v1_is_found(gateway: GatewayProcess, path: str) -> None:
+    answer = gateway.http.post(path, json={"model": "ok", "messages": SAY, "input": "x"})
+    assert answer.status_code == 200
+    assert answer.json()["object"] in {"chat.completion", "list"}
+
+
+@pytest.mark.parametrize("path", ["/v2/chat/completions", "/v1/v1/chat/completions", "/chat/completions/x"])
+def test_other_paths_stay_unknown(gateway: GatewayProcess, path: str) -> None:
+    assert gateway.http.post(path, json={"model": "ok", "messages": SAY}).status_code == 404
 
 
 def test_preset_goes_to_its_model_in_a_header(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
