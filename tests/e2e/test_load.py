@@ -21,7 +21,6 @@ from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 
 REQUESTS = 200
-ROUNDS = 3
 MODELS = [f"m{number}" for number in range(6)]
 RESOURCES = {"swap_after": 0.2, "max_concurrent_requests": 64, "max_wait": 110}
 
@@ -59,11 +58,12 @@ def _ask_all(
 
 
 @pytest.mark.timeout(400)
-def test_200_requests_for_six_models_where_two_fit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(10, marks=pytest.mark.e2e)])
+def test_200_requests_for_six_models_where_two_fit(tmp_path: Path, rounds: int) -> None:
     with RunningServer(
         tmp_path, _fake_models(), memory={"safety_margin_gb": 0, "max_ram_gb": 0.3}, resources=RESOURCES
     ) as server:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             answers = _ask_all(server, _ask, REQUESTS)
             wrong = [answer.text for answer in answers if answer.status_code != 200]
             assert not wrong
