@@ -113,7 +113,8 @@ def test_killed_workers_lose_no_request_that_had_not_begun(tmp_path: Path) -> No
 
 
 @pytest.mark.timeout(400)
-def test_200_requests_for_six_real_engines(tmp_path: Path, models: Models) -> None:
+@pytest.mark.parametrize("requests", [36, pytest.param(REQUESTS, marks=pytest.mark.e2e)])
+def test_requests_for_six_real_engines_where_two_fit(requests: int, tmp_path: Path, models: Models) -> None:
     one_thread = {"threads": 1}
     entries: list[dict[str, Any]] = [
         {"id": "lm", "engine": "transformers_chat", "source": str(models("lm")), "options": one_thread},
@@ -148,7 +149,7 @@ def test_200_requests_for_six_real_engines(tmp_path: Path, models: Models) -> No
     memory = {"safety_margin_gb": 0, "max_ram_gb": 2}
     resources = {"swap_after": 1, "max_wait": 340}
     with RunningServer(tmp_path, entries, memory=memory, resources=resources, manager={"standby": 1}) as server:
-        answers = _ask_all(server, ask, REQUESTS)
+        answers = _ask_all(server, ask, requests)
         assert [answer.text[:500] for answer in answers if answer.status_code != 200] == []
         texts = {answer.json()["data"][0]["text"] for answer in answers[5::6]}
         assert texts == {"HELLO 42"}

@@ -101,8 +101,8 @@ def test_chat_answer_depends_on_the_image(client: OpenAI) -> None:
 
 def test_unsupported_field_is_refused_by_name(client: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
-        client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x"}], logprobs=True)
-    assert refused.value.param == "logprobs"
+        client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x"}], web_search_options={})
+    assert refused.value.param == "web_search_options"
     with pytest.raises(BadRequestError, match="context"):
         client.chat.completions.create(model="lm", messages=[{"role": "user", "content": "x" * 20_000}])
 

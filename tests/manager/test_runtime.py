@@ -20,7 +20,6 @@ from manager.models import configured
 from manager.models.configured import ConfiguredModels
 from manager.runtime import Runtime
 from manager.state.model import Capabilities, Model
-from manager.waiting_requests import WaitingRequests
 from tests.support.spawning import eventually
 from tests.support.virtual_clock import FakeMeter
 
@@ -126,9 +125,8 @@ async def test_downloads_lists_configured_and_catalogue_models(tmp_path: Path, m
     runtime = Runtime(
         ConfiguredModels(Settings(models=tuple(specs)), models), tmp_path, FakeMeter({"cpu": 1 << 30}, {})
     )
-    answer = json.loads(
-        bytes((await ControlRoutes(runtime, WaitingRequests(), 0.0).downloads(Request({"type": "http"}))).body)
-    )
+    routes = ControlRoutes(runtime, 0.0)
+    answer = json.loads(bytes((await routes.downloads(Request({"type": "http"}))).body))
     assert answer["models"] == {"local": True, "remote": False}
     assert (answer["catalogue"]["minilm"], answer["catalogue"]["dinov2"]) == (True, False)
     await runtime.close()
