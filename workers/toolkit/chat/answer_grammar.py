@@ -9,7 +9,7 @@ from contract.errors import UnsupportedFeature
 from contract.tasks.chat import ChatRequest
 from contract.tasks.chat.tools import ToolUse
 from workers.toolkit.chat.constraints import grammar as g
-from workers.toolkit.chat.constraints import schemas
+from workers.toolkit.chat.constraints import schema_limits, schemas
 from workers.toolkit.chat.constraints.grammar import Grammar
 from workers.toolkit.chat.dialect import Dialect
 from workers.toolkit.chat.reasoning_formats import HARMONY, ReasoningFormat
@@ -59,6 +59,7 @@ def _calls(use: ToolUse, dialect: Dialect, form: AnswerForm, *, is_beside_value:
     is_strict = any(function.strict for function in use.callable)
     if not use.callable or not (use.mode == "required" or is_strict or is_beside_value):
         return None
+    schema_limits.check_together([function.parameters for function in use.callable], "tools")
     parameters: dict[str, Any] = {}
     for function in use.callable:
         schema = {"type": "object", **(function.parameters or {})}

@@ -15,6 +15,12 @@ from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 _KEPT = 32
 """The number of grammars that are kept; clients send the same few again and again."""
 
+_LIMITS = {"initial_lexer_fuel": 200_000, "step_lexer_fuel": 50_000, "max_grammar_size": 200_000}
+"""Limits of the work on a grammar before the answer and on each of its tokens, in units of llguidance."""
+
+_REASON = 300
+"""The maximum length of a reason for a refusal; it may contain all patterns."""
+
 
 class GrammarCompiler:
     """Makes the constraints of answers. `end_tokens` are the tokens that end an answer of the model."""
@@ -49,7 +55,7 @@ class GrammarCompiler:
         vocabulary = self._vocabulary.prepared
         try:
             source = llguidance.LLMatcher.grammar_from_lark(lark.write(grammar, self._vocabulary.special_tokens))
-            limits = llguidance.LLParserLimits(verbose_errors=False)
+            limits = llguidance.LLParserLimits(verbose_errors=False, **_LIMITS)
             matcher = llguidance.LLMatcher(vocabulary, source, log_level=0, limits=limits)
         except BaseException as error:  # llguidance panics with a BaseException
             raise _refusal(str(error), field) from None
@@ -60,6 +66,7 @@ class GrammarCompiler:
 
 def _refusal(reason: str, field: str) -> ServeError:
     """The error for a grammar that does not compile. It is of the client's making: the schema or a pattern in it."""
+    reason = reason.partition("\n")[0][:_REASON]  # the grammar follows it
     if "nsatisfiable" in reason:
         return InvalidField(f"No answer can fit this schema: {reason}", param=field)
     return InvalidField(f"Answers cannot be held to this schema: {reason}", param=field)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _ALL_TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
 _MAX_REFERENCES = 16
 _MAX_OPTIONS = 64
+_MAX_COMPARISONS = 10_000
 
 
 def are_disjoint(options: Sequence[Any], root: Any) -> bool:
@@ -17,13 +18,16 @@ def are_disjoint(options: Sequence[Any], root: Any) -> bool:
     if len(options) > _MAX_OPTIONS:
         return False
     resolved = [_resolve(option, root) for option in options]
-    return all(_exclude(first, second, root, depth=4) for first, second in itertools.combinations(resolved, 2))
+    left = itertools.repeat(None, _MAX_COMPARISONS)
+    return all(_exclude(first, second, root, left, depth=4) for first, second in itertools.combinations(resolved, 2))
 
 
-def _exclude(first: Any, second: Any, root: Any, depth: int) -> bool:
+def _exclude(first: Any, second: Any, root: Any, left: Iterator[None], depth: int) -> bool:
+    """Whether no value fits both. `left` has an item for each comparison that may still be made."""
     if first is False or second is False:
         return True
-    if not isinstance(first, dict) or not isinstance(second, dict) or not depth:
+    is_last = not depth or next(left, False) is False
+    if is_last or not isinstance(first, dict) or not isinstance(second, dict):
         return False
     types = _types(first), _types(second)
     if not types[0] & types[1]:
@@ -35,7 +39,7 @@ def _exclude(first: Any, second: Any, root: Any, depth: int) -> bool:
         return False
     keys = {*_list(first.get("required")), *_list(second.get("required"))}
     pairs = ((_property(first, key, root), _property(second, key, root)) for key in keys)
-    return any(_exclude(*pair, root, depth - 1) for pair in pairs)
+    return any(_exclude(*pair, root, left, depth - 1) for pair in pairs)
 
 
 def _property(schema: dict[str, Any], key: Any, root: Any) -> Any:

@@ -50,8 +50,8 @@ def allowed_tokens(constraints: Sequence[TokenConstraint], width: int) -> Any:
     for place, (row, item, grammar) in enumerate(active):
         may_end = bits[place, grammar.end_token]
         bits[place, [grammar.end_token, *item.end_tokens]] = [False, *[may_end] * len(item.end_tokens)]
-        if not bits[place].any():
-            item.fail("no token of the model's vocabulary continues it")
+        if item.matcher.is_error() or not bits[place].any():
+            item.fail(item.matcher.get_error() or "no token of the model's vocabulary continues it")
             continue
         allowed[row] = False
         allowed[row, : bits.shape[1]] = bits[place, :width]

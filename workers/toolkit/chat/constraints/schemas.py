@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import InvalidField, UnsupportedFeature
+from workers.toolkit.chat.constraints import schema_limits
 from workers.toolkit.chat.constraints import schema_rewrites as rewrites
 from workers.toolkit.chat.constraints.disjoint import are_disjoint
 
@@ -49,8 +50,9 @@ def prepare(schema: Schema, *, strict: bool, field: str) -> PreparedSchema:
     """Prepare the schema in a request's `field`.
 
     If answers cannot be held to all of it, raises UnsupportedFeature for a `strict` schema, and loosens others. Raises
-    InvalidField for what is no schema.
+    InvalidField for what is no schema or too large (`schema_limits`).
     """
+    schema_limits.check(schema, field)
     preparation = _Preparation(schema)
     try:
         prepared = preparation.node(schema, "#")

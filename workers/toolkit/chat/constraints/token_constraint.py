@@ -78,4 +78,5 @@ class TokenConstraint:
 
     def fail(self, reason: str) -> None:
         """Give the answer up."""
-        self.error = EngineFailed(f"The answer could not be held to its grammar: {reason}")
+        first_line = reason.partition("\n")[0]
+        self.error = EngineFailed(f"The answer could not be held to its grammar: {first_line}")
