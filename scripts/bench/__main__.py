@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.bench import arrays, chat, chat_turns, cold, embeddings, idle, memory, overhead, report, stream
+from scripts.bench import arrays, chat, chat_turns, cold, embeddings, idle, memory, overhead, report, stream, structured
 from scripts.bench.measurement import Measure, Setup
 from scripts.bench.servers import ROOT
 
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "cold": cold.measure,
     "chat": chat.measure,
     "turns": chat_turns.measure,
+    "structured": structured.measure,
     "embeddings": embeddings.measure,
     "arrays": arrays.measure,
     "memory": memory.measure,

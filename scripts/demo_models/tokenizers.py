@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -29,9 +30,15 @@ def byte_level(specials: Sequence[str], pieces: Any = (), **settings: Any) -> An
 
 def written(piece: bytes) -> str:
     """A token of a byte-level vocabulary as its files write it: each byte as a visible character (as in GPT-2)."""
+    return "".join(_characters()[byte] for byte in piece)
+
+
+@cache
+def _characters() -> list[str]:
+    """The character of each byte."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in visible]
-    return "".join(chr(byte) if byte in visible else chr(0x100 + others.index(byte)) for byte in piece)
+    return [chr(byte) if byte in visible else chr(0x100 + others.index(byte)) for byte in range(0x100)]
 
 
 def chat_template(image: str = "", end: str = "<|im_end|>") -> str:

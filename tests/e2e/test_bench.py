@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts.bench import chat, overhead, stream, wrk
-from scripts.bench.measurement import Goal, Measure, Result, Setup, in_turns, ratio
+from scripts.bench import chat, overhead, stream, structured, wrk
+from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.report import page, summary
 
 
@@ -17,10 +18,10 @@ def test_measurement_has_a_value_for_every_goal(tmp_path: Path) -> None:
     assert result.title in page([result], "make bench", 0.0)
 
 
-@pytest.mark.parametrize("measure", [overhead.measure, chat.measure], ids=["overhead", "chat"])
-def test_rates_are_skipped_without_wrk(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bench", [overhead, chat, structured], ids=lambda bench: bench.__name__)
+def test_rates_are_skipped_without_wrk(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wrk, "is_installed", lambda: False)
-    goals = measure(Setup(tmp_path, quick=True)).goals
+    goals = bench.measure(Setup(tmp_path, quick=True)).goals
     assert {goal.verdict for goal in goals} == {f"skipped: {wrk.MISSING}"}
 
 
