@@ -43,7 +43,7 @@ def test_killed_external_server_leaves_no_process(tmp_path: Path) -> None:
             os.kill(process, signal.SIGKILL)
         eventually("the hiding process is ended", lambda: not runs(hiding))
         eventually("the worker is stopped", lambda: not server.workers())
-        assert not [child.pid for child in manager.children() if child.status() == psutil.STATUS_ZOMBIE]
+        eventually("its zombie is collected", lambda: not zombies(manager))
 
         guard, external, hiding = start_external(server)
         eventually("it is recorded", lambda: str(hiding) in json.dumps(recorded(server.home)))
@@ -54,6 +54,12 @@ def test_killed_external_server_leaves_no_process(tmp_path: Path) -> None:
         assert runs(hiding)
         server.start("manager")
         assert not runs(hiding)
+
+
+def zombies(parent: psutil.Process) -> list[int]:
+    """The pids of ended children that their parent has not collected."""
+    children = parent.children()
+    return [child.pid for child in children if child.is_running() and child.status() == psutil.STATUS_ZOMBIE]
 
 
 def start_external(server: RunningServer) -> tuple[int, int, int]:
