@@ -82,21 +82,23 @@ def test_killed_workers_lose_no_request_that_had_not_begun(tmp_path: Path) -> No
         tmp_path, models, memory={"safety_margin_gb": 0, "max_ram_gb": 0.5}, resources=RESOURCES
     ) as server:
         done = threading.Event()
-        killed = 0
+        killed: list[str] = []  # models
 
         def kill_at_random() -> None:
-            nonlocal killed
             generator = random.Random(7)
             while not done.wait(0.7):
-                if workers := [w for w in server.workers() if w["state"] == "ready" and w["pid"]]:
-                    os.kill(generator.choice(workers)["pid"], signal.SIGKILL)
-                    killed += 1
+                ready = [worker for worker in server.workers() if worker["state"] == "ready" and worker["pid"]]
+                # A request whose worker dies three times is given up.
+                if workers := [worker for worker in ready if killed.count(worker["model"]) < 2]:
+                    worker = generator.choice(workers)
+                    os.kill(worker["pid"], signal.SIGKILL)
+                    killed.append(worker["model"])
 
         killer = threading.Thread(target=kill_at_random)
         killer.start()
         try:
             rounds = 0
-            while killed < 3 and rounds < 20:
+            while len(killed) < 3 and rounds < 20:
                 answers = _ask_all(server, _ask, REQUESTS)
                 rounds += 1
                 for number, answer in enumerate(answers):
@@ -108,7 +110,7 @@ def test_killed_workers_lose_no_request_that_had_not_begun(tmp_path: Path) -> No
         finally:
             done.set()
             killer.join()
-        assert killed >= 3
+        assert len(killed) >= 3
         eventually("no lease is left", lambda: server.status()["leases"] == 0)
 
 
