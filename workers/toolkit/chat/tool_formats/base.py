@@ -219,6 +219,17 @@ def json_end(text: str, start: int) -> int | None:
     return None
 
 
+def calls_between(cursor: Cursor, begin: str, end: str, read_call: Callable[[Cursor], WrittenCall]) -> CallReading:
+    """Read the calls that each start with `begin`, up to `end`. Raises MalformedCall if there is none."""
+    calls = []
+    while cursor.take(begin):
+        calls.append(read_call(cursor))
+    if not calls:
+        raise MalformedCall("no call")
+    cursor.close(end)
+    return CallReading(calls, cursor.at)
+
+
 def named_call(
     content: Any, names: Sequence[str] = ("name",), arguments: Sequence[str] = ("arguments", "parameters")
 ) -> WrittenCall:

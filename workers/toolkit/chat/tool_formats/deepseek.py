@@ -17,6 +17,7 @@ from workers.toolkit.chat.tool_formats.base import (
     MalformedCall,
     ToolFormat,
     WrittenCall,
+    calls_between,
     either_call,
     listed,
 )
@@ -31,24 +32,7 @@ class DeepSeek(ToolFormat):
 
     def read(self, cursor: Cursor) -> CallReading:
         cursor.take(_CALLS)
-        calls = []
-        while cursor.take(_CALL):
-            head = cursor.until(_SEPARATOR).strip()
-            name = cursor.until("\n").strip() if head == "function" else head
-            is_block = cursor.take("```json")
-            if not re.fullmatch(r"[\w.-]+", name):
-                raise MalformedCall("no name")
-            arguments = cursor.json()
-            if not isinstance(arguments, dict):
-                raise MalformedCall("the arguments are no object")
-            if is_block:
-                cursor.take("```")
-            cursor.close(_CALL_END)
-            calls.append(WrittenCall(name, arguments))
-        if not calls:
-            raise MalformedCall("no call")
-        cursor.close(_CALLS_END)
-        return CallReading(calls, cursor.at)
+        return calls_between(cursor, _CALL, _CALLS_END, _read_call)
 
     def form(self, held: HeldTools) -> CallForm | None:
         if "```json" in held.template:
@@ -59,6 +43,21 @@ class DeepSeek(ToolFormat):
             call = either_call(held.schemas, lambda name: f"{_CALL}{name}{_SEPARATOR}", _CALL_END)
         calls = listed(call, "\n" if "```json" in held.template else "", several=held.several)
         return CallForm(_CALLS, g.sequence(calls, g.text(_CALLS_END)))
+
+
+def _read_call(cursor: Cursor) -> WrittenCall:
+    head = cursor.until(_SEPARATOR).strip()
+    name = cursor.until("\n").strip() if head == "function" else head
+    is_block = cursor.take("```json")
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise MalformedCall("no name")
+    arguments = cursor.json()
+    if not isinstance(arguments, dict):
+        raise MalformedCall("the arguments are no object")
+    if is_block:
+        cursor.take("```")
+    cursor.close(_CALL_END)
+    return WrittenCall(name, arguments)
 
 
 DEEPSEEK = DeepSeek("deepseek", (_CALLS,), tokens=(_CALL, _SEPARATOR, _CALL_END, _CALLS_END))

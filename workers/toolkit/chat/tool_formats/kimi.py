@@ -17,6 +17,7 @@ from workers.toolkit.chat.tool_formats.base import (
     MalformedCall,
     ToolFormat,
     WrittenCall,
+    calls_between,
     listed,
 )
 
@@ -31,19 +32,7 @@ class Kimi(ToolFormat):
 
     def read(self, cursor: Cursor) -> CallReading:
         cursor.take(_CALLS)
-        calls = []
-        while cursor.take(_CALL):
-            written_id = cursor.until(_ARGUMENTS).strip()
-            name = _ID.fullmatch(written_id)
-            arguments = cursor.json()
-            if name is None or not isinstance(arguments, dict):
-                raise MalformedCall("no name, or arguments that are no object")
-            cursor.close(_CALL_END)
-            calls.append(WrittenCall(name[1], arguments, written_id))
-        if not calls:
-            raise MalformedCall("no call")
-        cursor.close(_CALLS_END)
-        return CallReading(calls, cursor.at)
+        return calls_between(cursor, _CALL, _CALLS_END, _read_call)
 
     def form(self, held: HeldTools) -> CallForm | None:
         options = [
@@ -58,6 +47,16 @@ class Kimi(ToolFormat):
         ]
         calls = listed(g.either(*options), "", several=held.several)
         return CallForm(_CALLS, g.sequence(calls, g.text(_CALLS_END)))
+
+
+def _read_call(cursor: Cursor) -> WrittenCall:
+    written_id = cursor.until(_ARGUMENTS).strip()
+    name = _ID.fullmatch(written_id)
+    arguments = cursor.json()
+    if name is None or not isinstance(arguments, dict):
+        raise MalformedCall("no name, or arguments that are no object")
+    cursor.close(_CALL_END)
+    return WrittenCall(name[1], arguments, written_id)
 
 
 KIMI = Kimi("kimi", (_CALLS,), tokens=(_CALL, _ARGUMENTS, _CALL_END, _CALLS_END))

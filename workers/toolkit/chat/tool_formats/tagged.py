@@ -17,6 +17,7 @@ from workers.toolkit.chat.tool_formats.base import (
     MalformedCall,
     ToolFormat,
     WrittenCall,
+    calls_between,
 )
 from workers.toolkit.chat.tool_formats.typed_text import value_of
 
@@ -98,14 +99,11 @@ class Invoke(ToolFormat):
 
     def read(self, cursor: Cursor) -> CallReading:
         cursor.skip_marker(*self.markers)
-        calls = []
-        while cursor.take(f"<{self.prefix}invoke"):
-            name, _ = _attributes(cursor)
-            calls.append(WrittenCall(name, self._arguments(cursor, cursor.schemas.get(name, {}))))
-        if not calls:
-            raise MalformedCall("no call")
-        cursor.close(self.end)
-        return CallReading(calls, cursor.at)
+        return calls_between(cursor, f"<{self.prefix}invoke", self.end, self._read_call)
+
+    def _read_call(self, cursor: Cursor) -> WrittenCall:
+        name, _ = _attributes(cursor)
+        return WrittenCall(name, self._arguments(cursor, cursor.schemas.get(name, {})))
 
     def _arguments(self, cursor: Cursor, schema: Mapping[str, Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
