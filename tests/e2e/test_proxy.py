@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+from tests.support.sockets import more_than_sockets_hold
 
 
 def test_model_id_may_be_in_any_alphabet(tmp_path: Path) -> None:
@@ -18,11 +19,12 @@ def test_model_id_may_be_in_any_alphabet(tmp_path: Path) -> None:
 
 
 def test_worker_dying_during_upload_loses_no_request(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model()]) as server:
+    size = more_than_sockets_hold()
+    with RunningServer(tmp_path, [fake_model()], gateway={"max_body_mb": size / 2**19}) as server:
         assert server.chat("m").status_code == 200
         (worker,) = server.workers()
-        os.kill(worker["pid"], signal.SIGSTOP)  # it reads no more than fits into the socket buffers
-        answer = in_background(server.chat, "m", junk="x" * 20_000_000)
+        os.kill(worker["pid"], signal.SIGSTOP)  # it reads nothing, and the sockets hold a part only
+        answer = in_background(server.chat, "m", junk="x" * size)
         eventually("the body is being sent", lambda: server.workers()[0]["leases"] == 1)
         psutil.Process(worker["pid"]).kill()
         assert answer.result(60).status_code == 200

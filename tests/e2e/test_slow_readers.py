@@ -16,9 +16,10 @@ import pytest
 
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
 from tests.support.external_server import external_command
+from tests.support.sockets import more_than_sockets_hold
 
-SIZE = 22_000_000
-"""Bytes of an answer that exceeds the system's buffers between worker and client."""
+SIZE = more_than_sockets_hold()
+"""Bytes of an answer that exceeds the system's buffers between manager and client."""
 
 WHOLE = {"model": "external", "messages": [{"role": "user", "content": "x"}], "size": SIZE}
 STREAM = {"model": "external", "prompt": "x", "stream": True, "events": 220, "size": SIZE // 220}
