@@ -22,11 +22,12 @@ from gateway.access.cors import Cors
 from gateway.access.keys import Keyring
 from gateway.access.origins import OriginCheck
 from gateway.access.rate_limits import RateLimits
+from gateway.dialects.error_forms import form_of
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
-from gateway.routes import catalogue, listings, models, system, tasks
+from gateway.routes import catalogue, dialects, listings, models, system, tasks
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
@@ -37,7 +38,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     services = _services(settings, home)
     requests = requests or RequestsInProgress()
     manager, directory = services.manager, services.directory
-    endpoints = tasks.endpoints(services)
+    endpoints: dict[str, ASGIApp] = {**dialects.endpoints(services), **tasks.endpoints(services)}
     keyring = Keyring(settings)
     app = DocumentedApp(
         title="Enginehouse",
@@ -75,7 +76,7 @@ def _add_middleware(
     fastapi_stack: ASGIApp,
     settings: Settings,
     keyring: Keyring,
-    endpoints: dict[str, tasks.TaskEndpoint],
+    endpoints: dict[str, ASGIApp],
     requests: RequestsInProgress,
 ) -> ASGIApp:
     """Wrap FastAPI's middleware in ours. Requests for tasks skip FastAPI's, which would slow them down by a tenth.
@@ -90,7 +91,7 @@ def _add_middleware(
     if settings.gateway.cors_origins:
         app = Cors(app, settings.gateway.cors_origins)
     app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
-    return HeadAsGet(RequestMiddleware(app))
+    return HeadAsGet(RequestMiddleware(app, form_of))
 
 
 def _lifespan(

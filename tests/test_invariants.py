@@ -50,3 +50,11 @@ def test_decider_never_awaits() -> None:
         passed_on = {name for name in used & methods.keys() if isinstance(methods[name], ast.AsyncFunctionDef)}
         to_visit += sorted((called & methods.keys()) - seen - passed_on)
     assert len(seen) > 5
+
+
+def test_dialects_do_no_io() -> None:
+    for path in (ROOT / "gateway" / "dialects").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert_pure(tree)
+        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert {name for name in modules if name.startswith("gateway.forwarding")} <= {"gateway.forwarding.model_table"}

@@ -1,8 +1,11 @@
-"""Turns every exception into the API's error envelope."""
+"""Turns every exception into an error response, in the form of the API whose path was requested."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -35,6 +38,18 @@ _BY_STATUS: dict[int, type[ServeError]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorForm:
+    """How the paths of one API write an error: its JSON body, and its HTTP status."""
+
+    body: Callable[[ServeError, str | None], bytes] = ServeError.body
+    status: Callable[[ServeError], int] = attrgetter("status")
+
+
+DEFAULT_FORM = ErrorForm()
+"""The envelope of `ServeError`."""
+
+
 def as_serve_error(error: BaseException) -> ServeError:
     """The ServeError for any exception. Exceptions of other libraries are converted here and nowhere else."""
     if isinstance(error, ServeError):
@@ -45,19 +60,19 @@ def as_serve_error(error: BaseException) -> ServeError:
     return ServeError("An unexpected error occurred in the server. Its log has the details under this request id.")
 
 
-def response(error: BaseException, request_id: str | None) -> Response:
-    """The error envelope as a Starlette response."""
+def response(error: BaseException, request_id: str | None, form: ErrorForm = DEFAULT_FORM) -> Response:
+    """The error as a Starlette response."""
     failure = as_serve_error(error)
-    return Response(failure.body(request_id), failure.status, failure.headers, "application/json")
+    return Response(form.body(failure, request_id), form.status(failure), failure.headers, "application/json")
 
 
-async def send_error(send: Send, error: BaseException, request_id: str | None) -> None:
-    """Send the error envelope as the complete response, from plain ASGI code."""
+async def send_error(send: Send, error: BaseException, request_id: str | None, form: ErrorForm = DEFAULT_FORM) -> None:
+    """Send the error as the complete response, from plain ASGI code."""
     failure = as_serve_error(error)
-    body = failure.body(request_id)
+    body = form.body(failure, request_id)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(key.encode(), value.encode()) for key, value in failure.headers.items()]
-    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
+    await send({"type": "http.response.start", "status": form.status(failure), "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -67,7 +82,7 @@ async def _handler(request: Request, error: Exception) -> Response:
         error = NotFound(f"There is no endpoint {request.url.path}. GET /docs lists all paths.")
     elif isinstance(error, HTTPException) and error.status_code == 405:
         error = MethodNotAllowed(f"{request.url.path} does not accept {request.method}. GET /docs lists the methods.")
-    answer = response(error, request.scope.get("request_id"))
+    answer = response(error, request.scope.get("request_id"), request.scope.get("error_form", DEFAULT_FORM))
     answer.headers.update(headers)
     return answer
 

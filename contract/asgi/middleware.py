@@ -6,12 +6,13 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi import metrics
-from contract.asgi.errors import send_error
+from contract.asgi.errors import DEFAULT_FORM, ErrorForm, send_error
 from contract.errors import ServeError
 
 access = logging.getLogger("access")
@@ -53,17 +54,20 @@ class HeadAsGet:
 class RequestMiddleware:
     """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there.
 
+    `form_of` chooses the form of a path's errors, which is `error_form` in the scope.
     An exception becomes the response if none has begun. A ServeError becomes the last event of an event stream that has
     begun, except inside an event. All other responses are aborted.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, form_of: Callable[[str], ErrorForm] = lambda _: DEFAULT_FORM) -> None:
         self.app = app
+        self._form_of = form_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope["error_form"] = form = self._form_of(scope["path"])
         started = time.perf_counter()
         scope["request_id"] = request_id = _request_id(scope)
         status, is_event_stream, last = 0, False, b""
@@ -82,9 +86,9 @@ class RequestMiddleware:
             await self.app(scope, receive, send_with_id)
         except Exception as error:
             if not status:
-                await send_error(send_with_id, error, request_id)
+                await send_error(send_with_id, error, request_id, form)
             elif is_event_stream and isinstance(error, ServeError) and (not last or last.endswith(_ENDS_OF_EVENT)):
-                await send({"type": "http.response.body", "body": b"data: " + error.body(request_id) + b"\n\n"})
+                await send({"type": "http.response.body", "body": b"data: " + form.body(error, request_id) + b"\n\n"})
             else:
                 raise  # the server aborts the connection, so that the response does not look complete
         finally:

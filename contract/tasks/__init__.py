@@ -115,19 +115,30 @@ class Task(Generic[Req, Res]):
 
         Raises UnsupportedMedia, BadRequest (malformed) or InvalidField (its `param` names the field).
         """
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type not in {"application/json", "multipart/form-data"}:
-            # A missing type is none of both: a web page may send such a request without asking first.
-            message = f"{self.path} needs the Content-Type application/json or multipart/form-data, not {media_type!r}."
-            raise UnsupportedMedia(message)
-        try:
-            if media_type == "multipart/form-data":
-                form = multipart.fit_to_model(multipart.parse(content_type, body), self.request)
-                return self.request.model_validate(form)
-            check_json(body)
-            return self.request.model_validate_json(body)
-        except ValidationError as error:
-            raise invalid_request(error) from None
+        return decode_body(self.request, self.path, content_type, body)
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def decode_body(model: type[Body], path: str, content_type: str, body: bytes) -> Body:
+    """Parse a JSON or multipart body that was sent to `path`.
+
+    Raises UnsupportedMedia, BadRequest (malformed) or InvalidField (its `param` names the field).
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in {"application/json", "multipart/form-data"}:
+        # A missing type is none of both: a web page may send such a request without asking first.
+        message = f"{path} needs the Content-Type application/json or multipart/form-data, not {media_type!r}."
+        raise UnsupportedMedia(message)
+    try:
+        if media_type == "multipart/form-data":
+            form = multipart.fit_to_model(multipart.parse(content_type, body), model)
+            return model.model_validate(form)
+        check_json(body)
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_request(error) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,4 +59,4 @@ class _ErrorEnvelope:
         except Exception as error:
             if began or scope["type"] != "http":
                 raise
-            await send_error(send, error, scope.get("request_id"))
+            await send_error(send, error, scope.get("request_id"), scope["error_form"])

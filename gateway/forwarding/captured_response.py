@@ -15,8 +15,10 @@ class CapturedResponse:
     def __init__(self) -> None:
         self._status = 0
         self._body = bytearray()
+        self._headers: dict[bytes, bytes] = {}
 
     async def __call__(self, message: Message) -> None:
+        self._headers = dict(message.get("headers") or self._headers)
         self._status = message.get("status", self._status)
         self._body += message.get("body", b"")
 
@@ -25,3 +27,7 @@ class CapturedResponse:
         if self._status != 200:
             raise from_envelope(json.loads(self._body))
         return bytes(self._body)
+
+    def header(self, name: bytes) -> bytes | None:
+        """A header's value, or None."""
+        return self._headers.get(name)

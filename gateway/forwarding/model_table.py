@@ -37,6 +37,15 @@ class ModelTable:
         """The model with this id, alias or preset, or None."""
         return self._by_name.get(name)
 
+    def get_known(self, name: str) -> ModelStatus:
+        """The model with this name, or with the source of the catalogue's model of this name, whatever its entry's id.
+
+        Raises ModelNotFound, which names the catalogue's entry to add.
+        """
+        known = None if name in self._by_name else catalogue.load().find(name)
+        same = (model for model in self.models if known and model.source in known.sources)
+        return next(same, None) or self.get(name)
+
     def choose(self, task: str, name: str | None) -> ModelStatus:
         """The model for a task: the named one, else the default or the only one.
 

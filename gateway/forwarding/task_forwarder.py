@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.types import Send
 
 from contract.media import images_in, name_bad_image
@@ -55,7 +56,7 @@ def decode(task: Task[Any, Any], content_type: str, body: bytes) -> Request:
     return request
 
 
-def check_images(request: Request) -> None:
+def check_images(request: BaseModel) -> None:
     """Raise BadImage for an image that cannot be one, or is too large; its `param` names the field."""
     with name_bad_image(request):
         for image in images_in(request):

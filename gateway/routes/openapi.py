@@ -1,4 +1,4 @@
-"""Adds the tasks to the OpenAPI document, from the models that validate their requests."""
+"""Adds tasks and dialects to the OpenAPI document, from the models that validate their requests."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from contract.arrays import holds_arrays
 from contract.media import ImageInput
 from contract.status import Status
 from contract.tasks import Task, all_tasks
+from gateway.dialects import all_dialects
+from gateway.dialects.dialect import DialectRoute
 
 _BYTES = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{model}"
@@ -36,9 +38,14 @@ _ERROR = {
     },
 }
 
+_FAILURE = {
+    "description": "What went wrong, and what to do",
+    "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
+}
+
 
 class DocumentedApp(FastAPI):
-    """FastAPI whose OpenAPI document includes the tasks, which FastAPI's own routing does not serve."""
+    """FastAPI whose OpenAPI document includes tasks and dialects, which FastAPI's own routing does not serve."""
 
     requires_key = False
 
@@ -46,27 +53,34 @@ class DocumentedApp(FastAPI):
         """The OpenAPI document, built once."""
         if not self.openapi_schema:
             document = super().openapi()
-            _add_tasks(document)
+            _add_bodies(document)
             if self.requires_key:
                 _add_security(document)
         return super().openapi()
 
 
-def _add_tasks(document: dict[str, Any]) -> None:
-    tasks = list(all_tasks().values())
+def _add_bodies(document: dict[str, Any]) -> None:
+    """Add the paths of tasks and dialects. All models are described at once, so that each has one name."""
+    tasks, dialects = list(all_tasks().values()), list(all_dialects().values())
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _ERROR
     models: list[tuple[type[BaseModel], Any]] = [(Status, "serialization")]
     for task in tasks:
         models += [(task.request, "validation"), (task.response, "serialization")]
-        if task.chunk:
-            models.append((task.chunk, "serialization"))
+        models += [(task.chunk, "serialization")] if task.chunk else []
+    for route in (route for dialect in dialects for route in dialect.routes):
+        models += [(route.request, "validation"), (route.response, "serialization")]
     references, definitions = models_json_schema(models, ref_template=_REF)
     schemas.update(definitions.get("$defs", {}))
     status = document["paths"]["/v1/system/status"]["get"]["responses"]["200"]
     status["content"] = {"application/json": {"schema": references[Status, "serialization"]}}
     for task in tasks:
         document["paths"][task.path] = {"post": _operation(task, references)}
+    document["tags"] = [{"name": dialect.title, "description": dialect.description} for dialect in dialects]
+    for dialect in dialects:
+        for route in dialect.routes:  # of several at one path, the first is described
+            operation = _dialect_operation(route, dialect.title, references)
+            document["paths"].setdefault(route.path, {}).setdefault("post", operation)
 
 
 def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, Any]:
@@ -86,12 +100,22 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
         "description": module.__doc__ or "",
         "operationId": task.name.replace("-", "_"),
         "requestBody": {"required": True, "content": content},
+        "responses": {"200": {"description": "The response", "content": responses}, "default": _FAILURE},
+    }
+
+
+def _dialect_operation(route: DialectRoute, tag: str, references: dict[Any, Any]) -> dict[str, Any]:
+    request = {"schema": references[route.request, "validation"], "example": dict(route.example)}
+    response = {"schema": references[route.response, "serialization"], "example": dict(route.answer)}
+    return {
+        "tags": [tag],
+        "summary": route.summary,
+        "description": (route.request.__doc__ or "").strip(),
+        "operationId": route.path.strip("/").replace("/", "_").replace("-", "_"),
+        "requestBody": {"required": True, "content": {"application/json": request}},
         "responses": {
-            "200": {"description": "The response", "content": responses},
-            "default": {
-                "description": "What went wrong, and what to do",
-                "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
-            },
+            "200": {"description": "The response", "content": {"application/json": response}},
+            "default": _FAILURE,
         },
     }
 

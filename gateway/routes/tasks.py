@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.routing import Route
@@ -58,24 +59,21 @@ class TaskEndpoint:
 
 
 class TaskRoutes:
-    """Middleware that sends requests for tasks straight to their endpoints, and all others to FastAPI."""
+    """Middleware that sends requests for tasks and dialects straight to their endpoints, and all others to FastAPI."""
 
-    def __init__(self, app: ASGIApp, endpoints: dict[str, TaskEndpoint]) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, ASGIApp]) -> None:
         self.app = app
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["type"] == "http" and scope["method"] == "POST"
-        if is_post and (endpoint := self._endpoints.get(scope["path"]) or self._endpoints.get(_meant(scope["path"]))):
-            await endpoint(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        endpoint = (self._endpoints.get(scope["path"]) or self._meant(scope["path"])) if is_post else None
+        await (endpoint or self.app)(scope, receive, send)
 
-
-def _meant(path: str) -> str:
-    """The path that clients mean whose base URL ends with a slash, or lacks `/v1`."""
-    plain = _SLASHES.sub("/", path).rstrip("/")
-    return plain if plain.startswith("/v1/") else f"/v1{plain}"
+    def _meant(self, path: str) -> ASGIApp | None:
+        """The endpoint that clients mean whose base URL ends with a slash, or lacks `/v1`."""
+        plain = _SLASHES.sub("/", path).rstrip("/")
+        return self._endpoints.get(plain) or self._endpoints.get(f"/v1{plain}")
 
 
 def endpoints(services: Services) -> dict[str, TaskEndpoint]:
@@ -83,6 +81,6 @@ def endpoints(services: Services) -> dict[str, TaskEndpoint]:
     return {task.path: TaskEndpoint(task, services) for task in all_tasks().values()}
 
 
-def routes(endpoints: dict[str, TaskEndpoint]) -> list[Route]:
+def routes(endpoints: Mapping[str, ASGIApp]) -> list[Route]:
     """Routes for the endpoints, so that the router knows the paths and rejects other methods."""
     return [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -12,6 +13,8 @@ from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ENVIRONMENT
 from contract.tasks import all_tasks
+from gateway.dialects import all_dialects
+from gateway.dialects.sample_image import SAMPLE_IMAGE
 from scripts.check import field_tables, sources
 from workers import describe, engine, registry
 
@@ -80,6 +83,22 @@ def targets() -> str:
     return _table(("Command", "What it does"), [(f"`make {name}`", _cell(text)) for name, text in documented])
 
 
+def dialects() -> str:
+    """Every path of every dialect, with the task that answers it and an example."""
+    rows = []
+    for dialect in all_dialects().values():
+        for route in dialect.routes:
+            tasks = ", ".join(task.name for task in route.tasks)
+            rows.append((dialect.title, f"`POST {route.path}`", tasks, _cell(f"`{_shortened(route.example)}`")))
+    return _table(("API", "Path", "Task", "Example"), rows)
+
+
+def _shortened(example: Mapping[str, Any]) -> str:
+    """An example as JSON, with its images left out."""
+    text = json.dumps(example, ensure_ascii=False)
+    return text.replace(SAMPLE_IMAGE, "…")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "tasks": tasks,
     "engines": engines,
@@ -87,6 +106,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "options": options,
     "environment": environment,
     "targets": targets,
+    "dialects": dialects,
     "chatfields": lambda: _table(field_tables.HEADER, field_tables.chat()),
     "imagefields": lambda: _table(field_tables.HEADER, field_tables.images()),
 }

@@ -74,7 +74,7 @@ def test_finds_a_model_by_any_of_its_names(gateway: GatewayProcess, name: str, i
 def test_unknown_name_suggests_similar_ones(gateway: GatewayProcess, name: str, near: str) -> None:
     answer = gateway.http.get(f"/api/models/{name}")
     error = answer.json()["error"]
-    assert (answer.status_code, error["code"], error["details"]["model_id"]) == (404, "model_not_found", name)
+    assert (answer.status_code, error["code"], error["details"]["model_id"]) == (404, "MODEL_NOT_FOUND", name)
     assert near in error["message"]
 
 

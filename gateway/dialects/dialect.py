@@ -1,0 +1,127 @@
+"""What a dialect is made of: routes that translate to tasks and back, and the bases of its requests and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract import known_fields
+from contract.asgi.errors import ErrorForm
+from contract.durations import Duration
+from contract.errors import ServeError
+from contract.known_fields import FieldTable
+from contract.omittable import Omittable
+from contract.status import ModelStatus
+from contract.tasks import Request, Task
+from gateway.forwarding.model_table import ModelTable
+
+
+class DialectRequest(BaseModel):
+    """The fields that requests in every dialect accept besides their own. Unknown fields are kept, for warnings."""
+
+    model_config = ConfigDict(extra="allow")
+
+    known_fields: ClassVar[FieldTable] = {}
+    """What happens to fields of the API that have no effect here, or are refused."""
+
+    keep_alive: Duration = Field(None, allow_inf_nan=False)
+
+    def warnings(self) -> list[str]:
+        """A sentence about each field that had no effect."""
+        return known_fields.warnings(self, self.known_fields)
+
+
+class DialectResponse(BaseModel):
+    """An answer in a dialect. `warnings` say which fields of the request had no effect."""
+
+    warnings: Omittable[list[str]] = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """A request for a task that a dialect's request needs.
+
+    `fields` are the client's names of this query's fields, beside those of its route: {"image": "images.2"}.
+    """
+
+    task: Task[Any, Any]
+    request: Request
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAnswer:
+    """The task's response to a query, and the model that gave it.
+
+    In `response`, a large array is a short text that stands for it; it can be moved, and not read.
+    """
+
+    response: Any
+    model: ModelStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event of an answer: a model or a text, and in server-sent events its `name`, if it has one."""
+
+    data: BaseModel | str
+    name: str | None = None
+
+
+class EventTranslator(Protocol):
+    """Translates the stream of one answer."""
+
+    def chunk(self, chunk: Any) -> Iterable[StreamEvent]:
+        """The events for the task's next chunk."""
+
+    def close(self) -> Iterable[StreamEvent]:
+        """The events after the last chunk."""
+
+    def fail(self, error: ServeError, request_id: str) -> Iterable[StreamEvent]:
+        """The events that say that the answer broke off; nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialectRoute:
+    """A path of a dialect whose requests become requests for tasks.
+
+    `to_task` may raise a ServeError or pydantic's ValidationError. `from_task` gets the answers in the order of the
+    queries; with `partial`, a query that failed has its ServeError there, else the first failure is the answer.
+    `events` makes the translator of a stream, for requests whose only query wants one; `framing` is the form of its
+    events. Of several routes at a path, the one whose `selector` is a field of the body applies, else the first.
+    `fields` are the client's names of the tasks' fields where they differ, for errors: {"prompt": "prompts"}.
+    `example` is a request that works as it is, and `answer` what is answered, shortened.
+    """
+
+    path: str
+    summary: str
+    request: type[BaseModel]
+    response: type[BaseModel]
+    to_task: Callable[[Any, ModelTable], Sequence[TaskQuery]]
+    from_task: Callable[[Any, Sequence[Any]], BaseModel]
+    tasks: tuple[Task[Any, Any], ...]
+    example: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    fields: Mapping[str, str] = field(default_factory=dict)
+    events: Callable[[Any], EventTranslator] | None = None
+    framing: Literal["sse", "ndjson"] = "sse"
+    partial: bool = False
+    selector: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDialect:
+    """Another API. `title` groups its paths in the reference; `seed` is the number of its description, if it has one.
+
+    `errors` is the form of its errors where it differs from that of the paths around it.
+    """
+
+    name: str
+    title: str
+    description: str
+    routes: tuple[DialectRoute, ...]
+    seed: str | None = None
+    errors: ErrorForm | None = None

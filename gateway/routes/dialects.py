@@ -1,0 +1,215 @@
+"""One public route for each path of a dialect: reads a request, runs its queries side by side, and sends the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.types import Receive, Scope, Send
+
+from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
+from contract.asgi.middleware import header
+from contract.errors import BadRequest, ServeError
+from contract.json_bounds import check_json
+from contract.tasks import decode_body
+from contract.validation import invalid_request
+from gateway.dialects import all_dialects
+from gateway.dialects.dialect import DialectRequest, DialectResponse, DialectRoute, TaskAnswer, TaskQuery
+from gateway.forwarding.bulk import Bulk, bulk_keys
+from gateway.forwarding.captured_response import CapturedResponse
+from gateway.forwarding.client_headers import requested_wait
+from gateway.forwarding.model_table import ModelTable
+from gateway.forwarding.offload import offload
+from gateway.forwarding.task_forwarder import TaskCall, check_images
+from gateway.routes.translated_stream import TranslatedStream
+from gateway.services import Services
+
+AT_ONCE = 16
+"""How many queries of one request run at the same time; the others wait."""
+
+_TIMING = b"server-timing"
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class DialectEndpoint:
+    """The ASGI app behind one path, which several dialects may share."""
+
+    def __init__(self, routes: Sequence[DialectRoute], services: Services) -> None:
+        self._routes = routes
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["endpoint_label"] = self._routes[0].path
+        try:
+            body = await read_body(scope, receive, self._services.body_limit)
+            async with cancel_on_disconnect(receive):
+                content_type = header(scope, b"content-type") or ""
+                route, request = await offload(len(body), self._decode, content_type, body)
+                del body  # `request` holds all of it that is needed
+                await _Exchange(route, request, scope, self._services).answer(send)
+        except ClientDisconnected:
+            log.debug("the client of request %s disconnected", scope["request_id"])
+
+    def _decode(self, content_type: str, body: bytes) -> tuple[DialectRoute, BaseModel]:
+        route = self._route_for(content_type, body)
+        request = decode_body(route.request, route.path, content_type, body)
+        check_images(request)
+        return route, request
+
+    def _route_for(self, content_type: str, body: bytes) -> DialectRoute:
+        """The route whose selector is a field of the body, which only one of JSON may have; else the first."""
+        if len(self._routes) == 1 or not content_type.lower().startswith("application/json"):
+            return self._routes[0]
+        check_json(body)
+        try:
+            document = from_json(body)
+        except ValueError as error:
+            raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
+        fields = document.keys() if isinstance(document, dict) else ()
+        return next((route for route in self._routes if route.selector in fields), self._routes[0])
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request in a dialect, until its answer is sent."""
+
+    route: DialectRoute
+    request: BaseModel
+    scope: Scope
+    services: Services
+
+    async def answer(self, send: Send) -> None:
+        """Run the request's queries and send the translated answer. Raises ServeError."""
+        max_wait = requested_wait(self.scope)
+        queries = self._queries(await self.services.directory.table())
+        if self.route.events and len(queries) == 1 and queries[0].request.wants_stream:
+            await self._stream(queries[0], max_wait, send)
+        else:
+            await self._whole(queries, max_wait, send)
+
+    def _queries(self, table: ModelTable) -> Sequence[TaskQuery]:
+        try:
+            return self.route.to_task(self.request, table)
+        except ValidationError as error:
+            raise _in_clients_names(invalid_request(error), self.route.fields) from None
+        except ServeError as error:
+            raise _in_clients_names(error, self.route.fields) from None
+
+    async def _whole(self, queries: Sequence[TaskQuery], max_wait: float, send: Send) -> None:
+        bulk, limit = Bulk(_bulk_keys(self.route)), asyncio.Semaphore(AT_ONCE)
+
+        async def ask(query: TaskQuery) -> tuple[TaskAnswer | ServeError, bytes | None]:
+            async with limit:
+                try:
+                    return await self._ask(query, max_wait, bulk)
+                except ServeError as error:
+                    if not self.route.partial:
+                        raise
+                    return error, None
+
+        replies = await _side_by_side([ask(query) for query in queries])
+        answers = [answer for answer, _ in replies]
+        body = await offload(bulk.size, self._translated, answers, bulk)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if len(replies) == 1 and (timing := replies[0][1]):
+            headers.append((_TIMING, timing))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _ask(self, query: TaskQuery, max_wait: float, bulk: Bulk) -> tuple[TaskAnswer, bytes | None]:
+        """The answer to one query, and its Server-Timing."""
+        call, response = self._call(query, max_wait), CapturedResponse()
+        task = query.task
+        try:
+            await self.services.tasks.forward(call, response)
+            body = response.body()
+        except ServeError as error:
+            raise _in_clients_names(error, {**self.route.fields, **query.fields}) from None
+        finally:
+            self._note_model(call)
+        table = await self.services.directory.table()
+        parsed = await offload(len(body), lambda: task.response.model_validate_json(bulk.take_out(body)))
+        return TaskAnswer(parsed, table.get(call.model or "")), response.header(_TIMING)
+
+    def _call(self, query: TaskQuery, max_wait: float) -> TaskCall:
+        if isinstance(self.request, DialectRequest) and self.request.keep_alive is not None:
+            query.request.keep_alive = self.request.keep_alive
+        return TaskCall(query.task, query.request, self.scope["request_id"], max_wait=max_wait)
+
+    def _note_model(self, call: TaskCall) -> None:
+        """Put the model into the access log's line; several are separated by commas."""
+        models = [name for name in (self.scope.get("model"), call.model) if name]
+        self.scope["model"] = ",".join(dict.fromkeys(models)) or None
+
+    def _translated(self, answers: Sequence[TaskAnswer | ServeError], bulk: Bulk) -> bytes:
+        response = self.route.from_task(self.request, answers)
+        if isinstance(response, DialectResponse):
+            response.warnings = self._warnings(answers) or response.warnings
+        return bulk.put_back(response.model_dump_json(by_alias=True).encode())
+
+    def _warnings(self, answers: Sequence[TaskAnswer | ServeError]) -> list[str]:
+        own = self.request.warnings() if isinstance(self.request, DialectRequest) else []
+        theirs = [answer.response.warnings or [] for answer in answers if isinstance(answer, TaskAnswer)]
+        return list(dict.fromkeys([*own, *(warning for warnings in theirs for warning in warnings)]))
+
+    async def _stream(self, query: TaskQuery, max_wait: float, send: Send) -> None:
+        assert self.route.events is not None
+        assert query.task.chunk is not None
+        translator = self.route.events(self.request)
+        request_id = self.scope["request_id"]
+        stream = TranslatedStream(send, query.task.chunk, translator, self.route.framing, request_id)
+        call = self._call(query, max_wait)
+        try:
+            await self.services.tasks.forward(call, stream)
+            stream.check()
+        except ServeError as error:
+            _in_clients_names(error, {**self.route.fields, **query.fields})
+            if not stream.began:
+                raise
+            await stream.fail(error)
+        finally:
+            self._note_model(call)
+
+
+async def _side_by_side(queries: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results in order. The first failure is raised, and ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(query) for query in queries]
+    except BaseExceptionGroup as group_error:
+        raise group_error.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _bulk_keys(route: DialectRoute) -> frozenset[str]:
+    keys: frozenset[str] = frozenset()
+    for task in route.tasks:
+        response: type[BaseModel] = task.response
+        keys |= bulk_keys(response)
+    return keys
+
+
+def _in_clients_names(error: ServeError, fields: Mapping[str, str]) -> ServeError:
+    """The error with the client's names of a task's fields."""
+    first, _, rest = (error.param or "").partition(".")
+    if name := fields.get(first):
+        error.message = error.message.replace(f"`{error.param}`", f"`{name}`").replace(f"`{first}`", f"`{name}`")
+        error.param = f"{name}.{rest}".rstrip(".")
+    return error
+
+
+def endpoints(services: Services) -> dict[str, DialectEndpoint]:
+    """An endpoint for every path of every dialect."""
+    by_path: dict[str, list[DialectRoute]] = {}
+    for dialect in all_dialects().values():
+        for route in dialect.routes:
+            by_path.setdefault(route.path, []).append(route)
+    return {path: DialectEndpoint(routes, services) for path, routes in by_path.items()}

@@ -1,0 +1,127 @@
+"""Translates a stream of a task's chunks into the events of a dialect, event by event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.types import Message, Send
+
+from contract.errors import EngineFailed, ServeError, from_envelope
+from gateway.dialects.dialect import EventTranslator, StreamEvent
+from gateway.forwarding.captured_response import CapturedResponse
+
+CONTENT_TYPES = {"sse": b"text/event-stream; charset=utf-8", "ndjson": b"application/x-ndjson"}
+
+_END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_DATA = re.compile(rb"(?m)^data: ?(.*?)\r?$")
+
+
+class TranslatedStream:
+    """An ASGI `send` that translates an event stream. `began`: whether the client has the head."""
+
+    def __init__(
+        self,
+        send: Send,
+        chunk: type[BaseModel],
+        translator: EventTranslator,
+        framing: Literal["sse", "ndjson"],
+        request_id: str,
+    ) -> None:
+        self.began = False
+        self._send = send
+        self._chunk = chunk
+        self._translator = translator
+        self._framing = framing
+        self._request_id = request_id
+        self._held = b""
+        self._ended = False
+        self._refusal: CapturedResponse | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and not _is_event_stream(message):
+            self._refusal = CapturedResponse()
+        if self._refusal is not None:
+            await self._refusal(message)
+        elif message["type"] == "http.response.start":
+            self.began = True
+            await self._send({**message, "headers": self._headers(message)})
+        else:
+            await self._continue(message.get("body", b""), more=message.get("more_body", False))
+
+    def check(self) -> None:
+        """Raise the ServeError of a response that is no stream."""
+        if self._refusal is not None:
+            self._refusal.body()
+            raise EngineFailed("The server sent a whole response where a stream was requested.")
+
+    async def fail(self, error: ServeError) -> None:
+        """End the stream, which has begun, with an error."""
+        await self._send({"type": "http.response.body", "body": self._end(self._failed(error))})
+
+    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
+        headers = [header for header in message["headers"] if header[0] not in {b"content-type", b"content-length"}]
+        return [*headers, (b"content-type", CONTENT_TYPES[self._framing])]
+
+    async def _continue(self, body: bytes, *, more: bool) -> None:
+        *events, self._held = _END_OF_EVENT.split(self._held + body)
+        if not more:
+            events.append(self._held)
+        translated = b"".join(map(self._translated, events))
+        if not more:
+            translated += self._end(self._translator.close())
+        if translated or not more:
+            await self._send({"type": "http.response.body", "body": translated, "more_body": more})
+
+    def _translated(self, event: bytes) -> bytes:
+        data = b"\n".join(_DATA.findall(event))
+        if self._ended:
+            return b""
+        if not data:
+            return event + b"\n\n" if event.startswith(b":") and self._framing == "sse" else b""
+        if data == b"[DONE]":
+            return self._end(self._translator.close())
+        try:
+            document = from_json(data)
+            if isinstance(document, dict) and "error" in document:
+                return self._end(self._failed(_error_in(document)))
+            return self._framed(self._translator.chunk(self._chunk.model_validate(document)))
+        except (ValidationError, ValueError) as error:
+            return self._end(self._failed(EngineFailed(f"The server sent a chunk that cannot be read: {error}")))
+
+    def _failed(self, error: ServeError) -> Iterable[StreamEvent]:
+        return self._translator.fail(error, self._request_id)
+
+    def _end(self, last: Iterable[StreamEvent]) -> bytes:
+        """The last events, unless the stream has had them."""
+        if self._ended:
+            return b""
+        self._ended = True
+        return self._framed(last)
+
+    def _framed(self, events: Iterable[StreamEvent]) -> bytes:
+        return b"".join(_frame(event, self._framing) for event in events)
+
+
+def _is_event_stream(message: Message) -> bool:
+    content_type: bytes = dict(message["headers"]).get(b"content-type", b"")
+    return message["status"] == 200 and content_type.startswith(b"text/event-stream")
+
+
+def _frame(event: StreamEvent, framing: Literal["sse", "ndjson"]) -> bytes:
+    text = event.data if isinstance(event.data, str) else event.data.model_dump_json(by_alias=True)
+    if framing == "ndjson":
+        return f"{text}\n".encode()
+    name = f"event: {event.name}\n" if event.name else ""
+    return f"{name}data: {text}\n\n".encode()
+
+
+def _error_in(document: dict[str, Any]) -> ServeError:
+    """The error of an event; external servers have forms of their own."""
+    try:
+        return from_envelope(document)
+    except (LookupError, TypeError, AttributeError):
+        return EngineFailed(f"The server reported an error: {str(document['error'])[:500]}")

@@ -1,0 +1,95 @@
+"""Sends requests to dialect routes in process, with a real manager client behind them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+from contract.asgi.middleware import RequestMiddleware
+from contract.config import Settings
+from gateway.dialects.dialect import DialectRoute
+from gateway.forwarding.image_fetcher import ImageFetcher
+from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_directory import ModelDirectory
+from gateway.forwarding.task_forwarder import TaskForwarder
+from gateway.routes.dialects import DialectEndpoint
+from gateway.services import Services
+
+
+@dataclass
+class DialectAnswer:
+    """What a route sent, message by message."""
+
+    messages: list[Message] = field(default_factory=list)
+    scope: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        return self.messages[0]["status"]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+@dataclass
+class DialectApp:
+    """Some routes as an app, which records nothing between requests."""
+
+    app: ASGIApp
+
+    async def post(
+        self, body: Any, *, headers: dict[str, str] | None = None, request_id: str = "r", path: str = "/test"
+    ) -> DialectAnswer:
+        """Send a body, as JSON unless it is bytes."""
+        answer = DialectAnswer()
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"content-type": "application/json", "x-request-id": request_id, **(headers or {})}
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": raw, "client": None}
+        answer.scope = scope
+        pending = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def receive() -> Message:
+            if pending:
+                return pending.pop()
+            await _never()
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            answer.messages.append(message)
+
+        await self.app(scope, receive, send)
+        return answer
+
+
+async def _never() -> None:
+    import asyncio
+
+    await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def dialect_app(manager_port: int, home: Path, routes: Sequence[DialectRoute]) -> AsyncIterator[DialectApp]:
+    """The routes, in front of the manager at this port."""
+    from tests.support.gateway_processes import configuration
+
+    client = ManagerClient(Settings.model_validate(configuration(manager_port)), home)
+    async with client.opened():
+        directory = ModelDirectory(client)
+        forwarder = TaskForwarder(client, directory, ImageFetcher(2**20))
+        services = Services(client, directory, forwarder, 2**20, None)
+        yield DialectApp(RequestMiddleware(DialectEndpoint(routes, services)))
