@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ import yaml
 from openai import OpenAI
 
 from contract.config import ENVIRONMENT
+from scripts.testbed.http import ONE_REQUEST_EACH, local_client
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds after which a condition that is waited for counts as failed. Nothing sleeps that long."""
+_HTTP = local_client(timeout=PATIENCE, limits=ONE_REQUEST_EACH)
 
 
 def eventually(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -125,13 +127,18 @@ class RunningServer:
     @property
     def client(self) -> OpenAI:
         """OpenAI's own SDK, without its retries."""
-        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
+        http = local_client(follow_redirects=True, limits=ONE_REQUEST_EACH)
+        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE, http_client=http)
 
     def get(self, path: str, **options: Any) -> httpx2.Response:
-        return httpx2.get(self.url + path, timeout=PATIENCE, trust_env=False, **options)
+        return _HTTP.get(self.url + path, **options)
 
     def post(self, path: str, json: Any = None, **options: Any) -> httpx2.Response:
-        return httpx2.post(self.url + path, json=json, timeout=PATIENCE, trust_env=False, **options)
+        return _HTTP.post(self.url + path, json=json, **options)
+
+    def stream(self, path: str, json: Any, **options: Any) -> AbstractContextManager[httpx2.Response]:
+        """POST a request whose answer is read piece by piece."""
+        return _HTTP.stream("POST", self.url + path, json=json, **options)
 
     def chat(self, model: str, text: str = "hello", **fields: Any) -> httpx2.Response:
         """Ask a chat model, without streaming."""
@@ -164,7 +171,7 @@ class RunningServer:
     @contextmanager
     def event_stream(self) -> Iterator[Iterator[dict[str, Any]]]:
         """The events of `GET /v1/system/events`, from now on."""
-        with httpx2.stream("GET", f"{self.url}/v1/system/events", timeout=PATIENCE, trust_env=False) as response:
+        with _HTTP.stream("GET", f"{self.url}/v1/system/events") as response:
             lines = response.iter_lines()
             next(lines)
             yield (json.loads(line[6:]) for line in lines if line.startswith("data: "))

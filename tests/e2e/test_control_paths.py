@@ -12,7 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from scripts.testbed.server import PATIENCE, ROOT, RunningServer, eventually, fake_model
+from scripts.testbed.http import local_client
+from scripts.testbed.server import ROOT, RunningServer, eventually, fake_model
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,8 @@ def ask_manager(server: RunningServer, method: str, path: str, **headers: str) -
     """Send a request to the manager itself, with its token."""
     address, token = ((server.home / "manager" / name).read_text().strip() for name in ("address", "token"))
     sent = {"authorization": f"Bearer {token}", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return httpx2.request(method, address + path, headers=sent, timeout=PATIENCE, trust_env=False)
+    with local_client() as http:
+        return http.request(method, address + path, headers=sent)
 
 
 @pytest.mark.parametrize(

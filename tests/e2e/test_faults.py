@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from scripts.testbed.server import (
@@ -69,7 +68,7 @@ def test_crash_mid_stream_ends_stream_with_error(server: RunningServer, folder: 
     messages = [{"role": "user", "content": "one two three"}]
     body = {"model": "crashing-mid-answer", "messages": messages, "stream": True}
     lines = []
-    with httpx2.stream("POST", f"{server.url}/v1/chat/completions", json=body, trust_env=False) as response:
+    with server.stream("/v1/chat/completions", body) as response:
         assert response.status_code == 200
         for line in response.iter_lines():
             (folder / "gate").touch()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import psutil
 import pytest
 
@@ -73,8 +72,7 @@ def test_eviction_for_another_model_has_a_bound(server: RunningServer, folder: P
 
 def test_stream_of_an_evicted_worker_ends_with_an_error_event(server: RunningServer) -> None:
     body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "many words " * 500}]}
-    url = f"{server.url}/v1/chat/completions"
-    with httpx2.stream("POST", url, json=body, timeout=PATIENCE, trust_env=False) as answer:
+    with server.stream("/v1/chat/completions", body) as answer:
         lines = (line for line in answer.iter_lines() if line)
         next(lines)
         assert server.post("/v1/system/evict/slow", {"force": True}).status_code == 200

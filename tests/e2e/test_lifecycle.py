@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx2
 import psutil
 import pytest
 
 from scripts.testbed.server import (
-    PATIENCE,
     RunningServer,
     disconnecting_client,
     events_until,
@@ -93,8 +91,7 @@ def test_disconnect_while_waiting_frees_queue_place(shared: RunningServer, size:
 
 def test_disconnect_cancels_the_work(shared: RunningServer, folder: Path) -> None:
     body = {"model": "slow", "messages": [{"role": "user", "content": "word " * 5000}], "stream": True}
-    url, headers = f"{shared.url}/v1/chat/completions", {"x-request-id": "me"}
-    with httpx2.stream("POST", url, json=body, headers=headers, timeout=PATIENCE, trust_env=False) as response:
+    with shared.stream("/v1/chat/completions", body, headers={"x-request-id": "me"}) as response:
         next(response.iter_lines())
     eventually("the engine has noticed", (folder / "started" / "me.cancelled").exists)
     eventually("its lease has ended", lambda: [worker["leases"] for worker in shared.workers("slow")] == [0])

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from PIL import Image, ImageDraw
 
+from scripts.testbed.http import ONE_REQUEST_EACH, local_client
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 
@@ -49,9 +50,8 @@ def _ask_all(
     server: RunningServer, ask: Callable[[httpx2.Client, int], httpx2.Response], count: int
 ) -> list[httpx2.Response]:
     """Send all requests at once, each from a thread of its own. Returns the answers in order."""
-    limits = httpx2.Limits(max_connections=None)
     with (
-        httpx2.Client(base_url=server.url, timeout=350, trust_env=False, limits=limits) as client,
+        local_client(base_url=server.url, timeout=350, limits=ONE_REQUEST_EACH) as client,
         ThreadPoolExecutor(count) as threads,
     ):
         return list(threads.map(lambda number: ask(client, number), range(count)))

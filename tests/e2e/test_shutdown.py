@@ -82,9 +82,7 @@ def test_stream_past_the_bound_ends_with_an_error_event(tmp_path: Path, program:
     models = [fake_model(step_seconds=5, stop_grace=0.5)]
     with RunningServer(tmp_path, models, resources={"shutdown_timeout": 0.5}) as server:
         body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "many words " * 50}]}
-        with httpx2.stream(
-            "POST", f"{server.url}/v1/chat/completions", json=body, timeout=60, trust_env=False
-        ) as answer:
+        with server.stream("/v1/chat/completions", body) as answer:
             lines = (line for line in answer.iter_lines() if line)
             next(lines)
             stopping = in_background(server.stop, program)

@@ -40,8 +40,7 @@ def server(folder: Path) -> Iterator[RunningServer]:
 @contextmanager
 def stream(server: RunningServer, model: str, text: str = "one two", **headers: str) -> Iterator[httpx2.Response]:
     body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": True}
-    url = f"{server.url}/v1/chat/completions"
-    with httpx2.stream("POST", url, json=body, headers=headers, timeout=PATIENCE, trust_env=False) as response:
+    with server.stream("/v1/chat/completions", body, headers=headers) as response:
         yield response
 
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
+from scripts.testbed.http import local_client
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
 from tests.support.external_server import external_command
 from tests.support.sockets import more_than_sockets_hold
@@ -79,7 +79,8 @@ def metric(server: RunningServer, program: str, name: str) -> float:
     """The sum of a metric over its labels."""
     token = (server.home / "manager" / "token").read_text().strip()
     url = (server.home / program / "address").read_text().strip()
-    page = httpx2.get(f"{url}/metrics", headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False).text
+    with local_client() as http:
+        page = http.get(f"{url}/metrics", headers={"authorization": f"Bearer {token}"}).text
     return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if re.match(rf"{name}[ {{]", line))
 
 

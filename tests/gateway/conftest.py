@@ -47,7 +47,7 @@ def secured(manager: FakeManagerProcess, tmp_path_factory: pytest.TempPathFactor
         yield gateway
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sdk(gateway: GatewayProcess) -> Iterator[openai.OpenAI]:
     """The OpenAI SDK, configured with nothing but the gateway's address."""
     with openai.OpenAI(base_url=f"{gateway.address}/v1", api_key="any", max_retries=0) as client:

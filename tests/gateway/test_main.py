@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from contract import __version__
+from scripts.testbed.http import local_client
 from tests.support.gateway_processes import (
     ROOT,
     FakeManagerProcess,
@@ -91,7 +92,7 @@ def test_few_descriptors_lower_the_limit_of_connections(tmp_path: Path, manager:
     with ExitStack() as stack, run_gateway(tmp_path, configuration(manager.port), "ulimit -n 160") as gateway:
         gateway.wait_ready()
         gateway.http.close()
-        clients = [stack.enter_context(httpx2.Client(base_url=gateway.address, timeout=60)) for _ in range(96)]
+        clients = [stack.enter_context(local_client(base_url=gateway.address)) for _ in range(96)]
         with ThreadPoolExecutor(len(clients)) as threads:
             answers = [answer for answer in threads.map(embed, clients) if answer]
         refusals = {answer.json()["error"]["message"] for answer in answers if answer.status_code != 200}

@@ -19,6 +19,7 @@ import httpx2
 import psutil
 import pytest
 
+from scripts.testbed.http import local_client
 from scripts.testbed.server import RunningServer, eventually
 
 TEXTS = tuple(f"number {number} of the storm" for number in range(8))
@@ -197,7 +198,7 @@ class Load:
 
 def client() -> httpx2.Client:
     """An HTTP client that waits as long as a request may take."""
-    return httpx2.Client(timeout=PATIENCE, trust_env=False)
+    return local_client(timeout=PATIENCE)
 
 
 def storm(load: Load, *, least: int, seconds: float, longest_pause: float) -> Counter[str]:

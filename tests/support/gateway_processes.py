@@ -16,6 +16,7 @@ import httpx2
 import yaml
 
 from contract.config import hash_key
+from scripts.testbed.http import ONE_REQUEST_EACH, local_client
 from tests.support.fake_manager import TOKEN
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +49,12 @@ class FakeManagerProcess:
         self.address = address
         self.process = process
         self.port = int(address.rpartition(":")[2])
+        self.http = local_client(base_url=address, limits=ONE_REQUEST_EACH)
 
     def control(self, action: str = "nothing", value: Any = None) -> dict[str, Any]:
         """Send a command to `FakeManager.control`; returns what the fake has recorded."""
-        return httpx2.post(f"{self.address}/control/{action}", json=value, timeout=20).json()
+        record: dict[str, Any] = self.http.post(f"/control/{action}", json=value).json()
+        return record
 
     def received(self, request_id: str) -> list[dict[str, Any]]:
         """What the fake received for one request id, attempt by attempt."""
@@ -66,7 +69,7 @@ class GatewayProcess:
         self.address = address
         self.process = process
         self.home = home
-        self.http = httpx2.Client(base_url=address, timeout=20)
+        self.http = local_client(base_url=address)
 
     def connect(self) -> socket.socket:
         """A plain connection, for requests that no HTTP library sends."""

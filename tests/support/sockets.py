@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def more_than_sockets_hold() -> int:
-    """Bytes that do not fit into the sockets on the way through a program that does not read, whatever their limits."""
+    """Bytes that exceed the sockets between three programs, the last of which reads nothing, whatever their limits."""
     receive, send = (Path(f"/proc/sys/net/ipv4/tcp_{kind}mem") for kind in ("r", "w"))
     largest = [int(limit.read_text().split()[2]) if limit.exists() else 2**23 for limit in (receive, send, send)]
     return sum(largest) + 2**22

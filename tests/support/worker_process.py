@@ -13,6 +13,7 @@ import os
 import queue
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ import psutil
 
 from contract.asgi.serve import listen
 from contract.config import ModelSpec
+from scripts.testbed.http import local_client
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +52,7 @@ class Worker:
         with listen("127.0.0.1", 0) as sock:
             self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             self.process = self._spawn(python or sys.executable, sock.fileno(), imports, env or {})
-        self.client = httpx2.Client(
-            base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60, trust_env=False
-        )
+        self.client = local_client(base_url=self.url, headers={"authorization": f"Bearer {self.token}"})
 
     def _spawn(self, python: str, sock: int, imports: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
         reading, writing = os.pipe()
@@ -100,6 +100,17 @@ class Worker:
     def post(self, path: str, body: dict[str, Any], **headers: str) -> httpx2.Response:
         """POST JSON."""
         return self.client.post(path, json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    @contextmanager
+    def disconnecting_client(self, path: str, body: dict[str, Any], request_id: str) -> Iterator[None]:
+        """A client that sends a request, and disconnects at the end of the block without reading the answer."""
+        content = json.dumps(body).encode()
+        fields = {"host": "x", "content-type": "application/json", "content-length": len(content)}
+        fields |= {"authorization": f"Bearer {self.token}", "x-request-id": request_id}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        with socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2]))) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
+            yield
 
     def log(self) -> str:
         """Everything that it has logged."""

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from scripts.testbed.http import local_client
 from tests.support import worker_process
 from tests.support.worker_process import Worker
 
@@ -56,12 +57,13 @@ def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 
 def test_only_health_needs_no_token(healthy: Worker) -> None:
-    assert httpx2.get(f"{healthy.url}/healthz").json() == {"status": "healthy"}
-    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": healthy.token}):
-        refused = httpx2.post(f"{healthy.url}{EMBED}", json={"input": "x"}, headers=headers)
-        assert refused.status_code == 401
-        assert refused.json()["error"]["code"] == "invalid_api_key"
-    assert httpx2.post(f"{healthy.url}/shutdown").status_code == 401
+    with local_client(base_url=healthy.url) as anyone:
+        assert anyone.get("/healthz").json() == {"status": "healthy"}
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": healthy.token}):
+            refused = anyone.post(EMBED, json={"input": "x"}, headers=headers)
+            assert refused.status_code == 401
+            assert refused.json()["error"]["code"] == "invalid_api_key"
+        assert anyone.post("/shutdown").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -197,10 +199,9 @@ def test_batches_requests_but_runs_retried_ones_alone() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_disconnect_cancels_the_call(tmp_path: Path, stream: bool) -> None:
     with worker_process.worker(gated(tmp_path)) as worker:
-        with httpx2.Client(base_url=worker.url, headers=worker.client.headers, trust_env=False) as client:
-            with pytest.raises(httpx2.TimeoutException):
-                client.post(CHAT, json=chat("x", stream=stream), headers={"x-request-id": "gone"}, timeout=0.5)
-            wait_until((tmp_path / "gone.cancelled").exists)
+        with worker.disconnecting_client(CHAT, chat("x", stream=stream), "gone"):
+            wait_until((tmp_path / "gone").exists)
+        wait_until((tmp_path / "gone.cancelled").exists)
         (tmp_path / "go").touch()
         assert worker.post(CHAT, chat("still here")).json()["choices"][0]["message"]["content"] == "still here"
 
@@ -234,7 +235,8 @@ def test_second_sigterm_exits_at_once(tmp_path: Path) -> None:
 
 def _refuses(worker: Worker) -> bool:
     try:
-        httpx2.get(f"{worker.url}/healthz")
+        with local_client(base_url=worker.url) as newcomer:
+            newcomer.get("/healthz")
     except httpx2.NetworkError:  # refused, or reset if it was just waiting to be accepted
         return True
     return False

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from contract.config import ModelSpec
@@ -178,11 +177,9 @@ def test_questions_are_batched_with_other_chat() -> None:
 
 def test_disconnect_cancels_all_questions(tmp_path: Path) -> None:
     with worker_process.worker(gated(tmp_path)) as worker:
-        with httpx2.Client(base_url=worker.url, headers=worker.client.headers, trust_env=False) as client:
-            body = {"images": [sent()] * 3}
-            with pytest.raises(httpx2.TimeoutException):
-                client.post(CAPTION, json=body, headers={"x-request-id": "gone"}, timeout=0.5)
-            wait_until((tmp_path / "gone.cancelled").exists)
+        with worker.disconnecting_client(CAPTION, {"images": [sent()] * 3}, "gone"):
+            wait_until((tmp_path / "gone").exists)
+        wait_until((tmp_path / "gone.cancelled").exists)
         (tmp_path / "go").touch()
         assert worker.post(CAPTION, {"image": sent()}).json()["data"][0]["text"]
 

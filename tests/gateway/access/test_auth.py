@@ -6,7 +6,6 @@ import json
 import time
 from pathlib import Path
 
-import httpx2
 import jwt
 import openai
 import pytest
@@ -95,7 +94,7 @@ def test_rejects_addresses_that_are_not_allowed(
 
 
 def test_rejects_a_key_of_undecodable_bytes(secured: GatewayProcess) -> None:
-    answer = httpx2.get(f"{secured.address}/v1/models", headers={"authorization": b"Bearer \xff\xfe"})
+    answer = secured.http.get("/v1/models", headers={"authorization": b"Bearer \xff\xfe"})
     assert answer.status_code == 401
     json.loads(answer.content)
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 
-import httpx2
 import openai
 import pytest
 
@@ -141,6 +140,6 @@ def test_forwards_a_large_body_completely(gateway: GatewayProcess, manager: Fake
 
 def test_every_response_has_a_request_id_and_timing(gateway: GatewayProcess) -> None:
     for path in ("/", "/v1", "/healthz", "/v1/models", "/nowhere", "/docs", "/metrics", "/v1/system/status"):
-        answer = httpx2.get(gateway.address + path)
+        answer = gateway.http.get(path)
         assert answer.headers["x-request-id"], path
         assert "infer;dur=" in answer.headers["server-timing"], path
