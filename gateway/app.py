@@ -20,14 +20,15 @@ from contract.config import Settings
 from gateway.access.auth import Auth
 from gateway.access.cors import Cors
 from gateway.access.keys import Keyring
-from gateway.access.origins import OriginCheck
+from gateway.access.origins import OriginCheck, OriginPolicy
 from gateway.access.rate_limits import RateLimits
 from gateway.dialects.error_forms import form_of
+from gateway.forwarding.external_forwarder import ExternalForwarder
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
-from gateway.routes import catalogue, dialects, listings, models, system, tasks
+from gateway.routes import catalogue, dialects, listings, models, system, tasks, upstream
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
@@ -57,6 +58,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(system.router(manager, directory))
+    app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
     app.middleware_stack = _add_middleware(app.build_middleware_stack(), settings, keyring, endpoints, requests)
@@ -68,8 +70,14 @@ def _services(settings: Settings, home: Path) -> Services:
     directory = ModelDirectory(manager)
     body_limit = int(settings.gateway.max_body_mb * 2**20)
     stream_wait = settings.gateway.stream_wait
-    forwarder = TaskForwarder(manager, directory, ImageFetcher(body_limit), stream_wait)
-    return Services(manager, directory, forwarder, body_limit, stream_wait)
+    return Services(
+        manager=manager,
+        directory=directory,
+        tasks=TaskForwarder(manager, directory, ImageFetcher(body_limit), stream_wait),
+        external=ExternalForwarder(manager, stream_wait),
+        body_limit=body_limit,
+        check_origin=OriginPolicy(settings.gateway.cors_origins).check,
+    )
 
 
 def _add_middleware(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from starlette.types import Scope
+
+from gateway.forwarding.external_forwarder import ExternalForwarder
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
@@ -13,11 +17,12 @@ from gateway.forwarding.task_forwarder import TaskForwarder
 class Services:
     """The parts that routes share; `body_limit` is the maximum size of a request body in bytes.
 
-    `stream_wait`: seconds after which a stream that waits for its model gets signs of life; None: never.
+    `check_origin` raises Forbidden for a request of a web page that may not run a model.
     """
 
     manager: ManagerClient
     directory: ModelDirectory
     tasks: TaskForwarder
+    external: ExternalForwarder
     body_limit: int
-    stream_wait: float | None
+    check_origin: Callable[[Scope], None]

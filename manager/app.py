@@ -21,12 +21,13 @@ from contract.asgi.middleware import RequestMiddleware, header
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
 from contract.status import ModelStatus, Status
-from manager.access import PUBLIC_PATHS, guarded
+from manager.access import guarded
 from manager.models import downloads
-from manager.proxy import MODEL, Proxy
+from manager.proxy import Proxy
 from manager.runtime import Runtime
 from manager.scheduling import snapshot, wait_report
 from manager.state.model import Model
+from manager.worker_requests import MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,8 @@ class WorkersOrControl:
         self._proxy = proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_request = scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS
-        app = self._proxy if is_request and header(scope, MODEL) is not None else self._control
+        is_for_worker = scope["type"] == "http" and header(scope, MODEL) is not None
+        app = self._proxy if is_for_worker else self._control
         await app(scope, receive, send)
 
 
@@ -181,5 +182,5 @@ def build(
         Route("/reload", control.reload, methods=["POST"]),
     ]
     control_app = Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)
-    app = guarded(WorkersOrControl(control_app, proxy), token, runtime.models.settings)
+    app = guarded(WorkersOrControl(control_app, proxy), token, runtime.models.settings, MODEL)
     return RequestMiddleware(DrainMiddleware(app, requests or RequestsInProgress()))

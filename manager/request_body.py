@@ -38,7 +38,8 @@ class RequestBody:
     @asynccontextmanager
     async def spooling(self) -> AsyncIterator[None]:
         """Spool the body while the enclosed code waits. Raises ClientDisconnected if the client goes away."""
-        self._spool = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)  # noqa: SIM115 - `close` closes it
+        if self._spool is None:
+            self._spool = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)  # noqa: SIM115 - `close` closes it
         async with cancel_on_disconnect(self._spool_message):
             yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Scope
 
@@ -22,9 +23,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
     Raises TooLarge above `limit` bytes (before reading, if `Content-Length` says so) or ClientDisconnected.
     """
-    declared = header(scope, b"content-length")
-    if declared and declared.isdigit() and int(declared) > limit:
-        raise _too_large(limit)
+    _check_declared(scope, limit)
     body = bytearray()
     more = True
     while more:
@@ -37,6 +36,28 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         more = message.get("more_body", False)
     # Converted to bytes because a JSON parser would copy a bytearray and keep the copy while it parses.
     return bytes(body)
+
+
+async def body_chunks(scope: Scope, receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    """The body in chunks as they arrive. Raises the errors of `read_body`."""
+    _check_declared(scope, limit)
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+        yield chunk
+
+
+def _check_declared(scope: Scope, limit: int) -> None:
+    declared = header(scope, b"content-length")
+    if declared and declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi import metrics
 from contract.asgi.errors import DEFAULT_FORM, ErrorForm, send_error
+from contract.asgi.frames import Frames, close_frame
 from contract.errors import ServeError
 
 access = logging.getLogger("access")
@@ -56,7 +57,8 @@ class RequestMiddleware:
 
     `form_of` chooses the form of a path's errors, which is `error_form` in the scope.
     An exception becomes the response if none has begun. A ServeError becomes the last event of an event stream that has
-    begun, except inside an event. All other responses are aborted.
+    begun, except inside an event, and the Close frame of a WebSocket, except inside a frame. All other responses are
+    aborted. The frames that a WebSocket's server has sent are in the scope as `frames`.
     """
 
     def __init__(self, app: ASGIApp, form_of: Callable[[str], ErrorForm] = lambda _: DEFAULT_FORM) -> None:
@@ -71,12 +73,17 @@ class RequestMiddleware:
         started = time.perf_counter()
         scope["request_id"] = request_id = _request_id(scope)
         status, is_event_stream, last = 0, False, b""
+        frames: Frames | None = None
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, is_event_stream, last
+            nonlocal status, is_event_stream, last, frames
             if message["type"] == "http.response.start":
                 status, is_event_stream = message["status"], _is_event_stream(message)
                 _complete_headers(message, request_id, started)
+                if status == 101:
+                    scope["frames"] = frames = Frames()
+            elif frames:
+                frames.feed(message.get("body", b""))
             else:
                 last = message.get("body") or last
             await send(message)
@@ -89,6 +96,8 @@ class RequestMiddleware:
                 await send_error(send_with_id, error, request_id, form)
             elif is_event_stream and isinstance(error, ServeError) and (not last or last.endswith(_ENDS_OF_EVENT)):
                 await send({"type": "http.response.body", "body": b"data: " + form.body(error, request_id) + b"\n\n"})
+            elif frames and isinstance(error, ServeError) and frames.between_frames and not frames.closed:
+                await send({"type": "http.response.body", "body": close_frame(error)})
             else:
                 raise  # the server aborts the connection, so that the response does not look complete
         finally:

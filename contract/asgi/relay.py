@@ -5,7 +5,7 @@ The gateway uses it towards the manager, the manager towards a worker. Nothing i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
@@ -14,8 +14,8 @@ from starlette.types import Scope, Send
 from yarl import URL
 
 HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"trailers",
-     b"transfer-encoding", b"upgrade", b"host", b"content-length", b"expect", b"accept-encoding"}
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+     b"trailer", b"trailers", b"transfer-encoding", b"upgrade", b"host", b"content-length", b"expect"}
 )  # fmt: skip
 """Headers that concern a single connection, or that the HTTP client sets itself."""
 _NOT_RETURNED = HOP_BY_HOP - {b"content-length"}
@@ -51,8 +51,20 @@ def client_session() -> aiohttp.ClientSession:
 
 def response_headers(response: aiohttp.ClientResponse) -> RawHeaders:
     """The upstream's headers without hop-by-hop ones; `content-length` stays, since the bytes are never changed."""
-    raw = [(key.lower(), value) for key, value in response.raw_headers]
-    return [header for header in raw if header[0] not in _NOT_RETURNED]
+    return returned_headers(response.raw_headers)
+
+
+def returned_headers(raw_headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """A response's headers as the client gets them, like `response_headers`."""
+    raw = [(key.lower(), value) for key, value in raw_headers]
+    return [header for header in end_to_end(raw) if header[0] not in _NOT_RETURNED]
+
+
+def end_to_end(headers: RawHeaders) -> RawHeaders:
+    """The headers without those that `Connection` names: they concern this connection only (RFC 9110, 7.6.1)."""
+    listed = {name.strip().lower() for key, value in headers if key == b"connection" for name in value.split(b",")}
+    listed -= {b"keep-alive", b"close", b"upgrade", b""}
+    return [header for header in headers if header[0] not in listed] if listed else headers
 
 
 @asynccontextmanager

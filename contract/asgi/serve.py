@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from contract.asgi.connections import BoundedProtocol, ConnectionLimits
 from contract.asgi.draining import CUT_TIMEOUT, RequestsInProgress
 from contract.asgi.old_clients import PatientProtocol
+from contract.asgi.upgrades import UpgradeProtocol
 from contract.startup_errors import CannotListen
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -48,8 +49,8 @@ def _keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-class ServerProtocol(BoundedProtocol, PatientProtocol):
-    """uvicorn's HTTP protocol, within limits and for all clients."""
+class ServerProtocol(UpgradeProtocol, BoundedProtocol, PatientProtocol):
+    """uvicorn's HTTP protocol, within limits, for all clients, and for WebSockets."""
 
 
 class AppServer(uvicorn.Server):
@@ -94,6 +95,7 @@ def server(
     config = uvicorn.Config(
         app,
         http=partial(ServerProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]
+        ws="none",  # `UpgradeProtocol` hands them to the app
         log_config=None,
         access_log=False,
         lifespan="on",

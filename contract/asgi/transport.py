@@ -49,6 +49,10 @@ class CoalescingTransport:
             self._written += len(head)
             self._transport.write(head)
 
+    def write_eof(self) -> None:
+        self.flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         self.flush()
         self._transport.close()

@@ -10,6 +10,7 @@ from contract.config import Settings
 from contract.errors import Forbidden, Unauthorized
 from gateway.access.allowlist import Allowlist, is_loopback
 from gateway.access.keys import HOW_TO_SEND, Keyring, Principal
+from gateway.forwarding.client_headers import key_in_subprotocols
 
 OPEN_PATHS = frozenset(
     {"/", "/v1", "/health", "/healthz", "/v1/health", "/ready", "/docs", "/redoc", "/openapi.json"}
@@ -57,4 +58,4 @@ def _presented_key(scope: Scope) -> str | None:
     authorization = header(scope, b"authorization")
     if authorization and authorization[:7].lower() == "bearer ":
         return authorization[7:].strip()
-    return header(scope, b"x-api-key")
+    return header(scope, b"x-api-key") or key_in_subprotocols(scope)

@@ -17,22 +17,17 @@ from contract.errors import Forbidden
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class OriginCheck:
-    """Middleware that raises Forbidden for a changing request whose `Origin` is neither listed nor this server's own.
+class OriginPolicy:
+    """Which web pages may send requests that change something or run a model."""
 
-    Programs send no `Origin`, and browsers always do with such requests.
-    """
-
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        self.app = app
+    def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
-            self._check(scope)
-        await self.app(scope, receive, send)
+    def check(self, scope: Scope) -> None:
+        """Raise Forbidden for a request of a page whose `Origin` is neither listed nor this server's own.
 
-    def _check(self, scope: Scope) -> None:
+        Programs send no `Origin`. Browsers send it with all requests but GET and HEAD, and `Sec-Fetch-Site` with all.
+        """
         origin = header(scope, b"origin")
         if origin is None:
             if header(scope, b"sec-fetch-site") in {"cross-site", "same-site"}:
@@ -40,6 +35,19 @@ class OriginCheck:
         elif not (self._origins & {"*", origin} or is_same_origin(origin, header(scope, b"host") or "")):
             message = f"Web pages of {origin[:200]} may not send requests that change something or run a model."
             raise Forbidden(f"{message} If this one may, add its origin to gateway.cors_origins (CORS_ORIGINS).")
+
+
+class OriginCheck:
+    """Middleware that applies the policy to every request with a method that may change something."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self.app = app
+        self._policy = OriginPolicy(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+            self._policy.check(scope)
+        await self.app(scope, receive, send)
 
 
 def is_same_origin(origin: str, host: str) -> bool:

@@ -15,12 +15,13 @@ import aiohttp
 from starlette.types import Send
 from yarl import URL
 
-from contract.asgi.relay import UpstreamError, iter_chunks, response_headers, send_body, send_head
+from contract.asgi.relay import RawHeaders, UpstreamError, iter_chunks, response_headers, send_body, send_head
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
 from gateway.forwarding.client_headers import Headers
 from gateway.forwarding.event_stream import have_the_last, whole_events
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.signs_of_life import SignPolicy, SignsOfLife, signs_of_life
+from gateway.forwarding.spooled_body import SpooledBody
 
 ATTEMPTS = 3
 """How many workers may die on a request before the request is considered the cause."""
@@ -40,7 +41,7 @@ class ForwardedRequest:
 
     url: URL
     model: str
-    body: bytes
+    body: bytes | SpooledBody
     max_wait: float
     request_id: str
     method: str = "POST"
@@ -65,7 +66,7 @@ async def _forward(manager: ManagerClient, request: ForwardedRequest, signs: Sig
         remaining = max(0.0, deadline - time.monotonic())
         if attempt > 1 and not remaining:  # the manager judges the first attempt: an idle worker may take it at once
             raise _deadline_passed(request, crash)
-        headers = _internal_headers(request, attempt, remaining)
+        headers = internal_headers(request, attempt, remaining)
         try:
             async with manager.open(request.method, request.url, headers, _payload(request.body)) as response:
                 if not _may_retry(response):
@@ -97,7 +98,8 @@ async def _crash_details(response: aiohttp.ClientResponse, manager: ManagerClien
         raise manager.unreachable(error) from error
 
 
-def _internal_headers(request: ForwardedRequest, attempt: int, remaining: float) -> Headers:
+def internal_headers(request: ForwardedRequest, attempt: int, remaining: float) -> Headers:
+    """The headers that go to the manager; `remaining` are the seconds that the request may wait."""
     headers = [
         *request.headers,
         ("x-request-id", request.request_id),
@@ -105,13 +107,15 @@ def _internal_headers(request: ForwardedRequest, attempt: int, remaining: float)
         ("x-enginehouse-deadline", f"{remaining:.3f}"),
         ("x-enginehouse-attempt", str(attempt)),
     ]
-    if len(request.body) > _CHUNKED_FROM:
+    if isinstance(request.body, SpooledBody) or len(request.body) > _CHUNKED_FROM:
         headers.append(("content-length", str(len(request.body))))
     return headers
 
 
-def _payload(body: bytes) -> bytes | AsyncIterator[bytes]:
+def _payload(body: bytes | SpooledBody) -> bytes | AsyncIterator[bytes] | None:
     """Large bodies are sent in chunks, so that no layer below copies them whole."""
+    if isinstance(body, SpooledBody) or not body:
+        return body.chunks() if body else None
     return _chunks(body) if len(body) > _CHUNKED_FROM else body
 
 
@@ -153,7 +157,7 @@ async def _relay_events(
     interrupted: Callable[[], ServeError],
     needs_done: bool,
 ) -> None:
-    headers = [header for header in response_headers(response) if header[0] not in {b"content-length", _BUFFERING}]
+    headers = [header for header in _client_headers(response) if header[0] not in {b"content-length", _BUFFERING}]
     headers.append((_BUFFERING, b"no"))  # an nginx in front would hold events back; external servers rarely say so
     await send_head(send, response.status, headers)
     is_done = not needs_done
@@ -174,8 +178,13 @@ async def _relay_whole(response: aiohttp.ClientResponse, send: Send, interrupted
         first = await anext(chunks, b"")
     except UpstreamError as error:
         raise interrupted() from error
-    await send_head(send, response.status, response_headers(response))
+    await send_head(send, response.status, _client_headers(response))
     await send_body(send, response, first, chunks)
+
+
+def _client_headers(response: aiohttp.ClientResponse) -> RawHeaders:
+    """The response's headers for the client; which pages may read it is for the gateway to say, not for a server."""
+    return [header for header in response_headers(response) if not header[0].startswith(b"access-control-")]
 
 
 def _interrupted(manager: ManagerClient) -> ServeError:

@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from contract.asgi.relay import UpstreamError, client_session, open_upstream
+from contract.asgi.tunnel import Tunnel, open_tunnel
 from contract.config import Settings
 from contract.errors import ManagerUnreachable, ServeError, TooManyConnections, Unavailable, from_envelope
 from gateway.forwarding.manager_pulse import ManagerPulse, ManagerSilent
@@ -103,6 +104,10 @@ class ManagerClient:
         return self._pulse.response(
             open_upstream(self._client, method, url, [*headers, self.authorization, self._id], body)
         )
+
+    def open_tunnel(self, url: URL, headers: list[tuple[str, str]]) -> AbstractAsyncContextManager[Tunnel]:
+        """Send the handshake of a WebSocket. Raises UpstreamError when no answer arrives."""
+        return self._pulse.response(open_tunnel(url, [*headers, self.authorization, self._id]))
 
     async def call(
         self,

@@ -12,8 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-
-import aiohttp
+from typing import Protocol, TypeVar
 
 from contract.asgi.relay import UpstreamError
 
@@ -21,6 +20,16 @@ _LONGEST_INTERVAL = 5.0
 
 LAG = 0.5
 """Seconds by which the gateway's own event loop may be late; if it is later, a missing answer says nothing."""
+
+
+class Closable(Protocol):
+    """A response, or another connection to the manager."""
+
+    def close(self) -> None:
+        """Close the connection at once."""
+
+
+ResponseT = TypeVar("ResponseT", bound=Closable)
 
 
 class ManagerSilent(UpstreamError):
@@ -37,7 +46,7 @@ class ManagerPulse:
         self._silence = 0.0
         self._waiting: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
-        self._responses: set[aiohttp.ClientResponse] = set()
+        self._responses: set[Closable] = set()
 
     async def watch(self, answers: Callable[[], Awaitable[bool]]) -> None:
         """Ask for signs of life for ever. `answers` says whether there is one, within `interval`."""
@@ -52,9 +61,7 @@ class ManagerPulse:
                 self._record(alive, 0 if is_late else ended - began)
 
     @asynccontextmanager
-    async def response(
-        self, opening: AbstractAsyncContextManager[aiohttp.ClientResponse]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def response(self, opening: AbstractAsyncContextManager[ResponseT]) -> AsyncIterator[ResponseT]:
         """Open a response and close it at the end of the block, or once the manager is silent: reading it then fails.
 
         Raises UpstreamError if the manager is silent before the head arrives.

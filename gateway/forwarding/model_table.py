@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterable
 
 from contract import catalogue
-from contract.errors import InvalidField, ModelNotFound, UnsupportedFeature, UnsupportedTask
+from contract.errors import InvalidField, ModelNotFound, NotFound, UnsupportedFeature, UnsupportedTask
 from contract.known_fields import in_words
 from contract.status import ModelStatus
-from contract.tasks import Request
+from contract.tasks import Request, all_tasks
 
 ALL_FEATURES = "*"
 """The feature of external servers, which validate requests themselves."""
@@ -24,6 +24,8 @@ class ModelTable:
         self.models = tuple(models)
         self._by_name = {name: model for model in self.models for name in (*model.presets, *model.aliases, model.id)}
         self._default_for = {task: model for model in self.models for task in model.default}
+        self.longest_name = max((name.count("/") + 1 for name in self._by_name), default=0)
+        """The most segments that a name has in a path."""
         self._features = {model.id: frozenset(model.features) for model in self.models}
 
     def get(self, name: str) -> ModelStatus:
@@ -80,6 +82,12 @@ class ModelTable:
         details = {"model": model.id, "features": sorted(model.features), "missing": [list(need) for need in missing]}
         raise UnsupportedFeature(f"{fields}: {reason}", param=missing[0][0], details=details)
 
+    def no_such_path(self, model: ModelStatus, method: str, path: str) -> NotFound:
+        """The error for a path that the model's engine does not serve; it says which ones that engine does."""
+        paths = [f"{task} at POST {all_tasks()[task].path}" for task in model.tasks if task in all_tasks()]
+        message = f"The model {model.id} (engine {model.engine}) does not serve {method} {path[:200]}."
+        return NotFound(f"{message} It serves {_join(paths)}.", param="model", details={"model": model.id})
+
     def _supports(self, model: ModelStatus, features: frozenset[str]) -> bool:
         return features <= self._features[model.id] or self.is_external(model)
 
@@ -111,6 +119,8 @@ class ModelTable:
     def _wrong_task(self, task: str, model: ModelStatus) -> UnsupportedTask:
         serving = self._serving(task)
         hint = f" For {task}, use {_join(serving)}." if serving else ""
+        if self.is_external(model):
+            hint += f" Other paths of this server are below /upstream/{model.id}/."
         message = f"The model {model.id} does not support the task {task}, only {_join(model.tasks)}.{hint}"
         return UnsupportedTask(message, param="model", details={"model": model.id, "tasks": list(model.tasks)})
 

@@ -34,8 +34,8 @@ class TaskCall:
     """One request for a task.
 
     `body` is what the client sent, in the content type that `headers` state; it is forwarded unchanged where possible.
-    Without it, the request is serialized. `max_wait` can shorten the model's own. `loading_messages`: a chat that waits
-    says why, in chunks. `model` is set once it is chosen.
+    Without it, the request is serialized. `max_wait` can shorten the model's own. `keep_alive` counts if the request
+    has none. `loading_messages`: a chat that waits says why, in chunks. `model` is set once it is chosen.
     """
 
     task: Task[Any, Any]
@@ -45,6 +45,7 @@ class TaskCall:
     headers: Headers = field(default_factory=list)
     query: bytes = b""
     max_wait: float = math.inf
+    keep_alive: float | None = None
     loading_messages: bool = False
     model: str | None = None
 
@@ -94,7 +95,8 @@ class TaskForwarder:
         model = table.choose(call.task.name, call.request.model)
         call.model = model.id
         table.check_features(call.task.name, model, call.request)
-        keep_alive, name = call.request.keep_alive, call.request.model
+        name, keep_alive = call.request.model, call.request.keep_alive
+        keep_alive = call.keep_alive if keep_alive is None else keep_alive
         signs = self._signs(call)
         body = await self._body(call, model)
         if keep_alive is not None:

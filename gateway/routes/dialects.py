@@ -22,7 +22,7 @@ from gateway.dialects import all_dialects
 from gateway.dialects.dialect import DialectRequest, DialectResponse, DialectRoute, TaskAnswer, TaskQuery
 from gateway.forwarding.bulk import Bulk, bulk_keys
 from gateway.forwarding.captured_response import CapturedResponse
-from gateway.forwarding.client_headers import requested_wait
+from gateway.forwarding.client_headers import requested_keep_alive, requested_wait
 from gateway.forwarding.model_table import ModelTable
 from gateway.forwarding.offload import offload
 from gateway.forwarding.task_forwarder import TaskCall, check_images
@@ -142,7 +142,8 @@ class _Exchange:
     def _call(self, query: TaskQuery, max_wait: float) -> TaskCall:
         if isinstance(self.request, DialectRequest) and self.request.keep_alive is not None:
             query.request.keep_alive = self.request.keep_alive
-        return TaskCall(query.task, query.request, self.scope["request_id"], max_wait=max_wait)
+        keep_alive = requested_keep_alive(self.scope)
+        return TaskCall(query.task, query.request, self.scope["request_id"], max_wait=max_wait, keep_alive=keep_alive)
 
     def _note_model(self, call: TaskCall) -> None:
         """Put the model into the access log's line; several are separated by commas."""

@@ -2,87 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import unquote
+import re
 
-from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
-from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
-from contract.asgi.middleware import header
-from contract.errors import BadRequest, NotFound
-from contract.json_bounds import check_json
-from gateway.forwarding.client_headers import forwarded_headers, requested_wait
-from gateway.forwarding.forward import ForwardedRequest, forward
-from gateway.forwarding.offload import offload
-from gateway.forwarding.replace_model import replace_model
+from contract.asgi.body import ClientDisconnected
+from contract.errors import NotFound
+from contract.status import ModelStatus
+from gateway.forwarding.external_forwarder import ServerPath, check_forwardable, raw_path
+from gateway.forwarding.external_request import ExternalRequest, read_request
 from gateway.services import Services
+
+_SLASHES = re.compile("//+")
+_WITHOUT_V1 = re.compile("/+(completions|responses|messages|audio|realtime|rerank)(/|$)")
+"""Paths of OpenAI's API and its relatives, as clients send them whose base URL lacks `/v1`."""
 
 
 class Passthrough:
     """The app for every path without a route: forwards a request whose `model` is an external server.
 
-    Raises NotFound for all other requests, and BadRequest for invalid JSON.
+    The model is in the body (JSON or a form) or in the query. Raises NotFound for all other requests, and BadRequest
+    for a malformed body.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1000})
-            return
-        media_type = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
-        is_v1_post = scope["method"] == "POST" and scope["path"].startswith("/v1/")
-        if not is_v1_post or _leaves_its_folder(scope["path"]) or media_type != "application/json":
+        path = _meant(raw_path(scope))
+        if not path.startswith("/v1/"):
             raise _not_found(scope)
+        check_forwardable(scope)
         scope["endpoint_label"] = "/v1/{path}"
+        self._services.check_origin(scope)  # also for GET, which may start a server here
         try:
-            body = await read_body(scope, receive, self._services.body_limit)
-            async with cancel_on_disconnect(receive):
-                request = await self._prepare(scope, body)
-                del body  # `request` holds the body to forward
-                await forward(self._services.manager, request, send)
+            async with read_request(scope, receive, self._services.body_limit) as request:
+                model = await self._model(scope, request, path)
+                if model.passthrough:
+                    await request.rename_model(model.passthrough)
+                await self._services.external.forward(ServerPath(model, path), request, scope, receive, send)
         except ClientDisconnected:
             return
 
-    async def _prepare(self, scope: Scope, body: bytes) -> ForwardedRequest:
-        name = await offload(len(body), _model_name, body)
-        table = await self._services.directory.table()
-        model = table.find(name) if isinstance(name, str) else None
-        if model is None or not table.is_external(model):
+    async def _model(self, scope: Scope, request: ExternalRequest, path: str) -> ModelStatus:
+        """The external server that the request names. Raises NotFound."""
+        if not isinstance(request.model, str) or not request.model:
             raise _not_found(scope)
-        scope["model"] = model.id
-        if model.passthrough:
-            body = await offload(len(body), replace_model, body, model.passthrough)
-        path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-        return ForwardedRequest(
-            url=self._services.manager.url(path, scope["query_string"]),
-            model=model.id,
-            body=body,
-            max_wait=min(requested_wait(scope), model.max_wait),
-            request_id=scope["request_id"],
-            headers=forwarded_headers(scope),
-            ends_with_done=scope["path"].endswith("/completions"),
-        )
+        table = await self._services.directory.table()
+        model = table.get(request.model)
+        if not table.is_external(model):
+            raise table.no_such_path(model, scope["method"], path)
+        return model
 
 
-def _leaves_its_folder(path: str) -> bool:
-    """Whether the path has a segment `.` or `..`, encoded however often: behind it could be any path of the server."""
-    while (decoded := unquote(path)) != path:
-        path = decoded
-    return not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in path.replace("\\", "/").split("/"))
-
-
-def _model_name(body: bytes) -> Any:
-    """The body's `model`, of whatever type, or None."""
-    check_json(body)
-    try:
-        document = from_json(body)
-    except ValueError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
-    return document.get("model") if isinstance(document, dict) else None
+def _meant(path: str) -> str:
+    """The path that clients mean whose base URL ends with a slash, or lacks `/v1`."""
+    if _WITHOUT_V1.match(path):
+        path = f"/v1{path}"
+    return _SLASHES.sub("/", path)
 
 
 def _not_found(scope: Scope) -> NotFound:
-    return NotFound(f"There is no endpoint {scope['method']} {scope['path'][:200]}. GET /docs lists all paths.")
+    message = f"There is no endpoint {scope['method']} {scope['path'][:200]}. GET /docs lists all paths."
+    hint = "For a path of an external server, name it in `model`, or send the request to /upstream/ID and that path."
+    return NotFound(f"{message} {hint}")

@@ -13,7 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.tasks import Task, all_tasks
-from gateway.forwarding.client_headers import forwarded_headers, requested_wait, wants_loading_messages
+from gateway.forwarding.client_headers import (
+    forwarded_headers,
+    requested_keep_alive,
+    requested_wait,
+    wants_loading_messages,
+)
 from gateway.forwarding.offload import offload
 from gateway.forwarding.task_forwarder import TaskCall, decode
 from gateway.services import Services
@@ -54,6 +59,7 @@ class TaskEndpoint:
             headers=forwarded_headers(scope),
             query=scope["query_string"],
             max_wait=requested_wait(scope),
+            keep_alive=requested_keep_alive(scope),
             loading_messages=wants_loading_messages(scope),
         )
 

@@ -118,9 +118,16 @@ def test_unknown_paths_reach_only_external_servers(gateway: GatewayProcess, mana
     assert gateway.http.post("/v1/rerank", json=body, headers=headers).status_code == 200
     [received] = manager.received("rerank")
     assert (received["path"], json.loads(received["body"])) == ("/v1/rerank", body | {"model": "gguf"})
-    for other in ({"model": "ok"}, {"model": "unknown"}, {}, []):
+    for other, message in (
+        ({"model": "ok"}, "engine fake) does not serve POST /v1/rerank. It serves chat at POST /v1/chat/completions"),
+        ({"model": "externel"}, "Did you mean 'external'?"),
+        ({}, "send the request to /upstream/ID"),
+        ([], "There is no endpoint POST /v1/rerank"),
+        ({"model": 5}, "There is no endpoint POST /v1/rerank"),
+    ):
         answer = gateway.http.post("/v1/rerank", json=other)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        assert answer.status_code == 404
+        assert message in answer.json()["error"]["message"]
 
 
 def test_forwards_a_large_body_completely(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
