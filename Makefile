@@ -97,8 +97,9 @@ demo: setup  ## Run a demo of all parts, with a server on free ports in data/dem
 # Containers often set this, but without bytecode every process that a test starts compiles our code again, and pytest
 # rewrites every test in each of its processes.
 test: export PYTHONDONTWRITEBYTECODE =
+# A file's tests run in one process, because they share a server.
 test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 e2e: setup $(TESTED)  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
 	@$(BIN)/python -m pytest -q -s -m e2e $(TESTS)

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: tiny models, each built once per run when a test first needs it."""
+"""What all tests share: tiny models, each built once per run when a test first needs it, and the order of the tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scripts.testbed import models as families
 
+# On a busy machine, an example takes any time.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+# The models are tiny. Further threads, in each of many processes, would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 Models = Callable[[str], Path]
 """Returns the folder of a tiny model: `models("sd")` is made by `build_sd(folder)` in scripts/testbed/models."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that take longest first, so that the processes of a parallel run end at the same time."""
+    folders = [Path(__file__).parent / name for name in ("e2e", "workers", "scripts", "gateway", "manager")]
+    items.sort(key=lambda item: [not item.path.is_relative_to(folder) for folder in folders])
 
 
 @pytest.fixture(scope="session")

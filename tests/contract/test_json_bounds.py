@@ -43,7 +43,7 @@ def test_accepts_long_texts_and_many_token_ids(document: dict[str, object]) -> N
     check_json(json.dumps(document).encode())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.text(st.sampled_from('"\\[]{},:a\n')), max_size=6))
 def test_finds_strings_and_brackets(texts: list[str]) -> None:
     body = json.dumps([{text: [text]} for text in texts]).encode()

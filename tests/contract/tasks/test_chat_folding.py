@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.tasks.chat import ChatChunk, ChatResponse, fold
@@ -104,6 +104,7 @@ def streams(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return chunks, {**whole, "warnings": warnings} if warnings else whole
 
 
+@settings(max_examples=40)
 @given(streams())
 def test_folded_stream_equals_the_whole(stream: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
     chunks, whole = stream

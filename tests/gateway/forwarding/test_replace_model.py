@@ -18,7 +18,7 @@ JSON: Any = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(), JSON), st.none() | st.text(), st.booleans(), st.sampled_from([None, 2]))
 def test_replaces_the_model_in_any_document(
     document: dict[str, Any], model: str | None, ascii_only: bool, indent: int | None

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -166,7 +167,11 @@ class PoolMachine(RuleBasedStateMachine):
         assert not self.errors.messages
 
 
-PoolMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestPool = PoolMachine.TestCase
+class TestPool(PoolMachine.TestCase):
+    settings = settings(max_examples=40, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(900)
+class TestPoolForLong(PoolMachine.TestCase):
+    settings = settings(max_examples=1000, stateful_step_count=60, suppress_health_check=list(HealthCheck))

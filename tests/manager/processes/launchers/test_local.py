@@ -208,12 +208,12 @@ async def test_a_worker_gets_its_entrys_variables_and_no_keys(
     monkeypatch.setenv("GATEWAY_API_KEY", "secret")
     monkeypatch.setenv("PORT", "8000")
     spec = fake().model_copy(
-        update={"env": {"OMP_NUM_THREADS": "1", "PYTHONPATH": "/elsewhere"}, "python": sys.executable}
+        update={"env": {"OMP_NUM_THREADS": "3", "PYTHONPATH": "/elsewhere"}, "python": sys.executable}
     )
     worker = await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
     await worker.ready()
     environ = psutil.Process(worker.pid).environ()
-    assert environ["OMP_NUM_THREADS"] == "1"
+    assert environ["OMP_NUM_THREADS"] == "3"
     assert environ["PYTHONPATH"].endswith(":/elsewhere")
     assert not {"GATEWAY_API_KEY", "PORT"} & set(environ)
     await worker.stop(5)
