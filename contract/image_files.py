@@ -25,18 +25,25 @@ MAX_BLOCKS = 4096
 """The most blocks of metadata in a file. Real files have a few; a large colour profile in a JPEG has up to 255."""
 MAX_COMPRESSED_BLOCKS = 16
 """The most compressed blocks of metadata in a PNG, each of which Pillow inflates to up to 1 MiB."""
+MAX_SCANS = 128
+"""The most scans of a JPEG. Real files have up to about 20; each takes time for all pixels, even if it has no data."""
 MAX_DIRECTORY_BYTES = 32 * 2**20
 """The most bytes that the entries of one TIFF or EXIF directory may refer to, in all."""
 MAX_DIRECTORY_ENTRIES = 512
+MAX_DIRECTORY_VALUES = 2**18
+"""The most numbers in one directory: as Python's objects, they take up to 150 times their bytes."""
 _MAX_TILE_PIXELS = 2**26
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IDAT", b"fdAT", b"fcTL"}
 _PNG_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
+_SCAN_MARKER = b"\xff\xda"
 _SCAN, _WITHOUT_LENGTH = 0xDA, {0x01, *range(0xD0, 0xD9)}
 """JPEG's marker before the pixels, and those that no length follows."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of one value, for each of TIFF's field types."""
+_TEXT = {1, 2, 7}
+"""The field types that stay bytes."""
 _TILE_SIDES = {322, 323}
 
 
@@ -101,6 +108,8 @@ def _jpeg_blocks(content: bytes) -> Iterator[None]:
         elif marker in _WITHOUT_LENGTH:
             position += 2
         elif marker == _SCAN:
+            if content.count(_SCAN_MARKER) > MAX_SCANS:  # compressed pixels do not contain it
+                raise _too_much("scans", MAX_SCANS)
             return
         else:
             position += 2 + max(2, int.from_bytes(content[position + 2 : position + 4], "big"))
@@ -155,14 +164,17 @@ def _check_directory(directory: Any, fp: IO[bytes]) -> None:
         raise _too_much("entries in its metadata", MAX_DIRECTORY_ENTRIES)
     size = struct.calcsize(endian + entry_format)
     entries = fp.read(size * count)
-    total, tile = 0, 1
+    total, numbers, tile = 0, 0, 1
     for tag, kind, values, inline in struct.iter_unpack(endian + entry_format, entries[: len(entries) // size * size]):
         total += _SIZES.get(kind, 0) * values
+        numbers += values if kind in _SIZES and kind not in _TEXT else 0
         if tag in _TILE_SIDES and kind in {3, 4}:
             [side] = struct.unpack_from(endian + ("H" if kind == 3 else "L"), inline)
             tile *= side
     if total > MAX_DIRECTORY_BYTES:
         raise _too_much("bytes of metadata", MAX_DIRECTORY_BYTES)
+    if numbers > MAX_DIRECTORY_VALUES:
+        raise _too_much("numbers in its metadata", MAX_DIRECTORY_VALUES)
     if tile > _MAX_TILE_PIXELS:
         raise _too_much("pixels in each tile", _MAX_TILE_PIXELS)
 

@@ -113,7 +113,7 @@ class ControlRoutes:
     async def events(self, request: Request) -> Response:
         """GET /events?since=N: the events after number N, and new ones as they happen."""
         since = request.query_params.get("since", str(self.runtime.event_log.seq))
-        if not since.isdecimal():
+        if not (since.isdecimal() and len(since) < 20):
             raise InvalidField(
                 "`since` must be an event's number, such as 12; leave it out for new ones.", param="since"
             )

@@ -15,6 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import Forbidden
 
+MAX_HOST = 300
+"""Characters of a `Host`. A name has at most 253; checking one of 60 KiB would take seconds."""
+
 _CONTAINER_NAMES = frozenset({"host.docker.internal", "gateway.docker.internal", "host.containers.internal"})
 """Names by which containers reach the machine that they run on."""
 
@@ -36,7 +39,8 @@ class HostCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         for name, value in scope.get("headers", ()):
-            if name == b"host" and not self._is_known(host := host_name(str(value, "latin-1"))):
+            host = host_name(str(value, "latin-1")) if name == b"host" else ""
+            if name == b"host" and not (len(value) <= MAX_HOST and self._is_known(host)):
                 message = f"This server does not know the host name {host[:200]!r}. If clients may use it, add it to"
                 raise Forbidden(f"{message} {self._setting}.")
         await self.app(scope, receive, send)

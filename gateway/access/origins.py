@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 from yarl import URL
 
+from contract.asgi.hosts import MAX_HOST
 from contract.asgi.middleware import header
 from contract.errors import Forbidden
 
+_MAX_ORIGIN = MAX_HOST + len("https://")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -52,6 +54,8 @@ class OriginCheck:
 
 def is_same_origin(origin: str, host: str) -> bool:
     """Whether an `Origin` is the server that the `Host` names. Its scheme may differ: a proxy can have ended TLS."""
+    if len(origin) > _MAX_ORIGIN:
+        return False
     try:
         url = URL(origin)
         own = URL(f"{url.scheme}://{host}")

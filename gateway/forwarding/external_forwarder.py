@@ -18,6 +18,7 @@ from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.signs_of_life import SignPolicy
 from gateway.forwarding.websocket import forward_websocket
 
+_MAX_ENCODINGS = 8
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 """TRACE would send the worker's token back to the client."""
 
@@ -86,7 +87,14 @@ def _wants_events(scope: Scope) -> bool:
 
 
 def _leaves_its_folder(path: str) -> bool:
-    """Whether the path has a segment `.` or `..`, encoded however often: behind it could be any path of the server."""
-    while (decoded := unquote(path)) != path:
-        path = decoded
+    """Whether the path may have a segment `.` or `..`, behind which could be any path of the server.
+
+    One that is encoded more often than any server decodes it counts as well: decoding it to its end could take seconds.
+    """
+    for _ in range(_MAX_ENCODINGS):
+        encoded, path = path, unquote(path)
+        if path == encoded:
+            break
+    else:
+        return True
     return not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in path.replace("\\", "/").split("/"))

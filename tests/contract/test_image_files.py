@@ -13,7 +13,7 @@ from PIL import Image
 
 from contract import image_files
 from contract.errors import BadImage
-from contract.image_files import MAX_BLOCKS, MAX_COMPRESSED_BLOCKS, open_header
+from contract.image_files import MAX_BLOCKS, MAX_COMPRESSED_BLOCKS, MAX_SCANS, open_header
 from contract.media import ImageInput
 
 
@@ -41,6 +41,13 @@ def segment(data: bytes, marker: int = 0xE1) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
 
 
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG with this many scans, most of which add nothing and take time for all pixels even so."""
+    content = encoded("JPEG", progressive=True)
+    empty = segment(bytes([1, 1, 0x00, 1, 63, 0]), 0xDA)
+    return content[:-2] + empty * (count - content.count(b"\xff\xda")) + content[-2:]
+
+
 def gif(inserted: bytes, frame: tuple[int, int] = (8, 6)) -> bytes:
     screen = b"GIF89a" + struct.pack("<HHBBB", 8, 6, 0x80, 0, 0) + bytes(6)
     return screen + inserted + b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02\x4c\x01\x00;"
@@ -48,8 +55,9 @@ def gif(inserted: bytes, frame: tuple[int, int] = (8, 6)) -> bytes:
 
 def directory(entries: int, values: int, *tags: tuple[int, int, int, int]) -> bytes:
     """A TIFF directory whose entries all refer to the same bytes."""
-    head = [(256, 4, 1, 8), (257, 4, 1, 6), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8), *tags]
-    rows = [*head, *((1000 + number, 7, values, 8) for number in range(entries))]
+    head = [(256, 4, 1, 8), (257, 4, 1, 6), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    known = {tag[0]: tag for tag in (*head, *tags)}
+    rows = [*known.values(), *((1000 + number, 7, values, 8) for number in range(entries))]
     packed = b"".join(struct.pack("<HHII", *row) for row in rows)
     return b"II*\0" + struct.pack("<IH", 8, len(rows)) + packed + bytes(4)
 
@@ -71,11 +79,14 @@ BOMBS = {
     "jpeg-junk": jpeg(b"a" * (MAX_BLOCKS + 1)),
     "jpeg-entries": jpeg(exif_segments(directory(5000, 60_000))),
     "jpeg-overlap": jpeg(exif_segments(directory(500, 110_000) + bytes(120_000))),
+    "jpeg-scans": with_scans(MAX_SCANS + 1),
     "gif-comment": gif(b"\x21\xfe" + b"\x01a" * MAX_BLOCKS + b"\x00"),
     "gif-comments": gif(b"\x21\xfe\x01a\x00" * MAX_BLOCKS),
     "gif-junk": gif(b"a" * (MAX_BLOCKS + 1)),
     "tiff-entries": directory(5000, 1000) + bytes(1000),
     "tiff-overlap": directory(500, 100_000) + bytes(100_000),
+    "tiff-strips": directory(0, 0, (278, 4, 1, 1), (273, 3, 2**18 + 1, 8)) + bytes(2**20),
+    "tiff-rationals": directory(0, 0, (282, 5, 2**18 + 1, 8)) + bytes(2**22),
     "tiff-tile": directory(0, 0, (322, 4, 1, 60_000), (323, 4, 1, 60_000)),
 }
 
@@ -91,6 +102,11 @@ def test_checking_an_image_refuses_large_metadata_too(bomb: bytes) -> None:
     for value in (bomb, base64.b64encode(bomb).decode()):
         with pytest.raises(BadImage):
             ImageInput(value).check()
+
+
+def test_opens_a_jpeg_with_as_many_scans_as_allowed() -> None:
+    with open_header(with_scans(MAX_SCANS)) as image:
+        image.load()
 
 
 def test_checking_a_png_inflates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

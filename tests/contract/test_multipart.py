@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.errors import InvalidField
+from contract.errors import BadRequest, InvalidField
 from contract.tasks import Request, all_tasks
 
 BOUNDARY = "between"
@@ -27,6 +27,13 @@ def test_unknown_files_are_serializable_as_json() -> None:
     document = json.loads(request.model_dump_json(exclude_unset=True))
     assert document["image"] == "iVBOR/8="
     assert isinstance(document["notes"], str)
+
+
+def test_rejects_a_content_type_that_takes_long_to_parse() -> None:
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+    assert all_tasks()["ocr"].decode(content_type, form(image=b"x"))
+    with pytest.raises(BadRequest, match="Content-Type"):
+        all_tasks()["ocr"].decode(content_type + ";" * 60_000, form(image=b"x"))
 
 
 def fields(*parts: tuple[str, str]) -> bytes:

@@ -52,6 +52,12 @@ def test_rejects_other_names(host: str) -> None:
         reaches(host)
 
 
+def test_rejects_a_name_that_takes_long_to_check() -> None:
+    assert reaches("a." * 126 + "a", "*")
+    with pytest.raises(Forbidden):
+        reaches("a." * 30_000 + "a", "*")
+
+
 def test_configuration_adds_names() -> None:
     assert reaches("AI.example.com:443", "ai.example.com")
     assert reaches("a.b.example.com", "*.example.com")

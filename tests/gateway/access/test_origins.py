@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from contract.errors import Forbidden
+from gateway.access import origins
 from gateway.access.origins import OriginCheck
 from tests.support.gateway_processes import GatewayProcess
 
@@ -20,7 +21,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 def reaches(origin: str | None, *allowed: str, host: str = "here:8000", method: str = "POST", site: str = "") -> bool:
     headers = [(b"host", host.encode())]
-    headers += [] if origin is None else [(b"origin", origin.encode())]
+    headers += [] if origin is None else [(b"origin", origin.encode("latin-1"))]
     headers += [(b"sec-fetch-site", site.encode())] if site else []
     scope = {"type": "http", "method": method, "headers": headers}
     asyncio.run(OriginCheck(app, allowed)(scope, None, None))  # type: ignore[arg-type]
@@ -35,6 +36,12 @@ def test_accepts_programs_listed_origins_and_its_own() -> None:
     assert reaches("tauri://localhost", "tauri://localhost")
     assert reaches("null", "*")
     assert reaches("http://evil.example", method="GET")
+
+
+def test_does_not_parse_an_origin_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "URL", None)  # it would take seconds
+    with pytest.raises(Forbidden, match="may not send"):
+        reaches("http://" + "\xe9." * 20_000)
 
 
 @pytest.mark.parametrize(
