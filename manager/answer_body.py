@@ -79,7 +79,7 @@ class AnswerBody:
 
     async def _hold(self, chunk: bytes) -> None:
         if self._spool is None:
-            self._spool = Spool(self._space, self._request_id)
+            self._spool = Spool(self._space, f"the worker of request {self._request_id} waits for its client")
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_spool(self._spool))
         await self._spool.put(chunk)

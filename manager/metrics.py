@@ -29,10 +29,14 @@ PROMPT_TOKENS = Counter(
     ["model", "source"],
     registry=REGISTRY,
 )
-SPOOLED = Gauge("spooled_answer_bytes", "Disk space of answers that their clients have not read yet", registry=REGISTRY)
+SPOOLED = Gauge(
+    "spooled_bytes",
+    "Disk space of answers that their clients have not read yet, and of requests that wait",
+    registry=REGISTRY,
+)
 SPOOL_FULL = Counter(
     "spool_full_total",
-    "Answers whose worker had to wait for the client: the `limit` was reached, or the `disk` is full",
+    "Answers and requests that were not read further: the `limit` was reached, or the `disk` is full",
     ["reason"],
     registry=REGISTRY,
 )

@@ -43,13 +43,14 @@ class Proxy:
         path: str = scope["path"]
         scope["endpoint_label"] = path if path in self._task_paths else "passthrough"
         scope["model"] = model = _model(scope)
-        body, answer = RequestBody(receive), AnswerBody(send, scope["flow"], self._space, scope["request_id"])
+        id_, space = scope["request_id"], self._space
+        body, answer = RequestBody(receive, space, id_), AnswerBody(send, scope["flow"], space, id_)
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
         while_waiting = partial(self._while_waiting, scope, body)
         with suppress(ClientDisconnected):
             try:
                 async with self._pool.lease(
-                    model, keep_alive, max_wait, while_waiting=while_waiting, request_id=scope["request_id"]
+                    model, keep_alive, max_wait, while_waiting=while_waiting, request_id=id_
                 ) as lease:
                     if scope.get("websocket"):
                         await relay_websocket(lease, scope, body, send)

@@ -1,31 +1,30 @@
-"""A request's body: streamed to the worker, and spooled to disk while the request waits for one.
+"""A request's body: streamed to the worker, and spooled while the request waits for one.
 
 A disconnect is only seen after the body has been read. To notice it for a large request that is waiting, the body is
-read meanwhile, into a file rather than into memory.
+read meanwhile, most of it to disk. Without disk space, the rest is not read before the worker is ready.
 """
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import IO
 
 from starlette.types import Message, Receive
 
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
-
-SPOOL_IN_MEMORY = 256 * 1024
-CHUNK_BYTES = 256 * 1024
+from manager.spool import Spool, SpoolSpace
 
 
 class RequestBody:
     """Reads one request's body, exactly once. `disconnected`: the client went away while it was read."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, space: SpoolSpace, request_id: str) -> None:
         self._receive = receive
-        self._spool: IO[bytes] | None = None
+        self._space = space
+        self._request_id = request_id
+        self._spool: Spool | None = None
+        self._spooling: asyncio.Future[None] | None = None  # makes room for the latest chunk
         self._complete = asyncio.Event()
         self.disconnected = False
 
@@ -39,7 +38,7 @@ class RequestBody:
     async def spooling(self) -> AsyncIterator[None]:
         """Spool the body while the enclosed code waits. Raises ClientDisconnected if the client goes away."""
         if self._spool is None:
-            self._spool = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)  # noqa: SIM115 - `close` closes it
+            self._spool = Spool(self._space, f"request {self._request_id} is read further once its worker is ready")
         async with cancel_on_disconnect(self._spool_message):
             yield
 
@@ -48,8 +47,7 @@ class RequestBody:
         if first:
             yield first
         if self._spool is not None:
-            self._spool.seek(0)
-            while chunk := self._spool.read(CHUNK_BYTES):
+            while chunk := await self._spool.take():
                 yield chunk
         while not self._complete.is_set():
             if chunk := await self._next_chunk():
@@ -61,17 +59,20 @@ class RequestBody:
         return await self._receive()
 
     def close(self) -> None:
-        """Remove the spooled file."""
+        """Free what is spooled."""
+        if self._spooling is not None:
+            self._spooling.cancel()
         if self._spool is not None:
             self._spool.close()
 
     async def _spool_message(self) -> Message:
         """Spool the next chunk; once the body is complete, wait for the disconnect."""
-        if self._complete.is_set():
-            return await self._receive()
         message = await self._receive()
         if message["type"] != "http.disconnect" and self._spool is not None:
-            self._spool.write(self._chunk_of(message))
+            self._spool.add(self._chunk_of(message))
+            # Shielded: the worker may become ready at any moment, and what is being written must not be doubled then.
+            self._spooling = asyncio.ensure_future(self._spool.make_room())
+            await asyncio.shield(self._spooling)
         return message
 
     async def _next_chunk(self) -> bytes:

@@ -1,4 +1,7 @@
-"""Holds what workers have answered and clients have not read yet: a little in memory, the rest in temporary files."""
+"""Holds answers that clients have not read yet, and the bodies of requests that wait.
+
+A little of each is in memory, and the rest in temporary files, which share one limit.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 IN_MEMORY = 256 * 1024
-"""Bytes of one answer that are held in memory before they go to disk, and read from disk at a time."""
+"""Bytes of one spool that are held in memory before they go to disk, and read from disk at a time."""
 
 FILE_SIZE = 16 * 2**20
-"""Bytes in one file. The disk space of a file is free again once the client has read all of it."""
+"""Bytes in one file. The disk space of a file is free again once all of it was taken."""
 
 PAUSE = 0.05
 """Seconds that a worker waits for a client that is only a little slower, before the disk is used."""
@@ -63,10 +66,10 @@ class SpoolSpace:
     def note_failure(self, error: OSError) -> None:
         """Write nothing more for a while: the disk is full, or broken."""
         self._disk_failed_at = time.monotonic()
-        log.warning("answers cannot be written to %s: %s", self.folder, error)
+        log.warning("the spool cannot be written to %s: %s", self.folder, error)
 
     async def more_room(self) -> None:
-        """Return once a client has read some of its answer, or is gone."""
+        """Return once something was taken from a spool, or one was closed."""
         await self._freed.wait()
 
     def wake(self) -> None:
@@ -85,14 +88,15 @@ class _SpoolFile:
 
 
 class Spool:
-    """First in, first out: one answer's bytes between its worker and its client. One task puts and one task takes.
+    """First in, first out: bytes between a worker and its client. One task puts and one task takes.
 
-    Files are written and read in threads, because a busy disk can take long.
+    Files are written and read in threads, because a busy disk can take long. `without_room` is what happens when there
+    is no disk space, for the log.
     """
 
-    def __init__(self, space: SpoolSpace, request_id: str) -> None:
+    def __init__(self, space: SpoolSpace, without_room: str) -> None:
         self._space = space
-        self._request_id = request_id
+        self._without_room = without_room
         self._files: deque[_SpoolFile] = deque()  # what comes before `_tail`
         self._unread = 0  # bytes in the files
         self._reserved = 0
@@ -105,9 +109,17 @@ class Spool:
         self._error: OSError | None = None
 
     async def put(self, chunk: bytes) -> None:
-        """Add a chunk. Without disk space, this waits for the client, and so does the worker."""
+        """Add a chunk. Without disk space, this waits until enough of the spool was taken."""
+        self.add(chunk)
+        await self.make_room()
+
+    def add(self, chunk: bytes) -> None:
+        """Add a chunk, before a call of `make_room`."""
         self._tail.append(chunk)
         self._tail_bytes += len(chunk)
+
+    async def make_room(self) -> None:
+        """Move what is too much for the memory to the disk, or wait until it was taken."""
         if self._tail_bytes > IN_MEMORY and not self._unread:
             await self._pause()
         while self._tail_bytes > IN_MEMORY and (reason := await self._spill()):
@@ -215,4 +227,4 @@ class Spool:
         if not self._waited:
             self._waited = True
             SPOOL_FULL.labels(reason).inc()
-            log.warning("the worker of request %s waits for its client: no room (%s)", self._request_id, reason)
+            log.warning("%s: no room in the spool (%s)", self._without_room, reason)

@@ -104,7 +104,7 @@ def test_others_are_answered_and_eviction_completes(server: RunningServer) -> No
     assert (head[:13], len(body)) == (b"HTTP/1.1 200 ", SIZE)
     assert json.loads(body)["got"] == WHOLE
     assert peak_memory(manager) - had < 8 * 2**20
-    assert metric(server, "manager", "spooled_answer_bytes") == 0
+    assert metric(server, "manager", "spooled_bytes") == 0
 
 
 def test_stream_arrives_whole_once_its_client_reads(server: RunningServer) -> None:
@@ -128,8 +128,8 @@ def test_disconnect_frees_the_spool(server: RunningServer) -> None:
     before = served(server)
     with unread_answer(server, WHOLE):
         eventually("its worker is free", lambda: served(server) > before)
-        assert metric(server, "manager", "spooled_answer_bytes") > 0
-    eventually("the space is free", lambda: metric(server, "manager", "spooled_answer_bytes") == 0)
+        assert metric(server, "manager", "spooled_bytes") > 0
+    eventually("the space is free", lambda: metric(server, "manager", "spooled_bytes") == 0)
 
 
 def test_worker_waits_for_its_client_without_room(server: RunningServer) -> None:
@@ -147,7 +147,7 @@ def test_client_that_reads_nothing_is_cut_off(impatient: RunningServer) -> None:
         eventually("it is cut off", lambda: metric(impatient, "gateway", "stalled_clients_total") == 1)
         assert len(rest_of(client)) < SIZE
     assert "cut off 127.0.0.1, which read nothing of its answer to POST /v1/chat" in impatient.log("gateway")
-    eventually("the space is free", lambda: metric(impatient, "manager", "spooled_answer_bytes") == 0)
+    eventually("the space is free", lambda: metric(impatient, "manager", "spooled_bytes") == 0)
 
 
 def test_manager_cuts_off_a_gateway_that_reads_nothing(impatient: RunningServer) -> None:
