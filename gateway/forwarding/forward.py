@@ -188,6 +188,6 @@ def _client_headers(response: aiohttp.ClientResponse) -> RawHeaders:
 
 
 def _interrupted(manager: ManagerClient) -> ServeError:
-    """The error of a response that breaks off: the worker died, unless the manager is known to be silent."""
+    """The error of a response that breaks off: the worker died, unless it is known that the manager has cut it."""
     message = "The worker died while it sent its response, so the response is incomplete. Send the request again."
-    return manager.silence() or WorkerDied(message, details={"began": True})
+    return manager.interruption() or WorkerDied(message, details={"began": True})

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from contract.asgi.draining import shutting_down
 from contract.asgi.relay import UpstreamError, client_session, open_upstream
 from contract.asgi.tunnel import Tunnel, open_tunnel
 from contract.config import Settings
@@ -53,6 +54,7 @@ class ManagerClient:
         self._urls: dict[str, URL] = {}  # by path
         self._pulse = ManagerPulse(settings.gateway.manager_silence)
         self.base: str | None = None
+        self.is_stopping = False  # it has ended its stream of events in good order, and not begun another
         self.authorization = ("authorization", "")
         self._id = ("x-enginehouse-gateway", secrets.token_hex(8))
         self.locate()
@@ -151,9 +153,11 @@ class ManagerClient:
         except ServeError as error:  # such as that the manager stops too, and has refused them itself
             log.info("the manager could not end the wait of requests: %s", error)
 
-    def silence(self) -> Unavailable | None:
-        """The error for a manager that gives no sign of life; None while it gives some."""
-        return self.unreachable(self._pulse.error()) if self._pulse.is_silent else None
+    def interruption(self) -> ServeError | None:
+        """The error for what a manager cuts that is silent, or stops; None for one that does neither."""
+        if self._pulse.is_silent:
+            return self.unreachable(self._pulse.error())
+        return shutting_down() if self.is_stopping else None
 
     def unreachable(self, cause: object) -> Unavailable:
         """The error for a manager that does not respond; it says how to start one."""

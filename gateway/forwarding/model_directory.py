@@ -105,6 +105,7 @@ class ModelDirectory:
             if response.status != 200:
                 raise ManagerUnreachable(f"the manager responded to GET /events with status {response.status}")
             self.connected, self._warned = True, False
+            self._manager.is_stopping = False
             log.info("following the events of the manager at %s", self._manager.base)
             partial_line = b""
             stream = iter_chunks(response)
@@ -113,6 +114,7 @@ class ModelDirectory:
                 for line in lines:
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
+        self._manager.is_stopping = True
         raise ManagerUnreachable("the manager ended its event stream")
 
 

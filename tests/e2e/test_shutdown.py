@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+from tests.support.external_server import external_command
 
 PAGE = "https://page.example"
 
@@ -89,3 +90,15 @@ def test_stream_past_the_bound_ends_with_an_error_event(tmp_path: Path, program:
             last = list(lines)[-1]
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"
         assert stopping.result() == 0
+
+
+@pytest.mark.parametrize("program", ["manager", "gateway"])
+def test_stream_cut_inside_an_event_ends_with_the_reason(tmp_path: Path, program: str) -> None:
+    options = {"cmd": external_command(tmp_path), "ready": "/up"}
+    models = [{"id": "external", "engine": "command", "tasks": ["chat"], "stop_grace": 0.5, "options": options}]
+    with RunningServer(tmp_path / "server", models, resources={"shutdown_timeout": 0.5}) as server:
+        body = {"model": "external", "prompt": "x", "stream": True, "half": True}
+        with httpx2.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60, trust_env=False) as answer:
+            assert server.stop(program) == 0
+            [last] = [line for line in answer.iter_lines() if line]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"

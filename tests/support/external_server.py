@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 _PROGRAM = r"""
-import http.server, json, os, sys
+import http.server, json, os, sys, time
 if len(sys.argv) > 3:
     import subprocess
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1e5)"], start_new_session=True)
@@ -17,7 +17,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         out = json.dumps({"got": got, "path": self.path, "auth": self.headers["authorization"]})
         self.send_response(200)
         if got.get("stream"):
-            return self.stream(out, got.get("events", 0), got.get("size", 0))
+            return self.half() if got.get("half") else self.stream(out, got.get("events", 0), got.get("size", 0))
         out += " " * (got.get("size", 0) - len(out))
         sent = got.get("sent", len(out))
         self.send_header("content-length", str(len(out))); self.end_headers()
@@ -27,6 +27,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream"); self.end_headers()
         for event in [out, *[json.dumps({"junk": "x" * size})] * events, "[DONE]"]:
             self.wfile.write(f"data: {event}\n\n".encode())
+    def half(self):
+        self.send_header("content-type", "text/event-stream"); self.end_headers()
+        self.wfile.write(b'data: {"id"')
+        time.sleep(1e5)
     do_GET = do_POST = answer
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -38,7 +42,7 @@ def external_command(folder: Path) -> str:
 
     With one more argument, it also starts a process in a process group of its own. A request's `size` pads the answer
     to so many bytes, of which only `sent` are sent before the connection breaks. In streams, `events` more events of
-    this size follow.
+    this size follow; with `half`, a stream is half an event, and does not end.
     """
     program = folder / "server.py"
     program.write_text(_PROGRAM)
