@@ -16,6 +16,8 @@ PREFIX = "enginehouse-"
 REMOVAL_TIMEOUT = 2.0
 """Seconds until the kernel has ended all processes of a killed cgroup."""
 
+ATTEMPTS = 3
+
 
 @functools.cache
 def own_cgroup(own: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/proc/self/mounts")) -> Path | None:
@@ -36,8 +38,7 @@ def enter(uuid: str, pid: int, parent: Path | None = None) -> Path | None:
         return None
     folder = parent / f"{PREFIX}{uuid}"
     try:
-        folder.mkdir(exist_ok=True)
-        (folder / "cgroup.procs").write_text(str(pid))
+        _move(pid, folder)
         if not (folder / "cgroup.kill").exists():  # before Linux 5.14
             raise FileNotFoundError(folder / "cgroup.kill")
     except OSError:
@@ -47,6 +48,16 @@ def enter(uuid: str, pid: int, parent: Path | None = None) -> Path | None:
             folder.rmdir()
         return None
     return folder
+
+
+def _move(pid: int, folder: Path) -> None:
+    """Move a process to a new cgroup. Another manager that starts may remove it while it is empty: then try again."""
+    for _ in range(ATTEMPTS):
+        folder.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            (folder / "cgroup.procs").write_text(str(pid))
+            return
+    raise FileNotFoundError(folder)
 
 
 def members(uuid: str, parent: Path | None = None) -> list[int]:

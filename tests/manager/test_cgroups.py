@@ -54,6 +54,20 @@ def test_process_stays_where_it_is_if_it_cannot_be_moved(tmp_path: Path) -> None
     assert cgroups.members("uuid", tmp_path) == []
 
 
+def test_cgroup_that_another_manager_removes_is_created_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[Path] = []
+
+    def mkdir(folder: Path, **_: object) -> None:
+        attempts.append(folder)
+        if len(attempts) > 1:  # the first one is removed at once
+            os.mkdir(folder)
+            (folder / "cgroup.kill").touch()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert cgroups.enter("uuid", 123, tmp_path) == tmp_path / "enginehouse-uuid"
+    assert cgroups.members("uuid", tmp_path) == [123]
+
+
 def test_ends_nothing_but_cgroups_of_workers(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     assert not cgroups.end(tmp_path / "other")
