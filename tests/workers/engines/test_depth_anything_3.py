@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from contract.config import ModelSpec
-from contract.errors import BadImage, InvalidField, LoadFailed
+from contract.errors import BadImage, EngineFailed, InvalidField, LoadFailed
 from scripts import environments
 from tests.conftest import Models
 from tests.support import depth_engines, worker_process
+from tests.support.changed_weights import without_numbers
 from tests.support.depth_engines import (
     CAMERA,
     IMAGE,
@@ -207,6 +208,16 @@ def test_image_of_only_sky_fails_alone(engine3: DepthEngine3) -> None:
     assert isinstance(refusal, BadImage)
     assert "only sky" in refusal.message
     assert len(answer.data) == 1
+
+
+@needs_the_package
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_is_an_error_that_names_the_image(registered: None, name: str, models: Models, tmp_path: Any) -> None:
+    engine = depth_engines.load(without_numbers(models(name), tmp_path / "model"))
+    for request in (depth(IMAGE, model_input_size=SIDE), cloud(IMAGE, model_input_size=SIDE, camera_intrinsics=CAMERA)):
+        [error] = answers(engine, request)
+        assert isinstance(error, EngineFailed), error
+        assert "computed values that are not numbers (NaN or infinity) for image 0." in error.message
 
 
 @needs_the_package

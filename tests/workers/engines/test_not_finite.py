@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +11,11 @@ from contract.config import ModelSpec
 from contract.errors import EngineFailed
 from scripts.testbed.models import mflux
 from tests.conftest import Models
-from tests.support import chat_engines
+from tests.support import chat_engines, moondream_engines
+from tests.support.changed_weights import without_a_letter, without_numbers
 from tests.support.chat_engines import request
 from tests.support.engine_cases import Case, ask, draw, text_image
-from workers.engine import Device
+from workers.engine import Call, Device
 from workers.registry import find_engine
 
 IMAGE = {"image": text_image("Hello")}
@@ -49,45 +46,6 @@ REQUESTS = [
     ("transformers_ocr", "ocr", "trocr", IMAGE),
     ("transformers_ocr", "ocr", "florence2", IMAGE),
 ]  # fmt: skip
-
-
-def without_numbers(source: Path, folder: Path) -> Path:
-    """A copy of a model with NaN for all its weights, except its integers."""
-
-    def poison(_: str, tensor: Any) -> None:
-        if tensor.is_floating_point():
-            tensor.fill_(math.nan)
-
-    return changed(source, folder, poison)
-
-
-def without_a_letter(source: Path, folder: Path) -> Path:
-    """A copy of a language model that computes NaN for texts with the letter Z, and numbers for all others."""
-    vocabulary = json.loads((source / "tokenizer.json").read_text())["model"]["vocab"]
-
-    def poison(name: str, tensor: Any) -> None:
-        if name.endswith("embed_tokens.weight"):
-            tensor[vocabulary["Z"]] = math.nan
-
-    return changed(source, folder, poison)
-
-
-def changed(source: Path, folder: Path, change: Callable[[str, Any], None]) -> Path:
-    """A copy of a model, each of whose weights was changed in place."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(source, folder)
-    files = list(folder.rglob("*.safetensors"))
-    assert files
-    for file in files:
-        weights = load_file(file)
-        for name, tensor in weights.items():
-            change(name, tensor)
-        with safe_open(file, "pt") as opened:
-            metadata = opened.metadata()
-        save_file(weights, file, metadata)
-    return folder
 
 
 @pytest.mark.parametrize(("engine", "task", "family", "body"), REQUESTS)
@@ -141,3 +99,14 @@ def test_a_chat_model_without_any_number_names_its_dtype(
     loaded = chat_engines.load(without_numbers(models(family), tmp_path / "model"), engine)
     with pytest.raises(EngineFailed, match="`dtype`, float32"):
         chat_engines.ask(loaded, "Hello")
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_moondream_without_an_image_names_its_dtype(
+    temperature: float, models: Models, model_code: None, tmp_path: Path
+) -> None:
+    loaded = moondream_engines.load(without_numbers(models("moondream"), tmp_path / "model"))
+    [*_, error] = [piece for _, piece in loaded.chat([Call(request("Hello", temperature=temperature))])]
+    assert isinstance(error, EngineFailed), error
+    assert "moon computed scores that are not numbers" in error.message
+    assert "`dtype`, bfloat16" in error.message

@@ -6,6 +6,7 @@ Source: the model card of vikhyatk/moondream2; the revisions from 2025-01-09 on 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +18,14 @@ from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device, Engine
 from workers.toolkit import pretrained
+from workers.toolkit.finite import not_finite_scores
 from workers.toolkit.pretrained import Checkpoint
 
+log = logging.getLogger(__name__)
+
 _METHODS = ("encode_image", "query", "caption", "detect", "point")
+_HEAD = "text.lm_head"
+"""The layer that computes the scores of the next token, in all revisions."""
 
 
 class MoondreamModel:
@@ -94,7 +100,22 @@ def load(spec: ModelSpec, served_by: type[Engine], device: Device) -> MoondreamM
     model = AutoModelForCausalLM.from_config(config, trust_remote_code=True, dtype=torch.float32)
     _check_methods(checkpoint, model)
     _load_weights(checkpoint, model)
+    _check_scores(checkpoint, model)
     return MoondreamModel(model.to(device.torch).eval())
+
+
+def _check_scores(checkpoint: Checkpoint, model: Any) -> None:
+    """Make the model raise EngineFailed when it computes scores of NaN: its code would take any token as the next."""
+    head = dict(model.model.named_modules()).get(_HEAD)
+    if head is None:
+        log.warning("the code of %s has no %s: answers of NaN are not noticed", checkpoint.spec.source, _HEAD)
+        return
+
+    def check(layer: Any, _: Any, scores: torch.Tensor) -> None:
+        if not scores.amax().isfinite():
+            raise not_finite_scores(checkpoint.spec.id, layer.weight.dtype)
+
+    head.register_forward_hook(check)
 
 
 def _check_methods(checkpoint: Checkpoint, model: Any) -> None:

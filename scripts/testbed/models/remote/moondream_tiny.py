@@ -35,7 +35,7 @@ class TinyModel(nn.Module):
         self.look = nn.Conv2d(3, WIDTH, 8, 8, dtype=torch.bfloat16)
         self.words = nn.Embedding(self.eos + 1, WIDTH, dtype=torch.bfloat16)
         self.mix = nn.Linear(WIDTH, WIDTH, dtype=torch.bfloat16)
-        self.head = nn.Linear(WIDTH, self.eos + 1, dtype=torch.bfloat16)
+        self.text = nn.ModuleDict({"lm_head": nn.Linear(WIDTH, self.eos + 1, dtype=torch.bfloat16)})
         self.places = nn.Linear(WIDTH, 4, dtype=torch.bfloat16)
         steps = torch.arange(CONTEXT)[:, None] * torch.linspace(0.05, 2, WIDTH)
         self.register_buffer("table", torch.sin(steps), persistent=False)
@@ -91,7 +91,7 @@ class TinyModel(nn.Module):
         for step in range(settings.get("max_tokens", 24)):
             with torch.inference_mode():
                 state = self._think(state, embedding, step)
-                scores = self.head(state).float().masked_fill(self.unprintable, -torch.inf)
+                scores = self.text.lm_head(state).float().masked_fill(self.unprintable, -torch.inf)
                 token = int(self._sample(scores / temperature, top_p) if temperature else scores.argmax())
                 embedding = self.words.weight[token]
             if token == self.eos:
