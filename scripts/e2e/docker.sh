@@ -49,7 +49,7 @@ restore_firewall() { # remove the tables with what Docker added, and restore the
 }
 
 install_tools() {
-    command -v dockerd docker-compose mmdebstrap iptables >/dev/null && return
+    { command -v dockerd && command -v docker-compose && command -v mmdebstrap && command -v iptables; } >/dev/null && return
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker.io docker-compose mmdebstrap iptables curl iproute2 >/dev/null
 }

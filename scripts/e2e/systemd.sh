@@ -42,7 +42,7 @@ power_off() { inside systemctl poweroff || true; within 60 "powered off" gone; N
 trap '[ -z "$NS" ] || kill "$NS" 2>/dev/null || true' EXIT
 
 make_root() {
-    command -v mmdebstrap systemd-nspawn >/dev/null ||
+    { command -v mmdebstrap && command -v systemd-nspawn; } >/dev/null ||
         { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq systemd-container mmdebstrap curl >/dev/null; }
     [ -d "$R/etc" ] || mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Date "false"' \
         --include=systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,curl,procps \
