@@ -20,6 +20,7 @@ from manager import cgroups, process_tree
 from manager.processes import orphans
 from manager.processes.children import ChildRegistry, kill, signal_group
 from manager.processes.launchers.logs import Log
+from manager.processes.launchers.program import Program
 from manager.state.process import LoadFailure
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Child:
         self.from_standby = False
         self._name = name
         self._children = children
-        self._process: asyncio.subprocess.Process
+        self._program: Program
         self._stdin: asyncio.WriteTransport
         self._exited: asyncio.Task[int]
         self._stopping: asyncio.Task[None] | None = None
@@ -53,12 +54,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._program.pid
 
     @property
     def exit_code(self) -> int | None:
         """Its exit code once it has ended; a negative one is a signal's number."""
-        return self._process.returncode
+        return self._program.returncode
 
     @property
     def is_suspended(self) -> bool:
@@ -88,15 +89,14 @@ class Child:
         stdin = os.fdopen(write_end, "wb", buffering=0)
         try:
             with self.log.open() as log:
-                self._process = await asyncio.create_subprocess_exec(
-                    *argv,
+                self._program = await Program.start(
+                    argv,
                     stdin=read_end,
                     stdout=log,
                     stderr=log,
                     env={**inherited, "PYTHONUNBUFFERED": "1", **env, process_tree.MARK: self.uuid},
                     cwd=cwd,
                     pass_fds=tuple(pass_fds),
-                    start_new_session=True,
                 )
         except BaseException:
             stdin.close()
@@ -164,8 +164,7 @@ class Child:
         )
 
     async def _wait_for_exit(self) -> int:
-        code = await self._process.wait()
-        signal_group(self.pid, signal.SIGKILL)  # at once, before the system can reuse the number
+        code = await self._program.wait()
         self._stdin.close()
         return code
 
