@@ -32,7 +32,7 @@ async def forward_websocket(
         except UpstreamError as error:
             if error.began:
                 message = "The connection to the server broke off. Connect again."
-                raise manager.silence() or WorkerDied(message, details={"began": True}) from error
+                raise manager.interruption() or WorkerDied(message, details={"began": True}) from error
             raise manager.unreachable(error) from error
 
 
