@@ -253,6 +253,9 @@ def test_second_turn_reuses_the_first(family: str, models: Any) -> None:
         chat_request = request("", messages=turns, max_tokens=20, **fields)
         answers = [whole(run(loaded, chat_request)[0]) for loaded in (engine, uncached)]
         count = len(answers[0].choices)
+        cached = [answer.usage.prompt_tokens_details.cached_tokens for answer in answers]
+        assert cached[0] > len(story)
+        assert cached[1] == 0
         assert [text(answers[0], n) for n in range(count)] == [text(answers[1], n) for n in range(count)]
     counts = engine.meter.take()
     assert counts["tokens"]["reused"] > len(story)

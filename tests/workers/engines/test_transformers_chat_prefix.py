@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contract.tasks.chat import ChatResponse
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, drawn_image, request, run, text, whole, with_images
 from tests.support.joined_requests import Engines, JoinedRequests, alone, steps
@@ -54,6 +55,38 @@ def test_second_turn_reuses_the_first(family: str, engines: Engines) -> None:
     assert prompt is not None
     assert reused(engine) > prompt.prompt_tokens / 2
     assert sum(columns for _, columns in seen if columns > 1) < prompt.prompt_tokens / 2
+
+
+@pytest.mark.parametrize("family", ["lm", "sliding", "linear", "qwen2_5_vl"])
+def test_usage_tells_what_was_not_read_again(family: str, engines: Engines) -> None:
+    engine = fresh(engines, family)
+    content = with_images(STORY, RED) if family in VISION else STORY
+    first = whole(run(engine, request(content, max_tokens=20))[0])
+    assert cached(first) == 0
+    second = request("", messages=turns(content, text(first), "And then?"), max_tokens=20)
+    with steps(engine) as seen:
+        answer = whole(run(engine, second)[0])
+    usage = answer.usage
+    assert usage is not None
+    read = sum(columns for _, columns in seen) - (usage.completion_tokens - 1)  # the last token is not read
+    assert cached(answer) == usage.prompt_tokens - read > len(STORY)
+
+
+def test_usage_of_prompts_read_together(engines: Engines) -> None:
+    """Each counts what was reused for it, and a prompt of several choices counts once."""
+    engine = fresh(engines, "lm")
+    run(engine, request(STORY * 2, max_tokens=2))
+    reused(engine)
+    answers = [whole(pieces) for pieces in run(engine, request("Hi", n=3), request(STORY * 2, n=2))]
+    counts = [cached(answer) for answer in answers]
+    assert sum(counts) == reused(engine)
+    assert counts[0] < SHORTEST + 16 < len(STORY) < counts[1]
+
+
+def cached(answer: ChatResponse) -> int:
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens_details is not None
+    return answer.usage.prompt_tokens_details.cached_tokens
 
 
 def test_last_answer_of_a_batch_is_kept(engines: Engines) -> None:

@@ -127,9 +127,17 @@ class _Rows:
         for row in finished:
             del self._running[row]
         while self._waiting and len(self._running) < self._limit:
-            _, _, choice, prompt = heapq.heappop(self._waiting)
-            if not choice.is_finished:
-                self._running[self._decoder.add(prompt, choice.limit, choice.sampler)] = choice
+            _, _, choice, prompt = item = heapq.heappop(self._waiting)
+            if choice.is_finished:
+                continue
+            if not choice.is_ready:
+                unready.append(item)
+            else:
+                row, reused = self._decoder.add(prompt, choice.limit, choice.sampler)
+                self._running[row] = choice
+                choice.answer.note_cached(reused)
+        for item in unready:
+            heapq.heappush(self._waiting, item)
         return bool(self._running)
 
     def step(self) -> Iterator[tuple[ChatChoice, int]]:

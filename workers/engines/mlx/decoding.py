@@ -45,11 +45,14 @@ class Decoder:
         self.drop(list(self._rows))
         self._generator.close()
 
-    def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> int:
-        """Add a row that generates up to `limit` tokens. Returns the row's number."""
-        [row] = self._insert(prompt, [limit], [sampler.processors])
+    def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> tuple[int, int]:
+        """Add a row that generates up to `limit` tokens.
+
+        Returns the row's number, and how many tokens of the prompt the prefix cache saves.
+        """
+        [row], reused = self._insert(prompt, [limit], [sampler.processors])
         self._rows[row] = sampler
-        return int(row)
+        return int(row), reused
 
     def step(self) -> list[tuple[int, int]]:
         """Run a step. Returns (row, token) for each row that got a token; rows still in prefill get none.
@@ -85,10 +88,12 @@ class Decoder:
         if self._vision:
             self._meter.read(len(prompt.tokens), 0)
             inputs = [dict(prompt.inputs)]
-            return self._generator.insert([prompt.tokens], limits, logits_processors=processors, prompt_kwargs=inputs)
+            rows = self._generator.insert([prompt.tokens], limits, logits_processors=processors, prompt_kwargs=inputs)
+            return rows, 0
         cache, unread = self._prefixes.match(prompt.tokens)
         reused = list(prompt.tokens[: len(prompt.tokens) - len(unread)])
         self._meter.read(len(unread), len(reused))
-        return self._generator.insert(
+        rows = self._generator.insert(
             [unread], limits, caches=[cache], all_tokens=[reused], logits_processors=processors
         )
+        return rows, len(reused)

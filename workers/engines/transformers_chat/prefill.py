@@ -36,8 +36,8 @@ class Prefill:
         self._runner = runner
         self._at = self.width - columns_to_read(rows, prefixes)
         self._started_at = self._at
-        self.reused = sum(max(self._at - hidden, 0) for hidden in self.hidden)
-        """The number of tokens of all rows that the prefix cache saves."""
+        self.reused = [max(self._at - hidden, 0) for hidden in self.hidden]
+        """The number of tokens of each row that the prefix cache saves."""
         self._features: dict[bytes, Any] = {}
         self.cache = self._restored(prefixes)
         self._missing = self._look_up()
@@ -79,8 +79,8 @@ class Prefill:
     def _restored(self, prefixes: Sequence[CachedPrefix]) -> KVCache:
         """A KV cache with the columns that need not be read."""
         cache = self._runner.new_cache()
-        counts = [max(self._at - hidden, 0) for hidden in self.hidden]
-        cache.restore([(snapshot, n) if n else NO_PREFIX for (snapshot, _), n in zip(prefixes, counts, strict=True)])
+        kept = zip(prefixes, self.reused, strict=True)
+        cache.restore([(snapshot, tokens) if tokens else NO_PREFIX for (snapshot, _), tokens in kept])
         return cache
 
     def _look_up(self) -> list[Any]:

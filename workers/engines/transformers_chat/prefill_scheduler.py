@@ -131,7 +131,10 @@ class PrefillScheduler:
         return scores
 
     def _end(self, prefill: Prefill, prompts: Sequence[ChatPrompt], scores: Any) -> DecodeBatch:
-        self._meter.read(sum(map(len, prefill.rows)) - prefill.reused, prefill.reused)
+        reused = sum(prefill.reused)
+        self._meter.read(sum(map(len, prefill.rows)) - reused, reused)
+        for prompt, tokens in zip(prompts, prefill.reused, strict=True):
+            prompt.choices[0].answer.note_cached(tokens)
         prefill.remember()
         return DecodeBatch(self._runner, prefill, prompts, scores)
 

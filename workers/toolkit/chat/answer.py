@@ -130,6 +130,7 @@ class ChatAnswer:
         is_legacy = call.request.tool_use.is_legacy
         self._chunks = ChatChunks(call.request.model or model, id_length=id_length, is_legacy=is_legacy)
 
+        self.cached_tokens: int | None = None  # how many of them were not read again; None until the prompt is read
     @property
     def is_complete(self) -> bool:
         """Whether all choices are complete."""
@@ -140,6 +141,14 @@ class ChatAnswer:
         yield from self._chunks.pieces(choice.index, pieces)
         if choice.finish_reason:
             yield self._chunks.end(choice.index, choice.finish_reason)
+    def note_cached(self, tokens: int) -> None:
+        """Note how many tokens of the prompt were not read again. Of several readings the first counts.
+
+        A prompt is read again for choices that found no free row.
+        """
+        if self.cached_tokens is None:
+            self.cached_tokens = tokens
+
 
     def advance(
         self, choice: ChatChoice, token: int, end_tokens: Set[int]
@@ -172,4 +181,4 @@ class ChatAnswer:
         tokens, thoughts = (
             sum(getattr(choice, name) for choice in self.choices) for name in ("tokens", "thought_tokens")
         )
-        return self._chunks.usage(self.prompt_tokens, tokens, thoughts)
+        return self._chunks.usage(self.prompt_tokens, tokens, thoughts, self.cached_tokens or 0)

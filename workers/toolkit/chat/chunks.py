@@ -19,6 +19,7 @@ from contract.tasks.chat import (
     CompletionTokensDetails,
     Delta,
     FunctionDelta,
+    PromptTokensDetails,
     ToolCallDelta,
 )
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
@@ -69,12 +70,15 @@ class ChatChunks:
         """The last chunk of a choice, with its finish reason: `stop`, `length` or `tool_calls`."""
         return self._chunk(index, Delta(), "function_call" if self._is_legacy and reason == "tool_calls" else reason)
 
-    def usage(self, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0) -> ChatChunk:
+    def usage(
+        self, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0, cached_tokens: int = 0
+    ) -> ChatChunk:
         """The last chunk of the answer, which has the usage in tokens and no choices."""
         usage = ChatUsage(
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             total_tokens=prompt_tokens + completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
             completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning_tokens),
         )
         return self._frame(choices=[], usage=usage)
