@@ -7,7 +7,7 @@ from typing import Any
 
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.grammar import Grammar
-from workers.toolkit.chat.constraints.masks import allowed_tokens
+from workers.toolkit.chat.constraints.masks import excluded_tokens
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 
@@ -29,10 +29,10 @@ def compiler(tokens: Any) -> GrammarCompiler:
 
 def next_tokens(constraint: TokenConstraint, tokens: Any) -> Any:
     """Which tokens may come next, as booleans. Models have more scores than tokens. Raises the constraint's error."""
-    [allowed] = allowed_tokens([constraint], len(tokens) + 37)
+    [excluded] = excluded_tokens([constraint], len(tokens) + 37)
     if constraint.error:
         raise constraint.error
-    return allowed
+    return ~excluded
 
 
 def written(grammars: GrammarCompiler, tokens: Any, grammar: Grammar, seed: int, limit: int = 20_000) -> str | None:

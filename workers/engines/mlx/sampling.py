@@ -11,7 +11,7 @@ import mlx.core as mx
 from mlx_lm import sample_utils as library
 
 from contract.tasks.chat import ChatRequest
-from workers.toolkit.chat.constraints.masks import allowed_tokens
+from workers.toolkit.chat.constraints.masks import excluded_tokens
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 from workers.toolkit.chat.logprobs import PickedToken
 from workers.toolkit.chat.sampling_settings import biases_of, settings_of, top_logprobs_of
@@ -119,11 +119,11 @@ class MlxSampler:
     def _constrained(self, row: Any, scores: Any, constraint: TokenConstraint) -> Any:
         if self._picked:
             constraint.advance(self._picked, int(self._last.item()))
-        [tokens] = allowed_tokens([constraint], row.shape[0])
-        allowed = mx.array(tokens)
-        row = mx.where(allowed, row, -mx.inf)
+        [tokens] = excluded_tokens([constraint], row.shape[0])
+        excluded = mx.array(tokens)
+        row = mx.where(excluded, -mx.inf, row)
         # What the request excludes may be all that the constraint has left, such as the end of the answer.
-        return mx.where(row.max() == -mx.inf, mx.where(allowed, scores, -mx.inf), row)
+        return mx.where(row.max() == -mx.inf, mx.where(excluded, -mx.inf, scores), row)
 
     def _biased(self, row: Any) -> Any:
         """Add the request's biases, and exclude the end of an answer that is too short."""

@@ -14,7 +14,7 @@ from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.kv_cache import KVCache
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import Prefill
-from workers.engines.transformers_chat.sampling import constrained
+from workers.engines.transformers_chat.sampling import exclude
 from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
 
@@ -105,12 +105,15 @@ class DecodeBatch:
         return RowMasks(constraints, self._vocabulary)
 
     def _append(self, scores: Any, masks: RowMasks) -> Tokens:
-        """Pick the next token of each row, given scores (rows, vocabulary)."""
-        tokens = _pick(scores, constrained(scores, masks), self.rows)
+        """Pick the next token of each row, given scores (rows, vocabulary), which are changed."""
+        are_numbers = scores.amax(-1).isfinite()  # the maximum is NaN if any score is
+        originals = {row: scores[row].clone() for row in masks.rows if self.rows[row].choice.sampler.reports}
+        exclude(scores, masks)
+        tokens = _pick(scores, are_numbers, self.rows)
         for number, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
             row.written.append(token)
             if token != NO_TOKEN:
-                row.choice.sampler.note(token, scores[number])
+                row.choice.sampler.note(token, originals.get(number, scores[number]))
         pairs = zip(self.rows, tokens, strict=True)
         return [(row.choice, token) for row, token in pairs if not row.choice.is_finished]
 
@@ -133,15 +136,14 @@ class DecodeBatch:
             self._hidden = [hidden - unused for hidden in self._hidden]
 
 
-def _pick(scores: Any, allowed: Any, rows: Sequence[Row]) -> list[int]:
-    """The next token of each row, given scores (rows, vocabulary), and the scores of the tokens that it may have.
+def _pick(scores: Any, are_numbers: Any, rows: Sequence[Row]) -> list[int]:
+    """The next token of each row, given scores (rows, vocabulary) of the tokens that it may have.
 
-    NO_TOKEN where the scores are not numbers.
+    NO_TOKEN for rows that are False in `are_numbers`.
     """
-    numbers = scores.amax(-1).isfinite()  # the maximum is NaN if any score is
-    picked: list[int] = allowed.argmax(-1).where(numbers, NO_TOKEN).tolist()
+    picked: list[int] = scores.argmax(-1).where(are_numbers, NO_TOKEN).tolist()
     for number, row in enumerate(rows):
         choice = row.choice
         if picked[number] != NO_TOKEN and not (choice.is_finished or choice.sampler.is_plain):
-            picked[number] = choice.sampler.pick(allowed[number])
+            picked[number] = choice.sampler.pick(scores[number])
     return picked

@@ -57,6 +57,11 @@ class TokenSampler:
         if processors is not None:
             self._processors, self._tokens = processors, prompt[None]
 
+    @property
+    def reports(self) -> bool:
+        """Whether the request wants to know the probabilities of tokens."""
+        return self._top is not None
+
     def note(self, token: int, scores: Any) -> None:
         """Add a token to `picked`, if the request wants to know it; `scores` (vocabulary,) are the model's own."""
         if self._top is not None:
@@ -99,14 +104,15 @@ class TokenSampler:
         return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
 
 
-def constrained(scores: Any, masks: RowMasks) -> Any:
-    """Scores (rows, vocabulary) without the tokens that constrained rows must not have."""
-    if not masks.rows:
-        return scores
-    excluded = ~torch.from_numpy(masks.take()).to(scores.device)
-    return scores.index_copy(
-        0, torch.tensor(masks.rows, device=scores.device), scores[masks.rows].masked_fill(excluded, -torch.inf)
-    )
+def exclude(scores: Any, masks: RowMasks) -> None:
+    """Set the scores of tokens that constrained rows must not have to minus infinity, in place.
+
+    `scores` are (rows, vocabulary). A copy of them would take longer than all else that constraints do in a step.
+    """
+    if masks.rows:
+        excluded = torch.from_numpy(masks.take()).to(scores.device)
+        for row, tokens in zip(masks.rows, excluded, strict=True):
+            scores[row].masked_fill_(tokens, -torch.inf)
 
 
 def _warpers(settings: Mapping[str, Any]) -> list[Any] | None:

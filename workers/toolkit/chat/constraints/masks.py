@@ -19,43 +19,50 @@ class RowMasks:
         self.rows = [row for row, constraint in enumerate(constraints) if constraint is not None]
         """The constrained rows; none: there are no masks."""
         constrained = [constraint for constraint in constraints if constraint is not None]
-        self._masks: Future[Any] | None = _thread().submit(allowed_tokens, constrained, width) if self.rows else None
+        self._masks: Future[Any] | None = _thread().submit(excluded_tokens, constrained, width) if self.rows else None
 
     def take(self) -> Any:
-        """Which tokens are allowed: booleans (constrained rows, width of the scores)."""
+        """Which tokens are excluded: booleans (constrained rows, width of the scores)."""
         assert self._masks is not None, "no row is constrained"
         return self._masks.result()
 
 
-def allowed_tokens(constraints: Sequence[TokenConstraint], width: int) -> Any:
-    """Which tokens each constraint allows: booleans (constraints, width). Waits for grammars that are being compiled.
+def excluded_tokens(constraints: Sequence[TokenConstraint], width: int) -> Any:
+    """Which tokens each constraint excludes: booleans (constraints, width). Waits for grammars that are being compiled.
 
-    The vocabulary may have fewer tokens than the model has scores, or more.
+    The vocabulary may have fewer tokens than the model has scores, or more. A constraint that has failed excludes none.
     """
-    from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
-
-    allowed: Any = np.ones((len(constraints), width), np.bool_)
+    excluded: Any = np.zeros((len(constraints), width), np.bool_)
     for row, item in enumerate(constraints):
         if item.is_complete(item.tokens):  # a sampler may ask for a token more
-            allowed[row] = False
-            allowed[row, item.end_tokens] = True
+            excluded[row] = True
+            excluded[row, item.end_tokens] = False
     active = [(row, item, item.grammar) for row, item in enumerate(constraints) if item.is_active and item.grammar]
     if not active:
-        return allowed
-    words = allocate_token_bitmask(len(active), active[0][2].tokens)
-    fill_next_token_bitmask_par(
-        _executor(), [(item.matcher, place) for place, (_, item, _) in enumerate(active)], words
-    )
-    bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little").view(np.bool_)
-    for place, (row, item, grammar) in enumerate(active):
-        may_end = bits[place, grammar.end_token]
-        bits[place, [grammar.end_token, *item.end_tokens]] = [False, *[may_end] * len(item.end_tokens)]
-        if item.matcher.is_error() or not bits[place].any():
+        return excluded
+    allowed = _allowed([(item, grammar) for _, item, grammar in active], width)
+    for (row, item, _), tokens in zip(active, allowed, strict=True):
+        if item.matcher.is_error() or not tokens.any():
             item.fail(item.matcher.get_error() or "no token of the model's vocabulary continues it")
-            continue
-        allowed[row] = False
-        allowed[row, : bits.shape[1]] = bits[place, :width]
-    return allowed
+        else:
+            np.logical_not(tokens, out=excluded[row])
+    return excluded
+
+
+def _allowed(rows: Sequence[tuple[TokenConstraint, CompiledGrammar]], width: int) -> Any:
+    """Which tokens the matchers of the rows allow: booleans (rows, width). All of the rows have one vocabulary."""
+    from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
+
+    words = allocate_token_bitmask(len(rows), rows[0][1].tokens)
+    fill_next_token_bitmask_par(_executor(), [(item.matcher, place) for place, (item, _) in enumerate(rows)], words)
+    packed = words.view(np.uint8)
+    bits = np.unpackbits(packed, axis=1, count=width, bitorder="little").view(np.bool_)
+    for place, (item, grammar) in enumerate(rows):
+        may_end = bool(packed[place, grammar.end_token >> 3] >> (grammar.end_token & 7) & 1)
+        if grammar.end_token < width:
+            bits[place, grammar.end_token] = False
+        bits[place, item.end_tokens] = may_end
+    return bits
 
 
 @cache
