@@ -21,6 +21,7 @@ from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import NO_TOKEN, ChatAnswer, ChatChoice
 from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
+from workers.toolkit.chat.constraints.token_constraint import TokenConstraint, wait_a_moment
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
 from workers.toolkit.finite import not_finite_scores
@@ -52,7 +53,10 @@ class MlxChat:
                 for call in calls:
                     yield from self._begin(call, rows)
                 if not rows.fill() and not calls:
-                    return
+                    if not rows.are_waiting:
+                        return
+                    wait_a_moment(rows.compiling)
+                    continue
                 for choice, token in rows.step():
                     yield from self._advance(choice, token)
 
@@ -121,11 +125,15 @@ class _Rows:
         heapq.heappush(self._waiting, (choice.index, next(self._order), choice, prompt))
 
     def fill(self) -> bool:
-        """Drop finished rows and start waiting choices in the free ones. Returns False if no row is running."""
+        """Drop finished rows and start waiting choices in the free ones. Returns False if no row is running.
+
+        A choice whose grammar is still being compiled goes on waiting, and others are started before it.
+        """
         finished = [row for row, choice in self._running.items() if choice.is_finished]
         self._decoder.drop(finished)
         for row in finished:
             del self._running[row]
+        unready = []
         while self._waiting and len(self._running) < self._limit:
             _, _, choice, prompt = item = heapq.heappop(self._waiting)
             if choice.is_finished:
@@ -139,6 +147,17 @@ class _Rows:
         for item in unready:
             heapq.heappush(self._waiting, item)
         return bool(self._running)
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether choices wait for a free row or for their grammar."""
+        return bool(self._waiting)
+
+    @property
+    def compiling(self) -> list[TokenConstraint]:
+        """The constraints of waiting choices that are still being compiled."""
+        choices = [choice for _, _, choice, _ in self._waiting if not (choice.is_finished or choice.is_ready)]
+        return [choice.constraint for choice in choices if choice.constraint is not None]
 
     def step(self) -> Iterator[tuple[ChatChoice, int]]:
         """Decode a step. Yields the next token of each choice that is not cancelled or finished."""

@@ -26,6 +26,11 @@ class ChatPrompt:
         """The choices that are not finished or cancelled."""
         return [choice for choice in self.choices if not choice.is_finished]
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first tokens of its choices can be picked as soon as it is read."""
+        return all(choice.is_ready for choice in self.choices)
+
     def with_choices(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
         """A copy with only these choices."""
         return replace(self, choices=choices)

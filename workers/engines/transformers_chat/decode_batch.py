@@ -17,6 +17,7 @@ from workers.engines.transformers_chat.prefill import Prefill
 from workers.engines.transformers_chat.sampling import exclude
 from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
+from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 
 Tokens = list[tuple[ChatChoice, int]]
 """Choices with their next token."""
@@ -58,6 +59,12 @@ class DecodeBatch:
         with torch.inference_mode():
             if len(numbers) > len(prompts):
                 self.cache.select(numbers, runner.device)
+
+    @property
+    def compiling(self) -> list[TokenConstraint]:
+        """The constraints of its rows that are still being compiled."""
+        choices = [row.choice for row in self.rows if not (row.choice.is_finished or row.choice.is_ready)]
+        return [choice.constraint for choice in choices if choice.constraint is not None]
 
     def first(self) -> Tokens:
         """The first token of each choice."""

@@ -2,11 +2,12 @@
 
 Each iteration reads a chunk of a long prompt or several short prompts, then decodes one token for every running row. So
 a new request waits for one step instead of for the end of another answer, and running requests wait for one chunk at a
-time, however many requests arrive.
+time, however many requests arrive. Rows that are read while their grammar is still being compiled join once it is.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,7 @@ from workers.engines.transformers_chat.prefill_scheduler import PrefillScheduler
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.constraints.token_constraint import wait_a_moment
 
 ChatEvent = tuple[Call[ChatRequest], engine.Output]
 
@@ -43,15 +45,17 @@ class DecodeLoop:
         self._queue = PromptQueue(open_prompt)
         self._prefills = PrefillScheduler(runner, self._queue, meter)
         self._batch: DecodeBatch | None = None
+        self._waiting: list[DecodeBatch] = []  # for their grammars
 
     def run(self) -> Iterator[ChatEvent]:
         """Run until no call is left."""
         try:
             while True:
                 self._queue.add(self._feed.take(self._room - self._queue.waiting_calls))
-                if not (self._queue or self._prefills or self._batch):
+                if not (self._queue or self._prefills or self._batch or self._waiting):
                     return
                 yield from self._read()
+                yield from self._start()
                 yield from self._step()
                 self._meter.hold(self._runner.held)
         except GeneratorExit:  # the batcher closes the loop when no client needs more output; keep what was computed
@@ -62,24 +66,32 @@ class DecodeLoop:
     @property
     def _room(self) -> int:
         """The number of free rows."""
-        running = len(self._batch.rows) if self._batch else 0
-        return self._feed.limit - running - self._prefills.rows
+        batches = [*self._waiting, *([self._batch] if self._batch else [])]
+        return self._feed.limit - sum(len(batch.rows) for batch in batches) - self._prefills.rows
 
     def _read(self) -> Iterator[ChatEvent]:
-        """Read a chunk of waiting prompts, and add the rows of prompts that are read to the batch."""
+        """Read a chunk of waiting prompts."""
         is_decoding = self._batch is not None
         self._prefills.open(self._room + self._prefills.rows, is_decoding=is_decoding)
         batch = self._prefills.advance(is_decoding=is_decoding)
         while self._queue.refused:
             yield self._queue.refused.popleft()
-        if batch is None:
-            return
-        yield from self._push(batch.first())
-        batch.drop_finished()
-        if batch.rows and self._batch:
-            self._batch.join(batch)
-        elif batch.rows:
-            self._batch = batch
+        if batch is not None:
+            self._waiting.append(batch)
+
+    def _start(self) -> Iterator[ChatEvent]:
+        """Add the rows of prompts that are read to the batch, as soon as their grammars are compiled."""
+        compiling = {batch: batch.compiling for batch in self._waiting}
+        self._waiting = [batch for batch, constraints in compiling.items() if constraints]
+        for batch in (batch for batch, constraints in compiling.items() if not constraints):
+            yield from self._push(batch.first())
+            batch.drop_finished()
+            if batch.rows and self._batch:
+                self._batch.join(batch)
+            elif batch.rows:
+                self._batch = batch
+        if self._waiting and not (self._batch or self._prefills):
+            wait_a_moment(itertools.chain(*(compiling[batch] for batch in self._waiting)))
 
     def _step(self) -> Iterator[ChatEvent]:
         """Decode one token for every row."""

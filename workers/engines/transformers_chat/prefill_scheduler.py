@@ -104,7 +104,12 @@ class PrefillScheduler:
         rows, prefixes = [prompt.row for prompt in prompts], [self._cached_prefix(prompt) for prompt in prompts]
         if columns_to_read(rows, prefixes) * len(prompts) > limit or any(row.whole for row in rows):
             return False
-        return len(prompts) == 1 or (not any(p.failed for p in prompts) and are_mergeable(self._runner, rows, prefixes))
+        if len(prompts) == 1:
+            return True
+        # A prompt whose grammar is still being compiled must not keep others from their first tokens.
+        if any(prompt.failed or not prompt.is_ready for prompt in prompts):
+            return False
+        return are_mergeable(self._runner, rows, prefixes)
 
     def _cached_prefix(self, prompt: ChatPrompt) -> CachedPrefix:
         """The cached prefix of a prompt, looked up again only if the prefix cache has changed."""

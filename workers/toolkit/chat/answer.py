@@ -64,6 +64,11 @@ class ChatChoice:
         """Whether it needs no further token: it is complete, its answer failed, or its call was cancelled."""
         return self.finish_reason is not None or self.answer.failed or self.answer.call.cancelled
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether its tokens can be picked: the grammar that it must keep to, if any, is compiled."""
+        return self.constraint is None or self.constraint.is_compiled
+
     def push(self, token: int, end_tokens: Set[int]) -> list[OutputPiece]:
         """Add the next token. Returns what can be sent now. A token in `end_tokens` ends the choice."""
         self.tokens += 1
@@ -125,22 +130,17 @@ class ChatAnswer:
     def __init__(self, call: Call[ChatRequest], model: str, *, id_length: int | None = None) -> None:
         self.call = call
         self.prompt_tokens = 0
+        self.cached_tokens: int | None = None  # how many of them were not read again; None until the prompt is read
         self.failed = False  # if one choice fails, the whole answer does
         self.choices: list[ChatChoice] = []
         is_legacy = call.request.tool_use.is_legacy
         self._chunks = ChatChunks(call.request.model or model, id_length=id_length, is_legacy=is_legacy)
 
-        self.cached_tokens: int | None = None  # how many of them were not read again; None until the prompt is read
     @property
     def is_complete(self) -> bool:
         """Whether all choices are complete."""
         return all(choice.finish_reason for choice in self.choices)
 
-    def chunks(self, choice: ChatChoice, pieces: Sequence[OutputPiece]) -> Iterator[ChatChunk]:
-        """The chunks to send after a token of `choice` that completed these pieces."""
-        yield from self._chunks.pieces(choice.index, pieces)
-        if choice.finish_reason:
-            yield self._chunks.end(choice.index, choice.finish_reason)
     def note_cached(self, tokens: int) -> None:
         """Note how many tokens of the prompt were not read again. Of several readings the first counts.
 
@@ -149,6 +149,11 @@ class ChatAnswer:
         if self.cached_tokens is None:
             self.cached_tokens = tokens
 
+    def chunks(self, choice: ChatChoice, pieces: Sequence[OutputPiece]) -> Iterator[ChatChunk]:
+        """The chunks to send after a token of `choice` that completed these pieces."""
+        yield from self._chunks.pieces(choice.index, pieces)
+        if choice.finish_reason:
+            yield self._chunks.end(choice.index, choice.finish_reason)
 
     def advance(
         self, choice: ChatChoice, token: int, end_tokens: Set[int]

@@ -15,6 +15,9 @@ from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 _KEPT = 32
 """The number of grammars that are kept; clients send the same few again and again."""
 
+_THREADS = 4
+"""The number of grammars that are compiled at the same time: one that takes a second keeps no others waiting."""
+
 _LIMITS = {"initial_lexer_fuel": 200_000, "step_lexer_fuel": 50_000, "max_grammar_size": 200_000}
 """Limits of the work on a grammar before the answer and on each of its tokens, in units of llguidance."""
 
@@ -29,7 +32,7 @@ class GrammarCompiler:
         self._vocabulary = vocabulary
         self._end_tokens = sorted(end_tokens)
         self._compiled: OrderedDict[Grammar, Future[CompiledGrammar]] = OrderedDict()
-        self._threads = ThreadPoolExecutor(1, "grammars")
+        self._threads = ThreadPoolExecutor(_THREADS, "grammars")
 
     @property
     def is_supported(self) -> bool:
@@ -68,5 +71,5 @@ def _refusal(reason: str, field: str) -> ServeError:
     """The error for a grammar that does not compile. It is of the client's making: the schema or a pattern in it."""
     reason = reason.partition("\n")[0][:_REASON]  # the grammar follows it
     if "nsatisfiable" in reason:
-        return InvalidField(f"No answer can fit this schema: {reason}", param=field)
-    return InvalidField(f"Answers cannot be held to this schema: {reason}", param=field)
+        return InvalidField(f"No answer can fit this schema or grammar: {reason}", param=field)
+    return InvalidField(f"Answers cannot be held to this schema or grammar: {reason}", param=field)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from contract.errors import EngineFailed, ServeError
+
+_MOMENT = 0.01
+"""For how long a model without other work waits for a grammar before it looks for new requests, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class TokenConstraint:
         """Why the answer cannot go on, if it cannot."""
         self.tokens = 0
         """The number of tokens of the answer so far."""
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether its grammar is compiled, or has failed to compile. Until then, whatever needs the grammar waits."""
+        return self._compiled.done()
 
     @cached_property
     def grammar(self) -> CompiledGrammar | None:
@@ -80,3 +89,9 @@ class TokenConstraint:
         """Give the answer up."""
         first_line = reason.partition("\n")[0]
         self.error = EngineFailed(f"The answer could not be held to its grammar: {first_line}")
+
+
+def wait_a_moment(constraints: Iterable[TokenConstraint]) -> None:
+    """Wait until one of the constraints is compiled, and only briefly, since other requests may arrive meanwhile."""
+    compiling = [constraint._compiled for constraint in constraints]
+    futures.wait(compiling, timeout=_MOMENT, return_when=futures.FIRST_COMPLETED)
