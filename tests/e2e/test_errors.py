@@ -61,10 +61,10 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, str]] = {
     ),
     "several features that the model lacks": (
         CHAT,
-        {"json": {"model": "fake", "messages": MESSAGES, "grammar": "x", "tools": [TOOL], "top_k": 1}},
+        {"json": {"model": "fake", "messages": MESSAGES, "echo": True, "tools": [TOOL], "top_k": 1}},
         400,
         "unsupported_feature",
-        "`top_k` (sampling), `grammar`, `tools`",
+        "`top_k` (sampling), `echo`, `tools`",
     ),
     "broken base64": (OCR, {"json": {"image": "data:image/png;base64,@@@@"}}, 400, "invalid_image", "base64"),
     "not an image": (OCR, {"json": {"image": base64.b64encode(b"hello").decode()}}, 400, "invalid_image", "PNG"),

@@ -5,7 +5,10 @@ An engine's test file imports everything from here.
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import threading
 from typing import Any
 
 import pytest
@@ -17,7 +20,9 @@ from scripts.testbed.torture_schemas import TORTURE
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, request, run, text, whole
 from tests.support.chat_requests import ChatEngine
-from workers.engine import Call
+from workers.engine import Call, Feed
+from workers.toolkit.chat.constraints.compiler import GrammarCompiler
+from workers.toolkit.chat.constraints.grammar import Grammar
 
 PERSON = {
     "type": "object",
@@ -108,6 +113,55 @@ def test_sampling_options_keep_the_form(options: dict[str, float], engine: Any) 
     Draft202012Validator(PERSON).validate(json.loads(text(answer)))
 
 
+_ENUM = {"enum": ["ab", 7]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "pattern"),
+    [
+        ({"guided_json": _ENUM}, '"ab"|7'),
+        ({"guided_json": json.dumps(_ENUM)}, '"ab"|7'),
+        ({"json_schema": _ENUM}, '"ab"|7'),
+        ({"structured_outputs": {"json": _ENUM}}, '"ab"|7'),
+        ({"grammar": {"type": "json", "value": _ENUM}}, '"ab"|7'),
+        ({"guided_choice": ["yes", 'the "no"', "<|im_end|>"]}, 'yes|the "no"|<[|]im_end[|]>'),
+        ({"structured_outputs": {"choice": ["é", "ü"]}}, "é|ü"),
+        ({"guided_regex": "[ab]{3}-[0-9]"}, "[ab]{3}-[0-9]"),
+        ({"regex": "^[ab]{3}$"}, "[ab]{3}"),
+        ({"grammar": {"type": "regex", "value": "[ab]{3}"}}, "[ab]{3}"),
+        ({"grammar": 'root ::= "x" y{2}\ny ::= [0-9]'}, "x[0-9]{2}"),
+        ({"ebnf": 'root ::= "x" | "yz"'}, "x|yz"),
+        ({"guided_grammar": 'start: "x" Y\nY: /[0-9]{2}/'}, "x[0-9]{2}"),
+    ],
+)
+def test_forms_of_other_servers_are_held(fields: dict[str, Any], pattern: str, engine: Any) -> None:
+    answer = ask(engine, "Hello", seed=1, **_WILD, **fields)
+    assert answer.choices[0].finish_reason == "stop"
+    assert re.fullmatch(pattern, text(answer))
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_choice", "only one of guided_regex, guided_choice"),
+        ({"response_format": {"type": "json_object"}, "regex": "a"}, "regex", "only one of response_format, regex"),
+        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "structured_outputs", "only one of"),
+        ({"guided_regex": "a" * 1001}, "guided_regex", "1001 characters in one pattern"),
+        ({"guided_regex": "(?=a)b"}, "guided_regex", "cannot be held"),
+        ({"grammar": "root ::= ("}, "grammar", "cannot be held"),
+        ({"guided_grammar": "start: x" * 9000}, "guided_grammar", "at most 20,000 characters"),
+        ({"guided_grammar": 'start: %json {"type": "object"}'}, "guided_grammar", "cannot contain %json"),
+        ({"guided_grammar": "start: X\nX: /a/" + " & /a/" * 9}, "guided_grammar", "at most 8 of the signs"),
+    ],
+)
+def test_wrong_forms_of_other_servers_are_refused(
+    fields: dict[str, Any], param: str, message: str, engine: Any
+) -> None:
+    with pytest.raises(InvalidField, match=message) as caught:
+        ask(engine, "Hello", **fields)
+    assert caught.value.param == param
+
+
 @pytest.mark.parametrize(
     "form",
     [
@@ -164,3 +218,59 @@ def test_cancelled_form_leaves_others_alone(engine: Any) -> None:
         elif call is free:
             pieces.append(piece)
     assert text(whole(pieces)) == text(ask(engine, "Hello", max_tokens=40))
+
+
+class _BlockedCompiling:
+    """Keeps grammars that contain `marker` from being compiled until `go_on`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
+        compile_grammar = GrammarCompiler._compile
+        self.go_on = threading.Event()
+
+        def wait_and_compile(compiler: GrammarCompiler, grammar: Grammar, field: str) -> Any:
+            assert marker not in str(grammar) or self.go_on.wait(60), "no other request went on"
+            return compile_grammar(compiler, grammar, field)
+
+        monkeypatch.setattr(GrammarCompiler, "_compile", wait_and_compile)
+
+
+def test_others_go_on_while_a_grammar_is_compiled(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests without a form, and with a form that is compiled sooner, get their whole answers meanwhile."""
+    blocked = _BlockedCompiling(monkeypatch, "slow")
+    slow, quick = ({"const": f"{speed} {type(engine).__name__}"} for speed in ("slow", "quick"))
+    requests = [request("Hello", n=2, response_format=as_json(schema), **_WILD) for schema in (slow, quick)]
+    calls = [Call(requests[0]), Call(request("Hello", max_tokens=20)), Call(requests[1])]
+    pieces: dict[int, list[Any]] = {id(call): [] for call in calls}
+    finished = []
+    for call, piece in engine.chat(feed_of(calls)):
+        pieces[id(call)].append(piece)
+        finished += [call] if piece is None else []
+        if len(finished) == 2:
+            blocked.go_on.set()
+    assert finished[2] is calls[0]
+    answers = [whole(pieces[id(call)]) for call in calls]
+    assert [json.loads(text(answers[0], index)) for index in range(2)] == [slow["const"]] * 2
+    assert json.loads(text(answers[2])) == quick["const"]
+    assert text(answers[1]) == text(ask(engine, "Hello", max_tokens=20))
+
+
+def test_request_joins_while_a_grammar_is_compiled(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that only waits for a grammar still takes new requests, and notices a client that disconnects."""
+    blocked = _BlockedCompiling(monkeypatch, "slow")
+    held = Call(request("Hello", response_format=as_json({"const": f"slow join {type(engine).__name__}"})))
+    free = Call(request("Hello", max_tokens=20))
+    waiting = [held]
+    takes = itertools.count()
+
+    def more(room: int) -> list[Call[Any]]:
+        if next(takes) == 3:
+            waiting.append(free)
+        return [waiting.pop(0) for _ in range(min(room, len(waiting)))]
+
+    finished = []
+    for call, piece in engine.chat(Feed(16, more)):
+        if piece is None:
+            finished.append(call)
+            held.cancel()
+    blocked.go_on.set()
+    assert finished == [free]

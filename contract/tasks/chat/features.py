@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from contract.known_fields import Requirement
+from contract.tasks.chat import guided
+from contract.tasks.chat.guided import StructuredOutputs
 from contract.tasks.chat.messages import ImagePart, Message, OtherPart
 from contract.tasks.chat.response_format import ResponseFormat
 from contract.tasks.chat.tools import Tool, ToolUse
@@ -34,6 +36,14 @@ def of_format(form: ResponseFormat | None) -> Iterator[Requirement]:
     if form is not None and form.type != "text":
         is_json = form.constraint is not None
         yield "response_format", "structured_output" if is_json else f"{form.type[:32]}_format"
+
+
+def of_structured_outputs(form: StructuredOutputs | None) -> Iterator[Requirement]:
+    """What vLLM's field for the form of the answer needs."""
+    if form is not None and guided.of_structured_outputs(form):
+        yield "structured_outputs", "structured_output"
+    if form is not None and form.structural_tag:
+        yield "structured_outputs", "structural_tag"
 
 
 def of_messages(messages: Iterable[Message]) -> Iterator[Requirement]:

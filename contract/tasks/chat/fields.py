@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contract.known_fields import FieldTable, honoured, ignored, neutral, refused
 
-_SCHEMA = "Send the schema as `response_format: {type: json_schema, json_schema: {name, schema}}`."
 _LENGTH = "Send `max_completion_tokens`."
 _THINKING = "Send `reasoning_effort`."
 _PARAMETER = "It only matters beside a refused field."
@@ -31,6 +30,11 @@ FIELDS: FieldTable = {
     **honoured("OpenAI", "tools tool_choice parallel_tool_calls", hint="Needs `tools`."),
     **honoured("OpenAI, until 2023", "functions function_call", hint="Needs `tools`."),
     **honoured("OpenAI", "response_format", hint="JSON needs `structured_output`."),
+    **honoured("vLLM", "guided_json guided_regex guided_choice guided_grammar", feature="structured_output"),
+    **honoured("vLLM", "structured_outputs", hint="Needs `structured_output`. A `structural_tag` is refused."),
+    **honoured("llama.cpp, SGLang", "json_schema", feature="structured_output"),
+    **honoured("llama.cpp, TGI", "grammar", feature="structured_output"),
+    **honoured("SGLang", "regex ebnf", feature="structured_output"),
     **honoured("OpenAI", "reasoning_effort", hint="Needs `reasoning`, except for `none`."),
     **honoured("OpenRouter, Ollama", "reasoning", hint="`effort` and `enabled` count."),
     **honoured("Qwen, Ollama, LiteLLM", "enable_thinking think thinking", hint="Needs `reasoning`, if it is on."),
@@ -58,10 +62,8 @@ FIELDS: FieldTable = {
     **refused("OpenAI", "verbosity", also=("medium",), hint="Say in a message how long the answer shall be."),
     **refused("OpenAI, OpenRouter", "web_search_options", only=(None,)),
     **refused("OpenRouter", "plugins top_a"),
-    **refused("vLLM, SGLang", "guided_json json_schema structured_outputs", hint=_SCHEMA),
-    **refused("vLLM", "guided_regex guided_choice guided_grammar structural_tag"),
-    **refused("llama.cpp, TGI", "grammar"),
-    **refused("SGLang", "regex ebnf stop_regex custom_logit_processor custom_params lora_path session_params"),
+    **refused("vLLM, SGLang", "structural_tag"),
+    **refused("SGLang", "stop_regex custom_logit_processor custom_params lora_path session_params"),
     **refused("TGI", "guideline tool_prompt"),
     **refused("vLLM", "best_of length_penalty", also=(1,)),
     **refused("vLLM", "use_beam_search logits_processors prompt_logprobs echo documents"),

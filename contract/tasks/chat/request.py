@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from contract import known_fields
 from contract.known_fields import FieldTable, Requirement
-from contract.limits import Items, Name
+from contract.limits import Items, Name, Text
 from contract.tasks import Request
-from contract.tasks.chat import features
+from contract.tasks.chat import features, guided
 from contract.tasks.chat.fields import FIELDS
+from contract.tasks.chat.guided import FormKind, GuidedForm, SchemaOrText, StructuredOutputs, TypedGrammar
 from contract.tasks.chat.messages import Message
 from contract.tasks.chat.open_model import JsonObject, OpenModel
 from contract.tasks.chat.reasoning import ReasoningOptions, ThinkingOptions, effort_of
@@ -41,7 +42,17 @@ class StreamOptions(OpenModel):
 
 _THINKING = ("reasoning_effort", "reasoning", "enable_thinking", "think", "thinking")
 """The fields that say how much the model thinks; the first that says something counts."""
-_CONDITIONAL = {*_THINKING, "tools", "functions", "response_format", "add_generation_prompt"}
+_GUIDED: dict[str, FormKind] = {
+    "guided_json": "schema",
+    "json_schema": "schema",
+    "guided_regex": "regex",
+    "regex": "regex",
+    "guided_choice": "choice",
+    "guided_grammar": "grammar",
+    "ebnf": "grammar",
+}
+"""What each of vLLM's, SGLang's and llama.cpp's fields for the form of an answer has."""
+_CONDITIONAL = {*_THINKING, "tools", "functions", "response_format", "structured_outputs", "add_generation_prompt"}
 """Fields whose requirements depend on more than one value."""
 
 
@@ -76,6 +87,15 @@ class ChatRequest(Request):
     top_logprobs: int | None = Field(None, ge=0, le=20)
 
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: SchemaOrText | None = None
+    json_schema: SchemaOrText | None = None
+    guided_regex: Text | None = None
+    regex: Text | None = None
+    guided_choice: Items[Text] | None = None
+    guided_grammar: Text | None = None
+    ebnf: Text | None = None
+    grammar: TypedGrammar | Text | None = None
     # The choices are checked against the tools, which therefore come first.
     tools: Items[Tool] | None = None
     tool_choice: ToolChoice | ToolMode | None = None
@@ -169,6 +189,13 @@ class ChatRequest(Request):
         return tool_use(self.functions, named, parallel=False, is_legacy=True)
 
     @property
+    def guided_forms(self) -> list[GuidedForm]:
+        """The forms that fields other than `response_format` ask for."""
+        forms = [GuidedForm(name, kind, content) for name, kind in _GUIDED.items() if (content := getattr(self, name))]
+        forms += [guided.of_grammar(self.grammar)] if self.grammar else []
+        return forms + (guided.of_structured_outputs(self.structured_outputs) if self.structured_outputs else [])
+
+    @property
     def effort(self) -> str | None:
         """How much the model shall think, such as `low`; `none` if not at all, None if the request does not say."""
         return next((effort for name in _THINKING if (effort := effort_of(getattr(self, name)))), None)
@@ -185,6 +212,7 @@ class ChatRequest(Request):
             needs += [(name, "reasoning") for name in _THINKING if effort_of(getattr(self, name)) not in {None, "none"}]
             if self.reasoning and self.reasoning.max_tokens:
                 needs.append(("reasoning", "reasoning_budget"))
+            needs += features.of_structured_outputs(self.structured_outputs)
             if self.add_generation_prompt is False:
                 needs.append(("add_generation_prompt", "prefill"))
         return list(dict.fromkeys([*needs, *features.of_messages(self.messages)]))

@@ -84,7 +84,7 @@ class Decoder:
             self._rows.pop(row, None)
         self._meter.hold({"prefix_cache": self._prefixes.bytes})
 
-    def _insert(self, prompt: MlxPrompt, limits: list[int], processors: list[Any]) -> Any:
+    def _insert(self, prompt: MlxPrompt, limits: list[int], processors: list[Any]) -> tuple[Any, int]:
         if self._vision:
             self._meter.read(len(prompt.tokens), 0)
             inputs = [dict(prompt.inputs)]

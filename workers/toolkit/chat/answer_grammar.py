@@ -8,6 +8,7 @@ from typing import Any
 from contract.errors import UnsupportedFeature
 from contract.tasks.chat import ChatRequest
 from contract.tasks.chat.tools import ToolUse
+from workers.toolkit.chat.answer_value import value_of
 from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.constraints import schema_limits, schemas
 from workers.toolkit.chat.constraints.grammar import Grammar
@@ -35,23 +36,15 @@ def form_of(request: ChatRequest, dialect: Dialect, prompt_end: str) -> AnswerFo
     Raises UnsupportedFeature if something that must be held cannot be, and InvalidField for what is no schema.
     """
     form = AnswerForm()
-    value = _value(request, form)
+    value = value_of(request)
+    if value is not None:
+        form.param = value.param
+        form.warnings += value.warnings
     calls = _calls(request.tool_use, dialect, form, is_beside_value=value is not None)
     if calls is not None:
         form.param = "tools"
-    form.grammar = _combined(request.tool_use, dialect, value, calls, prompt_end)
+    form.grammar = _combined(request.tool_use, dialect, value.grammar if value else None, calls, prompt_end)
     return form
-
-
-def _value(request: ChatRequest, form: AnswerForm) -> Grammar | None:
-    """The value that the response format asks for; None if it asks for text."""
-    wanted = request.response_format
-    schema = None if wanted is None else wanted.constraint
-    if wanted is None or schema is None:
-        return None
-    prepared = schemas.prepare(schema, strict=wanted.is_strict, field="response_format")
-    form.warnings += prepared.loosened
-    return g.json_value(prepared.schema)
 
 
 def _calls(use: ToolUse, dialect: Dialect, form: AnswerForm, *, is_beside_value: bool) -> CallForm | None:

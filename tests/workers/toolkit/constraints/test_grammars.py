@@ -38,6 +38,11 @@ def compiler(tokens: Any) -> GrammarCompiler:
         (g.repeated(g.text("a"), least=0, most=2, separator=g.text(",")), ["", "a", "a,a"], ["a,a,a"]),
         (g.optional(g.text("a")), ["", "a"], ["aa"]),
         (g.pattern(r"\d{2}/[a-z]"), ["12/a"], ["1/a", "12/A"]),
+        (g.pattern("^a+$"), ["aa"], ["", "ab"]),
+        (g.either(g.literal('"<|x|>"\n'), g.literal("")), ['"<|x|>"\n', ""], ["<|x|>"]),
+        (g.foreign('root ::= "a" b*\nb ::= [0-9]+ "."'), ["a", "a12.3."], ["", "a1"]),
+        (g.foreign('start: "a" B\nB: /[0-9]{2}/'), ["a12"], ["a", "a1"]),
+        (g.sequence(g.text("x"), g.foreign('root ::= "y" | other\nother ::= "z"')), ["xy", "xz"], ["y", "x"]),
         (_DIGIT, ["7"], ["-1", "10", "x", " 7"]),
         (_CALL, ["<|call|>f(1)"], ["f(1)"]),
         (_AUTO, ["", "Hi", "Hi<|call|>f()", "<|call|>f()<|call|>f() Bye"], ["<|call|>g"]),
@@ -76,6 +81,12 @@ def test_impossible_schema_is_refused(schema: Any, message: str, tokens: Any, co
     with pytest.raises(InvalidField, match=message) as caught:
         constraints.written(compiler, tokens, g.json_value(schema), seed=0)
     assert caught.value.param == "response_format"
+
+
+@pytest.mark.parametrize("content", ["root ::= (", "hello", 'start: "a"\n}\nx: "y" {', "start: missing"])
+def test_wrong_grammar_is_refused(content: str, tokens: Any, compiler: GrammarCompiler) -> None:
+    with pytest.raises(InvalidField, match="cannot be held to this schema or grammar"):
+        constraints.written(compiler, tokens, g.foreign(content), seed=0)
 
 
 def test_white_space_is_bounded(tokens: Any, compiler: GrammarCompiler) -> None:

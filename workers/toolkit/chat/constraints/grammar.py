@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "json", "pattern", "free", "until", "sequence", "either", "repeated"]
+Kind = Literal["text", "literal", "json", "pattern", "foreign", "free", "until", "sequence", "either", "repeated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,11 @@ def text(content: str) -> Grammar:
     return Grammar("text", content)
 
 
+def literal(content: str) -> Grammar:
+    """Exactly these characters, even if they are the name of a special token."""
+    return Grammar("literal", content)
+
+
 def json_value(schema: dict[str, Any] | bool) -> Grammar:
     """A JSON value that fits a JSON Schema that `schemas.prepare` has returned; `True` is any value."""
     return Grammar("json", json.dumps(schema, ensure_ascii=False))
@@ -37,6 +42,11 @@ def json_value(schema: dict[str, Any] | bool) -> Grammar:
 def pattern(regex: str) -> Grammar:
     """Text that a regular expression matches as a whole (syntax of Rust's regex, without lookaround)."""
     return Grammar("pattern", regex)
+
+
+def foreign(content: str) -> Grammar:
+    """What a grammar of another server describes: GBNF as llama.cpp has it, or llguidance's Lark."""
+    return Grammar("foreign", content)
 
 
 def free_text() -> Grammar:

@@ -50,11 +50,13 @@ class _Writer:
                 return self._rule("json", f"%json {_with_options(grammar.content)}")
             case "pattern":
                 return self._rule("PATTERN", f"/{_escape_slashes(grammar.content)}/")
+            case "foreign":
+                return self._foreign(grammar.content)
             case "free":
                 return "FREE"
             case "until":
                 return self._until(grammar.content)
-        return self._text(grammar.content)
+        return self._text(grammar.content) if grammar.kind == "text" else _quoted(grammar.content) or '""'
 
     def _combination(self, grammar: Grammar) -> str:
         parts = [self._expression(part) for part in grammar.parts]
@@ -74,6 +76,12 @@ class _Writer:
             place = match.end()
         pieces.append(_quoted(content[place:]))
         return " ".join(filter(None, pieces)) or '""'
+
+    def _foreign(self, content: str) -> str:
+        """A grammar within the grammar, with rules of its own."""
+        from llguidance.gbnf_to_lark import any_to_lark
+
+        return self._rule("foreign", f"%lark {{\n{any_to_lark(content)}\n}}")
 
     def _until(self, marker: str) -> str:
         match = self._pattern.match(marker)

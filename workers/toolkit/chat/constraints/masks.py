@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
+from workers.toolkit.chat.constraints.token_constraint import CompiledGrammar, TokenConstraint
 
 
 class RowMasks:
