@@ -89,6 +89,30 @@ class ModelFacts(BaseModel):
         return self.model_copy(update=newer.model_dump(exclude_none=True))
 
 
+class ModelFileStatus(BaseModel):
+    """The file of a model that is a single file; `size` is in bytes."""
+
+    name: str
+    path: str
+    size: int
+    extension: str
+
+
+class ModelFolderStatus(BaseModel):
+    """The folders of `manager.model_dirs`: which exist, how many models they have, and which file is being hashed.
+
+    `hashed_bytes` of its `total_bytes` are done; `waiting` files come after it.
+    """
+
+    folders: list[str] = []
+    missing: list[str] = []
+    files: int = 0
+    hashing: str | None = None
+    hashed_bytes: int = 0
+    total_bytes: int = 0
+    waiting: int = 0
+
+
 class ModelStatus(BaseModel):
     """One configured model: what it is, what it does, and the state of its most advanced worker."""
 
@@ -112,6 +136,8 @@ class ModelStatus(BaseModel):
     footprint_learned: bool = False
     failure: Failure | None = None
     joins: str | None = None  # whether chat requests share steps, `yes` or `no, because …`; known once it was loaded
+    file: ModelFileStatus | None = None
+    scanned: bool = False  # it was found in a folder of `manager.model_dirs`
 
 
 class DeviceStatus(BaseModel):
@@ -140,3 +166,4 @@ class Status(BaseModel):
     models: list[ModelStatus]
     standbys: list[dict[str, Any]] = []
     leaks: list[dict[str, Any]] = []
+    model_folders: ModelFolderStatus = ModelFolderStatus()

@@ -41,9 +41,12 @@ def main() -> int:
 async def serve(settings: Settings, home: Path) -> None:
     """Run the manager. Raises ConfigError or OSError, before it listens, if it cannot run."""
     from manager.models import configured
+    from manager.models.folders import ModelFolders
 
+    folders = ModelFolders(home / "manager" / "file_hashes.json", config.default_path().parent)
+    folders.scan(settings.manager)  # finds the files whose hashes are known
     # The engines are described in another process while this one imports the rest.
-    describing = asyncio.create_task(configured.describe(settings))
+    describing = asyncio.create_task(configured.describe(settings, folders.files))
     await asyncio.sleep(0)
     from contract.asgi import serve as asgi
     from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
@@ -60,7 +63,7 @@ async def serve(settings: Settings, home: Path) -> None:
     raise_descriptor_limit()
     with lock_home(home, "manager"):
         await asyncio.to_thread(reap, home / "manager" / "children.json")
-        runtime = Runtime(await describing, home, await asyncio.to_thread(detect))
+        runtime = Runtime(await describing, home, await asyncio.to_thread(detect), folders)
         sockets = [asgi.listen(host, settings.manager.port) for host in settings.manager.listen]
         port = sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()

@@ -70,6 +70,7 @@ class ControlRoutes:
             models=[self._status_of(model) for model in pool.models.values()],
             standbys=self.runtime.standbys(),
             leaks=pool.supervisor.leaks,
+            model_folders=self.runtime.folders.status(),
         )
         return Response(page.model_dump_json(), media_type="application/json")
 

@@ -16,6 +16,7 @@ from manager.memory.device import Meter
 from manager.memory.monitor import MemoryMonitor
 from manager.models import configured, downloads
 from manager.models.configured import ConfiguredModels
+from manager.models.folders import ModelFolders
 from manager.processes.children import ChildRegistry
 from manager.processes.launchers import Launcher
 from manager.processes.launchers.command import CommandLauncher
@@ -36,8 +37,9 @@ log = logging.getLogger(__name__)
 class Runtime:
     """Everything that the manager's routes need."""
 
-    def __init__(self, models: ConfiguredModels, home: Path, meter: Meter) -> None:
+    def __init__(self, models: ConfiguredModels, home: Path, meter: Meter, folders: ModelFolders) -> None:
         self.models = models
+        self.folders = folders
         self.event_log = EventLog()
         self.monitor = MemoryMonitor.in_home(meter, models.settings.memory, home)
         self._reloading = asyncio.Lock()
@@ -59,6 +61,7 @@ class Runtime:
         self.pool.start()
         self._tasks.spawn(self._logs.keep_within_bounds())
         self._tasks.spawn(self._children.record_descendants())
+        self._tasks.spawn(self.folders.watch(lambda: self.models.settings.manager, self.event_log, self.reload))
 
     async def reload(self) -> list[str]:
         """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing.
@@ -113,7 +116,7 @@ class Runtime:
             async with self._reloading:  # of two reloads, the one that has read the older file must not be applied last
                 self._next_reload = None  # the file is read now: it may change after this, so later calls need another
                 settings = await asyncio.to_thread(config.load)
-                result.set_result(self._apply(await configured.describe(settings)))
+                result.set_result(self._apply(await configured.describe(settings, self.folders.files)))
         except asyncio.CancelledError:
             result.cancel()
             raise

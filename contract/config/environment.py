@@ -20,10 +20,14 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "GATEWAY_API_KEY": ("gateway", "api_key"),
     "CORS_ORIGINS": ("gateway", "cors_origins"),
     "GATEWAY_HOSTS": ("gateway", "hosts"),
+    "DEFAULT_INFERENCE_STEPS": ("gateway", "infer_steps"),
+    "DEFAULT_GUIDANCE_SCALE": ("gateway", "infer_guidance"),
     "MANAGER_PORT": ("manager", "port"),
     "MANAGER_LISTEN": ("manager", "listen"),
     "MANAGER_TOKEN": ("manager", "token"),
     "IDLE_TIMEOUT": ("manager", "idle_timeout"),
+    "MODEL_DIRS": ("manager", "model_dirs"),
+    "MODEL_SCAN_INTERVAL": ("manager", "model_scan_interval"),
     "SECRET_KEY": ("security", "jwt_secret"),
 }
 """Environment variables and the setting that each overrides; a later one wins (GATEWAY_PORT over PORT)."""

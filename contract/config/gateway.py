@@ -15,7 +15,10 @@ def _unless_off(value: Any) -> Any:
 
 
 class GatewaySettings(Frozen):
-    """The gateway, which clients connect to; `send_timeout` is in seconds."""
+    """The gateway, which clients connect to; `send_timeout` is in seconds.
+
+    `infer_steps` and `infer_guidance` are the defaults of `/infer`.
+    """
 
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
     port: int = Field(8000, ge=0, le=65535)
@@ -30,3 +33,5 @@ class GatewaySettings(Frozen):
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)
     send_timeout: float = Field(60, gt=0)
+    infer_steps: int = Field(30, ge=1, le=150)
+    infer_guidance: float = Field(7.5, ge=1, le=20)

@@ -9,13 +9,19 @@ from contract.credentials import Credential
 
 
 class ManagerSettings(Frozen):
-    """The manager, which decides which workers run; `idle_timeout` is in seconds, -1 for never."""
+    """The manager, which decides which workers run; `idle_timeout` is in seconds, -1 for never.
+
+    Weight files in `model_dirs` are models without entries of their own. They are looked for every
+    `model_scan_interval` seconds. Relative folders are relative to the configuration file.
+    """
 
     listen: NameList = ("127.0.0.1",)
     port: int = Field(8100, ge=0, le=65535)
     token: Credential = ""
     idle_timeout: float = Field(300, ge=-1)
     standby: int = Field(1, ge=0)
+    model_dirs: NameList = ("ai-models",)
+    model_scan_interval: float = Field(10, gt=0)
 
 
 class MemorySettings(Frozen):

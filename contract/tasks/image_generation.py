@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from contract.known_fields import FieldTable, honoured, ignored, neutral, refused
 from contract.limits import Name, Text
+from contract.omittable import Omittable
 from contract.tasks import Request, Response, Task
 
 MAX_SEED = 2**63 - 1
@@ -112,10 +113,11 @@ class ImageUsage(BaseModel):
 
 
 class ImageGenerationResponse(Response):
-    """The response of generation, edits and variations."""
+    """The response of generation, edits and variations. `size` is that of all images, `WIDTHxHEIGHT` in pixels."""
 
     created: int
     data: list[Image]
+    size: Omittable[str] = None
     usage: ImageUsage
 
 

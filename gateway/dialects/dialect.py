@@ -93,6 +93,7 @@ class DialectRoute:
     `events` makes the translator of a stream, for requests whose only query wants one; `framing` is the form of its
     events. Of several routes at a path, the one whose `selector` is a field of the body applies, else the first.
     `fields` are the client's names of the tasks' fields where they differ, for errors: {"prompt": "prompts"}.
+    `defaults` are fields whose default is a setting of the section `gateway`: {"steps": "infer_steps"}.
     `example` is a request that works as it is, and `answer` what is answered, shortened.
     """
 
@@ -110,6 +111,7 @@ class DialectRoute:
     framing: Literal["sse", "ndjson"] = "sse"
     partial: bool = False
     selector: str | None = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

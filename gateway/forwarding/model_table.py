@@ -95,7 +95,8 @@ class ModelTable:
         return [model.id for model in self.models if task in model.tasks]
 
     def _only_model(self, task: str) -> ModelStatus:
-        serving = self._serving(task)
+        # A file that is put into a folder does not make requests ambiguous which were not.
+        serving = [m.id for m in self.models if task in m.tasks and not m.scanned] or self._serving(task)
         if len(serving) == 1:
             return self._by_name[serving[0]]
         if not serving:

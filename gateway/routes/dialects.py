@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
+from contract.config import GatewaySettings
 from contract.errors import BadRequest, ServeError
 from contract.json_bounds import check_json
 from contract.tasks import decode_body
@@ -42,9 +43,10 @@ log = logging.getLogger(__name__)
 class DialectEndpoint:
     """The ASGI app behind one path, which several dialects may share."""
 
-    def __init__(self, routes: Sequence[DialectRoute], services: Services) -> None:
+    def __init__(self, routes: Sequence[DialectRoute], services: Services, settings: GatewaySettings) -> None:
         self._routes = routes
         self._services = services
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["endpoint_label"] = self._routes[0].path
@@ -61,8 +63,16 @@ class DialectEndpoint:
     def _decode(self, content_type: str, body: bytes) -> tuple[DialectRoute, BaseModel]:
         route = self._route_for(content_type, body)
         request = decode_body(route.request, route.path, content_type, body)
+        request = self._with_defaults(route, request)
         check_images(request)
         return route, request
+
+    def _with_defaults(self, route: DialectRoute, request: BaseModel) -> BaseModel:
+        """The request with the configured values of the fields that it left out."""
+        missing = {field: name for field, name in route.defaults.items() if field not in request.model_fields_set}
+        if not missing:
+            return request
+        return request.model_copy(update={field: getattr(self._settings, name) for field, name in missing.items()})
 
     def _route_for(self, content_type: str, body: bytes) -> DialectRoute:
         """The route whose selector is a field of the body, which only one of JSON may have; else the first."""
@@ -207,10 +217,10 @@ def _in_clients_names(error: ServeError, fields: Mapping[str, str]) -> ServeErro
     return error
 
 
-def endpoints(services: Services) -> dict[str, DialectEndpoint]:
+def endpoints(services: Services, settings: GatewaySettings) -> dict[str, DialectEndpoint]:
     """An endpoint for every path of every dialect."""
     by_path: dict[str, list[DialectRoute]] = {}
     for dialect in all_dialects().values():
         for route in dialect.routes:
             by_path.setdefault(route.path, []).append(route)
-    return {path: DialectEndpoint(routes, services) for path, routes in by_path.items()}
+    return {path: DialectEndpoint(routes, services, settings) for path, routes in by_path.items()}

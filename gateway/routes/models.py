@@ -19,8 +19,12 @@ _IMAGES = "images"
 
 
 def entry(model: ModelStatus) -> dict[str, Any]:
-    """One model as clients see it: OpenAI's fields, then ours. What is unknown is null."""
+    """One model as clients see it: OpenAI's fields, then ours. What is unknown is null.
+
+    A model that is a single file also has its path, size and extension, and one without an entry has the file's name.
+    """
     facts = model.facts
+    file = model.file.model_dump(exclude=None if model.scanned else {"name"}) if model.file else {}
     return {
         "id": model.id,
         "object": "model",
@@ -44,6 +48,7 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "size_bytes": model.weights_bytes,
         "memory_bytes": model.footprint_bytes,
         "state": model.state,
+        **file,
     }
 
 

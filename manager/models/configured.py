@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from contract.config import ConfigError, ModelSpec, Settings
 from manager import process_tree
+from manager.models.folders import entries_of
 from manager.models.local_facts import facts_of
+from manager.models.model_files import ModelFile, file_of
 from manager.state.model import Capabilities, Model
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +42,38 @@ class ConfiguredModels:
         )
 
 
-async def describe(settings: Settings) -> ConfiguredModels:
-    """Describe every entry. Raises ConfigError naming each invalid one."""
-    description = await _run_describe(settings.models)
+async def describe(settings: Settings, files: Mapping[str, ModelFile] = MappingProxyType({})) -> ConfiguredModels:
+    """Describe every entry, and every file of the model folders. Raises ConfigError naming each invalid entry."""
+    scanned = entries_of(files, {name for spec in settings.models for name in (spec.id, *spec.aliases, *spec.presets)})
+    description = await _run_describe([*settings.models, *scanned])
     entries = description["entries"]
-    if invalid := [f"model {id_}: {entry['error']}" for id_, entry in entries.items() if entry["error"]]:
+    if invalid := [f"model {spec.id}: {error}" for spec in settings.models if (error := entries[spec.id]["error"])]:
         raise ConfigError("; ".join(invalid))
-    facts = await asyncio.to_thread(lambda: {spec.id: facts_of(spec) for spec in settings.models})
-    models = {spec.id: Model(spec, _capabilities(entries[spec.id]), facts=facts[spec.id]) for spec in settings.models}
+    for spec in scanned:
+        if error := entries[spec.id]["error"]:
+            log.warning("%s cannot be a model: %s", spec.source, error)
+    valid = [*settings.models, *(spec for spec in scanned if not entries[spec.id]["error"])]
+    models = {spec.id: Model(spec, _capabilities(entries[spec.id])) for spec in valid}
+    await asyncio.to_thread(_look_at_files, models.values(), {spec.id: files[spec.id] for spec in scanned})
     for spec in settings.models:
         if missing := set(spec.default) - set(models[spec.id].capabilities.tasks):
             raise ConfigError(f"model {spec.id}: it is the default for {min(missing)!r} but does not do that task")
     return ConfiguredModels(settings, models)
 
 
+def _look_at_files(models: Iterable[Model], scanned: Mapping[str, ModelFile]) -> None:
+    """Note what the models' files say of them."""
+    for model in models:
+        model.facts = facts_of(model.spec)
+        file = scanned.get(model.id) or file_of(model.spec)
+        model.file, model.scanned = file.status if file else None, model.id in scanned
+
+
 def _capabilities(entry: dict[str, Any]) -> Capabilities:
     return Capabilities(**{name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")})
 
 
-async def _run_describe(specs: tuple[ModelSpec, ...]) -> dict[str, Any]:
+async def _run_describe(specs: Sequence[ModelSpec]) -> dict[str, Any]:
     """Run `workers.describe` in a process of its own, since the manager never imports engines."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "workers.describe",

@@ -9,7 +9,7 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
-from contract.status import Failure, ModelFacts, ModelStatus, State
+from contract.status import Failure, ModelFacts, ModelFileStatus, ModelStatus, State
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
@@ -42,6 +42,8 @@ class Model:
     load_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=3))  # of its last starts
     joins: str | None = None  # as its last worker has said it
     facts: ModelFacts = field(default_factory=ModelFacts)
+    file: ModelFileStatus | None = None  # if it is a single file
+    scanned: bool = False  # it was found in a folder, and has no entry in the configuration
 
     @property
     def id(self) -> str:
@@ -98,6 +100,8 @@ class Model:
             footprint_learned=footprint[1],
             failure=self.failure,
             joins=self.joins,
+            file=self.file,
+            scanned=self.scanned,
         )
 
 

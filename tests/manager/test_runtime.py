@@ -18,6 +18,7 @@ from contract.config import ModelSpec, Settings
 from manager.app import ControlRoutes
 from manager.models import configured
 from manager.models.configured import ConfiguredModels
+from manager.models.folders import ModelFolders
 from manager.runtime import Runtime
 from manager.state.model import Capabilities, Model
 from tests.support.spawning import eventually
@@ -33,6 +34,10 @@ def _registry() -> Iterator[None]:
         REGISTRY.unregister(collector)
 
 
+def no_folders(folder: Path) -> ModelFolders:
+    return ModelFolders(folder / "hashes.json", folder)
+
+
 async def test_of_two_reloads_the_newer_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config.yaml"
     monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
@@ -45,7 +50,7 @@ async def test_of_two_reloads_the_newer_file_wins(tmp_path: Path, monkeypatch: p
         models = [{"id": id_, "engine": "fake"} for id_ in ids]
         path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": models}))
 
-    async def describe(settings: Settings) -> ConfiguredModels:
+    async def describe(settings: Settings, files: Any = ()) -> ConfiguredModels:
         if len(settings.models) == 2:  # describing the older file takes longer
             described.set()
             await go.wait()
@@ -54,7 +59,7 @@ async def test_of_two_reloads_the_newer_file_wins(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(configured, "describe", describe)
     monkeypatch.setattr(asyncio, "to_thread", run_inline)
     write("a")
-    runtime = Runtime(await describe(config.load()), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    runtime = Runtime(await describe(config.load()), tmp_path, FakeMeter({"cpu": 1 << 30}, {}), no_folders(tmp_path))
     write("a", "b")
     older = asyncio.create_task(runtime.reload())
     await described.wait()
@@ -76,13 +81,13 @@ async def test_300_reloads_at_once_become_two(tmp_path: Path, monkeypatch: pytes
     described: list[Settings] = []
     go = asyncio.Event()
 
-    async def describe(settings: Settings) -> ConfiguredModels:
+    async def describe(settings: Settings, files: Any = ()) -> ConfiguredModels:
         described.append(settings)
         await go.wait()
         return ConfiguredModels(settings, {spec.id: Model(spec, Capabilities()) for spec in settings.models})
 
     monkeypatch.setattr(configured, "describe", describe)
-    runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}), no_folders(tmp_path))
     first = asyncio.create_task(runtime.reload())
     await eventually("the first has read the file", lambda: described)
     for _ in range(300):
@@ -104,7 +109,9 @@ async def test_standbys_are_for_downloaded_or_requested_models(tmp_path: Path) -
 
     models = {m.id: m for m in (model("org/requested", "csv"), model("", "json"), model("org/other", "wave"))}
     settings = Settings(models=tuple(m.spec for m in models.values()))
-    runtime = Runtime(ConfiguredModels(settings, models), tmp_path, FakeMeter({"cpu": 64 << 30}, {}))
+    runtime = Runtime(
+        ConfiguredModels(settings, models), tmp_path, FakeMeter({"cpu": 64 << 30}, {}), no_folders(tmp_path)
+    )
     await runtime.start()
     assert await eventually("one has started", lambda: imports_of_started(runtime)) == [["json"]]
     async with runtime.pool.lease("org/requested"):
@@ -123,7 +130,10 @@ async def test_downloads_lists_configured_and_catalogue_models(tmp_path: Path, m
     specs = [ModelSpec(id="local", engine="fake"), ModelSpec(id="remote", engine="dino", source="facebook/dinov2-base")]
     models = {spec.id: Model(spec, Capabilities()) for spec in specs}
     runtime = Runtime(
-        ConfiguredModels(Settings(models=tuple(specs)), models), tmp_path, FakeMeter({"cpu": 1 << 30}, {})
+        ConfiguredModels(Settings(models=tuple(specs)), models),
+        tmp_path,
+        FakeMeter({"cpu": 1 << 30}, {}),
+        no_folders(tmp_path),
     )
     routes = ControlRoutes(runtime, 0.0)
     answer = json.loads(bytes((await routes.downloads(Request({"type": "http"}))).body))

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message
 
 from contract.asgi.middleware import RequestMiddleware
-from contract.config import Settings
+from contract.config import GatewaySettings, Settings
 from gateway.dialects.dialect import DialectRoute
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
@@ -92,4 +92,4 @@ async def dialect_app(manager_port: int, home: Path, routes: Sequence[DialectRou
         directory = ModelDirectory(client)
         forwarder = TaskForwarder(client, directory, ImageFetcher(2**20))
         services = Services(client, directory, forwarder, 2**20, None)
-        yield DialectApp(RequestMiddleware(DialectEndpoint(routes, services)))
+        yield DialectApp(RequestMiddleware(DialectEndpoint(routes, services, GatewaySettings())))

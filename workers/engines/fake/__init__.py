@@ -163,7 +163,8 @@ class Fake(Engine):
             Image(b64_json=base64.b64encode(file).decode(), seed=seed) for file, seed in zip(files, seeds, strict=True)
         ]
         usage = ImageUsage(latency=time.perf_counter() - started, seed=seeds[0])
-        return ImageGenerationResponse(created=int(time.time()), data=data, usage=usage, batch=batch)
+        size = f"{width}x{height}"
+        return ImageGenerationResponse(created=int(time.time()), data=data, size=size, usage=usage, batch=batch)
 
 
 def _prompt(request: Any) -> str:

@@ -84,7 +84,7 @@ def _answer(call: Call[Any], plan: Callable[[Any], Drawing]) -> ImageGenerationR
     image_format = file_format(request.output_format)
     drawing = plan(request)
     first_seed = secrets.randbelow(_RANDOM_SEEDS) if request.seed is None else request.seed
-    images, warnings = [], list(drawing.warnings)
+    images, size, warnings = [], None, list(drawing.warnings)
     for index in range(request.n):
         progress = ImageProgress(call, index)
         progress.check_cancelled()
@@ -95,10 +95,12 @@ def _answer(call: Call[Any], plan: Callable[[Any], Drawing]) -> ImageGenerationR
         if casts.invalid:
             raise not_finite(request.model or "The model", "image", index)
         images.append(Image(b64_json=encode_image(image, image_format, request.output_compression), seed=seed))
+        size = f"{image.width}x{image.height}"
         warnings += image_warnings
     return ImageGenerationResponse(
         created=int(time.time()),
         data=images,
+        size=size,
         usage=ImageUsage(latency=round(time.perf_counter() - started, 3), seed=first_seed),
         warnings=warnings or None,
     )
