@@ -94,14 +94,21 @@ demo: setup  ## Run a demo of all parts, with a server on free ports in data/dem
 	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
 	@$(BIN)/python -m scripts.demo
 
+# For the tests that crawl. Debian's package has a name of its own; elsewhere, Chrome or Chromium may be installed.
+BROWSERS := chromium-headless-shell chromium chromium-browser google-chrome
+.PHONY: browser
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	  $(MAKE) --no-print-directory apt PACKAGES=chromium-headless-shell || echo "Tests of crawling are skipped."
+
 # Containers often set this, but without bytecode every process that a test starts compiles our code again, and pytest
 # rewrites every test in each of its processes.
 test: export PYTHONDONTWRITEBYTECODE =
 # A file's tests run in one process, because they share a server.
-test: setup $(TESTED) $(DA3)  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
+test: setup $(TESTED) $(DA3) browser  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-e2e: setup $(TESTED)  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
+e2e: setup $(TESTED) browser  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
 	@$(BIN)/python -m pytest -q -s -m e2e $(TESTS)
 	@$(if $(TESTS),,scripts/e2e/all.sh)
 

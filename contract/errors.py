@@ -9,6 +9,7 @@
     │   └── UnsupportedFeature                   400     unsupported_feature (names `param`)
     ├── Unauthorized                             401     invalid_api_key
     ├── Forbidden                                403     forbidden
+    │   └── RobotsDisallow                       403     robots_disallow     (the site's robots.txt)
     ├── NotFound                                 404     not_found
     │   └── ModelNotFound                        404     model_not_found
     ├── MethodNotAllowed                         405     method_not_allowed
@@ -21,6 +22,7 @@
     ├── EngineFailed                             500     inference_failed
     │   └── KilledWorkers                        500     request_killed_workers
     ├── WorkerDied                               502     worker_died         (`details.began`: were bytes sent?)
+    ├── PageNotFetched                           502     page_not_fetched    (a web site did not answer as it should)
     ├── Unavailable                              503     unavailable         (retry later: Retry-After)
     │   ├── QueueFull                            503     queue_full
     │   ├── LoadFailed                           503     model_load_failed
@@ -130,6 +132,10 @@ class Forbidden(ServeError):
     status, code, type = 403, "forbidden", "permission_error"
 
 
+class RobotsDisallow(Forbidden):
+    code = "robots_disallow"
+
+
 class NotFound(ServeError):
     status, code, type = 404, "not_found", "invalid_request_error"
 
@@ -176,6 +182,10 @@ class KilledWorkers(EngineFailed):
 
 class WorkerDied(ServeError):
     status, code = 502, "worker_died"
+
+
+class PageNotFetched(ServeError):
+    status, code = 502, "page_not_fetched"
 
 
 class Unavailable(ServeError):

@@ -73,7 +73,8 @@ class ModelFacts(BaseModel):
     """What is known of a model: first from its files, exactly once it was loaded. None: unknown, or not applicable.
 
     `context_length` is in tokens, `dimensions` is the length of its vectors. `tools` and `reasoning` are the forms in
-    which the model calls tools and thinks, or `no, because …`.
+    which the model calls tools and thinks, or `no, because …`. `sandbox`: whether the browser of a crawler confines its
+    pages, `yes` or `no: …`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +84,7 @@ class ModelFacts(BaseModel):
     quantization: str | None = None
     tools: str | None = None
     reasoning: str | None = None
+    sandbox: str | None = None
 
     def updated(self, newer: ModelFacts) -> ModelFacts:
         """These facts, replaced by the newer ones that are known."""

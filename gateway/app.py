@@ -12,6 +12,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from contract import __version__
+from contract.addresses import AddressRule
 from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.errors import HANDLERS
 from contract.asgi.hosts import HostCheck
@@ -70,10 +71,11 @@ def _services(settings: Settings, home: Path) -> Services:
     directory = ModelDirectory(manager)
     body_limit = int(settings.gateway.max_body_mb * 2**20)
     stream_wait = settings.gateway.stream_wait
+    fetcher = ImageFetcher(body_limit, AddressRule(settings.gateway.allow_private))
     return Services(
         manager=manager,
         directory=directory,
-        tasks=TaskForwarder(manager, directory, ImageFetcher(body_limit), stream_wait),
+        tasks=TaskForwarder(manager, directory, fetcher, stream_wait),
         external=ExternalForwarder(manager, stream_wait),
         body_limit=body_limit,
         check_origin=OriginPolicy(settings.gateway.cors_origins).check,

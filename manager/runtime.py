@@ -47,7 +47,8 @@ class Runtime:
         self._tasks = BackgroundTasks("runtime")
         self._children = children = ChildRegistry(home / "manager" / "children.json")
         self._logs = Logs(home / "logs", lambda: self.models.settings.logs)
-        self._local = LocalLauncher(home, self._imports_of, children, self._logs)
+        allow_private = models.settings.gateway.allow_private
+        self._local = LocalLauncher(home, self._imports_of, children, self._logs, allow_private)
         self._command = CommandLauncher(children, self._logs)
         lifecycle = Lifecycle(self._launcher, self.monitor)
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)

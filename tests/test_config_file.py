@@ -58,10 +58,11 @@ def test_every_task_has_a_default_model() -> None:
         "pointcloud": "depth-indoor-small",
         "features": "dinov2",
         "caption": "blip-base",
+        "crawl": "crawl",
     }
     downloaded = [model for model in models if downloads.downloaded(model, {"HF_HUB_CACHE": "/not/there"}) is True]
     need_no_hub = {model.id for model in models if not model.source or model.source.startswith(("/", "package:"))}
-    assert need_no_hub == {"ocr", "minilm", "demo-chat", "demo-image"} >= {model.id for model in downloaded}
+    assert need_no_hub == {"ocr", "minilm", "crawl", "demo-chat", "demo-image"} >= {model.id for model in downloaded}
 
 
 def test_default_models_are_not_gated_if_possible() -> None:
@@ -82,7 +83,7 @@ def test_entry_equals_the_catalogues(entry: dict[str, Any]) -> None:
     """Except `default`, and `trust_remote_code`, which is the decision of the machine's owner."""
     known = catalogue.load().identify(entry["engine"], entry.get("source", ""))
     if known is None:
-        assert entry["id"].startswith(("demo-", "my-")) or entry["engine"] == "command"
+        assert entry["id"].startswith(("demo-", "my-")) or entry["engine"] in {"command", "crawl"}
         return
     expected = next(known_entry for known_entry in known.entries if known_entry["engine"] == entry["engine"])
     assert {k: v for k, v in entry.items() if k != "default"} == {

@@ -22,6 +22,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "GATEWAY_HOSTS": ("gateway", "hosts"),
     "DEFAULT_INFERENCE_STEPS": ("gateway", "infer_steps"),
     "DEFAULT_GUIDANCE_SCALE": ("gateway", "infer_guidance"),
+    "GATEWAY_ALLOW_PRIVATE": ("gateway", "allow_private"),
     "MANAGER_PORT": ("manager", "port"),
     "MANAGER_LISTEN": ("manager", "listen"),
     "MANAGER_TOKEN": ("manager", "token"),

@@ -29,6 +29,7 @@ class GatewaySettings(Frozen):
     cors_origins: NameList = ()
     hosts: NameList = ()
     trusted_proxies: Networks = ()
+    allow_private: Networks = ()
     max_body_mb: float = Field(64, gt=0)
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)

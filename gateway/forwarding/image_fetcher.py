@@ -1,16 +1,14 @@
-"""Fetches images that a request gives by URL: from public addresses only, within limits of size and time."""
+"""Fetches images that a request gives by URL: from public or allowed addresses, within limits of size and time."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from contract.addresses import Allowed, NotPublic, check_host, client_session, is_public
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
 
@@ -20,52 +18,11 @@ MAX_IMAGES = 32
 """Image URLs in one request. Without a limit, the gateway could be used to attack other sites."""
 _CONCURRENT = 4
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class _NotPublic(OSError):
-    """The address is not public. An OSError, so that it passes through aiohttp as one."""
-
-
-def is_public(address: IPAddress) -> bool:
-    """Whether the address is reachable from the whole internet: not loopback, private, link-local or tunnelled."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return is_public(address.ipv4_mapped)
-        if address.sixtofour or address.teredo or address not in _GLOBAL_UNICAST:
-            return False
-    return address.is_global and not address.is_multicast
-
-
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-"""The only IPv6 addresses in public use. Outside: site-local, NAT64 and IPv4-compatible ones, for example."""
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names to allowed addresses only. aiohttp connects to exactly these, without a second DNS lookup."""
-
-    def __init__(self, allowed: Callable[[IPAddress], bool]) -> None:
-        self._allowed = allowed
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        entries = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        if not all(self._allowed(ipaddress.ip_address(str(address[0]))) for *_, address in entries):
-            raise _NotPublic
-        return [
-            ResolveResult(hostname=host, host=str(address[0]), port=port, family=address_family, proto=proto, flags=0)
-            for address_family, _, proto, _, address in entries
-        ]
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
 
 class ImageFetcher:
     """Downloads images. `limit` is the total number of bytes that one request may fetch."""
 
-    def __init__(self, limit: int, allowed: Callable[[IPAddress], bool] = is_public) -> None:
+    def __init__(self, limit: int, allowed: Allowed = is_public) -> None:
         self._limit = limit
         self._allowed = allowed
 
@@ -75,18 +32,13 @@ class ImageFetcher:
             raise BadImage(f"{len(images)} image URLs are too many for one request; send at most {MAX_IMAGES}.")
         allowance = _Allowance(self._limit)
         slots = asyncio.Semaphore(_CONCURRENT)
-        async with self._client() as client:
+        async with client_session(self._allowed) as client:
             tasks = [asyncio.create_task(self._inline(client, image, allowance, slots)) for image in images]
             try:
                 await asyncio.gather(*tasks)
             finally:
                 for task in tasks:
                     task.cancel()
-
-    def _client(self) -> aiohttp.ClientSession:
-        # Nothing of this machine or of an earlier response goes along: no proxy from the environment, no cookies.
-        connector = aiohttp.TCPConnector(resolver=_CheckedResolver(self._allowed), use_dns_cache=False)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     async def _inline(
         self, client: aiohttp.ClientSession, image: ImageInput, allowance: _Allowance, slots: asyncio.Semaphore
@@ -125,15 +77,10 @@ class ImageFetcher:
         raise BadImage(f"{_shorten(str(url))}: more than {MAX_REDIRECTS} redirects. Send the image's final URL.")
 
     def _check(self, url: URL) -> None:
-        """Check the scheme, and a host that is an IP address: aiohttp does not pass those to the resolver."""
+        """Check the scheme, and a host that is an IP address."""
         if url.scheme not in {"http", "https"} or not url.host:
             raise BadImage(f"{_shorten(str(url))}: only http and https URLs are fetched.")
-        try:
-            address = ipaddress.ip_address(url.host)
-        except ValueError:
-            return
-        if not self._allowed(address):
-            raise _NotPublic
+        check_host(url.host, self._allowed)
 
 
 class _Allowance:
@@ -175,7 +122,7 @@ def _as_data_uri(content: bytearray, media_type: str) -> str:
 
 
 def _fetch_error(url: str, error: Exception) -> BadImage:
-    if isinstance(error, _NotPublic) or isinstance(error.__cause__, _NotPublic):
+    if isinstance(error, NotPublic) or isinstance(error.__cause__, NotPublic):
         message = f"{_shorten(url)} leads to an address that is not public. Send the image itself."
     else:
         message = f"{_shorten(url)} could not be fetched ({type(error).__name__}). Check it, or send the image itself."

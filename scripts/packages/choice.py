@@ -9,6 +9,7 @@ from pathlib import Path
 
 EXTRAS: dict[str, str] = {
     "chat": "language and vision-language models",
+    "crawl": "web pages, with Chromium",
     "embeddings": "embeddings, with MiniLM's weights",
     "images": "image generation and editing",
     "mlx": "models for Apple's GPUs",
@@ -23,7 +24,7 @@ ENGINES = Path(__file__).parents[2] / "workers" / "engines"
 BASE = ("gateway", "manager", "demo")
 """Extras that are always installed, because they are small: both programs, and the clients of demo and benchmarks."""
 TESTS = "dev"
-WITH_TORCH = {*EXTRAS, TESTS} - {"ocr"}
+WITH_TORCH = {*EXTRAS, TESTS} - {"ocr", "crawl"}
 _INCLUDES = {"embeddings": ("embeddings", "minilm")}
 _FILE = ".extras"
 

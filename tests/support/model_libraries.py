@@ -9,5 +9,8 @@ MODEL_LIBRARIES = frozenset({
     "onnxruntime",
     "mlx",
     "numpy",
+    "lxml",
+    "playwright",
+    "trafilatura",
     "PIL",
 })  # fmt: skip

@@ -7,12 +7,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from contract.addresses import ALLOW_PRIVATE
 from contract.asgi.serve import listen
 from contract.config import ModelSpec
 from contract.status import ModelFacts
@@ -179,13 +180,18 @@ class LocalLauncher:
     """Starts workers from a standby if there is one, else from nothing: both are the same kind of process."""
 
     def __init__(
-        self, home: Path, imports_of: Callable[[str], tuple[str, ...]], children: ChildRegistry, logs: Logs
+        self,
+        home: Path,
+        imports_of: Callable[[str], tuple[str, ...]],
+        children: ChildRegistry,
+        logs: Logs,
+        allow_private: Sequence[str] = (),
     ) -> None:
         self._imports_of = imports_of
         self._children = children
         self._logs = logs
         self._logs.remove_stale()
-        self._environ = {"HF_HOME": str(models_folder(home))}
+        self._environ = {"HF_HOME": str(models_folder(home)), ALLOW_PRIVATE: ",".join(allow_private)}
         self.standbys = Standbys(self._launch)
 
     async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> LocalProcess:

@@ -32,7 +32,8 @@ from tests.support.model_libraries import MODEL_LIBRARIES
 from workers.engine import Call, Device, Engine
 from workers.registry import engine_names, find_engine
 
-NOT_LOADED_IN_WORKERS = {"command"}
+TESTED_ELSEWHERE = {"command", "crawl"}
+"""An external server is no model in a worker, and a crawler needs web sites: test_crawl.py."""
 
 
 POISON = {"fail_on_prompt": "poison"}
@@ -126,7 +127,7 @@ def test_description_imports_no_model_library(name: str) -> None:
 
 
 def test_every_engine_has_a_case() -> None:
-    assert {case.engine for case in CASES} == set(engine_names()) - NOT_LOADED_IN_WORKERS
+    assert {case.engine for case in CASES} == set(engine_names()) - TESTED_ELSEWHERE
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
