@@ -8,6 +8,7 @@ import pytest
 
 from contract.errors import InvalidField, UnsupportedFeature
 from tests.support import constraints
+from workers.toolkit.chat.constraints import compiler as compilers
 from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary, token_bytes
@@ -107,6 +108,29 @@ def test_key_cannot_be_repeated_in_other_characters(tokens: Any, compiler: Gramm
 def test_equal_grammars_are_compiled_once(compiler: GrammarCompiler) -> None:
     first, second = (compiler.constraint(g.text("same"), "tools") for _ in range(2))
     assert first.grammar is second.grammar is not None
+
+
+def test_grammars_that_were_used_last_are_kept(tokens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number and their size are limited, and what is in use is compiled all the same."""
+    monkeypatch.setattr(compilers, "_KEPT", 3)
+    monkeypatch.setattr(compilers, "_KEPT_CHARACTERS", 30)
+    kept = constraints.compiler(tokens)
+    first = kept.constraint(g.text("a"), "tools").grammar
+    for text in ("b", "c", "d"):
+        assert kept.constraint(g.text("a"), "tools").grammar is first
+        kept.constraint(g.text(text), "tools")
+    large = kept.constraint(g.sequence(g.text("x" * 31), g.text("y")), "tools")
+    assert large.is_active
+    assert kept.constraint(g.text("a"), "tools").grammar is not first
+
+
+def test_grammar_whose_answer_failed_is_compiled_again(compiler: GrammarCompiler) -> None:
+    grammar = g.text("failing")
+    first = compiler.constraint(grammar, "tools")
+    first.fail("too many states")
+    second = compiler.constraint(grammar, "tools")
+    assert second.is_active
+    assert second.grammar is not first.grammar
 
 
 def test_bytes_of_sentencepiece_tokens() -> None:

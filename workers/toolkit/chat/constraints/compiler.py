@@ -13,13 +13,23 @@ from workers.toolkit.chat.constraints.token_constraint import CompiledGrammar, T
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 
 _KEPT = 32
-"""The number of grammars that are kept; clients send the same few again and again."""
+"""The maximum number of grammars that are kept; clients send the same few again and again."""
+_KEPT_CHARACTERS = 2_000_000
+"""The maximum number of characters of the grammars that are kept: one takes up to 250 bytes of memory for each."""
 
 _THREADS = 4
 """The number of grammars that are compiled at the same time: one that takes a second keeps no others waiting."""
 
-_LIMITS = {"initial_lexer_fuel": 200_000, "step_lexer_fuel": 50_000, "max_grammar_size": 200_000}
-"""Limits of the work on a grammar before the answer and on each of its tokens, in units of llguidance."""
+_LIMITS = {
+    "initial_lexer_fuel": 200_000,
+    "step_lexer_fuel": 50_000,
+    "max_grammar_size": 200_000,
+    "max_lexer_states": 50_000,
+}
+"""Limits of the work on a grammar before the answer and on each of its tokens, in units of llguidance.
+
+A state takes one or two kilobytes, and all answers with a grammar share its states.
+"""
 
 _REASON = 300
 """The maximum length of a reason for a refusal; it may contain all patterns."""
@@ -45,12 +55,17 @@ class GrammarCompiler:
         It is compiled in the background, and has an error instead if that fails.
         """
         compiled = self._compiled.pop(grammar, None)
-        if compiled is None or (compiled.done() and compiled.exception()):
+        if compiled is None or _has_failed(compiled):
             compiled = self._threads.submit(self._compile, grammar, field)
+            self._forget(grammar.characters)
         self._compiled[grammar] = compiled
-        while len(self._compiled) > _KEPT:
-            self._compiled.popitem(last=False)
         return TokenConstraint(compiled, self._end_tokens)
+
+    def _forget(self, characters: int) -> None:
+        """Drop the grammars that were used longest ago, so that there is room for one more of so many characters."""
+        room = _KEPT_CHARACTERS - characters
+        while len(self._compiled) >= _KEPT or sum(kept.characters for kept in self._compiled) > max(room, 0):
+            self._compiled.popitem(last=False)
 
     def _compile(self, grammar: Grammar, field: str) -> CompiledGrammar:
         import llguidance
@@ -65,6 +80,10 @@ class GrammarCompiler:
         if matcher.is_error():
             raise _refusal(matcher.get_error(), field)
         return CompiledGrammar(matcher, vocabulary.vocab_size, vocabulary.eos_token)
+
+
+def _has_failed(compiled: Future[CompiledGrammar]) -> bool:
+    return compiled.done() and (compiled.exception() is not None or compiled.result().has_failed)
 
 
 def _refusal(reason: str, field: str) -> ServeError:

@@ -23,6 +23,11 @@ class Grammar:
     least: int = 1
     most: int | None = 1
 
+    @property
+    def characters(self) -> int:
+        """The number of characters in it."""
+        return len(self.content) + sum(part.characters for part in self.parts)
+
 
 def text(content: str) -> Grammar:
     """Exactly this text. What is a special token of the model in it is matched by that token."""

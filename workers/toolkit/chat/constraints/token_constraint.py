@@ -15,14 +15,19 @@ _MOMENT = 0.01
 """For how long a model without other work waits for a grammar before it looks for new requests, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CompiledGrammar:
     """A grammar for one model's vocabulary: llguidance's `matcher` at the start of an answer, the number of tokens, and
-    the token that the matcher allows where the answer may end."""
+    the token that the matcher allows where the answer may end.
+
+    Copies of the matcher share what it learns of the grammar. `has_failed`: one of them has reached a limit, which the
+    next would reach too.
+    """
 
     matcher: Any
     tokens: int
     end_token: int
+    has_failed: bool = False
 
 
 class TokenConstraint:
@@ -88,6 +93,8 @@ class TokenConstraint:
     def fail(self, reason: str) -> None:
         """Give the answer up."""
         first_line = reason.partition("\n")[0]
+        if self.grammar is not None:
+            self.grammar.has_failed = True
         self.error = EngineFailed(f"The answer could not be held to its grammar: {first_line}")
 
 
