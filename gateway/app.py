@@ -29,7 +29,7 @@ from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
-from gateway.routes import catalogue, dialects, listings, models, system, tasks, upstream
+from gateway.routes import catalogue, dialect_controls, dialects, listings, models, system, tasks, upstream
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
@@ -54,7 +54,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.requires_key = bool(keyring)
-    app.router.routes.extend(tasks.routes(endpoints))
+    app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
     app.include_router(models.router(directory))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())

@@ -92,6 +92,22 @@ class ControlRoutes:
             await self.runtime.event_log.next(pulse=5)
         return JSONResponse({"evicted": [worker.name for worker in stopping], "freed_bytes": freed})
 
+    async def load(self, request: Request) -> Response:
+        """POST /load/{id}: start a worker of the model if none is ready, and wait for it unless `wait=false`.
+
+        `keep_alive` is the worker's idle timeout in seconds, as requests may set it.
+        """
+        name, query = request.path_params["name"], request.query_params
+        model = self.runtime.models.find(name)
+        if model is None:
+            raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
+        if query.get("wait") == "false":
+            self.runtime.pool.load_soon(model.id)
+            return JSONResponse({"model": model.id}, 202)
+        keep_alive = float(query["keep_alive"]) if "keep_alive" in query else None
+        async with self.runtime.pool.lease(model.id, keep_alive, request_id=request.scope["request_id"]):
+            return JSONResponse({"model": model.id})
+
     async def forget(self, request: Request) -> Response:
         """POST /forget/{id}: forget the model's measured memory."""
         name = request.path_params["name"]
@@ -178,6 +194,7 @@ def build(
         Route("/waits", control.wait),
         Route("/events", control.events),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),
+        Route("/load/{name:path}", control.load, methods=["POST"]),
         Route("/forget/{name:path}", control.forget, methods=["POST"]),
         Route("/gateways/{id}/stopping", control.gateway_stops, methods=["POST"]),
         Route("/reload", control.reload, methods=["POST"]),

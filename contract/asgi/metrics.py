@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -29,6 +30,12 @@ def count(endpoint: str, status: int, seconds: float) -> None:
     """Record one finished request."""
     _requests(endpoint, status).inc()
     _duration(endpoint).observe(seconds)
+
+
+def requests_answered(*, without: Container[str] = ()) -> int:
+    """How many requests this program has answered, without those to some endpoints."""
+    samples = (sample for family in REQUESTS.collect() for sample in family.samples if sample.name.endswith("_total"))
+    return int(sum(sample.value for sample in samples if sample.labels["endpoint"] not in without))
 
 
 # `labels()` takes a lock and builds a tuple of strings on every call; few label sets exist, so they are cached.

@@ -21,7 +21,8 @@ access = logging.getLogger("access")
 
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _ENDS_OF_EVENT = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_QUIET = {"/health", "/healthz", "/v1/health", "/ready", "/metrics"}
+QUIET = frozenset({"/health", "/healthz", "/v1/health", "/ready", "/metrics"})
+"""Endpoints that are asked again and again, by programs that watch ours."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -137,7 +138,7 @@ def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     endpoint = _endpoint(scope, status)
     code = status or 499  # nothing was sent: the client disconnected
     metrics.count(endpoint, code, seconds)
-    level = logging.DEBUG if endpoint in _QUIET else logging.INFO
+    level = logging.DEBUG if endpoint in QUIET else logging.INFO
     if access.isEnabledFor(level):
         client = scope["client"][0] if scope.get("client") else "-"
         now = datetime.now(UTC).isoformat(timespec="milliseconds")

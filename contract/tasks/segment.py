@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.limits import Items, Name, Text
+from contract.omittable import Omittable
 from contract.tasks import Prerequisite, Response, Task
 from contract.tasks.detect import DETECT, DetectRequest, DetectResponse
 from contract.tasks.vision import Box, Point, VisionItem, VisionRequest, VisionResponse
 
 MAX_PROMPTS = 256
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class SegmentPrompt(BaseModel):
@@ -67,9 +70,11 @@ class SegmentRequest(VisionRequest):
     """One or more prompts for every image, or `automatic` to segment everything.
 
     `prompt` is a shorthand for prompts of words only. `threshold` is the minimum score of a segment, `mask_threshold`
-    that of a pixel in its mask (0 to 1). `multimask` asks for several masks where a point is ambiguous. `semantic` adds
-    one mask of everything that matches a prompt. `detector` names a model that first detects `prompt`; its boxes become
-    the prompts (`box_threshold`, `text_threshold` and `max_detections` are passed to the detector).
+    that of a pixel in its mask (0 to 1). `encoding_format` `float` writes dense masks as rows of 0 and 1. `multimask`
+    asks for several masks where a point is ambiguous. `semantic` adds one mask of everything that matches a prompt.
+    `resolve_overlaps` leaves each pixel to the segment with the highest score; a list of numbers multiplies the scores
+    of each prompt's segments for that. `detector` names a model that first detects `prompt`; its boxes become the
+    prompts (`box_threshold`, `text_threshold` and `max_detections` are passed to the detector).
     """
 
     # The gateway calls the detector before it knows this model's defaults, and the detector has its own.
@@ -82,9 +87,11 @@ class SegmentRequest(VisionRequest):
     threshold: float | None = Field(None, ge=0, le=1)
     mask_threshold: float | None = Field(None, ge=0, le=1)
     format: Literal["rle", "polygon", "dense"] = "rle"
+    encoding_format: Literal["float", "base64"] = "base64"
     automatic: bool | None = None
     multimask: bool | None = None
     semantic: bool | None = None
+    resolve_overlaps: bool | Annotated[list[Weight], Field(min_length=1, max_length=MAX_PROMPTS)] | None = None
     detector: Name | None = None
     box_threshold: float | None = Field(None, ge=0, le=1)
     text_threshold: float | None = Field(None, ge=0, le=1)
@@ -180,7 +187,7 @@ def _clip(box: Box, item: VisionItem) -> Box | None:
 
 
 class Mask(BaseModel):
-    """A mask as COCO's compressed run lengths, as polygons, or as a PNG of 0 and 255 in the image's size.
+    """A mask as COCO's compressed run lengths, as polygons, or dense: a PNG of 0 and 255, or rows of `pixels`, 0 or 1.
 
     Polygons are the outlines of its connected parts, along pixel edges; holes are omitted.
     """
@@ -190,6 +197,7 @@ class Mask(BaseModel):
     counts: str | None = None
     polygons: list[list[Point]] | None = None
     png: Array | None = None
+    pixels: Omittable[Array] = None
 
 
 class Segment(BaseModel):

@@ -77,7 +77,7 @@ def _shared(request: RelativeDepthRequest, models: ModelTable) -> dict[str, Any]
     return {
         "model": _checkpoint(request, models),
         "image": request.image,
-        "max_depth": getattr(request, "max_depth", 1.0),
+        "max_depth": request.max_depth if isinstance(request, MetricDepthRequest) else 1.0,
         "model_input_size": request.model_input_size,
         "encoding_format": "base64",
     }

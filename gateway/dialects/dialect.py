@@ -14,7 +14,7 @@ from contract.durations import Duration
 from contract.errors import ServeError
 from contract.known_fields import FieldTable
 from contract.omittable import Omittable
-from contract.status import ModelStatus
+from contract.status import ModelStatus, Status
 from contract.tasks import Request, Task
 from gateway.forwarding.model_table import ModelTable
 
@@ -115,6 +115,38 @@ class DialectRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelAction:
+    """Something to do with a model: start a worker of it, or stop all of them; `wait`: until that is done.
+
+    `keep_alive` is the idle timeout in seconds of the worker that is started; None: the configured one.
+    """
+
+    kind: Literal["load", "unload"]
+    model: str
+    wait: bool = True
+    keep_alive: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRoute:
+    """A path of a dialect about the models' state: acts on models, then answers from the status.
+
+    Without a `request` model, it takes no body. An action without `wait` makes the answer a 202.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    response: type[BaseModel]
+    to_actions: Callable[[Any, ModelTable], Sequence[ModelAction]]
+    from_status: Callable[[Any, Status], BaseModel]
+    answer: Mapping[str, Any]
+    request: type[BaseModel] | None = None
+    example: Mapping[str, Any] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ApiDialect:
     """Another API. `title` groups its paths in the reference; `seed` is the number of its description, if it has one.
 
@@ -125,5 +157,6 @@ class ApiDialect:
     title: str
     description: str
     routes: tuple[DialectRoute, ...]
+    controls: tuple[ControlRoute, ...] = ()
     seed: str | None = None
     errors: ErrorForm | None = None

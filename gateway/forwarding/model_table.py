@@ -40,13 +40,14 @@ class ModelTable:
         return self._by_name.get(name)
 
     def get_known(self, name: str) -> ModelStatus:
-        """The model with this name, or with the source of the catalogue's model of this name, whatever its entry's id.
+        """Like `find_known`. Raises ModelNotFound, which names the catalogue's entry to add."""
+        return self.find_known(name) or self.get(name)
 
-        Raises ModelNotFound, which names the catalogue's entry to add.
-        """
+    def find_known(self, name: str) -> ModelStatus | None:
+        """The model with this name, else one with the source of the catalogue's model of this name."""
         known = None if name in self._by_name else catalogue.load().find(name)
         same = (model for model in self.models if known and model.source in known.sources)
-        return next(same, None) or self.get(name)
+        return self.find(name) or next(same, None)
 
     def choose(self, task: str, name: str | None) -> ModelStatus:
         """The model for a task: the named one, else the default or the only one.

@@ -109,9 +109,9 @@ class _Exchange:
         try:
             return self.route.to_task(self.request, table)
         except ValidationError as error:
-            raise _in_clients_names(invalid_request(error), self.route.fields) from None
+            raise in_clients_names(invalid_request(error), self.route.fields) from None
         except ServeError as error:
-            raise _in_clients_names(error, self.route.fields) from None
+            raise in_clients_names(error, self.route.fields) from None
 
     async def _whole(self, queries: Sequence[TaskQuery], max_wait: float, send: Send) -> None:
         bulk, limit = Bulk(_bulk_keys(self.route)), asyncio.Semaphore(AT_ONCE)
@@ -142,7 +142,7 @@ class _Exchange:
             await self.services.tasks.forward(call, response)
             body = response.body()
         except ServeError as error:
-            raise _in_clients_names(error, {**self.route.fields, **query.fields}) from None
+            raise in_clients_names(error, {**self.route.fields, **query.fields}) from None
         finally:
             self._note_model(call)
         table = await self.services.directory.table()
@@ -182,7 +182,7 @@ class _Exchange:
             await self.services.tasks.forward(call, stream)
             stream.check()
         except ServeError as error:
-            _in_clients_names(error, {**self.route.fields, **query.fields})
+            in_clients_names(error, {**self.route.fields, **query.fields})
             if not stream.began:
                 raise
             await stream.fail(error)
@@ -208,7 +208,7 @@ def _bulk_keys(route: DialectRoute) -> frozenset[str]:
     return keys
 
 
-def _in_clients_names(error: ServeError, fields: Mapping[str, str]) -> ServeError:
+def in_clients_names(error: ServeError, fields: Mapping[str, str]) -> ServeError:
     """The error with the client's names of a task's fields."""
     first, _, rest = (error.param or "").partition(".")
     if name := fields.get(first):

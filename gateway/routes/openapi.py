@@ -15,7 +15,7 @@ from contract.media import ImageInput
 from contract.status import Status
 from contract.tasks import Task, all_tasks
 from gateway.dialects import all_dialects
-from gateway.dialects.dialect import DialectRoute
+from gateway.dialects.dialect import ControlRoute, DialectRoute
 
 _BYTES = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{model}"
@@ -68,8 +68,10 @@ def _add_bodies(document: dict[str, Any]) -> None:
     for task in tasks:
         models += [(task.request, "validation"), (task.response, "serialization")]
         models += [(task.chunk, "serialization")] if task.chunk else []
-    for route in (route for dialect in dialects for route in dialect.routes):
-        models += [(route.request, "validation"), (route.response, "serialization")]
+    for dialect in dialects:
+        described: list[DialectRoute | ControlRoute] = [*dialect.routes, *dialect.controls]
+        models += [(route.request, "validation") for route in described if route.request]
+        models += [(route.response, "serialization") for route in described]
     references, definitions = models_json_schema(models, ref_template=_REF)
     schemas.update(definitions.get("$defs", {}))
     status = document["paths"]["/v1/system/status"]["get"]["responses"]["200"]
@@ -81,6 +83,9 @@ def _add_bodies(document: dict[str, Any]) -> None:
         for route in dialect.routes:  # of several at one path, the first is described
             operation = _dialect_operation(route, dialect.title, references)
             document["paths"].setdefault(route.path, {}).setdefault("post", operation)
+        for control in dialect.controls:
+            operation = _dialect_operation(control, dialect.title, references)
+            document["paths"].setdefault(control.path, {})[control.method.lower()] = operation
 
 
 def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, Any]:
@@ -104,20 +109,22 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     }
 
 
-def _dialect_operation(route: DialectRoute, tag: str, references: dict[Any, Any]) -> dict[str, Any]:
-    request = {"schema": references[route.request, "validation"], "example": dict(route.example)}
+def _dialect_operation(route: DialectRoute | ControlRoute, tag: str, references: dict[Any, Any]) -> dict[str, Any]:
     response = {"schema": references[route.response, "serialization"], "example": dict(route.answer)}
-    return {
+    operation = {
         "tags": [tag],
         "summary": route.summary,
-        "description": (route.request.__doc__ or "").strip(),
+        "description": ((route.request or route.response).__doc__ or "").strip(),
         "operationId": route.path.strip("/").replace("/", "_").replace("-", "_"),
-        "requestBody": {"required": True, "content": {"application/json": request}},
         "responses": {
             "200": {"description": "The response", "content": {"application/json": response}},
             "default": _FAILURE,
         },
     }
+    if route.request:
+        request = {"schema": references[route.request, "validation"], "example": dict(route.example or {})}
+        operation["requestBody"] = {"required": True, "content": {"application/json": request}}
+    return operation
 
 
 def _form(request: type[BaseModel]) -> dict[str, Any] | None:

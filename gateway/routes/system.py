@@ -15,13 +15,16 @@ from contract import __version__
 from contract.asgi import metrics
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.health import alive
+from contract.asgi.middleware import QUIET
 from contract.asgi.relay import UpstreamError
 from contract.errors import ManagerUnreachable, Unavailable
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
+from gateway.dialects.health import health
 from gateway.forwarding.forward import relay_response
 from gateway.forwarding.manager_client import ManagerClient, ManagerReply
 from gateway.forwarding.model_directory import ModelDirectory
+from gateway.forwarding.status_snapshot import StatusSnapshot
 from gateway.routes.models import path_parameter
 
 _MAX_CONTROL_BODY = 4096
@@ -49,7 +52,7 @@ def _add_overview(routes: APIRouter) -> None:
 
     async def root(_: Request) -> Response:
         """The service's name, version and main paths."""
-        return JSONResponse(about | {"latest": "/v1"})
+        return JSONResponse(about | {"message": "Enginehouse", "latest": "/v1"})
 
     async def v1(_: Request) -> Response:
         """The version of the API and its main paths."""
@@ -60,8 +63,16 @@ def _add_overview(routes: APIRouter) -> None:
 
 
 def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
-    for path in ("/healthz", "/health", "/v1/health"):
-        routes.get(path, summary="The process is alive", response_model=None, name=path)(alive)
+    snapshot = StatusSnapshot(manager)
+
+    async def health_page(_: Request) -> Response:
+        """The process is alive; with the fields of other servers' health pages, as far as the manager answers."""
+        page = health(await snapshot.get(), metrics.requests_answered(without=QUIET))
+        return Response(page.model_dump_json(), media_type="application/json")
+
+    routes.get("/healthz", summary="The process is alive", response_model=None)(alive)
+    for path in ("/health", "/v1/health"):
+        routes.get(path, summary="The process is alive, with details", response_model=None, name=path)(health_page)
 
     async def ready(_: Request) -> Response:
         """Whether requests can be served: the manager responds and its scheduler is running."""

@@ -31,7 +31,6 @@ from manager.state.model import Model, merge_models
 from manager.state.worker import Worker
 
 log = logging.getLogger(__name__)
-
 MAX_INTERVAL = 1.0
 """Longest time in seconds between two decisions, so that a scheduler that has stopped responding is noticed."""
 
@@ -90,6 +89,10 @@ class Pool:
         finally:
             self._monitor.end_request(worker, succeeded=lease.succeeded)
             self._release(worker, keep_alive)
+
+    def load_soon(self, model_id: str) -> None:
+        """Start a worker of the model if none is ready, as a request would. The status shows how that goes."""
+        self._tasks.spawn(self._lease_once(model_id))
 
     def evict(self, model_id: str, *, force: bool = False) -> list[Worker]:
         """Stop the model's workers for an operator; busy ones finish first, unless `force`. Returns those that stop."""

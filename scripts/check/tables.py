@@ -90,6 +90,9 @@ def dialects() -> str:
         for route in dialect.routes:
             tasks = ", ".join(task.name for task in route.tasks)
             rows.append((dialect.title, f"`POST {route.path}`", tasks, _cell(f"`{_shortened(route.example)}`")))
+        for control in dialect.controls:
+            example = f"`{_shortened(control.example)}`" if control.example else ""
+            rows.append((dialect.title, f"`{control.method} {control.path}`", "", example))
     return _table(("API", "Path", "Task", "Example"), rows)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi import serve
+from tests.support.fake_models import DEVICE, MODELS, WORKERS, model
 from tests.support.replies import (
     DETECTIONS,
     chat_event,
@@ -32,37 +33,6 @@ from tests.support.replies import (
 )
 
 TOKEN = "manager-token"
-ALL_TASKS = ["chat", "embeddings", "ocr", "image-generation"]
-
-
-def model(name: str, **fields: Any) -> dict[str, Any]:
-    """A ModelStatus as the manager sends it."""
-    return {"id": name, "engine": "fake", "tasks": ["chat"], "features": ["images"], "created": 1, **fields}
-
-
-MODELS = [
-    model("ok", tasks=ALL_TASKS, aliases=["fine"], presets=["pirate"], default=["chat"], max_wait=50),
-    model("org/slashed", tasks=["embeddings"], features=[]),
-    model("reader", tasks=["ocr"], default=["ocr"], facts={"context_length": 99}, weights_bytes=7, footprint_bytes=9),
-    model("detector", tasks=["detect"], features=["prompt"]),
-    model("segmenter", tasks=["segment"], features=["points"]),
-    model("stream"),
-    model("handshake"),
-    model("dies-once"),
-    model("dies-always"),
-    model("dies-slowly", max_wait=0.2),
-    model("dies-in-stream"),
-    model("dies-in-event"),
-    model("dies-in-answer"),
-    model("dies-after-head"),
-    model("refuses"),
-    model("hangs"),
-    model("hangs-in-stream"),
-    model("external", engine="command", features=["*"], passthrough="gguf"),
-    model("external-detector", engine="command", tasks=["detect"], features=["*"], passthrough="yolo"),
-    model("ends-early", engine="command", features=["*"]),
-    model("our-vlm", engine="transformers_chat", source="Qwen/Qwen2.5-VL-7B-Instruct", state="ready"),
-]
 
 
 class FakeManager:
@@ -127,12 +97,17 @@ class FakeManager:
         elif path == "/ready":
             await send_json(send, 200 if self.ready else 503, {})
         elif path == "/status":
-            await send_json(send, 200, {"version": "fake", "models": self.models})
+            counts = {"uptime": 1, "seq": self.seq, "waiting": 0, "leases": 0}
+            lists = {"devices": [DEVICE], "workers": WORKERS, "models": self.models}
+            await send_json(send, 200, {"version": "fake", **counts, **lists})
         elif path == "/metrics":
             await send_text(
                 send,
                 "# TYPE models_loaded gauge\nmodels_loaded 2.0\n# TYPE active_requests gauge\nactive_requests 9.0\n",
             )
+        elif path.startswith("/load/"):
+            self.requests.append({"path": path, "query": scope["query_string"].decode()})
+            await send_json(send, 200, {"model": path.removeprefix("/load/")})
         elif path.startswith("/evict/"):
             self.requests.append({"path": path, "query": scope["query_string"].decode()})
             await send_json(send, 200, {"evicted": [f"{path.removeprefix('/evict/')}#1"], "freed_bytes": 7})

@@ -14,7 +14,15 @@ from pydantic import Field
 from contract.arrays import Array, as_base64, as_list
 from contract.config import ModelSpec
 from contract.errors import InvalidField
-from contract.tasks.features import FEATURES, FeaturesItem, FeaturesRequest, FeaturesResponse, Layer, Patches
+from contract.tasks.features import (
+    FEATURES,
+    FeaturesItem,
+    FeaturesRequest,
+    FeaturesResponse,
+    Layer,
+    Patches,
+    TokenVectors,
+)
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
@@ -109,6 +117,7 @@ class Dino(Engine):
             **image.item_fields,
             dimensions=outputs.last_hidden_state.shape[-1],
             **features.requested(request),
+            tokens=_token_vectors(outputs.last_hidden_state[row], request) if request.tokens else None,
             layers=layers or None,
         )
 
@@ -135,6 +144,11 @@ class _ImageFeatures:
         if request.patches:
             patches = Patches(shape=tuple(self.patches.shape), data=_array(self.patches, request))
         return {"pooled": pooled, "patches": patches}
+
+
+def _token_vectors(tokens: Any, request: FeaturesRequest) -> TokenVectors:
+    """All tokens of the last layer, (tokens, dimensions)."""
+    return TokenVectors(shape=tuple(tokens.shape), data=_array(tokens, request))
 
 
 def _array(tensor: Any, request: FeaturesRequest) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.fake_manager import TOKEN, model
+from tests.support.fake_manager import TOKEN
+from tests.support.fake_models import model
 from tests.support.gateway_processes import (
     FakeManagerProcess,
     configuration,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.fake_manager import MODELS
+from tests.support.fake_models import MODELS
 from tests.support.gateway_processes import GatewayProcess
 
 

@@ -88,7 +88,10 @@ def test_features_match_transformers_alone_and_batched(
     )
     assert [(item.index, item.width, item.height) for item in both.data] == [(0, 80, 60), (1, 50, 90)]
     for row, features in ((0, first.data[0]), (0, both.data[0]), (1, both.data[1])):
-        tokens = expected.last_hidden_state[row, PREFIX_TOKENS[family] :].numpy()
+        every = expected.last_hidden_state[row].numpy()
+        tokens = every[PREFIX_TOKENS[family] :]
+        assert features.tokens.shape == every.shape
+        assert np.abs(values(features.tokens.data) - every).max() < 1e-5
         assert features.dimensions == 32
         assert features.patches.shape == (*GRID[family], 32)
         assert np.abs(values(features.pooled) - expected.pooler_output[row].numpy()).max() < 1e-5
@@ -126,8 +129,9 @@ def test_normalize_scales_vectors_to_length_one(engine: Callable[[str], Any]) ->
 
 def test_returns_only_what_is_requested(engine: Callable[[str], Any]) -> None:
     plain = item(engine("dinov2"))
-    assert (plain.patches, plain.layers) == (None, None)
+    assert (plain.patches, plain.tokens, plain.layers) == (None, None, None)
     assert item(engine("dinov2"), pooled=False, patches=True).pooled is None
+    assert item(engine("dinov2"), pooled=False, tokens=True).tokens
 
 
 def test_all_encodings_hold_the_same_numbers(engine: Callable[[str], Any]) -> None:

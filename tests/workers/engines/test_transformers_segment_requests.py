@@ -60,6 +60,49 @@ def test_all_formats_hold_the_same_mask(engine: Any) -> None:
         assert segment.box == outline.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
 
 
+def test_dense_masks_can_be_rows_of_0_and_1(engine: Any) -> None:
+    [segment] = segments_of(engine, prompts=[POINT], format="dense", encoding_format="float")
+    [rle] = segments_of(engine, prompts=[POINT])
+    written = segment.mask.model_dump(mode="json")
+    assert written["png"] is None
+    assert np.array_equal(np.array(written["pixels"]), decoded(rle.mask).astype(int))
+    assert "pixels" not in rle.mask.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("weights", "winner"), [(True, 0), ([1, 1], 0), ([0.1, 1], 1), ([1], 0), ([0, 0], None)])
+def test_overlaps_go_to_the_best_weighted_score(weights: Any, winner: int | None) -> None:
+    from workers.engines.transformers_segment.masks import PredictedMask, RunLengths, without_overlaps
+
+    pixels = [np.zeros((4, 6), bool), np.zeros((4, 6), bool)]
+    pixels[0][:, :4] = pixels[1][:, 2:] = True
+    masks = [PredictedMask(index, (0.9, 0.5)[index], run_lengths_of(each)) for index, each in enumerate(pixels)]
+    resolved = [mask.run_lengths.pixels for mask in without_overlaps(masks, weights if weights is not True else [])]
+    assert isinstance(masks[0].run_lengths, RunLengths)
+    if winner is None:
+        assert not any(each.any() for each in resolved)
+    else:
+        assert (resolved[winner] == pixels[winner]).all()
+        assert (resolved[1 - winner] == (pixels[1 - winner] & ~pixels[winner])).all()
+
+
+def run_lengths_of(pixels: Any) -> Any:
+    import torch
+
+    from workers.engines.transformers_segment.masks import RunLengths
+
+    return RunLengths.from_mask(torch.from_numpy(pixels))
+
+
+def test_requests_can_resolve_overlaps(engine: Any) -> None:
+    prompts = [POINT, {"points": [[60, 40]]}]
+    plain = segments_of(engine, prompts=prompts, multimask=True)
+    resolved = segments_of(engine, prompts=prompts, multimask=True, resolve_overlaps=True)
+    assert sum(decoded(segment.mask).astype(int) for segment in plain).max() > 1
+    assert sum(decoded(segment.mask).astype(int) for segment in resolved).max() == 1
+    assert [segment.score for segment in resolved] == [segment.score for segment in plain]
+    assert all(segment.area == decoded(segment.mask).sum() for segment in resolved)
+
+
 def rasterised(polygons: Any, shape: tuple[int, ...]) -> Any:
     """The polygons, filled by pycocotools."""
     from pycocotools import mask as coco

@@ -120,8 +120,11 @@ class TransformersSegment(Engine):
         masks: list[PredictedMask] = []
         if prompts or request.automatic:  # else a detector has found nothing in this image
             masks = sorted(self._model.segment(image, list(enumerate(prompts))), key=_by_prompt_and_score)
-        segments = [_segment(mask, prompts, request.format) for mask in masks if mask.score is not None]
-        semantic = [_semantic_mask(mask, prompts, request.format) for mask in masks if mask.score is None]
+        scored = [mask for mask in masks if mask.score is not None]
+        if request.resolve_overlaps:
+            scored = _without_overlaps(scored, request)
+        segments = [_segment(mask, prompts, request) for mask in scored]
+        semantic = [_semantic_mask(mask, prompts, request) for mask in masks if mask.score is None]
         return SegmentItem(**image.item_fields, segments=segments, semantic=semantic if request.semantic else None)
 
 
@@ -145,7 +148,14 @@ def _by_prompt_and_score(mask: PredictedMask) -> tuple[int, float]:
     return mask.prompt or 0, -(mask.score or 0.0)
 
 
-def _segment(mask: PredictedMask, prompts: list[SegmentPrompt], mask_format: str) -> Segment:
+def _without_overlaps(masks: list[PredictedMask], request: SegmentRequest) -> list[PredictedMask]:
+    from workers.engines.transformers_segment.masks import without_overlaps
+
+    weights = request.resolve_overlaps
+    return without_overlaps(masks, weights if isinstance(weights, list) else [])
+
+
+def _segment(mask: PredictedMask, prompts: list[SegmentPrompt], request: SegmentRequest) -> Segment:
     from workers.engines.transformers_segment.masks import encode_mask
 
     prompt = None if mask.prompt is None else prompts[mask.prompt]
@@ -156,11 +166,11 @@ def _segment(mask: PredictedMask, prompts: list[SegmentPrompt], mask_format: str
         detection_score=prompt and prompt.score,
         box=mask.run_lengths.box,
         area=mask.run_lengths.area,
-        mask=encode_mask(mask.run_lengths, mask_format),
+        mask=encode_mask(mask.run_lengths, request),
     )
 
 
-def _semantic_mask(mask: PredictedMask, prompts: list[SegmentPrompt], mask_format: str) -> SemanticMask:
+def _semantic_mask(mask: PredictedMask, prompts: list[SegmentPrompt], request: SegmentRequest) -> SemanticMask:
     from workers.engines.transformers_segment.masks import encode_mask
 
     assert mask.prompt is not None
@@ -169,5 +179,5 @@ def _semantic_mask(mask: PredictedMask, prompts: list[SegmentPrompt], mask_forma
         prompt=mask.prompt,
         label=prompt.label or prompt.text,
         area=mask.run_lengths.area,
-        mask=encode_mask(mask.run_lengths, mask_format),
+        mask=encode_mask(mask.run_lengths, request),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from contract.arrays import Array, as_png
-from contract.tasks.segment import Mask
+from contract.arrays import Array, as_list, as_png
+from contract.tasks.segment import Mask, SegmentRequest
 from contract.tasks.vision import Box, Point
 
 
@@ -95,13 +96,37 @@ class PredictedMask:
     run_lengths: RunLengths
 
 
-def encode_mask(run_lengths: RunLengths, mask_format: str) -> Mask:
+def without_overlaps(masks: Sequence[PredictedMask], weights: Sequence[float]) -> list[PredictedMask]:
+    """The masks, each pixel only in the one with the highest score times its prompt's weight (1 if it has none).
+
+    Of equal ones the first wins. A mask whose weighted score is not positive becomes empty.
+    """
+    import torch
+
+    def weighted(mask: PredictedMask) -> float:
+        index = mask.prompt or 0
+        return (mask.score or 0.0) * (weights[index] if index < len(weights) else 1.0)
+
+    resolved = list(masks)
+    taken: Any = None
+    for index in sorted(range(len(masks)), key=lambda index: -weighted(masks[index])):
+        pixels = masks[index].run_lengths.pixels.astype(bool) & (weighted(masks[index]) > 0)
+        free = pixels if taken is None else pixels & ~taken
+        taken = free if taken is None else taken | free
+        own = RunLengths.from_mask(torch.from_numpy(np.ascontiguousarray(free)))
+        resolved[index] = replace(masks[index], run_lengths=own)
+    return resolved
+
+
+def encode_mask(run_lengths: RunLengths, request: SegmentRequest) -> Mask:
     """The mask in the format that the request wants: `rle`, `polygon` or `dense`."""
-    if mask_format == "rle":
+    if request.format == "rle":
         return Mask(format="rle", size=(run_lengths.height, run_lengths.width), counts=run_lengths.compressed)
-    if mask_format == "polygon":
+    if request.format == "polygon":
         x0, y0, x1, y1 = map(int, run_lengths.box)
         return Mask(format="polygon", polygons=outlines(run_lengths.pixels[y0:y1, x0:x1], x0, y0))
+    if request.encoding_format == "float":
+        return Mask(format="dense", pixels=Array.from_numpy(np.ascontiguousarray(run_lengths.pixels), encode=as_list))
     return Mask(
         format="dense", png=Array.from_numpy(np.ascontiguousarray(run_lengths.pixels) * np.uint8(255), encode=as_png)
     )
