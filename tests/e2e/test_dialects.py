@@ -6,17 +6,21 @@ import base64
 import io
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.testbed.server import RunningServer
+from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
+from tests.support.doc_examples import examples, run_example
+from tests.support.odd_images import drawing
 from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as_printed
 
-CAMERA = {"fx": 60.0, "fy": 60.0, "cx": 40.0, "cy": 30.0}
+PAGE = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text()
+PRINTS = {"Depth Anything V2 server": "(60, 80) ", "Vision models server": "person ["}
 SIZE = [60, 80]
 
 
@@ -28,7 +32,9 @@ def entry(id_: str, engine: str, folder: Any, **fields: Any) -> dict[str, Any]:
 def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Tiny models under the names of the shipped configuration."""
     entries = [
-        entry("depth-indoor-large", "depth_anything", models("depth_metric"), aliases=["vitl-hypersim"]),
+        entry(
+            "depth-indoor-large", "depth_anything", models("depth_metric"), aliases=["vitl-hypersim", "vits-hypersim"]
+        ),
         entry("sam3", "transformers_segment", models("sam3")),
         entry("grounding-dino", "transformers_detect", models("grounding_dino")),
         entry("depth-anything-v3", "depth_anything", models("depth_metric")),
@@ -83,10 +89,10 @@ def test_depth_grows_with_max_depth(server: RunningServer) -> None:
 
 
 def test_missing_checkpoint_error_names_the_entry(server: RunningServer) -> None:
-    answer = server.post("/rel_depth", {"image": PICTURE, "encoder": "vits"})
+    answer = server.post("/rel_depth", {"image": PICTURE, "encoder": "vitb"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (404, "model_not_found", "encoder")
-    assert "make models MODEL=depth-indoor-small" in error["message"]
+    assert "make models MODEL=depth-indoor-base" in error["message"]
 
 
 @pytest.mark.parametrize("name", ["sam3", "sam3 rle", "sam3 polygons", "sam3 dense"])
@@ -177,3 +183,31 @@ def test_bad_image_is_named(server: RunningServer, path: str) -> None:
     answer = server.post(f"/inference/{path}", body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_image", "images.1")
+
+
+@pytest.mark.parametrize(("title", "language", "text"), examples(PAGE, "##"))
+def test_example_prints_what_it_promises(
+    server: RunningServer, tmp_path: Path, title: str, language: str, text: str
+) -> None:
+    drawing().save(tmp_path / "street.png")
+    assert PRINTS[title] in run_example(language, text, server.url, tmp_path)
+
+
+def test_models_are_loaded_and_unloaded(server: RunningServer) -> None:
+    def info() -> dict[str, Any]:
+        state: dict[str, Any] = server.get("/models/status").json()["models"]["dinov3"]
+        return state
+
+    loading = server.post("/models/load", {"model_type": "dinov3", "device": "cpu"})
+    assert (loading.status_code, loading.json()["message"]) == (200, "Model dinov3 loaded successfully")
+    assert loading.json()["model_info"] == info()
+    assert (info()["loaded"], info()["device"]) == (True, "cpu")
+    assert info()["memory_mb"] > 1
+    assert "dinov3" in server.get("/health").json()["loaded_models"]
+
+    assert server.post("/models/unload", {"model_type": "dinov3"}).status_code == 200
+    assert (info()["loaded"], info()["state"]) == (False, "stopped")
+    assert server.post("/models/load", {"model_type": "dinov3", "wait": False}).status_code == 202
+    eventually("the model is loaded", lambda: info()["loaded"])
+    assert server.post("/models/unload-all").status_code == 200
+    assert server.get("/models/status").json()["total_memory_mb"] is None

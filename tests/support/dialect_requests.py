@@ -12,14 +12,10 @@ from typing import Any
 from starlette.types import ASGIApp, Message
 
 from contract.asgi.middleware import RequestMiddleware
-from contract.config import GatewaySettings, Settings
+from contract.config import Settings
+from gateway.app import _services
 from gateway.dialects.dialect import DialectRoute
-from gateway.forwarding.image_fetcher import ImageFetcher
-from gateway.forwarding.manager_client import ManagerClient
-from gateway.forwarding.model_directory import ModelDirectory
-from gateway.forwarding.task_forwarder import TaskForwarder
 from gateway.routes.dialects import DialectEndpoint
-from gateway.services import Services
 
 
 @dataclass
@@ -87,9 +83,7 @@ async def dialect_app(manager_port: int, home: Path, routes: Sequence[DialectRou
     """The routes, in front of the manager at this port."""
     from tests.support.gateway_processes import configuration
 
-    client = ManagerClient(Settings.model_validate(configuration(manager_port)), home)
-    async with client.opened():
-        directory = ModelDirectory(client)
-        forwarder = TaskForwarder(client, directory, ImageFetcher(2**20))
-        services = Services(client, directory, forwarder, 2**20, None)
-        yield DialectApp(RequestMiddleware(DialectEndpoint(routes, services, GatewaySettings())))
+    settings = Settings.model_validate(configuration(manager_port, gateway={"max_body_mb": 1}))
+    services = _services(settings, home)
+    async with services.manager.opened():
+        yield DialectApp(RequestMiddleware(DialectEndpoint(routes, services, settings.gateway)))
