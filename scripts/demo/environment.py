@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import psutil
 from openai import OpenAI
 
 from scripts.demo_models.__main__ import KINDS, build
-from scripts.testbed.server import RunningServer, eventually
+from scripts.testbed.server import PATIENCE, RunningServer, eventually
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "demo"
 DEMO_MODELS = ROOT / "data" / "demo-models"
-SHORT_KEEP_ALIVE = 3.0
-"""Seconds without a request after which a worker ends in the second half of the demo; before, it is five minutes."""
+LONG_KEEP_ALIVE, SHORT_KEEP_ALIVE = 300.0, 3.0
+"""Seconds without a request after which a worker ends; short for the requests before the demo waits for that."""
 
 MODELS: list[dict[str, Any]] = [
     {"id": "ocr", "engine": "rapidocr", "default": ["ocr"]},
@@ -33,14 +33,16 @@ MODELS: list[dict[str, Any]] = [
 
 
 class DemoEnvironment:
-    """A server that is not started yet, in a fresh folder, and its client."""
+    """A server of some of MODELS that is not started yet, in a fresh folder, and its client."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Collection[str]) -> None:
         shutil.rmtree(FOLDER / "data", ignore_errors=True)
         for kind in KINDS:
-            build(DEMO_MODELS, kind)
-        self.server = RunningServer(FOLDER, MODELS)
-        self.keep_alive = 300.0
+            if f"demo-{kind}" in models:
+                build(DEMO_MODELS, kind)
+        self.models = [model for model in MODELS if model["id"] in models]
+        self.server = RunningServer(FOLDER, self.models)
+        self.keep_alive = LONG_KEEP_ALIVE
 
     @property
     def client(self) -> OpenAI:
@@ -54,7 +56,7 @@ class DemoEnvironment:
 
     def enable_standbys(self) -> None:
         """Change the configuration of the running server: one standby for each engine."""
-        self.server.write_config(MODELS, manager={"standby": 1})
+        self.server.write_config(self.models, manager={"standby": 1})
         self.server.post("/v1/system/reload").raise_for_status()
 
     def wait_for_standbys(self) -> bool:
@@ -63,11 +65,11 @@ class DemoEnvironment:
 
     def _has_standbys(self) -> bool:
         ready = [standby["born"] for standby in self.server.status()["standbys"]]
-        return len(ready) >= len(MODELS) and all(ready)
+        return len(ready) >= len(self.models) and all(ready)
 
     def wait_until_workers_are_gone(self) -> bool:
         """Wait until no worker is left."""
-        return _happens("no worker is left", lambda: not self.server.workers(), patience=SHORT_KEEP_ALIVE + 15)
+        return _happens("no worker is left", lambda: not self.server.workers(), patience=SHORT_KEEP_ALIVE + PATIENCE)
 
     def memory(self) -> int:
         """Bytes of RAM that gateway, manager and all their descendants hold for themselves."""

