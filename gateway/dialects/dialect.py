@@ -40,6 +40,12 @@ class DialectResponse(BaseModel):
     warnings: Omittable[list[str]] = None
 
 
+class IdentifiedResponse(DialectResponse):
+    """An answer with the id of its request, which is filled in after the translation."""
+
+    request_id: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
     """A request for a task that a dialect's request needs.

@@ -20,7 +20,14 @@ from contract.json_bounds import check_json
 from contract.tasks import decode_body
 from contract.validation import invalid_request
 from gateway.dialects import all_dialects
-from gateway.dialects.dialect import DialectRequest, DialectResponse, DialectRoute, TaskAnswer, TaskQuery
+from gateway.dialects.dialect import (
+    DialectRequest,
+    DialectResponse,
+    DialectRoute,
+    IdentifiedResponse,
+    TaskAnswer,
+    TaskQuery,
+)
 from gateway.forwarding.bulk import Bulk, bulk_keys
 from gateway.forwarding.captured_response import CapturedResponse
 from gateway.forwarding.client_headers import requested_keep_alive, requested_wait
@@ -164,6 +171,8 @@ class _Exchange:
         response = self.route.from_task(self.request, answers)
         if isinstance(response, DialectResponse):
             response.warnings = self._warnings(answers) or response.warnings
+        if isinstance(response, IdentifiedResponse):
+            response.request_id = self.scope["request_id"]
         return bulk.put_back(response.model_dump_json(by_alias=True).encode())
 
     def _warnings(self, answers: Sequence[TaskAnswer | ServeError]) -> list[str]:

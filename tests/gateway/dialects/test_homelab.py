@@ -1,0 +1,111 @@
+"""The homelab's captions, embeddings and OCR become tasks, and their answers the homelab's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contract.errors import InvalidField
+from contract.media import ImageInput
+from contract.status import ModelStatus
+from contract.tasks.caption import CaptionResponse
+from contract.tasks.embeddings import EmbeddingsResponse
+from contract.tasks.ocr import OcrResponse
+from gateway.dialects.dialect import TaskAnswer
+from gateway.dialects.homelab import HOMELAB, EmbedTextsRequest, ImagesRequest
+from gateway.forwarding.model_table import ModelTable
+from tests.support.sample_images import png
+
+MODELS = ModelTable([])
+ROUTES = {route.path: route for route in HOMELAB.routes}
+IMAGE, OTHER = (ImageInput(png(size, size)).as_text() for size in (8, 9))
+ON_HUB = ModelStatus(id="blip-base", engine="blip", tasks=(), source="Salesforce/blip-image-captioning-base")
+LOCAL = ModelStatus(id="ocr", engine="rapidocr", tasks=())
+
+
+def items(*texts: str, **fields: Any) -> dict[str, Any]:
+    data = [{"index": i, "width": 1, "height": 1, "text": text, **fields} for i, text in enumerate(texts)]
+    return {"model": "m", "data": data, "usage": {"images": len(texts), "latency": 0.15}}
+
+
+def test_caption_of_one_image() -> None:
+    route, request = ROUTES["/api/caption"], ImagesRequest(image=IMAGE, model="blip-base")
+    [query] = route.to_task(request, MODELS)
+    answer = route.from_task(request, [TaskAnswer(CaptionResponse(**items("a cat")), ON_HUB)])
+
+    assert (query.task.name, query.request.model, query.request.image) == ("caption", "blip-base", request.image)
+    assert answer.model_dump() == {
+        "request_id": "",
+        "caption": "a cat",
+        "model_used": "blip-base",
+        "hf_model": "Salesforce/blip-image-captioning-base",
+        "processing_time_ms": 150,
+    }
+
+
+def test_captions_of_a_batch_are_in_order() -> None:
+    route, request = ROUTES["/api/caption"], ImagesRequest(image=IMAGE, batch=[OTHER, IMAGE])
+    single, batch = route.to_task(request, MODELS)
+    replies = [TaskAnswer(CaptionResponse(**items(*texts)), LOCAL) for texts in [("one",), ("two", "three")]]
+    answer = route.from_task(request, replies)
+
+    assert (single.request.image, batch.request.images) == (request.image, request.batch)
+    assert (answer.caption, answer.captions) == ("one", ["one", "two", "three"])
+    assert answer.processing_time_ms == 300
+    assert "hf_model" not in answer.model_dump()
+
+
+def test_text_in_an_image() -> None:
+    route, request = ROUTES["/api/ocr"], ImagesRequest(image=IMAGE)
+    line = {"text": "hello", "score": 1.0, "polygon": [(0.0, 0.0)]}
+    [query] = route.to_task(request, MODELS)
+    answer = route.from_task(request, [TaskAnswer(OcrResponse(**items("hello", lines=[line])), LOCAL)])
+
+    assert query.task.name == "ocr"
+    assert (answer.text, [found.model_dump() for found in answer.lines]) == ("hello", [line])
+    assert "texts" not in answer.model_dump()
+
+
+def test_texts_are_embedded_in_order() -> None:
+    route, request = ROUTES["/api/embed"], EmbedTextsRequest(texts=["text1", "text2"])
+    [query] = route.to_task(request, MODELS)
+    vectors = [{"index": i, "embedding": [i, 0.5]} for i in range(2)]
+    usage = {"prompt_tokens": 2, "total_tokens": 2}
+    reply = EmbeddingsResponse.model_validate({"model": "minilm", "data": vectors, "usage": usage})
+    answer = route.from_task(request, [TaskAnswer(reply, LOCAL)])
+
+    assert (query.task.name, query.request.input, query.request.encoding_format) == (
+        "embeddings", ["text1", "text2"], "float",
+    )  # fmt: skip
+    assert answer.model_dump() == {
+        "request_id": "",
+        "embeddings": [[0.0, 0.5], [1.0, 0.5]],
+        "dimensions": 2,
+        "model_used": "ocr",
+    }
+
+
+def test_image_is_required() -> None:
+    with pytest.raises(InvalidField, match="`image`, or several as `batch`"):
+        ImagesRequest(batch=[])
+
+
+@pytest.mark.parametrize("texts", [None, [], "text", [1]])
+def test_texts_are_required(texts: Any) -> None:
+    with pytest.raises(ValidationError, match="texts"):
+        EmbedTextsRequest.model_validate({"texts": texts})
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [("BAAI/bge-m3", "BAAI/bge-m3"), ("/models/bge", None), ("./bge/x", None), ("package:a/b", None), ("", None)],
+)
+def test_hub_name_is_told_for_models_of_the_hub(source: str, shown: str | None) -> None:
+    model = ModelStatus(id="m", engine="blip", tasks=(), source=source)
+    answer = ROUTES["/api/caption"].from_task(
+        ImagesRequest(image=IMAGE), [TaskAnswer(CaptionResponse(**items("a")), model)]
+    )
+
+    assert answer.hf_model == shown
