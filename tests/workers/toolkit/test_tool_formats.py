@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from workers.toolkit.chat.harmony import HarmonyReader
 from workers.toolkit.chat.output_parser import CallReader, OutputParser, TextPiece
-from workers.toolkit.chat.tool_formats import FORMATS, find_format
+from workers.toolkit.chat.tool_formats import FORMATS
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "get_weather": {
@@ -172,19 +172,3 @@ def test_a_call_that_is_cut_off_loses_no_text(example: tuple[str, str, str, Call
 def test_malformed_call_does_not_hide_a_good_one() -> None:
     text, calls = read("hermes", ['<tool_call>oops</tool_call><tool_call>{"name": "now"}</tool_call>'])
     assert (text, calls) == ("<tool_call>oops</tool_call>", [NOW])
-
-
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        ("<tool_call>\\n{\\\"name\\\": <function-name>", "hermes"),
-        ("<tool_call>\\n<function=example_function_name>", "qwen3_coder"),
-        ("<tool_call>{function-name}\\n<arg_key>", "glm"),
-        ("{{- '[TOOL_CALLS][' }}", "mistral"),
-        ("<|start_header_id|> {\"name\": function name, \"parameters\": {}} <|python_tag|>", "llama3"),
-        ("no tools here", None),
-    ],
-)  # fmt: skip
-def test_format_is_found_by_the_template(words: str, name: str | None) -> None:
-    found = find_format(words)
-    assert (found and found.name) == name

@@ -14,7 +14,7 @@ from workers.toolkit.chat.constraints import schema_limits, schemas
 from workers.toolkit.chat.constraints.grammar import Grammar
 from workers.toolkit.chat.dialect import Dialect
 from workers.toolkit.chat.reasoning_formats import HARMONY, ReasoningFormat
-from workers.toolkit.chat.tool_formats.base import CallForm, HeldTools
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, UnwritableCall
 
 _NO_CALL = r"(?s:[^\s{\[].*)?"
 """Text that does not begin like a call, for models whose calls have no marker of their own."""
@@ -59,17 +59,24 @@ def _calls(use: ToolUse, dialect: Dialect, form: AnswerForm, *, is_beside_value:
         prepared = schemas.prepare(schema, strict=bool(function.strict), field="tools")
         form.warnings += prepared.loosened
         parameters[function.name] = prepared.schema
-    held = HeldTools(parameters, use.parallel, dialect.template)
-    written = dialect.tools.form(held) if dialect.tools else None
+    strict = frozenset(function.name for function in use.callable if function.strict)
+    held = HeldTools(parameters, use.parallel, dialect.template, strict)
+    reason = ""
+    try:
+        written = dialect.tools.form(held) if dialect.tools else None
+    except UnwritableCall as error:
+        written, reason = None, str(error)
+    form.warnings += held.unheld
     if written is None:
-        _miss(use, dialect, form, is_beside_value=is_beside_value)
+        _miss(use, dialect, form, reason, is_beside_value=is_beside_value)
     return written
 
 
-def _miss(use: ToolUse, dialect: Dialect, form: AnswerForm, *, is_beside_value: bool) -> None:
+def _miss(use: ToolUse, dialect: Dialect, form: AnswerForm, why: str, *, is_beside_value: bool) -> None:
     """Refuse a call that must be made and cannot be held, and warn of others."""
     name = dialect.tools.name if dialect.tools else "unknown"
     reason = f"answers cannot be held to these tools in the form {name!r}, in which this model writes calls"
+    reason += f": {why}" if why else ""
     if use.mode == "required":
         raise UnsupportedFeature(f"No call can be demanded: {reason}. Send `tool_choice: auto`.", param="tool_choice")
     what = "no tool can be called beside this response_format" if is_beside_value else "`strict` has no effect"

@@ -13,12 +13,13 @@ from contract.status import ModelFacts
 from contract.tasks.chat import ChatRequest
 from contract.tasks.chat.tools import ToolUse
 from workers.toolkit.chat.answer import OutputReader
+from workers.toolkit.chat.format_search import TOOL_FORMATS, ToolSupport, find_tool_support
 from workers.toolkit.chat.harmony import HARMONY_CALLS, HarmonyReader
 from workers.toolkit.chat.output_parser import CallReader, OutputParser, PlainText, ThoughtReader
 from workers.toolkit.chat.reasoning_formats import HARMONY, REASONING_FORMATS, ReasoningFormat, find_reasoning_format
-from workers.toolkit.chat.template_probe import Render, find_turn_forms, knows, offers_tools
-from workers.toolkit.chat.tool_formats import FORMATS, find_format
-from workers.toolkit.chat.tool_formats.base import Schemas, ToolFormat
+from workers.toolkit.chat.template_probe import Render, TemplateProbe, knows
+from workers.toolkit.chat.tool_formats.base import ToolFormat
+from workers.toolkit.chat.tool_formats.held_calls import Schemas
 from workers.toolkit.chat.turns import Turns
 
 NONE = "none"
@@ -34,7 +35,6 @@ def _known(names: tuple[str, ...]) -> Any:
     return AfterValidator(check)
 
 
-TOOL_FORMATS = {**FORMATS, HARMONY_CALLS.name: HARMONY_CALLS}
 ToolFormatName = Annotated[str, _known((*TOOL_FORMATS, NONE))]
 ReasoningFormatName = Annotated[str, _known((*REASONING_FORMATS, NONE))]
 
@@ -50,13 +50,17 @@ _OWN = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What is known of a model's way to write. `tools` is None if it offers none, and `why_no_tools` says why."""
+    """What is known of a model's way to write. `tools` is None if it offers none, and `why_no_tools` says why.
+
+    `tools_variable` is the variable of the chat template that shows tools to the model.
+    """
 
     template: str
     turns: Turns
     tools: ToolFormat | None
     thoughts: ReasoningFormat | None
     why_no_tools: str = ""
+    tools_variable: str = "tools"
 
     @property
     def features(self) -> frozenset[str]:
@@ -92,7 +96,7 @@ class Dialect:
             )
         variables |= given
         if tools := offered_tools(request.tool_use):
-            variables["tools"] = tools
+            variables[self.tools_variable] = tools
         return variables
 
     def _check(self, request: ChatRequest) -> None:
@@ -164,30 +168,18 @@ def find_dialect(template: Any, render: Render, options: FormatOptions, *, visio
     """The dialect of a model with this chat template (or several, by name), which `render` applies."""
     user: Any = [{"type": "text", "text": "?"}] if vision else "?"
     source = template if isinstance(template, str) else "\n".join(map(str, dict(template).values()))
-    tools, why_no_tools = _tools(source, render, user, options.tool_format)
-    forms = find_turn_forms(render, user) if tools else None
-    if tools and forms is None:
-        tools, why_no_tools = None, "its chat template has no place for calls and their results"
+    name = options.tool_format
+    if name == NONE:
+        support = ToolSupport(why_not="its entry says `tool_format: none`")
+    else:
+        support = find_tool_support(TemplateProbe(render, user), source, name)
     thoughts = _thoughts(source, options.reasoning_format)
-    turns = Turns(source, forms, thoughts, tools.id_length if tools else None)
-    return Dialect(source, turns, tools, thoughts, why_no_tools)
+    turns = Turns(source, support.forms, thoughts, support.written)
+    return Dialect(source, turns, support.written, thoughts, support.why_not, support.variable)
 
 
 def _thoughts(template: str, name: str | None) -> ReasoningFormat | None:
     return REASONING_FORMATS.get(name) if name else find_reasoning_format(template)
-
-
-def _tools(template: str, render: Render, user: Any, name: str | None) -> tuple[ToolFormat | None, str]:
-    """The format of calls, or None and why there is none."""
-    if name == NONE:
-        return None, "its entry says `tool_format: none`"
-    if not offers_tools(render, user):
-        return None, "its chat template shows it no tools"
-    written = TOOL_FORMATS[name] if name else (HARMONY_CALLS if HARMONY_CALLS.fits(template) else find_format(template))
-    if written is None:
-        known = ", ".join(TOOL_FORMATS)
-        return None, f"the form of its calls is unknown; if it is one of {known}, set `options: {{tool_format: …}}`"
-    return written, ""
 
 
 def decoder(tokenizer: Any, marks: tuple[str, ...]) -> Callable[[list[int]], str]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.detokenizer import possible_start
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
-from workers.toolkit.chat.tool_formats.base import CallForm, HeldTools, Schemas, ToolFormat, WrittenCall, either_call
+from workers.toolkit.chat.tool_formats.base import ToolFormat, WrittenCall
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, Schemas, either_call
 
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>", "<|channel|>")
-_RECIPIENT = re.compile(r"to=functions\.([\w.-]+)")
+_RECIPIENT = re.compile(r"to=functions\.([\w.:-]+)")
 _HEADER_START = re.compile(r"\s*(<\|start\|>|<\|channel\|>|assistant|to=|<\|constrain\|>)")
 
 

@@ -12,10 +12,10 @@ from workers.toolkit.chat.tool_formats.base import (
     Cursor,
     IncompleteCall,
     MalformedCall,
-    Schemas,
     ToolFormat,
     WrittenCall,
 )
+from workers.toolkit.chat.tool_formats.held_calls import Schemas
 
 
 @dataclass(frozen=True, slots=True)

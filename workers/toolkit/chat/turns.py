@@ -13,9 +13,18 @@ from contract.tasks.chat import CalledFunction, Message
 from workers.toolkit.chat.conversation import Conversation, role_of
 from workers.toolkit.chat.reasoning_formats import ReasoningFormat
 from workers.toolkit.chat.template_probe import TurnForms, mentions_field
+from workers.toolkit.chat.tool_formats.base import ToolFormat, WrittenCall
 
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """The names under which templates read the thoughts of an earlier turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownCall:
+    """The function that a call called, and its id as the template gets it."""
+
+    name: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class Turns:
     template: str
     forms: TurnForms | None = None
     thoughts: ReasoningFormat | None = None
-    id_length: int | None = None
+    tools: ToolFormat | None = None
     _thought_fields: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -34,7 +43,7 @@ class Turns:
 
     def write(self, messages: Sequence[Message], content_of: Callable[[Message], Any]) -> Conversation:
         """The conversation; `content_of` is a message's content, as text or as parts."""
-        names: dict[str, str] = {}  # of the called functions, by the id of the call
+        names: dict[str, _KnownCall] = {}  # the calls so far, by the ids that the client knows
         turns: Conversation = []
         for message in messages:
             if message.role in {"tool", "function"}:
@@ -45,43 +54,58 @@ class Turns:
                 turns.append({"role": role_of(message, self.template), "content": content_of(message)})
         return list(_one_call_a_turn(turns)) if self.forms and self.forms.one_call_a_turn else turns
 
-    def _assistant(self, message: Message, content: Any, names: dict[str, str]) -> dict[str, Any]:
+    def _assistant(self, message: Message, content: Any, names: dict[str, _KnownCall]) -> dict[str, Any]:
         thoughts, content = self._apart(message.thoughts, content)
         turn = {"role": "assistant", "content": content}
         turn |= dict.fromkeys(self._thought_fields, thoughts) if thoughts else {}
-        if message.calls:
-            turn["tool_calls"] = [
-                self._call(call.id or f"call_{number}", call.function, names)
-                for number, call in enumerate(message.calls)
-                if call.function
-            ]
-            turn["content"] = content or self._forms.empty_content
-        return turn
+        if not message.calls:
+            return turn
+        written = [
+            self._call(call.id or f"call_{number}", call.function, names)
+            for number, call in enumerate(message.calls)
+            if call.function
+        ]
+        if self._forms.calls_are_text and self.tools:
+            functions = [call["function"] for call in written]
+            calls = self.tools.write([WrittenCall(call["name"], call["arguments"]) for call in functions])
+            return {**turn, "content": f"{content or ''}{calls}"}
+        if (content or thoughts) and mentions_field(self.template, "tool_plan"):
+            turn["tool_plan"] = content or thoughts  # Cohere's name for the text before calls
+        return {**turn, "content": content or self._forms.empty_content, "tool_calls": written}
 
-    def _call(self, call_id: str, function: CalledFunction, names: dict[str, str]) -> dict[str, Any]:
-        names[call_id] = function.name
+    def _call(self, call_id: str, function: CalledFunction, names: dict[str, _KnownCall]) -> dict[str, Any]:
+        names[call_id] = _KnownCall(function.name, self._id(call_id, function.name, len(names)))
         arguments = function.arguments
         if self._forms.arguments_are_text:
             arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
         elif isinstance(arguments, str):
             arguments = _parsed(arguments, function.name)
         written = {"name": function.name, "arguments": arguments}
-        return {"id": self._id(call_id), "type": "function", "function": written}
+        return {"id": names[call_id].id, "type": "function", "function": written}
 
-    def _result(self, message: Message, content: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    def _result(self, message: Message, content: Any, names: Mapping[str, _KnownCall]) -> dict[str, Any]:
         call_id = message.tool_call_id or f"call_{message.name}"
         if isinstance(content, list) and not self._forms.content_is_parts:
             content = "\n".join(part["text"] for part in content if "text" in part)
-        turn = {"role": "tool", "tool_call_id": self._id(call_id), "content": content}
-        name = message.name or names.get(call_id)
+        known = names.get(call_id) or _KnownCall(message.name or "", self._id(call_id, message.name or "", len(names)))
+        turn = {"role": "tool", "tool_call_id": known.id, "content": content}
+        name = message.name or known.name
         return {**turn, "name": name} if name else turn
 
     @property
     def _forms(self) -> TurnForms:
         return self.forms or TurnForms()
 
-    def _id(self, call_id: str) -> str:
-        """The call's id. A template that prescribes a length gets others' ids shortened, always to the same."""
+    @property
+    def id_length(self) -> int | None:
+        """The length of call ids, if the chat template prescribes one."""
+        return self.tools.id_length if self.tools else None
+
+    def _id(self, call_id: str, name: str, number: int) -> str:
+        """The id of a call of a function. A template that reads something in ids, or prescribes a length, gets others'
+        ids rewritten, always to the same."""
+        if self._forms.ids_have_names:
+            return call_id if f".{name}:" in call_id else f"functions.{name}:{number}"
         if self.id_length is None or (len(call_id) == self.id_length and call_id.isalnum()):
             return call_id
         return hashlib.sha256(call_id.encode()).hexdigest()[: self.id_length]

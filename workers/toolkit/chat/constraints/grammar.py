@@ -7,10 +7,14 @@ that are special tokens of some models; they are found when the grammar is writt
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "literal", "json", "pattern", "foreign", "free", "until", "sequence", "either", "repeated"]
+Kind = Literal[
+    "text", "literal", "json", "pattern", "foreign", "free", "until", "before", "both", "without", "sequence", "either",
+    "repeated",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,25 @@ def free_text() -> Grammar:
 def until(marker: str) -> Grammar:
     """Any text up to and including the first occurrence of a marker, which may be a special token."""
     return Grammar("until", marker)
+
+
+def both(*patterns: Grammar) -> Grammar:
+    """Text that fits all of several patterns. A pattern is made by `text`, `pattern`, `free_text`, `either`, `without`
+    and this."""
+    return Grammar("both", parts=patterns)
+
+
+def without(pattern: Grammar) -> Grammar:
+    """Any text that does not fit a pattern."""
+    return Grammar("without", parts=(pattern,))
+
+
+def before(end: str, content: Grammar, *, never: Sequence[str] = ()) -> Grammar:
+    """Text that fits a pattern, followed by `end`, which may be a special token. The text has none of `never` in it.
+
+    Special tokens cannot be part of the text, but the characters of their names can.
+    """
+    return Grammar("before", json.dumps([end, *never], ensure_ascii=False), (content,))
 
 
 def sequence(*parts: Grammar) -> Grammar:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workers.toolkit.chat.constraints.grammar import Grammar
@@ -59,6 +59,9 @@ class _Writer:
         return self._text(grammar.content) if grammar.kind == "text" else _quoted(grammar.content) or '""'
 
     def _combination(self, grammar: Grammar) -> str:
+        if grammar.kind == "before":
+            end, *never = json.loads(grammar.content)
+            return self._before(end, never, grammar.parts[0])
         parts = [self._expression(part) for part in grammar.parts]
         match grammar.kind:
             case "sequence":
@@ -84,12 +87,39 @@ class _Writer:
         return self._rule("foreign", f"%lark {{\n{any_to_lark(content)}\n}}")
 
     def _until(self, marker: str) -> str:
-        match = self._pattern.match(marker)
-        if match:
-            return f"FREE {self._text(marker)}"
+        if self._pattern.match(marker):
+            return self._before(marker, [marker], Grammar("free"))  # a model may spell a special token
         plain = self._pattern.split(marker)[0]
         head = self._rule("until", f"FREE {_quoted(plain)}", "[lazy]")
         return f"{head} {self._text(marker[len(plain) :])}" if len(marker) > len(plain) else head
+
+    def _before(self, end: str, never: Sequence[str], content: Grammar) -> str:
+        """A text and its end, as one lexeme as far as the end is text: where it ends would not be certain otherwise."""
+        terms = [] if content.kind == "free" else [self._terminal(content)]
+        terms += [f"~(FREE {_quoted(mark)} FREE)" for mark in never]
+        body = self._rule("TEXT", " & ".join(["FREE", *terms])) if terms else "FREE"
+        plain = self._pattern.split(end)[0]
+        rest = self._text(end[len(plain) :]) if len(end) > len(plain) else ""
+        if not plain:
+            return f"{body} {rest}"
+        head = self._rule("before", f"{body} {_quoted(plain)}", "" if rest else "[lazy]")
+        return f"{head} {rest}".rstrip()
+
+    def _terminal(self, pattern: Grammar) -> str:
+        """A pattern as the body of a terminal."""
+        parts = [self._terminal(part) for part in pattern.parts]
+        match pattern.kind:
+            case "free":
+                return "FREE"
+            case "pattern":
+                return f"/{_escape_slashes(pattern.content)}/"
+            case "text":
+                return _quoted(pattern.content) or '""'
+            case "without":
+                return f"~({parts[0]})"
+            case "both":
+                return f"({' & '.join(parts)})"
+        return f"({' | '.join(parts)})"
 
     def _rule(self, prefix: str, body: str, attributes: str = "") -> str:
         """The name of the rule with this body, which is added if it is new."""

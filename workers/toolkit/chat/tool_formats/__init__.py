@@ -5,22 +5,17 @@ from __future__ import annotations
 from workers.toolkit.chat.tool_formats.base import ToolFormat
 from workers.toolkit.chat.tool_formats.deepseek import DEEPSEEK
 from workers.toolkit.chat.tool_formats.gemma import FUNCTION_GEMMA, GEMMA
-from workers.toolkit.chat.tool_formats.json_between import COMMAND, GRANITE, HERMES, JAMBA, NEMOTRON, PHI
+from workers.toolkit.chat.tool_formats.json_between import COMMAND, FUNCTOOLS, GRANITE, HERMES, JAMBA, NEMOTRON, PHI
 from workers.toolkit.chat.tool_formats.kimi import KIMI
 from workers.toolkit.chat.tool_formats.llama import LLAMA
 from workers.toolkit.chat.tool_formats.mistral import MISTRAL
 from workers.toolkit.chat.tool_formats.pythonic import LFM, PYTHONIC
-from workers.toolkit.chat.tool_formats.tagged import DSML, GLM, MINIMAX, QWEN_CODER, SEED
+from workers.toolkit.chat.tool_formats.tagged import DSML, DSML_V4, GLM, MINIMAX, QWEN_CODER, SEED
 
 _FORMATS: tuple[ToolFormat, ...] = (
-    DSML, DEEPSEEK, KIMI, MINIMAX, SEED, QWEN_CODER, GLM, GEMMA, FUNCTION_GEMMA, MISTRAL, COMMAND, LFM, NEMOTRON, JAMBA,
-    HERMES, PHI, GRANITE, PYTHONIC, LLAMA,
+    DSML, DSML_V4, DEEPSEEK, KIMI, MINIMAX, SEED, QWEN_CODER, GLM, GEMMA, FUNCTION_GEMMA, MISTRAL, COMMAND, LFM,
+    NEMOTRON, JAMBA, HERMES, PHI, GRANITE, FUNCTOOLS, PYTHONIC, LLAMA,
 )  # fmt: skip
 """Those with the most specific marks come first, since a template may have the marks of several."""
 
 FORMATS = {written.name: written for written in _FORMATS}
-
-
-def find_format(template: str) -> ToolFormat | None:
-    """The format in which a chat template writes calls; None if it is not among the known ones."""
-    return next((written for written in _FORMATS if written.fits(template)), None)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers.toolkit.chat.constraints import grammar as g
-from workers.toolkit.chat.constraints.grammar import Grammar
-
-Schemas = Mapping[str, Mapping[str, Any]]
-"""The tools of a request: each name with the JSON schema of its parameters."""
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, Schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +37,13 @@ class IncompleteCall(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldTools:
-    """Tools to whose prepared `schemas` calls are held. `several`: whether an answer may have more than one call.
-
-    `template` is the model's chat template, since formats have variants.
-    """
-
-    schemas: Schemas
-    several: bool
-    template: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallForm:
-    """A grammar of calls: `opening`, and `body` behind it, for one block of calls.
-
-    `between` is the text between two blocks; None if a single block has all calls of an answer.
-    """
-
-    opening: str
-    body: Grammar
-    between: str | None = None
-
-    def required(self, *, several: bool) -> Grammar:
-        """The grammar of an answer that is nothing but calls: one, or also `several`."""
-        block = g.sequence(g.text(self.opening), self.body)
-        if self.between is None or not several:
-            return block
-        return g.repeated(block, most=MAX_CALLS, separator=g.text(self.between) if self.between else None)
-
-
-MAX_CALLS = 32
-"""The number of calls in an answer that is held to calls, which would otherwise be up to the model's weights."""
-
-
-@dataclass(frozen=True, slots=True)
 class ToolFormat:
     """How a family of models writes calls. Subclasses read them.
 
     A call begins with one of `markers`, anywhere in the text; with `at_start`, only where the answer begins, since its
     marker is ordinary text. `tokens` are control tokens inside calls, which must survive detokenization; markers are
     added by themselves. `id_length` is the length of call ids if the chat template prescribes one.
+    `is_written_exactly`: chat templates write calls as the model does, so that they can be read.
     """
 
     name: str
@@ -89,6 +51,7 @@ class ToolFormat:
     at_start: bool = False
     tokens: tuple[str, ...] = ()
     id_length: int | None = None
+    is_written_exactly: bool = True
 
     def fits(self, template: str) -> bool:
         """Whether a chat template writes calls in this format."""
@@ -102,24 +65,16 @@ class ToolFormat:
         """
         raise NotImplementedError
 
-    def form(self, held: HeldTools) -> CallForm | None:  # noqa: ARG002  (for subclasses)
-        """The grammar of calls of these tools; None if answers cannot be held to it."""
+    def write(self, calls: Sequence[WrittenCall]) -> str | None:  # noqa: ARG002  (for subclasses)
+        """Calls as the model writes them, for chat templates without a place for them; None if that is not known."""
         return None
 
+    def form(self, held: HeldTools) -> CallForm | None:  # noqa: ARG002  (for subclasses)
+        """The grammar of calls of these tools; None if answers cannot be held to it.
 
-def either_call(tools: Schemas, before: Callable[[str], str], after: str) -> Grammar:
-    """A call of one of the tools: the text `before` its arguments, by its name; they as JSON; the text `after` them."""
-    return g.either(
-        *(
-            g.sequence(g.text(before(name)), g.json_value(dict(schema)), *([g.text(after)] if after else []))
-            for name, schema in tools.items()
-        )
-    )
-
-
-def listed(call: Grammar, separator: str, *, several: bool) -> Grammar:
-    """One call, or several with a separator between them."""
-    return g.repeated(call, most=MAX_CALLS, separator=g.text(separator) if separator else None) if several else call
+        Raises UnwritableCall with the reason if that is up to these tools.
+        """
+        return None
 
 
 @dataclass(slots=True)

@@ -10,17 +10,14 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.tool_formats.base import (
-    CallForm,
     CallReading,
     Cursor,
-    HeldTools,
     MalformedCall,
     ToolFormat,
     WrittenCall,
     calls_between,
-    either_call,
-    listed,
 )
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call, listed
 
 _CALLS, _CALLS_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 _CALL, _SEPARATOR, _CALL_END = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
@@ -49,7 +46,7 @@ def _read_call(cursor: Cursor) -> WrittenCall:
     head = cursor.until(_SEPARATOR).strip()
     name = cursor.until("\n").strip() if head == "function" else head
     is_block = cursor.take("```json")
-    if not re.fullmatch(r"[\w.-]+", name):
+    if not re.fullmatch(r"[\w.:-]+", name):
         raise MalformedCall("no name")
     arguments = cursor.json()
     if not isinstance(arguments, dict):

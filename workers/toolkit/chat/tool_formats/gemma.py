@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.tool_formats.base import (
     CallReading,
     Cursor,
@@ -17,8 +18,10 @@ from workers.toolkit.chat.tool_formats.base import (
     ToolFormat,
     WrittenCall,
 )
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools
+from workers.toolkit.chat.tool_formats.quoted_values import QuotedValues
 
-_NAME = re.compile(r"call:([\w.-]+)\{")
+_NAME = re.compile(r"call:([\w.:-]+)\{")
 _WORD = re.compile(r"[^,}\]\s]+")
 _KEY = re.compile(r"\s*([^:{}\[\],]+?)\s*:")
 
@@ -41,6 +44,15 @@ class Gemma(ToolFormat):
         if not isinstance(arguments, dict) or body[inner.at :].strip():
             raise MalformedCall("the arguments are no object")
         return CallReading([WrittenCall(name[1], arguments)], cursor.at)
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        calls = [
+            g.sequence(
+                g.text(f"call:{tool}"), QuotedValues(self.quote, self.end, tool, held).arguments(), g.text(self.end)
+            )
+            for tool in held.schemas
+        ]
+        return CallForm(self.markers[0], g.either(*calls), "")
 
     def _value(self, cursor: Cursor) -> Any:
         if cursor.take(self.quote):

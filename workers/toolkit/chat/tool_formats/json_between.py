@@ -7,19 +7,12 @@ Hunyuan and Command A.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.toolkit.chat.constraints import grammar as g
-from workers.toolkit.chat.tool_formats.base import (
-    CallForm,
-    CallReading,
-    Cursor,
-    HeldTools,
-    ToolFormat,
-    either_call,
-    listed,
-    named_call,
-)
+from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, ToolFormat, WrittenCall, named_call
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +23,28 @@ class JsonBetween(ToolFormat):
     name_key: str = "name"
     arguments_keys: tuple[str, ...] = ("arguments", "parameters")
     is_list: bool = True  # as the model writes it; both are read
+    template_words: tuple[str, ...] = ()
+
+    def fits(self, template: str) -> bool:
+        return any(word in template for word in self.template_words or self.markers)
 
     def read(self, cursor: Cursor) -> CallReading:
         cursor.skip_marker(*self.markers)
         content = cursor.json()
-        if self.end:
-            cursor.close(self.end)
         items = content if isinstance(content, list) else [content]
+        while self.end and not cursor.take(self.end) and cursor.at < len(cursor.text):
+            items.append(cursor.json())  # MiniMax M1 writes one object after another
         return CallReading([named_call(item, (self.name_key,), self.arguments_keys) for item in items], cursor.at)
+
+    def write(self, calls: Sequence[WrittenCall]) -> str | None:
+        keys = self.name_key, self.arguments_keys[0]
+        objects = [
+            json.dumps({keys[0]: call.name, keys[1]: call.arguments}, ensure_ascii=False, sort_keys=False)
+            for call in calls
+        ]
+        if self.is_list:
+            return f"{self.markers[0]}[{', '.join(objects)}]{self.end}"
+        return "\n".join(f"{self.markers[0]}\n{item}\n{self.end}" for item in objects)
 
     def form(self, held: HeldTools) -> CallForm | None:
         def before(name: str) -> str:
@@ -52,7 +59,8 @@ class JsonBetween(ToolFormat):
 
 HERMES = JsonBetween("hermes", ("<tool_call>",), end="</tool_call>", is_list=False)
 GRANITE = JsonBetween("granite", ("<|tool_call|>",))
-PHI = JsonBetween("phi", ("<|tool_call|>",), end="<|/tool_call|>")
+PHI = JsonBetween("phi", ("<|tool_call|>",), end="<|/tool_call|>", template_words=("<|/tool_call|>", "<|/tool|>"))
+FUNCTOOLS = JsonBetween("functools", ("functools",), template_words=("functools[",), is_written_exactly=False)
 NEMOTRON = JsonBetween("nemotron", ("<TOOLCALL>",), end="</TOOLCALL>")
 JAMBA = JsonBetween("jamba", ("<tool_calls>",), end="</tool_calls>")
 COMMAND = JsonBetween(

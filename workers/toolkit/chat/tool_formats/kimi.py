@@ -10,20 +10,18 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.tool_formats.base import (
-    CallForm,
     CallReading,
     Cursor,
-    HeldTools,
     MalformedCall,
     ToolFormat,
     WrittenCall,
     calls_between,
-    listed,
 )
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, listed
 
 _CALLS, _CALLS_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 _CALL, _ARGUMENTS, _CALL_END = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
-_ID = re.compile(r"(?:functions\.)?([\w.-]+)(?::\d+)?")
+_ID = re.compile(r"(?:functions\.)?([\w.:-]+?)(?::[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Kimi(ToolFormat):
         options = [
             g.sequence(
                 g.text(f"{_CALL}functions.{name}:"),
-                g.pattern(r"\d{1,3}"),
+                g.pattern("[0-9]{1,3}"),
                 g.text(_ARGUMENTS),
                 g.json_value(dict(schema)),
                 g.text(_CALL_END),

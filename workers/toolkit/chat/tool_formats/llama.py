@@ -8,16 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from workers.toolkit.chat.tool_formats.base import (
-    CallForm,
-    CallReading,
-    Cursor,
-    HeldTools,
-    MalformedCall,
-    ToolFormat,
-    either_call,
-    named_call,
-)
+from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, named_call
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call
 from workers.toolkit.chat.tool_formats.pythonic import read_calls
 
 _TAG = "<|python_tag|>"
@@ -36,10 +28,13 @@ class LlamaJson(ToolFormat):
             if not cursor.text.startswith("{", cursor.at) and cursor.at < len(cursor.text):
                 calls, end = read_calls(cursor.text, cursor.at, several=False, ended=cursor.ended)
                 return CallReading([type(call)(call.name.removesuffix(".call"), call.arguments) for call in calls], end)
-        calls = [named_call(cursor.json())]
+        content = cursor.json()
+        calls = [
+            named_call(item) for item in (content if isinstance(content, list) else [content])
+        ]  # xLAM writes a list
         while cursor.take(";"):
             calls.append(named_call(cursor.json()))
-        if any(call.name not in cursor.schemas for call in calls):
+        if not calls or any(call.name not in cursor.schemas for call in calls):
             raise MalformedCall("no tool has this name")  # JSON that is the answer itself
         return CallReading(calls, cursor.at)
 
@@ -48,4 +43,4 @@ class LlamaJson(ToolFormat):
         return CallForm("", call, "; ")
 
 
-LLAMA = LlamaJson("llama3", (_TAG, "{"), at_start=True)
+LLAMA = LlamaJson("llama3", (_TAG, "{", "["), at_start=True)

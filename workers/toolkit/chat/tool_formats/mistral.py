@@ -11,18 +11,15 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.tool_formats.base import (
-    CallForm,
     CallReading,
     Cursor,
-    HeldTools,
     IncompleteCall,
     MalformedCall,
     ToolFormat,
     WrittenCall,
-    either_call,
-    listed,
     named_call,
 )
+from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call, listed
 
 _BEGIN, _ARGUMENTS, _ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
 
@@ -45,7 +42,7 @@ class Mistral(ToolFormat):
         header = cursor.until("{")
         cursor.at -= 1
         name = header.split(_ARGUMENTS)[0].split(_ID)[0].strip()
-        if not re.fullmatch(r"[\w.-]+", name) or start == cursor.at:
+        if not re.fullmatch(r"[\w.:-]+", name) or start == cursor.at:
             raise MalformedCall("no name")
         return CallReading([WrittenCall(name, cursor.json())], cursor.at)
 

@@ -6,10 +6,14 @@ Sources: the prompt format of Llama 4 (llama.com/docs/model-cards-and-prompt-for
 from __future__ import annotations
 
 import ast
+import keyword
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workers.toolkit.chat.constraints import grammar as g
+from workers.toolkit.chat.constraints.grammar import Grammar
 from workers.toolkit.chat.tool_formats.base import (
     CallReading,
     Cursor,
@@ -18,7 +22,18 @@ from workers.toolkit.chat.tool_formats.base import (
     ToolFormat,
     WrittenCall,
 )
+from workers.toolkit.chat.tool_formats.held_calls import (
+    CallForm,
+    HeldArgument,
+    HeldTools,
+    UnwritableCall,
+    arguments_of,
+    listed,
+)
+from workers.toolkit.chat.tool_formats.schema_parts import UnwritableSchema, with_definitions
+from workers.toolkit.chat.tool_formats.typed_text import loosened, value_of
 
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _JSON_CONSTANTS = {"true": True, "false": False, "null": None}
 _STRING = r"\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\"|'[^'\\\n]*(?:\\.[^'\\\n]*)*'"
 _PIECE = re.compile(rf"[\[({{]|[\])}}]|{_STRING}|[^\[\](){{}}\"']+", re.DOTALL)
@@ -45,7 +60,47 @@ class Pythonic(ToolFormat):
             cursor.close(self.end)
         elif any(call.name not in cursor.schemas for call in calls):
             raise MalformedCall("no tool has this name")  # a list that is the answer itself
-        return CallReading(calls, cursor.at)
+        return CallReading([_typed(call, cursor.schemas.get(call.name, {})) for call in calls], cursor.at)
+
+    def write(self, calls: Sequence[WrittenCall]) -> str | None:
+        written = ", ".join(
+            f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})" for call in calls
+        )
+        return f"{self.markers[0]}[{written}]{self.end}" if self.end else f"[{written}]"
+
+    def form(self, held: HeldTools) -> CallForm | None:
+        calls = g.either(*(_held_call(tool, held) for tool in held.schemas))
+        opening, end = (self.markers[0], self.end) if self.end else ("", "")
+        return CallForm(opening, g.sequence(g.text("["), listed(calls, ", ", several=held.several), g.text(f"]{end}")))
+
+
+def _typed(call: WrittenCall, schema: Mapping[str, Any]) -> WrittenCall:
+    """The call with what its schema wants instead of strings, since templates of Llama 4 quote all values."""
+    return WrittenCall(
+        call.name,
+        {key: value_of(v, schema, key) if isinstance(v, str) and schema else v for key, v in call.arguments.items()},
+    )
+
+
+def _held_call(tool: str, held: HeldTools) -> Grammar:
+    """A call of a tool, whose values are written as JSON, which is also Python, apart from its constants."""
+    if not _DOTTED_NAME.fullmatch(tool):
+        raise UnwritableCall(f"{tool!r} is not a name in Python")
+    root = held.schemas[tool]
+    arguments = arguments_of(tool, held)
+
+    def argument(item: HeldArgument | None) -> Grammar:
+        if item is None:
+            raise UnwritableCall(f"the arguments of {tool!r} have no names in its schema")
+        if not item.name.isidentifier() or keyword.iskeyword(item.name):
+            raise UnwritableCall(f"the argument {item.name!r} of {tool!r} is not a name in Python")
+        try:
+            schema = with_definitions(item.schema, root)
+        except UnwritableSchema as error:
+            schema = with_definitions(loosened(tool, item.name, item.schema, held, error), root)
+        return g.sequence(g.text(f"{item.name}="), g.json_value(schema))
+
+    return g.sequence(g.text(f"{tool}("), arguments.written(argument, ", "), g.text(")"))
 
 
 def read_calls(text: str, start: int, *, several: bool, ended: bool) -> tuple[list[WrittenCall], int]:
@@ -109,10 +164,11 @@ def _value_of(node: ast.expr) -> Any:
     raise MalformedCall("an argument is not a value of JSON")
 
 
-PYTHONIC = Pythonic("pythonic", ("[",), at_start=True, template_words=("func_name1(params_name1=",))
+PYTHONIC = Pythonic("pythonic", ("[",), at_start=True, template_words=("func_name1(",), is_written_exactly=False)
 LFM = Pythonic(
     "lfm",
     ("<|tool_call_start|>",),
     end="<|tool_call_end|>",
-    template_words=("<|tool_call_start|>", "<|tool_list_start|>"),
+    template_words=("<|tool_call_start|>", "<|tool_list_start|>", "List of tools: ["),
+    is_written_exactly=False,
 )
