@@ -1,23 +1,28 @@
-"""The API of a homelab's AI services: captions, embeddings, and the text in images, under `/api`."""
+"""The API of a homelab's AI services under `/api`: captions, embeddings, the text in images, and web pages."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from contract.errors import InvalidField
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.omittable import Omittable
+from contract.status import DeviceStatus, State, Status
 from contract.tasks import Task
 from contract.tasks.caption import CAPTION
+from contract.tasks.crawl import CRAWL, CrawlRequest, PageUrl
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.ocr import OCR, OcrLine
 from gateway.dialects.dialect import (
     ApiDialect,
+    ControlRoute,
     DialectRequest,
+    DialectResponse,
     DialectRoute,
     IdentifiedResponse,
     TaskAnswer,
@@ -80,6 +85,49 @@ class EmbedTextsResponse(IdentifiedResponse):
     hf_model: Omittable[str] = None
 
 
+class CrawlPageRequest(DialectRequest):
+    """The page at `url`. `wait_for_js`: run its scripts first; `screenshot`: answer with an image of it too."""
+
+    url: PageUrl
+    screenshot: bool = False
+    wait_for_js: bool = True
+    model: Name | None = None
+
+
+class CrawlPageResponse(IdentifiedResponse):
+    """The page's title and readable text. `url` is where redirects led, `screenshot_base64` a PNG."""
+
+    url: str
+    title: str
+    text: str
+    screenshot_base64: Omittable[str] = None
+    fetch_time_ms: int
+
+
+class ModelActivity(BaseModel):
+    """A configured model. `memory_bytes` is what its workers take, 0 without any."""
+
+    id: str
+    tasks: tuple[str, ...]
+    state: str
+    waiting: int
+    memory_bytes: int
+
+
+class HomelabStatusResponse(DialectResponse):
+    """How the service is. `active_requests` are at a worker, `waiting_requests` wait for one; memory is in bytes."""
+
+    status: str = "healthy"
+    version: str
+    uptime_seconds: float
+    active_requests: int
+    waiting_requests: int
+    models_loaded: list[str]
+    models: list[ModelActivity]
+    gpu_memory_used_bytes: int
+    devices: list[DeviceStatus]
+
+
 def _to_images(task: Task[Any, Any], request: ImagesRequest, _: ModelTable) -> Sequence[TaskQuery]:
     """A query for the single image, and one for the batch, which the model gets at once."""
     queries = []
@@ -134,12 +182,43 @@ def _from_embeddings(_: EmbedTextsRequest, answers: Sequence[TaskAnswer]) -> Emb
     return EmbedTextsResponse(embeddings=vectors, dimensions=len(vectors[0]), **_model(answers[0]))
 
 
+def _to_crawl(request: CrawlPageRequest, _: ModelTable) -> Sequence[TaskQuery]:
+    fields = request.model_dump(include={"url", "screenshot", "wait_for_js", "model"})
+    return [TaskQuery(CRAWL, CrawlRequest(**fields))]
+
+
+def _from_crawl(_: CrawlPageRequest, answers: Sequence[TaskAnswer]) -> CrawlPageResponse:
+    page = answers[0].response
+    return CrawlPageResponse(**page.model_dump(include={"url", "title", "text", "screenshot_base64", "fetch_time_ms"}))
+
+
+def _from_status(_: None, status: Status) -> HomelabStatusResponse:
+    memory = Counter[str]()
+    for worker in status.workers:
+        memory[worker.model] += worker.memory_bytes
+    loaded = {worker.model for worker in status.workers if worker.state in _LOADED}
+    return HomelabStatusResponse(
+        version=status.version,
+        uptime_seconds=status.uptime,
+        active_requests=status.leases,
+        waiting_requests=status.waiting,
+        models_loaded=sorted(loaded),
+        models=[
+            ModelActivity(id=m.id, tasks=m.tasks, state=m.state, waiting=m.waiting, memory_bytes=memory[m.id])
+            for m in status.models
+        ],
+        gpu_memory_used_bytes=sum(device.used for device in status.devices if device.kind != "cpu"),
+        devices=status.devices,
+    )
+
+
+_LOADED = {State.READY, State.DRAINING}
 _TIMED = {"request_id": "uuid", "processing_time_ms": 150}
 
 HOMELAB = ApiDialect(
     name="homelab",
     title="Homelab AI Services API",
-    description="Captions, embeddings and OCR under `/api`, with upper-case error codes.",
+    description="Captions, embeddings, OCR and web pages under `/api`, with upper-case error codes.",
     seed="003",
     routes=(
         DialectRoute(
@@ -157,6 +236,18 @@ HOMELAB = ApiDialect(
             "/api/ocr", "Read the text in images", ImagesRequest, TextsInImagesResponse,
             _to_ocr, _from_ocr, (OCR,), {"image": SAMPLE_IMAGE},
             {**_TIMED, "text": "The text in the image", "lines": [], "model_used": "ocr"},
+        ),
+        DialectRoute(
+            "/api/crawl", "Read a web page", CrawlPageRequest, CrawlPageResponse, _to_crawl, _from_crawl, (CRAWL,),
+            {"url": "https://example.com", "screenshot": False, "wait_for_js": True},
+            {"request_id": "uuid", "url": "https://example.com", "title": "Page Title",
+             "text": "Extracted clean text...", "fetch_time_ms": 2000},
+        ),
+    ),
+    controls=(
+        ControlRoute(
+            "GET", "/api/status", "The service, its models and devices", HomelabStatusResponse,
+            lambda *_: (), _from_status, {"status": "healthy", "models_loaded": ["blip-base"], "active_requests": 1},
         ),
     ),
 )  # fmt: skip

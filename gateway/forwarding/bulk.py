@@ -18,6 +18,9 @@ from contract.arrays import Array
 SMALLEST = 1024
 """Bytes of the smallest value that is carried past; smaller ones are parsed as all others."""
 
+_IMAGES = frozenset({"b64_json", "screenshot_base64"})
+"""Names of fields that hold an image as base64."""
+
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _NUMBERS = rb"\[[\[\]0-9eE+\-.,\s]*\]"
 
@@ -70,7 +73,7 @@ def bulk_keys(model: type[BaseModel]) -> frozenset[str]:
 def _keys(model: type[BaseModel], parents: frozenset[Any]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         for part in _parts(field.annotation):
-            if part is Array or name == "b64_json":
+            if part is Array or name in _IMAGES:
                 yield name
             elif isinstance(part, type) and issubclass(part, BaseModel) and part not in parents:
                 yield from _keys(part, parents | {part})

@@ -91,6 +91,14 @@ def test_errors_have_upper_case_codes(
         assert error["details"] == {"model_id": "nonexistent-model", "available_models": ["blip-base", "minilm"]}
 
 
+def test_status_shows_the_loaded_models(server: RunningServer) -> None:
+    ok(server.post("/api/embed", {"texts": ["a"]}))
+    status = ok(server.get("/api/status"))
+
+    assert "minilm" in status["models_loaded"]
+    assert [model["id"] for model in status["models"]] == ["blip-base", "minilm"]
+
+
 def test_error_names_the_image_of_the_batch(server: RunningServer) -> None:
     error = server.post("/api/caption", {"batch": [IMAGES[0], "aGVsbG8="]}).json()["error"]
 

@@ -1,4 +1,4 @@
-"""The homelab's captions, embeddings and OCR become tasks, and their answers the homelab's."""
+"""The homelab's captions, embeddings, OCR and crawls become tasks, and their answers the homelab's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pydantic import ValidationError
 
 from contract.errors import InvalidField
 from contract.media import ImageInput
-from contract.status import ModelStatus
+from contract.status import ModelStatus, Status
 from contract.tasks.caption import CaptionResponse
+from contract.tasks.crawl import CrawlResponse
 from contract.tasks.embeddings import EmbeddingsResponse
 from contract.tasks.ocr import OcrResponse
 from gateway.dialects.dialect import TaskAnswer
-from gateway.dialects.homelab import HOMELAB, EmbedTextsRequest, ImagesRequest
+from gateway.dialects.homelab import HOMELAB, CrawlPageRequest, EmbedTextsRequest, ImagesRequest
 from gateway.forwarding.model_table import ModelTable
 from tests.support.sample_images import png
 
@@ -109,3 +110,61 @@ def test_hub_name_is_told_for_models_of_the_hub(source: str, shown: str | None) 
     )
 
     assert answer.hf_model == shown
+
+
+def test_page_is_crawled_with_the_apis_defaults() -> None:
+    route, request = ROUTES["/api/crawl"], CrawlPageRequest(url="https://example.com")
+    [query] = route.to_task(request, MODELS)
+    page = {"url": "https://example.com/", "title": "Page Title", "text": "Clean text", "fetch_time_ms": 2000}
+    rest = {"model": "crawl", "status": 200, "format": "text", "metadata": {}}
+    answers = [
+        route.from_task(request, [TaskAnswer(CrawlResponse.model_validate({**page, **rest, **shot}), LOCAL)])
+        for shot in ({}, {"screenshot_base64": "iVBO"})
+    ]
+
+    sent = query.request
+    assert (query.task.name, sent.url, sent.screenshot, sent.wait_for_js) == ("crawl", request.url, False, True)
+    assert answers[0].model_dump() == {"request_id": "", **page}
+    assert answers[1].model_dump() == {"request_id": "", **page, "screenshot_base64": "iVBO"}
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "example.com", "", "https://a b"])
+def test_page_needs_a_whole_url(url: str) -> None:
+    with pytest.raises(ValidationError, match="url"):
+        CrawlPageRequest(url=url)
+
+
+def test_status_counts_loaded_models_and_gpu_memory() -> None:
+    device = {"foreign": 0, "budget": 9, "committed": 1, "total": 10}
+    status = Status.model_validate(
+        {
+            "version": "1", "uptime": 2.5, "seq": 1, "waiting": 3, "leases": 2,
+            "devices": [
+                {"id": "cuda:0", "name": "RTX", "kind": "cuda", "used": 7, **device},
+                {"id": "cpu", "name": "CPU", "kind": "cpu", "used": 5, **device},
+            ],
+            "workers": [
+                {"worker": "a#1", "model": "a", "state": "ready", "memory_bytes": 4},
+                {"worker": "b#1", "model": "b", "state": "starting", "memory_bytes": 1},
+            ],
+            "models": [
+                {"id": "a", "engine": "fake", "tasks": ["ocr"], "state": "ready"},
+                {"id": "b", "engine": "fake", "tasks": ["chat"], "state": "starting", "waiting": 3},
+            ],
+        }
+    )  # fmt: skip
+    answer = HOMELAB.controls[0].from_status(None, status).model_dump(exclude={"devices"})
+
+    assert answer == {
+        "status": "healthy",
+        "version": "1",
+        "uptime_seconds": 2.5,
+        "active_requests": 2,
+        "waiting_requests": 3,
+        "models_loaded": ["a"],
+        "models": [
+            {"id": "a", "tasks": ("ocr",), "state": "ready", "waiting": 0, "memory_bytes": 4},
+            {"id": "b", "tasks": ("chat",), "state": "starting", "waiting": 3, "memory_bytes": 1},
+        ],
+        "gpu_memory_used_bytes": 7,
+    }
