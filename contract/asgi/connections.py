@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from contract.asgi import metrics
 from contract.asgi.errors import send_error
@@ -45,6 +45,7 @@ def raise_descriptor_limit() -> int:
 class ConnectionLimits:
     """Limits of one server. Sizes are in bytes, times in seconds, `least_rate` in bytes per second after `grace`.
 
+    `pipelined` requests may wait on one connection for the answers before theirs; after that, it is read no further.
     `per_address` does not count for addresses for which `is_exempt` is true, such as those of proxies. A client that
     takes nothing of its answer for `send_seconds` is cut off; None: never.
     """
@@ -54,6 +55,7 @@ class ConnectionLimits:
     is_exempt: Callable[[str], bool] = lambda _: False
     head_bytes: int = 64 * 1024
     headers: int = 128
+    pipelined: int = 16
     head_seconds: float = 30
     least_rate: float = 1024
     grace: float = 30
@@ -78,6 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._refused = False
+        self._unanswered: deque[RequestResponseCycle] = deque()
         self._sent, self._sent_at = 0, self._since  # when the client last took something, or had taken everything
         self._check: asyncio.TimerHandle | None = None
 
@@ -104,6 +107,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._check:
             self._check.cancel()
         super().connection_lost(exc)
+        for cycle in self._unanswered:  # uvicorn only tells the latest one, which may be waiting for the others
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -120,6 +126,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(BadRequest(_INVALID))
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= self._limits.pipelined:
+            self._refused, self.cycle.keep_alive = True, False  # the last answer closes the connection
+            raise ValueError("too many requests at once")  # stops the parser
         self._head_bytes = 0
         super().on_message_begin()
 
@@ -136,6 +145,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase, self._since = "body", self.loop.time()
         self._unparsed = self._body_bytes = 0
         super().on_headers_complete()
+        if self.cycle and not self.cycle.response_complete:
+            self._unanswered.append(self.cycle)
         self.scope["flow"] = self.flow  # type: ignore[typeddict-unknown-key]
 
     def on_body(self, body: bytes) -> None:
@@ -149,6 +160,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self._unanswered:
+            self._unanswered.popleft()
         if self._phase == "answer":
             self._phase = "idle"
         super().on_response_complete()

@@ -98,6 +98,29 @@ async def test_trailers_are_dropped() -> None:
         assert (await exchange(port, request)).endswith(b"\r\n\r\nhost;connection;transfer-encoding;")
 
 
+async def test_requests_beyond_the_pipeline_are_not_read() -> None:
+    async with running(ConnectionLimits(pipelined=4)) as port:
+        assert (await exchange(port, (HEAD + b"content-length: 0\r\n\r\n") * 1000)).count(b"HTTP/1.1 200 OK") == 5
+
+
+async def test_disconnect_reaches_the_request_that_is_answered() -> None:
+    told = asyncio.Event()
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await app(scope, receive, send)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        told.set()
+
+    async with running(ConnectionLimits(), waiting) as port, asyncio.timeout(60):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write((HEAD + b"content-length: 0\r\n\r\n") * 3)
+        await writer.drain()
+        writer.transport.abort()
+        await told.wait()
+
+
 @pytest.mark.parametrize("start", [HEAD, HEAD + b"content-length: 9\r\n\r\nx"], ids=["head", "body"])
 async def test_slow_requests_time_out(start: bytes) -> None:
     async with running(tight()) as port:
