@@ -43,6 +43,7 @@ class Runtime:
         self.event_log = EventLog()
         self.monitor = MemoryMonitor.in_home(meter, models.settings.memory, home)
         self._reloading = asyncio.Lock()
+        self._is_stopping = False
         self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
         self._tasks = BackgroundTasks("runtime")
         self._children = children = ChildRegistry(home / "manager" / "children.json")
@@ -76,7 +77,8 @@ class Runtime:
 
     def reload_in_background(self) -> None:
         """Reload without a caller to tell, as for a signal: an invalid configuration goes to the log."""
-        self._tasks.spawn(self._reload_or_log())
+        if not self._is_stopping:
+            self._tasks.spawn(self._reload_or_log())
 
     def forget(self, model: Model) -> bool:
         """Forget a model's measured memory; whether there was anything."""
@@ -96,6 +98,7 @@ class Runtime:
 
     def begin_shutdown(self) -> None:
         """Refuse the requests that wait, and end the event streams, so that only running requests are waited for."""
+        self._is_stopping = True
         self.pool.stop_admitting()
         self.event_log.close()
 

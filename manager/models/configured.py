@@ -81,7 +81,12 @@ async def _run_describe(specs: Sequence[ModelSpec]) -> dict[str, Any]:
         env={**os.environ, process_tree.MARK: "describe"},  # it is no orphan of a worker
     )  # fmt: skip
     entries = json.dumps([spec.model_dump(mode="json") for spec in specs])
-    out, err = await process.communicate(entries.encode())
+    try:
+        out, err = await process.communicate(entries.encode())
+    except asyncio.CancelledError:  # the manager stops
+        process.kill()
+        await process.wait()
+        raise
     if process.returncode:
         raise ConfigError(f"the engines could not be described: {err.decode(errors='replace').strip()[-2000:]}")
     description: dict[str, Any] = json.loads(out)

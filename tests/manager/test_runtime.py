@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from starlette.requests import Request
@@ -99,6 +100,20 @@ async def test_300_reloads_at_once_become_two(tmp_path: Path, monkeypatch: pytes
     assert await last == []
     assert len(described) == 2
     await runtime.close()
+
+
+async def test_stopping_manager_leaves_no_reload_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": [{"id": "a", "engine": "fake"}]}))
+    monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
+    runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    runtime.reload_in_background()
+    describing = await eventually("it describes the engines", psutil.Process().children)
+    runtime.begin_shutdown()
+    runtime.reload_in_background()
+    await runtime.close()
+    assert not any(process.is_running() for process in (*describing, *psutil.Process().children()))
+    assert not runtime.pool.models
 
 
 async def test_standbys_are_for_downloaded_or_requested_models(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ async def test_disconnect_reaches_the_request_that_is_answered() -> None:
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await app(scope, receive, send)
+            await app(scope, receive, send)
+            return
         while (await receive())["type"] != "http.disconnect":
             pass
         told.set()
