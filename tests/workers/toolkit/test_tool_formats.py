@@ -111,6 +111,20 @@ WRITTEN: list[tuple[str, str, str, Calls]] = [
      "<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>" + JSON
      + "<|call|>", "I look.", [WEATHER]),
     ("harmony", "<|start|>assistant to=functions.now<|channel|>commentary json<|message|>{}", "", [NOW]),
+    ("harmony", '<|channel|>commentary to=functions.get_weather json<|message|>{"city": "a <|end|> \\" <|call|>"}'
+     "<|call|>", "", [("get_weather", {"city": 'a <|end|> " <|call|>'})]),
+    ("pythonic", '[get_weather(city="3", days="3")]', "", [("get_weather", {"city": "3", "days": 3})]),
+    ("jamba", '<tool_calls>\n{"name": "get_weather", "arguments": {"days": 3}}\n{"name": "now", "arguments": {}}\n'
+     "</tool_calls>", "", [("get_weather", {"days": 3}), NOW]),
+    ("functools", 'functools[{"name": "now", "arguments": {}}]', "", [NOW]),
+    ("llama3", '[{"name": "now", "arguments": {}}, {"name": "get_weather", "arguments": {"days": 3}}]', "",
+     [NOW, ("get_weather", {"days": 3})]),
+    ("deepseek_v4", '<｜DSML｜tool_calls>\n<｜DSML｜invoke name="now">\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>', "",
+     [NOW]),
+    ("minimax", '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="where">{"a": "</parameter>"}'
+     "</parameter>\n</invoke>\n</minimax:tool_call>", "", [("get_weather", {"where": {"a": "</parameter>"}})]),
+    ("seed", "<seed:tool_call>\n<function=get_weather>\n<parameter=where>{'on': True}</parameter>\n</function>\n"
+     "</seed:tool_call>", "", [("get_weather", {"where": {"on": True}})]),
 ]  # fmt: skip
 
 TEXT: list[tuple[str, str]] = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.detokenizer import possible_start
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
-from workers.toolkit.chat.tool_formats.base import ToolFormat, WrittenCall
+from workers.toolkit.chat.tool_formats.base import ToolFormat, WrittenCall, is_inside_string
 from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, Schemas, either_call
 
 _MESSAGE = "<|message|>"
@@ -68,6 +68,9 @@ class HarmonyReader:
             yield from self._content(content)
             if not mark:
                 return
+            if self._function and is_inside_string(self._call):  # characters that spell the mark
+                self._call, self._held = self._call + mark, self._held[len(mark) :]
+                continue
             self._held = self._held[len(mark) :]
             yield from self._end_message()
             self._header = None

@@ -174,6 +174,14 @@ def json_end(text: str, start: int) -> int | None:
     return None
 
 
+def is_inside_string(text: str) -> bool:
+    """Whether JSON is cut off in the middle of a string."""
+    return '"' in _STRING.sub("", text)
+
+
+_STRING = re.compile(r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"", re.DOTALL)
+
+
 def calls_between(cursor: Cursor, begin: str, end: str, read_call: Callable[[Cursor], WrittenCall]) -> CallReading:
     """Read the calls that each start with `begin`, up to `end`. Raises MalformedCall if there is none."""
     calls = []

@@ -31,7 +31,7 @@ from workers.toolkit.chat.tool_formats.held_calls import (
     listed,
 )
 from workers.toolkit.chat.tool_formats.schema_parts import UnwritableSchema, with_definitions
-from workers.toolkit.chat.tool_formats.typed_text import loosened, value_of
+from workers.toolkit.chat.tool_formats.typed_text import loosened, unquoted
 
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _JSON_CONSTANTS = {"true": True, "false": False, "null": None}
@@ -76,10 +76,7 @@ class Pythonic(ToolFormat):
 
 def _typed(call: WrittenCall, schema: Mapping[str, Any]) -> WrittenCall:
     """The call with what its schema wants instead of strings, since templates of Llama 4 quote all values."""
-    return WrittenCall(
-        call.name,
-        {key: value_of(v, schema, key) if isinstance(v, str) and schema else v for key, v in call.arguments.items()},
-    )
+    return WrittenCall(call.name, {key: unquoted(value, schema, key) for key, value in call.arguments.items()})
 
 
 def _held_call(tool: str, held: HeldTools) -> Grammar:

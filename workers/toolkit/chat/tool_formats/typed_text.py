@@ -60,6 +60,12 @@ def value_of(text: str, parameters: Mapping[str, Any], name: str) -> Any:
     return value if fits or "string" not in types else text
 
 
+def unquoted(value: Any, parameters: Mapping[str, Any], name: str) -> Any:
+    """The argument `name`; if it is a string and cannot be one, what is written in it."""
+    types = _types_of(schema_of(parameters, name), parameters)
+    return value_of(value, parameters, name) if isinstance(value, str) and types and "string" not in types else value
+
+
 def schema_of(parameters: Mapping[str, Any], name: str) -> Any:
     """The schema of the argument `name`."""
     node = resolved(parameters, parameters)
