@@ -15,7 +15,7 @@ JOBS   ?= 3
 INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup start stop restart status reload forget models logs logs-manager logs-gateway logs-workers install \
+.PHONY: help setup start stop restart status reload forget models import-config logs logs-manager logs-gateway logs-workers install \
         uninstall demo test e2e check format lock bench docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
@@ -64,6 +64,9 @@ forget: $(READY)  ## Forget the measured memory of a model: MODEL=ID
 
 models: $(READY)  ## List the catalogue of models; MODEL=sam3 shows one model, MODEL=detect those of a task
 	@$(BIN)/python -m scripts.models $(MODEL)
+
+import-config: $(READY)  ## Print a config.yaml made from FILE=, a configuration of the Homelab AI Services API
+	@$(BIN)/python -m scripts.import_config $(FILE)
 
 logs: $(READY)  ## Follow all logs
 	@$(CONTROL) logs

@@ -1,0 +1,139 @@
+"""A configuration of the homelab API becomes one of ours, and what cannot be carried over is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contract.config import ConfigError, Settings, load
+from scripts.import_config import converted
+
+DIGEST = "ab" * 32
+PRINTED = f"""
+models:
+  image_caption:
+    - id: blip-base
+      hf_model: Salesforce/blip-image-captioning-base
+      enabled: true
+      default: true
+    - id: llava
+      hf_model: llava-hf/llava-1.5-7b-hf
+      enabled: false
+
+  text_embedding:
+    - id: minilm
+      hf_model: sentence-transformers/all-MiniLM-L6-v2
+      dimensions: 384
+      enabled: true
+      default: true
+    - id: mpnet
+      hf_model: sentence-transformers/all-mpnet-base-v2
+      dimensions: 768
+      enabled: false
+
+resources:
+  max_gpu_memory_gb: 8
+  max_concurrent_requests: 4
+  model_keep_alive_minutes: 30
+
+security:
+  auth_enabled: true
+  api_keys:
+    - key_hash: "{DIGEST}"
+      name: "my-app"
+  ip_allowlist:
+    - 192.168.1.0/24
+    - 127.0.0.1
+"""
+
+
+def convert(document: Any) -> tuple[dict[str, Any], list[str]]:
+    notes: list[str] = []
+    return converted(document, notes.append), notes
+
+
+def test_printed_configuration_is_carried_over() -> None:
+    settings, notes = convert(yaml.safe_load(PRINTED))
+
+    blip, minilm = settings.pop("models")
+    assert settings == {
+        "memory": {"max_gpu_memory_gb": 8},
+        "resources": {"max_concurrent_requests": 4},
+        "manager": {"idle_timeout": 1800},
+        "security": {
+            "api_keys": [{"name": "my-app", "key_hash": f"sha256:{DIGEST}"}],
+            "ip_allowlist": ["192.168.1.0/24", "127.0.0.1"],
+        },
+    }
+    assert blip.items() >= {
+        "id": "blip-base", "engine": "blip", "source": "Salesforce/blip-image-captioning-base", "default": ["caption"],
+    }.items()  # fmt: skip
+    assert (minilm["id"], minilm["engine"], minilm["default"]) == ("minilm", "sentence_transformers", ["embeddings"])
+    assert [note.partition(": it is disabled")[0] for note in notes] == [
+        "models.image_caption: llava",
+        "models.text_embedding: mpnet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"resources": {"max_batch": 3}}, "resources.max_batch"),
+        ({"models": {}, "docker": {}}, "docker"),
+        ({"models": {"speech": [{"id": "whisper"}]}}, "speech"),
+        ({"models": {"ocr": [{"hf_model": "a/b"}]}}, "it has no id"),
+        ({"models": {"image_caption": [{"id": "x", "hf_model": "a/b"}]}}, "a/b for caption"),
+        ({"models": {"ocr": [{"id": "x", "hf_model": "a/b", "beams": 2}]}}, "beams"),
+        ({"security": {"api_keys": [{"key_hash": "sha256_hash", "name": "a"}]}}, "API_KEYS"),
+        ({"security": {"auth_enabled": False, "api_keys": [{"key_hash": DIGEST}]}}, "auth_enabled is false"),
+        ({"security": {"sso": True}}, "security.sso"),
+    ],
+)
+def test_says_what_it_leaves_out(document: dict[str, Any], expected: str) -> None:
+    _, notes = convert(document)
+
+    assert [expected in note for note in notes] == [True], notes
+
+
+def test_unknown_models_run_by_their_tasks_engine() -> None:
+    settings, _ = convert({"models": {"text_embedding": [{"id": "e5", "hf_model": "intfloat/e5-base"}]}})
+
+    assert settings["models"] == [{"id": "e5", "engine": "sentence_transformers", "source": "intfloat/e5-base"}]
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {"gateway": {}}, {"models": [1]}, {"resources": {"max_gpu_memory_gb": -1}}]
+)
+def test_other_files_are_refused(document: Any) -> None:
+    with pytest.raises(ConfigError):
+        convert(document)
+
+
+def test_output_is_a_valid_configuration(tmp_path: Path) -> None:
+    (tmp_path / "homelab.yaml").write_text(PRINTED)
+    run = subprocess.run(
+        [sys.executable, "-m", "scripts.import_config", str(tmp_path / "homelab.yaml")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (tmp_path / "config.yaml").write_text(run.stdout)
+
+    settings: Settings = load(tmp_path / "config.yaml", {})
+    assert [model.id for model in settings.models] == ["blip-base", "minilm"]
+    assert run.stderr.count("not carried over: ") == 2
+
+
+@pytest.mark.parametrize("content", ["models: [", "\0", "other: 1"])
+def test_unusable_file_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    run = subprocess.run(
+        [sys.executable, "-m", "scripts.import_config", str(path)], capture_output=True, text=True, check=False
+    )
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert str(path) in run.stderr
