@@ -106,7 +106,7 @@ async def test_stopping_manager_leaves_no_reload_behind(tmp_path: Path, monkeypa
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": [{"id": "a", "engine": "fake"}]}))
     monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
-    runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}))
+    runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}), no_folders(tmp_path))
     runtime.reload_in_background()
     describing = await eventually("it describes the engines", psutil.Process().children)
     runtime.begin_shutdown()

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], seconds: float = 20) -> T:
+def eventually(condition: Callable[[], T], seconds: float = 60) -> T:
     """The first true value of `condition`, which may be false or raise until then."""
     deadline = time.monotonic() + seconds
     while True:
