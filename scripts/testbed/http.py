@@ -16,4 +16,4 @@ ONE_REQUEST_EACH = httpx2.Limits(max_connections=None, max_keepalive_connections
 
 def local_client(**options: Any) -> httpx2.Client:
     """A client that uses no proxy and trusts no certificate."""
-    return httpx2.Client(**{"verify": _NO_CERTIFICATES, "trust_env": False, "timeout": 60, **options})
+    return httpx2.Client(**{"verify": _NO_CERTIFICATES, "trust_env": False, "timeout": 200, **options})

@@ -30,7 +30,7 @@ from contract.config import ENVIRONMENT
 from scripts.testbed.http import ONE_REQUEST_EACH, local_client
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 200.0
 """Seconds after which a condition that is waited for counts as failed. Nothing sleeps that long."""
 _HTTP = local_client(timeout=PATIENCE, limits=ONE_REQUEST_EACH)
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from openai import BadRequestError, OpenAI, pydantic_function_tool
+from openai import OpenAI, pydantic_function_tool
 from pydantic import BaseModel
 
 from scripts.testbed.server import RunningServer
-from tests.conftest import Models
 from tests.support.chat_families import FAMILIES
 
 TOOLS: Any = [
@@ -22,7 +21,7 @@ QUESTION: Any = [{"role": "user", "content": "Weather?"}]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     options = {"options": {"threads": 1}}
     scripted = {
         family: str(FAMILIES[family].build(tmp_path_factory.mktemp(family))) for family in ("several", "mistral")
@@ -30,7 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator
     entries: list[dict[str, Any]] = [
         {"id": "thinking", "engine": "transformers_chat", "source": scripted["several"], **options},
         {"id": "calling", "engine": "mlx", "source": scripted["mistral"]},
-        {"id": "plain", "engine": "transformers_chat", "source": str(models("lm")), **options},
     ]
     with RunningServer(tmp_path_factory.mktemp("tools"), entries) as running:
         yield running
@@ -85,12 +83,9 @@ def test_parsed_tool_has_the_arguments_of_its_class(client: OpenAI) -> None:
     assert isinstance(call.function.parsed_arguments, Weather)
 
 
-def test_models_tell_the_forms_and_refusals_the_reason(client: OpenAI, server: RunningServer) -> None:
-    for model in ("thinking", "calling", "plain"):
+def test_models_tell_the_forms_of_calls_and_thoughts(client: OpenAI, server: RunningServer) -> None:
+    for model in ("thinking", "calling"):
         client.chat.completions.create(model=model, messages=QUESTION, max_tokens=1)
     facts = {model["id"]: (model["tools"], model["reasoning"]) for model in server.get("/v1/models").json()["data"]}
     assert facts["thinking"] == ("hermes", "think")
     assert facts["calling"][0] == "mistral"
-    assert facts["plain"][0] == "no, because its chat template shows it no tools"
-    with pytest.raises(BadRequestError, match="offers no tools because its chat template shows it no tools"):
-        client.chat.completions.create(model="plain", messages=QUESTION, tools=TOOLS)

@@ -69,7 +69,7 @@ def test_every_method_passes_unchanged(server: RunningServer) -> None:
     sent = HEADERS | {"connection": "x-hop", "x-hop": "1", "x-kept": "2", "cookie": "a=b", "te": "trailers"}
     for method in ("GET", "DELETE", "PUT", "PATCH", "OPTIONS", "POST"):
         body = b"" if method in {"GET", "OPTIONS"} else os.urandom(300_000)
-        answer = httpx2.request(method, server.url + path, content=body, headers=sent, timeout=60, trust_env=False)
+        answer = httpx2.request(method, server.url + path, content=body, headers=sent, timeout=200, trust_env=False)
         report = answer.json()
         assert (report["method"], report["path"]) == (method, "//a%2Fb/%C3%A9?x=1&model=org&%20")
         assert report["sha256"] == hashlib.sha256(body).hexdigest()
@@ -87,7 +87,7 @@ def test_paths_of_the_manager_reach_the_server_too(server: RunningServer) -> Non
     for path in ("/health", "/ready", "/metrics", "/models"):
         assert server.get(f"/upstream/org/web{path}", headers=HEADERS).json()["path"] == path
     assert server.get("/upstream/org", headers=HEADERS, follow_redirects=True).json()["path"] == "/"
-    deleted = httpx2.delete(f"{server.url}/v1/responses/r1?model=named", headers=HEADERS, timeout=60, trust_env=False)
+    deleted = httpx2.delete(f"{server.url}/v1/responses/r1?model=named", headers=HEADERS, timeout=200, trust_env=False)
     assert (deleted.json()["method"], deleted.json()["path"]) == ("DELETE", "/v1/responses/r1?model=its%2Fname")
 
 

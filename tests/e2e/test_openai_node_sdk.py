@@ -51,7 +51,7 @@ def results(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
             cwd=sdk,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
     assert done.returncode == 0, done.stderr

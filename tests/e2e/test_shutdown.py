@@ -11,17 +11,16 @@ import httpx2
 import pytest
 
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
-from tests.support.external_server import external_command
 
 PAGE = "https://page.example"
 
 
-def busy_server(folder: Path, shutdown_timeout: float, **options: Any) -> RunningServer:
-    """A server whose model answers once `gate` exists; `started` has a file for each request that it works on."""
+def busy_server(folder: Path, shutdown_timeout: float, *others: dict[str, Any], **options: Any) -> RunningServer:
+    """A server whose model m answers once `gate` exists; `started` has a file for each request that it works on."""
     (folder / "started").mkdir()
     entry = fake_model(gate=str(folder / "gate"), started_dir=str(folder / "started"), **options)
     resources = {"shutdown_timeout": shutdown_timeout}
-    return RunningServer(folder / "server", [entry], resources=resources, gateway={"cors_origins": [PAGE]})
+    return RunningServer(folder / "server", [entry, *others], resources=resources, gateway={"cors_origins": [PAGE]})
 
 
 def ask_from_page(server: RunningServer) -> httpx2.Response:
@@ -68,37 +67,19 @@ def test_waiting_request_is_told_when_a_program_stops(tmp_path: Path, program: s
 
 
 @pytest.mark.parametrize("program", ["manager", "gateway"])
-def test_whole_answer_past_the_bound_is_an_error(tmp_path: Path, program: str) -> None:
-    with busy_server(tmp_path, 0.5, stop_grace=0.5) as server:
-        cut = in_background(ask_from_page, server)
+def test_answers_past_the_bound_end_with_an_error(tmp_path: Path, program: str) -> None:
+    slow = fake_model("slow", step_seconds=5, stop_grace=0.5)
+    with busy_server(tmp_path, 0.5, slow, stop_grace=0.5) as server:
+        whole = in_background(ask_from_page, server)
         starts_work(tmp_path)
-        assert server.stop(program) == 0
-        answer = cut.result()
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
-        assert answer.headers["access-control-allow-origin"] == PAGE
-
-
-@pytest.mark.parametrize("program", ["manager", "gateway"])
-def test_stream_past_the_bound_ends_with_an_error_event(tmp_path: Path, program: str) -> None:
-    models = [fake_model(step_seconds=5, stop_grace=0.5)]
-    with RunningServer(tmp_path, models, resources={"shutdown_timeout": 0.5}) as server:
-        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "many words " * 50}]}
-        with server.stream("/v1/chat/completions", body) as answer:
-            lines = (line for line in answer.iter_lines() if line)
+        body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "many words " * 50}]}
+        with server.stream("/v1/chat/completions", body) as stream:
+            lines = (line for line in stream.iter_lines() if line)
             next(lines)
             stopping = in_background(server.stop, program)
             last = list(lines)[-1]
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"
+        answer = whole.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+        assert answer.headers["access-control-allow-origin"] == PAGE
         assert stopping.result() == 0
-
-
-@pytest.mark.parametrize("program", ["manager", "gateway"])
-def test_stream_cut_inside_an_event_ends_with_the_reason(tmp_path: Path, program: str) -> None:
-    options = {"cmd": external_command(tmp_path), "ready": "/up"}
-    models = [{"id": "external", "engine": "command", "tasks": ["chat"], "stop_grace": 0.5, "options": options}]
-    with RunningServer(tmp_path / "server", models, resources={"shutdown_timeout": 0.5}) as server:
-        body = {"model": "external", "prompt": "x", "stream": True, "half": True}
-        with httpx2.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60, trust_env=False) as answer:
-            assert server.stop(program) == 0
-            [last] = [line for line in answer.iter_lines() if line]
-        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"

@@ -97,7 +97,14 @@ def server(models: Models, model_code: None, tmp_path_factory: pytest.TempPathFa
         yield server
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def family_params() -> list[Any]:
+    """Each family as a parameter. `make test` starts one real model for each engine that no other test starts."""
+    only_e2e = {"sam3", "florence2", "vlm-best", "stable-diffusion", "clip"}
+    marks = {family.id: [pytest.mark.e2e] if family.id in only_e2e else [] for family in FAMILIES}
+    return [pytest.param(family, id=family.id, marks=marks[family.id]) for family in FAMILIES]
+
+
+@pytest.mark.parametrize("family", family_params())
 async def test_server_answers_as_the_engine_alone(family: Family, server: RunningServer, models: Models) -> None:
     task = all_tasks()[family.task]
     answer = server.post(task.path, {"model": family.id, **family.body})

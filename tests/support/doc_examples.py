@@ -32,6 +32,6 @@ def run_example(language: str, text: str, url: str, folder: Path) -> str:
     assert ADDRESS in text
     program = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}[language]
     text = text.replace(ADDRESS, url)
-    done = subprocess.run([*program, text], cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run([*program, text], cwd=folder, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

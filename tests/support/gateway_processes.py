@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], seconds: float = 60) -> T:
+def eventually(condition: Callable[[], T], seconds: float = 120) -> T:
     """The first true value of `condition`, which may be false or raise until then."""
     deadline = time.monotonic() + seconds
     while True:
@@ -74,7 +74,7 @@ class GatewayProcess:
     def connect(self) -> socket.socket:
         """A plain connection, for requests that no HTTP library sends."""
         host, _, port = self.address.removeprefix("http://").partition(":")
-        return socket.create_connection((host, int(port)), timeout=20)
+        return socket.create_connection((host, int(port)), timeout=120)
 
     def wait_ready(self) -> None:
         eventually(lambda: self.http.get("/ready").status_code == 200)

@@ -20,7 +20,7 @@ from manager.processes.launchers.local import LocalLauncher, LocalProcess
 from manager.processes.launchers.logs import Logs
 from manager.state.process import Placement
 
-PATIENCE = 60.0
+PATIENCE = 200.0
 """Seconds after which an event that a test waits for counts as missing."""
 
 CPU = Placement(dtype="float32")

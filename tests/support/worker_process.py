@@ -88,7 +88,7 @@ class Worker:
         self.process.stdin.write(json.dumps(assignment).encode() + b"\n")
         self.process.stdin.flush()
 
-    def wait_for(self, event: str, timeout: float = 90) -> dict[str, Any]:
+    def wait_for(self, event: str, timeout: float = 200) -> dict[str, Any]:
         """The next report of that event. Raises NotReady if the worker fails or exits before it."""
         while (report := self.events.get(timeout=timeout)) and report["event"] != "failed":
             if report["event"] == event:
