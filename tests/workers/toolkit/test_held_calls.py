@@ -12,12 +12,13 @@ from jsonschema import Draft202012Validator
 from contract.errors import UnsupportedFeature
 from contract.tasks.chat import ChatRequest
 from tests.support import constraints
+from tests.workers.toolkit.test_tool_formats import fold
 from workers.toolkit.chat.answer_grammar import AnswerForm, form_of
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.vocabulary import token_bytes
 from workers.toolkit.chat.dialect import Dialect
 from workers.toolkit.chat.format_search import TOOL_FORMATS
-from workers.toolkit.chat.output_parser import OutputParser, TextPiece
+from workers.toolkit.chat.output_parser import OutputParser
 from workers.toolkit.chat.reasoning_formats import HARMONY
 from workers.toolkit.chat.turns import Turns
 
@@ -126,9 +127,7 @@ def writer(name: str, *, special: bool) -> _Writer:
 
 def read(parser: OutputParser, pieces: list[str]) -> tuple[str, Calls]:
     """The text and the calls in pieces of text."""
-    found = [item for piece in pieces for item in parser.push(piece)] + list(parser.flush())
-    text = "".join(item.text for item in found if isinstance(item, TextPiece) and not item.is_thought)
-    return text, [(item.name, item.arguments) for item in found if not isinstance(item, TextPiece)]
+    return fold([item for piece in pieces for item in parser.push(piece)] + list(parser.flush()))
 
 
 def check(name: str, schemas: dict[str, Any], answer: str, request: ChatRequest) -> Calls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.toolkit.chat.harmony import HarmonyReader
-from workers.toolkit.chat.output_parser import CallReader, OutputParser, TextPiece
+from workers.toolkit.chat.output_parser import CallReader, OutputParser, OutputPiece, TextPiece
 from workers.toolkit.chat.tool_formats import FORMATS
+from workers.toolkit.chat.tool_formats.base import WrittenCall
+from workers.toolkit.chat.tool_formats.call_pieces import ArgumentsPiece, CallEnd, CallStart
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "get_weather": {
@@ -40,9 +43,26 @@ def parser(name: str) -> OutputParser:
 def read(name: str, pieces: list[str]) -> tuple[str, Calls]:
     """The text and the calls that a format's reader finds in pieces of text."""
     reader = parser(name)
-    found = [item for piece in pieces for item in reader.push(piece)] + list(reader.flush())
-    text = "".join(item.text for item in found if isinstance(item, TextPiece) and not item.is_thought)
-    return text, [(item.name, item.arguments) for item in found if not isinstance(item, TextPiece)]
+    return fold([item for piece in pieces for item in reader.push(piece)] + list(reader.flush()))
+
+
+def fold(pieces: list[OutputPiece], *, strict: bool = True) -> tuple[str, Calls]:
+    """The text and the calls in what a reader found. Without `strict`, arguments may be no JSON."""
+    text, calls, arguments = "", [], ""
+    for piece in pieces:
+        match piece:
+            case TextPiece():
+                text += "" if piece.is_thought else piece.text
+            case WrittenCall():
+                calls.append((piece.name, piece.arguments))
+            case CallStart():
+                calls.append((piece.name, {}))
+                arguments = ""
+            case ArgumentsPiece():
+                arguments += piece.text
+            case CallEnd() if strict:
+                calls[-1] = calls[-1][0], json.loads(arguments)
+    return text, calls
 
 
 JSON = '{"city": "Zürich 🌦 \\"x\\"", "days": 3, "where": {"lat": [1.5, -2]}}'

@@ -13,6 +13,7 @@ from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 from workers.toolkit.chat.detokenizer import Detokenizer, StopStrings
 from workers.toolkit.chat.output_parser import OutputParser, OutputPiece, PlainText, TextPiece
 from workers.toolkit.chat.tool_formats.base import WrittenCall
+from workers.toolkit.chat.tool_formats.call_pieces import CallEnd
 
 
 class OutputReader:
@@ -93,11 +94,12 @@ class ChatChoice:
     def _until_finished(self, pieces: Iterable[OutputPiece]) -> Iterator[OutputPiece]:
         """The pieces up to a stop string in the answer, or up to the only call that the request allows."""
         for piece in pieces:
-            if isinstance(piece, WrittenCall):
+            if not isinstance(piece, TextPiece):
                 yield from self._text(self._stops.flush())
                 yield piece
-                self._has_called = True
-                if self._takes_one_call:
+                is_complete = isinstance(piece, WrittenCall | CallEnd)
+                self._has_called |= is_complete
+                if is_complete and self._takes_one_call:
                     self.finish_reason = "tool_calls"
             elif piece.is_thought:
                 yield piece

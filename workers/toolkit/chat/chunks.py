@@ -24,6 +24,7 @@ from contract.tasks.chat import (
 )
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
 from workers.toolkit.chat.tool_formats.base import WrittenCall
+from workers.toolkit.chat.tool_formats.call_pieces import ArgumentsPiece, CallEnd, CallStart
 
 
 class ChatChunks:
@@ -55,7 +56,14 @@ class ChatChunks:
             pieces = pieces[is_text:]
         for piece in pieces:
             if isinstance(piece, WrittenCall):
-                yield from self._call(index, piece)
+                yield self._call(index, piece.name, piece.id)
+                yield self._arguments(index, json.dumps(piece.arguments, ensure_ascii=False))
+            elif isinstance(piece, CallStart):
+                yield self._call(index, piece.name, piece.id)
+            elif isinstance(piece, ArgumentsPiece):
+                yield self._arguments(index, piece.text)
+            elif isinstance(piece, CallEnd):
+                continue
             elif piece.is_thought:
                 yield self._chunk(index, Delta(reasoning_content=piece.text, reasoning=piece.text))
             else:
@@ -83,21 +91,22 @@ class ChatChunks:
         )
         return self._frame(choices=[], usage=usage)
 
-    def _call(self, index: int, call: WrittenCall) -> Iterator[ChatChunk]:
-        """Two chunks: id and name of a call, then its arguments."""
-        arguments = json.dumps(call.arguments, ensure_ascii=False)
+    def _call(self, index: int, name: str, call_id: str) -> ChatChunk:
+        """The beginning of a call: its id and name."""
+        named = FunctionDelta(name=name, arguments="")
         if self._is_legacy:
-            yield self._chunk(index, Delta(function_call=FunctionDelta(name=call.name, arguments="")))
-            yield self._chunk(index, Delta(function_call=FunctionDelta(arguments=arguments)))
-            return
+            return self._chunk(index, Delta(function_call=named))
         number = self._calls[index]
         self._calls[index] += 1
-        named = FunctionDelta(name=call.name, arguments="")
-        call_id = call.id or self._new_id()
-        first = ToolCallDelta(index=number, id=call_id, type="function", function=named)
-        yield self._chunk(index, Delta(tool_calls=[first]))
-        rest = ToolCallDelta(index=number, function=FunctionDelta(arguments=arguments))
-        yield self._chunk(index, Delta(tool_calls=[rest]))
+        first = ToolCallDelta(index=number, id=call_id or self._new_id(), type="function", function=named)
+        return self._chunk(index, Delta(tool_calls=[first]))
+
+    def _arguments(self, index: int, text: str) -> ChatChunk:
+        """All or a piece of the arguments of the last call."""
+        arguments = FunctionDelta(arguments=text)
+        if self._is_legacy:
+            return self._chunk(index, Delta(function_call=arguments))
+        return self._chunk(index, Delta(tool_calls=[ToolCallDelta(index=self._calls[index] - 1, function=arguments)]))
 
     def _new_id(self) -> str:
         unique = uuid.uuid4().hex

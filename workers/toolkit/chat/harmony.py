@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from workers.toolkit.chat.detokenizer import possible_start
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
 from workers.toolkit.chat.tool_formats.base import ToolFormat, WrittenCall, is_inside_string
+from workers.toolkit.chat.tool_formats.call_pieces import ArgumentsPiece, CallEnd, LongCall, find_long_call
 from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, Schemas, either_call
 
 _MESSAGE = "<|message|>"
@@ -45,6 +46,7 @@ class HarmonyReader:
         self._held = ""
         self._header: str | None = None  # of the message that is being read; None while the header itself is
         self._call = ""  # the arguments so far of the call that is being read
+        self._long: LongCall | None = None  # the call, if it is passed on in pieces
 
     @property
     def is_thinking(self) -> bool:
@@ -69,7 +71,8 @@ class HarmonyReader:
             if not mark:
                 return
             if self._function and is_inside_string(self._call):  # characters that spell the mark
-                self._call, self._held = self._call + mark, self._held[len(mark) :]
+                self._held = self._held[len(mark) :]
+                yield from self._content(mark)
                 continue
             self._held = self._held[len(mark) :]
             yield from self._end_message()
@@ -94,13 +97,28 @@ class HarmonyReader:
     def _content(self, text: str) -> Iterator[OutputPiece]:
         if self._function:
             self._call += text
+            yield from self._long_call()
         elif text:
             yield TextPiece(text, is_thought=self.is_thinking)
+
+    def _long_call(self) -> Iterator[OutputPiece]:
+        """Yield what is new of a call with long arguments."""
+        if self._long is None:
+            self._long = find_long_call(_HEAD, self._call, self._schemas, name=self._function)
+            if self._long is None:
+                return
+            yield self._long.beginning
+        if piece := self._long.push(self._call):
+            yield ArgumentsPiece(piece)
 
     def _end_message(self) -> Iterator[OutputPiece]:
         if not (name := self._function):
             return
         text, self._call = self._call, ""
+        if self._long:
+            self._long = None
+            yield CallEnd()
+            return
         try:
             arguments = json.loads(text, strict=False)
         except ValueError:
@@ -108,4 +126,5 @@ class HarmonyReader:
         yield WrittenCall(name, arguments) if isinstance(arguments, dict) else TextPiece(text)
 
 
+_HEAD = re.compile(r"\s*(?=\{)")
 _LONGEST_MARK = max(map(len, (_MESSAGE, *_ENDS)))

@@ -15,6 +15,7 @@ from workers.toolkit.chat.tool_formats.base import (
     ToolFormat,
     WrittenCall,
 )
+from workers.toolkit.chat.tool_formats.call_pieces import ArgumentsPiece, CallEnd, CallStart, LongCall, find_long_call
 from workers.toolkit.chat.tool_formats.held_calls import Schemas
 
 
@@ -26,7 +27,7 @@ class TextPiece:
     is_thought: bool = False
 
 
-OutputPiece = TextPiece | WrittenCall
+OutputPiece = TextPiece | WrittenCall | CallStart | ArgumentsPiece | CallEnd
 
 
 class OutputParser(Protocol):
@@ -163,11 +164,12 @@ class CallReader:
         self._held = ""
         self._is_start = True  # whether nothing but space and calls came so far
         self._text = SpaceTrimmer(at_start=False)
+        self._long: LongCall | None = None  # the call at the beginning of the held text, if it is passed on in pieces
 
     def push(self, text: str) -> Iterator[OutputPiece]:
         """Add text. Yields the calls that are complete, and text that cannot be part of a call."""
         self._held += text
-        if len(self._held) < _SHORT or not _CLOSING.isdisjoint(text):
+        if self._long or len(self._held) < _SHORT or not _CLOSING.isdisjoint(text):
             yield from self._read(ended=False)
 
     def flush(self) -> Iterator[OutputPiece]:
@@ -178,12 +180,19 @@ class CallReader:
 
     def _read(self, *, ended: bool) -> Iterator[OutputPiece]:
         while self._held:
+            if self._long:
+                if not (yield from self._read_long(self._long, ended=ended)):
+                    return
+                continue
             marker, place = self._next_marker()
             if place:
                 length = place if marker else len(self._held) - (0 if ended else self._possible_marker())
                 yield from self._say(length)
             if not marker:
                 return
+            self._long = find_long_call(self._format.head, self._held, self._schemas)
+            if self._long:
+                continue
             try:
                 reading = self._format.read(Cursor(self._held, self._schemas, ended))
             except IncompleteCall:
@@ -194,6 +203,29 @@ class CallReader:
             self._held = self._held[reading.end :]
             self._text.cut()
             yield from reading.calls
+
+    def _read_long(self, call: LongCall, *, ended: bool) -> Generator[OutputPiece, None, bool]:
+        """Yield what is new of a long call. Returns whether it is complete, with the block that it is in."""
+        if call.scanner.length == 0:
+            self._text.cut()
+            yield call.beginning
+        if piece := call.push(self._held):
+            yield ArgumentsPiece(piece)
+        if not (call.scanner.is_done or call.scanner.has_failed or ended):
+            return False
+        end, more = call.end, []
+        if call.scanner.is_done:
+            try:
+                reading = self._format.read(Cursor(self._held, self._schemas, ended))
+                end, more = reading.end, list(reading.calls[1:])
+            except IncompleteCall:
+                return False
+            except MalformedCall:
+                pass  # what is behind the arguments is text
+        self._long, self._held = None, self._held[end:]
+        yield CallEnd()
+        yield from more
+        return True
 
     def _next_marker(self) -> tuple[str, int]:
         """The next marker and where it begins; an empty marker, and a place that is not 0, if there is none."""

@@ -43,6 +43,8 @@ class ToolFormat:
     A call begins with one of `markers`, anywhere in the text; with `at_start`, only where the answer begins, since its
     marker is ordinary text. `tokens` are control tokens inside calls, which must survive detokenization; markers are
     added by themselves. `id_length` is the length of call ids if the chat template prescribes one.
+    `head` is what is in front of the arguments of a block's first call, if they are JSON; it has the groups `name` (or
+    `other`) and, if the model writes one, `id`.
     `is_written_exactly`: chat templates write calls as the model does, so that they can be read.
     """
 
@@ -52,6 +54,7 @@ class ToolFormat:
     tokens: tuple[str, ...] = ()
     id_length: int | None = None
     is_written_exactly: bool = True
+    head: re.Pattern[str] | None = None
 
     def fits(self, template: str) -> bool:
         """Whether a chat template writes calls in this format."""

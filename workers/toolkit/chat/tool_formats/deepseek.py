@@ -57,4 +57,7 @@ def _read_call(cursor: Cursor) -> WrittenCall:
     return WrittenCall(name, arguments)
 
 
-DEEPSEEK = DeepSeek("deepseek", (_CALLS,), tokens=(_CALL, _SEPARATOR, _CALL_END, _CALLS_END))
+_HEAD = re.compile(
+    rf"{_CALLS}\s*{_CALL}\s*(?:function{_SEPARATOR}(?P<name>[\w.:-]+)\s*```json|(?P<other>[\w.:-]+){_SEPARATOR})\s*(?=\{{)"
+)
+DEEPSEEK = DeepSeek("deepseek", (_CALLS,), tokens=(_CALL, _SEPARATOR, _CALL_END, _CALLS_END), head=_HEAD)

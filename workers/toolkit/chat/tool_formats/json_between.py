@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from workers.toolkit.chat.constraints import grammar as g
 from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, ToolFormat, WrittenCall, named_call
+from workers.toolkit.chat.tool_formats.call_pieces import json_head
 from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call, listed
 
 
@@ -57,12 +58,23 @@ class JsonBetween(ToolFormat):
         return CallForm(self.markers[0], g.sequence(g.text("["), calls, g.text("]" + self.end)))
 
 
-HERMES = JsonBetween("hermes", ("<tool_call>",), end="</tool_call>", is_list=False)
-GRANITE = JsonBetween("granite", ("<|tool_call|>",))
-PHI = JsonBetween("phi", ("<|tool_call|>",), end="<|/tool_call|>", template_words=("<|/tool_call|>", "<|/tool|>"))
+HERMES = JsonBetween("hermes", ("<tool_call>",), end="</tool_call>", is_list=False, head=json_head("<tool_call>"))
+GRANITE = JsonBetween("granite", ("<|tool_call|>",), head=json_head(r"<\|tool_call\|>"))
+PHI = JsonBetween(
+    "phi",
+    ("<|tool_call|>",),
+    end="<|/tool_call|>",
+    template_words=("<|/tool_call|>", "<|/tool|>"),
+    head=json_head(r"<\|tool_call\|>"),
+)
 FUNCTOOLS = JsonBetween("functools", ("functools",), template_words=("functools[",), is_written_exactly=False)
-NEMOTRON = JsonBetween("nemotron", ("<TOOLCALL>",), end="</TOOLCALL>")
-JAMBA = JsonBetween("jamba", ("<tool_calls>",), end="</tool_calls>")
+NEMOTRON = JsonBetween("nemotron", ("<TOOLCALL>",), end="</TOOLCALL>", head=json_head("<TOOLCALL>"))
+JAMBA = JsonBetween("jamba", ("<tool_calls>",), end="</tool_calls>", head=json_head("<tool_calls>"))
 COMMAND = JsonBetween(
-    "command", ("<|START_ACTION|>",), end="<|END_ACTION|>", name_key="tool_name", arguments_keys=("parameters",)
+    "command",
+    ("<|START_ACTION|>",),
+    end="<|END_ACTION|>",
+    name_key="tool_name",
+    arguments_keys=("parameters",),
+    head=json_head(r"<\|START_ACTION\|>", "tool_name", "parameters"),
 )

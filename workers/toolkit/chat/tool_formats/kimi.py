@@ -57,4 +57,8 @@ def _read_call(cursor: Cursor) -> WrittenCall:
     return WrittenCall(name[1], arguments, written_id)
 
 
-KIMI = Kimi("kimi", (_CALLS,), tokens=(_CALL, _ARGUMENTS, _CALL_END, _CALLS_END))
+_HEAD = re.compile(
+    rf"{re.escape(_CALLS)}\s*{re.escape(_CALL)}\s*(?P<id>(?:functions\.)?(?P<name>[\w.:-]+?)(?::[0-9]+)?)\s*"
+    rf"{re.escape(_ARGUMENTS)}\s*(?=\{{)"
+)
+KIMI = Kimi("kimi", (_CALLS,), tokens=(_CALL, _ARGUMENTS, _CALL_END, _CALLS_END), head=_HEAD)

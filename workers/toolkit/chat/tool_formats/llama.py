@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 
 from workers.toolkit.chat.tool_formats.base import CallReading, Cursor, MalformedCall, ToolFormat, named_call
+from workers.toolkit.chat.tool_formats.call_pieces import json_head
 from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call
 from workers.toolkit.chat.tool_formats.pythonic import read_calls
 
@@ -43,4 +44,4 @@ class LlamaJson(ToolFormat):
         return CallForm("", call, "; ")
 
 
-LLAMA = LlamaJson("llama3", (_TAG, "{", "["), at_start=True)
+LLAMA = LlamaJson("llama3", (_TAG, "{", "["), at_start=True, head=json_head(r"(?:<\|python_tag\|>)?"))

@@ -19,6 +19,7 @@ from workers.toolkit.chat.tool_formats.base import (
     WrittenCall,
     named_call,
 )
+from workers.toolkit.chat.tool_formats.call_pieces import json_head
 from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, either_call, listed
 
 _BEGIN, _ARGUMENTS, _ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
@@ -53,4 +54,6 @@ class Mistral(ToolFormat):
         return CallForm(_BEGIN, g.sequence(g.text("["), listed(call, ", ", several=held.several), g.text("]")))
 
 
-MISTRAL = Mistral("mistral", (_BEGIN,), tokens=(_ARGUMENTS, _ID), id_length=9)
+_LIST_HEAD = json_head(r"\[TOOL_CALLS\]").pattern
+_HEAD = re.compile(rf"{_LIST_HEAD}|\[TOOL_CALLS\]\s*(?P<other>[\w.:-]+)(?:\[CALL_ID\]\w*)?\s*\[ARGS\]\s*(?=\{{)")
+MISTRAL = Mistral("mistral", (_BEGIN,), tokens=(_ARGUMENTS, _ID), id_length=9, head=_HEAD)
