@@ -140,6 +140,21 @@ class Catalogue:
         return next((model for model in self if model.engine == engine and not model.sources), None)
 
 
+def missing_consent(spec: ModelSpec) -> str | None:
+    """What an entry lacks so that its model can start, in a sentence, or None.
+
+    The catalogue knows which models come with Python code.
+    """
+    known = load().identify(spec.engine, spec.source)
+    brings_code = known is not None and any(entry.trust_remote_code for entry in known.specs)
+    if spec.trust_remote_code or not brings_code:
+        return None
+    return (
+        "This model comes with Python code, which runs with your permissions. Read it on the model's page, then add "
+        f"the line `trust_remote_code: true` to the entry {spec.id} in config.yaml."
+    )
+
+
 def _memory(weights: float, working_gb: float) -> float:
     """Memory in GiB, rounded up to 0.1, of a process with `weights` bytes of weights."""
     return math.ceil(10 * (weights / 2**30 * OVERHEAD + working_gb)) / 10

@@ -65,6 +65,7 @@ class Failure(BaseModel):
     time: float
     reason: str
     exit_code: int | None = None
+    out_of_memory: bool = False
     log_tail: str = ""
     retry_at: float | None = None
 
@@ -139,6 +140,7 @@ class ModelStatus(BaseModel):
     failure: Failure | None = None
     joins: str | None = None  # whether chat requests share steps, `yes` or `no, because …`; known once it was loaded
     file: ModelFileStatus | None = None
+    needs: str | None = None  # what its entry lacks before it can start, such as consent to code that comes with it
     scanned: bool = False  # it was found in a folder of `manager.model_dirs`
 
 

@@ -16,6 +16,13 @@ LOAD_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
 )
+INFERENCE_SECONDS = Histogram(
+    "model_inference_duration_seconds",
+    "From a request's arrival at its worker until the last byte of the answer, of requests that succeeded",
+    ["model"],
+    registry=REGISTRY,
+    buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000),
+)
 STEP_ROWS = Histogram(
     "chat_step_rows",
     "Answers that share a step of the model",

@@ -20,6 +20,7 @@ from contract.asgi.middleware import header
 from contract.errors import BadRequest, WorkerDied
 from contract.tasks import all_tasks
 from manager.answer_body import AnswerBody
+from manager.metrics import INFERENCE_SECONDS
 from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
 from manager.scheduling.wait_queue import Lease, evicted
@@ -98,6 +99,8 @@ class Proxy:
                         answer.end(first)  # head and body of a whole answer are sent together
                     else:
                         await answer.take(first, chunks)
+                    if response.status < 400:
+                        INFERENCE_SECONDS.labels(lease.worker.model).observe(time.perf_counter() - started)
         except relay.UpstreamError as error:
             if body.disconnected:
                 raise ClientDisconnected from None

@@ -24,6 +24,7 @@ from manager.processes.launchers.local import LocalLauncher
 from manager.processes.launchers.logs import Logs
 from manager.processes.launchers.standby import StandbyKey
 from manager.processes.lifecycle import Lifecycle
+from manager.processes.network import WorkerNetwork
 from manager.scheduling import snapshot
 from manager.scheduling.collector import PoolCollector
 from manager.scheduling.pool import Pool
@@ -48,9 +49,10 @@ class Runtime:
         self._tasks = BackgroundTasks("runtime")
         self._children = children = ChildRegistry(home / "manager" / "children.json")
         self._logs = Logs(home / "logs", lambda: self.models.settings.logs)
-        allow_private = models.settings.gateway.allow_private
-        self._local = LocalLauncher(home, self._imports_of, children, self._logs, allow_private)
-        self._command = CommandLauncher(children, self._logs)
+        settings = models.settings
+        network = WorkerNetwork(settings.manager.worker_ports, settings.gateway.allow_private)
+        self._local = LocalLauncher(home, self._imports_of, children, self._logs, network)
+        self._command = CommandLauncher(children, self._logs, network)
         lifecycle = Lifecycle(self._launcher, self.monitor)
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
         self.waiting_requests = WaitingRequests()

@@ -82,7 +82,7 @@ class App:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path == "/healthz":
+        if path in {"/healthz", "/health"}:
             return await _send_json(send, b'{"status":"healthy"}')
         if not hmac.compare_digest((header(scope, b"authorization") or "").encode(), self._authorization):
             raise Unauthorized("A worker accepts requests from its manager only. Send yours to the gateway.")

@@ -22,6 +22,20 @@ def split(value: Any) -> Any:
 NameList = Annotated[tuple[str, ...], BeforeValidator(split)]
 
 
+def _port_range(value: Any) -> Any:
+    """`8001-8099` as a pair; its ValueError says what is wrong."""
+    if value is None or value == "":
+        return None
+    first, _, last = str(value).partition("-")
+    if not (first.strip().isdecimal() and last.strip().isdecimal() and 0 < int(first) <= int(last) <= 65535):
+        raise ValueError(f"write a range of ports such as 8001-8099, not {value!r}")
+    return int(first), int(last)
+
+
+PortRange = Annotated[tuple[int, int] | None, BeforeValidator(_port_range)]
+"""The first and the last port of a range, written as `8001-8099`; None for any."""
+
+
 def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     for network in networks:
         ipaddress.ip_network(network, strict=False)  # its ValueError says what is wrong

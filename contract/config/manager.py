@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from contract.config.fields import Frozen, NameList
+from contract.config.fields import Frozen, NameList, PortRange
 from contract.credentials import Credential
 
 
 class ManagerSettings(Frozen):
-    """The manager, which decides which workers run; `idle_timeout` is in seconds, -1 for never.
+    """The manager, which decides which workers run; `idle_timeout` is in seconds, -1 for never. Workers
+    listen on `worker_ports` of 127.0.0.1; null: on any free ones.
 
     Weight files in `model_dirs` are models without entries of their own. They are looked for every
     `model_scan_interval` seconds. Relative folders are relative to the configuration file.
@@ -20,6 +21,7 @@ class ManagerSettings(Frozen):
     token: Credential = ""
     idle_timeout: float = Field(300, ge=-1)
     standby: int = Field(1, ge=0)
+    worker_ports: PortRange = None
     model_dirs: NameList = ("ai-models",)
     model_scan_interval: float = Field(10, gt=0)
 

@@ -98,7 +98,10 @@ class ImageGenerationRequest(DiffusionRequest):
 
 
 class Image(BaseModel):
-    """One image as base64 of a file (PNG by default), and the seed that reproduces it."""
+    """One image as base64 of a file (PNG by default), and the seed that reproduces it.
+
+    `revised_prompt` is the prompt of the request: no model changes it.
+    """
 
     b64_json: str
     revised_prompt: str | None = None

@@ -47,9 +47,14 @@ class OriginCheck:
         self._policy = OriginPolicy(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+        if scope["type"] == "http" and (scope["method"] not in _SAFE_METHODS or is_preflight(scope)):
             self._policy.check(scope)
         await self.app(scope, receive, send)
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks if a page may send a request: without allowed origins, the answer says how to allow it."""
+    return scope["method"] == "OPTIONS" and header(scope, b"access-control-request-method") is not None
 
 
 def is_same_origin(origin: str, host: str) -> bool:

@@ -48,6 +48,7 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "size_bytes": model.weights_bytes,
         "memory_bytes": model.footprint_bytes,
         "state": model.state,
+        "needs": model.needs,
         **file,
     }
 

@@ -7,7 +7,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import Path, PurePath, PurePosixPath
 
 from contract import catalogue
 from contract.config import ModelSpec
@@ -38,7 +39,7 @@ def of_catalogue(environ: Mapping[str, str] = os.environ) -> dict[str, bool]:
 
 
 def _is_complete(snapshot: Path) -> bool:
-    """Whether there are weights, with every shard of each set, in every folder in which the repository has weights.
+    """Whether there are weights: every shard of each set, and every weight file that the repository's lists name.
 
     An interrupted download leaves the files that it finished, and nothing that marks it as incomplete.
     """
@@ -48,7 +49,8 @@ def _is_complete(snapshot: Path) -> bool:
     if any(file.is_symlink() and not file.exists() for file in snapshot.rglob("*")):
         return False  # a link whose blob is missing
     formats = {file.suffix for file in files}
-    return _folders_with_weights(snapshot, formats) <= {file.parent.relative_to(snapshot).as_posix() for file in files}
+    present = {_name(file.relative_to(snapshot)) for file in snapshot.rglob("*") if file.suffix in formats}
+    return _listed(snapshot, formats) <= present and _indexed(files)
 
 
 def _shards(files: Iterable[Path]) -> Iterable[tuple[int, int]]:
@@ -58,17 +60,34 @@ def _shards(files: Iterable[Path]) -> Iterable[tuple[int, int]]:
     return ((present, needed) for (_, needed), present in sets.items())
 
 
-def _folders_with_weights(snapshot: Path, formats: set[str]) -> set[str]:
-    """The folders in which the repository has weights of these formats, from the file list that hub clients save.
+def _name(file: PurePath) -> tuple[str, str]:
+    """A weight file's folder and name, which its shards and variants share: `model.fp16-00001-of-00002` is `model`."""
+    shard = _SHARD.match(file.stem)
+    return file.parent.as_posix(), (shard["set"] if shard else file.stem).partition(".")[0]
 
-    A pipeline loads its weights from the folders of its parts; files beside those folders are for other programs. Older
-    clients save no list; then nothing is known to be missing.
+
+def _indexed(files: Iterable[Path]) -> bool:
+    """Whether every file that an index of weights names is there: its shards may have names without a count."""
+    for folder, suffix in {(file.parent, file.suffix) for file in files}:
+        for index in folder.glob(f"*{suffix}.index.json"):
+            with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+                names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                if not all((folder / name).exists() for name in names):
+                    return False
+    return True
+
+
+def _listed(snapshot: Path, formats: set[str]) -> set[tuple[str, str]]:
+    """The weight files of these formats that the repository has, from the file list that hub clients save.
+
+    A pipeline loads its weights from the folders of its parts; files beside those folders are for other programs, and
+    so are consolidated ones. Older clients save no list; then nothing is known to be missing.
     """
     listing = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
     try:
         paths = [PurePosixPath(name) for name in json.loads(listing.read_text(encoding="utf-8"))["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    folders = {path.parent for path in paths if path.suffix in formats}
-    not_loaded = {"."} if PurePosixPath("model_index.json") in paths else set()
-    return {str(folder) for folder in folders if not OTHER_FORMATS & set(folder.parts)} - not_loaded
+    weights = {_name(path) for path in paths if path.suffix in formats and not OTHER_FORMATS & set(path.parts[:-1])}
+    skipped = "." if PurePosixPath("model_index.json") in paths else None
+    return {(folder, name) for folder, name in weights if folder != skipped and not name.startswith("consolidated")}

@@ -205,7 +205,11 @@ class Supervisor:
         final = self._is_final(worker, model, failure)
         if final:
             record = Failure(
-                time=time.time(), reason=failure.message, exit_code=failure.exit_code, log_tail=worker.log_tail
+                time=time.time(),
+                reason=failure.message,
+                exit_code=failure.exit_code,
+                out_of_memory=failure.out_of_memory,
+                log_tail=worker.log_tail,
             )
             model.back_off(record, _now())
             self._event_log.add("failure", model=model.id, worker=worker.name, reason=failure.message)

@@ -26,10 +26,15 @@ class PoolCollector(Collector):
             workers = self._pool.supervisor.workers_of(model)
             loaded.add_metric([model], sum(worker.state in {State.READY, State.DRAINING} for worker in workers))
             waiting.add_metric([model], self._pool.queue.count(model))
-        used = GaugeMetricFamily("gpu_memory_used_bytes", "Memory in use on each device", labels=["device"])
+        return [loaded, waiting, *self._memory(), self._joins(), self._caches()]
+
+    def _memory(self) -> Iterable[Metric]:
+        used = GaugeMetricFamily("memory_used_bytes", "Memory in use on each device", labels=["device"])
+        gpus = GaugeMetricFamily("gpu_memory_used_bytes", "Memory in use on each GPU", labels=["device"])
         for device in self._monitor.status(self._pool.supervisor.workers):
-            used.add_metric([device.id], device.used)
-        return [loaded, waiting, used, self._joins(), self._caches()]
+            for family in (used,) if device.kind == "cpu" else (used, gpus):
+                family.add_metric([device.id], device.used)
+        return used, gpus
 
     def _joins(self) -> Metric:
         joins = GaugeMetricFamily("chat_joins", "1 if chat requests share the model's steps", labels=["model"])

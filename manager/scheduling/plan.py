@@ -142,7 +142,12 @@ class _Planner:
             self._make_room(waiter, places)
 
     def _can_ever_fit(self, candidate: Candidate) -> bool:
-        """Only what loading was measured to take can be too large for good: a guess or a peak may be far too high."""
+        """Only what loading was measured to take can be too large for good: a guess or a peak may be far too high.
+
+        Where the settings leave no memory at all, such as a margin above what the device has, nothing fits.
+        """
+        if any(self.snapshot.largest_budget.get(device, 0) <= 0 for device in candidate.devices):
+            return False
         most = min(self._attainable(device, self.snapshot.largest_budget) for device in candidate.devices)
         return candidate.least <= most or not candidate.certain
 

@@ -21,11 +21,11 @@ from manager.memory.monitor import MemoryMonitor
 from manager.models.configured import ConfiguredModels
 from manager.processes.lifecycle import Lifecycle
 from manager.processes.supervisor import Supervisor
-from manager.scheduling import plan, snapshot
+from manager.scheduling import plan, snapshot, wait_report
 from manager.scheduling.memory_sampler import MemorySampler
 from manager.scheduling.quiet import QuietMoments
 from manager.scheduling.views import Snapshot
-from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, deadline_passed, never_fits
+from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, never_fits
 from manager.scheduling.wait_queue import loop_time as _now
 from manager.state.model import Model, merge_models
 from manager.state.worker import Worker
@@ -169,8 +169,8 @@ class Pool:
         wake_at = self._admit(now) if self.queue else None
         for waiter in self.queue.overdue(now):
             model = self.models[waiter.model]
-            numbers = snapshot.memory_numbers(model, self._monitor, self.supervisor.workers)
-            self.queue.refuse(waiter, deadline_passed(waiter, now, self.supervisor.state_of(model), numbers))
+            error = wait_report.deadline_passed(waiter, model, self._monitor, self.supervisor, now)
+            self.queue.refuse(waiter, error)
         next_end = self.supervisor.end_drained(now, self.settings.resources.drain_timeout)
         views = [snapshot.worker_view(worker) for worker in self.supervisor.workers]
         idle, next_expiry = plan.expired(views, self.queue.models, now)

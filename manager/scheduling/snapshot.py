@@ -86,6 +86,13 @@ def memory_numbers(model: Model, monitor: MemoryMonitor, workers: Iterable[Worke
     }
 
 
+def needs(model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]) -> dict[str, tuple[int, Ceilings]]:
+    """By device, the bytes that the model needs there, and what limits the memory that it could get."""
+    workers = list(workers)
+    devices = possible_devices(model, monitor)
+    return {d.id: (footprint(model, monitor, d)[0], monitor.ceilings(d, workers)) for d in devices}
+
+
 def load_requirements(
     model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]
 ) -> dict[str, tuple[int, Ceilings]]:

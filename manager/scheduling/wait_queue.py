@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import DeadlinePassed, Evicted, NeverFits, QueueFull, ServeError
-from contract.status import State
+from contract.errors import Evicted, NeverFits, QueueFull, ServeError
 from manager.memory.budget import Ceilings
 from manager.memory.device import GIB
 from manager.state.model import Model
@@ -98,15 +97,6 @@ class WaitQueue:
         return [waiter for waiter in self._waiters.values() if waiter.deadline <= now]
 
 
-def deadline_passed(waiter: Waiter, now: float, state: State, numbers: dict[str, Any]) -> DeadlinePassed:
-    """The error of a request that has waited until its deadline."""
-    message = (
-        f"{waiter.model} was not available within {now - waiter.since:.0f} s (it is {state}). "
-        "Try again later, or allow a longer wait."
-    )
-    return DeadlinePassed(message, details={"model": waiter.model, "state": state, **numbers})
-
-
 def never_fits(model: Model, requirements: Mapping[str, tuple[int, Ceilings]]) -> NeverFits:
     """The error for a model that no device of this machine can hold. `requirements`: bytes and limits by device."""
     details: dict[str, Any] = {
@@ -119,8 +109,9 @@ def never_fits(model: Model, requirements: Mapping[str, tuple[int, Ceilings]]) -
         message = f"{model.id} runs on {' or '.join(model.capabilities.devices)}, and this machine has none of them."
         return NeverFits(message, details=details)
     need, ceilings = max(requirements.values(), key=lambda pair: pair[1].attainable - pair[0])
+    what = f"{need / GIB:.2f} GiB" if need else "memory"
     message = (
-        f"{model.id} needs {need / GIB:.2f} GiB to load, and at most {ceilings.attainable / GIB:.2f} GiB can be made "
+        f"{model.id} needs {what} to load, and at most {ceilings.attainable / GIB:.2f} GiB can be made "
         f"available on {ceilings.device}: {ceilings}. Choose a smaller or quantised model, or raise a limit."
     )
     return NeverFits(message, details=details)

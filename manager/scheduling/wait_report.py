@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from contract.errors import DeadlinePassed
 from contract.status import State
-from manager.scheduling.wait_queue import WaitQueue
+from manager.memory.budget import Ceilings
+from manager.memory.device import GIB
+from manager.memory.monitor import MemoryMonitor
+from manager.processes.supervisor import Supervisor
+from manager.scheduling import snapshot
+from manager.scheduling.wait_queue import Waiter, WaitQueue
 from manager.state.model import Model
 from manager.state.worker import Worker
+
+Needs = Mapping[str, tuple[int, Ceilings]]
+"""By device: the bytes that a model needs there, and what limits the memory that it could get."""
 
 
 def report(request_id: str, queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker], now: float) -> Any:
@@ -20,6 +29,34 @@ def report(request_id: str, queue: WaitQueue, models: dict[str, Model], workers:
     own = [worker for worker in workers if worker.model == model.id]
     message = _loading(model, own, now) or _waiting(model, own, place)
     return {"model": model.id, "ahead": place, "waited": round(now - waiters[place].since, 3), "message": message}
+
+
+def deadline_passed(
+    waiter: Waiter, model: Model, monitor: MemoryMonitor, supervisor: Supervisor, now: float
+) -> DeadlinePassed:
+    """The error of a request that has waited until its deadline: why in vain, and what to do."""
+    workers = supervisor.workers
+    why = _in_vain(model, workers, snapshot.needs(model, monitor, workers), now)
+    message = f"{model.id} was not available within {now - waiter.since:.0f} s. {why}"
+    details = snapshot.memory_numbers(model, monitor, workers)
+    return DeadlinePassed(message, details=details | {"state": supervisor.state_of(model)})
+
+
+def _in_vain(model: Model, workers: Iterable[Worker], needs: Needs, now: float) -> str:
+    own = [worker for worker in workers if worker.model == model.id]
+    again = "Send the request again, or allow a longer wait (`X-Max-Wait`, `resources.max_wait`)."
+    if loading := _loading(model, own, now):
+        return f"Enginehouse is {loading}. {again}"
+    if any(worker.state in {State.READY, State.DRAINING} for worker in own):
+        return f"It was busy with other requests. {again}"
+    if not needs:
+        return f"It has no worker. {again}"
+    need, ceilings = max(needs.values(), key=lambda pair: pair[1].attainable - pair[0])
+    return (
+        f"There was no memory for it on {ceilings.device}: it needs {need / GIB:.2f} GiB. Models can have "
+        f"{ceilings}, of which other programs use {ceilings.other_programs / GIB:.2f} GiB and running models the rest. "
+        "Free memory, evict or unpin a model, or change the limits under `memory` in config.yaml."
+    )
 
 
 def _loading(model: Model, workers: Iterable[Worker], now: float) -> str | None:

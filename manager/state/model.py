@@ -7,8 +7,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from contract import catalogue
 from contract.config import ModelSpec
-from contract.errors import LoadFailed
+from contract.errors import LoadFailed, OutOfMemory
 from contract.status import Failure, ModelFacts, ModelFileStatus, ModelStatus, State
 
 FIRST_DELAY = 1.0
@@ -63,7 +64,7 @@ class Model:
         self.failures = self.killed_starts = self.out_of_memory_starts = 0
         self.retry_at = None
 
-    def load_error(self, now: float) -> LoadFailed:
+    def load_error(self, now: float) -> LoadFailed | OutOfMemory:
         """The error for a request while the model backs off: why it failed, and when it is tried again."""
         wait = max(0.0, (self.retry_at or now) - now)
         details: dict[str, Any] = {"model": self.id, "retry_after": round(wait, 3)}
@@ -72,6 +73,9 @@ class Model:
             reason = self.failure.reason
             details |= {"exit_code": self.failure.exit_code, "log_tail": self.failure.log_tail}
         message = f"{self.id} could not be loaded: {reason} The next attempt is in {max(1, round(wait))} s."
+        if self.failure and self.failure.out_of_memory:
+            advice = "Free memory, or choose a smaller or quantised model."
+            return OutOfMemory(f"{message} {advice}", details=details, retry_after=wait)
         return LoadFailed(message, details=details, retry_after=wait)
 
     def status(
@@ -100,6 +104,7 @@ class Model:
             footprint_learned=footprint[1],
             failure=self.failure,
             joins=self.joins,
+            needs=catalogue.missing_consent(spec),
             file=self.file,
             scanned=self.scanned,
         )

@@ -34,6 +34,7 @@ def _tables(status: Status) -> Iterable[str]:
     yield from table(header, rows)
     yield ""
     yield from table(("MODEL", "ENGINE", "TASKS", "STATE", "MEMORY"), [_model(model) for model in status.models])
+    yield from (f"\n{model.id}: {model.needs}" for model in status.models if model.needs)
     if status.workers:
         yield ""
         yield from table(("WORKER", "STATE", "PID", "MEMORY", "SERVED"), [_worker(w) for w in status.workers])

@@ -91,7 +91,8 @@ def _configured(installation: Installation) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for spec in installation.settings.models:
         if known := catalogue.load().identify(spec.engine, spec.source):
-            names.setdefault(known.id, []).append(spec.id)
+            consent = " (needs trust_remote_code)" if catalogue.missing_consent(spec) else ""
+            names.setdefault(known.id, []).append(spec.id + consent)
     return names
 
 

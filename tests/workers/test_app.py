@@ -58,7 +58,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
 
 def test_only_health_needs_no_token(healthy: Worker) -> None:
     with local_client(base_url=healthy.url) as anyone:
-        assert anyone.get("/healthz").json() == {"status": "healthy"}
+        assert anyone.get("/healthz").json() == anyone.get("/health").json() == {"status": "healthy"}
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": healthy.token}):
             refused = anyone.post(EMBED, json={"input": "x"}, headers=headers)
             assert refused.status_code == 401

@@ -17,6 +17,7 @@ from manager.processes.children import ChildRegistry
 from manager.processes.launchers import ReportHandler
 from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Log, Logs
+from manager.processes.network import WorkerNetwork
 from manager.processes.progress import Probes
 from manager.state.process import LoadFailure, Placement
 
@@ -43,10 +44,11 @@ class CommandProcess(Child):
         self._environment: dict[str, str] = {}
         self._stop_requested = False
 
-    async def launch(self, environment: dict[str, str]) -> None:
+    async def launch(self, environment: dict[str, str], network: WorkerNetwork) -> None:
         """Start the guard and the server on a free port. Raises LoadFailure."""
         self._environment = environment
-        self._port = free_port()
+        self._network = network
+        self._port = network.free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         macros = {"${PORT}": str(self._port), "${TOKEN}": self.token, "${MODEL_ID}": self._spec.id}
         options = self._spec.options
@@ -73,7 +75,7 @@ class CommandProcess(Child):
 
     async def _relaunch(self) -> None:
         await super().stop(0)  # no process of this attempt may be mistaken for one of the next
-        await self.launch(self._environment)
+        await self.launch(self._environment, self._network)
         if self._stop_requested:  # stopped during the launch
             await super().stop(0)
 
@@ -112,16 +114,17 @@ class CommandProcess(Child):
 class CommandLauncher:
     """Launcher of the engine `command`."""
 
-    def __init__(self, children: ChildRegistry, logs: Logs) -> None:
+    def __init__(self, children: ChildRegistry, logs: Logs, network: WorkerNetwork | None = None) -> None:
         self._children = children
         self._logs = logs
+        self._network = network or WorkerNetwork()
 
     async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> CommandProcess:  # noqa: ARG002 - an external server reports nothing
         """Start the server. Raises LoadFailure."""
         log = self._logs.for_model(spec.id)
         process = CommandProcess(self._children, self._logs, log, spec, name)
         try:
-            await process.launch(placement.environment)
+            await process.launch(placement.environment, self._network)
         except BaseException:
             self._logs.release(log)
             raise
@@ -133,14 +136,6 @@ def expand(text: str, macros: Mapping[str, str]) -> str:
     for macro, value in macros.items():
         text = text.replace(macro, value)
     return text
-
-
-def free_port() -> int:
-    """A port on which no program listens at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def port_taken(port: int) -> bool:

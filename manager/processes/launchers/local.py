@@ -7,14 +7,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from contract.addresses import ALLOW_PRIVATE
-from contract.asgi.serve import listen
 from contract.config import ModelSpec
 from contract.status import ModelFacts
 from manager.processes.children import ChildRegistry
@@ -22,6 +21,7 @@ from manager.processes.launchers import ReportHandler
 from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Logs
 from manager.processes.launchers.standby import StandbyKey, Standbys
+from manager.processes.network import WorkerNetwork
 from manager.state.process import LoadFailure, Placement
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,14 @@ class LocalProcess(Child):
 
     @classmethod
     async def launch(
-        cls, key: StandbyKey, children: ChildRegistry, logs: Logs, environ: Mapping[str, str]
+        cls, key: StandbyKey, children: ChildRegistry, logs: Logs, environ: Mapping[str, str], network: WorkerNetwork
     ) -> LocalProcess:
-        """Start a worker without a model. Raises LoadFailure when its Python interpreter cannot be run."""
+        """Start a worker without a model. Raises LoadFailure if its interpreter cannot be run, or no port is free."""
         process = cls(children, logs)
         python = key.python or sys.executable
         read_end, write_end = os.pipe()
         try:
-            with listen("127.0.0.1", 0) as sock:
+            with network.listen() as sock:
                 process.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
                 # -P: a folder `workers` in the manager's working directory must not be imported.
                 argv = [python, "-P", "-m", "workers", "--socket", str(sock.fileno()), "--report", str(write_end)]
@@ -185,13 +185,14 @@ class LocalLauncher:
         imports_of: Callable[[str], tuple[str, ...]],
         children: ChildRegistry,
         logs: Logs,
-        allow_private: Sequence[str] = (),
+        network: WorkerNetwork | None = None,
     ) -> None:
+        self._network = network or WorkerNetwork()
         self._imports_of = imports_of
         self._children = children
         self._logs = logs
         self._logs.remove_stale()
-        self._environ = {"HF_HOME": str(models_folder(home)), ALLOW_PRIVATE: ",".join(allow_private)}
+        self._environ = {"HF_HOME": str(models_folder(home)), ALLOW_PRIVATE: ",".join(self._network.allow_private)}
         self.standbys = Standbys(self._launch)
 
     async def start(self, spec: ModelSpec, placement: Placement, name: str, report: ReportHandler) -> LocalProcess:
@@ -216,7 +217,7 @@ class LocalLauncher:
         await self.standbys.close()
 
     async def _launch(self, key: StandbyKey) -> LocalProcess:
-        return await LocalProcess.launch(key, self._children, self._logs, self._environ)
+        return await LocalProcess.launch(key, self._children, self._logs, self._environ, self._network)
 
 
 def models_folder(home: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ REPOSITORIES: Mapping[str, tuple[str, ...]] = {
         "vae/diffusion_pytorch_model.safetensors",
         "scheduler/scheduler_config.json",
     ),
+    "a/pair": ("config.json", "encoder.safetensors", "decoder.safetensors"),
     "Qwen/Qwen2.5-VL-7B-Instruct": ("config.json", "model.safetensors"),
 }
 SKIPPED = ("*.bin", "onnx/*", "consolidated*", "one-file*")
@@ -60,7 +62,7 @@ def model(source: str, **fields: str) -> ModelSpec:
     return ModelSpec.model_validate({"id": "m", "engine": "transformers_chat", "source": source, **fields})
 
 
-@pytest.mark.parametrize("source", ["a/model", "a/shards", "a/pipeline"])
+@pytest.mark.parametrize("source", ["a/model", "a/shards", "a/pipeline", "a/pair"])
 def test_a_model_counts_once_it_is_downloaded(source: str, download: Download, environ: dict[str, str]) -> None:
     assert downloaded(model(source), environ) is False
     download(source)
@@ -76,6 +78,7 @@ def test_a_model_counts_once_it_is_downloaded(source: str, download: Download, e
         ("a/shards", "model-00002-of-00002.safetensors"),
         ("a/pipeline", "unet/diffusion_pytorch_model.safetensors"),
         ("a/pipeline", "unet"),
+        ("a/pair", "decoder.safetensors"),
     ],
 )
 def test_an_interrupted_download_is_incomplete(
@@ -87,6 +90,16 @@ def test_an_interrupted_download_is_incomplete(
     else:
         gone.unlink()
     assert downloaded(model(source), environ) is False
+
+
+def test_a_file_that_an_index_names_must_be_there(download: Download, environ: dict[str, str]) -> None:
+    snapshot = download("a/pair")
+    shutil.rmtree(snapshot.parents[1] / "trees")  # as older clients leave it
+    names = {"a.weight": "encoder.safetensors", "b.weight": "decoder.safetensors"}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    assert downloaded(model("a/pair"), environ) is True
+    (snapshot / "decoder.safetensors").unlink()
+    assert downloaded(model("a/pair"), environ) is False
 
 
 def test_a_link_without_its_blob_is_incomplete(download: Download, environ: dict[str, str]) -> None:

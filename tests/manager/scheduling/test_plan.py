@@ -176,6 +176,13 @@ RULE_2 = [
         models=[model("a", 7)],
     ),
     row(
+        "a guess is refused where the settings leave no memory",
+        ["refuse a: never fits"],
+        waiting("a"),
+        models=[model("a", 1, certain=False)],
+        budget={"gpu": 0},
+    ),
+    row(
         "memory used by other programs may come back",
         ["wake at 105"],
         waiting("a"),

@@ -160,7 +160,8 @@ class Fake(Engine):
         seeds = [(request.seed or 0) + number for number in range(request.n)]
         files = [png(width, height, _colour(f"{request.prompt} {seed}")) for seed in seeds]
         data = [
-            Image(b64_json=base64.b64encode(file).decode(), seed=seed) for file, seed in zip(files, seeds, strict=True)
+            Image(b64_json=base64.b64encode(file).decode(), revised_prompt=request.prompt or None, seed=seed)
+            for file, seed in zip(files, seeds, strict=True)
         ]
         usage = ImageUsage(latency=time.perf_counter() - started, seed=seeds[0])
         size = f"{width}x{height}"

@@ -94,7 +94,8 @@ def _answer(call: Call[Any], plan: Callable[[Any], Drawing]) -> ImageGenerationR
             image, image_warnings = drawing.draw(seed, progress)
         if casts.invalid:
             raise not_finite(request.model or "The model", "image", index)
-        images.append(Image(b64_json=encode_image(image, image_format, request.output_compression), seed=seed))
+        encoded = encode_image(image, image_format, request.output_compression)
+        images.append(Image(b64_json=encoded, revised_prompt=request.prompt or None, seed=seed))
         size = f"{image.width}x{image.height}"
         warnings += image_warnings
     return ImageGenerationResponse(

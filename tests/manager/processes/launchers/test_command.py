@@ -21,6 +21,7 @@ from contract.config import ModelSpec
 from manager import process_tree
 from manager.processes.launchers import command
 from manager.processes.launchers.command import CommandProcess
+from manager.processes.network import WorkerNetwork
 from manager.state.process import LoadFailure, Placement
 from tests.support.spawning import CPU, Launchers, eventually, external, runs
 
@@ -151,8 +152,8 @@ def taken() -> Iterator[int]:
 async def test_a_taken_port_is_replaced(
     launchers: Launchers, tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ports = iter([taken, taken, command.free_port()])
-    monkeypatch.setattr(command, "free_port", lambda: next(ports))
+    ports = iter([taken, taken, WorkerNetwork().free_port()])
+    monkeypatch.setattr(WorkerNetwork, "free_port", lambda _: next(ports))
     server = await start(launchers, external(tmp_path))
     await server.ready()
     assert (await report_of(server))["args"] == [server.url.rpartition(":")[2]]
@@ -164,7 +165,7 @@ async def test_a_taken_port_is_replaced(
 async def test_ports_are_not_tried_for_ever(
     launchers: Launchers, tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "free_port", lambda: taken)
+    monkeypatch.setattr(WorkerNetwork, "free_port", lambda _: taken)
     server = await start(launchers, external(tmp_path))
     with pytest.raises(LoadFailure, match="Address already in use"):
         await server.ready()
@@ -176,7 +177,7 @@ async def test_a_stopped_start_is_not_retried(
     launchers: Launchers, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[int] = []
-    monkeypatch.setattr(command, "free_port", lambda: tried.append(taken) or taken)
+    monkeypatch.setattr(WorkerNetwork, "free_port", lambda _: tried.append(taken) or taken)
     server = await start(launchers, python("import signal; signal.pause()"))
     ready = asyncio.create_task(server.ready())
     await server.stop(1)
