@@ -51,6 +51,28 @@ def shared(folder: Path) -> Iterator[RunningServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def with_standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that keeps a standby, with models whose workers start further processes."""
+    folder = tmp_path_factory.mktemp("standby")
+    external = {"cmd": f"{external_command(folder)} fork"}
+    models = [
+        fake_model("plain"),
+        fake_model("child", fork_grandchild="child"),
+        fake_model("escaped", fork_grandchild="setsid", ignore_term=True),
+        {"id": "external", "engine": "command", "tasks": ["chat"], "options": external},
+    ]
+    with RunningServer(folder / "server", models, manager={"standby": 1}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def reloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose configuration changes."""
+    with RunningServer(tmp_path_factory.mktemp("reloaded"), [fake_model("a"), fake_model("b")]) as server:
+        yield server
+
+
 def test_request_starts_worker_and_idling_ends_all_of_it(tmp_path: Path) -> None:
     with RunningServer(tmp_path, [fake_model(idle_timeout=1, memory_mb=200, fork_grandchild="setsid")]) as server:
         assert server.workers() == []
@@ -123,29 +145,26 @@ def test_replicas_share_requests(shared: RunningServer, folder: Path) -> None:
         assert [future.result().status_code for future in answers] == [200] * 4
 
 
-def test_standby_becomes_worker_and_is_replaced(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model()], manager={"standby": 1}) as server:
-        eventually("a standby is ready", lambda: [s for s in server.status()["standbys"] if s["born"]])
-        server.chat("m")
-        (worker,) = server.workers()
-        assert worker["from_standby"]
-        eventually("another one starts", lambda: [s for s in server.status()["standbys"] if s["pid"] != worker["pid"]])
+def test_standby_becomes_worker_and_is_replaced(with_standby: RunningServer) -> None:
+    server = with_standby
+    eventually("a standby is ready", lambda: [s for s in server.status()["standbys"] if s["born"]])
+    server.chat("plain")
+    (worker,) = server.workers("plain")
+    assert worker["from_standby"]
+    eventually("another one starts", lambda: [s for s in server.status()["standbys"] if s["pid"] != worker["pid"]])
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="shows the descriptors of other processes")
-def test_children_inherit_no_listening_socket_but_their_own(tmp_path: Path, external_server: str) -> None:
-    """Whoever has the manager's socket could accept its connections, and would keep its port taken."""
-    external = {"id": "external", "engine": "command", "tasks": ["chat"], "options": {"cmd": f"{external_server} fork"}}
-    models = [fake_model("m", fork_grandchild="setsid"), external]
-    with RunningServer(tmp_path / "server", models, manager={"standby": 1}) as server:
-        for model in ("m", "external"):
-            assert server.chat(model).status_code == 200
-        eventually("a standby runs", lambda: server.status()["standbys"])
-        manager = psutil.Process(server.processes["manager"].pid)
-        managers_own = sockets_of(manager.pid)
-        children = manager.children(recursive=True)
-        assert len(children) >= 4
-        assert not any(sockets_of(child.pid) & managers_own for child in children if is_running(child))
+def test_children_inherit_no_listening_socket_but_their_own(with_standby: RunningServer) -> None:
+    """A process that has the manager's socket could accept its connections, and would keep its port taken."""
+    for model in ("escaped", "external"):
+        assert with_standby.chat(model).status_code == 200
+    eventually("a standby runs", lambda: with_standby.status()["standbys"])
+    manager = psutil.Process(with_standby.processes["manager"].pid)
+    managers_own = sockets_of(manager.pid)
+    children = manager.children(recursive=True)
+    assert len(children) >= 4
+    assert not any(sockets_of(child.pid) & managers_own for child in children if is_running(child))
 
 
 def sockets_of(pid: int) -> set[str]:
@@ -154,24 +173,19 @@ def sockets_of(pid: int) -> set[str]:
     return {link for link in links if link.startswith("socket:")}
 
 
-def test_killed_manager_leaves_no_process_behind(tmp_path: Path, external_server: str) -> None:
-    models = [
-        fake_model("child", fork_grandchild="child"),
-        fake_model("escaped", fork_grandchild="setsid", ignore_term=True),
-        {"id": "external", "engine": "command", "tasks": ["chat"], "options": {"cmd": f"{external_server} fork"}},
-    ]
-    with RunningServer(tmp_path / "server", models, manager={"standby": 1}) as server:
-        for model in ("child", "escaped", "external"):
-            assert server.chat(model).status_code == 200
-        assert len(server.descendants()) >= 6
-        server.stop("manager", signal.SIGKILL)
-        eventually("nothing is left", lambda: not server.descendants())
-        assert server.get("/healthz").status_code == 200
-        assert server.get("/ready").status_code == 503
-        unreachable = server.chat("child")
-        assert (unreachable.status_code, unreachable.json()["error"]["code"]) == (503, "manager_unreachable")
-        server.start("manager", {"MANAGER_PORT": "0"})
-        eventually("the gateway finds the new manager", lambda: server.chat("child").status_code == 200)
+def test_killed_manager_leaves_no_process_behind(with_standby: RunningServer) -> None:
+    server = with_standby
+    for model in ("child", "escaped", "external"):
+        assert server.chat(model).status_code == 200
+    assert len(server.descendants()) >= 6
+    server.stop("manager", signal.SIGKILL)
+    eventually("nothing is left", lambda: not server.descendants())
+    assert server.get("/healthz").status_code == 200
+    assert server.get("/ready").status_code == 503
+    unreachable = server.chat("child")
+    assert (unreachable.status_code, unreachable.json()["error"]["code"]) == (503, "manager_unreachable")
+    server.start("manager", {"MANAGER_PORT": "0"})
+    eventually("the gateway finds the new manager", lambda: server.chat("child").status_code == 200)
 
 
 def test_new_manager_ends_orphans_of_a_killed_one(tmp_path: Path) -> None:
@@ -206,27 +220,27 @@ def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
         assert second.workers()[0]["worker"] == "b#1"
 
 
-def test_reload_by_signal_restarts_changed_models_only(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model("a"), fake_model("b")]) as server:
-        for model in "ab":
-            server.chat(model)
-        server.write_config([fake_model("a"), fake_model("b", idle_timeout=77), fake_model("c")])
-        server.processes["manager"].send_signal(signal.SIGHUP)
-        eventually("c answers", lambda: server.chat("c").status_code == 200)
-        assert "a#1" in [worker["worker"] for worker in server.workers()]
-        assert "b#1" not in [worker["worker"] for worker in server.workers()]
+def test_reload_by_signal_restarts_changed_models_only(reloaded: RunningServer) -> None:
+    server = reloaded
+    for model in "ab":
+        server.chat(model)
+    server.write_config([fake_model("a"), fake_model("b", idle_timeout=77), fake_model("c")])
+    server.processes["manager"].send_signal(signal.SIGHUP)
+    eventually("c answers", lambda: server.chat("c").status_code == 200)
+    assert "a#1" in [worker["worker"] for worker in server.workers()]
+    assert "b#1" not in [worker["worker"] for worker in server.workers()]
 
 
-def test_reload_refuses_wrong_configuration(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model("a")]) as server:
-        server.write_config([{"id": "a", "engine": "fake", "idle_timout": 5}])
-        answer = server.post("/v1/system/reload")
-        assert answer.status_code == 400
-        assert "did you mean `idle_timeout`" in answer.json()["error"]["message"]
-        server.write_config([fake_model("a", ansver_seconds=5)])
-        answer = server.post("/v1/system/reload")
-        assert "answer_seconds" in answer.json()["error"]["message"]
-        assert server.chat("a").status_code == 200
+def test_reload_refuses_wrong_configuration(reloaded: RunningServer) -> None:
+    server = reloaded
+    server.write_config([{"id": "a", "engine": "fake", "idle_timout": 5}])
+    answer = server.post("/v1/system/reload")
+    assert answer.status_code == 400
+    assert "did you mean `idle_timeout`" in answer.json()["error"]["message"]
+    server.write_config([fake_model("a", ansver_seconds=5)])
+    answer = server.post("/v1/system/reload")
+    assert "answer_seconds" in answer.json()["error"]["message"]
+    assert server.chat("a").status_code == 200
 
 
 def test_external_server_serves_as_worker(tmp_path: Path, external_server: str) -> None:
