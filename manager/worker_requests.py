@@ -50,9 +50,20 @@ async def send_worker_died(send: Send, worker: Worker, error: Exception, request
 
 
 def with_timing(headers: relay.RawHeaders, lease: Lease, seconds: float) -> relay.RawHeaders:
-    """A response's headers with a Server-Timing of queue, load and inference; the worker's own figure wins."""
+    """A response's headers with a Server-Timing of queue, load and inference; the worker's own figure wins.
+
+    A `Location` on the worker loses its address, which clients cannot reach.
+    """
+    if lease.worker.process:
+        address = lease.worker.process.url.encode()
+        headers = [(name, _without(address, value) if name == b"location" else value) for name, value in headers]
     reported = any(name == _TIMING for name, _ in headers)
     waits = f"queue;dur={lease.queued * 1e3:.1f}, load;dur={lease.loading * 1e3:.1f}, "
     if not reported:
         return [*headers, (_TIMING, f"{waits}infer;dur={seconds * 1e3:.1f}".encode())]
     return [(name, waits.encode() + value if name == _TIMING else value) for name, value in headers]
+
+
+def _without(address: bytes, location: bytes) -> bytes:
+    rest = location.removeprefix(address)
+    return (rest or b"/") if rest[:1] in {b"", b"/", b"?"} else location

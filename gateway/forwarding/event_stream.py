@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contract.asgi.relay import UpstreamError
 
 _END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
-_LAST = re.compile(rb"(?:\A|[\r\n])data: ?(?:\[DONE\]|\{\s*\"error\"\s*:)")
+_LAST = re.compile(rb'(?:\A|[\r\n])data: ?(?:\[DONE\]|\{\s*"error"\s*:)|"finish_reason"\s*:\s*"')
 _LONGEST_END = len(b"\r\n\r\n")
 
 MAX_EVENT = 2**20
@@ -44,7 +44,10 @@ async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def have_the_last(events: bytes) -> bool:
-    """Whether one of these events ends a stream of OpenAI's API: `[DONE]`, or an error."""
+    """Whether one of these events ends a stream of OpenAI's API: `[DONE]`, an error, or a choice that is finished.
+
+    `transformers serve` sends no `[DONE]`. Inside a text, the quotes of `finish_reason` would be escaped.
+    """
     return _LAST.search(events) is not None
 
 

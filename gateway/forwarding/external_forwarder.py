@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from contract.asgi.body import cancel_on_disconnect
 from contract.asgi.middleware import header
@@ -25,10 +25,11 @@ _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
 @dataclass(frozen=True, slots=True)
 class ServerPath:
-    """A path of a model's server, percent-encoded."""
+    """A path of a model's server, and what clients send before it; both are percent-encoded."""
 
     model: ModelStatus
     path: str
+    prefix: str = ""
 
 
 class ExternalForwarder:
@@ -65,7 +66,7 @@ class ExternalForwarder:
             await forward_websocket(self._manager, forwarded, scope, receive, send)
             return
         async with cancel_on_disconnect(receive):
-            await forward(self._manager, forwarded, send)
+            await forward(self._manager, forwarded, _with_prefixed_location(send, target.prefix))
 
 
 def check_forwardable(scope: Scope) -> None:
@@ -79,6 +80,24 @@ def check_forwardable(scope: Scope) -> None:
 def raw_path(scope: Scope) -> str:
     """The path as the client has encoded it."""
     return str(scope.get("raw_path", b""), "latin-1") or str(scope["path"])
+
+
+def _with_prefixed_location(send: Send, prefix: str) -> Send:
+    """Let a redirect to another path of the server lead to that path behind the prefix."""
+    if not prefix:
+        return send
+
+    async def send_prefixed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [(name, _prefixed(prefix, name, value)) for name, value in message["headers"]]
+        await send(message)
+
+    return send_prefixed
+
+
+def _prefixed(prefix: str, name: bytes, value: bytes) -> bytes:
+    is_path = name == b"location" and value.startswith(b"/") and not value.startswith(b"//")
+    return prefix.encode("latin-1") + value if is_path else value
 
 
 def _wants_events(scope: Scope) -> bool:

@@ -26,16 +26,12 @@ from gateway.forwarding.manager_client import ManagerClient
 LONGEST_INTERVAL = 5.0
 """Seconds between two signs; common proxies give up after 60."""
 
-_HEAD: Message = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),
-        (b"server-timing", b'queue;desc="not over yet"'),  # the times are not known when this head is sent
-    ],
-}
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+    (b"server-timing", b'queue;desc="not over yet"'),  # the times are not known when this head is sent
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,8 @@ class SignsOfLife:
     async def _sign(self, wait: dict[str, Any] | None) -> None:
         if not self.begun:
             self.begun = True
-            await self._send(_HEAD)
+            # A new message and list each time: middleware adds headers to them.
+            await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         message = str(wait["message"]) if wait else ""
         if wait and self._policy.as_reasoning and message != self._last_message:
             event = b"data: " + self._chunk(wait) + b"\n\n"

@@ -49,7 +49,8 @@ def split(path: str, table: ModelTable) -> ServerPath:
     segments = path.removeprefix(PREFIX).split("/")
     for count in range(min(len(segments), table.longest_name), 0, -1):
         if model := table.find(unquote("/".join(segments[:count]))):
-            return ServerPath(model, "".join(f"/{segment}" for segment in segments[count:]))
+            prefix = PREFIX + "/".join(segments[:count])
+            return ServerPath(model, "".join(f"/{segment}" for segment in segments[count:]), prefix)
     if not segments[0]:
         raise ModelNotFound(f"Name an external server in the path: {PREFIX}ID and the server's own path.")
     table.get(unquote(segments[0]))  # raises, and names similar models

@@ -91,6 +91,17 @@ def test_paths_of_the_manager_reach_the_server_too(server: RunningServer) -> Non
     assert (deleted.json()["method"], deleted.json()["path"]) == ("DELETE", "/v1/responses/r1?model=its%2Fname")
 
 
+def test_redirects_lead_to_the_server(server: RunningServer) -> None:
+    for query, location in (
+        ("", "/upstream/org%2Fweb/there?x=1"),
+        ("?to=/here", "/upstream/org%2Fweb/here"),
+        ("?to=here", "here"),
+        ("?to=https://elsewhere.example/x", "https://elsewhere.example/x"),
+    ):
+        answer = server.get(f"/upstream/org%2Fweb/redirect{query}", headers=HEADERS)
+        assert (answer.status_code, answer.headers["location"]) == (302, location)
+
+
 async def test_websocket_passes_all_messages(server: RunningServer) -> None:
     protocols = ("realtime", f"openai-insecure-api-key.{KEY}")
     async with talking(server, "/v1/realtime?model=named&x=1", protocols=protocols, compress=15) as websocket:

@@ -97,6 +97,10 @@ async def talk(request):
     print("closed with", socket.close_code, flush=True)
     return socket
 
+async def redirect(request):
+    location = request.query["to"] if "to" in request.query else f"http://127.0.0.1:{sys.argv[1]}/there?x=1"
+    raise web.HTTPFound(location)
+
 async def refuse(request):
     return web.json_response({"detail": "not for you"}, status=403)
 
@@ -105,6 +109,7 @@ app.router.add_post("/v1/audio/transcriptions", transcribe)
 app.router.add_get("/v1/realtime", talk)
 app.router.add_get("/refusing", refuse)
 app.router.add_get("/events", events)
+app.router.add_get("/redirect", redirect)
 app.router.add_route("*", "/{path:.*}", report)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, handle_signals=True)
 """

@@ -50,3 +50,6 @@ def test_recognizes_the_last_event() -> None:
     assert have_the_last(b"data: [DONE]")
     assert have_the_last(b'data: {"error": {"message": "x"}}\n\n')
     assert not have_the_last(b'data: {"content": "data: [DONE]"}\n\n')
+    assert have_the_last(b'data: {"choices": [{"delta": {}, "finish_reason":"stop"}]}\n\n')
+    assert not have_the_last(b'data: {"choices": [{"delta": {}, "finish_reason":null}]}\n\n')
+    assert not have_the_last(b'data: {"content": "\\"finish_reason\\": \\"stop\\""}\n\n')

@@ -35,6 +35,7 @@ TABLE = ModelTable(
 def test_longest_configured_name_counts(path: str, model: str, rest: str) -> None:
     target = split(path, TABLE)
     assert (target.model.id, target.path) == (model, rest)
+    assert target.prefix + rest == path
 
 
 @pytest.mark.parametrize("path", ["/upstream/", "/upstream/mm/x", "/upstream//m", "/upstream/" + "a/" * 30_000])
