@@ -35,7 +35,7 @@ def _kind(name: str, **properties: Any) -> JsonSchema:
 
 TORTURE: dict[str, JsonSchema] = {
     "nested": _nested(8),
-    "five hundred properties": _object({f"property_{number}": _KINDS[number % 4] for number in range(500)}),
+    "five hundred properties": _object({f"p{number}": _KINDS[number % 4] for number in range(500)}),
     "many optional properties": {
         **_object({f"p{number}": {"type": "boolean"} for number in range(40)}),
         "required": [],

@@ -108,7 +108,8 @@ class DecodeBatch:
 
     def _begin_masks(self) -> RowMasks:
         """Begin to compute which tokens the constrained rows may have next, beside the model's step."""
-        constraints = [None if row.choice.is_finished else row.choice.constraint for row in self.rows]
+        choices = [row.choice for row in self.rows]
+        constraints = [None if it.constraint is None or it.is_finished else it.constraint for it in choices]
         return RowMasks(constraints, self._vocabulary)
 
     def _append(self, scores: Any, masks: RowMasks) -> Tokens:

@@ -9,13 +9,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
+from scripts.e2e import torture
 from scripts.testbed.torture_schemas import TORTURE
 from tests.support import constraints
 from workers.toolkit.chat.constraints import grammar, schemas
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 _ANSWERS = 4
-"""The number of answers to each schema; `python -m scripts.e2e.torture` draws a thousand, from a model."""
+"""The number of answers to each schema. `make e2e` draws a thousand, from a model."""
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +38,9 @@ def test_random_answers_fit_their_schema(name: str, tokens: Any, compiler: Gramm
         answer = constraints.written(compiler, tokens, grammar.json_value(prepared.schema), seed)
         assert answer is not None
         validator_for(schema, Draft202012Validator)(schema).validate(json.loads(answer))
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(3600)
+def test_a_thousand_answers_of_a_model_fit() -> None:
+    assert torture.main(["1000"]) == 0
