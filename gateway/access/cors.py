@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.arrays import HEADER_PREFIX
 from contract.asgi.errors import send_error
 from contract.tasks import all_tasks
+from gateway.access.origins import OriginPolicy, is_preflight
 from gateway.access.rate_limits import LIMIT_HEADER, REMAINING_HEADER
 
 
@@ -25,6 +26,7 @@ class Cors(CORSMiddleware):
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         inner = _ErrorEnvelope(app)
+        self._policy = OriginPolicy(origins)
         super().__init__(
             inner,
             origins,
@@ -37,6 +39,8 @@ class Cors(CORSMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             scope["endpoint_label"] = "preflight"
+            if is_preflight(scope):
+                self._policy.check(scope)  # it says which setting allows the page
         await super().__call__(scope, receive, send)
 
 

@@ -55,3 +55,12 @@ def test_invalid_configuration_is_reported(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "config.yaml").write_text("modles: []")
     assert main([]) == 1
     assert "did you mean `models`?" in capsys.readouterr().err
+
+
+def test_says_which_configured_model_needs_consent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = "{id: moon, engine: moondream, source: vikhyatk/moondream2%s}"
+    for consent, shown in (("", "moon (needs trust_remote_code)"), (", trust_remote_code: true", "moon")):
+        (tmp_path / "config.yaml").write_text(f"models: [{entry % consent}]")
+        assert main(["vlm-fast"]) == 0
+        [configured] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("configured")]
+        assert configured.split(maxsplit=1)[1] == shown

@@ -17,7 +17,9 @@ def test_preflight_allows_configured_origins(secured: GatewayProcess) -> None:
     preflight = secured.http.options(PATH, headers=ORIGIN | wanted | network)
     assert (preflight.status_code, preflight.headers["access-control-allow-private-network"]) == (200, "true")
     evil = {"origin": "https://other.example"}
-    assert secured.http.options(PATH, headers=evil | wanted | network).status_code == 400
+    refused = secured.http.options(PATH, headers=evil | wanted | network)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+    assert "CORS_ORIGINS" in refused.json()["error"]["message"]
     other = secured.http.post(PATH, json=BODY, headers={"origin": "https://other.example"})
     assert "access-control-allow-origin" not in other.headers
 
