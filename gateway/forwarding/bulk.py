@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from contract.arrays import Array
+from contract.json_bounds import tokens
 
 SMALLEST = 1024
 """Bytes of the smallest value that is carried past; smaller ones are parsed as all others."""
@@ -21,8 +22,8 @@ SMALLEST = 1024
 _IMAGES = frozenset({"b64_json", "screenshot_base64"})
 """Names of fields that hold an image as base64."""
 
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_NUMBERS = rb"\[[\[\]0-9eE+\-.,\s]*\]"
+_QUOTE, _BRACE = b'"}'
+_COLON = re.compile(rb"\s*:")
 
 
 class Bulk:
@@ -33,23 +34,22 @@ class Bulk:
         self._mark = secrets.token_hex(8).encode()
         self._values: list[bytes] = []
         names = b"|".join(re.escape(key).encode() for key in sorted(keys))
-        self._field = re.compile(rb'("(?:%b)"\s*:\s*)(%b|%b)' % (names, _STRING, _NUMBERS)) if keys else None
+        self._field = re.compile(rb'"(?:%b)"\s*:\s*(?=["\[])' % names) if keys else None
         self._text = re.compile(rb'"%b:(\d+);"|%b:(\d+);' % (self._mark, self._mark))
 
     def take_out(self, body: bytes) -> bytes:
         """The JSON text with a short text in place of each large value."""
-        return self._field.sub(self._taken, body) if self._field and len(body) >= SMALLEST else body
-
-    @property
-    def size(self) -> int:
-        """The bytes of the values."""
-        return sum(map(len, self._values))
-
-    def _taken(self, field: re.Match[bytes]) -> bytes:
-        if field.end(2) - field.start(2) < SMALLEST:
-            return field[0]
-        self._values.append(field[2])
-        return b'%b"%b:%d;"' % (field[1], self._mark, len(self._values) - 1)
+        if self._field is None or len(body) < SMALLEST:
+            return body
+        pieces: list[bytes] = []
+        copied = position = 0
+        while field := self._field.search(body, position):
+            start, position = field.end(), _end_of_value(body, field.end())
+            if position - start >= SMALLEST:
+                pieces += [body[copied:start], b'"%b:%d;"' % (self._mark, len(self._values))]
+                self._values.append(body[start:position])
+                copied = position
+        return b"".join([*pieces, body[copied:]])
 
     def put_back(self, body: bytes) -> bytes:
         """The JSON text with each value in place of its text, also inside a longer text."""
@@ -84,3 +84,18 @@ def _parts(annotation: Any) -> Iterator[Any]:
     yield annotation
     for part in get_args(annotation):
         yield from _parts(part)
+
+
+def _end_of_value(body: bytes, start: int) -> int:
+    """The index after the text or the list of numbers at `start`; just after `start` for any other list.
+
+    Only searches for single characters, at the speed of the C library.
+    """
+    if body[start] == _QUOTE:
+        return next(tokens(body, start))[1]
+    # Before the next text or brace there are only lists, numbers and literals. In valid JSON, the list ends before it
+    # if it is the end of the object, or the name of the object's next field.
+    found = [index for character in b'"{}' if (index := body.find(character, start)) >= 0]
+    following = min(found, default=start)
+    is_name = body[following] == _QUOTE and _COLON.match(body, next(tokens(body, following))[1])
+    return body.rfind(b"]", start, following) + 1 if is_name or body[following] == _BRACE else start + 1

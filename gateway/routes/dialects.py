@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.config import GatewaySettings
-from contract.errors import BadRequest, ServeError
+from contract.errors import BadRequest, EngineFailed, ServeError
 from contract.json_bounds import check_json
 from contract.tasks import decode_body
 from contract.validation import invalid_request
@@ -94,6 +94,15 @@ class DialectEndpoint:
         return next((route for route in self._routes if route.selector in fields), self._routes[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """The answer to one query; without its large values it had `size` bytes. `timing` is its Server-Timing."""
+
+    answer: TaskAnswer | ServeError
+    size: int = 0
+    timing: bytes | None = None
+
+
 @dataclass(slots=True)
 class _Exchange:
     """One request in a dialect, until its answer is sent."""
@@ -123,38 +132,40 @@ class _Exchange:
     async def _whole(self, queries: Sequence[TaskQuery], max_wait: float, send: Send) -> None:
         bulk, limit = Bulk(_bulk_keys(self.route)), asyncio.Semaphore(AT_ONCE)
 
-        async def ask(query: TaskQuery) -> tuple[TaskAnswer | ServeError, bytes | None]:
+        async def ask(query: TaskQuery) -> _Reply:
             async with limit:
                 try:
                     return await self._ask(query, max_wait, bulk)
                 except ServeError as error:
                     if not self.route.partial:
                         raise
-                    return error, None
+                    return _Reply(error)
 
         replies = await _side_by_side([ask(query) for query in queries])
-        answers = [answer for answer, _ in replies]
-        body = await offload(bulk.size, self._translated, answers, bulk)
+        size = sum(reply.size for reply in replies)
+        body = bulk.put_back(await offload(size, self._translated, [reply.answer for reply in replies]))
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        if len(replies) == 1 and (timing := replies[0][1]):
+        if len(replies) == 1 and (timing := replies[0].timing):
             headers.append((_TIMING, timing))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _ask(self, query: TaskQuery, max_wait: float, bulk: Bulk) -> tuple[TaskAnswer, bytes | None]:
-        """The answer to one query, and its Server-Timing."""
+    async def _ask(self, query: TaskQuery, max_wait: float, bulk: Bulk) -> _Reply:
         call, response = self._call(query, max_wait), CapturedResponse()
         task = query.task
         try:
             await self.services.tasks.forward(call, response)
-            body = response.body()
+            body = bulk.take_out(response.body())
         except ServeError as error:
             raise in_clients_names(error, {**self.route.fields, **query.fields}) from None
         finally:
             self._note_model(call)
         table = await self.services.directory.table()
-        parsed = await offload(len(body), lambda: task.response.model_validate_json(bulk.take_out(body)))
-        return TaskAnswer(parsed, table.get(call.model or "")), response.header(_TIMING)
+        try:
+            parsed = await offload(len(body), task.response.model_validate_json, body)
+        except ValidationError as error:  # of an external server
+            raise EngineFailed(f"The server's answer cannot be read: {invalid_request(error).message}") from None
+        return _Reply(TaskAnswer(parsed, table.get(call.model or "")), len(body), response.header(_TIMING))
 
     def _call(self, query: TaskQuery, max_wait: float) -> TaskCall:
         if isinstance(self.request, DialectRequest) and self.request.keep_alive is not None:
@@ -167,13 +178,13 @@ class _Exchange:
         models = [name for name in (self.scope.get("model"), call.model) if name]
         self.scope["model"] = ",".join(dict.fromkeys(models)) or None
 
-    def _translated(self, answers: Sequence[TaskAnswer | ServeError], bulk: Bulk) -> bytes:
+    def _translated(self, answers: Sequence[TaskAnswer | ServeError]) -> bytes:
         response = self.route.from_task(self.request, answers)
         if isinstance(response, DialectResponse):
             response.warnings = self._warnings(answers) or response.warnings
         if isinstance(response, IdentifiedResponse):
             response.request_id = self.scope["request_id"]
-        return bulk.put_back(response.model_dump_json(by_alias=True).encode())
+        return response.model_dump_json(by_alias=True).encode()
 
     def _warnings(self, answers: Sequence[TaskAnswer | ServeError]) -> list[str]:
         own = self.request.warnings() if isinstance(self.request, DialectRequest) else []

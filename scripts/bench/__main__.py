@@ -9,7 +9,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.bench import arrays, chat, chat_turns, cold, embeddings, idle, memory, overhead, report, stream, structured
+from scripts.bench import (
+    arrays,
+    chat,
+    chat_turns,
+    cold,
+    dialects,
+    embeddings,
+    idle,
+    memory,
+    overhead,
+    report,
+    stream,
+    structured,
+)
 from scripts.bench.measurement import Measure, Setup
 from scripts.bench.servers import ROOT
 
@@ -22,6 +35,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "structured": structured.measure,
     "embeddings": embeddings.measure,
     "arrays": arrays.measure,
+    "dialects": dialects.measure,
     "memory": memory.measure,
     "idle": idle.measure,
 }

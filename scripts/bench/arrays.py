@@ -55,8 +55,8 @@ def measure(setup: Setup) -> Result:
     if missing := [name for name in ("transformers", "numpy") if importlib.util.find_spec(name) is None]:
         return Result(_TITLE, _TEXT, _goals({}, f"{', '.join(missing)} is not installed"))
     folder = setup.folder / "arrays"
-    with _server(folder) as server, httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as client:
-        image = _image()
+    with depth_server(folder) as server, httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        image = photo()
         requests = {name: partial(_request, client, image, format_) for name, format_ in FORMATS.items()}
         for request in requests.values():
             request()  # the first one starts the model
@@ -110,21 +110,19 @@ def _check(answers: dict[str, list[TimedAnswer]]) -> None:
         assert exact.shape == (HEIGHT, WIDTH)
 
 
-def _server(folder: Path) -> RunningServer:
+def depth_server(folder: Path) -> RunningServer:
+    """A server with a small metric depth model under the names `depth` and `vits-hypersim`."""
     from scripts.testbed.models.depth import build_depth_metric
 
     model = folder / "model"
     model.mkdir(parents=True)
     build_depth_metric(model)
     one_thread = {"OMP_NUM_THREADS": "1"}
-    options = {"threads": 1}
-    return RunningServer(
-        folder,
-        [{"id": "depth", "engine": "depth_anything", "source": str(model), "env": one_thread, "options": options}],
-    )
+    entry = {"id": "depth", "engine": "depth_anything", "source": str(model), "aliases": ["vits-hypersim"]}
+    return RunningServer(folder, [{**entry, "env": one_thread, "options": {"threads": 1}}])
 
 
-def _image() -> str:
+def photo() -> str:
     """A smooth image without repetitions: base64 of a JPEG file."""
     import random
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("contract", "gateway", "manager", "workers", "scripts")
+PACKAGES = ("client", "contract", "gateway", "manager", "workers", "scripts")
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ from PIL import Image
 
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
-from tests.support.doc_examples import examples, run_example
+from tests.support.doc_examples import ROOT, examples, run_example
 from tests.support.odd_images import drawing
 from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as_printed
 
@@ -185,7 +188,9 @@ def test_bad_image_is_named(server: RunningServer, path: str) -> None:
     assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_image", "images.1")
 
 
-@pytest.mark.parametrize(("title", "language", "text"), examples(PAGE, "##"))
+@pytest.mark.parametrize(
+    ("title", "language", "text"), [example for example in examples(PAGE, "##") if example.values[0] in PRINTS]
+)
 def test_example_prints_what_it_promises(
     server: RunningServer, tmp_path: Path, title: str, language: str, text: str
 ) -> None:
@@ -211,3 +216,13 @@ def test_models_are_loaded_and_unloaded(server: RunningServer) -> None:
     eventually("the model is loaded", lambda: info()["loaded"])
     assert server.post("/models/unload-all").status_code == 200
     assert server.get("/models/status").json()["total_memory_mb"] is None
+
+
+def test_example_draws_depth_and_points(server: RunningServer, tmp_path: Path) -> None:
+    drawing().save(tmp_path / "street.png")
+    program = (ROOT / "examples" / "depth.py").read_text()
+    command = [sys.executable, "-c", program, "street.png", server.url]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "m, 4800 points" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 ADDRESS = "http://localhost:8000"
 """The server's address in the docs."""
 
@@ -32,6 +34,9 @@ def run_example(language: str, text: str, url: str, folder: Path) -> str:
     assert ADDRESS in text
     program = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}[language]
     text = text.replace(ADDRESS, url)
-    done = subprocess.run([*program, text], cwd=folder, capture_output=True, text=True, timeout=250, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # examples import the client
+    done = subprocess.run(
+        [*program, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=250, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

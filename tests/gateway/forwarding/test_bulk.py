@@ -14,7 +14,7 @@ TEXT = 'A"\\/é\n' * SMALLEST
 NUMBERS = [[[0.25, -1e-7, 3], [1, 2, 3]] for _ in range(SMALLEST)]
 
 
-@pytest.mark.parametrize("value", [TEXT, NUMBERS, "x" * SMALLEST, [0.5] * SMALLEST])
+@pytest.mark.parametrize("value", [TEXT, NUMBERS, "x" * SMALLEST, [0.5] * SMALLEST, [None, [True]] * SMALLEST])
 @pytest.mark.parametrize("indent", [None, 2])
 def test_large_value_comes_back_as_it_was(value: Any, indent: int | None) -> None:
     bulk = Bulk(frozenset({"data", "png"}))
@@ -24,6 +24,16 @@ def test_large_value_comes_back_as_it_was(value: Any, indent: int | None) -> Non
     parsed = json.loads(short)
     moved = {"images": [parsed["data"][0]["depth"]["data"], 1], "label": parsed["label"]}
     assert json.loads(bulk.put_back(json.dumps(moved).encode())) == {"images": [value, 1], "label": document["label"]}
+
+
+@pytest.mark.parametrize("after", ["", ', "n": 1', ', "list": [1, 2, {"data": "small"}]'])
+def test_value_ends_where_json_says(after: str) -> None:
+    for value in (TEXT, NUMBERS, "\\" * SMALLEST, '"' * SMALLEST):
+        bulk = Bulk(frozenset({"data"}))
+        text = f'[{{"data": {json.dumps(value)}{after}}}, [3]]'.encode()
+        short = bulk.take_out(text)
+        assert len(short) < 200
+        assert json.loads(bulk.put_back(short)) == json.loads(text)
 
 
 def test_value_can_become_part_of_a_longer_text() -> None:
@@ -39,7 +49,10 @@ def test_value_can_become_part_of_a_longer_text() -> None:
         {"data": "small"},
         {"data": [1, 2, 3]},
         {"data": [{"text": "x" * SMALLEST}]},
-        {"data": [None] * SMALLEST},
+        {"data": [[1, 2], "x" * SMALLEST]},
+        {"data": [[1, 2], {"data": 1}] * SMALLEST},
+        {"data": []},
+        {"data": None, "text": [1] * SMALLEST},
         {"text": '"data": "' + "x" * SMALLEST},
         {"text": '\\"data\\": [' + "1," * SMALLEST},
         {"other": "x" * SMALLEST},

@@ -15,6 +15,7 @@ from contract.errors import ServeError
 from contract.media import ImageInput
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.detect import DETECT, DetectRequest
+from contract.tasks.ocr import OCR, OcrRequest
 from gateway.dialects import all_dialects
 from gateway.dialects.dialect import (
     DialectRequest,
@@ -216,6 +217,16 @@ async def test_errors_have_the_clients_names(
     error = answer.json()["error"]
     assert (answer.status, error["param"]) == (400, param)
     assert words in error["message"]
+
+
+async def test_answer_of_another_form_is_an_error(manager: FakeManagerProcess, tmp_path: Path) -> None:
+    def to_ocr(request: LookRequest, _: ModelTable) -> Sequence[TaskQuery]:
+        return [TaskQuery(OCR, OcrRequest(model="reader", image=request.pictures[0]))]
+
+    async with dialect_app(manager.port, tmp_path, [replace(LOOK, to_task=to_ocr, tasks=(OCR,))]) as app:
+        answer = await app.post({"pictures": [IMAGE]})
+    assert (answer.status, answer.json()["error"]["code"]) == (500, "inference_failed")
+    assert "`usage`: this field is required" in answer.json()["error"]["message"]
 
 
 async def test_selector_chooses_among_routes_at_one_path(manager: FakeManagerProcess, tmp_path: Path) -> None:
