@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import io
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,31 +13,17 @@ import pytest
 from PIL import Image
 
 from scripts.testbed.server import RunningServer
+from tests.support.client_environments import NEEDS_NODE, node_folder_with_packages
 
 FOLDER = Path(__file__).parent / "node"
-PIN = json.loads((FOLDER / "package.json").read_text())["dependencies"]["openai"]
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("node") and shutil.which("npm")),
-    reason="node and npm are not on this machine; install nodejs to test with the Node SDK",
+    NEEDS_NODE, reason="node and npm are not on this machine; install nodejs to test with the Node SDK"
 )
 
 
 @pytest.fixture(scope="module")
-def sdk() -> Path:
-    """The SDK in its folder, installed once: it has no dependencies, so its pinned version is enough."""
-    installed = FOLDER / "node_modules" / "openai" / "package.json"
-    with (FOLDER / "package.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be installing it
-        if not installed.exists() or json.loads(installed.read_text())["version"] != PIN:
-            command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=100, check=False)
-            assert done.returncode == 0, done.stderr
-    return FOLDER
-
-
-@pytest.fixture(scope="module")
-def results(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the script printed: the answers of a server with one model."""
     image = io.BytesIO()
     Image.new("RGB", (32, 32), "red").save(image, "PNG")
@@ -48,7 +32,7 @@ def results(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     with RunningServer(tmp_path_factory.mktemp("node"), [entry]) as server:
         done = subprocess.run(
             ["node", "ask.mjs", f"{server.url}/v1", uri],
-            cwd=sdk,
+            cwd=node_folder_with_packages(FOLDER),
             capture_output=True,
             text=True,
             timeout=200,

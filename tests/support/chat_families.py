@@ -36,9 +36,14 @@ class ChatFamily:
         return folder
 
 
+def template_source(name: str) -> str:
+    """A template without the end that chooses a script."""
+    return (_FOLDER / f"{name}.jinja").read_text().rstrip("\n")
+
+
 def template_of(name: str) -> str:
     """A family's template."""
-    return (_FOLDER / f"{name}.jinja").read_text().rstrip("\n") + _CUE
+    return template_source(name) + _CUE
 
 
 WEATHER: Calls = [("get_weather", {"city": "Zürich 🌦"})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -87,3 +88,35 @@ def test_what_is_no_schema_is_refused(schema: Any) -> None:
 
 def prepare(schema: Any, *, strict: bool) -> schemas.PreparedSchema:
     return schemas.prepare(schema, strict=strict, field="response_format")
+
+
+LOOKAROUND = {
+    r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$": (
+        ["a@b.ch", "a.b+c@d-e.f.org", "o'x@y.co"],
+        [".a@b.ch", "a..b@c.de", "a.@b.ch", "a'@b.ch", "a@b..ch", "a@b"],
+    ),
+    r"^(?=.{1,253}\.?$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[-0-9a-zA-Z]{0,61}[0-9a-zA-Z])?)*\.?$": (
+        ["a", "a-b.ch", "A.b.c.de", "a.b."],
+        ["", "-a", "a-", "a..b", "a_b", "a" * 64],
+    ),
+    r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$": (
+        ["P1W", "P1Y2M3DT4H5M6.7S", "P2D", "PT5M", "P1YT1,5S", "P1MT2H"],
+        ["P", "PT", "P1DT", "P1W2D", "PT1H2", "P1D2M", "T1H"],
+    ),
+    r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": (["1", "-0.5", "+.5", "7.", "007"], ["", ".", "-", "+.", "1.2.3", "--1"]),
+}
+"""Patterns of libraries with lookaround, each with texts that fit it and texts that do not."""
+
+
+@pytest.mark.parametrize("pattern", LOOKAROUND)
+def test_known_lookaround_is_held_as_a_plain_pattern(pattern: str) -> None:
+    prepared = prepare({"type": "string", "pattern": pattern}, strict=True)
+    assert isinstance(prepared.schema, dict)
+    held = prepared.schema["pattern"]
+    assert "(?=" not in held
+    assert "(?!" not in held
+    for text, fits in [
+        (text, fits) for fits, texts in zip((True, False), LOOKAROUND[pattern], strict=True) for text in texts
+    ]:
+        assert bool(re.search(pattern, text)) == bool(re.search(held, text)) == fits, text

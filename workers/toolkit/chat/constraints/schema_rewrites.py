@@ -28,10 +28,33 @@ _OTHER_FORMATS = frozenset({
 _UNKNOWN_REGEX = re.compile(r"\(\?<?[=!]|\\[1-9bBk]")
 """Lookaround, references to groups and word boundaries, for which there is no automaton."""
 
+_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_SECONDS = r"\d+(?:[.,]\d+)?S"
+_DATE_PART = r"(?:\d+Y(?:\d+M)?(?:\d+D)?|\d+M(?:\d+D)?|\d+D)"
+_TIME_PART = rf"T(?:\d+H(?:\d+M)?(?:{_SECONDS})?|\d+M(?:{_SECONDS})?|{_SECONDS})"
+_WITHOUT_LOOKAROUND = {
+    # zod's z.email() until 4.5, z.hostname() and z.iso.duration()
+    r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$": (
+        r"^(?:[A-Za-z0-9_'+-]+\.)*[A-Za-z0-9_'+-]*[A-Za-z0-9_+-]@(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}$"
+    ),
+    r"^(?=.{1,253}\.?$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[-0-9a-zA-Z]{0,61}[0-9a-zA-Z])?)*\.?$": (rf"^{_LABEL}(?:\.{_LABEL}){{0,3}}\.?$"),
+    r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$": (
+        rf"^P(?:\d+W|{_DATE_PART}(?:{_TIME_PART})?|{_TIME_PART})$"
+    ),
+    # pydantic's Decimal until 2.13
+    r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": r"^[+-]?(?:\d+\.?\d*|\.\d+)$",
+}
+"""Patterns with lookaround that libraries write, each with one for which there is an automaton.
+
+It means the same, except that names of hosts have at most four parts, so that none is too long."""
+
 
 def modernize(node: dict[str, Any]) -> dict[str, Any]:
-    """The node in the form of draft 2020-12."""
+    """The node in the form of draft 2020-12, without the lookaround of well-known patterns."""
     node = dict(node)
+    if (pattern := node.get("pattern")) in _WITHOUT_LOOKAROUND:
+        node["pattern"] = _WITHOUT_LOOKAROUND[pattern]
     if isinstance(node.get("items"), list):
         node = {"prefixItems" if name == "items" else name: value for name, value in node.items()}
         node["items"] = node.pop("additionalItems", True)

@@ -1,0 +1,57 @@
+"""Runs OpenAI's Agents SDK with tools, outputs and streams, and prints the results as JSON: URL of the API, image."""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from openai import AsyncOpenAI
+from pydantic import BaseModel
+
+URL, IMAGE = sys.argv[1:]
+set_tracing_disabled(True)
+
+
+class Forecast(BaseModel):
+    """How the weather will be."""
+
+    city: str
+    days: int
+
+
+cities: list[str] = []
+
+
+@function_tool
+def get_weather(city: str) -> str:
+    """Look at the weather."""
+    cities.append(city)
+    return "21 °C"
+
+
+def agent(**options: Any) -> Agent:
+    model = OpenAIChatCompletionsModel("agent", AsyncOpenAI(base_url=URL, api_key="none", max_retries=0))
+    return Agent(name="agent", instructions="Help.", model=model, **options)
+
+
+async def main() -> dict[str, Any]:
+    streamed = Runner.run_streamed(agent(tools=[get_weather]), "Weather?")
+    events = [event.type async for event in streamed.stream_events()]
+    picture = [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "image_url": IMAGE, "detail": "auto"},
+    ]
+    shown = await Runner.run(agent(), [{"role": "user", "content": picture}])
+    object_ = await Runner.run(agent(output_type=Forecast), "A forecast as JSON")
+    return {
+        "agent": (await Runner.run(agent(tools=[get_weather]), "Weather?")).final_output,
+        "streamed": streamed.final_output,
+        "events": len(events),
+        "structured": object_.final_output.model_dump(),
+        "image": shown.final_output,
+        "cities": cities,
+    }
+
+
+print(json.dumps(asyncio.run(main())))

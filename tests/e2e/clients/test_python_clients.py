@@ -1,0 +1,107 @@
+"""Unmodified Python clients with tools, schemas, streams, images and embeddings, each in an environment of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.clients.conftest import Run
+from tests.support.agent_model import ANSWER, CITY, FORECAST, PLAIN, THOUGHTS
+from tests.support.client_environments import python_with
+from tests.support.client_packages import PYTHON_CLIENTS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # the first run installs the client
+
+DIMENSIONS = 384
+"""Of a vector of MiniLM."""
+
+
+def run(run_client: Run, name: str) -> dict[str, Any]:
+    python = python_with(name, PYTHON_CLIENTS[name])
+    return run_client([python, Path(__file__).parent / "python" / f"{name}.py"])
+
+
+def test_langchain(run_client: Run) -> None:
+    assert run(run_client, "langchain_agent") == {
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": [FORECAST] * 3,
+        "by_tool": FORECAST,
+        "by_format": FORECAST,
+        "image": PLAIN,
+        "vectors": [DIMENSIONS] * 2,
+        "cities": [CITY] * 4,
+    }
+
+
+def test_llama_index(run_client: Run) -> None:
+    assert run(run_client, "llama_index_agent") == {
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": FORECAST,
+        "structured_stream": FORECAST,
+        "image": PLAIN,
+        "vectors": [DIMENSIONS] * 2,
+        "cities": [CITY] * 2,
+    }
+
+
+def test_pydantic_ai(run_client: Run) -> None:
+    assert run(run_client, "pydantic_ai_agent") == {
+        "agent": ANSWER,
+        "thoughts": [THOUGHTS],
+        "streamed": ANSWER,
+        "by_tool": FORECAST,
+        "by_tool_after_tools": FORECAST,
+        "by_tool_streamed": FORECAST,
+        "by_format": FORECAST,
+        "by_prompt": FORECAST,
+        "image": PLAIN,
+        "cities": [CITY] * 4,
+    }
+
+
+def test_instructor(run_client: Run) -> None:
+    answers = run(run_client, "instructor_modes")
+    assert len(answers) == 5
+    assert all(answer == {"whole": FORECAST, "streamed": FORECAST} for answer in answers.values()), answers
+
+
+def test_openai_agents(run_client: Run) -> None:
+    answers = run(run_client, "openai_agents")
+    assert answers.pop("events") > 4
+    assert answers == {
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": FORECAST,
+        "image": PLAIN,
+        "cities": [CITY] * 2,
+    }
+
+
+def test_smolagents(run_client: Run) -> None:
+    answers = run(run_client, "smolagents_agents")
+    assert ANSWER in answers.pop("streamed")
+    assert answers == {"agent": ANSWER, "code": "21 °C", "code_as_object": "21 °C", "cities": [CITY] * 4}
+
+
+def test_haystack(run_client: Run) -> None:
+    assert run(run_client, "haystack_agent") == {
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": FORECAST,
+        "vectors": [DIMENSIONS],
+        "cities": [CITY] * 2,
+    }
+
+
+def test_llm(run_client: Run) -> None:
+    assert run(run_client, "llm_cli") == {
+        "plain": PLAIN,
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": FORECAST,
+        "image": PLAIN,
+    }
