@@ -17,6 +17,9 @@ OPEN_PATHS = frozenset(
 )  # fmt: skip
 """Paths that need no key: information about the service, its health and its documentation."""
 
+_OF_OTHERS = frozenset({b"origin", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+"""Headers that web pages and proxies add."""
+
 
 class Auth:
     """Sets `principal` in the scope of authenticated requests. Raises Unauthorized or Forbidden for others."""
@@ -49,9 +52,13 @@ class Auth:
 
 
 def _came_to_loopback(scope: Scope) -> bool:
-    """Whether a request is for a loopback name and no web page's: others may come from a proxy or a page."""
+    """Whether a request is for a loopback name, and neither a web page nor a proxy has sent it.
+
+    Some proxies on this machine send their own name for us as the `Host`.
+    """
     host = host_name(header(scope, b"host") or "")
-    return header(scope, b"origin") is None and (host == "localhost" or is_loopback(host))
+    foreign = any(name in _OF_OTHERS for name, _ in scope["headers"])
+    return not foreign and (host == "localhost" or is_loopback(host))
 
 
 def _presented_key(scope: Scope) -> str | None:

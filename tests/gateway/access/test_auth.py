@@ -89,7 +89,8 @@ def test_rejects_addresses_that_are_not_allowed(
     trusting = elsewhere | {"allow_localhost": True, "api_keys": [key("a", "b")]}
     with run_gateway(tmp_path_factory.mktemp("trusting"), configuration(manager.port, security=trusting)) as gateway:
         assert gateway.http.get("/v1/models").status_code == 200
-        for headers in ({"host": "gateway"}, {"origin": "http://evil.example"}):
+        proxied = [{name: "192.0.2.1"} for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")]
+        for headers in ({"host": "gateway"}, {"origin": "http://evil.example"}, *proxied):
             assert gateway.http.get("/v1/models", headers=headers).status_code == 403, "a proxy's or a page's"
 
 
