@@ -16,6 +16,8 @@ from scripts.testbed.server import PATIENCE, RunningServer, eventually
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "demo"
 DEMO_MODELS = ROOT / "data" / "demo-models"
+FIRST_START = 600.0
+"""Seconds that a request may take: after an installation, Python compiles thousands of modules from a slow disk."""
 LONG_KEEP_ALIVE, SHORT_KEEP_ALIVE = 300.0, 3.0
 """Seconds without a request after which a worker ends; short for the requests before the demo waits for that."""
 
@@ -42,6 +44,7 @@ class DemoEnvironment:
                 build(DEMO_MODELS, kind)
         self.models = [model for model in MODELS if model["id"] in models]
         self.server = RunningServer(FOLDER, self.models)
+        self.server.patience = FIRST_START
         self.keep_alive = LONG_KEEP_ALIVE
 
     @property

@@ -55,6 +55,7 @@ class RunningServer:
         self.home = folder / "data"
         self.config = folder / "config.yaml"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.patience = PATIENCE  # seconds that a request may take
         folder.mkdir(parents=True, exist_ok=True)
         self.write_config(models, **sections)
 
@@ -128,13 +129,13 @@ class RunningServer:
     def client(self) -> OpenAI:
         """OpenAI's own SDK, without its retries."""
         http = local_client(follow_redirects=True, limits=ONE_REQUEST_EACH)
-        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE, http_client=http)
+        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=self.patience, http_client=http)
 
     def get(self, path: str, **options: Any) -> httpx2.Response:
         return _HTTP.get(self.url + path, **options)
 
     def post(self, path: str, json: Any = None, **options: Any) -> httpx2.Response:
-        return _HTTP.post(self.url + path, json=json, **options)
+        return _HTTP.post(self.url + path, json=json, **{"timeout": self.patience, **options})
 
     def stream(self, path: str, json: Any, **options: Any) -> AbstractContextManager[httpx2.Response]:
         """POST a request whose answer is read piece by piece."""
