@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.errors import BadRequest
+from contract.errors import BadRequest, UnsupportedFeature
 from contract.tasks.chat import CalledFunction, Message
 from workers.toolkit.chat.conversation import Conversation, role_of
 from workers.toolkit.chat.reasoning_formats import ReasoningFormat
@@ -86,7 +86,13 @@ class Turns:
     def _result(self, message: Message, content: Any, names: Mapping[str, _KnownCall]) -> dict[str, Any]:
         call_id = message.tool_call_id or f"call_{message.name}"
         if isinstance(content, list) and not self._forms.content_is_parts:
-            content = "\n".join(part["text"] for part in content if "text" in part)
+            if any("text" not in part for part in content):
+                raise UnsupportedFeature(
+                    "This model's chat template takes only text as the result of a tool. Send images in a message of "
+                    "the user.",
+                    param="messages",
+                )
+            content = "\n".join(part["text"] for part in content)
         known = names.get(call_id) or _KnownCall(message.name or "", self._id(call_id, message.name or "", len(names)))
         turn = {"role": "tool", "tool_call_id": known.id, "content": content}
         name = message.name or known.name
