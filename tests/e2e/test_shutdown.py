@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+from tests.support.external_server import external_command
 
 PAGE = "https://page.example"
 
@@ -69,16 +70,21 @@ def test_waiting_request_is_told_when_a_program_stops(tmp_path: Path, program: s
 @pytest.mark.parametrize("program", ["manager", "gateway"])
 def test_answers_past_the_bound_end_with_an_error(tmp_path: Path, program: str) -> None:
     slow = fake_model("slow", step_seconds=5, stop_grace=0.5)
-    with busy_server(tmp_path, 0.5, slow, stop_grace=0.5) as server:
+    options = {"cmd": external_command(tmp_path), "ready": "/up"}
+    external = {"id": "external", "engine": "command", "tasks": ["chat"], "stop_grace": 0.5, "options": options}
+    with busy_server(tmp_path, 0.5, slow, external, stop_grace=0.5) as server:
         whole = in_background(ask_from_page, server)
         starts_work(tmp_path)
         body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "many words " * 50}]}
-        with server.stream("/v1/chat/completions", body) as stream:
+        half = {"model": "external", "prompt": "x", "stream": True, "half": True}
+        with server.stream("/v1/chat/completions", body) as stream, server.stream("/v1/completions", half) as event:
             lines = (line for line in stream.iter_lines() if line)
             next(lines)
             stopping = in_background(server.stop, program)
-            last = list(lines)[-1]
-        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "shutting_down"
+            last, cut_inside = list(lines)[-1], [line for line in event.iter_lines() if line]
+        for line in (last, *cut_inside):
+            assert json.loads(line.removeprefix("data: "))["error"]["code"] == "shutting_down"
+        assert len(cut_inside) == 1, "half an event is not passed on"
         answer = whole.result()
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
         assert answer.headers["access-control-allow-origin"] == PAGE
