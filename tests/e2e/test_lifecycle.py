@@ -129,7 +129,7 @@ def test_request_may_shorten_its_maximum_wait(shared: RunningServer) -> None:
     body = {"model": "impatient", "messages": [{"role": "user", "content": "x"}]}
     answer = shared.post("/v1/chat/completions", body, headers={"x-max-wait": "0.5"})
     assert answer.status_code == 504
-    assert "starting" in answer.json()["error"]["message"]
+    assert "is loading impatient" in answer.json()["error"]["message"]
 
 
 def test_replicas_share_requests(shared: RunningServer, folder: Path) -> None:

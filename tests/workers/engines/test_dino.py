@@ -83,9 +83,8 @@ def test_features_match_transformers_alone_and_batched(
     family: str, engine: Callable[[str], Any], reference: Callable[..., Any]
 ) -> None:
     expected = reference(family, *two_images())
-    first, both = ask(
-        engine(family), request(two_images()[0], patches=True), request(*two_images(), patches=True, pooled=True)
-    )
+    everything = {"pooled": True, "patches": True, "tokens": True}
+    first, both = ask(engine(family), request(two_images()[0], **everything), request(*two_images(), **everything))
     assert [(item.index, item.width, item.height) for item in both.data] == [(0, 80, 60), (1, 50, 90)]
     for row, features in ((0, first.data[0]), (0, both.data[0]), (1, both.data[1])):
         every = expected.last_hidden_state[row].numpy()

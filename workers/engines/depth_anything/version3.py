@@ -14,6 +14,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -21,6 +22,7 @@ from contract.errors import BadImage, LoadFailed
 from contract.tasks.depth import DepthParameters, Intrinsics
 from workers.engine import Device
 from workers.engines.depth_anything.estimator import DepthEstimate, DepthEstimator, InputSize
+from workers.toolkit.finite import is_finite
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,9 @@ class DepthAnything3(DepthEstimator):
             try:
                 outputs = self._network(scenes.to(self._device))
             except AssertionError:  # DA3NESTED, which takes its scale from everything but the sky
-                return [BadImage("The model sees only sky in this image, which has no depth.")] * len(images)
+                if is_finite(self._network.da3_metric(scenes.to(self._device)).sky):
+                    return [BadImage("The model sees only sky in this image, which has no depth.")] * len(images)
+                return [DepthEstimate(np.full((image.height, image.width), np.nan, np.float32)) for image in images]
             return [_estimate_of(outputs, row, image) for row, image in enumerate(images)]
 
 
