@@ -20,6 +20,7 @@ from manager import cgroups, process_tree
 from manager.processes import orphans
 from manager.processes.children import ChildRegistry, kill, signal_group
 from manager.processes.launchers.logs import Log
+from manager.processes.launchers.pipe_end import pipe_end
 from manager.processes.launchers.program import Program
 from manager.state.process import LoadFailure
 
@@ -86,7 +87,6 @@ class Child:
         # asyncio's own pipe would delay the exit until every process that inherited its read end has closed it. Both
         # ends of this one close on exec, so no other child keeps it open when the manager is gone.
         read_end, write_end = os.pipe()
-        stdin = os.fdopen(write_end, "wb", buffering=0)
         try:
             with self.log.open() as log:
                 self._program = await Program.start(
@@ -99,10 +99,11 @@ class Child:
                     pass_fds=tuple(pass_fds),
                 )
         except BaseException:
-            stdin.close()
+            os.close(write_end)
             raise
         finally:
             os.close(read_end)
+        stdin = pipe_end(write_end, "wb")
         self._stdin, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, stdin)
         self._exited = asyncio.create_task(self._wait_for_exit())
         self._cgroup = cgroups.enter(self.uuid, self.pid)

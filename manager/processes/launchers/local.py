@@ -20,6 +20,7 @@ from manager.processes.children import ChildRegistry
 from manager.processes.launchers import ReportHandler
 from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Logs
+from manager.processes.launchers.pipe_end import pipe_end
 from manager.processes.launchers.standby import StandbyKey, Standbys
 from manager.processes.network import WorkerNetwork
 from manager.state.process import LoadFailure, Placement
@@ -142,7 +143,7 @@ class LocalProcess(Child):
     async def _read_reports(self, fd: int) -> None:
         reader = asyncio.StreamReader(limit=MAX_REPORT_BYTES)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb"))
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe_end(fd, "rb"))
         try:
             while line := await reader.readline():
                 self._handle_line(line)
