@@ -22,7 +22,7 @@ from manager.models.configured import ConfiguredModels
 from manager.models.folders import ModelFolders
 from manager.runtime import Runtime
 from manager.state.model import Capabilities, Model
-from tests.support.spawning import eventually
+from tests.support.spawning import eventually, runs
 from tests.support.virtual_clock import FakeMeter
 
 
@@ -107,12 +107,18 @@ async def test_stopping_manager_leaves_no_reload_behind(tmp_path: Path, monkeypa
     path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": [{"id": "a", "engine": "fake"}]}))
     monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
     runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}), no_folders(tmp_path))
+    others = {process.pid for process in psutil.Process().children()}  # of earlier tests
+
+    def describing() -> list[int]:
+        pids = [process.pid for process in psutil.Process().children() if process.pid not in others]
+        return [pid for pid in pids if runs(pid)]
+
     runtime.reload_in_background()
-    describing = await eventually("it describes the engines", psutil.Process().children)
+    await eventually("it describes the engines", describing)
     runtime.begin_shutdown()
     runtime.reload_in_background()
     await runtime.close()
-    assert not any(process.is_running() for process in (*describing, *psutil.Process().children()))
+    await eventually("no description is left", lambda: not describing())
     assert not runtime.pool.models
 
 
