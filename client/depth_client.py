@@ -71,8 +71,8 @@ def predict_pointcloud(
     the answer with `decode_pointcloud(answer["pointcloud"], answer["pointcloud_shape"])` and
     `decode_depth_map(answer["depth_map"], answer["depth_shape"])`. Raises ServerError.
     """
-    model = {"encoder": encoder, "dataset": dataset, "model_input_size": model_input_size}
-    body = {"image": image, "camera_intrinsics": dict(camera_intrinsics), "max_depth": max_depth, **model}
+    body = _body(image, encoder, dataset, model_input_size)
+    body |= {"camera_intrinsics": dict(camera_intrinsics), "max_depth": max_depth}
     return _answer("POST", base_url, "/pc", api_key, body)
 
 
@@ -89,8 +89,8 @@ def predict_metric_depth(
 
     Raises ServerError.
     """
-    model = {"encoder": encoder, "dataset": dataset, "model_input_size": model_input_size}
-    return _answer("POST", base_url, "/metric_depth", api_key, {"image": image, "max_depth": max_depth, **model})
+    body = _body(image, encoder, dataset, model_input_size) | {"max_depth": max_depth}
+    return _answer("POST", base_url, "/metric_depth", api_key, body)
 
 
 def predict_relative_depth(
@@ -105,8 +105,7 @@ def predict_relative_depth(
 
     Raises ServerError.
     """
-    model = {"encoder": encoder, "dataset": dataset, "model_input_size": model_input_size}
-    return _answer("POST", base_url, "/rel_depth", api_key, {"image": image, **model})
+    return _answer("POST", base_url, "/rel_depth", api_key, _body(image, encoder, dataset, model_input_size))
 
 
 def get_health(base_url: str = BASE_URL, api_key: str | None = None) -> dict[str, Any]:
@@ -122,6 +121,11 @@ def decode_pointcloud(pointcloud: str, shape: Sequence[int]) -> np.ndarray[Any, 
 def decode_depth_map(depth_map: str, shape: Sequence[int]) -> np.ndarray[Any, Any]:
     """The depth as float32 of (height, width)."""
     return _array(depth_map, shape)
+
+
+def _body(image: str, encoder: str, dataset: str, model_input_size: int) -> dict[str, Any]:
+    """The fields that all three requests have."""
+    return {"image": image, "encoder": encoder, "dataset": dataset, "model_input_size": model_input_size}
 
 
 def _array(text: str, shape: Sequence[int]) -> np.ndarray[Any, Any]:

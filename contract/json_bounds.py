@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
+
+from pydantic_core import from_json
 
 from contract.errors import BadRequest
 
@@ -28,6 +31,15 @@ def check_json(body: bytes) -> None:
     if has_too_many_values(body):
         message = f"The body has too many values: at most {MAX_VALUES} in lists, and {MAX_PARTS} objects, lists and"
         raise BadRequest(f"{message} fields. Split the request.")
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text. Raises BadRequest if it has too many values, or is no JSON."""
+    check_json(body)
+    try:
+        return from_json(body)
+    except ValueError as error:
+        raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
 
 
 def has_too_many_values(body: bytes) -> bool:

@@ -19,6 +19,10 @@ class State(StrEnum):
     BACKOFF = "backoff"
 
 
+LOADED = frozenset({State.READY, State.DRAINING})
+"""The states of a worker that has its model in memory and answers requests."""
+
+
 class Event(BaseModel):
     """An event of the stream `GET /v1/system/events`, numbered without gaps.
 

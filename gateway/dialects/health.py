@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from contract.status import DeviceStatus, ModelStatus, State, Status
+from contract.status import LOADED, DeviceStatus, ModelStatus, Status
 from gateway.dialects.vision_models.management import model_infos
 
-_LOADED = {State.READY, State.DRAINING}
 _DEPTH_SIZE = 518
 """The size of images that a Depth Anything V2 server puts into its models' names."""
 
@@ -38,7 +37,7 @@ def health(status: Status | None, request_counter: int) -> HealthResponse:
     if status is None:
         return HealthResponse(request_counter=request_counter)
     gpus = [device for device in status.devices if device.kind != "cpu"]
-    workers = [worker for worker in status.workers if worker.state in _LOADED]
+    workers = [worker for worker in status.workers if worker.state in LOADED]
     loaded = {worker.model for worker in workers}
     first = next(iter([*gpus, *status.devices]), None)
     return HealthResponse(

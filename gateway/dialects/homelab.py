@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, Field, model_validator
@@ -12,7 +13,7 @@ from contract.errors import InvalidField
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.omittable import Omittable
-from contract.status import DeviceStatus, State, Status
+from contract.status import LOADED, DeviceStatus, Status
 from contract.tasks import Task
 from contract.tasks.caption import CAPTION
 from contract.tasks.crawl import CRAWL, CrawlRequest, PageUrl
@@ -154,17 +155,9 @@ def _items(answers: Sequence[TaskAnswer]) -> list[Any]:
     return [item for answer in answers for item in answer.response.data]
 
 
-def _to_captions(request: ImagesRequest, models: ModelTable) -> Sequence[TaskQuery]:
-    return _to_images(CAPTION, request, models)
-
-
 def _from_captions(request: ImagesRequest, answers: Sequence[TaskAnswer]) -> CaptionsResponse:
     captions = [item.text for item in _items(answers)]
     return CaptionsResponse(**_shared(answers), caption=captions[0], captions=captions if request.batch else None)
-
-
-def _to_ocr(request: ImagesRequest, models: ModelTable) -> Sequence[TaskQuery]:
-    return _to_images(OCR, request, models)
 
 
 def _from_ocr(request: ImagesRequest, answers: Sequence[TaskAnswer]) -> TextsInImagesResponse:
@@ -196,7 +189,7 @@ def _from_status(_: None, status: Status) -> HomelabStatusResponse:
     memory = Counter[str]()
     for worker in status.workers:
         memory[worker.model] += worker.memory_bytes
-    loaded = {worker.model for worker in status.workers if worker.state in _LOADED}
+    loaded = {worker.model for worker in status.workers if worker.state in LOADED}
     return HomelabStatusResponse(
         version=status.version,
         uptime_seconds=status.uptime,
@@ -212,7 +205,6 @@ def _from_status(_: None, status: Status) -> HomelabStatusResponse:
     )
 
 
-_LOADED = {State.READY, State.DRAINING}
 _TIMED = {"request_id": "uuid", "processing_time_ms": 150}
 
 HOMELAB = ApiDialect(
@@ -223,7 +215,7 @@ HOMELAB = ApiDialect(
     routes=(
         DialectRoute(
             "/api/caption", "Describe images", ImagesRequest, CaptionsResponse,
-            _to_captions, _from_captions, (CAPTION,), {"image": SAMPLE_IMAGE},
+            partial(_to_images, CAPTION), _from_captions, (CAPTION,), {"image": SAMPLE_IMAGE},
             {**_TIMED, "caption": "A description of the image", "model_used": "blip-base"},
         ),
         DialectRoute(
@@ -234,7 +226,7 @@ HOMELAB = ApiDialect(
         ),
         DialectRoute(
             "/api/ocr", "Read the text in images", ImagesRequest, TextsInImagesResponse,
-            _to_ocr, _from_ocr, (OCR,), {"image": SAMPLE_IMAGE},
+            partial(_to_images, OCR), _from_ocr, (OCR,), {"image": SAMPLE_IMAGE},
             {**_TIMED, "text": "The text in the image", "lines": [], "model_used": "ocr"},
         ),
         DialectRoute(

@@ -10,14 +10,13 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 from starlette.types import Receive, Scope
 
 from contract.asgi.body import read_body
 from contract.asgi.middleware import header
 from contract.durations import Duration
-from contract.errors import BadRequest, InvalidField
-from contract.json_bounds import check_json
+from contract.errors import InvalidField
+from contract.json_bounds import parse_json
 from gateway.forwarding.form_fields import FormFields
 from gateway.forwarding.offload import offload
 from gateway.forwarding.replace_model import replace_model
@@ -100,11 +99,7 @@ def _request(
 
 
 def _json_fields(body: bytes) -> dict[str, Any]:
-    check_json(body)
-    try:
-        document = from_json(body)
-    except ValueError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
+    document = parse_json(body)
     return {name: document[name] for name in _READ & document.keys()} if isinstance(document, dict) else {}
 
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
 from contract.config import GatewaySettings
-from contract.errors import BadRequest, EngineFailed, ServeError
-from contract.json_bounds import check_json
+from contract.errors import EngineFailed, ServeError
+from contract.json_bounds import parse_json
 from contract.tasks import decode_body
 from contract.validation import invalid_request
 from gateway.dialects import all_dialects
@@ -85,11 +84,7 @@ class DialectEndpoint:
         """The route whose selector is a field of the body, which only one of JSON may have; else the first."""
         if len(self._routes) == 1 or not content_type.lower().startswith("application/json"):
             return self._routes[0]
-        check_json(body)
-        try:
-            document = from_json(body)
-        except ValueError as error:
-            raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
+        document = parse_json(body)
         fields = document.keys() if isinstance(document, dict) else ()
         return next((route for route in self._routes if route.selector in fields), self._routes[0])
 

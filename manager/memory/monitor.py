@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contract.config import MemorySettings, ModelSpec
-from contract.status import DeviceStatus, State
+from contract.status import LOADED, DeviceStatus, State
 from manager.memory.budget import Ceilings, budget, largest_budget, used_by_others
 from manager.memory.device import GIB, MIB, MemoryDevice, Meter, Reading, RootProcess, Sample
 from manager.memory.footprints import Footprints
@@ -53,7 +53,7 @@ class MemoryMonitor:
         for worker in living:
             worker.measured = max(sample.workers.get(worker.name, {}).values(), default=worker.measured)
             worker.measured_jointly = worker.name in sample.shared
-            if worker.state in {State.READY, State.DRAINING}:
+            if worker.state in LOADED:
                 self._learn(worker)
         if not any(worker.state in {State.STARTING, State.STOPPING} for worker in living):
             await asyncio.to_thread(self.meter.baseline, roots)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from contract.status import Failure, ModelFacts, State
+from contract.status import LOADED, Failure, ModelFacts, State
 from manager.background import BackgroundTasks
 from manager.events import EventLog
 from manager.memory.device import GIB
@@ -157,7 +157,7 @@ class Supervisor:
         if worker.state is State.STARTING:
             self._handle_ready(worker, model)
         code = await self._lifecycle.watch(worker)
-        if worker.state in {State.READY, State.DRAINING}:
+        if worker.state in LOADED:
             await self._handle_crash(worker, model, code)
 
     async def _measure_loaded(self, worker: Worker) -> None:

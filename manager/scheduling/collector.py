@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from contract.status import State
+from contract.status import LOADED
 from manager.memory.monitor import MemoryMonitor
 from manager.scheduling.pool import Pool
 
@@ -24,7 +24,7 @@ class PoolCollector(Collector):
         waiting = GaugeMetricFamily("requests_waiting", "Requests that wait for a worker", labels=["model"])
         for model in self._pool.models:
             workers = self._pool.supervisor.workers_of(model)
-            loaded.add_metric([model], sum(worker.state in {State.READY, State.DRAINING} for worker in workers))
+            loaded.add_metric([model], sum(worker.state in LOADED for worker in workers))
             waiting.add_metric([model], self._pool.queue.count(model))
         return [loaded, waiting, *self._memory(), self._joins(), self._caches()]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contract.errors import DeadlinePassed
-from contract.status import State
+from contract.status import LOADED, State
 from manager.memory.budget import Ceilings
 from manager.memory.device import GIB
 from manager.memory.monitor import MemoryMonitor
@@ -47,7 +47,7 @@ def _in_vain(model: Model, workers: Iterable[Worker], needs: Needs, now: float) 
     again = "Send the request again, or allow a longer wait (`X-Max-Wait`, `resources.max_wait`)."
     if loading := _loading(model, own, now):
         return f"Enginehouse is {loading}. {again}"
-    if any(worker.state in {State.READY, State.DRAINING} for worker in own):
+    if any(worker.state in LOADED for worker in own):
         return f"It was busy with other requests. {again}"
     if not needs:
         return f"It has no worker. {again}"

@@ -16,19 +16,10 @@ from PIL import Image
 from scripts.testbed import hub
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
+from tests.support.seed_examples import INFERENCE_API
 
 SD_1 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-PRINTED: dict[str, Any] = {
-    "id": "unique-request-id",
-    "prompt": "A beautiful landscape with mountains and a lake",
-    "negative_prompt": "blurry, low quality",
-    "num_inference_steps": 30,
-    "guidance_scale": 7.5,
-    "width": 512,
-    "height": 512,
-    "seed": 42,
-    "num_images": 1,
-}
+PRINTED = INFERENCE_API
 pytestmark = pytest.mark.timeout(300)  # the printed request takes long where many tests run at once
 SMALL = {**PRINTED, "num_inference_steps": 2, "width": 256, "height": 256}
 

@@ -72,6 +72,19 @@ DEPTH_SERVER = {
 }
 """A Depth Anything V2 server's requests, by path."""
 
+INFERENCE_API: dict[str, Any] = {
+    "id": "unique-request-id",
+    "prompt": "A beautiful landscape with mountains and a lake",
+    "negative_prompt": "blurry, low quality",
+    "num_inference_steps": 30,
+    "guidance_scale": 7.5,
+    "width": 512,
+    "height": 512,
+    "seed": 42,
+    "num_images": 1,
+}
+"""The AI Inference API's request, without the `model_id`, which is the hash of a file."""
+
 VISION_SERVER = {
     "load": """{"model_type": "sam3", "device": "cuda"}""",
     "sam3": """{

@@ -8,14 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator
 
 from contract.limits import Name
-from contract.status import ModelStatus, State, Status
+from contract.status import LOADED, ModelStatus, State, Status
 from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
 from gateway.dialects.vision_models.request import MODEL_TYPES
 from gateway.forwarding.model_table import ModelTable
 
 MIB = 1 << 20
-
-_LOADED = {State.READY, State.DRAINING}
 
 
 def _with_underscores(value: Any) -> Any:
@@ -99,7 +97,7 @@ def model_infos(status: Status) -> dict[str, ModelInfo]:
 
 
 def _info(model_type: str, model: ModelStatus | None, status: Status) -> ModelInfo:
-    workers = [worker for worker in status.workers if model and worker.model == model.id and worker.state in _LOADED]
+    workers = [worker for worker in status.workers if model and worker.model == model.id and worker.state in LOADED]
     devices = {device.id: device for device in status.devices}
     names = [devices[id_].kind if id_ in devices else id_ for worker in workers for id_ in worker.devices]
     return ModelInfo(

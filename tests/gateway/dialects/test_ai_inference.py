@@ -13,24 +13,14 @@ from contract.tasks.image_generation import Image, ImageGenerationResponse, Imag
 from gateway.dialects.ai_inference import AI_INFERENCE, InferenceRequest
 from gateway.dialects.dialect import TaskAnswer
 from gateway.forwarding.model_table import ModelTable
+from tests.support.seed_examples import INFERENCE_API
 
 HASH = "5e" * 32
 CHECKPOINT = ModelStatus(id=HASH, engine="diffusers_image", tasks=("image-generation",), aliases=("model1.ckpt",))
 MODELS = ModelTable([CHECKPOINT])
 ROUTE = AI_INFERENCE.routes[0]
 
-PRINTED: dict[str, Any] = {
-    "id": "unique-request-id",
-    "model_id": HASH,
-    "prompt": "A beautiful landscape with mountains and a lake",
-    "negative_prompt": "blurry, low quality",
-    "num_inference_steps": 30,
-    "guidance_scale": 7.5,
-    "width": 512,
-    "height": 512,
-    "seed": 42,
-    "num_images": 1,
-}
+PRINTED = INFERENCE_API | {"model_id": HASH}
 SHORTEST = {"id": "1", "model_id": HASH, "prompt": "a lake"}
 
 

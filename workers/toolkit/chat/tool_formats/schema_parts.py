@@ -27,7 +27,7 @@ def referenced(reference: Any, root: Mapping[str, Any]) -> Node:
     """What a reference within `root` refers to; true, which allows everything, if there is no such thing."""
     target: Any = root
     for step in filter(None, str(reference).removeprefix("#").split("/")):
-        name = step.replace("~1", "/").replace("~0", "~")
+        name = _unescaped(step)
         target = target.get(name, True) if isinstance(target, Mapping) else True
     return target
 
