@@ -93,14 +93,14 @@ async def talk(manager: FakeManagerProcess, tmp_path: Path) -> AsyncIterator[Dia
 
 
 async def test_queries_run_as_requests_for_the_task(talk: DialectApp, manager: FakeManagerProcess) -> None:
-    answer = await talk.post({"texts": ["a", "b"], "keep_alive": "5m", "odd": 1}, request_id="asked")
+    answer = await talk.post({"texts": ["a", "b"], "keep_alive": "5m", "odd": 1}, request_id="asked-in-a-dialect")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json() == {
         "warnings": ["`odd` is not a known field and had no effect."],
         "replies": ["hello", "hello"],
         "models": ["ok", "ok"],
     }
-    received = manager.received("asked")
+    received = manager.received("asked-in-a-dialect")
     assert sorted(json.loads(record["body"])["messages"][0]["content"] for record in received) == ["a", "b"]
     assert {record["headers"]["x-enginehouse-keep-alive"] for record in received} == {"300.0"}
     assert (answer.scope["endpoint_label"], answer.scope["model"]) == ("/test", "ok")
