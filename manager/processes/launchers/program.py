@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -72,15 +73,24 @@ class _Popen(subprocess.Popen[bytes]):
 def _give_up(starting: asyncio.Future[_Popen], forked: list[_Popen]) -> None:
     """End a program that does not run yet, now if possible, or as soon as it does."""
     starting.add_done_callback(_end)
-    for popen in forked:
-        if getattr(popen, "pid", None):
-            popen.kill()
+    _in_thread(lambda: _kill_once_forked(starting, forked))
+
+
+def _kill_once_forked(starting: asyncio.Future[_Popen], forked: list[_Popen]) -> None:
+    """Kill a program that may not even be forked yet: on a busy machine, a fork takes long as well."""
+    while not starting.done():
+        for popen in forked:
+            if getattr(popen, "pid", None):
+                os.kill(popen.pid, signal.SIGKILL)  # its constructor, which waits for exec, collects it
+                return
+        time.sleep(0.01)
 
 
 def _end(starting: asyncio.Future[_Popen]) -> None:
     if not starting.cancelled() and not starting.exception():
-        starting.result().kill()
-        Program(starting.result())  # collects it
+        popen = starting.result()
+        os.kill(popen.pid, signal.SIGKILL)  # not popen.kill(), which may collect it
+        Program(popen)  # collects it
 
 
 def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:

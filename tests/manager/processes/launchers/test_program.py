@@ -6,6 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+import threading
+import time
+from typing import Any
 
 import psutil
 import pytest
@@ -43,9 +46,10 @@ async def test_event_loop_goes_on_while_a_program_hangs_before_it_runs() -> None
 
 
 async def test_program_that_does_not_run_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "START_TIMEOUT", 0.2)
     starting = asyncio.create_task(Program.start(["true"], preexec_fn=stop_self))
     child = await stopped_child()
+    loop, now = asyncio.get_running_loop(), time.monotonic
+    monkeypatch.setattr(loop, "time", lambda: now() + program.START_TIMEOUT)  # as if it had passed
     with pytest.raises(OSError, match="did not run after"):
         await starting
     await eventually("it is collected", lambda: not psutil.pid_exists(child.pid))
@@ -58,6 +62,28 @@ async def test_cancelled_start_ends_the_program() -> None:
     with pytest.raises(asyncio.CancelledError):
         await starting
     await eventually("it is collected", lambda: not psutil.pid_exists(child.pid))
+
+
+async def test_start_that_is_cancelled_before_the_fork_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    forks = threading.Event()
+    children: list[int] = []
+
+    class LatePopen(program._Popen):
+        def _execute_child(self, *args: Any) -> None:  # forks
+            forks.wait()
+            try:
+                super()._execute_child(*args)  # type: ignore[misc]  # known to subprocess only
+            finally:
+                children.append(self.pid)
+
+    monkeypatch.setattr(program, "_Popen", LatePopen)
+    starting = asyncio.create_task(Program.start(["true"], preexec_fn=stop_self))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    forks.set()
+    await eventually("it is killed and collected", lambda: children and not psutil.pid_exists(children[0]))
 
 
 async def test_exit_codes_and_signals_are_told_apart() -> None:
