@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -95,7 +95,8 @@ class Task(Generic[Req, Res]):
     A task with `chunk` can stream; `fold` then combines all chunks into the whole response, and
     `wants_chunk(request, chunk)` says whether the client gets a chunk (default: every one).
     `array_metadata` names the keys that `Array.metadata` may have in the task's responses. `inputs` and `outputs` are
-    the modalities that every model of the task reads and writes: `text`, `image`, `embedding` or `json`.
+    the modalities that every model of the task reads and writes: `text`, `image`, `embedding` or `json`. `example` is a
+    request for the API reference, which works as it is.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Task(Generic[Req, Res]):
     listings: tuple[Listing, ...] = ()
     inputs: tuple[str, ...] = ("image",)
     outputs: tuple[str, ...] = ("json",)
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     def decode(self, content_type: str, body: bytes) -> Req:
         """Parse the request in a JSON or multipart body.

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from contract.errors import InvalidField
 from contract.limits import Text
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Listing, Response, Task
 from contract.tasks.chat import ChatUsage
 from contract.tasks.vision import VisionRequest
@@ -88,5 +89,11 @@ QUESTIONS = Listing(
 )
 
 ANALYZE = Task(
-    "analyze", "/v1/vision/analyze", AnalyzeRequest, AnalyzeResponse, listings=(QUESTIONS,), outputs=("text",)
+    "analyze",
+    "/v1/vision/analyze",
+    AnalyzeRequest,
+    AnalyzeResponse,
+    listings=(QUESTIONS,),
+    outputs=("text",),
+    example={"image": SAMPLE_IMAGE, "task": "caption"},
 )

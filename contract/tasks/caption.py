@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from contract.limits import Text
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -35,4 +36,6 @@ class CaptionResponse(VisionResponse):
     data: list[CaptionItem]
 
 
-CAPTION = Task("caption", "/v1/vision/caption", CaptionRequest, CaptionResponse, outputs=("text",))
+CAPTION = Task(
+    "caption", "/v1/vision/caption", CaptionRequest, CaptionResponse, outputs=("text",), example={"image": SAMPLE_IMAGE}
+)

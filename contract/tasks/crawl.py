@@ -109,4 +109,12 @@ class CrawlResponse(Response):
     fetch_time_ms: int
 
 
-CRAWL = Task("crawl", "/v1/crawl", CrawlRequest, CrawlResponse, inputs=("text",), outputs=("text",))
+CRAWL = Task(
+    "crawl",
+    "/v1/crawl",
+    CrawlRequest,
+    CrawlResponse,
+    inputs=("text",),
+    outputs=("text",),
+    example={"url": "https://example.com"},
+)

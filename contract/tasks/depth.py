@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from contract.arrays import Array
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -88,5 +89,10 @@ class DepthResponse(VisionResponse):
 
 
 DEPTH = Task(
-    "depth", "/v1/vision/depth", DepthRequest, DepthResponse, array_metadata=("kind", "unit", "scale", "offset")
+    "depth",
+    "/v1/vision/depth",
+    DepthRequest,
+    DepthResponse,
+    array_metadata=("kind", "unit", "scale", "offset"),
+    example={"image": SAMPLE_IMAGE, "format": "png16"},
 )

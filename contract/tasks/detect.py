@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator
 
 from contract.limits import Items, Text
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.vision import Box, VisionItem, VisionRequest, VisionResponse
 
@@ -85,4 +86,10 @@ class DetectResponse(VisionResponse):
     data: list[DetectItem]
 
 
-DETECT = Task("detect", "/v1/vision/detect", DetectRequest, DetectResponse)
+DETECT = Task(
+    "detect",
+    "/v1/vision/detect",
+    DetectRequest,
+    DetectResponse,
+    example={"image": SAMPLE_IMAGE, "prompt": ["a rectangle"]},
+)

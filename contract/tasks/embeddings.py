@@ -107,5 +107,11 @@ class EmbeddingsResponse(Response):
 
 
 EMBEDDINGS = Task(
-    "embeddings", "/v1/embeddings", EmbeddingsRequest, EmbeddingsResponse, inputs=("text",), outputs=("embedding",)
+    "embeddings",
+    "/v1/embeddings",
+    EmbeddingsRequest,
+    EmbeddingsResponse,
+    inputs=("text",),
+    outputs=("embedding",),
+    example={"input": ["A cat sleeps.", "A kitten naps."]},
 )

@@ -10,6 +10,7 @@ from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.limits import Items
 from contract.omittable import Omittable
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -72,4 +73,11 @@ class FeaturesResponse(VisionResponse):
     data: list[FeaturesItem]
 
 
-FEATURES = Task("features", "/v1/vision/features", FeaturesRequest, FeaturesResponse, outputs=("embedding",))
+FEATURES = Task(
+    "features",
+    "/v1/vision/features",
+    FeaturesRequest,
+    FeaturesResponse,
+    outputs=("embedding",),
+    example={"image": SAMPLE_IMAGE},
+)

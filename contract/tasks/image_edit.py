@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from contract.limits import Name
 from contract.media import ImageInput
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
 from contract.tasks.vision import to_list
@@ -64,4 +65,5 @@ IMAGE_EDIT = Task(
     ImageGenerationResponse,
     inputs=("text", "image"),
     outputs=("image",),
+    example={"image": SAMPLE_IMAGE, "prompt": "make it sunset", "size": "128x128", "steps": 4, "seed": 7},
 )

@@ -131,4 +131,5 @@ IMAGE_GENERATION = Task(
     ImageGenerationResponse,
     inputs=("text",),
     outputs=("image",),
+    example={"prompt": "a red barn in the snow", "size": "128x128", "steps": 4, "seed": 7},
 )

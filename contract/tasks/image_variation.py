@@ -8,6 +8,7 @@ from pydantic import Field
 
 from contract.limits import Text
 from contract.media import ImageInput
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
 
@@ -30,5 +31,10 @@ class ImageVariationRequest(DiffusionRequest):
 
 
 IMAGE_VARIATION = Task(
-    "image-variation", "/v1/images/variations", ImageVariationRequest, ImageGenerationResponse, outputs=("image",)
+    "image-variation",
+    "/v1/images/variations",
+    ImageVariationRequest,
+    ImageGenerationResponse,
+    outputs=("image",),
+    example={"image": SAMPLE_IMAGE, "size": "128x128", "steps": 4, "seed": 7},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from contract.limits import Items, Name
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
@@ -44,4 +45,4 @@ class OcrResponse(VisionResponse):
     data: list[OcrItem]
 
 
-OCR = Task("ocr", "/v1/vision/ocr", OcrRequest, OcrResponse, outputs=("text",))
+OCR = Task("ocr", "/v1/vision/ocr", OcrRequest, OcrResponse, outputs=("text",), example={"image": SAMPLE_IMAGE})

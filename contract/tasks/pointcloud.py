@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from contract.arrays import Array
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.depth import Confidence, DepthMap, DepthParameters, Intrinsics
 from contract.tasks.vision import VisionItem, VisionResponse
@@ -60,5 +61,10 @@ class PointcloudResponse(VisionResponse):
 
 
 POINTCLOUD = Task(
-    "pointcloud", "/v1/vision/pointcloud", PointcloudRequest, PointcloudResponse, array_metadata=("unit",)
+    "pointcloud",
+    "/v1/vision/pointcloud",
+    PointcloudRequest,
+    PointcloudResponse,
+    array_metadata=("unit",),
+    example={"image": SAMPLE_IMAGE},
 )

@@ -11,6 +11,7 @@ from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.limits import Items, Name, Text
 from contract.omittable import Omittable
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Prerequisite, Response, Task
 from contract.tasks.detect import DETECT, DetectRequest, DetectResponse
 from contract.tasks.vision import Box, Point, VisionItem, VisionRequest, VisionResponse
@@ -236,4 +237,10 @@ class SegmentResponse(VisionResponse):
     data: list[SegmentItem]
 
 
-SEGMENT = Task("segment", "/v1/vision/segment", SegmentRequest, SegmentResponse)
+SEGMENT = Task(
+    "segment",
+    "/v1/vision/segment",
+    SegmentRequest,
+    SegmentResponse,
+    example={"image": SAMPLE_IMAGE, "prompt": "a rectangle"},
+)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from contract.arrays import Array
 from contract.media import ImageInput
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.depth import DEPTH, DepthRequest, Intrinsics
 from contract.tasks.pointcloud import POINTCLOUD, PointcloudRequest
 from gateway.dialects.dialect import (
@@ -19,7 +20,6 @@ from gateway.dialects.dialect import (
     TaskAnswer,
     TaskQuery,
 )
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from gateway.forwarding.model_table import ModelTable
 
 

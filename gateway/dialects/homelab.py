@@ -13,6 +13,7 @@ from contract.errors import InvalidField
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.omittable import Omittable
+from contract.sample_image import SAMPLE_IMAGE
 from contract.status import LOADED, DeviceStatus, Status
 from contract.tasks import Task
 from contract.tasks.caption import CAPTION
@@ -29,7 +30,6 @@ from gateway.dialects.dialect import (
     TaskAnswer,
     TaskQuery,
 )
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from gateway.forwarding.model_table import ModelTable
 
 

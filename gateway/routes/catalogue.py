@@ -45,10 +45,11 @@ def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
             return _listing([row for row in all_rows if not name or name in row.tasks])
         return JSONResponse(_find(name, all_rows).model_dump(mode="json"))
 
-    routes.get("/api/models", response_model=None)(list_catalogue)
-    routes.get("/api/models/{model_or_task:path}", response_model=None, openapi_extra=path_parameter("model_or_task"))(
-        get_model_or_task
-    )
+    named = path_parameter("model_or_task", "ocr")
+    routes.get("/api/models", summary="The catalogue", response_model=None)(list_catalogue)
+    routes.get(
+        "/api/models/{model_or_task:path}", summary="One model, or a task's", response_model=None, openapi_extra=named
+    )(get_model_or_task)
     return routes
 
 

@@ -98,11 +98,15 @@ def router(directory: ModelDirectory) -> APIRouter:
 
     # Endpoints take a plain Request and return a Response: building FastAPI's own request and response models would
     # make the gateway's start a tenth slower.
-    routes.get("/v1/models", response_model=None)(list_models)
-    routes.get("/v1/models/{model_id:path}", response_model=None, openapi_extra=path_parameter("model_id"))(get_model)
+    named = path_parameter("model_id", "ocr")
+    routes.get("/v1/models", summary="All configured models", response_model=None)(list_models)
+    routes.get("/v1/models/{model_id:path}", summary="One configured model", response_model=None, openapi_extra=named)(
+        get_model
+    )
     return routes
 
 
-def path_parameter(name: str) -> dict[str, Any]:
+def path_parameter(name: str, example: str) -> dict[str, Any]:
     """The OpenAPI description of a path parameter."""
-    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
+    schema = {"type": "string"}
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schema, "example": example}]}

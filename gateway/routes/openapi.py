@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import typing
 from typing import Any
@@ -37,6 +38,13 @@ _ERROR = {
         }
     },
 }
+
+_FAMILIES = {
+    "tasks": "What models do. Requests without `model` get the default model of the task.",
+    "models": "The configured models, and the catalogue of those that may be configured.",
+    "system": "Health, metrics, status, and what an operator may do.",
+}
+"""Groups of paths beside the dialects, in the order of the reference."""
 
 _FAILURE = {
     "description": "What went wrong, and what to do",
@@ -78,7 +86,8 @@ def _add_bodies(document: dict[str, Any]) -> None:
     status["content"] = {"application/json": {"schema": references[Status, "serialization"]}}
     for task in tasks:
         document["paths"][task.path] = {"post": _operation(task, references)}
-    document["tags"] = [{"name": dialect.title, "description": dialect.description} for dialect in dialects]
+    families = _FAMILIES | {dialect.title: dialect.description for dialect in dialects}
+    document["tags"] = [{"name": name, "description": description} for name, description in families.items()]
     for dialect in dialects:
         for route in dialect.routes:  # of several at one path, the first is described
             operation = _dialect_operation(route, dialect.title, references)
@@ -90,7 +99,9 @@ def _add_bodies(document: dict[str, Any]) -> None:
 
 def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, Any]:
     module = sys.modules[task.request.__module__]
-    content = {"application/json": {"schema": references[task.request, "validation"]}}
+    content = {
+        "application/json": {"schema": references[task.request, "validation"], "example": dict(task.example)},
+    }
     if form := _form(task.request):
         content["multipart/form-data"] = {"schema": form}
     responses = {"application/json": {"schema": references[task.response, "serialization"]}}
@@ -102,7 +113,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     return {
         "tags": ["tasks"],
         "summary": task.name,
-        "description": module.__doc__ or "",
+        "description": inspect.cleandoc(module.__doc__ or ""),
         "operationId": task.name.replace("-", "_"),
         "requestBody": {"required": True, "content": content},
         "responses": {"200": {"description": "The response", "content": responses}, "default": _FAILURE},
@@ -114,7 +125,7 @@ def _dialect_operation(route: DialectRoute | ControlRoute, tag: str, references:
     operation = {
         "tags": [tag],
         "summary": route.summary,
-        "description": ((route.request or route.response).__doc__ or "").strip(),
+        "description": inspect.cleandoc((route.request or route.response).__doc__ or ""),
         "operationId": route.path.strip("/").replace("/", "_").replace("-", "_"),
         "responses": {
             "200": {"description": "The response", "content": {"application/json": response}},

@@ -58,8 +58,8 @@ def _add_overview(routes: APIRouter) -> None:
         """The version of the API and its main paths."""
         return JSONResponse(about | {"api_version": "v1"})
 
-    routes.get("/", response_model=None)(root)
-    routes.get("/v1", response_model=None)(v1)
+    routes.get("/", summary="The service", response_model=None)(root)
+    routes.get("/v1", summary="The version of the API", response_model=None)(v1)
 
 
 def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
@@ -96,8 +96,8 @@ def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirec
             response.headers["content-length"] = str(len(response.body))
         return response
 
-    routes.get("/ready", response_model=None)(ready)
-    routes.get("/metrics", response_model=None)(page)
+    routes.get("/ready", summary="Requests can be served", response_model=None)(ready)
+    routes.get("/metrics", summary="Prometheus metrics", response_model=None)(page)
 
 
 def _without_known_families(known: bytes, page: bytes) -> bytes:
@@ -142,10 +142,13 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
         last_seen = request.headers.get("last-event-id", "")  # sent by browsers when they reconnect
         return _EventStream(manager, f"since={last_seen}" if last_seen.isdigit() else request.url.query)
 
-    routes.get("/v1/system/status", response_model=None)(status)
-    routes.post("/v1/system/evict/{alias:path}", response_model=None, openapi_extra=path_parameter("alias"))(evict)
-    routes.post("/v1/system/reload", response_model=None)(reload)
-    routes.get("/v1/system/events", response_model=None)(events)
+    named = path_parameter("alias", "ocr")
+    routes.get("/v1/system/status", summary="Models, workers and memory", response_model=None)(status)
+    routes.post(
+        "/v1/system/evict/{alias:path}", summary="Stop a model's workers", response_model=None, openapi_extra=named
+    )(evict)
+    routes.post("/v1/system/reload", summary="Apply a changed configuration", response_model=None)(reload)
+    routes.get("/v1/system/events", summary="Events, as a stream", response_model=None)(events)
 
 
 class _Eviction(BaseModel):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from scripts.check import circles, code_map, documents, links, names, sizes, words
+from scripts.check import api_document, circles, code_map, documents, links, names, sizes, words
 from scripts.packages import lock_file
 
 CHECKS: tuple[Callable[[], Iterable[str]], ...] = (
     documents.problems,
+    api_document.problems,
     links.problems,
     code_map.problems,
     names.problems,
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit code: 1 if there is any problem."""
     if "--write" in arguments:
         documents.write()
+        api_document.write()
     problems = [problem for check in CHECKS for problem in check()]
     for problem in problems:
         print(problem)

@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.config import ENVIRONMENT
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import all_tasks
 from gateway.dialects import all_dialects
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from scripts.check import field_tables, sources
 from workers import describe, engine, registry
 

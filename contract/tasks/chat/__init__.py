@@ -97,4 +97,5 @@ CHAT = Task(
     wants_chunk=wants_chunk,
     inputs=("text",),
     outputs=("text",),
+    example={"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 20},
 )

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from contract.arrays import Array
 from contract.known_fields import FieldTable, ignored
 from contract.omittable import Omittable
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.depth import DEPTH, DepthItem, Intrinsics
 from gateway.dialects.dialect import DialectRoute, TaskAnswer, TaskQuery
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from gateway.dialects.vision_models.request import (
     FIELDS,
     VisionModelRequest,

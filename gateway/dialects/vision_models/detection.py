@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.detect import DETECT, DetectItem
 from contract.tasks.vision import Box
 from gateway.dialects.dialect import DialectRoute, TaskAnswer, TaskQuery
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from gateway.dialects.vision_models.request import (
     FIELDS,
     Labels,

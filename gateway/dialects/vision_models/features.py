@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from contract.arrays import Array
 from contract.omittable import Omittable
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.features import FEATURES, FeaturesItem
 from gateway.dialects.dialect import DialectRoute, TaskAnswer, TaskQuery
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from gateway.dialects.vision_models.request import (
     FIELDS,
     VisionModelRequest,

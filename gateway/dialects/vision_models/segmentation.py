@@ -14,10 +14,10 @@ from contract.arrays import Array
 from contract.errors import InvalidField
 from contract.limits import Items, Text
 from contract.omittable import Omittable
+from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.segment import SEGMENT, Mask, Segment, SegmentItem, SegmentPrompt, Weight
 from contract.tasks.vision import Box, Point
 from gateway.dialects.dialect import DialectRoute, TaskAnswer, TaskQuery
-from gateway.dialects.sample_image import SAMPLE_IMAGE
 from gateway.dialects.vision_models.request import (
     FIELDS,
     Threshold,
