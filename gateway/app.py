@@ -35,7 +35,7 @@ from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
 
 
-def build(settings: Settings, home: Path, requests: RequestsInProgress | None = None) -> FastAPI:
+def build(settings: Settings, home: Path, requests: RequestsInProgress | None = None) -> DocumentedApp:
     """The complete ASGI app, which counts its `requests`. Raises ConfigError for invalid networks or rate limits."""
     services = _services(settings, home)
     requests = requests or RequestsInProgress()
