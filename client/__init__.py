@@ -1,23 +1,31 @@
-"""A Python client of Enginehouse: functions for depth and point clouds, and named servers.
+"""The Python client of Enginehouse: `Client` and `AsyncClient`, functions for depth and point clouds, named servers.
 
 Needs `pip install 'enginehouse[client]'`, which installs no model library.
 """
 
 from __future__ import annotations
 
+from client.async_client import AsyncClient
 from client.depth_client import (
     decode_depth_map,
     decode_pointcloud,
-    encode_image,
     get_health,
     predict_metric_depth,
     predict_pointcloud,
     predict_relative_depth,
 )
+from client.errors import ServerError
+from client.images import encode_image
+from client.loading import LoadProgress
 from client.servers import Server, load_servers
+from client.sync_client import Client
 
 __all__ = [
+    "AsyncClient",
+    "Client",
+    "LoadProgress",
     "Server",
+    "ServerError",
     "decode_depth_map",
     "decode_pointcloud",
     "encode_image",

@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
-from PIL import Image
+
+from client.errors import error_in, unreachable
 
 BASE_URL = "http://localhost:8000"
 TIMEOUT = 600.0
 """Seconds that an answer may take: a model that does not run yet is loaded, or even downloaded, first."""
-
-
-class ServerError(Exception):
-    """The server refused a request, or could not be reached. `status` is 0 if it could not be reached."""
-
-    def __init__(self, message: str, status: int = 0, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-def encode_image(image: str | PathLike[str] | bytes | Image.Image | Any) -> str:
-    """Base64 of an image for a request.
-
-    `image` is a path, the bytes of a file, a Pillow image, or an array of (height, width, 3) in OpenCV's order blue,
-    green, red, or (height, width).
-    """
-    if isinstance(image, bytes):
-        content = image
-    elif isinstance(image, str | PathLike):
-        content = Path(image).read_bytes()
-    else:
-        content = _png(image if isinstance(image, Image.Image) else Image.fromarray(_rgb(np.asarray(image))))
-    return base64.b64encode(content).decode("ascii")
-
-
-def _rgb(pixels: Any) -> Any:
-    """An array of uint8 with its channels in the order red, green, blue."""
-    if pixels.dtype != np.uint8:
-        raise ValueError(f"the array has the type {pixels.dtype}; convert it to uint8 first")
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., :3][..., ::-1])
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def predict_pointcloud(
@@ -144,16 +105,8 @@ def _answer(
     try:
         response = httpx2.request(method, url, json=body, headers=_headers(api_key), timeout=TIMEOUT)
     except httpx2.HTTPError as error:
-        raise ServerError(f"{url} cannot be reached: {error}") from error
+        raise unreachable(url, error) from error
     if response.status_code >= 400:
-        raise _error_in(response)
+        raise error_in(response)
     document: dict[str, Any] = response.json()
     return document
-
-
-def _error_in(response: httpx2.Response) -> ServerError:
-    try:
-        error = response.json()["error"]
-        return ServerError(error["message"], response.status_code, error.get("code"))
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return ServerError(response.text[:500] or response.reason_phrase, response.status_code)

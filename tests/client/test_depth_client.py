@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import client
-from client.depth_client import ServerError
+from client import ServerError
 from tests.support.odd_images import drawing, encoded
 
 DEPTH = np.arange(6, dtype="<f4").reshape(2, 3)

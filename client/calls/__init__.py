@@ -1,0 +1,7 @@
+"""Every call of the API, one module for each family. Functions that build calls send nothing."""
+
+from __future__ import annotations
+
+from client.calls import chat, drawing, embeddings, models, pages, system, vision
+
+__all__ = ["chat", "drawing", "embeddings", "models", "pages", "system", "vision"]

@@ -1,0 +1,103 @@
+"""Models: those that are configured, the catalogue, and loading and evicting them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from client.call import ApiCall, known_fields
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A configured model. `state` is that of its most advanced worker, `raw` has the fields that are not named here."""
+
+    id: str
+    tasks: list[str]
+    engine: str
+    state: str
+    source: str = ""
+    aliases: list[str] = field(default_factory=list)
+    default_for: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+    context_length: int | None = None
+    dimensions: int | None = None
+    memory_bytes: int | None = None
+    size_bytes: int | None = None
+    needs: str | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueModel:
+    """A model of the catalogue. `configured` is the id of its entry in config.yaml, if it has one.
+
+    `downloaded` is None if only an external server knows. `memory_gb` is the minimum in each precision.
+    """
+
+    id: str
+    tasks: list[str]
+    engine: str
+    name: str = ""
+    hub: str | None = None
+    licence: str | None = None
+    gated: bool | None = None
+    size_mb: int | None = None
+    memory_gb: dict[str, float] | None = None
+    configured: str | None = None
+    downloaded: bool | None = None
+    state: str | None = None
+    entry: dict[str, Any] | None = field(default=None, repr=False)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EvictedModel:
+    """The workers that have stopped, and the memory that is free again."""
+
+    evicted: list[str]
+    freed_bytes: int
+
+
+def list_models(task: str | None = None) -> ApiCall[list[ListedModel]]:
+    """The configured models, or those that do a task."""
+    query = {"task": task} if task else {}
+    return ApiCall("GET", "/v1/models", lambda document: [_model(row) for row in document["data"]], query=query)
+
+
+def get_model(model: str) -> ApiCall[ListedModel]:
+    """One configured model by its id or an alias."""
+    return ApiCall("GET", f"/v1/models/{quote(model)}", _model)
+
+
+def catalogue(task: str | None = None) -> ApiCall[list[CatalogueModel]]:
+    """The known models, configured or not, or those for a task."""
+    path = f"/api/models/{quote(task)}" if task else "/api/models"
+    return ApiCall("GET", path, lambda document: [_known(row) for row in document["models"]])
+
+
+def known_model(model: str) -> ApiCall[CatalogueModel]:
+    """One known model by its id, its name at the hub, or an alias."""
+    return ApiCall("GET", f"/api/models/{quote(model)}", _known)
+
+
+def load(model: str) -> ApiCall[str]:
+    """Load a model, wait until it is loaded, and return its id."""
+    body = {"model_type": "sam3", "model_id": model}  # the type only matters without a `model_id`
+    return ApiCall("POST", "/models/load", lambda document: str(document["model_info"]["model"]), body)
+
+
+def evict(model: str, *, force: bool = False) -> ApiCall[EvictedModel]:
+    """Stop a model's workers after their requests, or with `force` at once, and free their memory."""
+    path = f"/v1/system/evict/{quote(model)}"
+    query = {"force": "true"} if force else {}
+    return ApiCall("POST", path, lambda document: known_fields(EvictedModel, document), query=query)
+
+
+def _model(row: dict[str, Any]) -> ListedModel:
+    return known_fields(ListedModel, row, raw=row)
+
+
+def _known(row: dict[str, Any]) -> CatalogueModel:
+    return known_fields(CatalogueModel, row, raw=row)

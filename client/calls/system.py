@@ -1,0 +1,131 @@
+"""The server itself: health, status, events, metrics, and the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from client.call import ApiCall, EventCall, known_fields, plain
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """Memory of one device in bytes: `foreign` is used by other programs, `budget` is the limit for all workers."""
+
+    id: str
+    name: str
+    kind: str
+    total: int
+    used: int
+    foreign: int
+    budget: int
+    committed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A process that serves one model. `leases` are the requests that it works on, `expires_in` is in seconds."""
+
+    worker: str
+    model: str
+    state: str
+    pid: int | None = None
+    devices: list[str] = field(default_factory=list)
+    leases: int = 0
+    served: int = 0
+    memory_bytes: int = 0
+    idle_for: float | None = None
+    expires_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """A configured model: its state, the requests that wait for it, and how its last worker failed."""
+
+    id: str
+    engine: str
+    tasks: list[str]
+    state: str
+    waiting: int = 0
+    footprint_bytes: int | None = None
+    footprint_learned: bool = False
+    failure: dict[str, Any] | None = None
+    needs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What runs and what waits. `raw` has the fields that are not named here."""
+
+    version: str
+    uptime: float
+    seq: int
+    waiting: int
+    leases: int
+    devices: list[DeviceMemory]
+    workers: list[RunningWorker]
+    models: list[ModelState]
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """Something that happened. A `state` event has `from_` and `to`, a `progress` event `bytes` of its `total`."""
+
+    seq: int
+    time: float
+    type: str
+    model: str | None = None
+    worker: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    reason: str | None = None
+    bytes: int | None = None
+    total: int | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def health() -> ApiCall[dict[str, Any]]:
+    """What the server says of itself."""
+    return ApiCall("GET", "/health", plain)
+
+
+def ready() -> ApiCall[bool]:
+    """True if requests would be served; otherwise a ServerError says why not."""
+    return ApiCall("GET", "/ready", lambda _: True)
+
+
+def status() -> ApiCall[ServerStatus]:
+    """Models, workers, devices and their memory, now."""
+    return ApiCall("GET", "/v1/system/status", _status)
+
+
+def metrics() -> ApiCall[str]:
+    """The metrics of gateway and manager, in Prometheus' text format."""
+    return ApiCall("GET", "/metrics", str)
+
+
+def reload() -> ApiCall[list[str]]:
+    """Have the configuration read again. Returns what changed."""
+    return ApiCall("POST", "/v1/system/reload", lambda document: list(document["changed"]))
+
+
+def events(since: int | None = None) -> EventCall[ServerEvent]:
+    """What happens, as it happens; with `since`, what happened after the event with that number comes first."""
+    query = {} if since is None else {"since": str(since)}
+    return EventCall("GET", "/v1/system/events", _event, query=query)
+
+
+def _status(document: dict[str, Any]) -> ServerStatus:
+    return known_fields(
+        ServerStatus,
+        document,
+        devices=[known_fields(DeviceMemory, row) for row in document["devices"]],
+        workers=[known_fields(RunningWorker, row) for row in document["workers"]],
+        models=[known_fields(ModelState, row) for row in document["models"]],
+        raw=document,
+    )
+
+
+def _event(document: dict[str, Any]) -> ServerEvent:
+    return known_fields(ServerEvent, document, from_=document.get("from"), raw=document)

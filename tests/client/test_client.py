@@ -1,0 +1,125 @@
+"""`Client` and `AsyncClient` with a running server: every family that the fake engine serves, errors and progress."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client import AsyncClient, Client, LoadProgress, ServerError
+from scripts.testbed.server import RunningServer, fake_model
+from tests.support.odd_images import drawing, encoded
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    broken = fake_model("broken", fail_at_load="there are no weights")
+    folder = tmp_path_factory.mktemp("client")
+    with RunningServer(folder, [fake_model("m"), fake_model("org/late", load_gate=str(folder / "gate")), broken]) as it:
+        yield it
+
+
+@pytest.fixture
+def client(server: RunningServer) -> Iterator[Client]:
+    with Client(server.url) as it:
+        yield it
+
+
+def test_answers_have_types_and_arrays_are_numpy(client: Client) -> None:
+    reply = client.chat("hello there", model="m", images=[drawing()], max_tokens=2)
+    assert (reply.text, reply.model, reply.finish_reason) == ("hello there", "m", "length")
+    assert reply.completion_tokens == 2
+    vectors = client.embed(["one", "two"], model="m", dimensions=4)
+    assert vectors.shape == (2, 4)
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    images = client.draw("a red square", model="m", n=2, size="32x16", seed=7)
+    assert [(one.image.size, one.seed) for one in images] == [((32, 16), 7), ((32, 16), 8)]
+    text = client.ocr(encoded(drawing()), model="m")
+    assert text.text == text.lines[0].text
+
+
+def test_chat_streams_piece_by_piece(client: Client) -> None:
+    pieces = list(client.stream_chat("one two three", model="m"))
+    assert [piece.text for piece in pieces if piece.text] == ["one", " two", " three"]
+    assert [piece.finish_reason for piece in pieces if piece.finish_reason] == ["stop"]
+    assert pieces[-1].usage is not None
+    assert pieces[-1].usage["completion_tokens"] == 3
+
+
+def test_errors_carry_the_servers_message(client: Client) -> None:
+    with pytest.raises(ServerError, match="There is no model 'nope'") as error:
+        client.chat("hi", model="nope")
+    assert (error.value.status, error.value.code, error.value.param) == (404, "model_not_found", "model")
+    assert error.value.request_id
+    with pytest.raises(ServerError, match="cannot be reached") as unreachable, Client("http://127.0.0.1:9") as nowhere:
+        nowhere.status()
+    assert unreachable.value.status == 0
+    with pytest.raises(ServerError, match="there are no weights"):
+        next(client.stream_chat("hi", model="broken"))
+    with pytest.raises(ValueError, match="not the address of a server"):
+        Client("localhost:8000")
+
+
+def test_load_reports_progress_until_ready(server: RunningServer, client: Client) -> None:
+    steps: list[LoadProgress] = []
+    seen: list[LoadProgress] = []
+
+    def open_gate_once_it_starts(step: LoadProgress) -> None:
+        steps.append(step)
+        (server.folder / "gate").touch()
+
+    assert client.load("org/late", open_gate_once_it_starts) == "org/late"
+    assert (steps[0].state, steps[-1].state) == ("starting", "ready")
+    assert client.load("org/late", on_progress=seen.append) == "org/late"  # it runs already
+    assert [step.state for step in seen] == ["ready"]
+    status = client.status()
+    assert "org/late" in {worker.model for worker in status.workers if worker.state == "ready"}
+    assert client.evict("org/late", force=True).evicted == ["org/late#1"]
+    with pytest.raises(ServerError, match="there are no weights"):
+        client.load("broken", steps.append)
+
+
+def test_lists_models_and_the_catalogue(client: Client) -> None:
+    assert [model.id for model in client.models("ocr")] == ["m", "org/late", "broken"]
+    assert client.model("m").engine == "fake"
+    assert "sam3" in {model.id for model in client.catalogue("segment")}
+    assert client.known_model("sam3").licence
+    assert client.ready()
+    assert "requests_total" in client.metrics()
+    assert client.reload() == []
+    assert client.request("GET", "/v1")["name"] == "Enginehouse"
+
+
+async def test_async_client_makes_the_same_calls(server: RunningServer) -> None:
+    async with AsyncClient(server.url) as client:
+        assert (await client.chat("hello", model="m")).text == "hello"
+        pieces = [piece.text async for piece in client.stream_chat("one two", model="m")]
+        assert "".join(pieces) == "one two"
+        assert (await client.embed("one", model="m")).shape == (1, 16)
+        assert await client.load("m") == "m"
+        with pytest.raises(ServerError, match="no model 'nope'"):
+            await client.evict("nope")
+        with pytest.raises(ServerError, match="no model 'nope'"):
+            _ = [piece async for piece in client.stream_chat("hi", model="nope")]
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def methods(cls: type) -> dict[str, list[str]]:
+        public = inspect.getmembers(cls, callable)
+        return {name: list(inspect.signature(f).parameters) for name, f in public if not name.startswith("_")}
+
+    assert methods(Client) == methods(AsyncClient)
+
+
+def test_address_and_key_come_from_the_environment(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENGINEHOUSE_URL", server.url + "/v1/")
+    monkeypatch.setenv("ENGINEHOUSE_KEY", "any")
+    with Client() as client:
+        assert client.base_url == server.url
+        assert client.health()["status"] == "healthy"
