@@ -24,6 +24,7 @@ def entry(model: ModelStatus) -> dict[str, Any]:
     A model that is a single file also has its path, size and extension, and one without an entry has the file's name.
     """
     facts = model.facts
+    inputs, outputs = _modalities(model, "inputs"), _modalities(model, "outputs")
     file = model.file.model_dump(exclude=None if model.scanned else {"name"}) if model.file else {}
     return {
         "id": model.id,
@@ -37,8 +38,8 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "engine": model.engine,
         "source": model.source,
         "features": model.features,
-        "input_modalities": _modalities(model, "inputs"),
-        "output_modalities": _modalities(model, "outputs"),
+        "input_modalities": inputs,
+        "output_modalities": outputs,
         "context_length": facts.context_length,
         "max_model_len": facts.context_length,
         "dimensions": facts.dimensions,
@@ -49,6 +50,9 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "memory_bytes": model.footprint_bytes,
         "state": model.state,
         "needs": model.needs,
+        # Where clients of OpenRouter and of llama.cpp's server look for them
+        "architecture": {"input_modalities": inputs, "output_modalities": outputs},
+        "meta": {"n_ctx": facts.context_length},
         **file,
     }
 

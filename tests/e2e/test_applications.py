@@ -15,8 +15,8 @@ from PIL import Image
 from scripts.testbed.server import RunningServer, eventually
 from tests.support import agent_model
 from tests.support.agent_model import call, json_text
+from tests.support.applications import agents, home_assistant, open_webui
 from tests.support.applications import cameras_and_recipes as vision
-from tests.support.applications import home_assistant, open_webui
 from tests.support.applications.cameras_and_recipes import Recipe, Review, Tags
 
 pytestmark = pytest.mark.timeout(300)  # the prompt of 28 tools is long for a busy machine
@@ -24,6 +24,10 @@ pytestmark = pytest.mark.timeout(300)  # the prompt of 28 tools is long for a bu
 CLOCK = {"days_ago": 1}
 LIGHT = {"name": "Kitchen light", "brightness": 40}
 DRIVEWAY = {"summary": "A car.", "people": 1, "light": None, "colour": [255, 0, 0]}
+READ = {"file_path": "/w/main.py"}
+VERDICT = {"reason": "It only lists.", "allow": True}
+FORECAST = {"output": agent_model.FORECAST}
+SUM = {"input": "20 + 1"}
 _RESULT = "last.role == 'tool'"
 
 SCRIPTS = {
@@ -35,6 +39,20 @@ SCRIPTS = {
     ),
     "light": (f"'HassLightSet' in names and 'bright' in text and not {_RESULT}", call("HassLightSet", LIGHT)),
     "done": (f"{_RESULT} and 'HassLightSet' in names", "The light is at 40 %."),
+    "formatted": (f"{_RESULT} and 'format_final_json_response' in names", call("format_final_json_response", FORECAST)),
+    "calculated": (f"'calculator' in names and not {_RESULT}", call("calculator", SUM)),
+    "verdict": ("'respond_in_schema' in names", call("respond_in_schema", VERDICT)),
+    "opencode": (f"'webfetch' in names and not {_RESULT}", call("read", {"filePath": READ["file_path"]}, 2)),
+    "qwen": (f"'run_shell_command' in names and not {_RESULT}", f"I read it.\n{call('read_file', READ, 3)}"),
+    "continue": (
+        f"'run_terminal_command' in names and not {_RESULT}",
+        call("read_file", {"filepath": READ["file_path"]}, 4),
+    ),
+    "fixed": (f"{_RESULT} and 'read_file' in names or 'read' in names", "I fixed it."),
+    "edit": ("'SEARCH/REPLACE' in text", agents.EDIT),
+    "commit": ("'+print' in text", "feat: print 2"),
+    "title": ("'Fix the tests' in text", "Fixing tests"),
+    "completion": ("'fim_middle' in text", "time.time()\n\nprint(now())"),
     "answered": (_RESULT, "It is Thursday."),
     "driveway": ("'driveway' in text", json_text(DRIVEWAY)),
     "review": ("'Review this' in text", json_text(vision.REVIEW)),
@@ -93,6 +111,12 @@ def streamed(server: RunningServer, body: dict[str, Any]) -> tuple[dict[str, Any
     return {**texts, "tool_calls": list(calls.values())}, usage
 
 
+def called(message: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The names and the parsed arguments of a message's calls."""
+    functions = [call["function"] for call in message["tool_calls"]]
+    return [(function["name"], json.loads(function["arguments"])) for function in functions]
+
+
 def whole(server: RunningServer, body: dict[str, Any]) -> dict[str, Any]:
     response = server.post("/v1/chat/completions", body)
     assert response.status_code == 200, response.text
@@ -111,8 +135,7 @@ def test_open_webui_calls_its_built_in_tools(server: RunningServer) -> None:
     assert len(open_webui.TOOLS) == 28
     messages: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
     message, usage = streamed(server, open_webui.chat("agent", messages))
-    calls = [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in message["tool_calls"]]
-    assert calls == [("calculate_timestamp", CLOCK), ("list_memories", {})]
+    assert called(message) == [("calculate_timestamp", CLOCK), ("list_memories", {})]
     assert message["reasoning_content"].strip() == "What day is it?"
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     messages += open_webui.next_messages(message["content"], message["tool_calls"], message["reasoning_content"])
@@ -135,11 +158,9 @@ def test_open_webui_cites_sources(server: RunningServer) -> None:
 def test_home_assistant_sets_a_light(server: RunningServer, fields: dict[str, Any]) -> None:
     spoken: list[dict[str, Any]] = [{"role": "user", "content": "Set the kitchen light to a brightness of 40"}]
     message, _ = streamed(server, home_assistant.assist("agent", spoken, **fields))
-    [called] = message["tool_calls"]
-    assert json.loads(called["function"]["arguments"]) == LIGHT
-    turn = {"role": "assistant", "content": None, "tool_calls": [called]}  # without content in one integration
-    result = {"role": "tool", "tool_call_id": called["id"], "content": '{"success": true}'}
-    message, _ = streamed(server, home_assistant.assist("agent", [*spoken, turn, result], **fields))
+    assert called(message) == [("HassLightSet", LIGHT)]
+    spoken += agents.after_call(message, '{"success": true}', content=None)  # no content at all in one integration
+    message, _ = streamed(server, home_assistant.assist("agent", spoken, **fields))
     assert message["content"] == "The light is at 40 %."
 
 
@@ -162,6 +183,17 @@ def test_frigate_reviews_and_describes(server: RunningServer, client: OpenAI, im
     assert model.max_model_len == 65_536  # type: ignore[attr-defined]
 
 
+def test_frigate_finds_out_what_a_llama_cpp_server_can_do(server: RunningServer) -> None:
+    """Its provider `llamacpp` reads one entry, and chats with some fields of that server."""
+    [model] = server.get("/v1/models").json()["data"]
+    assert model["architecture"]["input_modalities"] == ["image", "text"]
+    assert model["meta"]["n_ctx"] == 65_536
+    assert text_of(whole(server, vision.frigate_llama_cpp("agent"))) == agent_model.PLAIN
+    message, usage = streamed(server, {**vision.frigate_llama_cpp("agent"), **vision.FRIGATE_STREAM})
+    assert message["content"] == agent_model.PLAIN
+    assert usage["prompt_tokens"] > 0
+
+
 @pytest.mark.parametrize("form", vision.KARAKEEP_FORMS)
 @pytest.mark.parametrize("has_image", [False, True])
 def test_karakeep_gets_tags(server: RunningServer, images: list[str], form: str, has_image: bool) -> None:
@@ -174,3 +206,51 @@ def test_mealie_reads_a_recipe(client: OpenAI, images: list[str]) -> None:
     messages: Any = vision.mealie_messages(images[0])
     parsed = client.chat.completions.parse(model="agent", messages=messages, response_format=Recipe)
     assert parsed.choices[0].message.parsed == Recipe.model_validate(vision.RECIPE)
+
+
+TURNS = [agents.opencode_turn, agents.qwen_turn, agents.continue_turn]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_coding_agent_reads_a_file_and_answers(server: RunningServer, turn: Any) -> None:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Fix main.py"}]
+    message, usage = streamed(server, turn("agent", messages))
+    [(name, arguments)] = called(message)
+    assert name in ("read", "read_file")
+    assert list(arguments.values()) == ["/w/main.py"]
+    assert usage["completion_tokens"] > 0
+    if turn is agents.continue_turn:
+        messages += agents.after_call(message, "print(1)", content=" ")
+    elif turn is agents.qwen_turn:
+        assert message["content"].strip() == "I read it."
+        messages += agents.after_call(message, [{"type": "text", "text": "print(1)"}], content=message["content"])
+    else:
+        messages += agents.after_call(message, "<file>\n00001| print(1)\n</file>")
+    message, _ = streamed(server, turn("agent", messages))
+    assert message["content"] == "I fixed it."
+
+
+def test_coding_agents_ask_on_the_side(server: RunningServer) -> None:
+    [choice] = whole(server, agents.qwen_side_question("agent"))["choices"]
+    assert called(choice["message"]) == [("respond_in_schema", VERDICT)]
+    assert streamed(server, agents.opencode_title("agent"))[0]["content"] == "Fixing tests"
+    assert streamed(server, agents.continue_completion("agent"))[0]["content"] == "time.time()"
+
+
+def test_aider_edits_and_commits(server: RunningServer) -> None:
+    assert streamed(server, agents.aider_edit("agent"))[0]["content"] == agents.EDIT
+    assert text_of(whole(server, agents.aider_commit_message("agent"))) == "feat: print 2"
+
+
+@pytest.mark.parametrize("has_parser", [False, True])
+def test_n8n_agent_calculates(server: RunningServer, has_parser: bool) -> None:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "How much is 20 + 1?"}]
+    [choice] = whole(server, agents.n8n_turn("agent", messages, has_parser=has_parser))["choices"]
+    assert called(choice["message"]) == [("calculator", SUM)]
+    messages += agents.after_call(choice["message"], "21")
+    fields = {"stream": True, "stream_options": {"include_usage": True}}
+    message, _ = streamed(server, agents.n8n_turn("agent", messages, has_parser=has_parser, **fields))
+    if has_parser:
+        assert called(message) == [("format_final_json_response", FORECAST)]
+    else:
+        assert message["content"] == "It is Thursday."

@@ -31,7 +31,9 @@ def test_tells_the_facts_of_a_model(gateway: GatewayProcess) -> None:
     assert (reader["context_length"], reader["max_model_len"], reader["dimensions"]) == (99, 99, None)
     assert (reader["size_bytes"], reader["memory_bytes"], reader["quantization"]) == (7, 9, None)
     assert (reader["input_modalities"], reader["output_modalities"]) == (["image"], ["text"])
+    assert reader["meta"] == {"n_ctx": 99}
     ok = gateway.http.get("/v1/models/ok").json()
+    assert ok["architecture"] == {name: ok[name] for name in ("input_modalities", "output_modalities")}
     assert ok["input_modalities"] == ["text", "image"]
     assert ok["output_modalities"] == ["text", "embedding", "image"]
 

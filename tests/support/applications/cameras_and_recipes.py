@@ -62,6 +62,23 @@ def frigate_description(model: str, images: list[str]) -> dict[str, Any]:
     return {"model": model, "messages": _shown("Describe what the person does.", *images, detail="low")}
 
 
+def frigate_llama_cpp(model: str) -> dict[str, Any]:
+    """What Frigate's provider for llama.cpp's server sends without a picture, with the switch for thoughts."""
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Describe."}]}],
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+
+
+FRIGATE_STREAM: dict[str, Any] = {
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "timings_per_token": True,
+}
+"""What it adds for a conversation on its page."""
+
+
 class Tags(BaseModel):
     """What Karakeep reads: zod's z.object({tags: z.array(z.string())})."""
 
