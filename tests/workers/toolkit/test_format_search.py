@@ -1,6 +1,7 @@
 """How the form of a model's calls is found by its chat template, and in which form earlier calls reach the template.
 
-The templates do what real ones do: those of DeepSeek V3.2, Granite 3, Llama 4, LFM2, Kimi K2, Cohere and gpt-oss.
+The templates do what real ones do: those of DeepSeek V3.2, Granite 3, Llama 4, LFM2, Kimi K2, Cohere, gpt-oss, Apertus,
+GigaChat 3, Hunyuan 3 and functionary.
 """
 
 from __future__ import annotations
@@ -51,6 +52,19 @@ _KIMI = (
     )
     + "<|tool_calls_section_end|>"
 )
+_APERTUS = _EACH.replace("CALL", '{"{{ c.function.name }}": {{ c.function.arguments | tojson }}}')
+_HUNYUAN = (
+    "{% macro tag(name) %}<{{ name }}{{ ':open' + 'source' }}>{% endmacro %}{{ tag('tool_calls') }}\n"
+    + _EACH.replace(
+        "CALL",
+        "{{ tag('tool_call') }}{{ c.function.name }}{{ tag('tool_sep') }}\n"
+        "{% for k, v in c.function.arguments.items() %}"
+        "{{ tag('arg_key') }}{{ k }}{{ tag('/arg_key') }}\n{{ tag('arg_value') }}{{ v }}{{ tag('/arg_value') }}\n"
+        "{% endfor %}{{ tag('/tool_call') }}\n",
+    )
+    + "{{ tag('/tool_calls') }}"
+)
+_FUNCTION_TAG = _EACH.replace("CALL", "<function={{ c.function.name }}>{{ c.function.arguments | tojson }}</function>")
 _NO_PLACE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 
 
@@ -65,6 +79,11 @@ _NO_PLACE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
         (template_with(_DSML.replace("function_calls", "tool_calls")), "deepseek_v4"),
         (template_with(_PYTHON), "pythonic"),
         (template_with(_KIMI), "kimi"),
+        (template_with(f"<|tools_prefix|>[{_APERTUS}]<|tools_suffix|>"), "apertus"),
+        (template_with(f"<|message_sep|>\n\nfunction call<|role_sep|>\n{_EACH.replace('CALL', _JSON)}"), "gigachat"),
+        (template_with(f"<|function_call|>{_EACH.replace('CALL', _JSON)}"), "gigachat3_1"),
+        (template_with(_HUNYUAN), "hunyuan"),
+        (template_with(_FUNCTION_TAG), "functionary"),
         (template_with("", turns=_NO_PLACE, tools=_TOOLS + "<|tool_call|>"), "granite"),
         (template_with("", turns=_NO_PLACE, tools="List of tools: [{{ tools | tojson }}]"), "lfm"),
         (template_with(_PYTHON, tools=_TOOLS.replace("tools", "xml_tools")), "pythonic"),

@@ -61,7 +61,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 _ENDS = {
     "qwen3_coder": "\n</parameter>", "seed": "</parameter>", "glm": "</arg_value>", "minimax": "</parameter>",
     "deepseek_v3_2": "</｜DSML｜parameter>", "deepseek_v4": "</｜DSML｜parameter>", "gemma4": '<|"|>',
-    "function_gemma": "<escape>", "harmony": "<|end|>",
+    "hunyuan": "</arg_value:opensource>", "function_gemma": "<escape>", "harmony": "<|end|>",
 }  # fmt: skip
 """What ends plain text, which random tokens would hardly ever write."""
 _FORMATS = sorted(TOOL_FORMATS)
@@ -98,6 +98,7 @@ class _Writer:
         self._bytes = token_bytes(self.tokens)
         self._single = {text: number for number, text in enumerate(self._bytes) if len(text) == 1}
         self._end = _ENDS.get(name, '"').encode()
+        self._whole_end = self._bytes.index(self._end) if self._end in self._bytes else None
 
     def answer(self, form: AnswerForm, seed: int) -> str:
         """An answer. Every other token goes on with what ends a text, as far as the grammar allows."""
@@ -108,7 +109,7 @@ class _Writer:
             allowed = constraints.next_tokens(constraint, self.tokens).nonzero()[0].tolist()
             started = max(n for n in range(len(self._end)) if written.endswith(self._end[:n]))
             ending = self._single.get(self._end[started : started + 1])
-            likely = [token for token in (ending, self._single[b'"']) if token in allowed]
+            likely = [token for token in (self._whole_end, ending, self._single[b'"']) if token in allowed]
             goes_on = likely and choice.random() < (0.95 if started else 0.4)
             token = choice.choice(likely[: 1 if started else 2] if goes_on else allowed)
             if token in constraint.end_tokens:

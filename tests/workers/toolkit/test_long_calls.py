@@ -31,6 +31,10 @@ _WRITTEN: list[tuple[str, str, Calls]] = [
      "<｜tool▁calls▁end｜>", _CALL),
     ("kimi", f"<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0"
      f"<|tool_call_argument_begin|>{_JSON}<|tool_call_end|><|tool_calls_section_end|>", _CALL),
+    ("apertus", f'<|tools_prefix|>[{{"get_weather": {_JSON}}}, {{"now": {{}}}}]<|tools_suffix|>', _BOTH),
+    ("gigachat", f"<|message_sep|>\n\nfunction call<|role_sep|>\n{_OBJECT}", _CALL),
+    ("gigachat3_1", f"<|function_call|>{_OBJECT}", _CALL),
+    ("functionary", f"<function=get_weather>{_JSON}</function><function=now>{{}}</function>", _BOTH),
     ("harmony", f"<|channel|>commentary to=functions.get_weather json<|message|>{_JSON}<|call|>", _CALL),
 ]  # fmt: skip
 

@@ -19,7 +19,8 @@ Result = tuple[str, str, list[str]]
 
 def read(name: str, pieces: list[str], prompt: str = "", *, tools: bool = False) -> Result:
     """The thoughts, the answer and the names of called tools in pieces of text that follow a prompt."""
-    reader: OutputParser = CallReader(FORMATS["hermes"], SCHEMAS) if tools else PlainText()
+    form = FORMATS.get(name, FORMATS["hermes"])  # a few models have a form of their own for both
+    reader: OutputParser = CallReader(form, SCHEMAS) if tools else PlainText()
     if name == "harmony":
         reader = HarmonyReader(SCHEMAS)
     elif name:
@@ -47,6 +48,8 @@ WRITTEN: list[tuple[str, str, str, Result]] = [
     ("command", "<|START_THINKING|>Hm.<|END_THINKING|>Yes.", "", ("Hm.", "Yes.", [])),
     ("gemma4", "<|channel>thought\nHm.\n<channel|>Yes.", "", ("Hm.", "Yes.", [])),
     ("granite", "Here is my thought process: Hm. Here is my response: Yes.", "", ("Hm.", "Yes.", [])),
+    ("hunyuan", "Hm.</think:opensource>Yes.", "<think:opensource>", ("Hm.", "Yes.", [])),
+    ("apertus", "<|inner_prefix|>Hm.<|inner_suffix|>Yes.", "", ("Hm.", "Yes.", [])),
     ("harmony", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "",
      ("Hm.", "Yes.", [])),
     ("harmony", "<|channel|>analysis<|message|>Hm", "", ("Hm", "", [])),
@@ -58,6 +61,12 @@ WRITTEN: list[tuple[str, str, str, Result]] = [
 def test_thoughts_come_apart_from_the_answer(name: str, written: str, prompt: str, result: Result) -> None:
     assert read(name, [written], prompt, tools=CALL in written) == result
     assert read(name, list(written), prompt, tools=CALL in written) == result
+
+
+def test_call_within_a_thought_ends_it() -> None:
+    written = '<|inner_prefix|>I look.\n<|tools_prefix|>[{"now": {}}]<|tools_suffix|>'
+    for pieces in ([written], list(written)):
+        assert read("apertus", pieces, tools=True) == ("I look.", "", ["now"])
 
 
 @given(st.sampled_from(WRITTEN), st.data())

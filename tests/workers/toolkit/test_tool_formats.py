@@ -127,6 +127,21 @@ WRITTEN: list[tuple[str, str, str, Calls]] = [
     ("minimax", '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="city">Zürich</parameter>\n'
      '<parameter name="hours">[1, 2]</parameter>\n</invoke>\n<invoke name="now">\n</invoke>\n</minimax:tool_call>', "",
      [("get_weather", {"city": "Zürich", "hours": [1, 2]}), NOW]),
+    ("apertus", f'I look.<|tools_prefix|>[{{"get_weather": {JSON}}}, {{"now": {{}}}}]<|tools_suffix|>', "I look.",
+     [WEATHER, NOW]),
+    ("gigachat", f'I look.<|message_sep|>\n\nfunction call<|role_sep|>\n{{"name": "get_weather", "arguments": {JSON}}}',
+     "I look.", [WEATHER]),
+    ("gigachat", '<|message_sep|>\n\nfunction call<|role_sep|>\n{"name": "now", "arguments": {}}<|message_sep|>\n\n',
+     "", [NOW]),
+    ("gigachat", "No call.<|message_sep|>\n\n", "No call.", []),
+    ("gigachat3_1", f'I look.<|function_call|>{{"name": "get_weather", "arguments": {JSON}}}', "I look.", [WEATHER]),
+    ("functionary", f"I look.<function=get_weather>{JSON}</function><function=now>{{}}</function>", "I look.",
+     [WEATHER, NOW]),
+    ("hunyuan", "Ok.<tool_calls:opensource>\n<tool_call:opensource>get_weather<tool_sep:opensource>\n"
+     "<arg_key:opensource>city</arg_key:opensource>\n<arg_value:opensource>Zürich <1></arg_value:opensource>\n"
+     "<arg_key:opensource>days</arg_key:opensource>\n<arg_value:opensource>3</arg_value:opensource>\n"
+     "</tool_call:opensource>\n<tool_call:opensource>now<tool_sep:opensource>\n</tool_call:opensource>\n"
+     "</tool_calls:opensource>", "Ok.", [("get_weather", {"city": "Zürich <1>", "days": 3}), NOW]),
     ("harmony", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look."
      "<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>" + JSON
      + "<|call|>", "I look.", [WEATHER]),
@@ -170,6 +185,14 @@ TEXT: list[tuple[str, str]] = [
     ("glm", "<tool_call>is a tag</tool_call>"),
     ("minimax", "<minimax:tool_call></minimax:tool_call>"),
     ("kimi", "<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>[]"),
+    ("apertus", "<|tools_prefix|>[]<|tools_suffix|>"),
+    ("apertus", '<|tools_prefix|>[{"now": 3}]<|tools_suffix|>'),
+    ("apertus", '<|tools_prefix|>["now"]<|tools_suffix|>'),
+    ("gigachat3_1", '<|function_call|>{"name": 3}'),
+    ("functionary", "<function=now>{oops}</function>"),
+    ("functionary", "<function=now>[]</function>"),
+    ("hunyuan", "<tool_calls:opensource>\n</tool_calls:opensource>"),
+    ("hunyuan", "<tool_calls:opensource>\n<tool_call:opensource>no w<tool_sep:opensource>"),
 ]
 
 

@@ -95,6 +95,7 @@ class ThoughtReader:
 
     def __init__(self, written: ReasoningFormat, rest: OutputParser, *, is_thinking: bool) -> None:
         self._begin, self._end, self._rest = written.begin.rstrip(), written.end, rest
+        self._ends = [mark for mark in (written.end, written.before) if mark]
         self.is_thinking = is_thinking
         self._held = ""
         self._has_thought = is_thinking
@@ -136,11 +137,11 @@ class ThoughtReader:
 
     def _think(self) -> Generator[OutputPiece, None, bool]:
         """Yield the thought so far. Returns whether it has ended."""
-        place = self._held.find(self._end)
-        has_ended = place >= 0
-        length = place if has_ended else len(self._held) - possible_start(self._held, [self._end])
+        places = [(place, mark) for mark in self._ends if (place := self._held.find(mark)) >= 0]
+        has_ended = bool(places)
+        length, mark = min(places, default=(len(self._held) - possible_start(self._held, self._ends), ""))
         yield from self._thoughts(self._held[:length])
-        self._held = self._held[length + len(self._end) * has_ended :]
+        self._held = self._held[length + len(mark) * (mark == self._end) :]
         if has_ended:
             self._thought.cut()
             self.is_thinking = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class ReasoningFormat:
     """Thoughts are between `begin` and `end`. The prompt may end with `begin`: then the answer begins in a thought.
 
+    A thought also ends where `before` comes, which belongs to what follows: some models call tools while they think.
     `template_words`: a chat template that has one of them belongs to a model that thinks in this format.
     """
 
@@ -16,6 +17,7 @@ class ReasoningFormat:
     begin: str
     end: str
     template_words: tuple[str, ...] = ()
+    before: str = ""
 
     def fits(self, template: str) -> bool:
         """Whether a chat template belongs to a model that thinks in this format."""
@@ -34,6 +36,8 @@ _FORMATS = (
     ReasoningFormat("gemma4", "<|channel>thought\n", "<channel|>", ("<|channel>thought",)),
     ReasoningFormat("mistral", "[THINK]", "[/THINK]"),
     ReasoningFormat("command", "<|START_THINKING|>", "<|END_THINKING|>"),
+    ReasoningFormat("apertus", "<|inner_prefix|>", "<|inner_suffix|>", before="<|tools_prefix|>"),
+    ReasoningFormat("hunyuan", "<think:opensource>", "</think:opensource>", ("'<think{}>'",)),
     ReasoningFormat("seed", "<seed:think>", "</seed:think>"),
     ReasoningFormat("kimi_vl", "◁think▷", "◁/think▷"),
     ReasoningFormat("granite", "Here is my thought process:", "Here is my response:"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from workers.toolkit.chat.tool_formats.apertus import APERTUS
 from workers.toolkit.chat.tool_formats.base import ToolFormat
 from workers.toolkit.chat.tool_formats.deepseek import DEEPSEEK
+from workers.toolkit.chat.tool_formats.functionary import FUNCTIONARY
 from workers.toolkit.chat.tool_formats.gemma import FUNCTION_GEMMA, GEMMA
+from workers.toolkit.chat.tool_formats.gigachat import GIGACHAT, GIGACHAT_3_1
+from workers.toolkit.chat.tool_formats.hunyuan import HUNYUAN
 from workers.toolkit.chat.tool_formats.json_between import COMMAND, FUNCTOOLS, GRANITE, HERMES, JAMBA, NEMOTRON, PHI
 from workers.toolkit.chat.tool_formats.kimi import KIMI
 from workers.toolkit.chat.tool_formats.llama import LLAMA
@@ -13,8 +17,9 @@ from workers.toolkit.chat.tool_formats.pythonic import LFM, PYTHONIC
 from workers.toolkit.chat.tool_formats.tagged import DSML, DSML_V4, GLM, MINIMAX, QWEN_CODER, SEED
 
 _FORMATS: tuple[ToolFormat, ...] = (
-    DSML, DSML_V4, DEEPSEEK, KIMI, MINIMAX, SEED, QWEN_CODER, GLM, GEMMA, FUNCTION_GEMMA, MISTRAL, COMMAND, LFM,
-    NEMOTRON, JAMBA, HERMES, PHI, GRANITE, FUNCTOOLS, PYTHONIC, LLAMA,
+    DSML, DSML_V4, DEEPSEEK, KIMI, MINIMAX, HUNYUAN, SEED, QWEN_CODER, FUNCTIONARY, GLM, GEMMA, FUNCTION_GEMMA,
+    MISTRAL, COMMAND, LFM, APERTUS, GIGACHAT, GIGACHAT_3_1, NEMOTRON, JAMBA, HERMES, PHI, GRANITE, FUNCTOOLS,
+    PYTHONIC, LLAMA,
 )  # fmt: skip
 """Those with the most specific marks come first, since a template may have the marks of several."""
 

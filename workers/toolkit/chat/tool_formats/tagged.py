@@ -37,7 +37,7 @@ Value = Callable[[Any, Mapping[str, Any]], Grammar]
 """Writes a value of a schema, whose references lead into the second, and what is behind it. Raises UnwritableSchema."""
 
 
-def _held_arguments(tool: str, held: HeldTools, before: str, between: str, value: Value) -> Grammar:
+def held_arguments(tool: str, held: HeldTools, before: str, between: str, value: Value) -> Grammar:
     """The arguments of a tool, each as the text `before` its key, the key, the text `between`, and its value."""
     root = held.schemas[tool]
     arguments = arguments_of(tool, held)
@@ -87,7 +87,7 @@ class QwenCoder(ToolFormat):
 
         calls = [
             g.sequence(
-                g.text(f"\n<function={tool}>\n"), _held_arguments(tool, held, "<parameter=", f">{self.line}", value)
+                g.text(f"\n<function={tool}>\n"), held_arguments(tool, held, "<parameter=", f">{self.line}", value)
             )
             for tool in held.schemas
         ]
@@ -130,7 +130,7 @@ class Glm(ToolFormat):
 
         between = f"</arg_key>{line}<arg_value>"
         calls = [
-            g.sequence(g.text(tool + line), _held_arguments(tool, held, "<arg_key>", between, value))
+            g.sequence(g.text(tool + line), held_arguments(tool, held, "<arg_key>", between, value))
             for tool in held.schemas
         ]
         return CallForm("<tool_call>", g.sequence(g.either(*calls), g.text("</tool_call>")), line)
@@ -200,7 +200,7 @@ class Invoke(ToolFormat):
             return g.either(*options)
 
         between = '" string="' if self.says_type else '">'
-        return _held_arguments(tool, held, f'<{self.prefix}parameter name="', between, value)
+        return held_arguments(tool, held, f'<{self.prefix}parameter name="', between, value)
 
 
 def _attributes(cursor: Cursor) -> tuple[str, str | None]:
