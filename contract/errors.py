@@ -13,6 +13,7 @@
     ├── NotFound                                 404     not_found
     │   └── ModelNotFound                        404     model_not_found
     ├── MethodNotAllowed                         405     method_not_allowed
+    ├── IdempotencyConflict                      409     idempotency_conflict (the key belongs to another request)
     ├── NotAcceptable                            406     not_acceptable      (no such representation)
     ├── UnsupportedMedia                         415     unsupported_media_type
     ├── RequestTimedOut                          408     request_timeout     (head or body arrive too slowly)
@@ -146,6 +147,10 @@ class ModelNotFound(NotFound):
 
 class MethodNotAllowed(ServeError):
     status, code, type = 405, "method_not_allowed", "invalid_request_error"
+
+
+class IdempotencyConflict(ServeError):
+    status, code, type = 409, "idempotency_conflict", "invalid_request_error"
 
 
 class NotAcceptable(ServeError):

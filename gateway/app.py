@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -29,7 +29,11 @@ from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.execution import Executor
 from gateway.routes import catalogue, dialect_controls, dialects, listings, models, system, tasks, upstream
+from gateway.routes import jobs as job_routes
+from gateway.routes.jobs import JobEndpoint
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
@@ -40,13 +44,14 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     services = _services(settings, home)
     requests = requests or RequestsInProgress()
     manager, directory = services.manager, services.directory
-    endpoints: dict[str, ASGIApp] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
+    endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
+    jobs = JobEngine(home / "jobs", settings.jobs, Executor(endpoints))
     keyring = Keyring(settings)
     app = DocumentedApp(
         title="Enginehouse",
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
-        lifespan=_lifespan(manager, directory, requests),
+        lifespan=_lifespan(manager, directory, jobs, requests),
         exception_handlers=HANDLERS,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
@@ -58,6 +63,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(models.router(directory))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
+    app.include_router(job_routes.router(jobs, endpoints, services.body_limit))
     app.include_router(system.router(manager, directory))
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services)
@@ -86,7 +92,7 @@ def _add_middleware(
     fastapi_stack: ASGIApp,
     settings: Settings,
     keyring: Keyring,
-    endpoints: dict[str, ASGIApp],
+    endpoints: Mapping[str, ASGIApp],
     requests: RequestsInProgress,
 ) -> ASGIApp:
     """Wrap FastAPI's middleware in ours. Requests for tasks skip FastAPI's, which would slow them down by a tenth.
@@ -105,13 +111,13 @@ def _add_middleware(
 
 
 def _lifespan(
-    manager: ManagerClient, directory: ModelDirectory, requests: RequestsInProgress
+    manager: ManagerClient, directory: ModelDirectory, jobs: JobEngine, requests: RequestsInProgress
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         requests.on_exit = lambda: loop.call_soon_threadsafe(stopping.set)
-        async with manager.opened():
+        async with manager.opened(), jobs.opened():
             tasks = [asyncio.create_task(work) for work in (directory.follow(), manager.end_waiting_after(stopping))]
             try:
                 yield

@@ -8,6 +8,7 @@ from contract.config.environment import ENVIRONMENT, default_path, home
 from contract.config.errors import ConfigError, explain
 from contract.config.fields import Frozen
 from contract.config.gateway import GatewaySettings
+from contract.config.jobs import JobSettings
 from contract.config.logs import LogSettings
 from contract.config.manager import ManagerSettings, MemorySettings, ResourceSettings
 from contract.config.models import ModelSpec
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigError",
     "Frozen",
     "GatewaySettings",
+    "JobSettings",
     "LogSettings",
     "ManagerSettings",
     "MemorySettings",

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from contract.config.fields import Frozen
 from contract.config.gateway import GatewaySettings
+from contract.config.jobs import JobSettings
 from contract.config.logs import LogSettings
 from contract.config.manager import ManagerSettings, MemorySettings, ResourceSettings
 from contract.config.models import ModelSpec
@@ -30,6 +31,7 @@ class Settings(Frozen):
     manager: ManagerSettings = ManagerSettings()
     memory: MemorySettings = MemorySettings()
     resources: ResourceSettings = ResourceSettings()
+    jobs: JobSettings = JobSettings()
     security: SecuritySettings = SecuritySettings()
     logs: LogSettings = LogSettings()
     models: tuple[ModelSpec, ...] = ()

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.types import Send
 
+from contract.errors import UnsupportedFeature
 from contract.media import images_in, name_bad_image
 from contract.status import ModelStatus
 from contract.tasks import Request, Task
@@ -62,6 +63,13 @@ def check_images(request: BaseModel) -> None:
     with name_bad_image(request):
         for image in images_in(request):
             image.check()
+
+
+def check_whole(request: Request) -> None:
+    """Raise UnsupportedFeature for a request that wants a stream, which a job cannot have."""
+    if request.wants_stream:
+        message = "`stream`: the answer of a job is kept whole, at GET /jobs/{id}/result. Leave the field out."
+        raise UnsupportedFeature(message, param="stream")
 
 
 class TaskForwarder:
@@ -114,6 +122,13 @@ class TaskForwarder:
             signs=signs,
             ends_with_done=call.task.chunk is not None and table.is_external(model),
         )
+
+    async def model_for(self, task: Task[Any, Any], request: Request) -> str:
+        """The id of the model that a request would go to now. Raises the errors of `prepare` about the choice."""
+        table = await self._directory.table()
+        model = table.choose(task.name, request.model)
+        table.check_features(task.name, model, request)
+        return model.id
 
     def _signs(self, call: TaskCall) -> SignPolicy | None:
         if self._stream_wait is None or call.task.chunk is None or not call.request.wants_stream:

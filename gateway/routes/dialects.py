@@ -32,7 +32,7 @@ from gateway.forwarding.captured_response import CapturedResponse
 from gateway.forwarding.client_headers import requested_keep_alive, requested_wait
 from gateway.forwarding.model_table import ModelTable
 from gateway.forwarding.offload import offload
-from gateway.forwarding.task_forwarder import TaskCall, check_images
+from gateway.forwarding.task_forwarder import TaskCall, check_images, check_whole
 from gateway.routes.translated_stream import TranslatedStream
 from gateway.services import Services
 
@@ -65,6 +65,21 @@ class DialectEndpoint:
                 await _Exchange(route, request, scope, self._services).answer(send)
         except ClientDisconnected:
             log.debug("the client of request %s disconnected", scope["request_id"])
+
+    async def model_for(self, content_type: str, body: bytes) -> str:
+        """The id of the model for a request that is to run as a job; of several, the first one's.
+
+        Raises ServeError if it could not run.
+        """
+        route, request = await offload(len(body), self._decode, content_type, body)
+        models = []
+        for query in _queries(route, request, await self._services.directory.table()):
+            check_whole(query.request)
+            try:
+                models.append(await self._services.tasks.model_for(query.task, query.request))
+            except ServeError as error:
+                raise in_clients_names(error, {**route.fields, **query.fields}) from None
+        return next(iter(models), "")
 
     def _decode(self, content_type: str, body: bytes) -> tuple[DialectRoute, BaseModel]:
         route = self._route_for(content_type, body)
@@ -110,19 +125,11 @@ class _Exchange:
     async def answer(self, send: Send) -> None:
         """Run the request's queries and send the translated answer. Raises ServeError."""
         max_wait = requested_wait(self.scope)
-        queries = self._queries(await self.services.directory.table())
+        queries = _queries(self.route, self.request, await self.services.directory.table())
         if self.route.events and len(queries) == 1 and queries[0].request.wants_stream:
             await self._stream(queries[0], max_wait, send)
         else:
             await self._whole(queries, max_wait, send)
-
-    def _queries(self, table: ModelTable) -> Sequence[TaskQuery]:
-        try:
-            return self.route.to_task(self.request, table)
-        except ValidationError as error:
-            raise in_clients_names(invalid_request(error), self.route.fields) from None
-        except ServeError as error:
-            raise in_clients_names(error, self.route.fields) from None
 
     async def _whole(self, queries: Sequence[TaskQuery], max_wait: float, send: Send) -> None:
         bulk, limit = Bulk(_bulk_keys(self.route)), asyncio.Semaphore(AT_ONCE)
@@ -203,6 +210,16 @@ class _Exchange:
             await stream.fail(error)
         finally:
             self._note_model(call)
+
+
+def _queries(route: DialectRoute, request: BaseModel, table: ModelTable) -> Sequence[TaskQuery]:
+    """The requests for tasks that a request needs. Raises ServeError."""
+    try:
+        return route.to_task(request, table)
+    except ValidationError as error:
+        raise in_clients_names(invalid_request(error), route.fields) from None
+    except ServeError as error:
+        raise in_clients_names(error, route.fields) from None
 
 
 async def _side_by_side(queries: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

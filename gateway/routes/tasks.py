@@ -20,7 +20,7 @@ from gateway.forwarding.client_headers import (
     wants_loading_messages,
 )
 from gateway.forwarding.offload import offload
-from gateway.forwarding.task_forwarder import TaskCall, decode
+from gateway.forwarding.task_forwarder import TaskCall, check_whole, decode
 from gateway.services import Services
 
 _SLASHES = re.compile("//+")
@@ -48,6 +48,12 @@ class TaskEndpoint:
                     scope["model"] = call.model
         except ClientDisconnected:
             log.debug("the client of request %s disconnected", scope["request_id"])
+
+    async def model_for(self, content_type: str, body: bytes) -> str:
+        """The id of the model for a request that is to run as a job. Raises ServeError if it could not run."""
+        request = await offload(len(body), decode, self.task, content_type, body)
+        check_whole(request)
+        return await self._services.tasks.model_for(self.task, request)
 
     async def _call(self, scope: Scope, body: bytes) -> TaskCall:
         content_type = header(scope, b"content-type") or ""

@@ -1,0 +1,17 @@
+"""The section `jobs`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contract.config.fields import Frozen
+
+
+class JobSettings(Frozen):
+    """Requests that run later; `keep` is in seconds. `max_running` counts the jobs of each model."""
+
+    keep: float = Field(86400, ge=0)
+    max_result_gb: float = Field(10, ge=0)
+    max_queued: int = Field(10000, ge=1)
+    max_running: int = Field(8, ge=1)
+    attempts: int = Field(3, ge=1)

@@ -1,0 +1,219 @@
+"""The engine of jobs: takes submissions, hands queued jobs to the manager, and records how their runs end.
+
+It is asleep until the first job: no database is open, and no thread runs. A start of the gateway that finds a database
+goes on with the jobs in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from contract.config import JobSettings
+from contract.errors import ServeError, Unavailable
+from gateway.jobs.execution import Executor
+from gateway.jobs.job import Job, JobFilter, Submission
+from gateway.jobs.queries import no_such_job
+from gateway.jobs.store import JobStore
+from gateway.jobs.verdict import judge
+
+log = logging.getLogger(__name__)
+
+_PRUNE_INTERVAL = 30.0
+_AFTER_TROUBLE = 5.0
+"""Seconds after which the engine tries again when the database does not work."""
+
+
+class JobEngine:
+    """Runs the jobs of one gateway. `running` is the work on each job, by its id."""
+
+    def __init__(self, folder: Path, settings: JobSettings, executor: Executor) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._executor = executor
+        self._store = JobStore(folder, settings.max_queued)
+        self._open = False
+        self._opening = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._closing = False
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._of_model: Counter[str] = Counter()  # jobs that run, by model
+        self._paused_until: dict[str, float] = {}  # by model: while the manager cannot serve it, no other job tries
+        self._pruned_at = float("-inf")
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Go on with the jobs of an earlier start, if there are any; at the end, queue again what runs."""
+        if self._exists:
+            try:
+                await self.store()
+            except Unavailable as error:
+                log.error("%s", error.message)
+        try:
+            yield
+        finally:
+            await self._close()
+
+    @property
+    def _exists(self) -> bool:
+        """Whether there may be jobs. Only a submission creates the database."""
+        return self._open or (self._folder / "jobs.db").exists()
+
+    async def store(self) -> JobStore:
+        """The store of all jobs, open. Raises Unavailable if the state folder cannot hold it."""
+        async with self._opening:
+            if not self._open:
+                with storing():
+                    await self._store.open()
+                self._open = True
+                self._loop = asyncio.create_task(self._run())
+        return self._store
+
+    async def submit(self, submission: Submission) -> tuple[Job, bool]:
+        """Store a job, which runs from now on; False: it was submitted before, with the same key.
+
+        Raises Unavailable if it cannot be stored, IdempotencyConflict or QueueFull.
+        """
+        store = await self.store()
+        with storing():
+            job, is_new = await store.add(submission)
+        self._wake.set()
+        return job, is_new
+
+    async def get(self, owner: str, id_: str) -> Job:
+        """The owner's job. Raises NotFound, also for the job of another owner."""
+        if not self._exists:
+            raise no_such_job(id_)
+        store = await self.store()
+        with storing():
+            return await store.get(owner, id_)
+
+    async def page(self, wanted: JobFilter) -> list[Job]:
+        """The owner's jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
+        if not self._exists:
+            return []
+        store = await self.store()
+        with storing():
+            return await store.page(wanted)
+
+    async def delete(self, owner: str, id_: str) -> tuple[Job, bool]:
+        """Cancel a job that has not ended; remove one that has. Returns it, and whether it is removed.
+
+        Raises NotFound.
+        """
+        job, store = await self.get(owner, id_), await self.store()
+        with storing():
+            if job.has_ended:
+                await store.remove(owner, id_)
+                return job, True
+            job = await store.cancel(owner, id_)
+        self._stop(id_)
+        return job, False
+
+    def _stop(self, id_: str) -> None:
+        """End the work on a job whose state says already that it has ended."""
+        if task := self._running.get(id_):
+            task.cancel()
+
+    async def _close(self) -> None:
+        self._closing = True
+        tasks = [task for task in (self._loop, *self._running.values()) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._open:
+            await self._store.close()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                delay = await self._step()
+            except Exception:
+                log.exception("the jobs cannot be read")
+                delay = _AFTER_TROUBLE
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), delay)
+
+    async def _step(self) -> float:
+        """Begin what may run now, and end what is over. Returns the seconds until the next step."""
+        for id_ in await self._store.expire():
+            self._stop(id_)
+        now = asyncio.get_running_loop().time()
+        if now >= self._pruned_at + _PRUNE_INTERVAL:
+            self._pruned_at = now
+            for id_ in await self._store.prune(self._settings.keep, int(self._settings.max_result_gb * 2**30)):
+                log.info("removed the job %s and its result", id_)
+        for job in await self._store.claim(lambda model: self._room(model, now)):
+            self._begin(job)
+        return await self._store.seconds_to_next(_PRUNE_INTERVAL)
+
+    def _room(self, model: str, now: float) -> int:
+        """How many more jobs of a model may run. Called in the database's thread."""
+        return 0 if self._paused_until.get(model, now) > now else self._settings.max_running - self._of_model[model]
+
+    def _begin(self, job: Job) -> None:
+        self._of_model[job.model] += 1
+        task = self._running[job.id] = asyncio.create_task(self._work(job))
+        task.add_done_callback(lambda task: self._done(job, task))
+
+    def _done(self, job: Job, task: asyncio.Task[None]) -> None:
+        self._of_model[job.model] -= 1
+        if self._running[job.id] is task:  # it may run again already
+            del self._running[job.id]
+        self._wake.set()
+
+    async def _work(self, job: Job) -> None:
+        """One run of a job, until what follows from it is stored."""
+        try:
+            await self._attempt(job)
+        except asyncio.CancelledError:
+            if self._closing:  # it was not cancelled by its owner: the next start runs it again
+                await self._store.run_again(job, 0.0, counted=False)
+            raise
+        except Exception:  # such as a full disk
+            log.exception("the end of %s cannot be stored", job.id)
+            await self._run_again_when_possible(job)
+
+    async def _attempt(self, job: Job) -> None:
+        error: ServeError | None = None
+        try:
+            result = await self._executor.run(job, await self._store.request_of(job))
+        except ServeError as failure:
+            error = failure
+        verdict = judge(error, job.failures, self._settings.attempts)
+        if error is None:
+            await self._store.complete(job, result)
+        elif verdict.kind == "again":
+            log.info("%s runs again in %g s: %s", job.id, verdict.delay, error.message)
+            self._paused_until[job.model] = asyncio.get_running_loop().time() + verdict.delay
+            await self._store.run_again(job, verdict.delay, counted=verdict.counted)
+        else:
+            log.warning("%s failed: %s", job.id, error.message)
+            await self._store.fail(job, error)
+
+    async def _run_again_when_possible(self, job: Job) -> None:
+        while True:
+            await asyncio.sleep(_AFTER_TROUBLE)
+            with suppress(Exception):
+                await self._store.run_again(job, 0.0, counted=True)
+                return
+
+
+class storing:  # noqa: N801 - reads as what it does
+    """Raises Unavailable where the enclosed code cannot use the database or the state folder."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        import sqlite3
+
+        if isinstance(error, OSError | sqlite3.Error):
+            message = f"Jobs cannot be stored in the state folder ({error})."
+            hint = "It must be writable and have free disk space; ENGINEHOUSE_HOME says where it is."
+            raise Unavailable(f"{message} {hint}", retry_after=30) from error

@@ -1,0 +1,109 @@
+"""What a job is: a stored request with an owner, a state and, at its end, a result or an error."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class JobState(StrEnum):
+    """The state of a job. `running`: it was handed to the manager, where it may still wait for its model."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """The request that a job runs: a POST to `path`, with the headers and the bytes that its client sent."""
+
+    path: str
+    query: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to store. Times are seconds since the epoch.
+
+    `owner` is who may see it. `type` is the name under which it was submitted. `model` groups jobs: those of one model
+    run together. `expires`: it is given up if it has not ended by then.
+    """
+
+    owner: str
+    type: str
+    model: str
+    request: StoredRequest
+    priority: int = 0
+    expires: float | None = None
+    idempotency_key: str | None = None
+    digest: str = ""  # of the request, to tell a repeated submission from another one with the same key
+    id: str = field(default_factory=lambda: f"job_{uuid.uuid4().hex}")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stored job without its request and its result. Times are seconds since the epoch.
+
+    `run` counts the times that it was handed to the manager, `failures` those that ended with a dead worker or a model
+    that could not be loaded. `error` is the `error` of the envelope. `result_file` is the name of the result's file in
+    the state folder; smaller results are in the database.
+    """
+
+    seq: int
+    id: str
+    owner: str
+    type: str
+    path: str
+    model: str
+    priority: int
+    state: JobState
+    run: int
+    failures: int
+    created: float
+    not_before: float
+    expires: float | None
+    started: float | None
+    ended: float | None
+    result_status: int | None
+    result_type: str | None
+    result_bytes: int
+    result_file: str | None
+    error: dict[str, Any] | None
+    digest: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a completed job was answered: bytes in memory, or the name of a file in the state folder."""
+
+    status: int
+    content_type: str
+    size: int
+    body: bytes | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which of an owner's jobs are listed, newest first; `before` is the last job of the page before."""
+
+    owner: str
+    states: tuple[JobState, ...] = ()
+    type: str | None = None
+    before: str | None = None
+    limit: int = 100

@@ -1,0 +1,172 @@
+"""The statements of the job store, each run inside a transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from contract.errors import EngineFailed, IdempotencyConflict, NotFound, QueueFull
+from gateway.jobs.database import SqlConnection
+from gateway.jobs.job import ENDED, Job, JobFilter, JobState, Submission
+from gateway.jobs.payloads import LARGE, request_file
+from gateway.jobs.schema import COLUMNS, job_in
+
+MAX_INTERRUPTIONS = 25
+"""How many gateways may end in the middle of a job."""
+
+Which = tuple[str, tuple[object, ...]]
+"""A condition, and the values of its parameters."""
+
+UNFINISHED = "state IN ('queued', 'running')"
+OVER = "state NOT IN ('queued', 'running')"
+
+AHEAD = "(priority > ? OR (priority = ? AND seq < ?))"
+OF_RUN = "id = ? AND run = ? AND state = 'running'"
+
+
+def no_such_job(id_: str) -> NotFound:
+    """The error for a job that does not exist, or belongs to another key."""
+    return NotFound(f"There is no job {id_[:100]!r}. GET /jobs lists yours; those that ended are kept for jobs.keep.")
+
+
+def get(connection: SqlConnection, owner: str, id_: str) -> Job:
+    query = f"SELECT {COLUMNS} FROM jobs WHERE id = ? AND owner = ?"
+    row = connection.execute(query, (id_, owner)).fetchone()
+    if row is None:
+        raise no_such_job(id_)
+    return job_in(row)
+
+
+def add(connection: SqlConnection, submission: Submission, max_queued: int, now: float) -> tuple[Job, bool]:
+    """Insert a job, or find the one that was submitted with the same key. Raises IdempotencyConflict or QueueFull."""
+    if earlier := _submitted_before(connection, submission):
+        return earlier, False
+    unfinished = connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {UNFINISHED}").fetchone()[0]
+    if unfinished >= max_queued:
+        message = f"{unfinished} jobs wait or run already. Try again later, or raise jobs.max_queued."
+        raise QueueFull(message, details={"waiting": unfinished}, retry_after=10)
+    _insert(connection, submission, now)
+    return get(connection, submission.owner, submission.id), True
+
+
+def _submitted_before(connection: SqlConnection, submission: Submission) -> Job | None:
+    if submission.idempotency_key is None:
+        return None
+    query = f"SELECT {COLUMNS} FROM jobs WHERE owner = ? AND idempotency_key = ?"
+    row = connection.execute(query, (submission.owner, submission.idempotency_key)).fetchone()
+    if row is None:
+        return None
+    job = job_in(row)
+    if job.digest != submission.digest:
+        message = f"The Idempotency-Key was used for another request, the job {job.id}. Send a new key."
+        raise IdempotencyConflict(message, param="Idempotency-Key", details={"job_id": job.id})
+    return job
+
+
+def _insert(connection: SqlConnection, submission: Submission, now: float) -> None:
+    request = submission.request
+    values = {
+        "id": submission.id,
+        "owner": submission.owner,
+        "type": submission.type,
+        "path": request.path,
+        "query": request.query,
+        "headers": json.dumps(request.headers),
+        "body": None if len(request.body) > LARGE else request.body,
+        "idempotency_key": submission.idempotency_key,
+        "digest": submission.digest,
+        "model": submission.model,
+        "priority": submission.priority,
+        "state": JobState.QUEUED,
+        "created": now,
+        "not_before": now,
+        "expires": submission.expires,
+    }
+    marks = ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+
+
+def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
+    conditions, values = ["owner = ?"], [wanted.owner]
+    if wanted.states:
+        conditions.append(f"state IN ({', '.join('?' * len(wanted.states))})")
+        values += wanted.states
+    if wanted.type:
+        conditions.append("type = ?")
+        values.append(wanted.type)
+    if wanted.before:
+        conditions.append(f"seq < {get(connection, wanted.owner, wanted.before).seq}")
+    query = f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT {wanted.limit}"
+    return [job_in(row) for row in connection.execute(query, values).fetchall()]
+
+
+def claim(connection: SqlConnection, free: Callable[[str], int], now: float) -> list[Job]:
+    ready = "state = 'queued' AND not_before <= ?"
+    models = connection.execute(f"SELECT DISTINCT model FROM jobs WHERE {ready}", (now,)).fetchall()
+    jobs: list[Job] = []
+    for (model,) in models:
+        room = free(model)
+        if room > 0:
+            next_ones = f"SELECT id FROM jobs WHERE {ready} AND model = ? ORDER BY priority DESC, seq LIMIT {room}"
+            query = f"""
+                UPDATE jobs SET state = 'running', run = run + 1, started = COALESCE(started, ?)
+                WHERE id IN ({next_ones}) RETURNING {COLUMNS}
+            """
+            jobs += [job_in(row) for row in connection.execute(query, (now, now, model)).fetchall()]
+    return sorted(jobs, key=lambda job: (-job.priority, job.seq))
+
+
+def next_time(connection: SqlConnection, now: float) -> float | None:
+    """When the next job may run again, or expires; None: no job waits for a time."""
+    queries = (
+        "SELECT MIN(not_before) FROM jobs WHERE state = 'queued' AND not_before > ?",
+        f"SELECT MIN(expires) FROM jobs WHERE {UNFINISHED} AND expires > ?",
+    )
+    times = [connection.execute(query, (now,)).fetchone()[0] for query in queries]
+    return min((time for time in times if time is not None), default=None)
+
+
+def finish(
+    connection: SqlConnection,
+    which: Which,
+    state: JobState,
+    now: float,
+    values: Mapping[str, object] | None = None,
+) -> int:
+    """End the jobs that fulfil a condition; how many there are. What they ran is not kept."""
+    assert state in ENDED
+    changed = {"state": state, "ended": now, "body": None, **(values or {})}
+    assignments = ", ".join(f"{name} = ?" for name in changed)
+    condition, parameters = which
+    query = f"UPDATE jobs SET {assignments} WHERE {condition}"
+    return connection.execute(query, (*changed.values(), *parameters)).rowcount
+
+
+def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> list[tuple[str, str | None]]:
+    """Remove jobs that ended before a time, and the oldest while results take more bytes. Returns ids and files."""
+    rows = connection.execute("DELETE FROM jobs WHERE ended < ? RETURNING id, result_file", (ended_before,)).fetchall()
+    total = connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs").fetchone()[0]
+    if total > max_bytes:
+        query = "SELECT id, result_bytes FROM jobs WHERE ended IS NOT NULL AND result_bytes > 0 ORDER BY ended"
+        for id_, size in connection.execute(query).fetchall():
+            rows += connection.execute("DELETE FROM jobs WHERE id = ? RETURNING id, result_file", (id_,)).fetchall()
+            total -= size
+            if total <= max_bytes:
+                break
+    return [(id_, file) for id_, file in rows]
+
+
+def recover(connection: SqlConnection, now: float) -> set[str]:
+    """Queue the jobs that a gateway which is gone has begun. Returns the names of all files in use.
+
+    A job that gateways ended with again and again may be the reason, and fails.
+    """
+    message = f"The gateway ended {MAX_INTERRUPTIONS} times while it ran this job, so the job is not run again."
+    error = json.dumps(EngineFailed(message).envelope()["error"])
+    connection.execute("UPDATE jobs SET interruptions = interruptions + 1 WHERE state = 'running'")
+    condition = f"state = 'running' AND interruptions >= {MAX_INTERRUPTIONS}"
+    finish(connection, (condition, ()), JobState.FAILED, now, {"error": error})
+    connection.execute("UPDATE jobs SET state = 'queued', not_before = 0 WHERE state = 'running'")
+    rows = connection.execute("SELECT id, state, result_file FROM jobs").fetchall()
+    requests = {request_file(id_) for id_, state, _ in rows if state not in ENDED}
+    return requests | {file for _, _, file in rows if file}

@@ -1,0 +1,58 @@
+"""The table of jobs, and how its rows become jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from gateway.jobs.job import Job, JobState
+
+SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS jobs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        type TEXT NOT NULL,
+        path TEXT NOT NULL,
+        query TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        body BLOB,
+        idempotency_key TEXT,
+        digest TEXT NOT NULL,
+        model TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        run INTEGER NOT NULL DEFAULT 0,
+        failures INTEGER NOT NULL DEFAULT 0,
+        interruptions INTEGER NOT NULL DEFAULT 0,
+        created REAL NOT NULL,
+        not_before REAL NOT NULL,
+        expires REAL,
+        started REAL,
+        ended REAL,
+        result_status INTEGER,
+        result_type TEXT,
+        result_bytes INTEGER NOT NULL DEFAULT 0,
+        result BLOB,
+        result_file TEXT,
+        error TEXT
+    )
+    """,
+    "CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_key ON jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS jobs_in_line ON jobs (state, model, priority DESC, seq)",
+    "CREATE INDEX IF NOT EXISTS jobs_of_owner ON jobs (owner, seq)",
+    "CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (ended) WHERE ended IS NOT NULL",
+)
+"""A request's body and a result are null if they are in a file. A job that has ended keeps no request."""
+
+_NAMES = tuple(field.name for field in dataclasses.fields(Job))
+COLUMNS = ", ".join(_NAMES)
+
+
+def job_in(row: Any) -> Job:
+    """The job in a row of `COLUMNS`."""
+    values = dict(zip(_NAMES, row, strict=True))
+    error = values["error"] and json.loads(values["error"])
+    return Job(**{**values, "state": JobState(values["state"]), "error": error})

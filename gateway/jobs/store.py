@@ -1,0 +1,203 @@
+"""Stores jobs, and changes their states: every change is one transaction that names the state that it leaves.
+
+A run that was taken from a job, because the job was cancelled or its gateway died, cannot end the job any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.errors import EngineFailed, ServeError
+from gateway.jobs import queries
+from gateway.jobs.database import Database, SqlConnection
+from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
+from gateway.jobs.payloads import LARGE, Payloads, request_file, result_file
+from gateway.jobs.schema import SCHEMA
+
+
+class JobStore:
+    """The jobs in one folder. `clock` gives the seconds since the epoch."""
+
+    def __init__(self, folder: Path, max_queued: int, clock: Callable[[], float] = time.time) -> None:
+        self._database = Database(folder / "jobs.db")
+        self._payloads = Payloads(folder / "files")
+        self._max_queued = max_queued
+        self._clock = clock
+
+    async def open(self) -> None:
+        """Open the database, and put the jobs that ran when it was last used back into the queue.
+
+        Raises OSError or sqlite3.Error.
+        """
+        await self._database.open(SCHEMA)
+        kept = await self._database.run(lambda connection: queries.recover(connection, self._clock()))
+        await asyncio.to_thread(self._payloads.remove_all_but, kept)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def add(self, submission: Submission) -> tuple[Job, bool]:
+        """Store a job, and return it once it is on the disk; False: it was submitted before, with the same key.
+
+        Raises IdempotencyConflict, QueueFull, OSError or sqlite3.Error.
+        """
+        body = submission.request.body
+        if len(body) > LARGE:
+            await asyncio.to_thread(self._payloads.write, request_file(submission.id), body)
+        try:
+            job, is_new = await self._database.run(
+                lambda c: queries.add(c, submission, self._max_queued, self._clock())
+            )
+        except Exception:  # not a cancellation: then the job may be stored all the same
+            self._payloads.remove([request_file(submission.id)])
+            raise
+        if not is_new:
+            self._payloads.remove([request_file(submission.id)])
+        return job, is_new
+
+    async def get(self, owner: str, id_: str) -> Job:
+        """The owner's job. Raises NotFound, also for the job of another owner."""
+        return await self._database.run(lambda connection: queries.get(connection, owner, id_))
+
+    async def page(self, wanted: JobFilter) -> list[Job]:
+        """The owner's jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
+        return await self._database.run(lambda connection: queries.page(connection, wanted))
+
+    async def place(self, job: Job) -> int:
+        """How many queued jobs of the same model are ahead of a queued one."""
+        query = f"SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND model = ? AND {queries.AHEAD}"
+        values = (job.model, job.priority, job.priority, job.seq)
+        return await self._database.run(lambda connection: int(connection.execute(query, values).fetchone()[0]))
+
+    async def request_of(self, job: Job) -> StoredRequest:
+        """What a job runs. Raises ServeError if it is gone."""
+        query = "SELECT path, query, headers, body FROM jobs WHERE id = ?"
+        row = await self._database.run(lambda connection: connection.execute(query, (job.id,)).fetchone())
+        if row is None:
+            raise queries.no_such_job(job.id)
+        path, text, headers, body = row
+        if body is None:
+            try:
+                body = await asyncio.to_thread(self._payloads.read, request_file(job.id))
+            except FileNotFoundError:
+                raise EngineFailed("The job's request is gone from the state folder. Submit it again.") from None
+        return StoredRequest(path, text, [(name, value) for name, value in json.loads(headers)], bytes(body))
+
+    async def result_of(self, job: Job) -> JobResult:
+        """What a completed job was answered. Raises NotFound if it has been removed meanwhile."""
+        query = "SELECT result FROM jobs WHERE id = ? AND state = 'completed'"
+        row = await self._database.run(lambda connection: connection.execute(query, (job.id,)).fetchone())
+        if row is None:
+            raise queries.no_such_job(job.id)
+        body = None if row[0] is None else bytes(row[0])
+        return JobResult(job.result_status or 200, job.result_type or "", job.result_bytes, body, job.result_file)
+
+    def open_result(self, result: JobResult) -> BinaryIO:
+        """The file of a result that has one. Raises NotFound if it has been removed meanwhile."""
+        assert result.file
+        try:
+            return self._payloads.open(result.file)
+        except FileNotFoundError:
+            raise queries.no_such_job(result.file.partition(".")[0]) from None
+
+    async def claim(self, free: Callable[[str], int]) -> list[Job]:
+        """Begin a run of the jobs that come next, by priority and then in order; of each model as many as `free`."""
+        return await self._database.run(lambda connection: queries.claim(connection, free, self._clock()))
+
+    async def seconds_to_next(self, longest: float) -> float:
+        """Seconds until the next job may run again or expires; at most `longest`."""
+        time = await self._database.run(lambda connection: queries.next_time(connection, self._clock()))
+        return longest if time is None else max(0.0, min(longest, time - self._clock()))
+
+    async def complete(self, job: Job, result: JobResult) -> bool:
+        """End a run's job with a result; False: this run may not. Raises OSError or sqlite3.Error."""
+        assert result.body is not None
+        name = result_file(job.id, job.run) if result.size > LARGE else None
+        if name:
+            await asyncio.to_thread(self._payloads.write, name, result.body)
+        values = {
+            "result_status": result.status,
+            "result_type": result.content_type,
+            "result_bytes": result.size,
+            "result": None if name else result.body,
+            "result_file": name,
+        }
+        ended = await self._end(job, JobState.COMPLETED, values)
+        if name and not ended:
+            self._payloads.remove([name])
+        return ended
+
+    async def fail(self, job: Job, error: ServeError) -> bool:
+        """End a run's job with an error; False: this run may not."""
+        return await self._end(job, JobState.FAILED, {"error": json.dumps(error.envelope(job.id)["error"])})
+
+    async def run_again(self, job: Job, delay: float, *, counted: bool) -> None:
+        """End a run, and queue its job for another one."""
+        query = f"""
+            UPDATE jobs SET state = 'queued', not_before = ?, failures = failures + ? WHERE {queries.OF_RUN}
+        """
+        values = (self._clock() + delay, int(counted), job.id, job.run)
+        await self._database.run(lambda connection: connection.execute(query, values).rowcount)
+
+    async def cancel(self, owner: str, id_: str) -> Job:
+        """Cancel a job that has not ended; an ended one stays as it is. Returns the job. Raises NotFound."""
+
+        def work(connection: SqlConnection) -> Job:
+            job = queries.get(connection, owner, id_)
+            if not job.has_ended:
+                which = (f"id = ? AND {queries.UNFINISHED}", (id_,))
+                queries.finish(connection, which, JobState.CANCELLED, self._clock())
+            return queries.get(connection, owner, id_)
+
+        job = await self._database.run(work)
+        self._payloads.remove([request_file(id_)])
+        return job
+
+    async def remove(self, owner: str, id_: str) -> None:
+        """Remove a job that has ended, with its result. Raises NotFound."""
+
+        def work(connection: SqlConnection) -> Job:
+            job = queries.get(connection, owner, id_)
+            connection.execute(f"DELETE FROM jobs WHERE id = ? AND {queries.OVER}", (id_,))
+            return job
+
+        job = await self._database.run(work)
+        self._payloads.remove([job.result_file] if job.result_file else [])
+
+    async def expire(self) -> list[str]:
+        """End the jobs whose time is over. Returns their ids."""
+
+        def work(connection: SqlConnection) -> list[str]:
+            now = self._clock()
+            due = f"{queries.UNFINISHED} AND expires <= ?"
+            ids = [row[0] for row in connection.execute(f"SELECT id FROM jobs WHERE {due}", (now,)).fetchall()]
+            queries.finish(connection, (due, (now,)), JobState.EXPIRED, now)
+            return ids
+
+        ids = await self._database.run(work)
+        self._payloads.remove(map(request_file, ids))
+        return ids
+
+    async def prune(self, keep: float, max_bytes: int) -> list[str]:
+        """Remove jobs that ended more than `keep` seconds ago, and the oldest while results take over `max_bytes`."""
+        rows = await self._database.run(lambda connection: queries.prune(connection, self._clock() - keep, max_bytes))
+        self._payloads.remove(file for _, file in rows if file)
+        return [id_ for id_, _ in rows]
+
+    async def count(self) -> Mapping[str, int]:
+        """How many jobs there are in each state."""
+        query = "SELECT state, COUNT(*) FROM jobs GROUP BY state"
+        return dict(await self._database.run(lambda connection: connection.execute(query).fetchall()))
+
+    async def _end(self, job: Job, state: JobState, values: Mapping[str, object]) -> bool:
+        run = (queries.OF_RUN, (job.id, job.run))
+        ended = await self._database.run(
+            lambda connection: queries.finish(connection, run, state, self._clock(), values)
+        )
+        self._payloads.remove([request_file(job.id)] if ended else [])
+        return bool(ended)

@@ -1,0 +1,249 @@
+"""Routes of jobs: requests for any task or dialect that are stored now and run later."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, Protocol
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from contract import durations
+from contract.asgi.body import ClientDisconnected, read_body
+from contract.asgi.middleware import header
+from contract.errors import InvalidField, NotFound
+from contract.tasks import all_tasks
+from gateway.access.keys import Principal
+from gateway.forwarding.client_headers import forwarded_headers
+from gateway.forwarding.offload import offload
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.job import Job, JobFilter, JobState, StoredRequest, Submission
+from gateway.jobs.view import view
+from gateway.routes.models import path_parameter
+
+_OF_SUBMISSION = frozenset({"idempotency-key", "x-job-priority", "x-job-expires", "user-agent", "accept-language"})
+_ALSO_KEPT = (b"x-keep-alive",)
+_PRIORITIES = range(-100, 101)
+_MAX_PAGE = 1000
+_MAX_KEY = 255
+_PIECE = 2**20
+_BOUNDARY = re.compile(r'boundary="?([^";,]+)')
+
+
+class JobEndpoint(Protocol):
+    """The ASGI app of a path whose requests can be jobs."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def model_for(self, content_type: str, body: bytes) -> str:
+        """The id of the model that a request would go to. Raises ServeError if it could not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRoutes:
+    """The handlers, over the engine and the paths whose requests can be jobs."""
+
+    engine: JobEngine
+    endpoints: Mapping[str, JobEndpoint]
+    body_limit: int
+
+    async def submit(self, request: Request) -> Response:
+        """Store a request, and run it later. The body is that of the task's or the dialect's own path.
+
+        `model_type` is a task, a model of the vision models API, or a path such as `v1/chat/completions`.
+        """
+        name = request.path_params["model_type"]
+        path = self._path_of(name)
+        try:
+            body = await read_body(request.scope, request.receive, self.body_limit)
+        except ClientDisconnected:
+            return Response()
+        content_type = request.headers.get("content-type", "")
+        model = await self.endpoints[path].model_for(content_type, body)
+        submission = Submission(
+            owner=_owner(request),
+            type=name,
+            model=model,
+            request=StoredRequest(path, request.url.query, _headers(request.scope), body),
+            priority=_priority(request.scope),
+            expires=_expiry(request.scope),
+            idempotency_key=(key := _idempotency_key(request.scope)),
+            digest=await offload(len(body), _digest, path, request.url.query, content_type, body) if key else "",
+        )
+        job, is_new = await self.engine.submit(submission)
+        headers = {"location": f"/jobs/{job.id}"}
+        return JSONResponse(await self._view(job), 202 if is_new else 200, headers)
+
+    async def list(self, request: Request) -> Response:
+        """Your jobs, newest first. `?status=queued,running` and `?model_type=` choose, `limit` and `before` page."""
+        query = request.query_params
+        limit = _page_size(query.get("limit", "100"))
+        states = tuple(_state(name) for name in query.get("status", "").split(",") if name)
+        wanted = JobFilter(_owner(request), states, query.get("model_type"), query.get("before"), limit + 1)
+        jobs = await self.engine.page(wanted)
+        page, has_more = jobs[:limit], len(jobs) > limit
+        next_page = page[-1].id if has_more else None
+        return JSONResponse({"jobs": [view(job) for job in page], "count": len(page), "next": next_page})
+
+    async def get(self, request: Request) -> Response:
+        """A job's state and, once it is completed, its result if that is JSON. `?result=false` leaves it out."""
+        job = await self._find(request)
+        document = await self._view(job)
+        wants_result = request.query_params.get("result") != "false"
+        if not (job.state is JobState.COMPLETED and wants_result and _is_json(job.result_type or "")):
+            return JSONResponse({**document, "result": None})
+        # The result is put in as it was sent, without being parsed.
+        head = json.dumps(document, ensure_ascii=False)[:-1].encode() + b', "result": '
+        return await self._send_result(job, "application/json", 200, head, b"}")
+
+    async def result(self, request: Request) -> Response:
+        """What the job's own path answered, in the same form: JSON, an image, arrays."""
+        job = await self._find(request)
+        if job.state is not JobState.COMPLETED:
+            message = f"The job {job.id} is {job.state} and has no result."
+            raise NotFound(f"{message} GET /jobs/{job.id} says more.", details={"status": job.state})
+        return await self._send_result(job, job.result_type or "", job.result_status or 200)
+
+    async def delete(self, request: Request) -> Response:
+        """Cancel a job that has not ended; remove one that has, with its result."""
+        job, is_removed = await self.engine.delete(_owner(request), request.path_params["job_id"])
+        what = "deleted" if is_removed else "cancelled"
+        message = f"Job {job.id} {what}"
+        return JSONResponse({"job_id": job.id, "status": job.state, "deleted": is_removed, "message": message})
+
+    def _path_of(self, name: str) -> str:
+        """The path that a job's type means. Raises NotFound."""
+        plain = name.strip("/")
+        hyphenated = plain.replace("_", "-")
+        task = all_tasks().get(plain) or all_tasks().get(hyphenated)
+        candidates = [f"/inference/{hyphenated}", f"/{plain}", f"/v1/{plain}"]
+        if task:
+            candidates.insert(0, task.path)
+        path = next((path for path in candidates if path in self.endpoints), None)
+        if path is None:
+            message = f"There is no job type {name[:100]!r}. Use a task ({', '.join(all_tasks())}) or a path of the API"
+            raise NotFound(f"{message}, such as inference/sam3.", param="model_type")
+        return path
+
+    async def _find(self, request: Request) -> Job:
+        return await self.engine.get(_owner(request), request.path_params["job_id"])
+
+    async def _view(self, job: Job) -> dict[str, Any]:
+        ahead = await (await self.engine.store()).place(job) if job.state is JobState.QUEUED else None
+        return view(job, ahead)
+
+    async def _send_result(self, job: Job, type_: str, status: int, head: bytes = b"", tail: bytes = b"") -> Response:
+        store = await self.engine.store()
+        result = await store.result_of(job)
+        size = len(head) + result.size + len(tail)
+        headers = {"content-length": str(size), "content-type": type_}
+        if result.body is not None:
+            return Response(head + result.body + tail, status, headers)
+        file = await asyncio.to_thread(store.open_result, result)
+        return StreamingResponse(_pieces(file, head, tail), status, headers)
+
+
+async def _pieces(file: BinaryIO, head: bytes, tail: bytes) -> AsyncIterator[bytes]:
+    with file:
+        yield head
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece
+        yield tail
+
+
+def _owner(request: Request) -> str:
+    """Who owns the jobs of this request: its key's name; empty without one."""
+    principal: Principal | None = request.scope.get("principal")
+    return f"key:{principal.name}" if principal else ""
+
+
+def _headers(scope: Scope) -> list[tuple[str, str]]:
+    """The headers with which the request will run."""
+    kept = [(name, value) for name, value in forwarded_headers(scope) if name not in _OF_SUBMISSION]
+    return [*kept, *((name.decode(), value) for name in _ALSO_KEPT if (value := header(scope, name)))]
+
+
+def _priority(scope: Scope) -> int:
+    value = header(scope, b"x-job-priority") or "0"
+    if not re.fullmatch(r"-?\d{1,3}", value) or int(value) not in _PRIORITIES:
+        message = "`X-Job-Priority` must be a whole number from -100 to 100; jobs with a higher one run first."
+        raise InvalidField(message, param="X-Job-Priority")
+    return int(value)
+
+
+def _expiry(scope: Scope) -> float | None:
+    """When the job expires, from the seconds or the duration in `X-Job-Expires`."""
+    value = header(scope, b"x-job-expires")
+    if value is None:
+        return None
+    try:
+        seconds = durations.seconds(value)
+    except ValueError as error:
+        raise InvalidField(f"`X-Job-Expires` {error}.", param="X-Job-Expires") from None
+    if not 0 < seconds < 10 * 366 * 86400:
+        raise InvalidField("`X-Job-Expires` must be a time from now, such as `1h`.", param="X-Job-Expires")
+    return time.time() + seconds
+
+
+def _idempotency_key(scope: Scope) -> str | None:
+    key = header(scope, b"idempotency-key")
+    if key is not None and not 0 < len(key) <= _MAX_KEY:
+        raise InvalidField(f"`Idempotency-Key` must have 1 to {_MAX_KEY} characters.", param="Idempotency-Key")
+    return key
+
+
+def _digest(path: str, query: str, content_type: str, body: bytes) -> str:
+    """Equal for equal requests. Clients choose another boundary for the same form each time, so it does not count."""
+    if boundary := _BOUNDARY.search(content_type):
+        body = body.replace(boundary[1].encode("latin-1"), b"")
+        content_type = content_type.replace(boundary[1], "")
+    head = json.dumps([path, query, content_type]).encode()
+    return hashlib.sha256(head + b"\0" + body).hexdigest()
+
+
+def _page_size(value: str) -> int:
+    if not (value.isdecimal() and 1 <= int(value[:9]) <= _MAX_PAGE):
+        raise InvalidField(f"`limit` must be a whole number from 1 to {_MAX_PAGE}.", param="limit")
+    return int(value)
+
+
+def _state(name: str) -> JobState:
+    try:
+        return JobState(name)
+    except ValueError:
+        message = f"There is no job status {name[:50]!r}; there are {', '.join(JobState)}."
+        raise InvalidField(message, param="status") from None
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def router(engine: JobEngine, endpoints: Mapping[str, JobEndpoint], body_limit: int) -> APIRouter:
+    """All routes of jobs."""
+    handlers = JobRoutes(engine, endpoints, body_limit)
+    routes = APIRouter(tags=["jobs"])
+    add = partial(routes.add_api_route, response_model=None)
+    submit, of_job = path_parameter("model_type", "chat"), path_parameter("job_id", "job_0123456789abcdef")
+    job = "/jobs/{job_id}"
+    add(
+        "/jobs/submit/{model_type:path}",
+        handlers.submit,
+        methods=["POST"],
+        summary="Submit a job",
+        openapi_extra=submit,
+    )
+    add("/jobs", handlers.list, methods=["GET"], summary="List your jobs")
+    add(job, handlers.get, methods=["GET"], summary="A job and its result", openapi_extra=of_job)
+    add(job, handlers.delete, methods=["DELETE"], summary="Cancel or remove a job", openapi_extra=of_job)
+    add(f"{job}/result", handlers.result, methods=["GET"], summary="The result of a job", openapi_extra=of_job)
+    return routes

@@ -1,0 +1,218 @@
+"""The store of jobs, on a clock of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import EngineFailed, IdempotencyConflict, NotFound, QueueFull
+from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
+from gateway.jobs.payloads import LARGE
+from gateway.jobs.queries import MAX_INTERRUPTIONS
+from gateway.jobs.store import JobStore
+
+LARGE_BODY = b"x" * (LARGE + 1)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[JobStore]:
+    store = JobStore(tmp_path, max_queued=20, clock=clock)
+    await store.open()
+    yield store
+    await store.close()
+
+
+def submission(body: bytes = b"{}", **fields: Any) -> Submission:
+    request = StoredRequest("/v1/chat/completions", "a=1", [("content-type", "application/json")], body)
+    return Submission(**{"owner": "key:a", "type": "chat", "model": "m", "request": request, **fields})
+
+
+async def add(store: JobStore, **fields: Any) -> Job:
+    return (await store.add(submission(**fields)))[0]
+
+
+async def claim(store: JobStore, room: int = 100) -> list[Job]:
+    return await store.claim(lambda _: room)
+
+
+def answer(body: bytes = b'{"a": 1}') -> JobResult:
+    return JobResult(200, "application/json", len(body), body)
+
+
+async def state(store: JobStore, job: Job) -> JobState:
+    return (await store.get(job.owner, job.id)).state
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "files").glob("*"))
+
+
+@pytest.mark.parametrize("body", [b'{"n": 1}', LARGE_BODY], ids=["small", "large"])
+async def test_request_and_result_come_back_as_they_were(store: JobStore, tmp_path: Path, body: bytes) -> None:
+    await add(store, body=body)
+    [job] = await claim(store)
+    assert await store.request_of(job) == submission(body).request
+    assert await store.complete(job, answer(body))
+    ended = await store.get("key:a", job.id)
+    result = await store.result_of(ended)
+    if result.file:
+        with store.open_result(result) as file:
+            assert file.read() == body
+    else:
+        assert result.body == body
+    assert files(tmp_path) == ([f"{job.id}.1.result"] if len(body) > LARGE else []), "the request is not kept"
+
+
+async def test_higher_priority_first_then_in_order(store: JobStore) -> None:
+    jobs = [await add(store, priority=priority) for priority in (0, 5, 0, -1, 5)]
+    assert await store.place(jobs[0]) == 2
+    claimed = [*await claim(store, 3), *await claim(store)]
+    assert [job.id for job in claimed] == [jobs[number].id for number in (1, 4, 0, 2, 3)]
+
+
+async def test_each_model_has_its_own_room(store: JobStore) -> None:
+    for model in ("a", "a", "b", "c"):
+        await add(store, model=model)
+    claimed = await store.claim(lambda model: {"a": 1, "b": 1, "c": 0}[model])
+    assert [job.model for job in claimed] == ["a", "b"]
+
+
+async def test_same_key_submits_once(store: JobStore, tmp_path: Path) -> None:
+    first = await add(store, idempotency_key="k", digest="d")
+    again, is_new = await store.add(submission(LARGE_BODY, idempotency_key="k", digest="d"))
+    assert (again.id, is_new) == (first.id, False)
+    assert files(tmp_path) == []
+    assert (await add(store, owner="key:b", idempotency_key="k", digest="other")).id != first.id
+    with pytest.raises(IdempotencyConflict, match=first.id):
+        await add(store, idempotency_key="k", digest="other")
+
+
+async def test_other_owners_find_no_job(store: JobStore) -> None:
+    job = await add(store)
+    for call in (store.get, store.cancel, store.remove):
+        with pytest.raises(NotFound):
+            await call("key:b", job.id)
+    assert await store.page(JobFilter("key:b")) == []
+    assert await state(store, job) is JobState.QUEUED
+
+
+async def test_lists_pages_newest_first(store: JobStore) -> None:
+    jobs = [await add(store, type=type_) for type_ in ("chat", "ocr", "chat")]
+    await store.cancel("key:a", jobs[0].id)
+    page = JobFilter("key:a", limit=2)
+    first = await store.page(page)
+    second = await store.page(dataclasses.replace(page, before=first[-1].id))
+    assert [job.id for job in (*first, *second)] == [job.id for job in reversed(jobs)]
+    cancelled = await store.page(JobFilter("key:a", states=(JobState.CANCELLED,), type="chat"))
+    assert [job.id for job in cancelled] == [jobs[0].id]
+
+
+async def test_cancelled_job_cannot_complete(store: JobStore, tmp_path: Path) -> None:
+    await add(store, body=LARGE_BODY)
+    [job] = await claim(store)
+    assert (await store.cancel("key:a", job.id)).state is JobState.CANCELLED
+    assert not await store.complete(job, answer(LARGE_BODY))
+    await store.run_again(job, 0, counted=False)
+    assert await state(store, job) is JobState.CANCELLED
+    assert files(tmp_path) == []
+
+
+async def test_earlier_run_cannot_end_the_job(store: JobStore) -> None:
+    await add(store)
+    [first] = await claim(store)
+    await store.run_again(first, 0, counted=True)
+    [second] = await claim(store)
+    assert (second.run, second.failures) == (2, 1)
+    assert not await store.fail(first, EngineFailed("late"))
+    assert await store.complete(second, answer())
+    assert not await store.complete(second, answer()), "a job ends once"
+
+
+async def test_waits_before_it_runs_again(store: JobStore, clock: Clock) -> None:
+    await add(store)
+    [job] = await claim(store)
+    await store.run_again(job, 8, counted=True)
+    assert await claim(store) == []
+    assert await store.seconds_to_next(30) == 8
+    clock.now += 8
+    assert [again.id for again in await claim(store)] == [job.id]
+    assert await store.seconds_to_next(30) == 30
+
+
+async def test_restart_queues_what_ran_and_removes_strays(tmp_path: Path, store: JobStore) -> None:
+    running, waiting = await add(store, body=LARGE_BODY), await add(store, model="other")
+    await store.claim(lambda model: int(model == "m"))
+    (tmp_path / "files" / "job_never_accepted.request").write_bytes(b"x")
+    await store.close()
+    again = JobStore(tmp_path, 20)
+    await again.open()
+    assert files(tmp_path) == [f"{running.id}.request"]
+    assert {job.id: job.run for job in await claim(again)} == {running.id: 2, waiting.id: 1}
+    await again.close()
+
+
+async def test_job_that_gateways_end_with_fails(tmp_path: Path) -> None:
+    for start in range(MAX_INTERRUPTIONS + 1):
+        store = JobStore(tmp_path, 20)
+        await store.open()
+        if not start:
+            job = await add(store)
+        await claim(store)
+        if start == MAX_INTERRUPTIONS:
+            ended = await store.get("key:a", job.id)
+            assert (ended.state, ended.run) == (JobState.FAILED, MAX_INTERRUPTIONS)
+            assert ended.error
+        await store.close()
+
+
+async def test_expires_waiting_and_running_jobs(store: JobStore, clock: Clock) -> None:
+    running = await add(store, expires=1005.0)
+    await claim(store)
+    waiting, later = await add(store, expires=1005.0), await add(store, expires=1006.0)
+    assert await store.expire() == []
+    clock.now = 1005
+    assert set(await store.expire()) == {running.id, waiting.id}
+    assert await state(store, waiting) is JobState.EXPIRED
+    assert await state(store, later) is JobState.QUEUED
+
+
+async def test_ended_jobs_are_removed_after_their_time(store: JobStore, clock: Clock, tmp_path: Path) -> None:
+    old, waiting = await add(store, priority=1), await add(store)
+    [job] = await claim(store, 1)
+    await store.complete(job, answer(LARGE_BODY))
+    clock.now += 61
+    assert await store.prune(60, 10**9) == [old.id]
+    assert files(tmp_path) == []
+    assert [job.id for job in await store.page(JobFilter("key:a"))] == [waiting.id]
+
+
+async def test_oldest_results_make_room_for_new_ones(store: JobStore, clock: Clock) -> None:
+    jobs = [await add(store) for _ in range(4)]
+    for job in await claim(store):
+        clock.now += 1
+        await store.complete(job, answer(b"x" * 100))
+    assert await store.prune(10**6, 250) == [jobs[0].id, jobs[1].id]
+
+
+async def test_refuses_jobs_beyond_the_limit(store: JobStore, tmp_path: Path) -> None:
+    for _ in range(20):
+        await add(store)
+    with pytest.raises(QueueFull, match=r"jobs\.max_queued"):
+        await add(store, body=LARGE_BODY)
+    assert files(tmp_path) == []
