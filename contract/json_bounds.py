@@ -1,16 +1,13 @@
 """Bounds the structure of a JSON body before it is parsed, and finds strings and brackets without parsing.
 
-A parsed value can take a hundred times the memory of its text (an empty list: 270 bytes for two), and no other thread
-runs while the parser works. The functions here read in windows, between which other threads run.
+A parsed value can take a hundred times the memory of its text (an empty list: 270 bytes for two). The functions here
+read in windows, between which other threads run.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
-
-from pydantic_core import from_json
 
 from contract.errors import BadRequest
 
@@ -31,15 +28,6 @@ def check_json(body: bytes) -> None:
     if has_too_many_values(body):
         message = f"The body has too many values: at most {MAX_VALUES} in lists, and {MAX_PARTS} objects, lists and"
         raise BadRequest(f"{message} fields. Split the request.")
-
-
-def parse_json(body: bytes) -> Any:
-    """The value of a JSON text. Raises BadRequest if it has too many values, or is no JSON."""
-    check_json(body)
-    try:
-        return from_json(body)
-    except ValueError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}. Send UTF-8 JSON.") from None
 
 
 def has_too_many_values(body: bytes) -> bool:
@@ -83,18 +71,18 @@ def tokens(body: bytes, position: int = 0) -> Iterator[tuple[int, int]]:
             continue
         start, position = token.span()
         if body[start] == _QUOTE:
-            position = _end_of_string(body, start)
+            position = closing_quote(body, start) or len(body)
         yield start, position
 
 
 _QUOTE = ord('"')
 
 
-def _end_of_string(body: bytes, start: int) -> int:
-    """The index after the closing quote of the string that begins at `start`; the body's length if there is none."""
+def closing_quote(body: bytes, start: int) -> int | None:
+    """The index after the closing quote of the string that begins at `start`; None if there is none."""
     end = body.find(b'"', start + 1)
     if end < 0:
-        return len(body)
+        return None
     position = body.find(b"\\", start + 1, end)
     if position < 0:
         return end + 1
@@ -105,7 +93,7 @@ def _end_of_string(body: bytes, start: int) -> int:
         if end == position:
             break  # a backslash is the last byte
         position = end
-    return len(body)
+    return None
 
 
 def _end_of_match(body: bytes, position: int) -> int:

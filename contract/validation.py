@@ -1,18 +1,49 @@
-"""Turns pydantic's validation errors into the API's errors."""
+"""Validates bodies of JSON, and turns pydantic's validation errors into the API's errors."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from contract.errors import BadRequest, InvalidField
+from contract.json_bounds import check_json
+from contract.json_parser import WHOLE, parse_checked
 
+Body = TypeVar("Body", bound=BaseModel)
+
+_ERROR_TYPES = frozenset(get_args(ErrorType))
 _FIELD = re.compile(r"(?!(?:str|int|float|bool|bytes)$)[a-z_][a-z0-9_]*")
 
 _MAX_NAMED = 8
 """How many wrong fields one error names."""
+
+
+def validate_json(model: type[Body], body: bytes) -> Body:
+    """The model that a JSON text describes; a large text is parsed in short steps.
+
+    Raises pydantic's ValidationError, with its words for JSON in both cases, and BadRequest for a text with too many
+    values or too much text.
+    """
+    if len(body) <= WHOLE:
+        check_json(body)
+        return model.model_validate_json(body)
+    try:
+        return model.model_validate(parse_checked(body))
+    except ValidationError as error:
+        details = [_details(problem) for problem in error.errors(include_url=False)]
+    except ValueError as error:
+        details = [InitErrorDetails(type="json_invalid", loc=(), input=None, ctx={"error": str(error)})]
+    raise ValidationError.from_exception_data(model.__name__, details, input_type="json")
+
+
+def _details(problem: Any) -> InitErrorDetails:
+    """An error as it can be raised again."""
+    kind = problem["type"] if problem["type"] in _ERROR_TYPES else PydanticCustomError(problem["type"], problem["msg"])
+    return InitErrorDetails(type=kind, loc=problem["loc"], input=problem["input"], ctx=problem.get("ctx", {}))
 
 
 def invalid_request(error: ValidationError) -> BadRequest:

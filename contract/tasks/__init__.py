@@ -17,11 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contract import known_fields, multipart
 from contract.durations import Duration
 from contract.errors import UnsupportedMedia
-from contract.json_bounds import check_json
 from contract.known_fields import FieldTable, Requirement
 from contract.limits import Name
 from contract.omittable import Omittable
-from contract.validation import invalid_request
+from contract.validation import Body, invalid_request, validate_json
 
 
 class Request(BaseModel):
@@ -120,9 +119,6 @@ class Task(Generic[Req, Res]):
         return decode_body(self.request, self.path, content_type, body)
 
 
-Body = TypeVar("Body", bound=BaseModel)
-
-
 def decode_body(model: type[Body], path: str, content_type: str, body: bytes) -> Body:
     """Parse a JSON or multipart body that was sent to `path`.
 
@@ -137,8 +133,7 @@ def decode_body(model: type[Body], path: str, content_type: str, body: bytes) ->
         if media_type == "multipart/form-data":
             form = multipart.fit_to_model(multipart.parse(content_type, body), model)
             return model.model_validate(form)
-        check_json(body)
-        return model.model_validate_json(body)
+        return validate_json(model, body)
     except ValidationError as error:
         raise invalid_request(error) from None
 

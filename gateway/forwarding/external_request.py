@@ -16,7 +16,7 @@ from contract.asgi.body import read_body
 from contract.asgi.middleware import header
 from contract.durations import Duration
 from contract.errors import InvalidField
-from contract.json_bounds import parse_json
+from contract.json_parser import parse_json
 from gateway.forwarding.form_fields import FormFields
 from gateway.forwarding.offload import offload
 from gateway.forwarding.replace_model import replace_model

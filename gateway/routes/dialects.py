@@ -15,7 +15,7 @@ from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_bo
 from contract.asgi.middleware import header
 from contract.config import GatewaySettings
 from contract.errors import EngineFailed, ServeError
-from contract.json_bounds import parse_json
+from contract.json_parser import parse_json
 from contract.tasks import decode_body
 from contract.validation import invalid_request
 from gateway.dialects import all_dialects
