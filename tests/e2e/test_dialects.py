@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +15,7 @@ from PIL import Image
 
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
-from tests.support.doc_examples import ROOT, examples, run_example
+from tests.support.doc_examples import examples, run_client, run_example
 from tests.support.odd_images import drawing
 from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as_printed
 
@@ -218,11 +215,18 @@ def test_models_are_loaded_and_unloaded(server: RunningServer) -> None:
     assert server.get("/models/status").json()["total_memory_mb"] is None
 
 
-def test_example_draws_depth_and_points(server: RunningServer, tmp_path: Path) -> None:
+def test_depth_client_draws_depth_and_points(server: RunningServer, tmp_path: Path) -> None:
     drawing().save(tmp_path / "street.png")
-    program = (ROOT / "examples" / "depth.py").read_text()
-    command = [sys.executable, "-c", program, "street.png", server.url]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "m, 4800 points" in done.stdout
+    assert "m, 4800 points" in run_client("depth", tmp_path, "street.png", server.url)
+
+
+def test_vision_models_client(server: RunningServer, tmp_path: Path) -> None:
+    drawing().save(tmp_path / "street.png")
+    printed = run_client("vision_models", tmp_path, "street.png", server.url)
+    assert "Model sam3 loaded successfully" in printed
+    assert "sam3: person, " in printed
+    assert f"depth-anything: depth.png, {[1, *SIZE]}" in printed
+    with Image.open(tmp_path / "depth.png") as depth:
+        assert depth.size == (SIZE[1], SIZE[0])
+    assert "dinov3: [1, " in printed
+    assert "sam3: loaded" in printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 
 from scripts.testbed.server import RunningServer, fake_model
 from tests.conftest import Models
+from tests.support.doc_examples import run_client
 from tests.support.sample_images import png
 
 PICTURES = [png(64, 48), png(80, 60)]
@@ -103,3 +105,13 @@ def test_error_names_the_image_of_the_batch(server: RunningServer) -> None:
     error = server.post("/api/caption", {"batch": [IMAGES[0], "aGVsbG8="]}).json()["error"]
 
     assert error["param"] == "batch.1"
+
+
+def test_homelab_client(server: RunningServer, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PICTURES[0])
+    printed = run_client("homelab", tmp_path, "a.png", server.url)
+    own = ok(server.post("/api/caption", {"image": IMAGES[0]}))["caption"]
+    assert "blip-base: BLIP" in printed
+    assert f"caption: {own!r} by blip-base" in printed
+    assert "embeddings: 2 of " in printed
+    assert "loaded: " in printed

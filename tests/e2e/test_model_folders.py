@@ -7,6 +7,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,6 +17,7 @@ from PIL import Image
 from scripts.testbed import hub
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
+from tests.support.doc_examples import run_client
 from tests.support.seed_examples import INFERENCE_API
 
 SD_1 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -118,6 +120,14 @@ def test_errors_name_the_apis_fields(
     response = server.post("/infer", {**SMALL, "model_id": checkpoint["id"], **fields})
 
     assert (response.status_code, response.json()["error"]["param"]) == (status, param), response.text
+
+
+def test_inference_client(server: RunningServer, checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    printed = run_client("inference", tmp_path, "a lake", server.url)
+    assert f"{checkpoint['id'][:12]}…  model1.ckpt" in printed
+    assert "image-1.png: 256x256, seed " in printed
+    with Image.open(tmp_path / "image-1.png") as image:
+        assert image.size == (256, 256)
 
 
 def test_removed_file_is_gone_and_its_worker_too(server: RunningServer, checkpoint: dict[str, Any]) -> None:

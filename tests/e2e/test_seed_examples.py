@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from scripts.testbed.server import ROOT, RunningServer, eventually, fake_model, in_background
+from tests.support.doc_examples import run_client
 
 DRAW = {"model": "m", "prompt": "고양이", "size": "16x16"}
 
@@ -19,7 +20,7 @@ DRAW = {"model": "m", "prompt": "고양이", "size": "16x16"}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder: Path = tmp_path_factory.mktemp("seed")
     models = [
-        {**fake_model("m"), "default": ["image-generation"]},
+        {**fake_model("m"), "default": ["image-generation", "analyze"]},
         fake_model("slow", load_gate=str(folder / "gate")),
         fake_model("oom", oom_at_load=True, memory_gb=0.01),
         fake_model("big", memory_mb=600),
@@ -94,6 +95,16 @@ def test_models_say_which_consent_they_need(server: RunningServer) -> None:
     assert "`trust_remote_code: true` to the entry moon" in needs["moon"]
     assert needs["m"] is None
     assert server.model("moon")["needs"] == needs["moon"]
+
+
+def test_vision_insight_client(server: RunningServer, tmp_path: Path) -> None:
+    printed = run_client("vision_insight", tmp_path, "우주의 고양이", server.url)
+    assert "drawn.png: " in printed
+    assert "seed 42" in printed
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+    assert "caption: " in printed
+    assert "이 이미지에 뭐가 있어? (1 pictures)" in printed
+    assert "m#1: ready" in printed
 
 
 def run(script: str, server: RunningServer, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -34,9 +34,18 @@ def run_example(language: str, text: str, url: str, folder: Path) -> str:
     assert ADDRESS in text
     program = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}[language]
     text = text.replace(ADDRESS, url)
+    return _output([*program, text], folder)
+
+
+def run_client(name: str, folder: Path, *arguments: str) -> str:
+    """Run a program of examples/ in `folder`. Returns what it prints."""
+    return _output([sys.executable, str(ROOT / "examples" / f"{name}.py"), *arguments], folder)
+
+
+def _output(command: list[str], folder: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # examples import the client
     done = subprocess.run(
-        [*program, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=250, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=250, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
