@@ -60,6 +60,21 @@ async def test_obeys_robots_unless_told_otherwise(engine: Crawl, site: WebSite) 
     assert (await crawl(engine, secret, respect_robots=False, main_content=False)).text == "private"
 
 
+@pytest.mark.parametrize("way", ["redirect", "script"])
+async def test_robots_hold_for_each_step_of_the_way(engine: Crawl, site: WebSite, way: str) -> None:
+    site.pages["/robots.txt"] = Answer("User-agent: enginehouse\nDisallow: /private")
+    site.html("/end", "public")
+    site.redirect("/private/step", "/end")
+    if way == "redirect":
+        start = site.redirect("/start", "/private/step")
+    else:
+        start = site.html("/start", "<script>location = '/private/step'</script>")
+    with pytest.raises(RobotsDisallow, match="/private/step"):
+        await crawl(engine, start)
+    assert "/private/step" not in site.asked
+    assert (await crawl(engine, start, respect_robots=False, main_content=False)).text == "public"
+
+
 PARTS = """
 <img src='{url}/image'><iframe src='{url}/frame'></iframe><script src='{url}/script'></script>
 <link rel=stylesheet href='{url}/style'><link rel=prefetch href='{url}/prefetch'><link rel=preconnect href='{url}'>

@@ -25,13 +25,14 @@ _ABORTED = "net::ERR_ABORTED"
 class Navigation:
     """What the main frame asked for last, and what came of it. `asked` is the URL of the request.
 
-    `response` is that of the page that the browser shows.
+    `response` is that of the page that the browser shows, `refusal` why a step of the way may not be gone.
     """
 
     asked: str
     proxy: CrawlProxy
     requests: int = 0
     response: Response | None = None
+    refusal: ServeError | None = None
     _last: Request | None = None
     _next_response: Response | None = None
     _failure: str | None = None
@@ -62,6 +63,8 @@ class Navigation:
 
     def failure(self, reason: str) -> ServeError:
         """The error for a browser's `reason`, or for what the proxy knows better."""
+        if self.refusal:
+            return self.refusal
         host = urlsplit(self.url).hostname or ""
         if self.requests > MAX_NAVIGATIONS:
             message = f"{shorten(self.asked)} leads from page to page without end. Crawl the page that you need itself."

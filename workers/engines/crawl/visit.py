@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from contract.addresses import NotPublic, reason
-from contract.errors import InvalidField, PageNotFetched, RobotsDisallow
+from contract.errors import InvalidField, PageNotFetched, RobotsDisallow, ServeError
 from contract.tasks.crawl import CrawlRequest, CrawlResponse
 from workers.engines.crawl.extraction import RenderedPage, extract
 from workers.engines.crawl.navigation import Navigation, not_public, shorten
+from workers.engines.crawl.navigation_gate import hold_navigations
 from workers.engines.crawl.proxy import CrawlProxy
 from workers.engines.crawl.robots import Robots
 
@@ -78,6 +79,14 @@ class Visit:
             message = f"The robots.txt of {host} does not allow {shorten(url)} to be crawled, or cannot be read."
             raise RobotsDisallow(f"{message} With the site's consent, send `respect_robots: false`.")
 
+    async def _robots_allow(self, url: str) -> bool:
+        try:
+            await self._check_robots(url)
+        except ServeError as error:
+            self._navigation.refusal = error
+            return False
+        return True
+
     async def _in_context(self) -> CrawlResponse:
         viewport = self.request.viewport
         context = await self.browser.new_context(
@@ -102,6 +111,8 @@ class Visit:
         context.on("page", lambda popup: popup.close())
         page.set_default_timeout(0)  # our own limit ends the visit
         self._navigation.watch(page)
+        if self.request.respect_robots:
+            await hold_navigations(page, self._robots_allow)
         try:
             await self._open(page)
             return await self._read(page)
