@@ -148,9 +148,13 @@ class Runtime:
         """Keep only the standbys that a request may need soon, since each takes memory for as long as it waits.
 
         They are for models that are downloaded, and for those that were requested before. The first start of any other
-        model waits for its download anyway.
+        model waits for its download anyway. Engines that start quickly without them have them once they are in use.
         """
         downloaded = await self.downloads()
         standbys, count = self._local.standbys, self.models.settings.manager.standby
-        keys = {id_: StandbyKey.of(model.spec, model.capabilities.imports) for id_, model in self.models.models.items()}
-        standbys.keep({key: count for id_, key in keys.items() if downloaded.get(id_) or key in standbys.requested})
+        wanted = {}
+        for id_, model in self.models.models.items():
+            key = StandbyKey.of(model.spec, model.capabilities.imports)
+            if key in standbys.requested or (model.capabilities.early_standby and downloaded.get(id_)):
+                wanted[key] = count
+        standbys.keep(wanted)

@@ -81,7 +81,8 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
 
 
 def _offer(engine: type[Engine]) -> dict[str, Any]:
-    return {"features": sorted(engine.features), "imports": list(engine.imports), "devices": list(engine.devices)}
+    lists = {"features": sorted(engine.features), "imports": list(engine.imports), "devices": list(engine.devices)}
+    return {**lists, "early_standby": engine.early_standby}
 
 
 def _in_order(tasks: Container[str]) -> list[str]:
@@ -89,7 +90,7 @@ def _in_order(tasks: Container[str]) -> list[str]:
 
 
 def _invalid(error: str) -> dict[str, Any]:
-    return {"tasks": [], "features": [], "imports": [], "devices": [], "error": error}
+    return {"tasks": [], "features": [], "imports": [], "devices": [], "early_standby": False, "error": error}
 
 
 def main() -> None:

@@ -171,6 +171,8 @@ class Engine:
     """What it can do beyond the plain task, as in `Request.required_features()`: e.g. `images`, `tools`, `logprobs`."""
     imports: ClassVar[tuple[str, ...]] = ()
     """Modules (`module`) or lazy attributes (`module:name`) that a standby imports before it knows its model."""
+    early_standby: ClassVar[bool] = True
+    """Whether a standby starts before the engine's first use. False where that saves less than its memory is worth."""
     extras: ClassVar[tuple[str, ...]] = ()
     """Extras of pyproject.toml with the libraries that it needs; `make setup ENGINES=<engine>` installs them."""
     devices: ClassVar[tuple[str, ...]] = ("cuda", "mps", "cpu")

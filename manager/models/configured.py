@@ -70,7 +70,8 @@ def _look_at_files(models: Iterable[Model], scanned: Mapping[str, ModelFile]) ->
 
 
 def _capabilities(entry: dict[str, Any]) -> Capabilities:
-    return Capabilities(**{name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")})
+    lists = {name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")}
+    return Capabilities(**lists, early_standby=entry["early_standby"])
 
 
 async def _run_describe(specs: Sequence[ModelSpec]) -> dict[str, Any]:

@@ -178,7 +178,8 @@ class Supervisor:
         model.facts = model.facts.updated(getattr(worker.process, "facts", ModelFacts()))
         for name in ("features", "tasks"):  # an external server reports neither
             if (reported := getattr(worker.process, name, None)) is not None:
-                model.capabilities = replace(model.capabilities, **{name: tuple(reported)})
+                known: dict[str, Any] = {name: tuple(reported)}
+                model.capabilities = replace(model.capabilities, **known)
         self._move(worker, State.READY, f"after {seconds:.2f} s")
         self._scheduler.on_workers_changed()
 

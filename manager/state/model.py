@@ -20,12 +20,16 @@ MAX_KILLED_STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine says of an entry, as `workers.describe` prints it. `imports`: what a standby imports for it."""
+    """What an engine says of an entry, as `workers.describe` prints it. `imports`: what a standby imports for it.
+
+    `early_standby`: whether a standby starts before the first request for a model of the engine.
+    """
 
     tasks: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
+    early_standby: bool = True
 
 
 @dataclass(eq=False)

@@ -125,17 +125,24 @@ async def test_stopping_manager_leaves_no_reload_behind(tmp_path: Path, monkeypa
 async def test_standbys_are_for_downloaded_or_requested_models(tmp_path: Path) -> None:
     """The first start of any other model waits for its download: a standby would only take memory."""
 
-    def model(source: str, *imports: str) -> Model:
-        return Model(ModelSpec(id=source or "installed", engine="fake", source=source), Capabilities(imports=imports))
+    def model(id_: str, source: str, *imports: str, early: bool = True) -> Model:
+        spec = ModelSpec(id=id_, engine="fake", source=source)
+        return Model(spec, Capabilities(imports=imports, early_standby=early))
 
-    models = {m.id: m for m in (model("org/requested", "csv"), model("", "json"), model("org/other", "wave"))}
+    listed = (
+        model("requested", "org/requested", "csv"),
+        model("cheap", "", "wave", early=False),
+        model("installed", "", "json"),
+        model("other", "org/other", "ast"),
+    )
+    models = {model.id: model for model in listed}
     settings = Settings(models=tuple(m.spec for m in models.values()))
     runtime = Runtime(
         ConfiguredModels(settings, models), tmp_path, FakeMeter({"cpu": 64 << 30}, {}), no_folders(tmp_path)
     )
     await runtime.start()
     assert await eventually("one has started", lambda: imports_of_started(runtime)) == [["json"]]
-    async with runtime.pool.lease("org/requested"):
+    async with runtime.pool.lease("requested"):
         pass
     await eventually("the requested one has one", lambda: imports_of_started(runtime) == [["json"], ["csv"]])
     assert [standby["imports"] for standby in runtime.standbys()] == [["json"], ["csv"]]

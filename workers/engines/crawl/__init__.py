@@ -58,6 +58,7 @@ class Crawl(Engine):
     extras: ClassVar[tuple[str, ...]] = ("crawl",)
     Options: ClassVar[type[engine.Options]] = CrawlOptions
     imports: ClassVar[tuple[str, ...]] = ("playwright.async_api", "trafilatura", "protego", "aiohttp")
+    early_standby: ClassVar[bool] = False  # it starts within seconds, and needs no download that shows who will crawl
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     needs_source: ClassVar[bool] = False
 
