@@ -101,10 +101,10 @@ class ControlRoutes:
         model = self.runtime.models.find(name)
         if model is None:
             raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
-        if query.get("wait") == "false":
-            self.runtime.pool.load_soon(model.id)
-            return JSONResponse({"model": model.id}, 202)
         keep_alive = float(query["keep_alive"]) if "keep_alive" in query else None
+        if query.get("wait") == "false":
+            self.runtime.pool.load_soon(model.id, keep_alive)
+            return JSONResponse({"model": model.id}, 202)
         async with self.runtime.pool.lease(model.id, keep_alive, request_id=request.scope["request_id"]):
             return JSONResponse({"model": model.id})
 

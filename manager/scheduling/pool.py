@@ -33,7 +33,6 @@ from manager.state.worker import Worker
 log = logging.getLogger(__name__)
 MAX_INTERVAL = 1.0
 """Longest time in seconds between two decisions, so that a scheduler that has stopped responding is noticed."""
-
 WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `RequestBody.spooling`
 
 
@@ -90,12 +89,13 @@ class Pool:
             self._monitor.end_request(worker, succeeded=lease.succeeded)
             self._release(worker, keep_alive)
 
-    def load_soon(self, model_id: str) -> None:
+    def load_soon(self, model_id: str, keep_alive: float | None = None) -> None:
         """Start a worker of the model if none is ready, as a request would. The status shows how that goes."""
-        self._tasks.spawn(self._lease_once(model_id))
+        self._tasks.spawn(self._lease_once(model_id, keep_alive))
 
     def evict(self, model_id: str, *, force: bool = False) -> list[Worker]:
-        """Stop the model's workers for an operator; busy ones finish first, unless `force`. Returns those that stop."""
+        """Stop the model's workers, and its early starts; busy ones finish first, unless `force`. Returns those."""
+        self.queue.refuse_early(model_id)
         stopping = [worker for worker in self.supervisor.workers_of(model_id) if worker.stoppable]
         for worker in stopping:
             (self.supervisor.cut_short if force else self.supervisor.drain)(worker, "evicted by request")
@@ -294,7 +294,7 @@ class Pool:
             if model.spec.preload and not self.supervisor.is_serving(model.id) and not self._closing:
                 self._tasks.spawn(self._lease_once(model.id))
 
-    async def _lease_once(self, model_id: str) -> None:
+    async def _lease_once(self, model_id: str, keep_alive: float | None = None) -> None:
         with suppress(ServeError):  # the model's status shows it
-            async with self.lease(model_id):
+            async with self.lease(model_id, keep_alive):
                 pass

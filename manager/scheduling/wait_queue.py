@@ -17,7 +17,10 @@ from manager.state.worker import Worker
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """A waiting request. `future` gets its worker, or the error that it is refused with."""
+    """A waiting request. `future` gets its worker, or the error that it is refused with.
+
+    Without a `request_id`, it is an early start: of a model that is preloaded, or loaded by an operator in advance.
+    """
 
     ticket: int
     model: str
@@ -91,6 +94,12 @@ class WaitQueue:
         for waiter in self:
             if waiter.model == model_id:
                 self.refuse(waiter, error)
+
+    def refuse_early(self, model_id: str) -> None:
+        """Give up the model's early starts, since an operator stops it."""
+        for waiter in self:
+            if waiter.model == model_id and not waiter.request_id:
+                self.refuse(waiter, Evicted(f"{model_id} was evicted before it was loaded."))
 
     def overdue(self, now: float) -> list[Waiter]:
         """The requests whose deadline has passed."""

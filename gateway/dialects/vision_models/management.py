@@ -159,8 +159,9 @@ def from_unload(request: ModelUnloadRequest, _: Status) -> ModelsMessage:
 
 
 def to_unload_all(_: None, models: ModelTable) -> Sequence[ModelAction]:
-    """Unload every model that has a worker, those of other APIs too: they share the memory."""
-    return [ModelAction("unload", m.id) for m in models.models if m.state not in {State.STOPPED, State.BACKOFF}]
+    """Unload every model that has a worker, those of other APIs too: they share the memory. Loads that wait end."""
+    stopped = {State.STOPPED, State.BACKOFF}
+    return [ModelAction("unload", m.id) for m in models.models if m.state not in stopped or m.waiting]
 
 
 _INFO = {

@@ -50,6 +50,29 @@ def test_a_model_added_again_reuses_no_worker_name(make: Make) -> None:
     assert (first.worker, request.worker) == ("a#1", "a#2")
 
 
+def test_an_eviction_ends_a_start_that_no_request_waits_for(make: Make) -> None:
+    harness = make({"a": {"needs": 8}, "b": {"needs": 8}})
+    harness.request("a")
+    harness.finish_start("a#1")
+    harness.call(harness.pool.load_soon, "b")
+    harness.loop.advance(1)
+    assert harness.pool.queue.count("b") == 1, "it waits for memory"
+    harness.call(harness.pool.evict, "b")
+    harness.loop.advance(1)
+    assert harness.pool.queue.count("b") == 0
+    assert harness.states() == {"a#1": State.READY}
+
+
+def test_an_eviction_during_an_early_start_is_final(make: Make) -> None:
+    harness = make({"a": {"needs": 2}})
+    harness.call(harness.pool.load_soon, "a")
+    harness.loop.advance(1)
+    harness.call(harness.pool.evict, "a")
+    harness.finish_stop("a#1")
+    harness.loop.advance(1)
+    assert harness.states() == {}
+
+
 def test_a_changed_entry_is_preloaded_again(make: Make) -> None:
     harness = make({"a": {"needs": 2, "preload": True}})
     harness.finish_start("a#1")
