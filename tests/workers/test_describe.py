@@ -44,6 +44,7 @@ def test_the_program_describes_engines_and_entries() -> None:
         "features": ["images", "languages"],
         "imports": [],
         "devices": ["cuda", "mps", "mlx", "cpu"],
+        "early_standby": True,
         "error": None,
     }
     assert "unknown engine 'fak'" in said["entries"]["bad"]["error"]
