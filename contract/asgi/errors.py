@@ -40,10 +40,14 @@ _BY_STATUS: dict[int, type[ServeError]] = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorForm:
-    """How the paths of one API write an error: its JSON body, and its HTTP status."""
+    """How the paths of one API write an error: its JSON body, and its HTTP status.
+
+    `id_header` is the header in which its clients read the request's id, of every answer; it comes beside ours.
+    """
 
     body: Callable[[ServeError, str | None], bytes] = ServeError.body
     status: Callable[[ServeError], int] = attrgetter("status")
+    id_header: bytes | None = None
 
 
 DEFAULT_FORM = ErrorForm()

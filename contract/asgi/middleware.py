@@ -56,13 +56,13 @@ class HeadAsGet:
 class RequestMiddleware:
     """Pure ASGI middleware. Sets `request_id` in the scope; inner code may set `endpoint_label` and `model` there.
 
-    `form_of` chooses the form of a path's errors, which is `error_form` in the scope.
+    `form_of` chooses the form of a request's errors, which is `error_form` in the scope.
     An exception becomes the response if none has begun. A ServeError becomes the last event of an event stream that has
     begun, except inside an event, and the Close frame of a WebSocket, except inside a frame. All other responses are
     aborted. The frames that a WebSocket's server has sent are in the scope as `frames`.
     """
 
-    def __init__(self, app: ASGIApp, form_of: Callable[[str], ErrorForm] = lambda _: DEFAULT_FORM) -> None:
+    def __init__(self, app: ASGIApp, form_of: Callable[[Scope], ErrorForm] = lambda _: DEFAULT_FORM) -> None:
         self.app = app
         self._form_of = form_of
 
@@ -70,7 +70,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["error_form"] = form = self._form_of(scope["path"])
+        scope["error_form"] = form = self._form_of(scope)
         started = time.perf_counter()
         scope["request_id"] = request_id = _request_id(scope)
         status, is_event_stream, last = 0, False, b""
@@ -80,7 +80,7 @@ class RequestMiddleware:
             nonlocal status, is_event_stream, last, frames
             if message["type"] == "http.response.start":
                 status, is_event_stream = message["status"], _is_event_stream(message)
-                _complete_headers(message, request_id, started)
+                _complete_headers(message, request_id, started, form.id_header)
                 if status == 101:
                     scope["frames"] = frames = Frames()
             elif frames:
@@ -113,9 +113,10 @@ def _request_id(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
-def _complete_headers(message: Message, request_id: str, started: float) -> None:
+def _complete_headers(message: Message, request_id: str, started: float, also: bytes | None) -> None:
+    """Add the request's id, `also` under the name that the API's clients know, and the time if it is not there."""
     headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
-    headers.append((b"x-request-id", request_id.encode()))
+    headers += [(name, request_id.encode()) for name in (b"x-request-id", also) if name]
     if not any(name == b"server-timing" for name, _ in headers):
         took = (time.perf_counter() - started) * 1e3
         headers.append((b"server-timing", b"queue;dur=0, load;dur=0, infer;dur=%.1f" % took))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract import known_fields
 from contract.asgi.errors import ErrorForm
 from contract.durations import Duration
-from contract.errors import ServeError
+from contract.errors import ServeError, UnsupportedFeature
 from contract.known_fields import FieldTable
 from contract.omittable import Omittable
 from contract.status import ModelStatus, Status
@@ -33,6 +33,13 @@ class DialectRequest(BaseModel):
         """A sentence about each field that had no effect."""
         return known_fields.warnings(self, self.known_fields)
 
+    def refuse(self) -> None:
+        """Raise UnsupportedFeature if a field asks for something that the table refuses; it names all such fields."""
+        if missing := known_fields.requirements(self, self.known_fields):
+            fields, hints = known_fields.in_words(missing, self.known_fields)
+            message = f"{fields}: Enginehouse does not support this. Leave it out.{hints}"
+            raise UnsupportedFeature(message, param=missing[0][0])
+
 
 class DialectResponse(BaseModel):
     """An answer in a dialect. `warnings` say which fields of the request had no effect."""
@@ -51,11 +58,13 @@ class TaskQuery:
     """A request for a task that a dialect's request needs.
 
     `fields` are the client's names of this query's fields, beside those of its route: {"image": "images.2"}.
+    `warnings` say what of the client's request had no effect, beside what the request itself can say.
     """
 
     task: Task[Any, Any]
     request: Request
     fields: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +175,8 @@ class ApiDialect:
     controls: tuple[ControlRoute, ...] = ()
     seed: str | None = None
     errors: ErrorForm | None = None
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """All of its paths."""
+        return frozenset([*(route.path for route in self.routes), *(control.path for control in self.controls)])

@@ -1,11 +1,14 @@
-"""In which form each path writes errors: one envelope, with upper-case codes under `/api`."""
+"""In which form a request's errors are written: one envelope, with upper-case codes under `/api`, or a dialect's."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
 
+from starlette.types import Scope
+
 from contract.asgi.errors import ErrorForm
+from contract.asgi.middleware import header
 from contract.errors import (
     BadRequest,
     EngineFailed,
@@ -19,6 +22,8 @@ from contract.errors import (
     WorkerDied,
 )
 from gateway.dialects import all_dialects
+from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS
+from gateway.dialects.anthropic.models import VERSION_HEADER
 
 _CATEGORIES: dict[type[ServeError], str] = {
     BadRequest: "INVALID_REQUEST",
@@ -50,9 +55,18 @@ _DEFAULT = ErrorForm()
 def _own_forms() -> dict[str, ErrorForm]:
     """The forms of dialects that have their own, by path."""
     dialects = [dialect for dialect in all_dialects().values() if dialect.errors]
-    return {route.path: dialect.errors for dialect in dialects for route in dialect.routes if dialect.errors}
+    paths = [(path, dialect.errors) for dialect in dialects for path in dialect.paths if dialect.errors]
+    return dict(paths)
 
 
-def form_of(path: str) -> ErrorForm:
-    """The form of the errors at a path: its dialect's own, else that of the paths around it."""
-    return _own_forms().get(path) or (UPPER_CASE if path.startswith("/api/") else _DEFAULT)
+def form_of(scope: Scope) -> ErrorForm:
+    """The form of a request's errors: that of the dialect whose path it has, or whose client sent it.
+
+    Other paths have that of the paths around them. Anthropic's clients send their header to paths that others use too.
+    """
+    path: str = scope["path"]
+    if own := _own_forms().get(path):
+        return own
+    if header(scope, VERSION_HEADER) is not None:
+        return ANTHROPIC_ERRORS
+    return UPPER_CASE if path.startswith("/api/") else _DEFAULT

@@ -86,6 +86,8 @@ class DialectEndpoint:
         request = decode_body(route.request, route.path, content_type, body)
         request = self._with_defaults(route, request)
         check_images(request)
+        if isinstance(request, DialectRequest):
+            request.refuse()
         return route, request
 
     def _with_defaults(self, route: DialectRoute, request: BaseModel) -> BaseModel:
@@ -121,11 +123,14 @@ class _Exchange:
     request: BaseModel
     scope: Scope
     services: Services
+    warnings: Sequence[str] = ()
+    """Those of the queries."""
 
     async def answer(self, send: Send) -> None:
         """Run the request's queries and send the translated answer. Raises ServeError."""
         max_wait = requested_wait(self.scope)
         queries = _queries(self.route, self.request, await self.services.directory.table())
+        self.warnings = [warning for query in queries for warning in query.warnings]
         if self.route.events and len(queries) == 1 and queries[0].request.wants_stream:
             await self._stream(queries[0], max_wait, send)
         else:
@@ -189,9 +194,12 @@ class _Exchange:
         return response.model_dump_json(by_alias=True).encode()
 
     def _warnings(self, answers: Sequence[TaskAnswer | ServeError]) -> list[str]:
-        own = self.request.warnings() if isinstance(self.request, DialectRequest) else []
         theirs = [answer.response.warnings or [] for answer in answers if isinstance(answer, TaskAnswer)]
-        return list(dict.fromkeys([*own, *(warning for warnings in theirs for warning in warnings)]))
+        return list(dict.fromkeys([*self._own_warnings(), *(warning for warnings in theirs for warning in warnings)]))
+
+    def _own_warnings(self) -> list[str]:
+        own = self.request.warnings() if isinstance(self.request, DialectRequest) else []
+        return [*own, *self.warnings]
 
     async def _stream(self, query: TaskQuery, max_wait: float, send: Send) -> None:
         assert self.route.events is not None
@@ -199,6 +207,7 @@ class _Exchange:
         translator = self.route.events(self.request)
         request_id = self.scope["request_id"]
         stream = TranslatedStream(send, query.task.chunk, translator, self.route.framing, request_id)
+        stream.warnings = self._own_warnings()
         call = self._call(query, max_wait)
         try:
             await self.services.tasks.forward(call, stream)

@@ -1,4 +1,4 @@
-"""GET /v1/models: the configured models, in OpenAI's format with additional fields."""
+"""GET /v1/models: the configured models, in OpenAI's format with more fields, or in Anthropic's for its clients."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse, Response
 from contract.errors import InvalidField
 from contract.status import ModelStatus
 from contract.tasks import all_tasks
+from gateway.dialects.anthropic import models as anthropic_models
+from gateway.dialects.anthropic.models import VERSION_HEADER
 from gateway.forwarding.model_directory import ModelDirectory
 
 _IMAGES = "images"
@@ -82,6 +84,10 @@ def _for_task(models: Iterable[ModelStatus], task: str | None) -> list[ModelStat
     return [model for model in models if task in model.tasks]
 
 
+def _is_anthropic(request: Request) -> bool:
+    return VERSION_HEADER.decode() in request.headers
+
+
 def router(directory: ModelDirectory) -> APIRouter:
     """The routes that list configured models."""
     routes = APIRouter(tags=["models"])
@@ -89,6 +95,8 @@ def router(directory: ModelDirectory) -> APIRouter:
     async def list_models(request: Request) -> Response:
         """All configured models, running or not; with `?task=chat`, those that do the task."""
         models = _for_task((await directory.current()).models, request.query_params.get("task"))
+        if _is_anthropic(request):
+            return JSONResponse(anthropic_models.page(models, request.query_params))
         listed = [entry for model in models for entry in entries(model)]
         return JSONResponse({"object": "list", "data": listed, "models": listed, "count": len(listed)})
 
@@ -98,6 +106,8 @@ def router(directory: ModelDirectory) -> APIRouter:
         if not name:
             return await list_models(request)
         model = (await directory.current()).get(name)
+        if _is_anthropic(request):
+            return JSONResponse(anthropic_models.entry(model, name))
         return JSONResponse(next((entry for entry in entries(model) if entry["id"] == name), entry(model)))
 
     # Endpoints take a plain Request and return a Response: building FastAPI's own request and response models would

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from starlette.types import Message, Send
 
 from contract.errors import EngineFailed, ServeError, from_envelope
+from contract.tasks import Response
 from gateway.dialects.dialect import EventTranslator, StreamEvent
 from gateway.forwarding.captured_response import CapturedResponse
 
@@ -21,7 +22,10 @@ _DATA = re.compile(rb"(?m)^data: ?(.*?)\r?$")
 
 
 class TranslatedStream:
-    """An ASGI `send` that translates an event stream. `began`: whether the client has the head."""
+    """An ASGI `send` that translates an event stream. `began`: whether the client has the head.
+
+    The first chunk gets the `warnings`, as an engine's own come in the first one too.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class TranslatedStream:
         request_id: str,
     ) -> None:
         self.began = False
+        self.warnings: Sequence[str] = ()
         self._send = send
         self._chunk = chunk
         self._translator = translator
@@ -88,9 +93,15 @@ class TranslatedStream:
             document = from_json(data)
             if isinstance(document, dict) and "error" in document:
                 return self._end(self._failed(_error_in(document)))
-            return self._framed(self._translator.chunk(self._chunk.model_validate(document)))
+            return self._framed(self._translator.chunk(self._with_warnings(self._chunk.model_validate(document))))
         except (ValidationError, ValueError) as error:
             return self._end(self._failed(EngineFailed(f"The server sent a chunk that cannot be read: {error}")))
+
+    def _with_warnings(self, chunk: BaseModel) -> BaseModel:
+        if self.warnings and isinstance(chunk, Response):
+            chunk.warnings = [*self.warnings, *(chunk.warnings or ())]
+            self.warnings = ()
+        return chunk
 
     def _failed(self, error: ServeError) -> Iterable[StreamEvent]:
         return self._translator.fail(error, self._request_id)

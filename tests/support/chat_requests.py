@@ -66,7 +66,7 @@ def test_stop_string_ends_the_answer(engine: Any) -> None:
     stop = free[8:11]
     answer = ask(engine, "Hello", max_tokens=40, stop=["never said", stop])
     assert text(answer) == free[: free.index(stop)]
-    assert answer.choices[0].finish_reason == "stop"
+    assert (answer.choices[0].finish_reason, answer.choices[0].stop_reason) == ("stop", stop)
     assert answer.usage is not None
     assert answer.usage.completion_tokens < 40
 

@@ -53,6 +53,7 @@ class _FoldedChoice:
     function: _FoldedCall | None = None
     logprobs: dict[str, list[TokenLogprob]] = field(default_factory=dict)
     reason: str = "stop"
+    stop: str | int | None = None
 
     def add(self, choice: ChunkChoice) -> None:
         delta = choice.delta
@@ -69,6 +70,7 @@ class _FoldedChoice:
             if (tokens := getattr(choice.logprobs, name)) is not None:
                 self.logprobs.setdefault(name, []).extend(tokens)
         self.reason = choice.finish_reason or self.reason
+        self.stop = choice.stop_reason if choice.stop_reason is not None else self.stop
 
     def whole(self, index: int) -> Choice:
         text = "".join(self.texts)
@@ -81,7 +83,7 @@ class _FoldedChoice:
             function_call=self.function.function() if self.function else None,
         )
         logprobs = Logprobs.model_validate(self.logprobs) if self.logprobs else None
-        return Choice(index=index, message=message, finish_reason=self.reason, logprobs=logprobs)
+        return Choice(index=index, message=message, finish_reason=self.reason, stop_reason=self.stop, logprobs=logprobs)
 
 
 def fold(chunks: Iterable[ChatChunk]) -> ChatResponse:

@@ -57,10 +57,13 @@ class Delta(OpenModel):
 
 
 class ChunkChoice(OpenModel):
+    """A piece of an answer. `stop_reason`, which is vLLM's field, is the stop sequence that ended it, if one did."""
+
     index: int
     delta: Delta
     logprobs: Omittable[Logprobs] = None
     finish_reason: str | None = None
+    stop_reason: Omittable[str | int] = None
 
 
 class CompletionTokensDetails(OpenModel):
@@ -120,11 +123,15 @@ class AssistantMessage(OpenModel):
 
 
 class Choice(OpenModel):
-    """An answer; `finish_reason` is `stop`, `length`, `tool_calls` or, for old clients, `function_call`."""
+    """An answer; `finish_reason` is `stop`, `length`, `tool_calls` or, for old clients, `function_call`.
+
+    `stop_reason`, which is vLLM's field, is the stop sequence that ended it, if one did.
+    """
 
     index: int
     message: AssistantMessage
     finish_reason: str
+    stop_reason: Omittable[str | int] = None
     logprobs: Logprobs | None = None
 
 

@@ -23,9 +23,9 @@ from tests.support.gateway_processes import GatewayProcess
     ],
 )
 def test_api_paths_have_upper_case_codes(error: ServeError, code: str) -> None:
-    written = json.loads(form_of("/api/caption").body(error, "r"))["error"]
+    written = json.loads(form_of({"path": "/api/caption", "headers": []}).body(error, "r"))["error"]
     assert written == {**error.envelope("r")["error"], "code": code}
-    assert json.loads(form_of("/v1/x").body(error, "r")) == error.envelope("r")
+    assert json.loads(form_of({"path": "/v1/x", "headers": []}).body(error, "r")) == error.envelope("r")
 
 
 @pytest.mark.parametrize(

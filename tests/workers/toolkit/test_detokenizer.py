@@ -71,7 +71,7 @@ def stopped(strings: list[str], parts: list[str]) -> tuple[str, bool]:
 def test_stop_string_across_pieces_is_removed() -> None:
     stops = StopStrings(["END"])
     assert [stops.push(part) for part in ["some E", "N", "D more", "!"]] == ["some ", "", "", ""]
-    assert stops.is_matched
+    assert stops.matched == "END"
 
 
 def test_beginning_of_a_stop_string_alone_is_passed_on() -> None:

@@ -119,7 +119,7 @@ class Fake(Engine):
         return [call for call in calls if not self._faults.cancelled(call)]
 
     def _chunks(self, request: ChatRequest, batch: int) -> Iterator[ChatChunk]:
-        words, reason = _words(request)
+        words, reason, stop = _words(request)
         name, created = f"chatcmpl-{_digest(_prompt(request)).hex()[:16]}", int(time.time())
 
         def chunk(choices: list[ChunkChoice], usage: ChatUsage | None = None) -> ChatChunk:
@@ -130,7 +130,8 @@ class Fake(Engine):
         for number, word in enumerate(words):
             role = None if number else "assistant"
             yield chunk([ChunkChoice(index=index, delta=Delta(role=role, content=word)) for index in choices])
-        yield chunk([ChunkChoice(index=index, delta=Delta(), finish_reason=reason) for index in choices])
+        ends = {"finish_reason": reason, "stop_reason": stop}
+        yield chunk([ChunkChoice(index=index, delta=Delta(), **ends) for index in choices])
         read, written = _words_read(request), len(words) * len(choices)
         yield chunk([], ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written))
 
@@ -186,14 +187,15 @@ def _words_read(request: ChatRequest) -> int:
     return sum(len(part.text.split()) for part in parts if isinstance(part, TextPart))
 
 
-def _words(request: ChatRequest) -> tuple[list[str], str]:
-    """The answer's words, and its finish reason."""
-    text = _prompt(request)
+def _words(request: ChatRequest) -> tuple[list[str], str, str | None]:
+    """The answer's words, its finish reason, and the stop sequence that ended it."""
+    text, matched = _prompt(request), None
     for stop in request.stops:
-        text = text.partition(stop)[0]
+        text, mark, _ = text.partition(stop)
+        matched = mark or matched
     words = [word if number == 0 else f" {word}" for number, word in enumerate(text.split())]
     limit = request.limit or len(words)
-    return words[:limit], "length" if limit < len(words) else "stop"
+    return (words[:limit], "length", None) if limit < len(words) else (words, "stop", matched)
 
 
 def _digest(text: str) -> bytes:

@@ -118,7 +118,7 @@ class Moondream(Engine):
                 break
         yield from chunks.piece(index, stops.flush())
         tokens = min(self._model.count_tokens(text), max_tokens)
-        yield chunks.end(index, "length" if tokens == max_tokens and not stops.is_matched else "stop")
+        yield chunks.end(index, "length" if tokens == max_tokens and not stops.is_matched else "stop", stops.matched)
         return tokens
 
     @serves(CAPTION)

@@ -66,6 +66,11 @@ class ChatChoice:
         return self.finish_reason is not None or self.answer.failed or self.answer.call.cancelled
 
     @property
+    def stop(self) -> str | None:
+        """The stop sequence that ended it, if one did."""
+        return self._stops.matched
+
+    @property
     def is_ready(self) -> bool:
         """Whether its tokens can be picked: the grammar that it must keep to, if any, is compiled."""
         return self.constraint is None or self.constraint.is_compiled
@@ -155,7 +160,7 @@ class ChatAnswer:
         """The chunks to send after a token of `choice` that completed these pieces."""
         yield from self._chunks.pieces(choice.index, pieces)
         if choice.finish_reason:
-            yield self._chunks.end(choice.index, choice.finish_reason)
+            yield self._chunks.end(choice.index, choice.finish_reason, choice.stop)
 
     def advance(
         self, choice: ChatChoice, token: int, end_tokens: Set[int]

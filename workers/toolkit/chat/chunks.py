@@ -74,9 +74,13 @@ class ChatChunks:
         if text:
             yield self._chunk(index, Delta(content=text))
 
-    def end(self, index: int, reason: str) -> ChatChunk:
-        """The last chunk of a choice, with its finish reason: `stop`, `length` or `tool_calls`."""
-        return self._chunk(index, Delta(), "function_call" if self._is_legacy and reason == "tool_calls" else reason)
+    def end(self, index: int, reason: str, stop: str | None = None) -> ChatChunk:
+        """The last chunk of a choice, with its finish reason: `stop`, `length` or `tool_calls`.
+
+        `stop` is the stop sequence that ended it.
+        """
+        reason = "function_call" if self._is_legacy and reason == "tool_calls" else reason
+        return self._frame(choices=[ChunkChoice(index=index, delta=Delta(), finish_reason=reason, stop_reason=stop)])
 
     def usage(
         self, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0, cached_tokens: int = 0
@@ -112,8 +116,8 @@ class ChatChunks:
         unique = uuid.uuid4().hex
         return unique[: self._id_length] if self._id_length else f"call_{unique[:24]}"
 
-    def _chunk(self, index: int, delta: Delta, reason: str | None = None) -> ChatChunk:
-        return self._frame(choices=[ChunkChoice(index=index, delta=delta, finish_reason=reason)])
+    def _chunk(self, index: int, delta: Delta) -> ChatChunk:
+        return self._frame(choices=[ChunkChoice(index=index, delta=delta)])
 
     def _frame(self, **content: Any) -> ChatChunk:
         return ChatChunk(id=self._id, created=self._created, model=self._model, **content)

@@ -56,18 +56,23 @@ class StopStrings:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._held = ""
-        self.is_matched = False
-        """Whether a stop string has occurred; no text is passed on after it."""
+        self.matched: str | None = None
+        """The stop string that has occurred; no text is passed on after it."""
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether a stop string has occurred."""
+        return self.matched is not None
 
     def push(self, text: str) -> str:
         """Add text. Returns the text that cannot be the beginning of a stop string any more."""
         if self.is_matched:
             return ""
         self._held += text
-        matches = [(start + len(stop), start) for stop in self._stops if (start := self._held.find(stop)) >= 0]
+        matches = [(start + len(stop), start, stop) for stop in self._stops if (start := self._held.find(stop)) >= 0]
         if matches:  # the one that ends first, so that the result does not depend on how the text is split
-            self.is_matched = True
-            piece, self._held = self._held[: min(matches)[1]], ""
+            _, start, self.matched = min(matches)
+            piece, self._held = self._held[:start], ""
             return piece
         return self._release(len(self._held) - possible_start(self._held, self._stops))
 
