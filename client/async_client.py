@@ -97,6 +97,7 @@ class AsyncClient:
     metrics = _awaiting(calls.system.metrics)
     reload = _awaiting(calls.system.reload)
     events = _streaming(calls.system.events)
+    logs = _streaming(calls.system.logs)
 
     async def load(self, model: str, on_progress: OnProgress | None = None) -> str:
         """Load a model, wait until it is loaded, and return its id. `on_progress` is called for each step."""

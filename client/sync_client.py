@@ -96,6 +96,7 @@ class Client:
     metrics = _blocking(calls.system.metrics)
     reload = _blocking(calls.system.reload)
     events = _streaming(calls.system.events)
+    logs = _streaming(calls.system.logs)
 
     def load(self, model: str, on_progress: OnProgress | None = None) -> str:
         """Load a model, wait until it is loaded, and return its id. `on_progress` is called for each step."""

@@ -174,4 +174,5 @@ class Status(BaseModel):
     models: list[ModelStatus]
     standbys: list[dict[str, Any]] = []
     leaks: list[dict[str, Any]] = []
+    waits: list[dict[str, Any]] = []  # the waiting requests in their order, and what each waits for
     model_folders: ModelFolderStatus = ModelFolderStatus()

@@ -55,6 +55,11 @@ class EventLog:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._appended.wait(), pulse)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the manager is stopping, and every stream ends."""
+        return self._closed
+
     def close(self) -> None:
         """End every stream of events, so that open streams do not delay the shutdown."""
         self._closed = True

@@ -47,6 +47,7 @@ class Runtime:
         self._is_stopping = False
         self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
         self._tasks = BackgroundTasks("runtime")
+        self.home = home
         self._children = children = ChildRegistry(home / "manager" / "children.json")
         self._logs = Logs(home / "logs", lambda: self.models.settings.logs)
         settings = models.settings

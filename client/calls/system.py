@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from client.call import ApiCall, EventCall, known_fields, plain
 
@@ -114,6 +115,12 @@ def events(since: int | None = None) -> EventCall[ServerEvent]:
     """What happens, as it happens; with `since`, what happened after the event with that number comes first."""
     query = {} if since is None else {"since": str(since)}
     return EventCall("GET", "/v1/system/events", _event, query=query)
+
+
+def logs(name: str, *, lines: int = 50, follow: bool = False) -> EventCall[str]:
+    """The last lines of a model's log, or of `manager` or `gateway`; with `follow`, those that are written too."""
+    query = {"lines": str(lines), "follow": "true" if follow else "false"}
+    return EventCall("GET", f"/v1/system/logs/{quote(name)}", lambda document: str(document["line"]), query=query)
 
 
 def _status(document: dict[str, Any]) -> ServerStatus:

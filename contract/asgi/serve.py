@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from contract.startup_errors import CannotListen
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """Seconds until the first probe (its name on macOS too) and between probes, and how many may be lost."""
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -110,13 +113,20 @@ def server(
     return AppServer(config, requests or RequestsInProgress(), graceful)
 
 
-def log_to_stderr(level: str = "INFO") -> None:
-    """Log one line per record to stderr. Access log lines are complete and get no prefix."""
+def log_to_stderr(level: str | None = None) -> None:
+    """Log one line per record to stderr, from a level on: by default that of the variable LOG_LEVEL, or else INFO.
+
+    Access log lines are complete and get no prefix.
+    """
+    level = (level or os.environ.get("LOG_LEVEL") or "INFO").upper()
+    is_known = level in LOG_LEVELS
     # Our formats do not use these fields, and logging would look them up for every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level if is_known else "INFO", handlers=[handler], force=True)
+    if not is_known:
+        logging.getLogger(__name__).warning("LOG_LEVEL: %r is none of %s", level, ", ".join(LOG_LEVELS))
     plain = logging.StreamHandler(sys.stderr)
     plain.setFormatter(logging.Formatter("%(message)s"))
     access = logging.getLogger("access")

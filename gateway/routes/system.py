@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
 from urllib.parse import quote
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import metrics
-from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
+from contract.asgi.body import read_body
 from contract.asgi.health import alive
 from contract.asgi.middleware import QUIET
-from contract.asgi.relay import UpstreamError
 from contract.errors import ManagerUnreachable, Unavailable
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.dialects.health import health
-from gateway.forwarding.forward import relay_response
 from gateway.forwarding.manager_client import ManagerClient, ManagerReply
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.status_snapshot import StatusSnapshot
+from gateway.routes.manager_events import ManagerEvents
 from gateway.routes.models import path_parameter
 
 _MAX_CONTROL_BODY = 4096
@@ -36,6 +33,7 @@ def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
     _add_overview(routes)
     _add_health(routes, manager, directory)
     _add_control(routes, manager, directory)
+    _add_logs(routes, manager)
     return routes
 
 
@@ -140,7 +138,7 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
     async def events(request: Request) -> Response:
         """State changes, loading progress, and evictions with their reasons, as server-sent events."""
         last_seen = request.headers.get("last-event-id", "")  # sent by browsers when they reconnect
-        return _EventStream(manager, f"since={last_seen}" if last_seen.isdigit() else request.url.query)
+        return ManagerEvents(manager, "/events", f"since={last_seen}" if last_seen.isdigit() else request.url.query)
 
     named = path_parameter("alias", "ocr")
     routes.get("/v1/system/status", summary="Models, workers and memory", response_model=None)(status)
@@ -149,6 +147,20 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
     )(evict)
     routes.post("/v1/system/reload", summary="Apply a changed configuration", response_model=None)(reload)
     routes.get("/v1/system/events", summary="Events, as a stream", response_model=None)(events)
+
+
+def _add_logs(routes: APIRouter, manager: ManagerClient) -> None:
+    async def logs(request: Request) -> Response:
+        """The last lines of a model's log, or of `manager`'s or `gateway`'s, as events. Needs the scope `admin`.
+
+        `?lines=50` is how many lines come first; with `?follow=true`, those that are written follow.
+        """
+        require_admin(request.scope.get("principal"))
+        name = quote(request.path_params["name"], safe="")
+        return ManagerEvents(manager, f"/logs/{name}", request.url.query)
+
+    logged = path_parameter("name", "ocr")
+    routes.get("/v1/system/logs/{name:path}", summary="A model's log", response_model=None, openapi_extra=logged)(logs)
 
 
 class _Eviction(BaseModel):
@@ -170,27 +182,3 @@ async def _wants_force(request: Request) -> bool:
 
 def _as_response(reply: ManagerReply) -> Response:
     return Response(reply.body, reply.status, media_type=reply.content_type)
-
-
-class _EventStream(Response):
-    """The manager's event stream, relayed until either side disconnects."""
-
-    def __init__(self, manager: ManagerClient, query: str) -> None:
-        super().__init__()
-        self._manager = manager
-        self._query = query
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        url = self._manager.url("/events", self._query.encode())
-        scope["endless"] = True
-        try:
-            async with (
-                cancel_on_disconnect(receive),
-                self._manager.open("GET", url, [("accept", "text/event-stream")]) as response,
-            ):
-                interrupted = partial(self._manager.unreachable, "it disconnected")
-                await relay_response(response, send, scope["request_id"], interrupted)
-        except UpstreamError as error:
-            raise self._manager.unreachable(error) from error
-        except ClientDisconnected:
-            return

@@ -20,15 +20,26 @@ Needs = Mapping[str, tuple[int, Ceilings]]
 """By device: the bytes that a model needs there, and what limits the memory that it could get."""
 
 
-def report(request_id: str, queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker], now: float) -> Any:
-    """`model`, `ahead` (earlier requests that wait), `waited` (seconds) and `message`; None if it does not wait."""
-    waiters = sorted(queue, key=lambda waiter: waiter.ticket)
-    place = next((place for place, waiter in enumerate(waiters) if waiter.request_id == request_id), None)
-    if place is None or (model := models.get(waiters[place].model)) is None:
-        return None
-    own = [worker for worker in workers if worker.model == model.id]
-    message = _loading(model, own, now) or _waiting(model, own, place)
-    return {"model": model.id, "ahead": place, "waited": round(now - waiters[place].since, 3), "message": message}
+def report(
+    request_id: str, queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker], now: float
+) -> dict[str, Any] | None:
+    """One request's report, as in `reports`; None if it does not wait."""
+    return next((wait for wait in reports(queue, models, workers, now) if wait["request"] == request_id), None)
+
+
+def reports(queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker], now: float) -> list[dict[str, Any]]:
+    """The waiting requests in their order.
+
+    Each has its id as `request`, the `model`, `ahead` (earlier requests that wait), `waited` (seconds) and `message`.
+    """
+    waits = []
+    for place, waiter in enumerate(sorted(queue, key=lambda waiter: waiter.ticket)):
+        if model := models.get(waiter.model):
+            own = [worker for worker in workers if worker.model == model.id]
+            message = _loading(model, own, now) or _waiting(model, own, place)
+            wait = {"request": waiter.request_id, "model": model.id, "ahead": place}
+            waits.append({**wait, "waited": round(now - waiter.since, 3), "message": message})
+    return waits
 
 
 def deadline_passed(

@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "ENGINEHOUSE_CONFIG": "path of the configuration file (default: `config.yaml` in the working directory)",
     "ENGINEHOUSE_HOME": "folder for state and logs (default: `data`)",
     "API_KEYS": "more keys, separated by commas, in addition to `security.api_keys`",
+    "LOG_LEVEL": "the level of all logs: `debug`, `info` (default), `warning` or `error`",
     "HF_HOME": "folder of downloaded models",
     "HF_TOKEN": "token for gated models of the Hugging Face hub",
 }

@@ -13,7 +13,7 @@ from contract.config import ENVIRONMENT
 from scripts.control.errors import ControlError
 
 ROOT = Path(__file__).parents[2]
-_KEPT = ("ENGINEHOUSE_CONFIG", "API_KEYS", "HF_HOME", "HF_TOKEN", "PATH", *ENVIRONMENT)
+_KEPT = ("ENGINEHOUSE_CONFIG", "API_KEYS", "LOG_LEVEL", "HF_HOME", "HF_TOKEN", "PATH", *ENVIRONMENT)
 """Variables that the services keep as they were when `make install` was called."""
 
 

@@ -1,0 +1,84 @@
+"""`enginehouse keys`: API keys in this machine's configuration, of which only hashes are stored."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.table import Table
+
+from command.config_text import with_key, without_key
+from command.places import Places
+from command.session import CommandError, Session
+from contract import config
+from contract.config import ConfigError, hash_key
+from contract.config.security import ApiKey
+
+LATER = "Restart Enginehouse, so that its gateway reads it."
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, such as my-app")]
+
+
+def new(
+    context: typer.Context,
+    name: KeyName,
+    admin: Annotated[bool, typer.Option("--admin", help="It may also evict models, read logs and reload")] = False,
+    rate_limit: Annotated[str | None, typer.Option(help="Such as 60/minute")] = None,
+) -> None:
+    """Make a key and print it. It cannot be shown again: only its hash is stored."""
+    places = Places.find()
+    if name in {key.name for key in _configured(places)}:
+        raise CommandError(f"There is a key {name!r} already. `enginehouse keys revoke {name}` removes it.")
+    key = secrets.token_urlsafe(32)
+    entry: dict[str, Any] = {"name": name, "key_hash": hash_key(key)}
+    entry |= ({"rate_limit": rate_limit} if rate_limit else {}) | ({"scopes": ["admin"]} if admin else {})
+    _edit(places.config, lambda text: with_key(text, entry))
+    said = f"{key}\nSend it as `Authorization: Bearer KEY`, or set ENGINEHOUSE_KEY. It cannot be shown again. {LATER}"
+    Session.of(context).show({"name": name, "key": key, "config": str(places.config)}, said)
+
+
+def list_keys(context: typer.Context) -> None:
+    """List the keys by name."""
+    keys = _configured(Places.find())
+    table = Table("name", "rate limit", "scopes", box=None, pad_edge=False)
+    for key in keys:
+        table.add_row(key.name, key.rate_limit or "", ", ".join(key.scopes))
+    rows = [key.model_dump(exclude={"key_hash"}) for key in keys]
+    Session.of(context).show(rows, table if keys else "There are no keys. `enginehouse keys new NAME` makes one.")
+
+
+def revoke(context: typer.Context, name: KeyName) -> None:
+    """Remove a key."""
+    places = Places.find()
+    _edit(places.config, lambda text: without_key(text, name))
+    Session.of(context).show({"revoked": name}, f"The key {name} is removed. {LATER}")
+
+
+def _configured(places: Places) -> tuple[ApiKey, ...]:
+    if not places.config.exists():
+        raise CommandError(f"There is no configuration {places.config}. `enginehouse serve` writes one.")
+    try:
+        return config.load(places.config, {}).security.api_keys
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
+
+
+def _edit(path: Path, change: Callable[[str], str]) -> None:
+    """Change the file, whole or not at all, and only to a valid configuration."""
+    old = path.read_text(encoding="utf-8")
+    new_text = change(old)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(new_text, encoding="utf-8")
+        temporary.chmod(path.stat().st_mode & 0o777)
+        config.load(temporary, {})
+        yaml.safe_load(new_text)
+        temporary.replace(path.resolve())
+    except ConfigError as error:
+        raise CommandError(f"The configuration was not changed: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

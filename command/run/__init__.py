@@ -1,0 +1,1 @@
+"""`enginehouse run`: asks a model, in the terminal."""

@@ -1,0 +1,120 @@
+"""`enginehouse status`: models and their states, memory, workers, and which request waits for what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from client import Client
+from client.calls.system import DeviceMemory, ServerStatus
+from command.session import Session, console
+from command.units import gib, seconds
+
+STYLES = {
+    "ready": "green", "starting": "yellow", "draining": "yellow", "stopping": "yellow", "backoff": "red",
+    "stopped": "dim",
+}  # fmt: skip
+
+
+def status(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks")] = 1.0,
+) -> None:
+    """Show models, their states, memory, workers, and which request waits for what."""
+    session = Session.of(context)
+    with session.client() as client:
+        if watch and not session.as_json:
+            _watch(client, interval)
+            return
+        for page in _pages(client, interval if watch else None):
+            session.show(page.raw, view(page))
+
+
+def _pages(client: Client, interval: float | None) -> Iterator[ServerStatus]:
+    yield client.status()
+    while interval is not None:
+        time.sleep(interval)
+        yield client.status()
+
+
+def _watch(client: Client, interval: float) -> None:
+    page = client.status()
+    with Live(view(page), console=console(), auto_refresh=False, screen=console().is_terminal) as live:
+        for page in _pages(client, interval):
+            live.update(view(page), refresh=True)
+
+
+def view(page: ServerStatus) -> Group:
+    """The whole status, for the terminal."""
+    head = f"Enginehouse {page.version}, up for {seconds(page.uptime)}, {page.leases} requests run, {page.waiting} wait"
+    parts: list[Any] = [Text(head), _devices(page.devices), _models(page), _workers(page)]
+    if waits := page.raw.get("waits"):
+        parts.append(_waits(waits))
+    parts += [Text(f"{model.id}: {model.needs}", style="yellow") for model in page.models if model.needs]
+    parts += [
+        Text(f"{model.id} failed: {model.failure['reason']}", style="red")
+        for model in page.models
+        if model.failure and model.state == "backoff"
+    ]
+    return Group(*parts)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _devices(devices: list[DeviceMemory]) -> Table:
+    table = _table("\nMemory", "device", "in use", "", "of", "for models", "reserved", "other programs")
+    for device in devices:
+        bar = ProgressBar(total=max(device.total, 1), completed=min(device.used, device.total), width=24)
+        numbers = [gib(count) for count in (device.total, device.budget, device.committed, device.foreign)]
+        table.add_row(device.name, gib(device.used), bar, *numbers)
+    return table
+
+
+def _models(page: ServerStatus) -> Table:
+    table = _table("\nModels", "id", "state", "waiting", "memory", "engine", "tasks")
+    for model in page.models:
+        memory = gib(model.footprint_bytes) + (
+            "" if model.footprint_learned or not model.footprint_bytes else " (estimate)"
+        )
+        state = Text(model.state, style=STYLES.get(model.state, ""))
+        table.add_row(model.id, state, str(model.waiting or ""), memory, model.engine, ", ".join(model.tasks))
+    return table
+
+
+def _workers(page: ServerStatus) -> Table | Text:
+    if not page.workers:
+        return Text("\nNo model is loaded.", style="dim")
+    table = _table("\nWorkers", "worker", "state", "pid", "device", "memory", "running", "served", "ends in")
+    for worker in page.workers:
+        table.add_row(
+            worker.worker,
+            Text(worker.state, style=STYLES.get(worker.state, "")),
+            str(worker.pid or ""),
+            ", ".join(worker.devices),
+            gib(worker.memory_bytes),
+            str(worker.leases),
+            str(worker.served),
+            seconds(worker.expires_in),
+        )
+    return table
+
+
+def _waits(waits: list[dict[str, Any]]) -> Table:
+    table = _table("\nQueue", "", "request", "model", "waits for", "since")
+    for place, wait in enumerate(waits, start=1):
+        table.add_row(str(place), wait["request"], wait["model"], wait["message"], seconds(wait["waited"]))
+    return table

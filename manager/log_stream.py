@@ -1,0 +1,63 @@
+"""The log of a program or a model as a stream: its last lines, then what is written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+
+INTERVAL = 0.25
+"""Seconds between two looks at the file."""
+PULSE = 15.0
+"""Seconds without a line after which the stream shows a sign of life, so that no proxy cuts it."""
+MAX_TAIL = 1 << 20
+"""Bytes of the end of a file in which the last lines are looked for."""
+_PIECE = 1 << 16
+
+
+def log_file(home: Path, name: str) -> Path:
+    """The log of a model, or of `manager` or `gateway`. Slashes in an id become underscores."""
+    return home / "logs" / f"{name.replace('/', '_')}.log"
+
+
+def last_lines(path: Path, count: int) -> tuple[list[str], int]:
+    """The last whole lines of a file, and the position after them. No file: no lines."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - MAX_TAIL))
+        content = file.read(MAX_TAIL)
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.decode(errors="replace").splitlines()
+        return (lines[-count:] if count else []), end - (len(content) - len(whole))
+    return [], 0
+
+
+async def follow(path: Path, position: int, is_over: Callable[[], bool]) -> AsyncIterator[str | None]:
+    """Yield the lines after `position` as they are written, and None for a sign of life, until `is_over`.
+
+    A file that becomes shorter was rotated, and is read from its beginning.
+    """
+    silent = 0.0
+    while not is_over():
+        lines, position = await asyncio.to_thread(_lines_after, path, position)
+        for line in lines:
+            yield line
+        silent = 0.0 if lines else silent + INTERVAL
+        if silent >= PULSE:
+            yield None
+            silent = 0.0
+        if not lines:
+            await asyncio.sleep(INTERVAL)
+
+
+def _lines_after(path: Path, position: int) -> tuple[list[str], int]:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) < position:
+            position = 0
+        file.seek(position)
+        content = file.read(_PIECE)
+        whole = content[: content.rfind(b"\n") + 1] if len(content) < _PIECE else content
+        return whole.decode(errors="replace").splitlines(), position + len(whole)
+    return [], 0

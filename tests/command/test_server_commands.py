@@ -1,0 +1,112 @@
+"""The commands that use a running server: what they print, as text and as JSON, and how they exit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.testbed.server import RunningServer, eventually, fake_model
+from tests.support.terminal import EnginehouseCommand
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("command")
+    models = [
+        {**fake_model("m"), "default": ["ocr"]},
+        fake_model("late", load_gate=str(folder / "gate")),
+        fake_model("broken", fail_at_load="there are no weights"),
+    ]
+    with RunningServer(folder, models) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def enginehouse(server: RunningServer) -> EnginehouseCommand:
+    return EnginehouseCommand(server.url)
+
+
+def test_chat_with_a_question_answers_once(enginehouse: EnginehouseCommand) -> None:
+    assert enginehouse("run", "m", "hello there").stdout == "hello there\n"
+    assert enginehouse("run", "m", text="from a pipe\n").stdout == "from a pipe\n"
+    assert enginehouse.json("run", "m", "-O", "max_tokens=1", "two words") == {"text": "two"}
+
+
+def test_status_shows_who_waits_for_what(server: RunningServer, enginehouse: EnginehouseCommand) -> None:
+    waiting = enginehouse.start("run", "late", "hello")
+    eventually("the request waits", lambda: server.status()["waits"])
+    page = enginehouse.json("status")
+    assert [(wait["model"], wait["message"]) for wait in page["waits"]] == [("late", "loading late for the first time")]
+    text = enginehouse("status").stdout
+    for words in ("loading late for the first time", "starting", "for models", "1 wait"):
+        assert words in text
+    (server.folder / "gate").touch()
+    assert waiting.communicate()[0] == "hello\n"
+
+
+def test_load_evict_and_events(server: RunningServer, enginehouse: EnginehouseCommand) -> None:
+    seq = server.status()["seq"]
+    assert enginehouse("load", "m").stdout == "m is ready.\n"
+    assert enginehouse.json("evict", "m", "--force")["evicted"] == ["m#1"]
+    assert enginehouse("evict", "m").stdout == "m was not loaded.\n"
+    lines = enginehouse("events", "--json", "--since", str(seq), "--count", "2").stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [seq + 1, seq + 2]
+    assert "m#1" in enginehouse("events", "--since", str(seq), "-n", "2").stdout
+
+
+def test_logs_come_from_the_server(server: RunningServer, enginehouse: EnginehouseCommand) -> None:
+    log = server.home / "logs" / "m.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a") as file:
+        file.write("first\nsecond\n")
+    assert enginehouse("logs", "m", "-n", "1").stdout == "second\n"
+    following = enginehouse.start("logs", "m", "-f", "-n", "1")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "second\n"
+    with log.open("a") as file:
+        file.write("third\n")
+    assert following.stdout.readline() == "third\n"
+    log.write_text("new\n")  # rotated
+    assert following.stdout.readline() == "new\n"
+    following.terminate()
+    following.communicate()
+    assert "no model 'nope'" in enginehouse("logs", "nope").stderr
+
+
+def test_lists_models(enginehouse: EnginehouseCommand) -> None:
+    assert [model["id"] for model in enginehouse.json("models")] == ["m", "late", "broken"]
+    assert "sam3" in enginehouse("models", "--all", "segment").stdout
+    assert "source: facebook/sam3" in enginehouse("models", "sam3").stdout
+    assert "Did you mean" in enginehouse("models", "sam33").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "nope", "hello"], 5, "no model 'nope'"),
+        (["run", "broken", "hello"], 6, "there are no weights"),
+        (["run", "m", "-O", "max_tokens=-7", "hello"], 2, "max_tokens"),
+        (["run", "m", "hello", "--task", "depth"], 1, "m does not do depth"),
+        (["run", "m", "--task", "dance", "hello"], 1, "Tasks: analyze"),
+        (["run", "m", "missing.jpg", "what is this"], 1, "There is no file missing.jpg"),
+        (["run", "image-generation", "--task", "image-generation"], 1, "--prompt TEXT"),
+        (["--url", "http://127.0.0.1:9", "status"], 3, "enginehouse serve"),
+        (["--url", "nonsense", "status"], 1, "not the address of a server"),
+        (["dance"], 2, "No such command"),
+    ],
+)
+def test_exit_codes_say_what_went_wrong(
+    enginehouse: EnginehouseCommand, arguments: list[str], code: int, words: str
+) -> None:
+    done = enginehouse(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_json_too(enginehouse: EnginehouseCommand) -> None:
+    done = enginehouse("evict", "nope", "--json")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert json.loads(done.stderr)["error"]["code"] == "model_not_found"
