@@ -31,6 +31,7 @@
     │   ├── NeverFits                            503     never_fits          (do not retry)
     │   ├── ManagerUnreachable                   503     manager_unreachable
     │   ├── TooManyConnections                   503     too_many_connections
+    │   ├── BodyMemoryFull                       503     body_memory_full    (the bodies of all requests together)
     │   ├── Evicted                              503     evicted             (its worker was ended before it was done)
     │   └── ShuttingDown                         503     shutting_down
     └── DeadlinePassed                           504     deadline_passed
@@ -224,6 +225,10 @@ class ManagerUnreachable(Unavailable):
 
 class TooManyConnections(Unavailable):
     code = "too_many_connections"
+
+
+class BodyMemoryFull(Unavailable):
+    code = "body_memory_full"
 
 
 class Evicted(Unavailable):

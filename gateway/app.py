@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from contract import __version__
 from contract.addresses import AddressRule
+from contract.asgi.body_memory import BodyMemory
 from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.errors import HANDLERS
 from contract.asgi.hosts import HostCheck
@@ -101,7 +102,8 @@ def _add_middleware(
     FastAPI's outermost middleware, which would turn them into plain text, is left out.
     """
     assert isinstance(fastapi_stack, ServerErrorMiddleware)
-    app: ASGIApp = tasks.TaskRoutes(fastapi_stack.app, endpoints)
+    memory = max(settings.gateway.max_bodies_mb, settings.gateway.max_body_mb) * 2**20
+    app: ASGIApp = BodyMemory(tasks.TaskRoutes(fastapi_stack.app, endpoints), int(memory))
     app = Auth(RateLimits(app, keyring.principals), settings, keyring)
     app = DrainMiddleware(OriginCheck(app, settings.gateway.cors_origins), requests)
     if settings.gateway.cors_origins:

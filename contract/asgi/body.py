@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Scope
 
+from contract.asgi.body_memory import hold
 from contract.asgi.middleware import header
 from contract.errors import TooLarge
 
@@ -23,7 +24,8 @@ class ClientDisconnected(Exception):
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Read the whole body.
 
-    Raises TooLarge above `limit` bytes (before reading, if `Content-Length` says so) or ClientDisconnected.
+    Raises TooLarge above `limit` bytes (before reading, if `Content-Length` says so), BodyMemoryFull, or
+    ClientDisconnected.
     """
     _check_declared(scope, limit)
     pieces: list[bytes] = []
@@ -37,6 +39,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
+        hold(len(chunk))
         more = message.get("more_body", False)
         if len(piece) >= _PIECE:
             pieces.append(bytes(piece))

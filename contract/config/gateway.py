@@ -17,6 +17,8 @@ def _unless_off(value: Any) -> Any:
 class GatewaySettings(Frozen):
     """The gateway, which clients connect to; `send_timeout` is in seconds.
 
+    `max_bodies_mb` is in force only above `max_body_mb`: one body always has room.
+
     `infer_steps` and `infer_guidance` are the defaults of `/infer`.
     """
 
@@ -31,6 +33,7 @@ class GatewaySettings(Frozen):
     trusted_proxies: Networks = ()
     allow_private: Networks = ()
     max_body_mb: float = Field(64, gt=0)
+    max_bodies_mb: float = Field(1024, gt=0)
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)
     send_timeout: float = Field(60, gt=0)

@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from contract.addresses import Allowed, NotPublic, check_host, client_session, is_public
+from contract.asgi.body_memory import hold
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
 
@@ -90,11 +91,12 @@ class _Allowance:
         self.limit = self.remaining = limit
 
     def take(self, count: int) -> None:
-        """Use `count` bytes. Raises BadImage when not enough remain."""
+        """Use `count` bytes. Raises BadImage when not enough remain, and BodyMemoryFull."""
         self.remaining -= count
         if self.remaining < 0:
             message = f"The images at the URLs have more than {self.limit / 2**20:g} MiB in total."
             raise BadImage(f"{message} Send fewer or smaller images.")
+        hold(count)
 
 
 async def _read(response: aiohttp.ClientResponse, allowance: _Allowance) -> bytearray:

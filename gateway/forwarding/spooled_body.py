@@ -13,6 +13,7 @@ from types import TracebackType
 from starlette.types import Receive, Scope
 
 from contract.asgi.body import body_chunks
+from contract.asgi.body_memory import hold
 
 IN_MEMORY = 2**20
 _CHUNK = 64 * 1024
@@ -38,12 +39,20 @@ class SpooledBody:
     async def fill(self, scope: Scope, receive: Receive, limit: int, watch: Callable[[bytes], None]) -> None:
         """Read a request's body of at most `limit` bytes; `watch` sees every chunk.
 
-        Raises TooLarge, ClientDisconnected, and what `watch` raises.
+        Raises TooLarge, BodyMemoryFull, ClientDisconnected, and what `watch` raises.
         """
         async for chunk in body_chunks(scope, receive, limit):
             watch(chunk)
+            self._hold(len(chunk))
             self._file.write(chunk)
             self._length += len(chunk)
+
+    def _hold(self, count: int) -> None:
+        """Count a chunk that is written next; beyond `IN_MEMORY`, the file is on disk."""
+        if self._length + count <= IN_MEMORY:
+            hold(count)
+        elif self._length <= IN_MEMORY:
+            hold(-self._length)
 
     def replace(self, start: int, end: int, value: bytes) -> None:
         """Send `value` in place of the bytes from `start` to `end`. Replace from the front to the back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import json
 import os
 from pathlib import Path
@@ -115,3 +116,20 @@ def test_hostile_bodies_need_little_memory(manager: FakeManagerProcess, tmp_path
             assert len(answer.content) < 10_000, f"{name}: the response repeats the body"
             print(f"{name}: {len(body) / MIB:.2f} MiB, {(peak(pid) - before) / MIB:.1f} MiB, {answer.text[:150]}")
         assert not {name for name, excess in growth.items() if excess > 0}
+
+
+def test_bodies_of_all_requests_have_a_bound(manager: FakeManagerProcess, tmp_path: Path) -> None:
+    settings = configuration(manager.port, gateway={"max_body_mb": 1, "max_bodies_mb": 1})
+    message = {"role": "user", "content": "x" * (600 * 1024)}
+    large, small = ({"messages": [{**message, "content": text}]} for text in (message["content"], "hi"))
+    with run_gateway(tmp_path, settings) as gateway, concurrent.futures.ThreadPoolExecutor() as threads:
+        gateway.wait_ready()
+        first = threads.submit(gateway.http.post, "/v1/chat/completions", json=large | {"model": "hangs"}, timeout=120)
+        held = "request_bodies_bytes 0.0"
+        eventually(lambda: held not in gateway.http.get("/metrics").text)
+        refused = gateway.http.post("/v1/chat/completions", json=large | {"model": "ok"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "body_memory_full")
+        assert refused.headers["retry-after"]
+        assert gateway.http.post("/v1/chat/completions", json=small | {"model": "ok"}).status_code == 200
+        gateway.process.terminate()
+        assert first.result().status_code == 503
