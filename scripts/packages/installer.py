@@ -73,14 +73,16 @@ def run_pip(*arguments: str, into: Path = ENVIRONMENT) -> None:
     display = ["--progress-bar", "raw" if has_raw_bar else "off", "--root-user-action", "ignore"]
     action = [arguments[0], *(display if arguments[0] == "install" else []), *arguments[1:]]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-    process = subprocess.Popen(
-        [*command, *action], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
     log = into / _LOG
-    with log.open("a", encoding="utf-8") as log_file:
+    with (
+        log.open("a", encoding="utf-8") as log_file,
+        subprocess.Popen(
+            [*command, *action], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
         log_file.write(f"\npip {' '.join(arguments)}\n")
         follow(process, PipProgress(sys.stdout, _count_packages), log_file)
-    if process.wait():
+    if process.returncode:
         raise PipFailed(f"pip failed; {log} has its whole output. Run the same command again to continue.")
 
 

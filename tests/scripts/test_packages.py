@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +205,13 @@ def test_finds_gpus_that_the_driver_lists(tmp_path: Path) -> None:
 
 def test_macs_get_no_warning_about_torch(tmp_path: Path) -> None:
     assert torch_build.warning_for_this_machine(tmp_path / "lock", platform="darwin") is None
+
+
+def test_pip_leaves_no_pipe_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(installer, "ENVIRONMENT", tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        installer.run_pip("--version", into=tmp_path)
+        gc.collect()
+    assert [warning for warning in caught if warning.category is ResourceWarning] == []
+    assert "pip --version" in (tmp_path / "pip.log").read_text()
