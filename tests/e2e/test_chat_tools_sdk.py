@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
+from jsonschema import Draft202012Validator
 from openai import OpenAI, pydantic_function_tool
 from pydantic import BaseModel
 
@@ -71,6 +72,34 @@ def test_streamed_calls_are_summed_by_the_sdk(client: OpenAI, model: str) -> Non
 class Weather(BaseModel):
     city: Literal["Bern", "Zürich"]
     days: Literal[1, 2, 3]
+
+
+ALARM: Any = {
+    "type": "object",
+    "properties": {
+        "day": {"enum": ["Mon", "Tue"]},
+        "minutes": {"type": "integer", "minimum": 1, "maximum": 60},
+        "label": {"type": "string", "maxLength": 4},
+    },
+    "required": ["day", "minutes", "label"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("model", ["thinking", "calling"])
+def test_demanded_call_fits_whatever_the_model_says(client: OpenAI, model: str) -> None:
+    """The models know no such tool. Whole and streamed, the same seed gives the same call."""
+    tool: Any = {"type": "function", "function": {"name": "set_alarm", "parameters": ALARM}}
+    fields: Any = {"model": model, "messages": QUESTION, "tools": [tool], "tool_choice": "required"}
+    fields |= {"parallel_tool_calls": False, "temperature": 2, "seed": 3, "max_tokens": 1500}
+    whole = client.chat.completions.create(**fields).choices[0]
+    with client.chat.completions.stream(**fields) as stream:
+        streamed = stream.get_final_completion().choices[0]
+    for choice in (whole, streamed):
+        [call] = choice.message.tool_calls or []
+        assert (call.function.name, choice.finish_reason) == ("set_alarm", "tool_calls")  # type: ignore[union-attr]
+        Draft202012Validator(ALARM).validate(json.loads(call.function.arguments))  # type: ignore[union-attr]
+    assert streamed.message.tool_calls[0].function.arguments == whole.message.tool_calls[0].function.arguments
 
 
 def test_parsed_tool_has_the_arguments_of_its_class(client: OpenAI) -> None:

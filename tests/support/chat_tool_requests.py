@@ -260,6 +260,13 @@ def test_format_holds_behind_thoughts_and_beside_tools(family: str, scripted_eng
         assert json.loads(called.message.content) in (["a"], 7)
 
 
+def test_format_is_held_in_a_channel_of_its_own(scripted_engine: ScriptedEngine) -> None:
+    engine, form = scripted_engine("harmony"), {"type": "json_schema", "json_schema": {"schema": {"enum": [["a"], 7]}}}
+    plain = ask(engine, "Hello", response_format=form, **_WILD).choices[0]
+    assert json.loads(plain.message.content) in (["a"], 7)
+    assert plain.finish_reason == "stop"
+
+
 def test_call_that_cannot_be_written_is_not_demanded(scripted_engine: ScriptedEngine) -> None:
     """Tags have no place for such a name."""
     engine = scripted_engine("coder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from functools import cache
 from typing import Any
@@ -180,3 +181,26 @@ def test_argument_that_cannot_be_written_is_named(name: str, argument: str, reas
     schema = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
     with pytest.raises(UnsupportedFeature, match=reason):
         form_of(request_with({"find": schema}), dialect_of(name), "")
+
+
+_ANSWER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 9}}, "required": ["city"]}
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("choice", ["none", "auto"])
+def test_form_of_an_answer_is_held_in_harmony_channels(choice: str, special: bool) -> None:
+    """The answer is a message of its own, behind a thought or not; beside tools, it may be a call instead."""
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _ANSWER, "strict": True}}
+    request = request_with({"now": _SCHEMAS["now"]}, tool_choice=choice, response_format=form)
+    held = form_of(request, dialect_of("harmony"), "")
+    assert held.warnings == []
+    seen = set()
+    for seed in range(6):
+        answer = writer("harmony", special=special).answer(held, seed)
+        text, calls = read(dialect_of("harmony").parser(request, ""), [answer])
+        assert calls in ([], [("now", {})])
+        seen.add(bool(calls))
+        if not calls:
+            Draft202012Validator(_ANSWER).validate(json.loads(text))
+    assert False in seen
+    assert True not in seen or choice == "auto"
