@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +20,8 @@ from contract import config
 from scripts.testbed.models import mlx
 from scripts.testbed.server import ROOT, RunningServer, eventually
 from tests.support.chat_families import FAMILIES
+from tests.support.client_environments import python_with
+from tests.support.gguf_models import write_gguf
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
@@ -85,12 +89,27 @@ def entry_of(command: str, model: Path) -> dict[str, Any]:
     return {"cmd": command, "model_name": str(model), "cwd": str(ROOT)}
 
 
+def llama_server(folder: Path) -> dict[str, Any]:
+    write_gguf(FAMILIES["hermes"].build(folder / "model", plain=PLAIN), folder / "model.gguf")
+    command = f"{llama_program()} {ADDRESS} --api-key ${{TOKEN}} --model {folder / 'model.gguf'} --jinja"
+    return {"cmd": f"{command} --ctx-size 4096"}
+
+
+def llama_program() -> str:
+    """The installed `llama-server`, or else the same server in a prebuilt wheel: to build the program takes an hour."""
+    if installed := os.environ.get("LLAMA_SERVER") or shutil.which("llama-server"):
+        return installed
+    python = python_with("llama_cpp", ["xllamacpp==2026.10.11549"])
+    return f"{python} {ROOT / 'tests' / 'support' / 'llama_server.py'}"
+
+
 @pytest.mark.parametrize(
     ("entry", "is_scripted", "calls_tools"),
     [
         (transformers_serve, True, False),  # it reads calls of some families, to which a scripted Llama does not belong
         (mlx_lm_server, True, True),
         (mlx_vlm_server, False, False),  # random weights call nothing
+        (llama_server, True, True),
     ],
 )
 def test_program_chats_and_gives_its_memory_back(

@@ -29,4 +29,4 @@ results = {
     "code_as_object": CodeAgent(use_structured_outputs_internally=True, **quiet).run("Weather?"),
     "cities": cities,
 }
-print(json.dumps(results))
+print("\n" + json.dumps(results))  # the agent has written a line without an end
