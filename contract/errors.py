@@ -27,6 +27,13 @@
     ├── Unavailable                              503     unavailable         (retry later: Retry-After)
     │   ├── QueueFull                            503     queue_full
     │   ├── LoadFailed                           503     model_load_failed
+    │   │   └── DownloadFailed                   503     download_failed
+    │   │       ├── FileDamaged                  503     file_damaged        (names the file)
+    │   │       ├── HubStalled                   503     hub_stalled
+    │   │       ├── ModelGated                   403     model_gated         (its terms, or a token, are missing)
+    │   │       └── DiskFull                     507     insufficient_storage
+    │   ├── Downloading                          503     model_downloading   (`details`: how far it is)
+    │   ├── NotDownloaded                        503     model_not_downloaded (do not retry)
     │   ├── OutOfMemory                          503     out_of_memory
     │   ├── NeverFits                            503     never_fits          (do not retry)
     │   ├── ManagerUnreachable                   503     manager_unreachable
@@ -204,6 +211,39 @@ class QueueFull(Unavailable):
 
 class LoadFailed(Unavailable):
     code = "model_load_failed"
+
+
+class DownloadFailed(LoadFailed):
+    code = "download_failed"
+
+
+class FileDamaged(DownloadFailed):
+    code = "file_damaged"
+
+
+class HubStalled(DownloadFailed):
+    code = "hub_stalled"
+
+
+class ModelGated(DownloadFailed):
+    status, code, type = 403, "model_gated", "permission_error"
+
+
+class DiskFull(DownloadFailed):
+    status, code = 507, "insufficient_storage"
+
+
+class Downloading(Unavailable):
+    code = "model_downloading"
+
+
+class NotDownloaded(Unavailable):
+    code = "model_not_downloaded"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Without this header, the OpenAI SDK retries every 503."""
+        return {"x-should-retry": "false"}
 
 
 class OutOfMemory(Unavailable):

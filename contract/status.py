@@ -43,6 +43,51 @@ class Event(BaseModel):
     total: int | None = None
 
 
+class DownloadState(StrEnum):
+    """The state of a download."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DownloadStatus(BaseModel):
+    """A download from the hub, which `model` began. `bytes` of `total` are on the disk; while verifying, are verified.
+
+    `phase` is listing, waiting (for another program that downloads the same), downloading or verifying. `error` is that
+    of an error envelope.
+    """
+
+    id: str
+    model: str
+    source: str
+    revision: str | None = None
+    state: DownloadState
+    phase: str | None = None
+    bytes: int = 0
+    total: int | None = None
+    bytes_per_second: int | None = None
+    seconds_left: float | None = None
+    started: float = 0.0
+    error: dict[str, Any] | None = None
+
+
+class LocalCopy(BaseModel):
+    """What of a model is on this machine. `downloaded`: whether it starts without a download; None: unknown.
+
+    `disk_bytes` are those of all its files, partial ones included.
+    """
+
+    downloaded: bool | None = None
+    disk_bytes: int = 0
+
+    @property
+    def partly(self) -> bool:
+        """Whether a download has begun and not ended."""
+        return self.downloaded is False and self.disk_bytes > 0
+
+
 class WorkerStatus(BaseModel):
     """One worker process: `worker` is `model#n`; memory is in bytes, times in seconds."""
 
@@ -146,6 +191,7 @@ class ModelStatus(BaseModel):
     file: ModelFileStatus | None = None
     needs: str | None = None  # what its entry lacks before it can start, such as consent to code that comes with it
     scanned: bool = False  # it was found in a folder of `manager.model_dirs`
+    fits: bool | None = None  # whether this machine can ever have room for it; None: its size is not known
 
 
 class DeviceStatus(BaseModel):

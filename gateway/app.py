@@ -32,7 +32,17 @@ from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.execution import Executor
-from gateway.routes import catalogue, dialect_controls, dialects, listings, models, system, tasks, upstream
+from gateway.routes import (
+    catalogue,
+    dialect_controls,
+    dialects,
+    listings,
+    model_downloads,
+    models,
+    system,
+    tasks,
+    upstream,
+)
 from gateway.routes import jobs as job_routes
 from gateway.routes.jobs import JobEndpoint
 from gateway.routes.openapi import DocumentedApp
@@ -62,6 +72,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.requires_key = bool(keyring)
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
     app.include_router(models.router(directory))
+    app.include_router(model_downloads.router(manager))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(job_routes.router(jobs, endpoints, services.body_limit))

@@ -25,7 +25,7 @@ from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
 from contract.status import ModelStatus, Status
 from manager import log_stream
 from manager.access import guarded
-from manager.models import downloads
+from manager.model_routes import ModelRoutes
 from manager.processes.launchers.logs import PROGRAMS
 from manager.proxy import Proxy
 from manager.runtime import Runtime
@@ -51,11 +51,6 @@ class ControlRoutes:
         """GET /models: every configured model, for the gateway."""
         models = [self._status_of(model).model_dump(mode="json") for model in self.runtime.pool.models.values()]
         return JSONResponse({"seq": self.runtime.event_log.seq, "models": models})
-
-    async def downloads(self, _: Request) -> Response:
-        """GET /downloads: which models are downloaded, of the configuration and of the catalogue."""
-        catalogue = await asyncio.to_thread(downloads.of_catalogue)
-        return JSONResponse({"models": await self.runtime.downloads(), "catalogue": catalogue})
 
     async def status(self, _: Request) -> Response:
         """GET /status: devices, workers, models and standbys, with memory measured now."""
@@ -177,7 +172,9 @@ class ControlRoutes:
         waiting = pool.queue.count(model.id)
         max_wait, state = pool.settings.resources.max_wait, pool.supervisor.state_of(model)
         weights_bytes = self.runtime.monitor.footprints.weights_bytes(model.spec)
-        return model.status(state, waiting, max_wait, footprint, weights_bytes)
+        status = model.status(state, waiting, max_wait, footprint, weights_bytes)
+        status.fits = snapshot.fits(model, self.runtime.monitor)
+        return status
 
 
 class WorkersOrControl:
@@ -216,7 +213,7 @@ def build(
         Route("/ready", control.ready),
         Route("/metrics", metrics.page),
         Route("/models", control.models),
-        Route("/downloads", control.downloads),
+        *ModelRoutes(runtime).routes(),
         Route("/status", control.status),
         Route("/waits", control.wait),
         Route("/events", control.events),

@@ -36,6 +36,12 @@ PROMPT_TOKENS = Counter(
     ["model", "source"],
     registry=REGISTRY,
 )
+DOWNLOADS = Counter(
+    "model_downloads_total",
+    "Downloads of models that have ended, `done` or `failed`",
+    ["result"],
+    registry=REGISTRY,
+)
 SPOOLED = Gauge(
     "spooled_bytes",
     "Disk space of answers that their clients have not read yet, and of requests that wait",

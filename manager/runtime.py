@@ -10,6 +10,7 @@ from typing import Any
 from contract import config
 from contract.asgi.metrics import REGISTRY
 from contract.config import ConfigError, ModelSpec
+from contract.status import LocalCopy
 from manager.background import BackgroundTasks
 from manager.events import EventLog
 from manager.memory.device import Meter
@@ -17,10 +18,12 @@ from manager.memory.monitor import MemoryMonitor
 from manager.models import configured, downloads
 from manager.models.configured import ConfiguredModels
 from manager.models.folders import ModelFolders
+from manager.models.model_download import ModelDownload
+from manager.models.model_downloads import ModelDownloads
 from manager.processes.children import ChildRegistry
 from manager.processes.launchers import Launcher
 from manager.processes.launchers.command import CommandLauncher
-from manager.processes.launchers.local import LocalLauncher
+from manager.processes.launchers.local import LocalLauncher, models_folder
 from manager.processes.launchers.logs import Logs
 from manager.processes.launchers.standby import StandbyKey
 from manager.processes.lifecycle import Lifecycle
@@ -55,6 +58,10 @@ class Runtime:
         self._local = LocalLauncher(home, self._imports_of, children, self._logs, network)
         self._command = CommandLauncher(children, self._logs, network)
         lifecycle = Lifecycle(self._launcher, self.monitor)
+        environ = {"HF_HOME": str(models_folder(home))}
+        self.model_downloads = ModelDownloads(
+            environ, lambda: self.models.settings.manager, self.event_log, self._on_downloaded
+        )
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
         self.waiting_requests = WaitingRequests()
         self.spool_space = SpoolSpace(home / "manager", lambda: self.models.settings.resources.spool_mb * 2**20)
@@ -92,8 +99,24 @@ class Runtime:
 
     async def downloads(self) -> dict[str, bool | None]:
         """Which configured models are downloaded, by id. Reads the disk in a thread, since it may be slow."""
-        specs = [model.spec for model in self.models.models.values()]
-        return await asyncio.to_thread(lambda: {spec.id: downloads.downloaded(spec) for spec in specs})
+        return await asyncio.to_thread(lambda: {spec.id: downloads.downloaded(spec) for spec in self._specs()})
+
+    async def local_copies(self) -> dict[str, LocalCopy]:
+        """What of the configured models is on this machine, by id. Reads the disk in a thread."""
+        return await asyncio.to_thread(lambda: {spec.id: downloads.local_copy(spec) for spec in self._specs()})
+
+    def _specs(self) -> list[ModelSpec]:
+        return [model.spec for model in self.models.models.values()]
+
+    def _on_downloaded(self, download: ModelDownload) -> None:
+        self._tasks.spawn(self._note_downloaded(download))
+
+    async def _note_downloaded(self, download: ModelDownload) -> None:
+        """Read what the files say of their models, which the list of models shows from now on."""
+        models = [m for m in self.models.models.values() if self.model_downloads.key(m.spec) == download.key]
+        await asyncio.to_thread(configured.read_facts, models)
+        self.event_log.add("models", reason=f"downloaded: {download.key.source}")
+        self._update_standbys()
 
     def standbys(self) -> list[dict[str, Any]]:
         """The processes that wait for a model, for the status page."""
@@ -107,6 +130,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Stop every worker and every standby."""
+        await self.model_downloads.close()
         await self._tasks.cancel()
         await self.pool.close()
         await self._local.close()

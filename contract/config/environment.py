@@ -29,6 +29,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "IDLE_TIMEOUT": ("manager", "idle_timeout"),
     "MODEL_DIRS": ("manager", "model_dirs"),
     "MODEL_SCAN_INTERVAL": ("manager", "model_scan_interval"),
+    "AUTO_DOWNLOAD": ("manager", "auto_download"),
     "SECRET_KEY": ("security", "jwt_secret"),
 }
 """Environment variables and the setting that each overrides; a later one wins (GATEWAY_PORT over PORT)."""

@@ -43,6 +43,7 @@ class ModelSpec(Frozen):
     python: str | None = None
     env: dict[str, str] = Field({})
     trust_remote_code: bool = False
+    auto_download: bool | None = None
     defaults: dict[str, Any] = Field({})
     presets: dict[ModelName, Preset] = Field({})
     options: dict[str, Any] = Field({})

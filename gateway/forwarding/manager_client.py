@@ -118,17 +118,20 @@ class ManagerClient:
         *,
         timeout: float | None = 10,  # noqa: ASYNC109 - aiohttp enforces it
         headers: Mapping[str, str] = {},
+        content: Any = None,
     ) -> ManagerReply:
         """Make a control call that may take `timeout` seconds; None: as long as the manager gives signs of life.
 
-        Raises ManagerUnreachable.
+        `content` is sent as JSON. Raises ManagerUnreachable.
         """
         assert self._client is not None, "the client must be opened first"
         sent = {**headers, self.authorization[0]: self.authorization[1]}
         limit = aiohttp.ClientTimeout(total=timeout)
         try:
             with nullcontext() if timeout else self._pulse.waiting():
-                async with self._client.request(method, self.url(path), headers=sent, timeout=limit) as response:
+                async with self._client.request(
+                    method, self.url(path), headers=sent, timeout=limit, json=content
+                ) as response:
                     return ManagerReply(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError, UpstreamError) as error:
             raise self.unreachable(error) from error

@@ -1,4 +1,4 @@
-"""GET /api/models: the catalogue of known models joined with the configured ones, and which are downloaded."""
+"""GET /api/models: the catalogue joined with the configured models: which are downloaded, and whether they fit."""
 
 from __future__ import annotations
 
@@ -14,24 +14,43 @@ from contract import catalogue
 from contract.catalogue import KnownModel
 from contract.errors import ModelNotFound
 from contract.limits import MAX_NAME
-from contract.status import ModelStatus, State
+from contract.status import DownloadStatus, LocalCopy, ModelStatus, State
 from contract.tasks import all_tasks
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.routes.models import path_parameter
 
-Downloads = dict[str, dict[str, bool | None]]
-"""The manager's GET /downloads: under `models` (configured) and `catalogue`, whether each model is on disk, by id."""
+GIB = 1 << 30
+
+TASK_WORDS = {
+    "embedding": "embeddings", "text_embedding": "embeddings", "image_caption": "caption", "captioning": "caption",
+    "image_ocr": "ocr", "text_generation": "chat", "llm": "chat", "detection": "detect", "segmentation": "segment",
+}  # fmt: skip
+"""Other words for tasks; hyphens count as underscores."""
+
+
+class _Overview(BaseModel):
+    """The manager's GET /downloads: copies on this machine and downloads; `memory` in bytes by device."""
+
+    models: dict[str, LocalCopy]
+    catalogue: dict[str, LocalCopy]
+    downloads: list[DownloadStatus] = []
+    memory: dict[str, int] = {}
+
+    def download_of(self, sources: frozenset[str], id_: str) -> DownloadStatus | None:
+        """The latest download of a model."""
+        of_model = (d for d in reversed(self.downloads) if d.source in sources or d.model == id_)
+        return next(of_model, None)
 
 
 def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
-    """The read-only routes; downloading and removing models are not among them."""
+    """The routes that list models."""
     routes = APIRouter(tags=["models"])
 
     async def rows() -> list[CatalogueRow]:
         configured = (await directory.current()).models
         reply = await manager.call("GET", "/downloads")
-        return _rows(configured, reply.json())
+        return _rows(configured, _Overview.model_validate(reply.json()))
 
     async def list_catalogue(_: Request) -> Response:
         """The catalogue and all other configured models: size, licence, memory, configuration entry and state."""
@@ -41,8 +60,9 @@ def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
         """All models for a task, or one model by its id, hub id or alias."""
         name = request.path_params["model_or_task"][:MAX_NAME]
         all_rows = await rows()
-        if not name or name in all_tasks():
-            return _listing([row for row in all_rows if not name or name in row.tasks])
+        task = TASK_WORDS.get(name.replace("-", "_").casefold(), name)
+        if not task or task in all_tasks():
+            return _listing([row for row in all_rows if not task or task in row.tasks])
         return JSONResponse(_find(name, all_rows).model_dump(mode="json"))
 
     named = path_parameter("model_or_task", "ocr")
@@ -61,7 +81,9 @@ class CatalogueRow(BaseModel):
     """One model. Fields that come from the catalogue are null for a model that is not in it.
 
     `configured` is the id of its configuration entry and `state` that of its worker; both are null if it has no entry.
-    `downloaded` is null if only an external server knows.
+    `downloaded` is null if only an external server knows, `partly_downloaded` says that a download has begun and is not
+    complete. `disk_bytes` are those of its files on this machine, and `download` is its latest download. `fits` says
+    whether this machine can have room for it, and `fits_in` in which of the catalogue's precisions.
     """
 
     id: str
@@ -82,6 +104,11 @@ class CatalogueRow(BaseModel):
     apple: dict[str, Any] | None = None
     configured: str | None = None
     downloaded: bool | None = None
+    partly_downloaded: bool = False
+    disk_bytes: int = 0
+    download: DownloadStatus | None = None
+    fits: bool | None = None
+    fits_in: list[str] | None = None
     state: State | None = None
 
     def has_name(self, name: str) -> bool:
@@ -90,14 +117,14 @@ class CatalogueRow(BaseModel):
         return name in {self.id, self.hub, *aliases}
 
 
-def _rows(configured: Sequence[ModelStatus], downloads: Downloads) -> list[CatalogueRow]:
+def _rows(configured: Sequence[ModelStatus], overview: _Overview) -> list[CatalogueRow]:
     """A row for each model of the catalogue, joined with its first configured entry, then one for each other entry."""
     known_by_id = {model.id: _identify(model) for model in configured}
     first_entries = {known.id: model for model in reversed(configured) if (known := known_by_id[model.id])}
-    catalogue_rows = [_row(known, first_entries.get(known.id), downloads) for known in catalogue.load()]
+    catalogue_rows = [_row(known, first_entries.get(known.id), overview) for known in catalogue.load()]
     others = [model for model in configured if model not in first_entries.values()]
     return catalogue_rows + [
-        _row(known_by_id[model.id], model, downloads).model_copy(update={"id": model.id}) for model in others
+        _row(known_by_id[model.id], model, overview).model_copy(update={"id": model.id}) for model in others
     ]
 
 
@@ -107,14 +134,26 @@ def _identify(model: ModelStatus) -> KnownModel | None:
     return known if known and model.engine in {spec.engine for spec in known.specs} else None
 
 
-def _row(known: KnownModel | None, model: ModelStatus | None, downloads: Downloads) -> CatalogueRow:
-    known_fields: dict[str, Any] = _catalogue_fields(known) if known else {}
+def _row(known: KnownModel | None, model: ModelStatus | None, overview: _Overview) -> CatalogueRow:
+    fields: dict[str, Any] = _catalogue_fields(known) if known else {}
+    sources = known.sources if known else frozenset()
+    if known and overview.memory:
+        fields["fits_in"] = [
+            name for name, gib in known.memory_gb.items() if gib * GIB <= max(overview.memory.values())
+        ]
+        fields["fits"] = bool(fields["fits_in"])
     if model is None:
         assert known is not None
-        return CatalogueRow(**known_fields, downloaded=downloads["catalogue"].get(known.id))
-    configured = {"tasks": model.tasks, "engine": model.engine, "configured": model.id, "state": model.state}
-    fields = {"id": model.id, "name": model.id, **known_fields, **configured}
-    return CatalogueRow(**fields, downloaded=downloads["models"].get(model.id))
+        copy = overview.catalogue.get(known.id)
+    else:
+        copy = overview.models.get(model.id)
+        sources |= {model.source} if model.source else frozenset()
+        fields = {"id": model.id, "name": model.id, **fields, "tasks": model.tasks, "engine": model.engine}
+        fields |= {"configured": model.id, "state": model.state}
+        fields["fits"] = fields.get("fits") if model.fits is None else model.fits
+    copy = copy or LocalCopy()
+    fields |= {"downloaded": copy.downloaded, "partly_downloaded": copy.partly, "disk_bytes": copy.disk_bytes}
+    return CatalogueRow(**fields, download=overview.download_of(sources, fields["id"]))
 
 
 def _catalogue_fields(known: KnownModel) -> dict[str, Any]:

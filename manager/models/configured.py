@@ -54,19 +54,19 @@ async def describe(settings: Settings, files: Mapping[str, ModelFile] = MappingP
             log.warning("%s cannot be a model: %s", spec.source, error)
     valid = [*settings.models, *(spec for spec in scanned if not entries[spec.id]["error"])]
     models = {spec.id: Model(spec, _capabilities(entries[spec.id])) for spec in valid}
-    await asyncio.to_thread(_look_at_files, models.values(), {spec.id: files[spec.id] for spec in scanned})
+    await asyncio.to_thread(read_facts, models.values(), {spec.id: files[spec.id] for spec in scanned})
     for spec in settings.models:
         if missing := set(spec.default) - set(models[spec.id].capabilities.tasks):
             raise ConfigError(f"model {spec.id}: it is the default for {min(missing)!r} but does not do that task")
     return ConfiguredModels(settings, models)
 
 
-def _look_at_files(models: Iterable[Model], scanned: Mapping[str, ModelFile]) -> None:
-    """Note what the models' files say of them."""
+def read_facts(models: Iterable[Model], scanned: Mapping[str, ModelFile] = MappingProxyType({})) -> None:
+    """Note what the models' files say of them. Reads the disk."""
     for model in models:
         model.facts = facts_of(model.spec)
         file = scanned.get(model.id) or file_of(model.spec)
-        model.file, model.scanned = file.status if file else None, model.id in scanned
+        model.file, model.scanned = file.status if file else None, model.scanned or model.id in scanned
 
 
 def _capabilities(entry: dict[str, Any]) -> Capabilities:

@@ -12,8 +12,11 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from contract import catalogue
 from contract.config import ModelSpec
-from manager.models.weights import OTHER_FORMATS, locate, weight_files
+from contract.hub_cache import repository_folder, split_source, unverified_mark
+from contract.status import LocalCopy
+from manager.models.weights import OTHER_FORMATS, PACKAGE, hub_cache, locate, size, weight_files
 
+_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+(/[^/]+)*)?$")
 _SHARD = re.compile(r"^(?P<set>.+)-\d{5}-of-(?P<count>\d{5})$")
 
 
@@ -28,7 +31,9 @@ def downloaded(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool
         return True  # the weights come with the engine
     try:
         path = locate(spec, environ)
-        return path is not None and (path.parent.name != "snapshots" or _is_complete(path))
+        if path is None or _is_unverified(spec, path, environ):
+            return False
+        return path.parent.name != "snapshots" or _is_complete(path)
     except OSError:  # a folder that this user may not read
         return False
 
@@ -36,6 +41,54 @@ def downloaded(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool
 def of_catalogue(environ: Mapping[str, str] = os.environ) -> dict[str, bool]:
     """By id, whether each model of the catalogue starts without a download in at least one of its variants."""
     return {known.id: any(downloaded(spec, environ) for spec in known.specs) for known in catalogue.load()}
+
+
+def copies_of_catalogue(environ: Mapping[str, str] = os.environ) -> dict[str, LocalCopy]:
+    """By id, what is on this machine of each model of the catalogue: of the variant that is most complete."""
+    copies = {known.id: [local_copy(spec, environ) for spec in known.specs] for known in catalogue.load()}
+    return {
+        id_: max(variants, key=lambda copy: (bool(copy.downloaded), copy.disk_bytes))
+        for id_, variants in copies.items()
+    }
+
+
+def local_copy(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> LocalCopy:
+    """What of a model is on this machine. Reads the disk."""
+    return LocalCopy(downloaded=downloaded(spec, environ), disk_bytes=_disk_bytes(spec, environ))
+
+
+def _disk_bytes(spec: ModelSpec, environ: Mapping[str, str]) -> int:
+    """Bytes of a model's files; of a hub repository, those of all that the cache has of it."""
+    try:
+        if (folder := cache_folder(spec, environ)) and folder.is_dir():
+            return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+        path = None if spec.is_external else locate(spec, environ)
+        return size(path) if path else 0
+    except OSError:  # a file that was removed meanwhile, or a folder that this user may not read
+        return 0
+
+
+def cache_folder(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where the hub's cache keeps, or would keep, the repository of an entry; None if its source is not a hub id."""
+    if not is_hub_id(spec):
+        return None
+    repository, _ = split_source(spec.source)
+    return repository_folder(hub_cache({**environ, **spec.env}), repository)
+
+
+def is_hub_id(spec: ModelSpec) -> bool:
+    """Whether an entry's source names a repository of the hub, or a file in one, and nothing on this machine."""
+    if spec.is_external or not _HUB_ID.match(spec.source) or spec.source.startswith(PACKAGE):
+        return False
+    return not Path(spec.source).expanduser().exists()
+
+
+def _is_unverified(spec: ModelSpec, path: Path, environ: Mapping[str, str]) -> bool:
+    """Whether a download into the snapshot that the path is in has not ended well."""
+    folder = cache_folder(spec, environ)
+    if folder is None or not path.is_relative_to(folder / "snapshots"):
+        return False
+    return unverified_mark(folder, path.relative_to(folder / "snapshots").parts[0]).exists()
 
 
 def _is_complete(snapshot: Path) -> bool:

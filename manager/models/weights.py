@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.config import ModelSpec, home
+from contract.hub_cache import repository_folder, split_source
 
 FORMATS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz")
 """Suffixes of weight files, in order of preference: of several formats in one folder an engine loads one."""
@@ -84,7 +85,8 @@ def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _snapshot(spec: ModelSpec, environ: Mapping[str, str]) -> Path | None:
-    folder = hub_cache({**environ, **spec.env}) / ("models--" + spec.source.replace("/", "--"))
+    repository, file = split_source(spec.source)
+    folder = repository_folder(hub_cache({**environ, **spec.env}), repository)
     revision = spec.revision or "main"
     if _COMMIT.match(revision):
         commit = revision
@@ -94,7 +96,13 @@ def _snapshot(spec: ModelSpec, environ: Mapping[str, str]) -> Path | None:
         except OSError:
             return None
     snapshot = folder / "snapshots" / commit
-    return snapshot if commit and snapshot.is_dir() else None
+    if not commit or not snapshot.is_dir():
+        return None
+    return snapshot if file is None else _existing(snapshot / file)
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def _version(path: Path) -> str:

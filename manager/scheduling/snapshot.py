@@ -93,6 +93,16 @@ def needs(model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]) -> di
     return {d.id: (footprint(model, monitor, d)[0], monitor.ceilings(d, workers)) for d in devices}
 
 
+def fits(model: Model, monitor: MemoryMonitor) -> bool | None:
+    """Whether one of the model's devices could ever have room for it; None if its size is not known."""
+    most = monitor.largest_budgets()
+    devices = possible_devices(model, monitor)
+    rooms = [(footprint(model, monitor, device)[0], most.get(device.id, 0)) for device in devices]
+    if devices and not any(need for need, _ in rooms):
+        return None
+    return any(need <= room for need, room in rooms)
+
+
 def load_requirements(
     model: Model, monitor: MemoryMonitor, workers: Iterable[Worker]
 ) -> dict[str, tuple[int, Ceilings]]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from contract import config
 from contract.asgi.metrics import REGISTRY
 from contract.config import ModelSpec, Settings
-from manager.app import ControlRoutes
+from manager.model_routes import ModelRoutes
 from manager.models import configured
 from manager.models.configured import ConfiguredModels
 from manager.models.folders import ModelFolders
@@ -163,8 +163,7 @@ async def test_downloads_lists_configured_and_catalogue_models(tmp_path: Path, m
         FakeMeter({"cpu": 1 << 30}, {}),
         no_folders(tmp_path),
     )
-    routes = ControlRoutes(runtime, 0.0)
-    answer = json.loads(bytes((await routes.downloads(Request({"type": "http"}))).body))
-    assert answer["models"] == {"local": True, "remote": False}
-    assert (answer["catalogue"]["minilm"], answer["catalogue"]["dinov2"]) == (True, False)
+    answer = json.loads(bytes((await ModelRoutes(runtime).overview(Request({"type": "http"}))).body))
+    assert {id_: copy["downloaded"] for id_, copy in answer["models"].items()} == {"local": True, "remote": False}
+    assert [answer["catalogue"][id_]["downloaded"] for id_ in ("minilm", "dinov2")] == [True, False]
     await runtime.close()

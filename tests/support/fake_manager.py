@@ -92,8 +92,7 @@ class FakeManager:
         if path == "/models":
             await send_json(send, 200, {"seq": self.seq, "models": self.models})
         elif path == "/downloads":
-            configured = {model["id"]: True for model in self.models}
-            await send_json(send, 200, {"models": configured, "catalogue": {"sam3": True, "dinov3": False}})
+            await send_json(send, 200, downloads_overview(self.models))
         elif path == "/ready":
             await send_json(send, 200 if self.ready else 503, {})
         elif path == "/status":
@@ -156,6 +155,22 @@ class FakeManager:
         self.requests.append(record)
         behave: Callable[..., Awaitable[None]] = BEHAVIOUR.get(name, ok)
         await behave(self, scope, headers, receive, send)
+
+
+def downloads_overview(models: list[dict[str, Any]]) -> dict[str, Any]:
+    """All configured models are on the disk, and of the catalogue SAM 3 and half of DINOv3."""
+    catalogue = {
+        "sam3": {"downloaded": True, "disk_bytes": 3_440_000_000},
+        "dinov3": {"downloaded": False, "disk_bytes": 170_000_000},
+    }
+    download = {"id": "d1", "model": "dinov3", "source": "facebook/dinov3-vitb16-pretrain-lvd1689m", "state": "running"}
+    progress = {"phase": "downloading", "bytes": 170_000_000, "total": 343_000_000, "seconds_left": 12.0}
+    return {
+        "models": {model["id"]: {"downloaded": True, "disk_bytes": 7} for model in models},
+        "catalogue": catalogue,
+        "downloads": [{**download, **progress}],
+        "memory": {"cpu": 12 << 30},
+    }
 
 
 async def ok(fake: FakeManager, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:

@@ -32,6 +32,31 @@ def test_lists_known_and_configured_models(gateway: GatewayProcess) -> None:
     assert rows["vlm-best"]["apple"]["entry"]["engine"] == "mlx"
 
 
+def test_says_what_is_on_this_machine(gateway: GatewayProcess) -> None:
+    rows = listed(gateway)
+    copies = {id_: (row["downloaded"], row["partly_downloaded"], row["disk_bytes"]) for id_, row in rows.items()}
+    assert copies["sam3"] == (True, False, 3_440_000_000)
+    assert copies["dinov3"] == (False, True, 170_000_000)
+    assert copies["bge"] == (None, False, 0)
+    assert copies["ok"] == (True, False, 7)
+    download = rows["dinov3"]["download"]
+    assert (download["state"], download["bytes"], download["total"]) == ("running", 170_000_000, 343_000_000)
+    assert rows["sam3"]["download"] is None
+
+
+def test_says_in_which_precision_a_model_fits(gateway: GatewayProcess) -> None:
+    """The fake manager has 12 GiB."""
+    rows = listed(gateway)
+    expected = {
+        "sam3": (True, ["float32", "bfloat16"]),
+        "smolvlm-2b": (True, ["float32", "bfloat16", "8bit", "4bit"]),
+        "vlm-best": (True, ["8bit", "4bit"]),
+        "image-gen": (True, ["4bit"]),
+        "ok": (None, None),
+    }
+    assert {id_: (rows[id_]["fits"], rows[id_]["fits_in"]) for id_ in expected} == expected
+
+
 def test_recognizes_a_configured_model_by_its_source(gateway: GatewayProcess) -> None:
     row = listed(gateway)["vlm-best"]
     assert (row["configured"], row["state"], row["downloaded"]) == ("our-vlm", "ready", True)
@@ -45,6 +70,8 @@ def test_filters_by_task(gateway: GatewayProcess) -> None:
     assert {"minilm", "clip", "ok", "org/slashed"} <= rows.keys()
     assert all("embeddings" in row["tasks"] for row in rows.values())
     assert listed(gateway, "/").keys() == listed(gateway).keys()
+    for word in ("embedding", "text_embedding", "text-embedding"):
+        assert listed(gateway, f"/{word}").keys() == rows.keys()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +94,7 @@ def test_finds_a_model_by_any_of_its_names(gateway: GatewayProcess, name: str, i
     [
         ("sam4", "'sam3'"),
         ("qwen2.5-vl-7b", "'Qwen/Qwen2.5-VL-7B-Instruct'"),
-        ("embedding", "Did you mean 'embeddings'"),
+        ("embedings", "Did you mean 'embeddings'"),
         ("zzz", "There is no model or task 'zzz'. GET /api/models lists all"),
     ],
 )

@@ -1,0 +1,33 @@
+"""Where the Hugging Face cache keeps a repository, and how a download there is marked until its files are verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+PARTIAL = ".incomplete"
+"""The suffix of a file that the hub's client has not received completely."""
+
+
+def split_source(source: str) -> tuple[str, str | None]:
+    """A hub id, and the path of the one file that is meant if the source goes on after `organisation/model`."""
+    parts = source.split("/", 2)
+    return "/".join(parts[:2]), parts[2] if len(parts) > 2 else None
+
+
+def repository_folder(cache: Path, repository: str) -> Path:
+    """The folder of a repository in the cache: `refs`, `blobs` and `snapshots` are below it."""
+    return cache / ("models--" + repository.replace("/", "--"))
+
+
+def unverified_mark(folder: Path, commit: str) -> Path:
+    """A file that exists while files of a snapshot have been downloaded, and not yet compared with their checksums.
+
+    It survives a crash, so that what may be damaged never counts as downloaded.
+    """
+    return folder / f".unverified-{commit}"
+
+
+def partial_files(folder: Path, blob: str = "") -> Iterator[Path]:
+    """The files of a repository, or of one of its blobs, that are not received completely."""
+    return (folder / "blobs").glob(f"{blob}*{PARTIAL}")

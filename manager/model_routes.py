@@ -1,0 +1,120 @@
+"""The manager's routes about models on this machine: what is downloaded, downloads, and room for them."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from contract import catalogue
+from contract.config import ModelSpec
+from contract.errors import InvalidField, NotFound
+from contract.status import DownloadStatus
+from manager.models import downloads
+from manager.models.model_download import ModelDownload
+from manager.runtime import Runtime
+from manager.state.model import Model
+
+PULSE = 5.0
+"""Seconds after which a stream of progress repeats itself, as a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRoutes:
+    """The routes of one manager."""
+
+    runtime: Runtime
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/downloads", self.overview, methods=["GET"]),
+            Route("/downloads", self.start, methods=["POST"]),
+            Route("/downloads/{id}", self.show, methods=["GET"]),
+            Route("/downloads/{id}", self.cancel, methods=["DELETE"]),
+            Route("/downloads/{id}/events", self.events),
+        ]
+
+    async def overview(self, _: Request) -> Response:
+        """GET /downloads: what is on this machine, of the configuration and the catalogue; downloads; memory.
+
+        `memory` is by device what models may have there in bytes, if no other program needs any.
+        """
+        known = await asyncio.to_thread(downloads.copies_of_catalogue)
+        copies = await self.runtime.local_copies()
+        document = {
+            "models": {id_: copy.model_dump() for id_, copy in copies.items()},
+            "catalogue": {id_: copy.model_dump() for id_, copy in known.items()},
+            "downloads": [download.status().model_dump(mode="json") for download in self.runtime.model_downloads.all],
+            "memory": self.runtime.monitor.largest_budgets(),
+        }
+        return JSONResponse(document)
+
+    async def start(self, request: Request) -> Response:
+        """POST /downloads with `{"model": …, "revision": …}`: download a model, unless that runs already."""
+        order = await request.json()
+        spec = self._spec(order["model"], order.get("revision"))
+        if not downloads.is_hub_id(spec):
+            message = (
+                f"{order['model']} is not downloaded from the hub: its `source` is {spec.source or 'its engine'!r}."
+            )
+            raise InvalidField(message, param="model")
+        return _as_response(self.runtime.model_downloads.start(spec), 202)
+
+    async def show(self, request: Request) -> Response:
+        """GET /downloads/{id}: how far a download is."""
+        return _as_response(self._download(request))
+
+    async def cancel(self, request: Request) -> Response:
+        """DELETE /downloads/{id}: end a download. Files that are complete stay."""
+        download = self._download(request)
+        await self.runtime.model_downloads.cancel(download)
+        return _as_response(download)
+
+    async def events(self, request: Request) -> Response:
+        """GET /downloads/{id}/events: a download's status whenever it changes, until its end."""
+        updates = self.runtime.model_downloads.updates(self._download(request), PULSE)
+        return StreamingResponse(_lines(updates), media_type="text/event-stream")
+
+    def _download(self, request: Request) -> ModelDownload:
+        download = self.runtime.model_downloads.get(request.path_params["id"])
+        if download is None:
+            raise NotFound("There is no such download; GET /api/models/downloads lists them.")
+        return download
+
+    def _spec(self, name: str, revision: str | None) -> ModelSpec:
+        """The entry that a name means: a configured one, one of the catalogue, or none but a repository of the hub."""
+        if model := self.runtime.models.find(name) or self._with_source(name):
+            spec = model.spec
+        elif known := catalogue.load().find(name):
+            apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+            spec = known.specs[-1 if apple else 0]
+        else:
+            spec = _of_hub(name)
+        return spec.model_copy(update={"revision": revision}) if revision else spec
+
+    def _with_source(self, name: str) -> Model | None:
+        return next((model for model in self.runtime.models.models.values() if model.spec.source == name), None)
+
+
+def _of_hub(name: str) -> ModelSpec:
+    spec = ModelSpec(id=name, engine="", source=name)
+    if "/" not in name or not downloads.is_hub_id(spec):
+        message = (
+            f"There is no model {name[:200]!r}. Name one of GET /api/models, or a hub id such as organisation/model."
+        )
+        raise InvalidField(message, param="model")
+    return spec
+
+
+def _as_response(download: ModelDownload, status: int = 200) -> Response:
+    return JSONResponse(download.status().model_dump(mode="json"), status)
+
+
+async def _lines(updates: AsyncIterator[DownloadStatus]) -> AsyncIterator[str]:
+    async for status in updates:
+        yield f"data: {status.model_dump_json()}\n\n"

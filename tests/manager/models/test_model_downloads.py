@@ -1,0 +1,154 @@
+"""The manager's downloads: one for each source, ended by silence, cancelled without remains, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.config import ManagerSettings, ModelSpec
+from contract.errors import DownloadFailed, HubStalled
+from contract.hub_cache import PARTIAL
+from contract.status import DownloadState
+from manager.events import EventLog
+from manager.models.model_download import DownloadKey, ModelDownload
+from manager.models.model_downloads import ModelDownloads
+from scripts.testbed import hub
+from scripts.testbed.server import eventually
+from tests.support import hub_repositories
+
+WEIGHTS = "a/model/model.safetensors"
+SPEC = ModelSpec(id="m", engine="transformers_chat", source="a/model")
+Make = Callable[..., ModelDownloads]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[hub.Hub]:
+    with hub.serve(hub_repositories.make(tmp_path / "hub", {"a/model": hub_repositories.MODEL})) as running:
+        yield running
+
+
+@pytest.fixture
+def make(served: hub.Hub, tmp_path: Path) -> Make:
+    def make(done: list[ModelDownload] | None = None, silence: float = 300) -> ModelDownloads:
+        settings = ManagerSettings(download_silence=silence)
+        on_done = (done if done is not None else []).append
+        environ = hub_repositories.environment(served, tmp_path / "cache")
+        return ModelDownloads(environ, lambda: settings, EventLog(), on_done)
+
+    return make
+
+
+def gets_of(served: hub.Hub, name: str) -> int:
+    return sum(request.startswith("GET") and request.endswith(name) for request in served.requests)
+
+
+def partial_files(folder: Path) -> list[Path]:
+    return list(folder.rglob(f"*{PARTIAL}"))
+
+
+async def until_weights(download: ModelDownload) -> None:
+    """Wait until the download has the configuration, and waits for the weights."""
+    while download.running and download.done < 200_000:
+        await download.next(1)
+    assert download.running, download.error
+
+
+async def test_requests_share_a_download_and_see_its_progress(served: hub.Hub, make: Make) -> None:
+    done: list[ModelDownload] = []
+    downloads = make(done)
+    served.faults[WEIGHTS] = "stalled"
+    first = downloads.start(SPEC)
+    assert downloads.start(SPEC.model_copy(update={"id": "another"})) is first
+    await until_weights(first)
+    assert (first.done, first.total) == (200_000, 400_000)
+    seen = asyncio.create_task(_states(downloads, first))
+    served.go.set()
+    await first.result()
+    assert (await seen)[-1] == (DownloadState.DONE, 400_000)
+    assert done == [first]
+    assert gets_of(served, "model.safetensors") == 1
+    await downloads.close()
+
+
+async def _states(downloads: ModelDownloads, download: ModelDownload) -> list[tuple[DownloadState, int]]:
+    return [(status.state, status.bytes) async for status in downloads.updates(download, 1)]
+
+
+async def test_two_servers_share_a_cache(served: hub.Hub, make: Make) -> None:
+    """The second one shows the progress of the first."""
+    served.faults[WEIGHTS] = "stalled"
+    one, two = make(), make()
+    first = one.start(SPEC)
+    await until_weights(first)
+    second = two.start(SPEC)
+    while second.phase != "waiting" or second.done < 200_000:
+        await second.next(1)
+    served.go.set()
+    await asyncio.gather(first.result(), second.result())
+    assert gets_of(served, "model.safetensors") == 1
+    await asyncio.gather(one.close(), two.close())
+
+
+async def test_stalled_hub_ends_a_download_by_silence(served: hub.Hub, make: Make) -> None:
+    served.faults[WEIGHTS] = "stalled"
+    downloads = make(silence=1)
+    download = downloads.start(SPEC)
+    with pytest.raises(HubStalled, match="has sent nothing of a/model for 1 s"):
+        await download.result()
+    with pytest.raises(HubStalled) as raised:
+        downloads.start_again(SPEC)
+    assert raised.value.details["retry_after"] > 0
+    assert downloads.start(SPEC) is not download, "an explicit order does not wait"
+    await downloads.close()
+
+
+async def test_cancelled_download_leaves_no_partial_file(served: hub.Hub, make: Make, tmp_path: Path) -> None:
+    served.faults[WEIGHTS] = "stalled"
+    downloads = make()
+    download = downloads.start(SPEC)
+    await until_weights(download)
+    assert partial_files(tmp_path)
+    await downloads.cancel(download)
+    assert download.state is DownloadState.CANCELLED
+    assert not partial_files(tmp_path)
+    with pytest.raises(DownloadFailed, match="cancelled"):
+        await download.result()
+    served.faults.clear()
+    await downloads.start_again(SPEC).result()  # a cancellation is no failure
+    await downloads.close()
+
+
+async def test_failure_says_why(make: Make) -> None:
+    downloads = make()
+    with pytest.raises(DownloadFailed, match="The hub has no model a/nothing, or it is private"):
+        await downloads.start(SPEC.model_copy(update={"source": "a/nothing"})).result()
+    await downloads.close()
+
+
+def test_download_ends_with_its_manager(served: hub.Hub, tmp_path: Path) -> None:
+    served.faults[WEIGHTS] = "stalled"
+    environ = os.environ | hub_repositories.environment(served, tmp_path / "cache")
+    command = [sys.executable, "-m", "workers.download"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environ) as process:
+        assert process.stdin is not None
+        process.stdin.write(b'{"source": "a/model"}\n')
+        process.stdin.flush()
+        eventually("a partial file", lambda: partial_files(tmp_path))
+        process.stdin.close()
+        assert process.wait(60) == 1
+    assert not partial_files(tmp_path)
+
+
+def test_rate_and_time_left_are_estimated() -> None:
+    download = ModelDownload(DownloadKey("a/model", None, Path("/cache")), "m")
+    assert download.seconds_left is None
+    for second in range(5):
+        download.update({"phase": "downloading", "done": second * 10_000_000, "total": 100_000_000}, float(second))
+    assert (download.rate, download.seconds_left) == (10_000_000, 6)
+    assert download.message() == "downloading a/model: 40 of 100 MB, about 6 s left"

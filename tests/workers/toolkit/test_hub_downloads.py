@@ -1,0 +1,128 @@
+"""Downloads from a hub that fails: nothing that is broken counts as present, and errors name what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.config import ModelSpec
+from contract.errors import DiskFull, FileDamaged, ModelGated
+from contract.hub_cache import unverified_mark
+from manager.models.downloads import downloaded, local_copy
+from scripts.testbed import hub
+from tests.support import hub_repositories
+from workers.toolkit import snapshots
+
+WEIGHTS = "a/model/model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hub.Hub]:
+    names = ("a/model", "a/gated", "facebook/sam3")
+    folders = hub_repositories.make(tmp_path_factory.mktemp("hub"), dict.fromkeys(names, hub_repositories.MODEL))
+    with hub.serve(folders, gated=frozenset({"a/gated", "facebook/sam3"})) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _client(served: hub.Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    hub_repositories.use_in_this_process(served, tmp_path, monkeypatch)
+    served.requests.clear()
+    yield
+    served.faults.clear()
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"HF_HOME": str(tmp_path)}
+
+
+SPEC = ModelSpec(id="m", engine="transformers_chat", source="a/model")
+
+
+def names_in(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+
+def test_only_what_an_engine_reads_is_downloaded(served: hub.Hub, environ: dict[str, str]) -> None:
+    assert names_in(snapshots.folder("a/model")) == {"config.json", "model.safetensors"}
+    assert local_copy(SPEC, environ).downloaded is True
+    assert local_copy(SPEC, environ).disk_bytes > 400_000  # and the hub client's list of files
+
+
+@pytest.mark.parametrize(
+    ("paths", "needed"),
+    [
+        (["model.safetensors", "pytorch_model.bin"], ["model.safetensors"]),
+        (["pytorch_model.bin", "tf_model.h5"], ["pytorch_model.bin"]),
+        (["model_index.json", "v1-5.safetensors", "unet/x.safetensors"], ["model_index.json", "unet/x.safetensors"]),
+        (["unet/x.fp16.safetensors", "unet/x.safetensors"], ["unet/x.safetensors"]),
+    ],
+)
+def test_weights_are_needed_in_one_format(paths: list[str], needed: list[str]) -> None:
+    assert list(snapshots.wanted("a/model").choose(paths)) == needed
+
+
+def test_connection_cut_in_the_middle_is_resumed(served: hub.Hub, environ: dict[str, str]) -> None:
+    served.faults[WEIGHTS] = "cut"
+    path = snapshots.folder("a/model") / "model.safetensors"
+    assert path.read_bytes() == (served.folders["a/model"] / "model.safetensors").read_bytes()
+    assert sum(request.startswith("GET") and request.endswith("model.safetensors") for request in served.requests) == 2
+    assert downloaded(SPEC, environ) is True
+
+
+def test_damaged_file_is_named_and_does_not_count(served: hub.Hub, environ: dict[str, str]) -> None:
+    served.faults[WEIGHTS] = "damaged"
+    with pytest.raises(FileDamaged, match=r"model\.safetensors of a/model arrived damaged") as raised:
+        snapshots.folder("a/model")
+    assert list(raised.value.details["files"]) == ["model.safetensors"]
+    assert downloaded(SPEC, environ) is False
+    served.faults.clear()
+    assert names_in(snapshots.folder("a/model")) == {"config.json", "model.safetensors"}
+    assert downloaded(SPEC, environ) is True
+
+
+def test_crash_before_verification_does_not_count(served: hub.Hub, environ: dict[str, str]) -> None:
+    path = snapshots.folder("a/model")
+    mark = unverified_mark(path.parents[1], path.name)
+    mark.touch()  # as a killed process leaves it
+    (path / "config.json").resolve().write_text("{}")
+    assert downloaded(SPEC, environ) is False
+    assert local_copy(SPEC, environ).partly
+    with pytest.raises(FileDamaged, match=r"config\.json of a/model"):
+        snapshots.folder("a/model")
+    snapshots.folder("a/model")
+    assert not mark.exists()
+    assert downloaded(SPEC, environ) is True
+
+
+def test_room_is_checked_before_anything_is_fetched(served: hub.Hub, environ: dict[str, str]) -> None:
+    served.faults[WEIGHTS] = "huge"
+    with pytest.raises(DiskFull, match=r"needs .* GB more, and .* has .* GB free") as raised:
+        snapshots.folder("a/model")
+    assert raised.value.details["needed_bytes"] > raised.value.details["free_bytes"] > 0
+    assert not [request for request in served.requests if "/resolve/" in request]
+    assert downloaded(SPEC, environ) is False
+
+
+def test_gated_model_names_terms_and_token(served: hub.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelGated, match=r"accept its terms \(SAM License\) at .*/facebook/sam3 .*No token is set"):
+        snapshots.folder("facebook/sam3")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_another")
+    with pytest.raises(ModelGated, match=r"accept its terms at .*an account that has not accepted them"):
+        snapshots.folder("a/gated")
+    monkeypatch.setenv("HF_TOKEN", hub.TOKEN)
+    assert (snapshots.folder("a/gated") / "model.safetensors").exists()
+
+
+def test_one_file_of_a_repository_counts_once_it_is_there(served: hub.Hub, environ: dict[str, str]) -> None:
+    spec = SPEC.model_copy(update={"source": "a/model/onnx/model.onnx"})
+    assert downloaded(spec, environ) is False
+    assert snapshots.file(spec.source).exists()
+    assert downloaded(spec, environ) is True
+    served.requests.clear()
+    assert snapshots.file(spec.source).exists()
+    assert served.requests == []

@@ -1,0 +1,233 @@
+"""Downloads files of a hub repository: one process at a time, with room for them checked first and checksums after.
+
+The hub's client compares sizes only, so every file that it fetches is hashed here. A mark beside the snapshot says that
+this is still to be done, and whatever finds the mark does not count the snapshot as downloaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contract.errors import DiskFull, FileDamaged
+from contract.hub_cache import partial_files, repository_folder, unverified_mark
+
+_PIECE = 4 * 2**20
+_ABANDONED = 900.0
+"""Seconds after which a partial file that does not grow is removed: its process was killed, and no other resumes it."""
+
+FileChoice = Callable[[Sequence[str]], Sequence[str]]
+"""Chooses from the paths of all files of a repository those that are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFile:
+    """A file of a repository. `blob` is its name in the cache: its SHA-256 if it is `large`, else git's hash of it."""
+
+    path: str
+    size: int
+    blob: str
+    large: bool
+
+    def hash_of(self, file: Path, on_bytes: Callable[[int], None]) -> str:
+        """The hash that a copy of it has, computed as the hub does. `on_bytes` gets the number of bytes read."""
+        digest = hashlib.sha256() if self.large else hashlib.sha1(usedforsecurity=False)
+        if not self.large:
+            digest.update(b"blob %d\0" % file.stat().st_size)
+        with file.open("rb", buffering=0) as opened:
+            while piece := opened.read(_PIECE):
+                digest.update(piece)
+                on_bytes(len(piece))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadPlan:
+    """What is to be downloaded: files of one commit, into the repository's folder in the cache."""
+
+    repository: str
+    commit: str
+    folder: Path
+    files: tuple[WantedFile, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def local(self, file: WantedFile) -> Path:
+        """Where the file is, or will be."""
+        return self.folder / "snapshots" / self.commit / file.path
+
+    def missing(self) -> list[WantedFile]:
+        """The files that are not complete on this machine."""
+        return [file for file in self.files if not self.local(file).exists()]
+
+    def done(self) -> int:
+        """Bytes on the disk, those of a download by another process included."""
+        return sum(self._received(file) for file in self.files)
+
+    def _received(self, file: WantedFile) -> int:
+        if self.local(file).exists() or (self.folder / "blobs" / file.blob).exists():
+            return file.size
+        return max((_size(partial) for partial in partial_files(self.folder, file.blob)), default=0)
+
+
+@dataclass(slots=True)
+class DownloadProgress:
+    """How far a download is; another thread may read it at any time."""
+
+    phase: str = "listing"
+    plan: DownloadPlan | None = None
+    hashed: int = 0
+    to_hash: int = 0
+
+    def report(self) -> dict[str, Any]:
+        """`phase`, and `done` of `total` bytes."""
+        if self.plan is None:
+            return {"phase": self.phase, "done": 0, "total": None}
+        if self.phase == "verifying":
+            return {"phase": self.phase, "done": self.hashed, "total": self.to_hash}
+        return {"phase": self.phase, "done": self.plan.done(), "total": self.plan.total}
+
+    def add_hashed(self, count: int) -> None:
+        self.hashed += count
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which files of which repository are wanted, and where progress is noted."""
+
+    repository: str
+    revision: str | None
+    choose: FileChoice
+    progress: DownloadProgress = field(default_factory=DownloadProgress)
+
+    def fetch(self) -> Path:
+        """Download what is missing, and return the snapshot's folder. Raises the errors of huggingface_hub as well.
+
+        Raises DiskFull before it begins, FileDamaged if a file is not what the hub says it is.
+        """
+        progress = self.progress
+        progress.plan = plan = self._plan()
+        progress.phase = "waiting"  # another process may be downloading the same
+        with _only_one(plan):
+            while True:
+                progress.phase = "downloading"
+                remove_abandoned(plan.folder)
+                _check_space(plan)
+                if self._download(plan) == plan.commit:
+                    return plan.folder / "snapshots" / plan.commit
+                progress.plan = plan = self._plan()  # the branch has moved meanwhile
+
+    def _plan(self) -> DownloadPlan:
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.hf_api import RepoFile
+
+        api = HfApi()
+        commit = str(api.repo_info(self.repository, revision=self.revision).sha)
+        entries = api.list_repo_tree(self.repository, recursive=True, revision=commit)
+        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+        chosen = (files[path] for path in self.choose(list(files)))
+        folder = repository_folder(Path(constants.HF_HUB_CACHE), self.repository)
+        return DownloadPlan(self.repository, commit, folder, tuple(_wanted_file(entry) for entry in chosen))
+
+    def _download(self, plan: DownloadPlan) -> str:
+        """Download and verify. Returns the commit that the hub's client has chosen."""
+        from huggingface_hub import snapshot_download
+
+        mark = unverified_mark(plan.folder, plan.commit)
+        unverified = plan.files if mark.exists() else plan.missing()
+        if unverified:
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        names = [glob.escape(file.path) for file in plan.files]
+        try:
+            path = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=names))
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise _disk_full(plan) from None
+            raise
+        if path.name == plan.commit:
+            self._verify(plan, unverified)
+            mark.unlink(missing_ok=True)
+        return path.name
+
+    def _verify(self, plan: DownloadPlan, files: Sequence[WantedFile]) -> None:
+        """Compare the files with their checksums. What is damaged is removed, so that the next attempt fetches it."""
+        self.progress.hashed, self.progress.to_hash = 0, sum(file.size for file in files)
+        self.progress.phase = "verifying"
+        damaged: dict[str, dict[str, str]] = {}
+        for file in files:
+            local = plan.local(file)
+            if (actual := file.hash_of(local, self.progress.add_hashed)) != file.blob:
+                damaged[file.path] = {"expected": file.blob, "actual": actual}
+                local.resolve().unlink(missing_ok=True)
+                local.unlink(missing_ok=True)
+        if damaged:
+            names = " and ".join(damaged)
+            message = (
+                f"{names} of {plan.repository} arrived damaged: the checksum is not the one that the hub states. "
+                "The file is removed; download the model again, and look at proxies on the way if this repeats."
+            )
+            raise FileDamaged(message, details={"files": damaged})
+
+
+def _wanted_file(entry: Any) -> WantedFile:
+    """A file as the hub lists it."""
+    if entry.lfs:
+        return WantedFile(entry.path, entry.lfs.size, entry.lfs.sha256, large=True)
+    return WantedFile(entry.path, entry.size, entry.blob_id, large=False)
+
+
+def _check_space(plan: DownloadPlan) -> None:
+    """Raise DiskFull if the missing files cannot fit."""
+    if plan.total - plan.done() > _free(plan.folder):
+        raise _disk_full(plan)
+
+
+def _disk_full(plan: DownloadPlan) -> DiskFull:
+    needed, free = plan.total - plan.done(), _free(plan.folder)
+    message = (
+        f"{plan.repository} needs {needed / 1e9:.2f} GB more, and {plan.folder.parent} has {free / 1e9:.2f} GB free. "
+        "Remove models that are not needed (DELETE /api/models/ID), or set HF_HOME to a folder on a larger disk."
+    )
+    return DiskFull(message, details={"needed_bytes": needed, "free_bytes": free})
+
+
+def _free(folder: Path) -> int:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+@contextmanager
+def _only_one(plan: DownloadPlan) -> Iterator[None]:
+    """Let one process at a time download this repository. The system releases the lock of a process that ends."""
+    path = plan.folder.parent / ".locks" / plan.folder.name / "enginehouse.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the partial files that killed processes have left."""
+    for partial in partial_files(folder):
+        with suppress(OSError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                partial.unlink()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # it was completed meanwhile
+        return 0
