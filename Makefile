@@ -94,7 +94,7 @@ $(DA3): $(READY) scripts/environments.py
 	@$(BIN)/python -m scripts.environments depth-anything-3 && touch $@ || echo "Tests of Depth Anything 3 are skipped."
 
 demo: setup  ## Run a demo of all parts, with a server on free ports in data/demo
-	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr
+	@$(BIN)/python -m scripts.packages needs chat embeddings images ocr vision
 	@$(BIN)/python -m scripts.demo
 
 # For the tests that crawl. Debian's package has a name of its own; elsewhere, Chrome or Chromium may be installed.

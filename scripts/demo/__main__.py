@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 
-from scripts.demo import console, steps
-from scripts.demo.environment import LONG_KEEP_ALIVE, SHORT_KEEP_ALIVE, DemoEnvironment
+from scripts.demo import console, other_apis, steps
+from scripts.demo.environment import LONG_KEEP_ALIVE, MODELS, SHORT_KEEP_ALIVE, DemoEnvironment
 from scripts.demo.event_printer import printing_events
 from scripts.demo.steps import DemoStep
 
@@ -55,6 +55,7 @@ class Demo:
             console.line(f"{model:12} {seconds:5.2f}   {standby[model]:12.2f}   {running[model]:7.2f}   {ratio}")
         started_early = [worker["from_standby"] for worker in self.environment.server.workers()]
         self.check("every worker was a standby", passed=started_early == [True] * len(self.steps))
+        self.ask_other_apis()
 
     def step(self, model: str, what: str, step: DemoStep) -> float:
         """Run one step. Returns the seconds until its answer was complete."""
@@ -88,6 +89,16 @@ class Demo:
             passed=gone and after < empty + (full - empty) / 10,
         )
 
+    def ask_other_apis(self) -> None:
+        """One request for each API whose model is in the demo."""
+        console.title("Clients of other servers need no change")
+        models = {model["id"] for model in self.environment.models}
+        for api, model, path, body in other_apis.REQUESTS:
+            if model in models:
+                started = time.monotonic()
+                passed = other_apis.ask(self.environment, path, body)
+                self.check(f"{api}: answered after {time.monotonic() - started:.2f} s", passed=passed)
+
     def repeat_from_standby(self) -> dict[str, float]:
         """Run the steps again with standbys. Returns the seconds until each answer was complete."""
         console.title("With standbys: processes that have imported an engine's libraries and wait for a model")
@@ -112,7 +123,7 @@ def main(models: Sequence[str]) -> int:
     """Show these models, or all. Returns the exit code."""
     started = time.monotonic()
     console.title("Start a server with ports and a folder of its own")
-    demo = Demo(models or [model for model, _, _ in STEPS])
+    demo = Demo(models or [model["id"] for model in MODELS])
     with demo.environment.server as server:
         seconds = time.monotonic() - started
         console.line(f"ready after {seconds:.1f} s at {server.url}/v1; the client is OpenAI's Python SDK")

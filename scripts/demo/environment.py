@@ -11,11 +11,14 @@ import psutil
 from openai import OpenAI
 
 from scripts.demo_models.__main__ import KINDS, build
+from scripts.testbed.models.depth import build_depth_metric
 from scripts.testbed.server import PATIENCE, RunningServer, eventually
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "demo"
 DEMO_MODELS = ROOT / "data" / "demo-models"
+DEPTH = DEMO_MODELS / "demo-depth"
+"""A tiny model with random weights, as the tests use it: the demo shows the APIs that need depth."""
 FIRST_START = 600.0
 """Seconds that a request may take: after an installation, Python compiles thousands of modules from a slow disk."""
 LONG_KEEP_ALIVE, SHORT_KEEP_ALIVE = 300.0, 3.0
@@ -36,6 +39,12 @@ MODELS: list[dict[str, Any]] = [
         "source": str(DEMO_MODELS / "demo-image"),
         "defaults": {"steps": 8},
     },
+    {
+        "id": "demo-depth",
+        "engine": "depth_anything",
+        "source": str(DEPTH),
+        "aliases": ["depth-anything-v3", "vitl-hypersim"],
+    },
 ]
 
 
@@ -47,6 +56,8 @@ class DemoEnvironment:
         for kind in KINDS:
             if f"demo-{kind}" in models:
                 build(DEMO_MODELS, kind)
+        if "demo-depth" in models and not (DEPTH / "preprocessor_config.json").exists():  # it is written last
+            build_depth_metric(DEPTH)
         self.models = [model for model in MODELS if model["id"] in models]
         self.server = RunningServer(FOLDER, self.models)
         self.server.patience = FIRST_START
@@ -69,7 +80,7 @@ class DemoEnvironment:
 
     def wait_for_standbys(self) -> bool:
         """Wait until each engine has its standby. They start one by one while no worker starts."""
-        return _happens("each engine has a standby", self._has_standbys, patience=120)
+        return _happens("each engine has a standby", self._has_standbys, patience=FIRST_START)
 
     def _has_standbys(self) -> bool:
         ready = [standby["born"] for standby in self.server.status()["standbys"]]

@@ -8,19 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from scripts.demo.other_apis import REQUESTS
+
 ROOT = Path(__file__).parents[2]
-SHOWS = {"ocr": "Invoice 2048", "demo-chat": "streams random words", "minilm": "A kitten naps", "demo-image": "noise"}
+SHOWS = {
+    "ocr": "Invoice 2048",
+    "demo-chat": "streams random words",
+    "minilm": "A kitten naps",
+    "demo-image": "noise",
+    "demo-depth": "Depth Anything V2 server: answered",
+}
 """What each model's step prints."""
 
 
-@pytest.mark.timeout(400)  # starts of real engines, next to other tests
+@pytest.mark.timeout(700)  # starts of real engines, next to other tests
 @pytest.mark.parametrize(
     "models", [["ocr", "demo-chat"], pytest.param(list(SHOWS), marks=pytest.mark.e2e)], ids=["two", "all"]
 )
 def test_demo_passes_all_its_checks(models: list[str]) -> None:
     command = [sys.executable, "-m", "scripts.demo", *models]
-    demo = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
+    demo = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=680, check=False)
     assert demo.returncode == 0, demo.stdout + demo.stderr
     for words in (*map(SHOWS.get, models), "times faster", "no process is left", "All checks passed."):
         assert words in demo.stdout
-    assert demo.stdout.count("starting → ready") == 2 * len(models)
+    apis = [request for request in REQUESTS if request[1] in models]
+    assert demo.stdout.count("POST /") == demo.stdout.count("  200 {") == len(apis)
+    assert demo.stdout.count("starting → ready") == 2 * len(models) - models.count("demo-depth")
