@@ -65,6 +65,12 @@ _HUNYUAN = (
     + "{{ tag('/tool_calls') }}"
 )
 _FUNCTION_TAG = _EACH.replace("CALL", "<function={{ c.function.name }}>{{ c.function.arguments | tojson }}</function>")
+_RECIPIENTS = (
+    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}{% if m.content %}>>>all\n{{ m.content }}"
+    "{% endif %}{% for c in m.tool_calls or [] %}{{ '>>>' + c.function.name + '\n' + c.function.arguments }}"
+    "{% endfor %}"
+    "{% else %}{{ m.content }}{% endif %}{% endfor %}{% if messages[-1].role != 'assistant' %}<assistant>>>>{% endif %}"
+)
 _NO_PLACE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 
 
@@ -84,6 +90,7 @@ _NO_PLACE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
         (template_with(f"<|function_call|>{_EACH.replace('CALL', _JSON)}"), "gigachat3_1"),
         (template_with(_HUNYUAN), "hunyuan"),
         (template_with(_FUNCTION_TAG), "functionary"),
+        (_TOOLS + _RECIPIENTS, "recipients"),
         (template_with("", turns=_NO_PLACE, tools=_TOOLS + "<|tool_call|>"), "granite"),
         (template_with("", turns=_NO_PLACE, tools="List of tools: [{{ tools | tojson }}]"), "lfm"),
         (template_with(_PYTHON, tools=_TOOLS.replace("tools", "xml_tools")), "pythonic"),

@@ -15,10 +15,10 @@ from contract.tasks.chat import ChatRequest
 from tests.support import constraints
 from tests.workers.toolkit.test_tool_formats import fold
 from workers.toolkit.chat.answer_grammar import AnswerForm, form_of
+from workers.toolkit.chat.call_readers import TOOL_FORMATS
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.vocabulary import token_bytes
 from workers.toolkit.chat.dialect import Dialect
-from workers.toolkit.chat.format_search import TOOL_FORMATS
 from workers.toolkit.chat.output_parser import OutputParser
 from workers.toolkit.chat.reasoning_formats import HARMONY
 from workers.toolkit.chat.turns import Turns
@@ -186,19 +186,19 @@ def test_argument_that_cannot_be_written_is_named(name: str, argument: str, reas
 _ANSWER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 9}}, "required": ["city"]}
 
 
-@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("name", ["harmony", "recipients"])
 @pytest.mark.parametrize("choice", ["none", "auto"])
-def test_form_of_an_answer_is_held_in_harmony_channels(choice: str, special: bool) -> None:
-    """The answer is a message of its own, behind a thought or not; beside tools, it may be a call instead."""
+def test_form_is_held_where_answers_are_messages(choice: str, name: str) -> None:
+    """An answer is a message of its own, behind a thought or not; beside tools, it may be a call instead."""
     form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _ANSWER, "strict": True}}
     request = request_with({"now": _SCHEMAS["now"]}, tool_choice=choice, response_format=form)
-    held = form_of(request, dialect_of("harmony"), "")
+    held = form_of(request, dialect_of(name), "")
     assert held.warnings == []
     seen = set()
     for seed in range(6):
-        answer = writer("harmony", special=special).answer(held, seed)
-        text, calls = read(dialect_of("harmony").parser(request, ""), [answer])
-        assert calls in ([], [("now", {})])
+        answer = writer(name, special=True).answer(held, seed)
+        text, calls = read(dialect_of(name).parser(request, ""), [answer])
+        assert all(call == ("now", {}) for call in calls)
         seen.add(bool(calls))
         if not calls:
             Draft202012Validator(_ANSWER).validate(json.loads(text))

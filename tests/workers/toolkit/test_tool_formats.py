@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.toolkit.chat.harmony import HarmonyReader
-from workers.toolkit.chat.output_parser import CallReader, OutputParser, OutputPiece, TextPiece
+from workers.toolkit.chat.call_readers import TOOL_FORMATS, call_reader
+from workers.toolkit.chat.output_parser import OutputParser, OutputPiece, TextPiece
 from workers.toolkit.chat.tool_formats import FORMATS
 from workers.toolkit.chat.tool_formats.base import WrittenCall
 from workers.toolkit.chat.tool_formats.call_pieces import ArgumentsPiece, CallEnd, CallStart
@@ -37,7 +37,7 @@ Calls = list[tuple[str, dict[str, Any]]]
 
 def parser(name: str) -> OutputParser:
     """The reader for a format's calls."""
-    return HarmonyReader(SCHEMAS) if name == "harmony" else CallReader(FORMATS[name], SCHEMAS)
+    return call_reader(TOOL_FORMATS[name], SCHEMAS)
 
 
 def read(name: str, pieces: list[str]) -> tuple[str, Calls]:
@@ -145,6 +145,9 @@ WRITTEN: list[tuple[str, str, str, Calls]] = [
     ("harmony", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look."
      "<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>" + JSON
      + "<|call|>", "I look.", [WEATHER]),
+    ("recipients", f"all\nI look.\n>>>get_weather\n{JSON}>>>now\n{{}}", "I look.", [WEATHER, NOW]),
+    ("recipients", f"get_weather\n{JSON}", "", [WEATHER]),
+    ("recipients", "all\n>>> print(1)\n>>>unknown\n", ">>> print(1)\n>>>unknown\n", []),
     ("harmony", "<|start|>assistant to=functions.now<|channel|>commentary json<|message|>{}", "", [NOW]),
     ("harmony", '<|channel|>commentary to=functions.get_weather json<|message|>{"city": "a <|end|> \\" <|call|>"}'
      "<|call|>", "", [("get_weather", {"city": 'a <|end|> " <|call|>'})]),
@@ -185,6 +188,9 @@ TEXT: list[tuple[str, str]] = [
     ("glm", "<tool_call>is a tag</tool_call>"),
     ("minimax", "<minimax:tool_call></minimax:tool_call>"),
     ("kimi", "<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>[]"),
+    ("recipients", 'The answer: 1 < 2, [see] {here}; it\'s "done".\n '),
+    ("recipients", "now\n{oops}"),
+    ("recipients", "now"),
     ("apertus", "<|tools_prefix|>[]<|tools_suffix|>"),
     ("apertus", '<|tools_prefix|>[{"now": 3}]<|tools_suffix|>'),
     ("apertus", '<|tools_prefix|>["now"]<|tools_suffix|>'),
@@ -222,7 +228,7 @@ def test_a_call_that_is_cut_off_loses_no_text(example: tuple[str, str, str, Call
     cut = written[: data.draw(st.integers(0, len(written)))]
     cut_text, cut_calls = read(name, [cut])
     assert cut_calls == calls[: len(cut_calls)]
-    if not cut_calls and name != "harmony":  # a cut header of harmony's is no text
+    if not cut_calls and name not in ("harmony", "recipients"):  # headers of messages are no text
         assert cut_text in (cut, text)
 
 

@@ -14,6 +14,7 @@ from workers.toolkit.chat.constraints import schema_limits, schemas
 from workers.toolkit.chat.constraints.grammar import Grammar
 from workers.toolkit.chat.dialect import Dialect
 from workers.toolkit.chat.reasoning_formats import HARMONY, ReasoningFormat
+from workers.toolkit.chat.recipients import ALL, RECIPIENTS, begins_message
 from workers.toolkit.chat.tool_formats.held_calls import CallForm, HeldTools, UnwritableCall
 
 _NO_CALL = r"(?s:[^\s{\[].*)?"
@@ -90,6 +91,8 @@ def _combined(
         return None
     if dialect.thoughts is HARMONY:
         return _in_channels(use, value, calls)
+    if dialect.tools is RECIPIENTS and begins_message(prompt_end):
+        return _to_recipients(use, value, calls)
     required = None if calls is None else calls.required(several=use.parallel)
     if required is None or use.mode == "required":
         answer = required or value
@@ -107,6 +110,14 @@ def _behind_thoughts(thoughts: ReasoningFormat | None, answer: Grammar, prompt_e
     if thoughts is None:
         return answer
     return g.after_thoughts(thoughts.end, answer, None if thoughts.is_open_in(prompt_end) else thoughts.begin)
+
+
+def _to_recipients(use: ToolUse, value: Grammar | None, calls: CallForm | None) -> Grammar:
+    """The messages of functionary: calls, or the answer."""
+    options = [calls.required(several=use.parallel)] if calls else []
+    if use.mode != "required" or calls is None:
+        options.append(g.sequence(g.text(ALL), value or g.free_text()))
+    return g.either(*options)
 
 
 def _in_channels(use: ToolUse, value: Grammar | None, calls: CallForm | None) -> Grammar:

@@ -13,10 +13,12 @@ from contract.status import ModelFacts
 from contract.tasks.chat import ChatRequest
 from contract.tasks.chat.tools import ToolUse
 from workers.toolkit.chat.answer import OutputReader
-from workers.toolkit.chat.format_search import TOOL_FORMATS, ToolSupport, find_tool_support
+from workers.toolkit.chat.call_readers import TOOL_FORMATS, call_reader
+from workers.toolkit.chat.format_search import ToolSupport, find_tool_support
 from workers.toolkit.chat.harmony import HARMONY_CALLS, HarmonyReader
-from workers.toolkit.chat.output_parser import CallReader, OutputParser, PlainText, ThoughtReader
+from workers.toolkit.chat.output_parser import OutputParser, PlainText, ThoughtReader
 from workers.toolkit.chat.reasoning_formats import HARMONY, REASONING_FORMATS, ReasoningFormat, find_reasoning_format
+from workers.toolkit.chat.recipients import RECIPIENTS
 from workers.toolkit.chat.template_probe import Render, TemplateProbe, knows
 from workers.toolkit.chat.tool_formats.base import ToolFormat
 from workers.toolkit.chat.tool_formats.held_calls import Schemas
@@ -121,7 +123,8 @@ class Dialect:
         schemas: Schemas = {function.name: function.parameters or {} for function in use.callable}
         if self.thoughts is HARMONY or (schemas and self.tools is HARMONY_CALLS):
             return HarmonyReader(schemas)
-        parser: OutputParser = CallReader(self.tools, schemas) if schemas and self.tools else PlainText()
+        is_read = self.tools and (schemas or self.tools is RECIPIENTS)  # which has a header in front of any answer
+        parser = call_reader(self.tools, schemas) if self.tools and is_read else PlainText()
         if self.thoughts is None:
             return parser
         return ThoughtReader(self.thoughts, parser, is_thinking=self.thoughts.is_open_in(prompt_end))

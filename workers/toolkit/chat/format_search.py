@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.toolkit.chat.harmony import HARMONY_CALLS, HarmonyReader
-from workers.toolkit.chat.output_parser import CallReader
+from workers.toolkit.chat.call_readers import TOOL_FORMATS, call_reader
 from workers.toolkit.chat.template_probe import TemplateProbe, TurnForms
-from workers.toolkit.chat.tool_formats import FORMATS
 from workers.toolkit.chat.tool_formats.base import ToolFormat, WrittenCall
-
-TOOL_FORMATS: dict[str, ToolFormat] = {**FORMATS, HARMONY_CALLS.name: HARMONY_CALLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,6 @@ def _find_format(probe: TemplateProbe, forms: TurnForms | None, template: str) -
 
 
 def _calls(probe: TemplateProbe, written: ToolFormat, text: str) -> list[tuple[str, dict[str, object]]]:
-    reader = HarmonyReader(probe.schemas) if written is HARMONY_CALLS else CallReader(written, probe.schemas)
+    reader = call_reader(written, probe.schemas)
     pieces = [*reader.push(text), *reader.flush()]
     return [(piece.name, piece.arguments) for piece in pieces if isinstance(piece, WrittenCall)]
