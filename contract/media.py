@@ -55,8 +55,9 @@ class ImageInput:
         """The image file's bytes. Raises BadImage when the base64 is invalid."""
         if isinstance(self.value, bytes):
             return self.value
+        start = self._base64_start()
         try:
-            return base64.b64decode(self.value[self._base64_start() :], validate=False)
+            return b"".join(_base64_pieces(self.value, start))
         except binascii.Error as error:
             raise BadImage(f"The image's base64 is invalid: {error}. Encode the whole file again.") from None
 
@@ -136,7 +137,7 @@ class ImageInput:
 
     def as_text(self) -> str:
         """The value in JSON: text unchanged, an upload as base64."""
-        return self.value if isinstance(self.value, str) else base64.b64encode(self.value).decode()
+        return self.value if isinstance(self.value, str) else _as_base64(self.value)
 
 
 def _is_base64(text: str, position: int) -> bool:
@@ -148,6 +149,18 @@ def _is_base64(text: str, position: int) -> bool:
             break
         position = match.end()
     return _PADDING.fullmatch(text, position) is not None
+
+
+def _base64_pieces(text: str, position: int) -> Iterator[bytes]:
+    """What base64 from `position` on encodes, decoded in windows, between which other threads run."""
+    rest, size = "", _WINDOW // 4
+    while position < len(text) - size:
+        window = rest + "".join(text[position : position + size].split())
+        position += size
+        whole = len(window) // 4 * 4
+        yield base64.b64decode(window[:whole], validate=False)
+        rest = window[whole:]
+    yield base64.b64decode(rest + text[position:], validate=False)
 
 
 def check_size(width: int, height: int) -> None:
@@ -224,4 +237,11 @@ def _may_hold_images(annotation: Any, parents: frozenset[Any]) -> bool:
 
 def data_uri(content: bytes, media_type: str = "image/png") -> str:
     """The bytes as a data URI."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+    return f"data:{media_type};base64,{_as_base64(content)}"
+
+
+def _as_base64(content: bytes) -> str:
+    """The bytes as base64, encoded in windows, between which other threads run."""
+    size = _WINDOW // 4 * 3
+    windows = (content[start : start + size] for start in range(0, len(content), size))
+    return "".join(base64.b64encode(window).decode() for window in windows)

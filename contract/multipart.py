@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 import json
@@ -15,10 +16,16 @@ from python_multipart.multipart import Field, File
 
 from contract.errors import BadRequest
 from contract.json_bounds import has_too_many_values
+from contract.json_parser import PIECE
 
 MAX_PARTS = 5000
+MAX_JSON = 4 * 2**20
+"""Characters of JSON in a form's fields; more of it stays text, because it is parsed at once."""
 MAX_CONTENT_TYPE = 1024
 """Characters of a form's content type. A boundary has at most 70; parsing parameters of 60 KiB would take a second."""
+
+_JSON = frozenset("{[")
+"""The first characters of JSON that is a list or an object."""
 
 FormValues = dict[str, Any]
 """Fields by name: text as str, a file as bytes, several of either as a list."""
@@ -36,7 +43,7 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
 
     def on_field(field: Field) -> None:
         name = _name(field.field_name, next(count))
-        form.setdefault(name, []).append((field.value or b"").decode())
+        form.setdefault(name, []).append(_decoded(field.value or b""))
 
     def on_file(file: File) -> None:
         name = _name(file.field_name, next(count))
@@ -51,6 +58,12 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
         message = f"The multipart body is malformed: {error}. Let your HTTP library build the form."
         raise BadRequest(message) from None
     return {name.removesuffix("[]"): _value(name, parts) for name, parts in form.items()}
+
+
+def _decoded(value: bytes) -> str:
+    """The text of a field; a long one is decoded piece by piece, between which other threads run."""
+    pieces = (value[start : start + PIECE] for start in range(0, len(value), PIECE))
+    return "".join(codecs.iterdecode(pieces, "utf-8"))
 
 
 def _name(name: bytes | None, count: int) -> str:
@@ -69,8 +82,9 @@ def fit_to_model(form: FormValues, model: type[BaseModel]) -> FormValues:
     Forms have only text and files. Text that is not JSON, or too much of it, stays text.
     """
     names = form.keys() & model.model_fields.keys()
-    texts = (text for name in names for text in _texts(form[name]))
-    read = _as_it_is if has_too_many_values(",".join(texts).encode()) else _from_json
+    texts = [text for name in names for text in _texts(form[name]) if text[:1] in _JSON]
+    is_large = sum(map(len, texts)) > MAX_JSON or has_too_many_values(",".join(texts).encode())
+    read = _as_it_is if is_large else _from_json
     for name in names:
         accepted, value = _accepted_types(model.model_fields[name].annotation), form[name]
         if accepted & {list, dict}:
@@ -89,7 +103,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _from_json(part: Any) -> Any:
-    if isinstance(part, str) and part[:1] in {"{", "["}:
+    if isinstance(part, str) and part[:1] in _JSON:
         with suppress(ValueError, RecursionError):  # validation reports what is wrong with the text
             return json.loads(part)
     return part

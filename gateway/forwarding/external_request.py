@@ -19,6 +19,7 @@ from contract.errors import InvalidField
 from contract.json_parser import parse_json
 from gateway.forwarding.form_fields import FormFields
 from gateway.forwarding.offload import offload
+from gateway.forwarding.pieced_body import PiecedBody
 from gateway.forwarding.replace_model import replace_model
 from gateway.forwarding.spooled_body import SpooledBody
 
@@ -34,7 +35,7 @@ class ExternalRequest:
     """
 
     query: bytes
-    body: bytes | SpooledBody
+    body: bytes | SpooledBody | PiecedBody
     model: Any = None
     stream: bool = False
     keep_alive: float | None = None
@@ -45,7 +46,7 @@ class ExternalRequest:
         if isinstance(self.body, bytes):
             if self.body:
                 self.body = await offload(len(self.body), replace_model, self.body, name)
-        else:
+        elif isinstance(self.body, SpooledBody):
             for field in self.form.found if self.form else ():
                 if field.name == "model":
                     self.body.replace(field.start, field.start + len(field.value), name.encode())

@@ -20,14 +20,13 @@ from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDie
 from gateway.forwarding.client_headers import Headers
 from gateway.forwarding.event_stream import have_the_last, whole_events
 from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.pieced_body import SMALL, PiecedBody
 from gateway.forwarding.signs_of_life import SignPolicy, SignsOfLife, signs_of_life
 from gateway.forwarding.spooled_body import SpooledBody
 
 ATTEMPTS = 3
 """How many workers may die on a request before the request is considered the cause."""
 
-_CHUNKED_FROM = 256 * 1024
-_CHUNK = 64 * 1024
 _BUFFERING = b"x-accel-buffering"
 
 
@@ -41,7 +40,7 @@ class ForwardedRequest:
 
     url: URL
     model: str
-    body: bytes | SpooledBody
+    body: bytes | SpooledBody | PiecedBody
     max_wait: float
     request_id: str
     method: str = "POST"
@@ -107,22 +106,18 @@ def internal_headers(request: ForwardedRequest, attempt: int, remaining: float) 
         ("x-enginehouse-deadline", f"{remaining:.3f}"),
         ("x-enginehouse-attempt", str(attempt)),
     ]
-    if isinstance(request.body, SpooledBody) or len(request.body) > _CHUNKED_FROM:
+    if not isinstance(request.body, bytes) or len(request.body) > SMALL:
         headers.append(("content-length", str(len(request.body))))
     return headers
 
 
-def _payload(body: bytes | SpooledBody) -> bytes | AsyncIterator[bytes] | None:
+def _payload(body: bytes | SpooledBody | PiecedBody) -> bytes | AsyncIterator[bytes] | None:
     """Large bodies are sent in chunks, so that no layer below copies them whole."""
-    if isinstance(body, SpooledBody) or not body:
-        return body.chunks() if body else None
-    return _chunks(body) if len(body) > _CHUNKED_FROM else body
-
-
-async def _chunks(body: bytes) -> AsyncIterator[bytes]:
-    view = memoryview(body)
-    for offset in range(0, len(view), _CHUNK):
-        yield bytes(view[offset : offset + _CHUNK])
+    if not body:
+        return None
+    if isinstance(body, bytes):
+        return PiecedBody([memoryview(body)]).chunks() if len(body) > SMALL else body
+    return body.chunks()
 
 
 def _deadline_passed(request: ForwardedRequest, crash: dict[str, Any]) -> DeadlinePassed:

@@ -6,6 +6,7 @@ import json
 import re
 
 from contract.json_bounds import tokens
+from gateway.forwarding.pieced_body import PiecedBody, body_of
 
 _COLON = re.compile(rb"\s*:\s*")
 _END = re.compile(rb"\s*}")
@@ -14,23 +15,22 @@ _MAX_KEY = len(json.dumps("model")) * 6
 """The maximum length of the key in bytes: each letter may be written as an escape of six characters."""
 
 
-def replace_model(body: bytes, model: str) -> bytes:
+def replace_model(body: bytes, model: str) -> bytes | PiecedBody:
     """The body with its top-level `model` set to `model`; `body` must be a valid JSON object.
 
-    The body is scanned and not parsed: it may hold images of many megabytes, and only the old and the new body should
-    be in memory.
+    The body is scanned and neither parsed nor copied: it may hold images of many megabytes.
     """
     name = json.dumps(model).encode()
     spans, start_of_object = _find_models(body)
     if not spans:
         comma = b"" if _END.match(body, start_of_object) else b","
-        return b"".join((body[:start_of_object], b'"model":', name, comma, memoryview(body)[start_of_object:]))
+        return body_of((body[:start_of_object], b'"model":', name, comma, memoryview(body)[start_of_object:]))
     parts: list[bytes | memoryview] = []
     view, copied = memoryview(body), 0
     for start, end in spans:
         parts += [view[copied:start], name]
         copied = end
-    return b"".join([*parts, view[copied:]])
+    return body_of([*parts, view[copied:]])
 
 
 def _find_models(body: bytes) -> tuple[list[tuple[int, int]], int]:

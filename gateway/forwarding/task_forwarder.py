@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.types import Send
 
 from contract.errors import UnsupportedFeature
+from contract.json_writer import json_pieces
 from contract.media import images_in, name_bad_image
 from contract.status import ModelStatus
 from contract.tasks import Request, Task
@@ -25,6 +26,7 @@ from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.offload import offload
+from gateway.forwarding.pieced_body import PiecedBody, body_of
 from gateway.forwarding.prerequisite import apply_prerequisite
 from gateway.forwarding.replace_model import replace_model
 from gateway.forwarding.signs_of_life import SignPolicy
@@ -135,14 +137,18 @@ class TaskForwarder:
             return None
         return SignPolicy(self._stream_wait, as_reasoning=call.loading_messages and call.task.name == "chat")
 
-    async def _body(self, call: TaskCall, model: ModelStatus) -> bytes:
+    async def _body(self, call: TaskCall, model: ModelStatus) -> bytes | PiecedBody:
         """The body to forward: the client's own if possible, else the completed request as JSON."""
         if await self._complete(call) or not _is_forwardable(call, model):
             # The bytes are released before the request is serialized, and the request after: the client's body, the
             # decoded request and the new body are never in memory at the same time.
             call.body = None
-            call.body = await asyncio.to_thread(_serialize, call.request)
             call.headers = _with_json_content_type(call.headers)
+            if model.passthrough:
+                call.request.model = model.passthrough
+            pieces = await asyncio.to_thread(json_pieces, call.request)
+            del call.request
+            return body_of(pieces)
         body, call.body = call.body or b"", None
         del call.request
         if model.passthrough:
@@ -178,7 +184,3 @@ def _is_multipart(headers: Headers) -> bool:
 
 def _with_json_content_type(headers: Headers) -> Headers:
     return [*((name, value) for name, value in headers if name != "content-type"), ("content-type", "application/json")]
-
-
-def _serialize(request: Request) -> bytes:
-    return request.__pydantic_serializer__.to_json(request, exclude_unset=True)

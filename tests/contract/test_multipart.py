@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from contract.errors import BadRequest, InvalidField
+from contract.json_parser import PIECE
+from contract.multipart import MAX_JSON
 from contract.tasks import Request, all_tasks
 
 BOUNDARY = "between"
@@ -83,3 +85,18 @@ def test_rejects_an_empty_file_as_image(task: str) -> None:
     with pytest.raises(InvalidField, match="`image`: send an image") as error:
         all_tasks()[task].decode(f"multipart/form-data; boundary={BOUNDARY}", form(image=b"", prompt=b"x"))
     assert error.value.param == "image"
+
+
+def test_long_text_is_decoded_across_pieces() -> None:
+    text = "x" * (PIECE - 1) + "é😀" * PIECE
+    assert getattr(decode("segment", ("prompt", text)), "prompt") == text  # noqa: B009 - of this task alone
+    with pytest.raises(BadRequest, match="malformed"):
+        all_tasks()["ocr"].decode(
+            f"multipart/form-data; boundary={BOUNDARY}", fields(("a", text)).replace(b"\x98", b"\xff")
+        )
+
+
+def test_too_much_json_stays_text() -> None:
+    prompts = [{"text": "x" * MAX_JSON}]
+    with pytest.raises(InvalidField, match="prompts"):
+        decode("segment", ("prompts", json.dumps(prompts)))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.forwarding.pieced_body import SMALL, PiecedBody
 from gateway.forwarding.replace_model import replace_model
 
 JSON: Any = st.recursive(
@@ -18,6 +19,11 @@ JSON: Any = st.recursive(
 )
 
 
+def loads(body: bytes | PiecedBody) -> Any:
+    assert isinstance(body, bytes)
+    return json.loads(body)
+
+
 @settings(max_examples=60)
 @given(st.dictionaries(st.text(), JSON), st.none() | st.text(), st.booleans(), st.sampled_from([None, 2]))
 def test_replaces_the_model_in_any_document(
@@ -25,10 +31,10 @@ def test_replaces_the_model_in_any_document(
 ) -> None:
     document["model"] = model
     body = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "surrogatepass")
-    assert json.loads(replace_model(body, 'a"b')) == document | {"model": 'a"b'}
+    assert loads(replace_model(body, 'a"b')) == document | {"model": 'a"b'}
     del document["model"]
     body = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "surrogatepass")
-    assert json.loads(replace_model(body, "x")) == document | {"model": "x"}
+    assert loads(replace_model(body, "x")) == document | {"model": "x"}
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,12 @@ def test_replaces_the_model_in_any_document(
 )
 def test_keeps_all_other_bytes(body: bytes, expected: bytes) -> None:
     assert replace_model(body, "m") == expected
+
+
+async def test_large_body_is_not_joined() -> None:
+    body = b'{"model":"a","x":"' + b"y" * SMALL + b'"}'
+    replaced = replace_model(body, "m")
+    assert isinstance(replaced, PiecedBody)
+    for _ in range(2):  # a request may be sent again
+        assert b"".join([chunk async for chunk in replaced.chunks()]) == body.replace(b'"a"', b'"m"')
+    assert len(replaced) == len(body)

@@ -11,12 +11,13 @@ import pytest
 
 from contract.config import Settings
 from contract.errors import ModelNotFound, QueueFull, UnsupportedFeature
+from contract.json_writer import json_pieces
 from contract.tasks.chat import CHAT, ChatRequest, ChatResponse
 from gateway.forwarding.captured_response import CapturedResponse
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
-from gateway.forwarding.task_forwarder import TaskCall, TaskForwarder, _serialize
+from gateway.forwarding.task_forwarder import TaskCall, TaskForwarder
 from tests.support.gateway_processes import FakeManagerProcess, configuration
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -76,4 +77,4 @@ def test_serializing_keeps_unknown_fields_and_fetched_images() -> None:
     request = CHAT.decode("application/json", json.dumps(body).encode())
     request.messages[0].content[0].image_url.url.value = "data:image/png;base64,AA=="  # type: ignore[index, union-attr]
     part["image_url"]["url"] = "data:image/png;base64,AA=="  # type: ignore[index]
-    assert json.loads(_serialize(request)) == body
+    assert json.loads(b"".join(json_pieces(request))) == body
