@@ -30,6 +30,7 @@ from manager.processes.launchers.logs import PROGRAMS
 from manager.proxy import Proxy
 from manager.runtime import Runtime
 from manager.scheduling import snapshot, wait_report
+from manager.scheduling.wait_queue import Claim
 from manager.state.model import Model
 from manager.worker_requests import MODEL
 
@@ -105,7 +106,7 @@ class ControlRoutes:
         if query.get("wait") == "false":
             self.runtime.pool.load_soon(model.id, keep_alive)
             return JSONResponse({"model": model.id}, 202)
-        async with self.runtime.pool.lease(model.id, keep_alive, request_id=request.scope["request_id"]):
+        async with self.runtime.pool.lease(model.id, keep_alive, claim=Claim(request.scope["request_id"])):
             return JSONResponse({"model": model.id})
 
     async def forget(self, request: Request) -> Response:

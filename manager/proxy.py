@@ -23,11 +23,20 @@ from manager.answer_body import AnswerBody
 from manager.metrics import INFERENCE_SECONDS
 from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
-from manager.scheduling.wait_queue import Lease, evicted
+from manager.scheduling.wait_queue import Claim, Lease, evicted
 from manager.spool import SpoolSpace
 from manager.waiting_requests import WaitingRequests
 from manager.websocket import relay_websocket
-from manager.worker_requests import DEADLINE, GATEWAY, KEEP_ALIVE, MODEL, request_headers, send_worker_died, with_timing
+from manager.worker_requests import (
+    DEADLINE,
+    GATEWAY,
+    JOB,
+    KEEP_ALIVE,
+    MODEL,
+    request_headers,
+    send_worker_died,
+    with_timing,
+)
 
 
 class Proxy:
@@ -47,11 +56,12 @@ class Proxy:
         id_, space = scope["request_id"], self._space
         body, answer = RequestBody(receive, space, id_), AnswerBody(send, scope["flow"], space, id_)
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
+        claim = Claim(id_, _job_priority(scope))
         while_waiting = partial(self._while_waiting, scope, body)
         with suppress(ClientDisconnected):
             try:
                 async with self._pool.lease(
-                    model, keep_alive, max_wait, while_waiting=while_waiting, request_id=id_
+                    model, keep_alive, max_wait, while_waiting=while_waiting, claim=claim
                 ) as lease:
                     if scope.get("websocket"):
                         await relay_websocket(lease, scope, body, send)
@@ -117,6 +127,14 @@ class Proxy:
 def _model(scope: Scope) -> str:
     """The model's id. aiohttp encodes headers as UTF-8, so an id may use any script."""
     return (header(scope, MODEL) or "").encode("latin-1").decode(errors="replace")
+
+
+def _job_priority(scope: Scope) -> int | None:
+    value = header(scope, JOB)
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        raise BadRequest(f"The header {JOB.decode()} must be a whole number, not {value!r}.") from None
 
 
 def _seconds(scope: Scope, name: bytes) -> float | None:

@@ -16,10 +16,22 @@ from manager.state.worker import Worker
 MODEL = b"x-enginehouse-model"
 KEEP_ALIVE = b"x-enginehouse-keep-alive"
 DEADLINE = b"x-enginehouse-deadline"
+JOB = b"x-enginehouse-job"
+"""The priority of a job's request."""
 GATEWAY = b"x-enginehouse-gateway"
 _RETRY = (b"x-enginehouse-retry", b"1")
 _TIMING = b"server-timing"
-_NOT_FOR_WORKERS = {MODEL, KEEP_ALIVE, DEADLINE, GATEWAY, b"authorization", b"x-api-key", b"x-request-id", b"cookie"}
+_NOT_FOR_WORKERS = {
+    MODEL,
+    KEEP_ALIVE,
+    DEADLINE,
+    GATEWAY,
+    JOB,
+    b"authorization",
+    b"x-api-key",
+    b"x-request-id",
+    b"cookie",
+}
 _DROPPED = relay.HOP_BY_HOP | _NOT_FOR_WORKERS
 
 

@@ -45,6 +45,7 @@ class ResourceSettings(Frozen):
     max_concurrent_requests: int = Field(64, ge=1)
     max_wait: float = Field(600, gt=0)
     swap_after: float = Field(5, ge=0)
+    job_max_wait: float = Field(600, ge=0)
     drain_timeout: float = Field(300, ge=0)
     shutdown_timeout: float = Field(30, ge=0)
     spool_mb: float = Field(1024, ge=0)

@@ -34,6 +34,7 @@ _BUFFERING = b"x-accel-buffering"
 class ForwardedRequest:
     """A request ready to forward; `model` is the model's id, `max_wait` the seconds it may wait for a worker.
 
+    `job_priority`: the request is a job's, which yields to others; it waits as long as it takes.
     `signs`: how the stream is kept alive while it waits; None: it is no stream, or gets no signs of life.
     `ends_with_done`: an event stream without the final event `[DONE]` is incomplete, even if it ends in good order.
     """
@@ -46,6 +47,7 @@ class ForwardedRequest:
     method: str = "POST"
     ends_with_done: bool = False
     signs: SignPolicy | None = None
+    job_priority: int | None = None
     headers: Headers = field(default_factory=list)
 
 
@@ -106,6 +108,8 @@ def internal_headers(request: ForwardedRequest, attempt: int, remaining: float) 
         ("x-enginehouse-deadline", f"{remaining:.3f}"),
         ("x-enginehouse-attempt", str(attempt)),
     ]
+    if request.job_priority is not None:
+        headers.append(("x-enginehouse-job", str(request.job_priority)))
     if not isinstance(request.body, bytes) or len(request.body) > SMALL:
         headers.append(("content-length", str(len(request.body))))
     return headers

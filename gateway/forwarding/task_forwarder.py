@@ -38,7 +38,8 @@ class TaskCall:
 
     `body` is what the client sent, in the content type that `headers` state; it is forwarded unchanged where possible.
     Without it, the request is serialized. `max_wait` can shorten the model's own. `keep_alive` counts if the request
-    has none. `loading_messages`: a chat that waits says why, in chunks. `model` is set once it is chosen.
+    has none. `loading_messages`: a chat that waits says why, in chunks. `job_priority`: it is a job's request, which
+    yields to others and waits as long as it takes. `model` is set once it is chosen.
     """
 
     task: Task[Any, Any]
@@ -50,6 +51,7 @@ class TaskCall:
     max_wait: float = math.inf
     keep_alive: float | None = None
     loading_messages: bool = False
+    job_priority: int | None = None
     model: str | None = None
 
 
@@ -93,10 +95,12 @@ class TaskForwarder:
         """Answer the call through `send`, and use it up: its request and body are released. Raises ServeError."""
         await forward(self._manager, await self.prepare(call), send)
 
-    async def ask(self, task: Task[Any, Any], request: Request, request_id: str) -> bytes:
+    async def ask(
+        self, task: Task[Any, Any], request: Request, request_id: str, job_priority: int | None = None
+    ) -> bytes:
         """The body of the response to a request of our own. Raises ServeError, also one that the manager answers."""
         response = CapturedResponse()
-        await self.forward(TaskCall(task, request, request_id), response)
+        await self.forward(TaskCall(task, request, request_id, job_priority=job_priority), response)
         return response.body()
 
     async def prepare(self, call: TaskCall) -> ForwardedRequest:
@@ -118,10 +122,11 @@ class TaskForwarder:
             url=self._manager.url(path, call.query) if call.query else self._manager.cached_url(path),
             model=model.id,
             body=body,
-            max_wait=min(call.max_wait, model.max_wait),
+            max_wait=min(call.max_wait, model.max_wait if call.job_priority is None else math.inf),
             request_id=call.request_id,
             headers=call.headers,
             signs=signs,
+            job_priority=call.job_priority,
             ends_with_done=call.task.chunk is not None and table.is_external(model),
         )
 
@@ -159,7 +164,7 @@ class TaskForwarder:
         """Fetch the request's images and apply its prerequisite; whether that changed the request."""
 
         async def ask(task: Task[Any, Any], request: Request) -> bytes:
-            return await self.ask(task, request, call.request_id)
+            return await self.ask(task, request, call.request_id, call.job_priority)
 
         fetched = await self._fetch_images(call.request)
         return await apply_prerequisite(call.request, ask) or fetched

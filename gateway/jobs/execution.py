@@ -73,6 +73,7 @@ def _scope(job: Job, request: StoredRequest) -> Scope:
         "headers": headers,
         "client": None,
         "server": None,
+        "job_priority": job.priority,
     }
 
 

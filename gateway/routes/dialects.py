@@ -178,7 +178,14 @@ class _Exchange:
         if isinstance(self.request, DialectRequest) and self.request.keep_alive is not None:
             query.request.keep_alive = self.request.keep_alive
         keep_alive = requested_keep_alive(self.scope)
-        return TaskCall(query.task, query.request, self.scope["request_id"], max_wait=max_wait, keep_alive=keep_alive)
+        return TaskCall(
+            query.task,
+            query.request,
+            self.scope["request_id"],
+            max_wait=max_wait,
+            keep_alive=keep_alive,
+            job_priority=self.scope.get("job_priority"),
+        )
 
     def _note_model(self, call: TaskCall) -> None:
         """Put the model into the access log's line; several are separated by commas."""

@@ -67,6 +67,7 @@ class TaskEndpoint:
             max_wait=requested_wait(scope),
             keep_alive=requested_keep_alive(scope),
             loading_messages=wants_loading_messages(scope),
+            job_priority=scope.get("job_priority"),
         )
 
 

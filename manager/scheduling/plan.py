@@ -9,10 +9,14 @@ There is no clock, no I/O and no logging here. The rules, in the order in which 
    so that no later request can take it: no request starves. A start that other requests wait for is not interrupted;
    its memory is reserved, and once the worker is ready it counts as busy.
 5. A model whose workers are all busy gets another replica, if no other request has to wait or yield for it.
+6. Jobs yield: they come after all other requests, by priority, and what only they use is drained for others at once.
+   They evict no worker that is busy, waited for, or within its idle timeout since a request that was no job's. The jobs
+   of one model so run together. A job that has waited for `job_max_wait` seconds counts as any other request.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -21,6 +25,7 @@ from contract.status import State
 from manager.scheduling.views import Candidate, ModelView, Snapshot, WaiterView, WorkerView
 
 LEAVING = frozenset({State.DRAINING, State.STOPPING})
+UP = frozenset({State.STARTING, State.READY})
 
 
 class Leasable(Protocol):
@@ -79,7 +84,9 @@ class _Planner:
         self.plan = Plan()
         self.leases = {w.name: w.leases for w in snapshot.workers}
         self.total_leases = sum(self.leases.values())
+        self.job_leases = {w.name: w.job_leases for w in snapshot.workers}
         self.wanted = {w.model for w in snapshot.waiters}
+        self.wanted_firmly = {w.model for w in snapshot.waiters if not self._yields(w)}
         self.decided: set[str] = set()  # workers that this plan already evicts or resumes
         self.free = dict(snapshot.budget)  # not set aside for any worker
         self.freeing = dict.fromkeys(snapshot.budget, 0)  # set aside for workers that are leaving
@@ -107,10 +114,18 @@ class _Planner:
             self._resume(worker)
         return self.plan
 
+    def _yields(self, waiter: WaiterView) -> bool:
+        """Whether it is a job's request that does not count as any other yet."""
+        return waiter.job is not None and self.snapshot.now < waiter.since + self.snapshot.job_max_wait
+
+    def _place_in_line(self, waiter: WaiterView) -> tuple[bool, int, int]:
+        yields = self._yields(waiter)
+        return yields, -(waiter.job or 0) if yields else 0, waiter.ticket
+
     def _grant(self) -> list[WaiterView]:
         """Rule 1. Returns the requests whose model has no ready worker."""
         without_worker = []
-        for waiter in sorted(self.snapshot.waiters, key=lambda w: w.ticket):
+        for waiter in sorted(self.snapshot.waiters, key=self._place_in_line):
             ready = [w for w in self.workers_of.get(waiter.model, []) if w.state is State.READY]
             if not ready:
                 without_worker.append(waiter)
@@ -118,6 +133,7 @@ class _Planner:
                 best = min(ready, key=lambda w: preference(w, self.leases[w.name]))
                 self.plan.grants.append((waiter.ticket, best.name))
                 self.leases[best.name] += 1
+                self.job_leases[best.name] += waiter.job is not None
                 self.total_leases += 1
             # Otherwise the request only waits for another one to end, and no worker has to start for it.
         return without_worker
@@ -173,12 +189,9 @@ class _Planner:
             self.free[device] -= place.need
 
     def _make_room(self, waiter: WaiterView, places: Iterable[Candidate]) -> None:
-        """Rules 3 and 4: clear the place that costs the fewest busy workers, if any place can be cleared."""
-        urgent_at = waiter.since + self.snapshot.swap_after
-        urgent = self.snapshot.now >= urgent_at
-        if not urgent:
-            self.plan.wake_at = min(self.plan.wake_at or urgent_at, urgent_at)
-        options = [(place, v) for place in places if (v := self._victims(place, urgent=urgent)) is not None]
+        """Rules 3, 4 and 6: clear the place that costs the fewest busy workers, if any place can be cleared."""
+        candidates = self._unguarded(waiter) if self._yields(waiter) else self._eviction_order(waiter)
+        options = [(place, v) for place in places if (v := self._victims(place, candidates)) is not None]
         if not options:
             return
         place, victims = min(options, key=lambda option: self._cost(option[1]))
@@ -186,12 +199,12 @@ class _Planner:
         # without that worker's memory the place would not come free.
         if not any(map(self._awaited, victims)):
             self._evict(victims, f"evicted for {waiter.model}")
-        # Without this reservation, younger requests with smaller models could take the memory again and again.
-        for device in place.devices:
+        for device in place.devices:  # or younger requests with smaller models could take the memory again and again
             self.reserved[device] += place.need
 
-    def _cost(self, victims: Sequence[WorkerView]) -> tuple[int, int, int]:
-        return sum(map(self._awaited, victims)), sum(map(self._in_use, victims)), len(victims)
+    def _cost(self, victims: Sequence[WorkerView]) -> tuple[int, int, int, int]:
+        held = sum(map(self._held_by_jobs, victims))
+        return sum(map(self._awaited, victims)), sum(map(self._in_use, victims)), held, len(victims)
 
     def _evict(self, victims: Iterable[WorkerView], reason: str) -> None:
         for victim in victims:
@@ -200,35 +213,58 @@ class _Planner:
             leaving = self.plan.drains if self.leases[victim.name] else self.plan.stops
             leaving.append((victim.name, reason))
 
-    def _victims(self, place: Candidate, *, urgent: bool) -> list[WorkerView] | None:
-        """The workers that must go so that the place fits; None if that is impossible.
+    def _victims(self, place: Candidate, candidates: Iterable[WorkerView]) -> list[WorkerView] | None:
+        """The candidates that must go so that the place fits, the first ones first; None if that is impossible.
 
         Nothing is evicted in vain: if all of them together are not enough, none of them goes.
         """
         # Memory that is being freed counts as available, or each decision until it is free would evict more workers.
         missing = {d: place.need - (self.free[d] + self.freeing[d] - self.reserved[d]) for d in place.devices}
         victims: list[WorkerView] = []
-        for worker in self._eviction_order(urgent=urgent):
+        for worker in candidates:
             if any(missing.get(device, 0) > 0 for device in worker.devices):
                 victims.append(worker)
                 for device in missing.keys() & set(worker.devices):
                     missing[device] -= worker.committed
         return victims if all(rest <= 0 for rest in missing.values()) else None
 
-    def _eviction_order(self, *, urgent: bool) -> list[WorkerView]:
-        """Idle workers by last use; if urgent, then busy ones by their start, and awaited starts last."""
-        states = {State.READY, State.STARTING}
-        movable = [w for w in self.snapshot.workers if w.evictable and w.name not in self.decided and w.state in states]
+    def _movable(self) -> list[WorkerView]:
+        """The workers that may be evicted at all, least recently used first."""
+        undecided = [w for w in self.snapshot.workers if w.evictable and w.name not in self.decided]
+        return sorted((w for w in undecided if w.state in UP), key=lambda w: (w.last_used, w.name))
+
+    def _eviction_order(self, waiter: WaiterView) -> list[WorkerView]:
+        """Idle workers by last use, then those that only jobs use; if urgent, then busy ones, and awaited starts last.
+
+        Wakes the scheduler when the request becomes urgent.
+        """
+        movable = self._movable()
         # A start that no request waits for any more counts as idle.
-        idle = [w for w in movable if not self._in_use(w)]
-        busy = [w for w in movable if self._in_use(w)] if urgent else []
+        unused = sorted((w for w in movable if not self._in_use(w)), key=self._held_by_jobs)
+        if self.snapshot.now < (urgent_at := waiter.since + self.snapshot.swap_after):
+            self._wake_at(urgent_at)
+            return unused
+        busy = [w for w in movable if self._in_use(w)]
         # The worker that has run the longest has served its model the longest: it is its turn to yield.
-        busy.sort(key=lambda w: (self._awaited(w), w.started, w.name))
-        return sorted(idle, key=lambda w: (w.last_used, w.name)) + busy
+        return unused + sorted(busy, key=lambda w: (self._awaited(w), w.started, w.name))
+
+    def _unguarded(self, waiter: WaiterView) -> list[WorkerView]:
+        """The workers that a job may evict while it yields. Wakes the scheduler when there may be more."""
+        self._wake_at(waiter.since + self.snapshot.job_max_wait)
+        idle = [w for w in self._movable() if not (self._in_use(w) or self._held_by_jobs(w))]
+        self._wake_at(min((w.guarded_until for w in idle if w.guarded_until > self.snapshot.now), default=math.inf))
+        return [worker for worker in idle if worker.guarded_until <= self.snapshot.now]
+
+    def _wake_at(self, time: float) -> None:
+        self.plan.wake_at = min(time, math.inf if self.plan.wake_at is None else self.plan.wake_at)
 
     def _in_use(self, worker: WorkerView) -> bool:
-        """Whether it serves requests, or requests wait for its model and will be granted to it."""
-        return self.leases[worker.name] > 0 or worker.model in self.wanted
+        """Whether requests that do not yield use it, or wait for its model and will be granted to it."""
+        return self.leases[worker.name] > self.job_leases[worker.name] or worker.model in self.wanted_firmly
+
+    def _held_by_jobs(self, worker: WorkerView) -> bool:
+        """Whether jobs alone use it, or wait for its model."""
+        return (self.leases[worker.name] > 0 or worker.model in self.wanted) and not self._in_use(worker)
 
     def _awaited(self, worker: WorkerView) -> bool:
         """Whether it is a start that requests wait for."""
@@ -254,7 +290,7 @@ class _Planner:
 
     def _replicate(self, model: ModelView) -> None:
         """Rule 5, for a model with requests that all have, or will get, one of its ready workers."""
-        up = [w for w in self.workers_of.get(model.id, []) if w.state in {State.STARTING, State.READY}]
+        up = [w for w in self.workers_of.get(model.id, []) if w.state in UP]
         all_busy = all(w.state is State.READY and self.leases[w.name] > 0 for w in up)
         if not all_busy or len(up) >= model.replicas or (model.retry_at or self.snapshot.now) > self.snapshot.now:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
@@ -25,7 +26,7 @@ from manager.scheduling import plan, snapshot, wait_report
 from manager.scheduling.memory_sampler import MemorySampler
 from manager.scheduling.quiet import QuietMoments
 from manager.scheduling.views import Snapshot
-from manager.scheduling.wait_queue import Lease, Waiter, WaitQueue, never_fits
+from manager.scheduling.wait_queue import INTERACTIVE, Claim, Lease, Waiter, WaitQueue, never_fits
 from manager.scheduling.wait_queue import loop_time as _now
 from manager.state.model import Model, merge_models
 from manager.state.worker import Worker
@@ -71,23 +72,23 @@ class Pool:
     @asynccontextmanager
     async def lease(
         self, model_id: str, keep_alive: float | None = None, max_wait: float | None = None, *,
-        while_waiting: WhileWaiting = nullcontext, request_id: str = "",
+        while_waiting: WhileWaiting = nullcontext, claim: Claim = INTERACTIVE,
     ) -> AsyncIterator[Lease]:  # fmt: skip
         """Hold a lease on a worker of the model. `while_waiting` encloses the wait for it, if there is one.
 
         Raises a ServeError if there is no worker in time.
         """
         since = _now()
-        worker = self._lease_now(model_id) or await self._wait(model_id, max_wait, while_waiting, request_id)
+        worker = self._lease_now(model_id, claim) or await self._wait(model_id, max_wait, while_waiting, claim)
         waited = _now() - since
         loading = min(waited, max(0.0, (worker.ready_at or 0.0) - max(worker.started, since)))
-        lease = Lease(worker, waited - loading, loading)
+        lease = Lease(worker, waited - loading, loading, claim)
         try:
             yield lease
             lease.succeeded = lease.status < 400
         finally:
             self._monitor.end_request(worker, succeeded=lease.succeeded)
-            self._release(worker, keep_alive)
+            self._release(worker, keep_alive, claim)
 
     def load_soon(self, model_id: str, keep_alive: float | None = None) -> None:
         """Start a worker of the model if none is ready, as a request would. The status shows how that goes."""
@@ -219,6 +220,7 @@ class Pool:
             largest_budget=self._monitor.largest_budgets(),
             max_leases=self.settings.resources.max_concurrent_requests,
             swap_after=self.settings.resources.swap_after,
+            job_max_wait=self.settings.resources.job_max_wait,
         )
 
     def _wake_at(self, now: float, *times: float | None) -> None:
@@ -227,7 +229,7 @@ class Pool:
         at = min([now + MAX_INTERVAL, *(time for time in times if time is not None)])
         self._timer = asyncio.get_running_loop().call_at(at, self._schedule)
 
-    def _lease_now(self, model_id: str) -> Worker | None:
+    def _lease_now(self, model_id: str, claim: Claim) -> Worker | None:
         """Grant a ready worker without a snapshot if the plan could only grant one as well, as for most requests."""
         model = self.models.get(model_id)
         if self.queue or self._closing or model is None or model.spec.replicas != 1:
@@ -236,13 +238,11 @@ class Pool:
         if not ready or self.supervisor.leases >= self.settings.resources.max_concurrent_requests:
             return None
         worker = min(ready, key=lambda w: plan.preference(w, w.leases))
-        self._add_lease(worker)
+        worker.begin_lease(_now(), job=claim.job is not None)
         return worker
 
-    async def _wait(
-        self, model_id: str, max_wait: float | None, while_waiting: WhileWaiting, request_id: str
-    ) -> Worker:
-        waiter = self._enqueue(model_id, max_wait, request_id)
+    async def _wait(self, model_id: str, max_wait: float | None, while_waiting: WhileWaiting, claim: Claim) -> Worker:
+        waiter = self._enqueue(model_id, max_wait, claim)
         self._schedule()
         try:
             if not waiter.future.done():
@@ -253,38 +253,32 @@ class Pool:
             self._abandon(waiter)
             raise
 
-    def _enqueue(self, model_id: str, max_wait: float | None, request_id: str) -> Waiter:
+    def _enqueue(self, model_id: str, max_wait: float | None, claim: Claim) -> Waiter:
         if self._closing:
             raise shutting_down()
         model = self.models.get(model_id)
         if model is None:
             raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists the available ones.")
-        longest = self.settings.resources.max_wait
-        return self.queue.append(model, longest if max_wait is None else min(max_wait, longest), request_id)
+        longest = self.settings.resources.max_wait if claim.job is None else math.inf
+        return self.queue.append(model, longest if max_wait is None else min(max_wait, longest), claim)
 
     def _grant(self, ticket: int, worker: Worker) -> None:
         waiter = self.queue.remove(ticket)
         if waiter and not waiter.future.done():
-            self._add_lease(worker)
+            worker.begin_lease(_now(), job=waiter.claim.job is not None)
             waiter.future.set_result(worker)
-
-    def _add_lease(self, worker: Worker) -> None:
-        worker.leases += 1
-        worker.last_used = _now()
 
     def _abandon(self, waiter: Waiter) -> None:
         """Remove a request whose client went away, or release the lease that it was granted at the same moment."""
         self.queue.remove(waiter.ticket)
         future = waiter.future
         if future.done() and not future.cancelled() and not future.exception():
-            self._release(worker := future.result(), worker.keep_alive)
+            self._release(worker := future.result(), worker.keep_alive, waiter.claim)
         else:
             self._schedule()
 
-    def _release(self, worker: Worker, keep_alive: float | None) -> None:
-        worker.keep_alive = keep_alive  # it holds for the time after this request, not after later ones
-        worker.leases -= 1
-        worker.served, worker.last_used = worker.served + 1, (now := _now())
+    def _release(self, worker: Worker, keep_alive: float | None, claim: Claim) -> None:
+        worker.end_lease(now := _now(), keep_alive, job=claim.job is not None)
         expires_soon = worker.expires is not None and worker.expires < now + MAX_INTERVAL
         if self.queue or expires_soon or worker.state is not State.READY:  # otherwise the next timer is early enough
             self._schedule()

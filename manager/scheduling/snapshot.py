@@ -23,6 +23,8 @@ def worker_view(worker: Worker) -> WorkerView:
         model=worker.model,
         state=worker.state,
         leases=worker.leases,
+        job_leases=worker.job_leases,
+        guarded_until=worker.guarded_until,
         devices=worker.placement.devices,
         committed=worker.committed,
         last_used=worker.last_used,
@@ -35,7 +37,7 @@ def worker_view(worker: Worker) -> WorkerView:
 
 def waiter_view(waiter: Waiter) -> WaiterView:
     """The waiting request as the plan sees it."""
-    return WaiterView(waiter.ticket, waiter.model, waiter.since)
+    return WaiterView(waiter.ticket, waiter.model, waiter.since, waiter.claim.job)
 
 
 def model_view(model: Model, monitor: MemoryMonitor) -> ModelView:

@@ -30,7 +30,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A worker in a snapshot. `committed`: bytes set aside for it on each of its devices. Times in seconds."""
+    """A worker in a snapshot. `committed`: bytes set aside for it on each of its devices. Times in seconds.
+
+    `job_leases` of its leases are those of jobs. `guarded_until`: it was in use lately, and jobs must not evict it.
+    """
 
     name: str
     model: str
@@ -43,15 +46,18 @@ class WorkerView:
     evictable: bool = True
     resumable: bool = False  # it drains only to make room, so it may take leases again
     expires: float | None = None
+    job_leases: int = 0
+    guarded_until: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class WaiterView:
-    """A waiting request in a snapshot. Tickets are numbered in order of arrival."""
+    """A waiting request in a snapshot. Tickets are numbered in order of arrival; `job` is the priority of a job."""
 
     ticket: int
     model: str
     since: float
+    job: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +86,4 @@ class Snapshot:
     largest_budget: Mapping[str, int]
     max_leases: int = 64
     swap_after: float = 5.0
+    job_max_wait: float = 600.0

@@ -15,6 +15,18 @@ from manager.state.model import Model
 from manager.state.worker import Worker
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request brings along when it asks for a worker: its id and, if it is a job's, the job's priority."""
+
+    request_id: str = ""
+    job: int | None = None
+
+
+INTERACTIVE = Claim()
+"""The claim of a request that is no job's, and that no status names."""
+
+
 @dataclass(eq=False, slots=True)
 class Waiter:
     """A waiting request. `future` gets its worker, or the error that it is refused with.
@@ -26,7 +38,7 @@ class Waiter:
     model: str
     since: float
     deadline: float
-    request_id: str
+    claim: Claim
     future: asyncio.Future[Worker]
 
 
@@ -40,6 +52,7 @@ class Lease:
     worker: Worker
     queued: float
     loading: float
+    claim: Claim
     status: int = 200  # of the worker's response
     succeeded: bool = False
 
@@ -69,14 +82,15 @@ class WaitQueue:
     def next_deadline(self) -> float | None:
         return min((waiter.deadline for waiter in self._waiters.values()), default=None)
 
-    def append(self, model: Model, max_wait: float, request_id: str = "") -> Waiter:
-        """Add a request at the end. Raises QueueFull."""
-        if self._waiters and (waiting := self.count(model.id)) >= model.spec.max_queue:
+    def append(self, model: Model, max_wait: float, claim: Claim) -> Waiter:
+        """Add a request at the end. Raises QueueFull, but not for a job: the gateway has few of each model here."""
+        waiting = sum(1 for w in self._waiters.values() if w.model == model.id and w.claim.job is None)
+        if claim.job is None and waiting >= model.spec.max_queue:
             message = f"{waiting} requests already wait for {model.id}. Try again later, or raise its `max_queue`."
             raise QueueFull(message, details={"model": model.id, "waiting": waiting, "retry_after": 2}, retry_after=2)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiter = Waiter(next(self._tickets), model.id, now, now + max_wait, request_id, loop.create_future())
+        waiter = Waiter(next(self._tickets), model.id, now, now + max_wait, claim, loop.create_future())
         self._waiters[waiter.ticket] = waiter
         return waiter
 
@@ -98,7 +112,7 @@ class WaitQueue:
     def refuse_early(self, model_id: str) -> None:
         """Give up the model's early starts, since an operator stops it."""
         for waiter in self:
-            if waiter.model == model_id and not waiter.request_id:
+            if waiter.model == model_id and not waiter.claim.request_id:
                 self.refuse(waiter, Evicted(f"{model_id} was evicted before it was loaded."))
 
     def overdue(self, now: float) -> list[Waiter]:

@@ -37,7 +37,7 @@ def reports(queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker
         if model := models.get(waiter.model):
             own = [worker for worker in workers if worker.model == model.id]
             message = _loading(model, own, now) or _waiting(model, own, place)
-            wait = {"request": waiter.request_id, "model": model.id, "ahead": place}
+            wait = {"request": waiter.claim.request_id, "model": model.id, "ahead": place}
             waits.append({**wait, "waited": round(now - waiter.since, 3), "message": message})
     return waits
 

@@ -42,10 +42,12 @@ class Worker:
     process: Process | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)  # set once there is a process, or there will be none
     leases: int = 0
+    job_leases: int = 0  # of them, those of jobs
     served: int = 0
     started: float = 0.0
     ready_at: float | None = None
     last_used: float = 0.0
+    guarded_until: float = float("-inf")  # until then, its last use by a request that is no job's keeps jobs away
     measured: int = 0
     cache_bytes: dict[str, int] = field(default_factory=dict)  # part of `measured`, by what it is kept for
     loaded_bytes: int = 0  # the least that it held since it was ready; 0: not measured yet
@@ -96,6 +98,22 @@ class Worker:
         if self.idle_timeout < 0 or (self.spec.pinned and self.idle_timeout > 0):
             return None
         return self.last_used + self.idle_timeout
+
+    def begin_lease(self, now: float, *, job: bool) -> None:
+        """Note that a request begins; `job`: it is one's."""
+        self.leases += 1
+        self.job_leases += job
+        self.last_used = now
+
+    def end_lease(self, now: float, keep_alive: float | None, *, job: bool) -> None:
+        """Note that a request has ended, after which the worker may be idle for `keep_alive`. Only others guard it."""
+        self.keep_alive = keep_alive  # it holds for the time after this request, not after later ones
+        self.leases -= 1
+        self.job_leases -= job
+        self.served += 1
+        self.last_used = now
+        if not job:
+            self.guarded_until = now + self.idle_timeout if self.idle_timeout >= 0 else float("inf")
 
     def move_to(self, state: State) -> State:
         """Change the state. Returns the previous one. Raises IllegalTransition."""

@@ -57,6 +57,14 @@ def waiting(*requests: str | tuple[str, float]) -> list[WaiterView]:
     return [WaiterView(ticket, id_, NOW - seconds) for ticket, (id_, seconds) in enumerate(pairs)]
 
 
+def jobs(*requests: str | tuple[str, float] | tuple[str, float, int], after: int = 0) -> list[WaiterView]:
+    """Requests of jobs in order of arrival, after `after` others: as for `waiting`, and the job's priority."""
+    full = [(request, 0.0, 0) if isinstance(request, str) else (*request, 0)[:3] for request in requests]
+    return [
+        WaiterView(ticket, id_, NOW - waited, priority) for ticket, (id_, waited, priority) in enumerate(full, after)
+    ]
+
+
 def situation(
     requests: list[WaiterView], *workers: WorkerView, models: Iterable[ModelView] = (), **fields: Any
 ) -> Snapshot:

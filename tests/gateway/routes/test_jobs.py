@@ -55,6 +55,7 @@ def test_job_ends_with_the_answer_of_its_path(gateway: GatewayProcess, manager: 
     assert gateway.http.get(f"/jobs/{job['job_id']}?result=false").json()["result"] is None
     [received] = manager.received(f"{job['job_id']}-1")
     assert received["headers"]["x-enginehouse-model"] == "ok"
+    assert (received["headers"]["x-enginehouse-job"], received["headers"]["x-enginehouse-deadline"]) == ("0", "inf")
 
 
 @pytest.mark.parametrize(

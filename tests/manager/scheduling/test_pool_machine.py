@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from contract.errors import ServeError
 from contract.status import State
+from manager.scheduling.wait_queue import Claim
 from manager.state.model import Model
 from manager.state.process import LoadFailure
 from tests.support.virtual_clock import FakeRequest, Harness
@@ -49,15 +50,17 @@ class PoolMachine(RuleBasedStateMachine):
         self.errors = LoggedErrors()
         logging.getLogger("manager").addHandler(self.errors)
         specs = {name: dict(spec) for name, spec in MODELS.items()}
-        self.harness = Harness(self.home, specs, {"cpu": BUDGET}, swap_after=5, max_wait=200, max_concurrent_requests=6)
+        self.harness = Harness(
+            self.home, specs, {"cpu": BUDGET}, swap_after=5, max_wait=200, job_max_wait=50, max_concurrent_requests=6
+        )
         self.requests: list[FakeRequest] = []
 
     def pick(self, requests: list[FakeRequest], index: int) -> FakeRequest:
         return requests[index % len(requests)]
 
-    @rule(name=NAMES, keep_alive=st.sampled_from([None, None, 0, 3, -1]))
-    def arrive(self, name: str, keep_alive: float | None) -> None:
-        self.requests.append(self.harness.request(name, keep_alive=keep_alive))
+    @rule(name=NAMES, keep_alive=st.sampled_from([None, None, 0, 3, -1]), job=st.sampled_from([None, None, 0, 5]))
+    def arrive(self, name: str, keep_alive: float | None, job: int | None) -> None:
+        self.requests.append(self.harness.request(name, keep_alive=keep_alive, claim=Claim(job=job)))
 
     @precondition(lambda self: any(request.waiting for request in self.requests))
     @rule(index=PICK)
@@ -121,7 +124,7 @@ class PoolMachine(RuleBasedStateMachine):
     def no_error_and_no_illegal_state(self) -> None:
         assert not self.errors.messages
         for worker in self.harness.supervisor.workers:
-            assert worker.leases >= 0
+            assert 0 <= worker.job_leases <= worker.leases
             assert not worker.leases or worker.state in {State.READY, State.DRAINING, State.STOPPING}
 
     @invariant()
@@ -144,7 +147,7 @@ class PoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Once everything works normally again, every waiting request is served or refused with an error."""
         harness = self.harness
-        for _ in range(150):
+        for _ in range(250):
             waiting = [request for request in self.requests if request.waiting]
             if not waiting:
                 break

@@ -6,7 +6,7 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.status import State
-from manager.scheduling.wait_queue import WaitQueue
+from manager.scheduling.wait_queue import Claim, WaitQueue
 from manager.scheduling.wait_report import report
 from manager.state.model import Capabilities, Model
 from manager.state.process import Placement
@@ -40,7 +40,7 @@ def worker(of: str, state: State, started: float = 0.0) -> Worker:
 async def test_says_what_a_request_waits_for(loads: list[float], workers: list[Worker], message: str) -> None:
     models, queue = {"a": model("a"), "b": model("b", *loads)}, WaitQueue()
     for name, id_ in (("a", "first"), ("b", "second"), ("b", "third")):
-        queue.append(models[name], 60, id_)
+        queue.append(models[name], 60, Claim(id_))
     since = next(iter(queue)).since
     said = report("third", queue, models, workers, now=10)
     assert (said["model"], said["ahead"], said["message"]) == ("b", 2, message)
