@@ -111,6 +111,15 @@ def test_form_that_no_format_reads_is_unknown() -> None:
         dialect.variables(_request())
 
 
+def test_mode_of_a_template_switches_thinking() -> None:
+    dialect = dialect_of("{{ '<mm:think>' if thinking_mode != 'disabled' else '</mm:think>' }}")
+    for effort, mode in (("none", "disabled"), ("high", "enabled")):
+        fields = {"messages": [{"role": "user", "content": "Hi"}], "reasoning_effort": effort}
+        request = ChatRequest.model_validate(fields)
+        assert dialect.variables(request) == {"thinking_mode": mode}
+        assert dialect.warnings(request) == []
+
+
 def test_refusal_of_the_template_is_named() -> None:
     dialect = dialect_of(template_with("{{ raise_exception('No tools on Sundays') }}"))
     assert "No tools on Sundays" in dialect.why_no_tools

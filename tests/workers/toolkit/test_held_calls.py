@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from functools import cache
 from typing import Any
 
@@ -63,8 +64,10 @@ _ENDS = {
     "qwen3_coder": "\n</parameter>", "seed": "</parameter>", "glm": "</arg_value>", "minimax": "</parameter>",
     "deepseek_v3_2": "</｜DSML｜parameter>", "deepseek_v4": "</｜DSML｜parameter>", "gemma4": '<|"|>',
     "hunyuan": "</arg_value:opensource>", "function_gemma": "<escape>", "harmony": "<|end|>",
+    "minimax_m3": "]<]minimax[>[</{}>",
 }  # fmt: skip
-"""What ends plain text, which random tokens would hardly ever write."""
+"""What ends plain text, which random tokens would hardly ever write; `{}` is the tag that was opened last."""
+_OPENED = re.compile(rb"minimax\[>\[<([^</>\s]+)>")
 _FORMATS = sorted(TOOL_FORMATS)
 
 Calls = list[tuple[str, dict[str, Any]]]
@@ -108,8 +111,9 @@ class _Writer:
         constraint = self._compiler.constraint(form.grammar, "tools")
         while constraint.complete_after is None and len(ids) < 3000:
             allowed = constraints.next_tokens(constraint, self.tokens).nonzero()[0].tolist()
-            started = max(n for n in range(len(self._end)) if written.endswith(self._end[:n]))
-            ending = self._single.get(self._end[started : started + 1])
+            end = self._end.replace(b"{}", (_OPENED.findall(written) or [b""])[-1])
+            started = max(n for n in range(len(end)) if written.endswith(end[:n]))
+            ending = self._single.get(end[started : started + 1])
             likely = [token for token in (self._whole_end, ending, self._single[b'"']) if token in allowed]
             goes_on = likely and choice.random() < (0.95 if started else 0.4)
             token = choice.choice(likely[: 1 if started else 2] if goes_on else allowed)

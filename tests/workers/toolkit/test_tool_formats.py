@@ -129,6 +129,12 @@ WRITTEN: list[tuple[str, str, str, Calls]] = [
      [("get_weather", {"city": "Zürich", "hours": [1, 2]}), NOW]),
     ("apertus", f'I look.<|tools_prefix|>[{{"get_weather": {JSON}}}, {{"now": {{}}}}]<|tools_suffix|>', "I look.",
      [WEATHER, NOW]),
+    ("minimax_m3", ']<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="get_weather">]<]minimax[>[<city>Zürich < 1'
+     "]<]minimax[>[</city>]<]minimax[>[<days>3]<]minimax[>[</days>]<]minimax[>[<where>]<]minimax[>[<lat>]<]minimax[>["
+     "<item>1.5]<]minimax[>[</item>]<]minimax[>[<item>-2]<]minimax[>[</item>]<]minimax[>[</lat>]<]minimax[>[</where>"
+     "]<]minimax[>[<hours>]<]minimax[>[</hours>]<]minimax[>[</invoke>\n]<]minimax[>[<invoke name=\"now\">"
+     "]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>", "",
+     [("get_weather", {"city": "Zürich < 1", "days": 3, "where": {"lat": [1.5, -2]}, "hours": []}), NOW]),
     ("gigachat", f'I look.<|message_sep|>\n\nfunction call<|role_sep|>\n{{"name": "get_weather", "arguments": {JSON}}}',
      "I look.", [WEATHER]),
     ("gigachat", '<|message_sep|>\n\nfunction call<|role_sep|>\n{"name": "now", "arguments": {}}<|message_sep|>\n\n',
@@ -191,6 +197,8 @@ TEXT: list[tuple[str, str]] = [
     ("recipients", 'The answer: 1 < 2, [see] {here}; it\'s "done".\n '),
     ("recipients", "now\n{oops}"),
     ("recipients", "now"),
+    ("minimax_m3", ']<]minimax[>[<tool_call>]<]minimax[>[<invoke name="now">oops'),
+    ("minimax_m3", "]<]minimax[>[<tool_call>]<]minimax[>[</tool_call>"),
     ("apertus", "<|tools_prefix|>[]<|tools_suffix|>"),
     ("apertus", '<|tools_prefix|>[{"now": 3}]<|tools_suffix|>'),
     ("apertus", '<|tools_prefix|>["now"]<|tools_suffix|>'),

@@ -109,7 +109,10 @@ def _combined(
 def _behind_thoughts(thoughts: ReasoningFormat | None, answer: Grammar, prompt_end: str) -> Grammar:
     if thoughts is None:
         return answer
-    return g.after_thoughts(thoughts.end, answer, None if thoughts.is_open_in(prompt_end) else thoughts.begin)
+    if thoughts.is_open_in(prompt_end):
+        return g.after_thoughts(thoughts.end, answer)
+    behind = g.after_thoughts(thoughts.end, answer, thoughts.begin)
+    return g.either(g.sequence(g.text(thoughts.end), answer), behind) if thoughts.may_skip else behind
 
 
 def _to_recipients(use: ToolUse, value: Grammar | None, calls: CallForm | None) -> Grammar:

@@ -42,6 +42,8 @@ ReasoningFormatName = Annotated[str, _known((*REASONING_FORMATS, NONE))]
 
 _SWITCHES = ("enable_thinking", "thinking")
 """Variables with which chat templates switch thinking on and off."""
+_MODE = "thinking_mode"
+"""The variable of MiniMax M3 for that, which is `enabled` or `disabled`."""
 _OWN = frozenset((
     "messages", "conversation", "tools", "documents", "chat_template", "tokenize", "return_dict", "return_tensors",
     "return_assistant_tokens_mask", "add_generation_prompt", "continue_final_message", "padding", "truncation",
@@ -88,6 +90,8 @@ class Dialect:
         variables: dict[str, Any] = {}
         if effort := request.effort:
             variables |= {name: effort != NONE for name in _SWITCHES if knows(self.template, name)}
+            if self._has_mode:
+                variables[_MODE] = "disabled" if effort == NONE else "enabled"
             if knows(self.template, "reasoning_effort") and effort != NONE:
                 variables["reasoning_effort"] = effort
         given = request.chat_template_kwargs or {}
@@ -101,6 +105,10 @@ class Dialect:
             variables[self.tools_variable] = tools
         return variables
 
+    @property
+    def _has_mode(self) -> bool:
+        return knows(self.template, _MODE) and "disabled" in self.template
+
     def _check(self, request: ChatRequest) -> None:
         """Refuse what the model does not have. The gateway does so too, once it knows the loaded model."""
         asked = [field for field, feature in request.requirements() if feature == "tools"]
@@ -113,7 +121,8 @@ class Dialect:
 
     def warnings(self, request: ChatRequest) -> list[str]:
         """What of the request has no effect on this model."""
-        if request.effort == NONE and self.thoughts and not any(knows(self.template, name) for name in _SWITCHES):
+        is_switched = self._has_mode or any(knows(self.template, name) for name in _SWITCHES)
+        if request.effort == NONE and self.thoughts and not is_switched:
             return ["`reasoning_effort: none` had no effect: this model always thinks."]
         return []
 

@@ -96,6 +96,7 @@ class ThoughtReader:
     def __init__(self, written: ReasoningFormat, rest: OutputParser, *, is_thinking: bool) -> None:
         self._begin, self._end, self._rest = written.begin.rstrip(), written.end, rest
         self._ends = [mark for mark in (written.end, written.before) if mark]
+        self._skip = written.end if written.may_skip else ""
         self.is_thinking = is_thinking
         self._held = ""
         self._has_thought = is_thinking
@@ -130,7 +131,9 @@ class ThoughtReader:
         if text.startswith(self._begin):
             self._held = text[len(self._begin) :]
             self._has_thought = self.is_thinking = True
-        elif text and not self._begin.startswith(text):
+        elif self._skip and text.startswith(self._skip):
+            self._held, self._is_answering = text[len(self._skip) :], True
+        elif text and not (self._begin.startswith(text) or self._skip.startswith(text)):
             self._held = text if self._has_thought else self._held
             self._is_answering = True
         return self.is_thinking or self._is_answering

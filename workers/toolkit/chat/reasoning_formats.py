@@ -10,6 +10,7 @@ class ReasoningFormat:
     """Thoughts are between `begin` and `end`. The prompt may end with `begin`: then the answer begins in a thought.
 
     A thought also ends where `before` comes, which belongs to what follows: some models call tools while they think.
+    `may_skip`: an answer without thoughts begins with `end`.
     `template_words`: a chat template that has one of them belongs to a model that thinks in this format.
     """
 
@@ -18,6 +19,7 @@ class ReasoningFormat:
     end: str
     template_words: tuple[str, ...] = ()
     before: str = ""
+    may_skip: bool = False
 
     def fits(self, template: str) -> bool:
         """Whether a chat template belongs to a model that thinks in this format."""
@@ -38,6 +40,7 @@ _FORMATS = (
     ReasoningFormat("command", "<|START_THINKING|>", "<|END_THINKING|>"),
     ReasoningFormat("apertus", "<|inner_prefix|>", "<|inner_suffix|>", before="<|tools_prefix|>"),
     ReasoningFormat("hunyuan", "<think:opensource>", "</think:opensource>", ("'<think{}>'",)),
+    ReasoningFormat("minimax_m3", "<mm:think>", "</mm:think>", may_skip=True),
     ReasoningFormat("seed", "<seed:think>", "</seed:think>"),
     ReasoningFormat("kimi_vl", "◁think▷", "◁/think▷"),
     ReasoningFormat("granite", "Here is my thought process:", "Here is my response:"),

@@ -129,8 +129,8 @@ _READ_AS = {
 """What plain text looks like that may be read as a value of a type."""
 
 
-def held_value(schema: Any, root: Mapping[str, Any], end: str, never: str) -> Grammar:
-    """A value that fits a schema once it is read, and the `end`; text does not have `never` in it.
+def held_value(schema: Any, root: Mapping[str, Any], end: str, *never: str) -> Grammar:
+    """A value that fits a schema once it is read, and the `end`; text has none of `never` in it.
 
     Raises UnwritableSchema.
     """
@@ -140,7 +140,7 @@ def held_value(schema: Any, root: Mapping[str, Any], end: str, never: str) -> Gr
         text = g.both(text, *(g.without(g.pattern(_READ_AS[name])) for name in sorted(types or _READ_AS)))
     elif text is not None and text.kind == "free":
         other = False  # all that can be written is such a text
-    options = [] if text is None else [g.before(end, text, never=[never])]
+    options = [] if text is None else [g.before(end, text, never=never)]
     if other is not False:
         options.append(g.sequence(g.json_value(with_definitions(other, root)), g.text(end)))
     return g.either(*options)
