@@ -294,10 +294,5 @@ BY_CODE = _tree(ServeError)
 def from_envelope(envelope: dict[str, Any]) -> ServeError:
     """Recreate the error from the envelope that another of our programs sent."""
     error = envelope["error"]
-    error_class = BY_CODE.get(error.get("code"), ServeError)
-    return error_class(
-        error["message"],
-        param=error.get("param"),
-        details=error.get("details"),
-        retry_after=(error.get("details") or {}).get("retry_after"),
-    )
+    kind, details = BY_CODE.get(error.get("code"), ServeError), error.get("details") or {}
+    return kind(error["message"], param=error.get("param"), details=details, retry_after=details.get("retry_after"))

@@ -75,7 +75,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(model_downloads.router(manager))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
-    app.include_router(job_routes.router(jobs, endpoints, services.body_limit))
+    app.include_router(job_routes.router(jobs, manager, endpoints, services.body_limit))
     app.include_router(system.router(manager, directory))
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services)

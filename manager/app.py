@@ -40,6 +40,7 @@ class ControlRoutes:
     """The control routes of one manager. `started`: its start in monotonic seconds."""
 
     runtime: Runtime
+    proxy: Proxy
     started: float
 
     async def ready(self, _: Request) -> Response:
@@ -76,10 +77,11 @@ class ControlRoutes:
         return Response(page.model_dump_json(), media_type="application/json")
 
     async def wait(self, request: Request) -> Response:
-        """GET /waits?request=ID: what a request waits for, or null if it does not wait."""
+        """GET /waits?request=ID: what a request waits for, or how far its worker is; null for what does not apply."""
         pool, now = self.runtime.pool, asyncio.get_running_loop().time()
         id_ = request.query_params.get("request", "")
-        return JSONResponse({"wait": wait_report.report(id_, pool.queue, pool.models, pool.supervisor.workers, now)})
+        wait = wait_report.report(id_, pool.queue, pool.models, pool.supervisor.workers, now)
+        return JSONResponse({"wait": wait, "progress": None if wait else await self.proxy.progress(id_)})
 
     async def evict(self, request: Request) -> Response:
         """POST /evict/{id}?force=true: stop a model's workers and wait until their memory is back."""
@@ -200,7 +202,7 @@ def build(
 ) -> ASGIApp:
     """The manager's app, which counts its requests in `requests`. `on_start` runs before it serves the first one."""
     proxy = Proxy(runtime.pool, runtime.waiting_requests, runtime.spool_space)
-    control = ControlRoutes(runtime, time.monotonic())
+    control = ControlRoutes(runtime, proxy, time.monotonic())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -7,12 +7,14 @@ has not read by then is spooled.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from urllib.parse import quote
 
 import aiohttp
 from starlette.types import Receive, Scope, Send
+from yarl import URL
 
 from contract.asgi import relay
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
@@ -25,6 +27,7 @@ from manager.request_body import RequestBody
 from manager.scheduling.pool import Pool
 from manager.scheduling.wait_queue import Claim, Lease, evicted
 from manager.spool import SpoolSpace
+from manager.state.worker import Worker
 from manager.waiting_requests import WaitingRequests
 from manager.websocket import relay_websocket
 from manager.worker_requests import (
@@ -38,6 +41,8 @@ from manager.worker_requests import (
     with_timing,
 )
 
+_PROGRESS_TIMEOUT = aiohttp.ClientTimeout(total=2)
+
 
 class Proxy:
     """ASGI app for every request that goes to a worker."""
@@ -47,6 +52,7 @@ class Proxy:
         self._waiting = waiting
         self._space = space
         self._client: aiohttp.ClientSession | None = None
+        self._workers: dict[str, list[Worker]] = {}  # at work, by the request's id: several may share one
         self._task_paths = {task.path for task in all_tasks().values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,11 +72,42 @@ class Proxy:
                     if scope.get("websocket"):
                         await relay_websocket(lease, scope, body, send)
                         return
-                    await self._relay(lease, scope, body, answer, send)
+                    with self._at_work(id_, lease.worker):
+                        await self._relay(lease, scope, body, answer, send)
                 await answer.finish(body)
             finally:
                 body.close()
                 answer.close()
+
+    async def progress(self, request_id: str) -> dict[str, int] | None:
+        """How far the workers are with a request, in `done` and `total` steps; None if they do not say."""
+        steps = [await self._progress_in(worker, request_id) for worker in list(self._workers.get(request_id, ()))]
+        known = [step for step in steps if step]
+        return {name: sum(step[name] for step in known) for name in ("done", "total")} if known else None
+
+    async def _progress_in(self, worker: Worker, request_id: str) -> dict[str, int] | None:
+        process = worker.process
+        assert process is not None
+        assert self._client is not None, "a request that is at work has opened it"
+        headers = {"authorization": f"Bearer {process.token}"}
+        url = URL(f"{process.url}/progress?{quote(request_id, safe='')}", encoded=True)
+        try:
+            async with self._client.get(url, headers=headers, timeout=_PROGRESS_TIMEOUT) as response:
+                steps: dict[str, int] | None = await response.json() if response.status == 200 else None
+                return steps
+        except (aiohttp.ClientError, OSError, ValueError):  # an external server, or one that is ending
+            return None
+
+    @contextmanager
+    def _at_work(self, request_id: str, worker: Worker) -> Iterator[None]:
+        workers = self._workers.setdefault(request_id, [])
+        workers.append(worker)
+        try:
+            yield
+        finally:
+            workers.remove(worker)
+            if not workers:
+                self._workers.pop(request_id, None)
 
     async def close(self) -> None:
         """Close the connections to workers."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,7 @@ class App:
             for name in tasks_of(spec, type(engine))
         }
         self._task_paths = {task.path for task in tasks.values()}
+        self._calls: dict[str, list[Call[Any]]] = {}  # in progress, by the request's id: several may share one
         self._model_id = spec.id
         self._presets = spec.presets
 
@@ -86,6 +88,8 @@ class App:
             return await _send_json(send, b'{"status":"healthy"}')
         if not hmac.compare_digest((header(scope, b"authorization") or "").encode(), self._authorization):
             raise Unauthorized("A worker accepts requests from its manager only. Send yours to the gateway.")
+        if path == "/progress" and scope["method"] == "GET":
+            return await _send_json(send, progress_of(self._calls.get(scope["query_string"].decode("latin-1"), ())))
         if path not in self._routes and path != "/shutdown":
             error = UnsupportedTask if path in self._task_paths else NotFound
             served = ", ".join(self._routes) or "nothing"
@@ -111,6 +115,7 @@ class App:
         defaults.fill(request, route.defaults.get(preset, route.defaults[None]))
         warnings = request.warnings(self._extra_fields)
         call = Call(request, scope.get("request_id", ""), alone=_attempt(scope) > 1, warnings=warnings)
+        self._calls.setdefault(call.id, []).append(call)
         try:
             async with body.cancel_on_disconnect(receive):
                 started = time.perf_counter()
@@ -125,6 +130,12 @@ class App:
             raise
         finally:
             call.cancel()  # has no effect on a call that is complete
+            self._forget(call)
+
+    def _forget(self, call: Call[Any]) -> None:
+        self._calls[call.id].remove(call)
+        if not self._calls[call.id]:
+            del self._calls[call.id]
 
     async def _whole_response(self, served: ServedTask, call: Call[Any]) -> BaseModel:
         if served.via_chat:
@@ -133,6 +144,12 @@ class App:
             response = await self._batcher.submit(served, call).whole()
         _add_warnings(response, call)
         return response
+
+
+def progress_of(calls: Iterable[Call[Any]]) -> bytes:
+    """How far calls are together, in the engine's steps, as JSON; null if it does not say."""
+    done, total = (sum(getattr(call, name) for call in calls) for name in ("done", "total"))
+    return json.dumps({"done": done, "total": total} if total else None).encode()
 
 
 def _preset(scope: Scope) -> str | None:

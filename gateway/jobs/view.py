@@ -8,8 +8,11 @@ from typing import Any
 from gateway.jobs.job import Job, JobState
 
 
-def view(job: Job, ahead: int | None = None) -> dict[str, Any]:
-    """The fields of a job, without its result. `ahead`: how many queued jobs of its model come first."""
+def view(job: Job, ahead: int | None = None, progress: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a job, without its result.
+
+    `ahead`: how many queued jobs of its model come first. `progress`: what is known of a running one.
+    """
     return {
         "job_id": job.id,
         "object": "job",
@@ -19,6 +22,7 @@ def view(job: Job, ahead: int | None = None) -> dict[str, Any]:
         "model": job.model,
         "priority": job.priority,
         "ahead": ahead,
+        "progress": progress,
         "attempts": job.run,
         "created_at": _iso(job.created),
         "started_at": _iso(job.started),

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -24,10 +24,12 @@ from contract.errors import InvalidField, NotFound
 from contract.tasks import all_tasks
 from gateway.access.keys import Principal
 from gateway.forwarding.client_headers import forwarded_headers
+from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.offload import offload
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Job, JobFilter, JobState, StoredRequest, Submission
 from gateway.jobs.view import view
+from gateway.jobs.watch import JobWatch
 from gateway.routes.models import path_parameter
 
 _OF_SUBMISSION = frozenset({"idempotency-key", "x-job-priority", "x-job-expires", "user-agent", "accept-language"})
@@ -36,6 +38,7 @@ _PRIORITIES = range(-100, 101)
 _MAX_PAGE = 1000
 _MAX_KEY = 255
 _PIECE = 2**20
+_OF_STREAMS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)')
 
 
@@ -53,6 +56,7 @@ class JobRoutes:
     """The handlers, over the engine and the paths whose requests can be jobs."""
 
     engine: JobEngine
+    watch: JobWatch
     endpoints: Mapping[str, JobEndpoint]
     body_limit: int
 
@@ -81,7 +85,7 @@ class JobRoutes:
         )
         job, is_new = await self.engine.submit(submission)
         headers = {"location": f"/jobs/{job.id}"}
-        return JSONResponse(await self._view(job), 202 if is_new else 200, headers)
+        return JSONResponse(await self.watch.look(job), 202 if is_new else 200, headers)
 
     async def list(self, request: Request) -> Response:
         """Your jobs, newest first. `?status=queued,running` and `?model_type=` choose, `limit` and `before` page."""
@@ -97,7 +101,7 @@ class JobRoutes:
     async def get(self, request: Request) -> Response:
         """A job's state and, once it is completed, its result if that is JSON. `?result=false` leaves it out."""
         job = await self._find(request)
-        document = await self._view(job)
+        document = await self.watch.look(job)
         wants_result = request.query_params.get("result") != "false"
         if not (job.state is JobState.COMPLETED and wants_result and _is_json(job.result_type or "")):
             return JSONResponse({**document, "result": None})
@@ -112,6 +116,12 @@ class JobRoutes:
             message = f"The job {job.id} is {job.state} and has no result."
             raise NotFound(f"{message} GET /jobs/{job.id} says more.", details={"status": job.state})
         return await self._send_result(job, job.result_type or "", job.result_status or 200)
+
+    async def events(self, request: Request) -> Response:
+        """A job's place in line, what it waits for, its steps and its end, as server-sent events."""
+        job = await self._find(request)
+        request.scope["endless"] = True
+        return StreamingResponse(self.watch.events(job), media_type="text/event-stream", headers=_OF_STREAMS)
 
     async def delete(self, request: Request) -> Response:
         """Cancel a job that has not ended; remove one that has, with its result."""
@@ -136,10 +146,6 @@ class JobRoutes:
 
     async def _find(self, request: Request) -> Job:
         return await self.engine.get(_owner(request), request.path_params["job_id"])
-
-    async def _view(self, job: Job) -> dict[str, Any]:
-        ahead = await (await self.engine.store()).place(job) if job.state is JobState.QUEUED else None
-        return view(job, ahead)
 
     async def _send_result(self, job: Job, type_: str, status: int, head: bytes = b"", tail: bytes = b"") -> Response:
         store = await self.engine.store()
@@ -228,9 +234,11 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def router(engine: JobEngine, endpoints: Mapping[str, JobEndpoint], body_limit: int) -> APIRouter:
+def router(
+    engine: JobEngine, manager: ManagerClient, endpoints: Mapping[str, JobEndpoint], body_limit: int
+) -> APIRouter:
     """All routes of jobs."""
-    handlers = JobRoutes(engine, endpoints, body_limit)
+    handlers = JobRoutes(engine, JobWatch(engine, manager), endpoints, body_limit)
     routes = APIRouter(tags=["jobs"])
     add = partial(routes.add_api_route, response_model=None)
     submit, of_job = path_parameter("model_type", "chat"), path_parameter("job_id", "job_0123456789abcdef")
@@ -246,4 +254,5 @@ def router(engine: JobEngine, endpoints: Mapping[str, JobEndpoint], body_limit: 
     add(job, handlers.get, methods=["GET"], summary="A job and its result", openapi_extra=of_job)
     add(job, handlers.delete, methods=["DELETE"], summary="Cancel or remove a job", openapi_extra=of_job)
     add(f"{job}/result", handlers.result, methods=["GET"], summary="The result of a job", openapi_extra=of_job)
+    add(f"{job}/events", handlers.events, methods=["GET"], summary="Follow a job", openapi_extra=of_job)
     return routes
