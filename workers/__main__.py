@@ -17,7 +17,8 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
@@ -30,7 +31,7 @@ from contract.asgi import serve
 from contract.asgi.middleware import RequestMiddleware
 from contract.config import ModelSpec
 from workers.app import App
-from workers.batcher import Batcher
+from workers.batchers import Batchers
 from workers.engine import Device, Engine
 from workers.failures import is_out_of_memory, is_permanent, load_failure_message, summarize
 from workers.lifeline import Lifeline
@@ -72,10 +73,10 @@ class ModelServer:
     def __init__(self, engine: Engine, assignment: Assignment, report: Report) -> None:
         self._engine, self._assignment, self._report = engine, assignment, report
         options = engine.Options.model_validate(assignment.spec.options)
-        self._batcher = Batcher(engine, options, lambda: report("out_of_memory"))
+        self._batchers = Batchers(engine, options, lambda: report("out_of_memory"))
         self._terminations = 0
         self._loaded = False
-        self._app = App(engine, assignment.spec, self._batcher, assignment.token, self.stop)
+        self._app = App(engine, assignment.spec, self._batchers, assignment.token, self.stop)
         config = serve.server(RequestMiddleware(self._app), graceful=assignment.spec.stop_grace).config
         config.lifespan = "off"
         self._server = SignalFreeServer(config)
@@ -88,8 +89,8 @@ class ModelServer:
         thread.start()
         work = WorkReporter(self._engine.meter, self._report)
         self._server.run(sockets=[sock])
-        self._batcher.stop()
-        if self._loaded and not self._batcher.busy:
+        self._batchers.stop()
+        if self._loaded and not self._batchers.model.busy:
             thread.join()  # it closes the engine; do not wait for a thread that is stuck in a call
         work.send()
 
@@ -118,12 +119,16 @@ class ModelServer:
         facts = self._engine.facts().model_dump(exclude_none=True)
         features = sorted(self._engine.loaded_features())
         self._report("ready", features=features, tasks=tasks, joins=joins, facts=facts)
-        try:
-            self._batcher.run()
+        if self._batchers.has_beside:
+            threading.Thread(target=self._run_beside, name="beside", daemon=True).start()
+        with _exit_on_crash():
+            self._batchers.model.run()
             self._engine.close()
-        except BaseException:
-            log.critical("the engine's thread crashed", exc_info=True)
-            exit_now(1)
+
+    def _run_beside(self) -> None:
+        """The thread of the tasks that do not touch the model."""
+        with _exit_on_crash():
+            self._batchers.beside.run()
 
     def _log_abilities(self) -> None:
         """Log what the loaded model can do. It is a warning if requests do not share its steps, since that is slow."""
@@ -132,6 +137,15 @@ class ModelServer:
             log.log(level, "joins: %s", self._engine.joins)
         if (facts := self._engine.facts()).tools is not None:
             log.info("tools: %s; reasoning: %s", facts.tools, facts.reasoning)
+
+
+@contextmanager
+def _exit_on_crash() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        log.critical("the engine's thread crashed", exc_info=True)
+        exit_now(1)
 
 
 def report_failure_and_exit(report: Report, error: BaseException, spec: ModelSpec | None = None) -> NoReturn:

@@ -22,7 +22,8 @@ from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Un
 from contract.media import field_path
 from contract.tasks import Response, all_tasks
 from workers import content_negotiation, defaults, presets
-from workers.batcher import Batcher, Ticket
+from workers.batcher import Ticket
+from workers.batchers import Batchers
 from workers.engine import Call, Engine, Output, ServedTask
 from workers.interviewer import Interviewer
 from workers.served_tasks import served_by, tasks_of
@@ -52,9 +53,11 @@ class Route:
 class App:
     """Plain ASGI without a framework: the engine's thread shares the interpreter lock, so every step here costs."""
 
-    def __init__(self, engine: Engine, spec: ModelSpec, batcher: Batcher, token: str, stop: Callable[[], None]) -> None:
-        self._batcher = batcher
-        self._interviewer = Interviewer(batcher, spec.id, spec.defaults)
+    def __init__(
+        self, engine: Engine, spec: ModelSpec, batchers: Batchers, token: str, stop: Callable[[], None]
+    ) -> None:
+        self._batchers = batchers
+        self._interviewer = Interviewer(batchers.model, spec.id, spec.defaults)
         self._authorization = f"Bearer {token}".encode()
         self._stop = stop
         self._extra_fields = engine.extra_fields
@@ -120,7 +123,7 @@ class App:
             async with body.cancel_on_disconnect(receive):
                 started = time.perf_counter()
                 if task.chunk and request.wants_stream:
-                    await _stream(self._batcher.submit(route.served, call), send, started)
+                    await _stream(self._batchers.submit(route.served, call), send, started)
                 else:
                     response = await self._whole_response(route.served, call)
                     writer = content_negotiation.writer_for(header(scope, b"accept"))
@@ -141,7 +144,7 @@ class App:
         if served.via_chat:
             response: BaseModel = await self._interviewer.answer(served, call)
         else:
-            response = await self._batcher.submit(served, call).whole()
+            response = await self._batchers.submit(served, call).whole()
         _add_warnings(response, call)
         return response
 

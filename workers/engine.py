@@ -111,7 +111,10 @@ Method = Callable[..., Iterator[tuple[Call[Any], Output]]]
 
 @dataclass(frozen=True, slots=True)
 class ServedTask:
-    """How an engine serves a task. `via_chat` is set where the worker asks the model's chat instead of a `method`."""
+    """How an engine serves a task. `via_chat` is set where the worker asks the model's chat instead of a `method`.
+
+    `beside`: on another thread than the model's, so that it need not wait for answers at work.
+    """
 
     task: Task[Any, Any]
     method: str
@@ -119,13 +122,15 @@ class ServedTask:
     group: Callable[[Any], Any] | None
     joins: bool = False
     via_chat: ServedTask | None = None
+    beside: bool = False
 
 
+Group = Callable[[Any], Any] | None
 _MARK = "__serves__"
 
 
 def serves(
-    task: Task[Any, Any], *, max_batch: int = 1, group: Callable[[Any], Any] | None = None, joins: bool = False
+    task: Task[Any, Any], *, max_batch: int = 1, group: Group = None, joins: bool = False, beside: bool = False
 ) -> Callable[[Method], Method]:
     """Mark a method `(self, calls: list[Call]) -> Iterator[(call, chunk | response | ServeError)]` as serving a task.
 
@@ -144,6 +149,9 @@ def serves(
     any answer yet then run again, each alone. A call that is `cancelled` needs no further answer: drop it between
     steps, and return when none is left (the batcher closes the generator at its next `yield` anyway).
 
+    With `beside` the method runs on a thread of its own, at the same time as the others: it must not touch the model,
+    nor what the others change.
+
     With `joins` the method is `(self, feed: Feed) -> Iterator[…]` and takes its calls itself: `feed.take(room)` as soon
     as it starts (at least one call is waiting then), and again between its steps, with `room` for as many as it can
     take. It returns when it has no work left and the feed is empty; the batcher calls it again for the next call.
@@ -157,7 +165,7 @@ def serves(
     """
 
     def mark(method: Method) -> Method:
-        setattr(method, _MARK, ServedTask(task, method.__name__, max_batch, group, joins))
+        setattr(method, _MARK, ServedTask(task, method.__name__, max_batch, group, joins, beside=beside))
         return method
 
     return mark

@@ -10,6 +10,7 @@ from contract.config.models import Preset
 from contract.tasks import Request, Task
 from contract.tasks.chat import ChatRequest
 from contract.tasks.chat.messages import Message
+from contract.tasks.tokenize import TokenizeRequest
 from workers import defaults
 
 _SYSTEM_ROLES = {"system", "developer"}
@@ -25,10 +26,11 @@ def defaults_by_name(spec: ModelSpec, task: Task[Any, Any]) -> dict[str | None, 
 
 def apply_system(request: Request, preset: Preset | None) -> None:
     """Put the preset's system message in front of a chat that has none of its own."""
-    if not (preset and preset.system and isinstance(request, ChatRequest)):
+    messages = request.messages if isinstance(request, ChatRequest | TokenizeRequest) else None
+    if not (preset and preset.system and messages):
         return
-    if not any(message.role in _SYSTEM_ROLES for message in request.messages):
-        request.messages.insert(0, Message(role="system", content=preset.system))
+    if not any(message.role in _SYSTEM_ROLES for message in messages):
+        messages.insert(0, Message(role="system", content=preset.system))
 
 
 def check(spec: ModelSpec, tasks: Collection[str], accepting: list[Task[Any, Any]], features: Container[str]) -> None:

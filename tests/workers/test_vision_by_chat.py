@@ -151,8 +151,10 @@ def test_engine_method_takes_precedence_over_chat() -> None:
 
 def test_model_without_vision_serves_no_vision_task(chat_engine: Callable[[str], Engine]) -> None:
     spec = ModelSpec(id="m", engine="transformers_chat", source="x")
-    assert tasks_of_loaded(spec, chat_engine("lm")) == ("chat",)
-    assert tasks_of_loaded(spec, chat_engine("smolvlm")) == ("analyze", "caption", "chat", "ocr")
+    of_text = ("chat", "detokenize", "tokenize")
+    assert tasks_of_loaded(spec, chat_engine("lm")) == of_text
+    seeing = tasks_of_loaded(spec, chat_engine("smolvlm"))
+    assert seeing == ("analyze", "caption", "chat", "detokenize", "ocr", "tokenize")
     assert tasks_of_loaded(spec.model_copy(update={"tasks": ("caption",)}), chat_engine("lm")) == ()
 
 

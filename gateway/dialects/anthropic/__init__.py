@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract.tasks.chat import CHAT, ChatRequest
+from contract.tasks.tokenize import TOKENIZE, TokenizeRequest
 from gateway.dialects.anthropic import answer
-from gateway.dialects.anthropic.answer import MessageResponse
+from gateway.dialects.anthropic.answer import MessageResponse, TokensCountResponse
 from gateway.dialects.anthropic.conversation import chat_fields
 from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS
-from gateway.dialects.anthropic.request import MessagesRequest
+from gateway.dialects.anthropic.request import CountTokensRequest, MessagesRequest
 from gateway.dialects.dialect import ApiDialect, DialectRoute, TaskAnswer, TaskQuery
 from gateway.forwarding.model_table import ModelTable
 
@@ -44,12 +45,25 @@ def _generation(request: MessagesRequest) -> dict[str, Any]:
     return fields | sampling
 
 
+def _to_tokens(request: CountTokensRequest, _: ModelTable) -> Sequence[TaskQuery]:
+    """The chat whose prompt is counted."""
+    read = ("model", "messages", "tools", "continue_final_message")
+    fields = {name: value for name, value in chat_fields(request).items() if name in read}
+    if request.thinking and request.thinking.type == "disabled":
+        fields["reasoning_effort"] = "none"
+    return [TaskQuery(TOKENIZE, TokenizeRequest(**fields))]
+
+
+def _from_tokens(_: CountTokensRequest, answers: Sequence[TaskAnswer]) -> TokensCountResponse:
+    return TokensCountResponse(input_tokens=answers[0].response.count)
+
+
 def _from_chat(_: MessagesRequest, answers: Sequence[TaskAnswer]) -> MessageResponse:
     response = answers[0].response
     return answer.message(response.choices[0], response.id, response.model, response.usage)
 
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "model": "vlm-best", "max_tokens": 200, "system": "Answer in one sentence.",
     "messages": [{"role": "user", "content": "Why is the sky blue?"}],
 }  # fmt: skip
@@ -68,6 +82,11 @@ ANTHROPIC = ApiDialect(
              "usage": {"input_tokens": 20, "output_tokens": 8}},
             {"stop": "stop_sequences", "reasoning_effort": "thinking", "response_format": "output_config"},
             events=answer.events,
+        ),
+        DialectRoute(
+            "/v1/messages/count_tokens", "Count a conversation's tokens", CountTokensRequest, TokensCountResponse,
+            _to_tokens, _from_tokens, (TOKENIZE,), {key: _EXAMPLE[key] for key in ("model", "messages")},
+            {"input_tokens": 14},
         ),
     ),
 )  # fmt: skip

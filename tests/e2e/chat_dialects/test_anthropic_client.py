@@ -58,6 +58,13 @@ def test_text_is_answered_and_counted(client: Anthropic) -> None:
     assert message.usage.output_tokens > 1
 
 
+def test_counted_tokens_are_those_that_are_read(client: Anthropic) -> None:
+    fields: Any = {"model": "agent", "messages": [{"role": "user", "content": [PICTURE]}], "tools": [TOOL]}
+    counted = client.messages.count_tokens(**fields, system="Be kind.").input_tokens
+    usage = client.messages.create(**fields, system="Be kind.", max_tokens=1).usage
+    assert counted == usage.input_tokens + (usage.cache_read_input_tokens or 0)
+
+
 def test_tools_make_a_round_with_thoughts_and_pictures(client: Anthropic) -> None:
     called = client.messages.create(model="agent", max_tokens=300, messages=[QUESTION], tools=[TOOL])
     thought, call = called.content

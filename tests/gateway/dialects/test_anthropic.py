@@ -13,7 +13,7 @@ from contract.status import ModelStatus
 from contract.tasks.chat import ChatRequest
 from contract.validation import invalid_request
 from gateway.dialects.anthropic import ANTHROPIC
-from gateway.dialects.anthropic.request import MessagesRequest
+from gateway.dialects.anthropic.request import CountTokensRequest, MessagesRequest
 from gateway.forwarding.model_table import ModelTable
 from tests.support.sample_images import png
 
@@ -192,3 +192,14 @@ def test_wrong_fields_are_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(ValidationError) as caught:
         request(user({"type": "text", "text": "Hi"}), **fields)
     assert invalid_request(caught.value).param == param
+
+
+def test_tokens_are_counted_of_the_whole_prompt() -> None:
+    [route] = [route for route in ANTHROPIC.routes if route.path == "/v1/messages/count_tokens"]
+    fields = {"system": "Be kind.", "messages": [user(PICTURE)], "tools": [TOOL], "tool_choice": {"type": "any"}}
+    asked = CountTokensRequest.model_validate({"model": "m", **fields, "thinking": {"type": "disabled"}})
+    [query] = route.to_task(asked, TABLE)
+    assert query.task.name == "tokenize"
+    assert query.request.model_fields_set == {"model", "messages", "tools", "reasoning_effort"}
+    assert [message.role for message in query.request.messages] == ["system", "user"]
+    assert {feature for _, feature in query.request.requirements()} == {"images", "tools"}

@@ -41,6 +41,12 @@ CAMERA = {"fx": 100, "fy": 100, "cx": 60, "cy": 30}
 EXACT = {"threads": 1, "batch_size": 1}
 """For answers in base64, which are compared byte by byte: batched ones differ by about 1e-5."""
 PICTURES = ({"image": text_image("Hello")}, {"image": text_image("World")}, {"image": "data:image/png;base64,abcde"})
+IMAGE_PART = {"type": "image_url", "image_url": {"url": text_image("Hello")}}
+
+
+def chat_only(content: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": content}]}
+
 
 CASES = [
     Case("fake", "chat", chat("hello you"), chat("hello they"), chat("poison"), options=POISON),
@@ -55,6 +61,10 @@ CASES = [
     Case("blip", "caption", *PICTURES, model="blip", options={"threads": 1}),
     Case("moondream", "chat", chat("hello you"), chat("hello they"), chat("far " * 20_000), model="moondream",
          trusted=True),
+    Case("transformers_chat", "tokenize", {"prompt": "hello"}, chat_only("you"), chat_only([IMAGE_PART]), model="lm",
+         options={"threads": 1}),
+    Case("transformers_chat", "detokenize", {"tokens": [70]}, {"tokens": [71, 72]}, {"tokens": [2**31 - 1]}, model="lm",
+         options={"threads": 1}),
     Case("moondream", "caption", *PICTURES, model="moondream", trusted=True),
     Case("moondream", "detect", detect("cat"), detect("remote control"), detect(None), model="moondream",
          trusted=True),

@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from contract.config import ModelSpec
 from contract.status import ModelFacts
 from contract.tasks.chat import CHAT, ChatRequest
-from workers.engine import Call, Device, Engine, Feed, serves
+from contract.tasks.detokenize import DETOKENIZE, DetokenizeRequest
+from contract.tasks.tokenize import TOKENIZE, TokenizeRequest
+from workers.engine import Call, Device, Engine, Feed, Output, serves
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
 from workers.toolkit.chat.answer_grammar import form_of
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from workers.engines.transformers_chat.chat_prompt import ChatPrompt
     from workers.engines.transformers_chat.model_runner import ModelRunner
     from workers.engines.transformers_chat.sampling import TokenSampler
+    from workers.engines.transformers_chat.tokens import TokenReader
     from workers.toolkit.chat.answer import ChatChoice
 
 _HERE = "workers.engines.transformers_chat"
@@ -97,6 +100,7 @@ class TransformersChat(Engine):
         context = loading.context_of(loaded, options.context)
         self._encoder = serving.PromptEncoder(loaded, options, context, spec)
         self._texts = TokenTexts(loaded.tokenizer)
+        self._tokens = serving.TokenReader(self._encoder, loaded.model.config.get_text_config(decoder=True).vocab_size)
         self._end_tokens = loading.end_tokens_of(loaded)
         self._recommended = loading.take_recommended(loaded.model)
         self._grammars = serving.GrammarCompiler(loaded.vocabulary, self._end_tokens)
@@ -109,6 +113,7 @@ class TransformersChat(Engine):
 
         return loading.is_for_chat(model_type)
 
+    _tokens: TokenReader
     _runner: ModelRunner | None
     """None: requests do not share steps."""
 
@@ -130,6 +135,16 @@ class TransformersChat(Engine):
             yield from GenerateLoop(self._model, feed, self._open, self._advance, self.meter).run()
         else:
             yield from DecodeLoop(self._runner, feed, self._open, self._advance, self.meter).run()
+
+    @serves(TOKENIZE, max_batch=_MAX_BATCH, beside=True)
+    def tokenize(self, calls: list[Call[TokenizeRequest]]) -> Iterator[tuple[Call[TokenizeRequest], Output]]:
+        """The tokens of texts and conversations."""
+        yield from self._tokens.tokenize(calls)
+
+    @serves(DETOKENIZE, max_batch=_MAX_BATCH, beside=True)
+    def detokenize(self, calls: list[Call[DetokenizeRequest]]) -> Iterator[tuple[Call[DetokenizeRequest], Output]]:
+        """The text of tokens."""
+        yield from self._tokens.detokenize(calls)
 
     def _open(self, call: Call[ChatRequest]) -> ChatPrompt:
         """Prepare a call's prompt. Raises ContextTooLong, BadImage, UnsupportedFeature or BadRequest for the client."""

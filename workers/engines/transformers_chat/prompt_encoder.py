@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from jinja2 import TemplateError
@@ -56,6 +57,28 @@ class PromptEncoder:
         conversation = self.dialect.turns.write(request.messages, self._content)
         with report_refusals():
             return self._apply(conversation, self._guards, **{**variables, **ending_of(request)})
+
+    def copied(self) -> PromptEncoder:
+        """An encoder with a processor of its own, for another thread."""
+        twin = copy.copy(self)
+        twin._processor = copy.deepcopy(self._processor)
+        twin._tokenizer = getattr(twin._processor, "tokenizer", twin._processor)
+        return twin
+
+    def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
+        """The tokens of a text without a chat template; `special`: with those that the tokenizer adds, such as BOS."""
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=special)["input_ids"]
+        return tokens
+
+    def texts_of(self, tokens: list[int]) -> list[str]:
+        """Each token as the vocabulary writes it."""
+        texts: list[str] = self._tokenizer.convert_ids_to_tokens(tokens)
+        return texts
+
+    def text_of(self, tokens: list[int], *, skip_special: bool = False) -> str:
+        """The text of tokens."""
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
+        return text
 
     def end_of(self, inputs: Any) -> str:
         """The last text of a prompt, with its control tokens."""

@@ -17,6 +17,7 @@ from workers.engines.transformers_chat.prompt_encoder import PromptEncoder
 from workers.engines.transformers_chat.prompt_row import PromptRow
 from workers.engines.transformers_chat.sampling import TokenSampler
 from workers.engines.transformers_chat.score_processors import warn_of_ignored
+from workers.engines.transformers_chat.tokens import TokenReader
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "GrammarCompiler",
     "PromptEncoder",
     "PromptRow",
+    "TokenReader",
     "TokenSampler",
     "runner_of",
     "warn_of_ignored",
