@@ -51,9 +51,9 @@ class Bulk:
                 copied = position
         return b"".join([*pieces, body[copied:]])
 
-    def put_back(self, body: bytes) -> bytes:
-        """The JSON text with each value in place of its text, also inside a longer text."""
-        return b"".join(self._pieces(body)) if self._values else body
+    def put_back(self, body: bytes) -> list[bytes]:
+        """The JSON text, in pieces, with each value in place of its text, also inside a longer text."""
+        return [*self._pieces(body)] if self._values else [body]
 
     def _pieces(self, body: bytes) -> Iterator[bytes]:
         position = 0

@@ -14,19 +14,20 @@ class CapturedResponse:
 
     def __init__(self) -> None:
         self._status = 0
-        self._body = bytearray()
+        self._chunks: list[bytes] = []
         self._headers: dict[bytes, bytes] = {}
 
     async def __call__(self, message: Message) -> None:
         self._headers = dict(message.get("headers") or self._headers)
         self._status = message.get("status", self._status)
-        self._body += message.get("body", b"")
+        self._chunks.append(message.get("body", b""))
 
     def body(self) -> bytes:
         """The whole body. Raises the ServeError that the response holds, if it is one."""
+        body = b"".join(self._chunks)
         if self._status != 200:
-            raise from_envelope(json.loads(self._body))
-        return bytes(self._body)
+            raise from_envelope(json.loads(body))
+        return body
 
     def header(self, name: bytes) -> bytes | None:
         """A header's value, or None."""

@@ -150,12 +150,14 @@ class _Exchange:
 
         replies = await _side_by_side([ask(query) for query in queries])
         size = sum(reply.size for reply in replies)
-        body = bulk.put_back(await offload(size, self._translated, [reply.answer for reply in replies]))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        pieces = bulk.put_back(await offload(size, self._translated, [reply.answer for reply in replies]))
+        length = sum(map(len, pieces))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % length)]
         if len(replies) == 1 and (timing := replies[0].timing):
             headers.append((_TIMING, timing))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        for number, piece in enumerate(pieces, 1):  # not joined: that would copy large values once more
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
 
     async def _ask(self, query: TaskQuery, max_wait: float, bulk: Bulk) -> _Reply:
         call, response = self._call(query, max_wait), CapturedResponse()
