@@ -94,7 +94,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send_with_id)
         except Exception as error:
             if not status:
-                await send_error(send_with_id, error, request_id, form)
+                await send_error(send_with_id, error, request_id, scope["error_form"])
             elif is_event_stream and isinstance(error, ServeError) and (not last or last.endswith(_ENDS_OF_EVENT)):
                 await send({"type": "http.response.body", "body": b"data: " + form.body(error, request_id) + b"\n\n"})
             elif frames and isinstance(error, ServeError) and frames.between_frames and not frames.closed:

@@ -53,6 +53,20 @@ class IdentifiedResponse(DialectResponse):
     request_id: str = ""
 
 
+class TimedResponse(DialectResponse):
+    """An answer with durations in nanoseconds, which are filled in after the translation.
+
+    `total_duration` is from the request to this answer; of it, `load_duration` is how long the model took to load.
+    `prompt_eval_duration` is the time to a stream's first piece, `eval_duration` that from there to its end, or of a
+    whole answer the time of both.
+    """
+
+    total_duration: Omittable[int] = None
+    load_duration: Omittable[int] = None
+    prompt_eval_duration: Omittable[int] = None
+    eval_duration: Omittable[int] = None
+
+
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
     """A request for a task that a dialect's request needs.
@@ -149,7 +163,7 @@ class ControlRoute:
     Without a `request` model, it takes no body. An action without `wait` makes the answer a 202.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     response: type[BaseModel]

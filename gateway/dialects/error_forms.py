@@ -24,6 +24,7 @@ from contract.errors import (
 from gateway.dialects import all_dialects
 from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS
 from gateway.dialects.anthropic.models import VERSION_HEADER
+from gateway.dialects.dialect import DialectRoute
 
 _CATEGORIES: dict[type[ServeError], str] = {
     BadRequest: "INVALID_REQUEST",
@@ -56,7 +57,13 @@ def _own_forms() -> dict[str, ErrorForm]:
     """The forms of dialects that have their own, by path."""
     dialects = [dialect for dialect in all_dialects().values() if dialect.errors]
     paths = [(path, dialect.errors) for dialect in dialects for path in dialect.paths if dialect.errors]
-    return dict(paths)
+    others = {path for dialect in all_dialects().values() if not dialect.errors for path in dialect.paths}
+    return {path: form for path, form in paths if path not in others}
+
+
+def form_of_route(route: DialectRoute) -> ErrorForm | None:
+    """The form of a route's own dialect, where another dialect has the path too; None if it has none."""
+    return next((dialect.errors for dialect in all_dialects().values() if route in dialect.routes), None)
 
 
 def form_of(scope: Scope) -> ErrorForm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -26,13 +26,16 @@ from gateway.dialects.dialect import (
     IdentifiedResponse,
     TaskAnswer,
     TaskQuery,
+    TimedResponse,
 )
+from gateway.dialects.error_forms import form_of_route
 from gateway.forwarding.bulk import Bulk, bulk_keys
 from gateway.forwarding.captured_response import CapturedResponse
 from gateway.forwarding.client_headers import requested_keep_alive, requested_wait
 from gateway.forwarding.model_table import ModelTable
 from gateway.forwarding.offload import offload
 from gateway.forwarding.task_forwarder import TaskCall, check_images, check_whole
+from gateway.routes.durations import Durations
 from gateway.routes.translated_stream import TranslatedStream
 from gateway.services import Services
 
@@ -60,7 +63,7 @@ class DialectEndpoint:
             body = await read_body(scope, receive, self._services.body_limit)
             async with cancel_on_disconnect(receive):
                 content_type = header(scope, b"content-type") or ""
-                route, request = await offload(len(body), self._decode, content_type, body)
+                route, request = await offload(len(body), self._decode, content_type, body, scope)
                 del body  # `request` holds all of it that is needed
                 await _Exchange(route, request, scope, self._services).answer(send)
         except ClientDisconnected:
@@ -81,8 +84,10 @@ class DialectEndpoint:
                 raise in_clients_names(error, {**route.fields, **query.fields}) from None
         return next(iter(models), "")
 
-    def _decode(self, content_type: str, body: bytes) -> tuple[DialectRoute, BaseModel]:
+    def _decode(self, content_type: str, body: bytes, scope: Scope | None = None) -> tuple[DialectRoute, BaseModel]:
         route = self._route_for(content_type, body)
+        if scope is not None and (form := form_of_route(route)):
+            scope["error_form"] = form  # of several dialects at a path, the body has decided which
         request = decode_body(route.request, route.path, content_type, body)
         request = self._with_defaults(route, request)
         check_images(request)
@@ -125,6 +130,7 @@ class _Exchange:
     services: Services
     warnings: Sequence[str] = ()
     """Those of the queries."""
+    durations: Durations = field(default_factory=Durations)
 
     async def answer(self, send: Send) -> None:
         """Run the request's queries and send the translated answer. Raises ServeError."""
@@ -149,6 +155,7 @@ class _Exchange:
                     return _Reply(error)
 
         replies = await _side_by_side([ask(query) for query in queries])
+        self.durations.note_timing(replies[0].timing)
         size = sum(reply.size for reply in replies)
         pieces = bulk.put_back(await offload(size, self._translated, [reply.answer for reply in replies]))
         length = sum(map(len, pieces))
@@ -198,6 +205,8 @@ class _Exchange:
         response = self.route.from_task(self.request, answers)
         if isinstance(response, DialectResponse):
             response.warnings = self._warnings(answers) or response.warnings
+        if isinstance(response, TimedResponse):
+            self.durations.fill(response)
         if isinstance(response, IdentifiedResponse):
             response.request_id = self.scope["request_id"]
         return response.model_dump_json(by_alias=True).encode()
@@ -216,7 +225,7 @@ class _Exchange:
         translator = self.route.events(self.request)
         request_id = self.scope["request_id"]
         stream = TranslatedStream(send, query.task.chunk, translator, self.route.framing, request_id)
-        stream.warnings = self._own_warnings()
+        stream.warnings, stream.durations = self._own_warnings(), self.durations
         call = self._call(query, max_wait)
         try:
             await self.services.tasks.forward(call, stream)

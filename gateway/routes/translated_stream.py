@@ -12,8 +12,9 @@ from starlette.types import Message, Send
 
 from contract.errors import EngineFailed, ServeError, from_envelope
 from contract.tasks import Response
-from gateway.dialects.dialect import EventTranslator, StreamEvent
+from gateway.dialects.dialect import EventTranslator, StreamEvent, TimedResponse
 from gateway.forwarding.captured_response import CapturedResponse
+from gateway.routes.durations import Durations
 
 CONTENT_TYPES = {"sse": b"text/event-stream; charset=utf-8", "ndjson": b"application/x-ndjson"}
 
@@ -37,6 +38,7 @@ class TranslatedStream:
     ) -> None:
         self.began = False
         self.warnings: Sequence[str] = ()
+        self.durations = Durations()
         self._send = send
         self._chunk = chunk
         self._translator = translator
@@ -53,6 +55,7 @@ class TranslatedStream:
             await self._refusal(message)
         elif message["type"] == "http.response.start":
             self.began = True
+            self.durations.note_timing(dict(message["headers"]).get(b"server-timing"))
             await self._send({**message, "headers": self._headers(message)})
         else:
             await self._continue(message.get("body", b""), more=message.get("more_body", False))
@@ -114,7 +117,15 @@ class TranslatedStream:
         return self._framed(last)
 
     def _framed(self, events: Iterable[StreamEvent]) -> bytes:
-        return b"".join(_frame(event, self._framing) for event in events)
+        return b"".join(_frame(self._timed(event), self._framing) for event in events)
+
+    def _timed(self, event: StreamEvent) -> StreamEvent:
+        """Fill in the durations of the last event, which is the only one that has them."""
+        if isinstance(event.data, TimedResponse) and self._ended:
+            self.durations.fill(event.data)
+        elif event.data:
+            self.durations.note_piece()
+        return event
 
 
 def _is_event_stream(message: Message) -> bool:

@@ -241,9 +241,13 @@ async def test_selector_chooses_among_routes_at_one_path(manager: FakeManagerPro
 def test_every_route_is_in_the_reference_with_an_example(gateway: GatewayProcess) -> None:
     document = gateway.http.get("/openapi.json").json()
     assert all_dialects()
+    described: set[str] = set()
     for dialect in all_dialects().values():
         assert {"name": dialect.title, "description": dialect.description} in document["tags"]
         for route in dialect.routes:
+            if route.path in described:  # of several dialects at a path, the first is described
+                continue
+            described.add(route.path)
             operation = document["paths"][route.path]["post"]
             assert operation["tags"] == [dialect.title]
             assert operation["requestBody"]["content"]["application/json"]["example"] == route.example

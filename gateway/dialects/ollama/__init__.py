@@ -1,0 +1,125 @@
+"""Ollama's API, for its clients. Names with the tag `:latest` are models without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from contract.tasks.chat import CHAT, ChatRequest
+from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
+from gateway.dialects.dialect import ApiDialect, ControlRoute, DialectRoute, TaskAnswer, TaskQuery
+from gateway.dialects.ollama import answer, models
+from gateway.dialects.ollama.conversation import chat_of, chat_of_prompt, known_name
+from gateway.dialects.ollama.errors import OLLAMA_ERRORS
+from gateway.dialects.ollama.request import (
+    GenerationRequest,
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    ShowRequest,
+)
+from gateway.forwarding.model_table import ModelTable
+
+
+def _to_chat(request: OllamaChatRequest, table: ModelTable) -> Sequence[TaskQuery]:
+    return [TaskQuery(CHAT, ChatRequest(**chat_of(request, table)))]
+
+
+def _to_prompt(request: OllamaGenerateRequest, table: ModelTable) -> Sequence[TaskQuery]:
+    return [TaskQuery(CHAT, ChatRequest(**chat_of_prompt(request, table)), {"messages": "prompt"})]
+
+
+def _from_chat(request: GenerationRequest, answers: Sequence[TaskAnswer]) -> answer.OllamaAnswer:
+    return answer.whole(request, answers[0].response)
+
+
+def _to_embed(request: OllamaEmbedRequest, table: ModelTable) -> Sequence[TaskQuery]:
+    fields = request.model_dump(include={"input", "dimensions"}, exclude_none=True)
+    return [TaskQuery(EMBEDDINGS, EmbeddingsRequest(model=known_name(request.model, table), **fields))]
+
+
+def _from_embed(request: OllamaEmbedRequest, answers: Sequence[TaskAnswer]) -> answer.OllamaEmbedResponse:
+    return answer.embed(request.model, answers[0].response)
+
+
+def _to_embeddings(request: OllamaEmbeddingsRequest, table: ModelTable) -> Sequence[TaskQuery]:
+    fields = {"model": known_name(request.model, table), "input": request.prompt}
+    return [TaskQuery(EMBEDDINGS, EmbeddingsRequest(**fields), {"input": "prompt"})]
+
+
+def _from_embeddings(_: Any, answers: Sequence[TaskAnswer]) -> answer.OllamaEmbeddingsResponse:
+    return answer.OllamaEmbeddingsResponse(embedding=answers[0].response.data[0].embedding)
+
+
+_OPTIONS = dict.fromkeys(("max_tokens", "temperature", "top_k", "top_p", "min_p", "stop", "seed"), "options")
+_FIELDS = {**_OPTIONS, "repeat_penalty": "options", "response_format": "format"}
+_ENDED = {"done": True, "done_reason": "stop", "total_duration": 5_000_000_000, "eval_count": 8}
+_COMMON = {"model": "vlm-best", "created_at": "2026-11-26T09:00:00Z", **_ENDED}
+_DETAILS = {"format": "", "family": "", "quantization_level": "4bit"}
+_LISTED = {"name": "vlm-best:latest", "model": "vlm-best:latest", "size": 16_000_000_000, "details": _DETAILS}
+_NO_COPIES = "Models are entries in config.yaml: give an entry another name under `aliases`, or `presets` to change it."
+_NO_PULL = "Send the model to POST /api/models/download; entries in config.yaml say which models are served."
+_REFUSED: tuple[tuple[Literal["POST", "DELETE"], str, str, str], ...] = (
+    ("POST", "/api/copy", "Refused: copies a model", _NO_COPIES),
+    ("POST", "/api/create", "Refused: creates a model", _NO_COPIES),
+    ("DELETE", "/api/delete", "Refused: deletes a model", "Remove the model's entry from config.yaml, then its files."),
+    ("POST", "/api/push", "Refused: uploads a model", "Enginehouse uploads no models."),
+    ("POST", "/api/pull", "Refused: downloads a model", _NO_PULL),
+)
+
+OLLAMA = ApiDialect(
+    name="ollama",
+    title="Ollama API",
+    description="Chats, texts, embeddings and models as Ollama's clients know them, streamed as lines of JSON.",
+    errors=OLLAMA_ERRORS,
+    routes=(
+        DialectRoute(
+            "/api/chat", "Continue a conversation", OllamaChatRequest, answer.OllamaChatResponse,
+            _to_chat, _from_chat, (CHAT,),
+            {"model": "vlm-best", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "stream": False},
+            {**_COMMON, "message": {"role": "assistant", "content": "Air scatters blue light most."}},
+            _FIELDS, answer.OllamaEvents, "ndjson",
+        ),
+        DialectRoute(
+            "/api/generate", "Answer a text", OllamaGenerateRequest, answer.OllamaGenerateResponse,
+            _to_prompt, _from_chat, (CHAT,),
+            {"model": "vlm-best", "prompt": "Why is the sky blue?", "stream": False},
+            {**_COMMON, "response": "Air scatters blue light most."}, _FIELDS, answer.OllamaEvents, "ndjson",
+        ),
+        DialectRoute(
+            "/api/embed", "Embed texts", OllamaEmbedRequest, answer.OllamaEmbedResponse, _to_embed, _from_embed,
+            (EMBEDDINGS,), {"model": "minilm", "input": ["A cat sleeps.", "A kitten naps."]},
+            {"model": "minilm", "embeddings": [[0.1, 0.2], [0.1, 0.3]], "prompt_eval_count": 12}, selector="input",
+        ),
+        DialectRoute(
+            "/api/embeddings", "Embed a text", OllamaEmbeddingsRequest, answer.OllamaEmbeddingsResponse,
+            _to_embeddings, _from_embeddings, (EMBEDDINGS,), {"model": "minilm", "prompt": "A cat sleeps."},
+            {"embedding": [0.1, 0.2]},
+        ),
+    ),
+    controls=(
+        ControlRoute(
+            "GET", "/api/tags", "The models", models.TagsResponse, lambda *_: (), models.tags, {"models": [_LISTED]},
+        ),
+        ControlRoute(
+            "GET", "/api/ps", "The loaded models", models.PsResponse, lambda *_: (), models.ps,
+            {"models": [{**_LISTED, "size_vram": 16_000_000_000}]},
+        ),
+        ControlRoute(
+            "POST", "/api/show", "One model", models.ShowResponse, models.check_shown, models.show,
+            {"details": _DETAILS, "capabilities": ["completion", "vision"]}, ShowRequest, {"model": "vlm-best"},
+        ),
+        ControlRoute(
+            "GET", "/api/version", "The version of the API", models.VersionResponse, lambda *_: (), models.version,
+            {"version": models.API_VERSION},
+        ),
+        *(
+            ControlRoute(
+                method, path, summary, models.RefusedResponse, models.refuse(why),
+                lambda *_: models.RefusedResponse(), {},
+            )
+            for method, path, summary, why in _REFUSED
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""Ollama's API in a running server, as its clients send and read it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from scripts.testbed.server import eventually
+from tests.e2e.chat_dialects.conftest import DialectServer
+from tests.support.agent_model import ANSWER, CITY, FORECAST, PLAIN, THOUGHTS
+from tests.support.sample_images import png
+
+TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+QUESTION = {"role": "user", "content": "Weather?"}
+PICTURE = base64.b64encode(png(32, 24)).decode()
+
+
+def ask(server: DialectServer, path: str, **body: Any) -> dict[str, Any]:
+    answer = server.running.post(path, {"stream": False, **body})
+    assert answer.status_code == 200, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def lines(server: DialectServer, path: str, **body: Any) -> list[dict[str, Any]]:
+    answer = server.running.post(path, body)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_chat_with_a_picture_is_answered_and_timed(server: DialectServer) -> None:
+    said = {"role": "user", "content": "What is this?", "images": [PICTURE]}
+    answer = ask(server, "/api/chat", model="agent:latest", messages=[said])
+    assert (answer["message"], answer["done"]) == ({"role": "assistant", "content": PLAIN}, True)
+    assert answer["model"] == "agent:latest"
+    assert answer["eval_count"] > 1
+    assert answer["total_duration"] >= answer["eval_duration"] > 0
+
+
+def test_tools_make_a_round(server: DialectServer) -> None:
+    fields: Any = {"model": "agent", "tools": [TOOL]}
+    whole = ask(server, "/api/chat", messages=[QUESTION], **fields)["message"]
+    streamed = lines(server, "/api/chat", messages=[QUESTION], **fields)
+    [call] = [line["message"]["tool_calls"][0] for line in streamed if "tool_calls" in line["message"]]
+    assert (
+        call["function"] == whole["tool_calls"][0]["function"] == {"name": "get_weather", "arguments": {"city": CITY}}
+    )
+    assert "".join(line["message"].get("thinking", "") for line in streamed).strip() == THOUGHTS
+    result = {"role": "tool", "tool_name": "get_weather", "content": "21"}
+    assert ask(server, "/api/chat", messages=[QUESTION, whole, result], **fields)["message"]["content"] == ANSWER
+
+
+def test_stream_adds_up_and_ends_with_counts(server: DialectServer) -> None:
+    *pieces, last = lines(server, "/api/generate", model="agent", prompt="Hi")
+    assert "".join(line["response"] for line in pieces) == PLAIN
+    assert [line["done"] for line in pieces] == [False] * len(pieces)
+    assert (last["done"], last["done_reason"], last["eval_count"] > 0) == (True, "stop", True)
+    assert last["prompt_eval_duration"] > 0
+
+
+def test_answer_fits_the_schema(server: DialectServer) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
+    schema |= {"required": ["city", "days"]}
+    answer = ask(server, "/api/generate", model="agent", prompt="A forecast as JSON.", format=schema)
+    assert json.loads(answer["response"]) == FORECAST
+
+
+def test_embeddings_equal_the_tasks(server: DialectServer) -> None:
+    own = server.running.post("/v1/embeddings", {"input": ["a", "b"], "model": "echo"}).json()["data"]
+    answer = ask(server, "/api/embed", model="echo", input=["a", "b"])
+    assert answer["embeddings"] == [item["embedding"] for item in own]
+    assert ask(server, "/api/embeddings", model="echo", prompt="a")["embedding"] == own[0]["embedding"]
+    assert "request_id" in server.running.post("/api/embed", {"texts": ["a"], "model": "echo"}).json()
+
+
+def test_models_are_listed_and_shown(server: DialectServer) -> None:
+    names = [model["name"] for model in server.running.get("/api/tags").json()["models"]]
+    assert names == ["agent:latest", "echo:latest", "dies:latest", "slow:latest"]
+    shown = server.running.post("/api/show", {"model": "agent:latest"}).json()
+    assert "completion" in shown["capabilities"]
+    ask(server, "/api/generate", model="echo", prompt="Hi")
+    assert "echo:latest" in [model["name"] for model in server.running.get("/api/ps").json()["models"]]
+    assert server.running.get("/api/version").json()["version"]
+
+
+def test_errors_are_sentences(server: DialectServer) -> None:
+    missing = server.running.post("/api/chat", {"model": "llama3", "messages": [QUESTION]})
+    assert (missing.status_code, isinstance(missing.json()["error"], str)) == (404, True)
+    embed = server.running.post("/api/embed", {"model": "llama3", "input": "a"})
+    assert (embed.status_code, isinstance(embed.json()["error"], str)) == (404, True)
+    homelab = server.running.post("/api/embed", {"model": "llama3", "texts": ["a"]})
+    assert homelab.json()["error"]["code"] == "MODEL_NOT_FOUND"
+    refused = server.running.post("/api/pull", {"model": "llama3"})
+    assert (refused.status_code, "/api/models/download" in refused.json()["error"]) == (400, True)
+
+
+def test_nothing_generated_is_one_line(server: DialectServer) -> None:
+    [last] = lines(server, "/api/generate", model="echo", prompt=" ")
+    assert (last["done"], last["response"]) == (True, "")
+
+
+def test_worker_that_dies_ends_the_stream_in_an_error(server: DialectServer) -> None:
+    body: Any = {"model": "dies", "messages": [{"role": "user", "content": "one two"}]}
+    read: list[dict[str, Any]] = []
+    with server.running.stream("/api/chat", body) as answer:
+        for line in answer.iter_lines():
+            read.append(json.loads(line))
+            (server.started / "crash").touch()
+    (server.started / "crash").unlink()
+    assert read[0]["message"]["content"] == "one"
+    assert "error" in read[-1]
+
+
+def test_client_that_leaves_ends_the_work(server: DialectServer) -> None:
+    body: Any = {"model": "slow", "prompt": "word " * 5000}
+    with server.running.stream("/api/generate", body, headers={"x-request-id": "ollama-leaves"}) as answer:
+        next(answer.iter_lines())
+    eventually("the work is cancelled", (server.started / "ollama-leaves.cancelled").exists)
