@@ -66,14 +66,15 @@ def mlx_vlm_packages() -> Path:
 
 
 def scripted_qwen(folder: Path) -> Path:
-    """The scripted model as a Qwen; mlx-lm reads its calls if the template names them."""
+    """The scripted model as a Qwen, with heads of another size; mlx-lm reads its calls if the template names them."""
     from transformers import LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     llama = LlamaForCausalLM.from_pretrained(FAMILIES["hermes"].build(folder, plain=PLAIN))
     settings = llama.config.to_dict()
     names = ("model_type", "architectures", "head_dim", "rope_parameters")
     qwen = Qwen2ForCausalLM(Qwen2Config(**{name: settings[name] for name in settings if name not in names}))
-    qwen.load_state_dict({**{n: p * 0 for n, p in qwen.state_dict().items()}, **llama.state_dict()})
+    same = {name: weight for name, weight in llama.state_dict().items() if "self_attn" not in name}
+    qwen.load_state_dict({**{name: weight * 0 for name, weight in qwen.state_dict().items()}, **same})
     qwen.save_pretrained(folder)
     template = folder / "chat_template.jinja"
     template.write_text("{#- tool_call.name -#}" + template.read_text())
