@@ -65,8 +65,8 @@ forget: $(READY)  ## Forget the measured memory of a model: MODEL=ID
 models: $(READY)  ## List the catalogue of models; MODEL=sam3 shows one model, MODEL=detect those of a task
 	@$(BIN)/python -m scripts.models $(MODEL)
 
-import-config: $(READY)  ## Print a config.yaml made from FILE=, a configuration of the Homelab AI Services API
-	@$(BIN)/python -m scripts.import_config $(FILE)
+import-config: $(READY)  ## Print a config.yaml made from FILE=, of the Homelab AI Services API, llama-swap or Ollama
+	@$(BIN)/python -m command import-config $(FILE)
 
 logs: $(READY)  ## Follow all logs
 	@$(CONTROL) logs

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from command import keys, models, serve, status, watch
+from command import bench, import_config, jobs, keys, models, serve, status, watch
+from command.doctor import command as doctor_command
 from command.run import command as run_command
 from command.session import Session, guarded, hoisted
 from contract import __version__
@@ -26,6 +27,9 @@ for command in (
     watch.logs,
     watch.events,
     run_command.run,
+    bench.bench,
+    doctor_command.doctor,
+    import_config.import_config,
 ):
     app.command()(guarded(command))
 
@@ -33,6 +37,16 @@ key_commands = typer.Typer(no_args_is_help=True, help="API keys in this machine'
 for name, key_command in (("new", keys.new), ("list", keys.list_keys), ("revoke", keys.revoke)):
     key_commands.command(name)(guarded(key_command))
 app.add_typer(key_commands, name="keys")
+job_commands = typer.Typer(no_args_is_help=True, help="Requests that are stored now and run later.")
+for name, job_command in (
+    ("submit", jobs.submit),
+    ("list", jobs.list_jobs),
+    ("show", jobs.show),
+    ("wait", jobs.wait),
+    ("cancel", jobs.cancel),
+):
+    job_commands.command(name)(guarded(job_command))
+app.add_typer(job_commands, name="jobs")
 
 
 def _show_version(wanted: bool) -> None:

@@ -21,8 +21,8 @@ EXTRAS: dict[str, str] = {
 """The extras that ENGINES accepts, and what each installs. ENGINES also accepts the names of engines."""
 
 ENGINES = Path(__file__).parents[2] / "workers" / "engines"
-BASE = ("gateway", "manager", "demo")
-"""Extras that are always installed, because they are small: both programs, and the clients of demo and benchmarks."""
+BASE = ("command", "gateway", "manager", "demo")
+"""Extras that are always installed, because they are small: programs, the command, clients of demo and benchmarks."""
 TESTS = "dev"
 WITH_TORCH = {*EXTRAS, TESTS} - {"ocr", "crawl"}
 _INCLUDES = {"embeddings": ("embeddings", "minilm")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +111,26 @@ def test_errors_are_json_too(enginehouse: EnginehouseCommand) -> None:
     done = enginehouse("evict", "nope", "--json")
     assert (done.returncode, done.stdout) == (5, "")
     assert json.loads(done.stderr)["error"]["code"] == "model_not_found"
+
+
+def test_jobs_run_later_and_are_waited_for(enginehouse: EnginehouseCommand, tmp_path: Path) -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "later then"}]}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    job = enginehouse.json("jobs", "submit", "chat", str(tmp_path / "request.json"))
+    assert "later then" in enginehouse("jobs", "wait", job["job_id"]).stdout
+    assert enginehouse.json("jobs", "show", job["job_id"])["status"] == "completed"
+    assert job["job_id"] in enginehouse("jobs", "list", "--status", "completed").stdout
+    failed = enginehouse("jobs", "submit", "chat", json.dumps({**request, "model": "broken"}), "--wait")
+    assert failed.returncode == 1
+    assert "no weights" in failed.stdout
+    assert "deleted" in enginehouse("jobs", "cancel", job["job_id"]).stdout
+    assert enginehouse("jobs", "show", job["job_id"]).returncode == 5
+    assert "not valid JSON" in enginehouse("jobs", "submit", "chat", "{").stderr
+
+
+def test_bench_measures_a_chat_model(enginehouse: EnginehouseCommand) -> None:
+    result = enginehouse.json("bench", "m", "-n", "6", "-c", "3", "--max-tokens", "2")
+    assert (result["requests"], result["failed"]) == (6, 0)
+    assert result["tokens_per_s"] > 0
+    assert "tokens/s" in enginehouse("bench", "m", "-n", "1").stdout
+    assert "no weights" in enginehouse("bench", "broken", "-n", "1").stderr

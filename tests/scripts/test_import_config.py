@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from contract.config import ConfigError, Settings, load
-from scripts.import_config import converted
+from scripts.import_config import reading
 
 DIGEST = "ab" * 32
 PRINTED = f"""
@@ -54,7 +55,7 @@ security:
 
 def convert(document: Any) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
-    return converted(document, notes.append), notes
+    return reading.converted(document, notes.append), notes
 
 
 def test_printed_configuration_is_carried_over() -> None:
@@ -117,7 +118,7 @@ def test_other_files_are_refused(document: Any) -> None:
 def test_output_is_a_valid_configuration(tmp_path: Path) -> None:
     (tmp_path / "homelab.yaml").write_text(PRINTED)
     run = subprocess.run(
-        [sys.executable, "-m", "scripts.import_config", str(tmp_path / "homelab.yaml")],
+        [sys.executable, "-m", "command", "import-config", str(tmp_path / "homelab.yaml")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     (tmp_path / "config.yaml").write_text(run.stdout)
@@ -132,8 +133,76 @@ def test_unusable_file_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(content)
     run = subprocess.run(
-        [sys.executable, "-m", "scripts.import_config", str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "command", "import-config", str(path)], capture_output=True, text=True, check=False
     )
 
-    assert (run.returncode, run.stdout) == (2, "")
+    assert (run.returncode, run.stdout) == (1, "")
     assert str(path) in run.stderr
+
+
+def test_llama_swap_becomes_external_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", "/models")
+    document = yaml.safe_load("""
+healthCheckTimeout: 300
+macros: {server: "llama-server --port ${PORT}", "folder": "${env.MODELS}"}
+groups: {big: {swap: true, members: [qwen]}}
+models:
+  qwen:
+    cmd: |
+      # the large one
+      ${server} \\
+      -m ${folder}/qwen.gguf
+    aliases: [gpt-4o]
+    ttl: 600
+    checkEndpoint: /ready
+    env: ["CUDA_VISIBLE_DEVICES=0"]
+    filters: {strip_params: temperature}
+  nomic: {cmd: "${server} -m n.gguf --embeddings", ttl: 0, useModelName: nomic-v1}
+  empty: {}
+""")
+    notes: list[str] = []
+    qwen, nomic = reading.converted(document, notes.append)["models"]
+    assert qwen == {
+        "id": "qwen",
+        "engine": "command",
+        "tasks": ["chat"],
+        "aliases": ["gpt-4o"],
+        "idle_timeout": 600,
+        "start_silence": 300,
+        "env": {"CUDA_VISIBLE_DEVICES": "0"},
+        "options": {"cmd": "llama-server --port ${PORT} -m /models/qwen.gguf", "ready": "/ready"},
+    }
+    assert (nomic["tasks"], nomic["idle_timeout"], nomic["options"]["model_name"]) == (["embeddings"], -1, "nomic-v1")
+    assert [note.partition(":")[0] for note in notes] == ["groups", "models.qwen.filters", "models.empty"]
+    with pytest.raises(ConfigError, match="no macro 'nope'"):
+        reading.converted({"models": {"m": {"cmd": "${nope} ${PORT}"}}}, notes.append)
+
+
+def test_ollamas_models_become_servers_of_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "models"
+    for name, layers in {"library/llava/7b": ["model", "projector"], "library/bge-m3/latest": ["model"]}.items():
+        manifest = folder / "manifests" / "registry.ollama.ai" / name
+        manifest.parent.mkdir(parents=True)
+        kind = "application/vnd.ollama.image"
+        rows = [{"mediaType": f"{kind}.{layer}", "digest": f"sha256:{layer}"} for layer in layers]
+        manifest.write_text(json.dumps({"layers": rows}))
+    (folder / "blobs").mkdir()
+    for layer in ("model", "projector"):
+        (folder / "blobs" / f"sha256-{layer}").touch()
+    monkeypatch.setenv("OLLAMA_MODELS", str(folder))
+    table, tags = tmp_path / "list.txt", tmp_path / "tags.json"
+    table.write_text(
+        "NAME         ID    SIZE    MODIFIED\nllava:7b  abc  4.7 GB  2 days ago\ngone:1b  abc  1 GB  now\n"
+    )
+    rows = [{"name": "llava:7b", "digest": "abc"}, {"name": "bge-m3:latest", "digest": "abc"}]
+    tags.write_text(json.dumps({"models": rows}))
+    notes: list[str] = []
+    (llava,) = reading.convert(table, notes.append)["models"]
+    blobs = folder / "blobs"
+    command = f"llama-server --host 127.0.0.1 --port ${{PORT}} --jinja -m {blobs}/sha256-model"
+    assert llava["options"]["cmd"] == f"{command} --mmproj {blobs}/sha256-projector"
+    assert notes == [f"gone:1b: its files are not in {folder}"]
+    expected = [("bge-m3", ["embeddings"]), ("llava:7b", ["chat"])]
+    for source in (tags, folder):
+        models = reading.convert(source, notes.append)["models"]
+        assert sorted((model["id"], model["tasks"]) for model in models) == expected

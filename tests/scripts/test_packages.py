@@ -64,8 +64,8 @@ def test_environment_without_a_saved_choice_has_all(tmp_path: Path) -> None:
 
 
 def test_gateway_and_manager_are_always_installed() -> None:
-    assert choice.requirement(set()) == ".[gateway,manager,demo]"
-    assert choice.requirement({"embeddings"}) == ".[gateway,manager,demo,embeddings,minilm]"
+    assert choice.requirement(set()) == ".[command,gateway,manager,demo]"
+    assert choice.requirement({"embeddings"}) == ".[command,gateway,manager,demo,embeddings,minilm]"
 
 
 def test_install_saves_the_choice_and_starts_a_new_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_install_saves_the_choice_and_starts_a_new_log(tmp_path: Path, monkeypat
     monkeypatch.setattr(installer, "run_pip", lambda *arguments: commands.append(arguments))
     (tmp_path / "pip.log").write_text("an older installation")
     installer.install(["ocr"], tests=False, latest=False)
-    assert [command[-1] for command in commands] == ["pip", ".[gateway,manager,demo,ocr]"]
+    assert [command[-1] for command in commands] == ["pip", ".[command,gateway,manager,demo,ocr]"]
     assert all(str(installer.LOCK) in command for command in commands)
     assert {path.name for path in tmp_path.iterdir()} == {".extras", ".ready", "requirements.lock"}
 

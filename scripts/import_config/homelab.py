@@ -1,22 +1,14 @@
-"""`python -m scripts.import_config FILE` turns a configuration of the Homelab AI Services API into one of Enginehouse.
-
-It prints the new configuration, and says on stderr what it could not carry over.
-"""
+"""Configurations of the Homelab AI Services API."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from contract import catalogue
-from contract.config import ConfigError, Settings, explain
-from contract.yaml_file import read_yaml
+from contract.config import ConfigError
+from scripts.import_config import Note
 
 TASKS = {
     "image_caption": "caption",
@@ -34,27 +26,19 @@ _ENGINES = {"embeddings": "sentence_transformers", "ocr": "transformers_ocr"}
 _MODEL_KEYS = {"id", "hf_model", "enabled", "default", "dimensions", "name", "team", "size_mb"}
 _SECTIONS = {"models", "resources", "security"}
 
-Note = Callable[[str], None]
-"""Takes a sentence about something that could not be carried over."""
-
 
 def converted(document: Any, note: Note) -> dict[str, Any]:
     """The configuration of Enginehouse for the content of such a file. Raises ConfigError if it is none."""
     if not isinstance(document, dict) or not _SECTIONS & document.keys():
-        raise ConfigError("this is no configuration of the homelab API: it has no models, resources or security")
+        raise ConfigError("this is no configuration that Enginehouse knows: it has no models, resources or security")
     for name in document.keys() - _SECTIONS:
         note(f"{name}: Enginehouse has no such section; see docs/configuration.md for what it has")
     resources, security = (_section(document, name) for name in ("resources", "security"))
-    settings = {
+    return {
         **_resources(resources, note),
         **({"security": kept} if (kept := _security(security, note)) else {}),
         "models": list(_models(_section(document, "models"), note)),
     }
-    try:
-        Settings.model_validate(settings)
-    except ValidationError as error:
-        raise ConfigError("; ".join(explain(problem, Settings) for problem in error.errors())) from None
-    return settings
 
 
 def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -131,25 +115,3 @@ def _model(task: str, entry: Mapping[str, Any], where: str, note: Note) -> dict[
         note(f"{where}: no engine is known to run {source or entry['id']} for {task}; docs/adding-a-model.md helps")
         return None
     return {"id": entry["id"], **model, **({"default": [task]} if entry.get("default") else {})}
-
-
-def main() -> int:
-    """Returns the exit code: 2 for a file that cannot be converted."""
-    notes: list[str] = []
-    if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m scripts.import_config FILE\n")
-        return 2
-    path = Path(sys.argv[1])
-    try:
-        settings = converted(read_yaml(path.read_text(encoding="utf-8")), notes.append)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError) as error:
-        sys.stderr.write(f"{path}: {error}\n")
-        return 2
-    print(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), end="")
-    for sentence in notes:
-        sys.stderr.write(f"not carried over: {sentence}.\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

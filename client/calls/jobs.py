@@ -1,0 +1,66 @@
+"""Jobs: requests that are stored now and run later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from client.call import ApiCall, body_of, known_fields
+
+ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
+"""The states that a job does not leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job. `ahead` is how many queued jobs of its model come first, `result` the JSON of its answer."""
+
+    job_id: str
+    status: str
+    model_type: str
+    model: str | None = None
+    path: str = ""
+    priority: int = 0
+    ahead: int | None = None
+    attempts: int = 0
+    created_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    processing_time: float | None = None
+    error: Any = None
+    result: Any = field(default=None, repr=False)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ENDED
+
+
+def submit_job(model_type: str, body: Mapping[str, Any]) -> ApiCall[JobReport]:
+    """Store a request. `model_type` is a task or a path of the API, `body` what that path takes."""
+    return ApiCall("POST", f"/jobs/submit/{quote(model_type)}", _job, body)
+
+
+def jobs(
+    status: str | None = None, *, model_type: str | None = None, limit: int | None = None, before: str | None = None
+) -> ApiCall[list[JobReport]]:
+    """Your jobs, newest first; `status` may be several, separated by commas. `before` is a page's last id."""
+    query = body_of(status=status, model_type=model_type, limit=None if limit is None else str(limit), before=before)
+    return ApiCall("GET", "/jobs", lambda document: [_job(row) for row in document["jobs"]], query=query)
+
+
+def job(job_id: str) -> ApiCall[JobReport]:
+    """One job, with its result once it is completed."""
+    return ApiCall("GET", f"/jobs/{quote(job_id)}", _job)
+
+
+def delete_job(job_id: str) -> ApiCall[str]:
+    """Cancel a job that has not ended, or remove one that has. Returns what was done."""
+    return ApiCall("DELETE", f"/jobs/{quote(job_id)}", lambda document: str(document["message"]))
+
+
+def _job(row: dict[str, Any]) -> JobReport:
+    return known_fields(JobReport, row, raw=row)

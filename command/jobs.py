@@ -1,0 +1,117 @@
+"""`enginehouse jobs`: requests that run later: submit, list, show, wait for, and cancel them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from client.calls.jobs import JobReport
+from command import exit_codes
+from command.session import CommandError, Session, console
+from command.units import seconds
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id")]
+STYLES = {"completed": "green", "running": "yellow", "failed": "red", "cancelled": "dim", "expired": "dim"}
+INTERVAL = 0.5
+"""Seconds between two looks at a job that is waited for."""
+
+
+def submit(
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(help="A task, or a path of the API such as v1/chat/completions")],
+    body: Annotated[str, typer.Argument(help="The request as JSON, or the path of a file with it")],
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until it ends, and print its result")] = False,
+) -> None:
+    """Store a request, which then runs even if you disconnect."""
+    session = Session.of(context)
+    with session.client() as client:
+        job = client.submit_job(task, _document(body))
+    if wait:
+        _wait(session, job.job_id)
+    else:
+        session.show(job.raw, f"{job.job_id} is {job.status}. `enginehouse jobs wait {job.job_id}` waits for it.")
+
+
+def list_jobs(
+    context: typer.Context,
+    status: Annotated[str | None, typer.Option(help="Only these states, such as queued,running")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most")] = 50,
+) -> None:
+    """List your jobs, newest first."""
+    session = Session.of(context)
+    with session.client() as client:
+        jobs = client.jobs(status, limit=limit)
+    session.show([job.raw for job in jobs], _table(jobs) if jobs else "There are no jobs.")
+
+
+def show(context: typer.Context, job_id: JobId) -> None:
+    """Show a job and its result."""
+    session = Session.of(context)
+    with session.client() as client:
+        _show(session, client.job(job_id))
+
+
+def wait(context: typer.Context, job_id: JobId) -> None:
+    """Wait until a job has ended, and show its result."""
+    _wait(Session.of(context), job_id)
+
+
+def cancel(context: typer.Context, job_id: JobId) -> None:
+    """Cancel a job that has not ended, or remove one that has, with its result."""
+    session = Session.of(context)
+    with session.client() as client:
+        message = client.delete_job(job_id)
+    session.show({"job_id": job_id, "message": message}, message)
+
+
+def _document(body: str) -> dict[str, Any]:
+    text = body if body.lstrip().startswith("{") else Path(body).read_text(encoding="utf-8")
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"The request is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise CommandError('The request must be a JSON object, such as {"model": "m"}')
+    return document
+
+
+def _wait(session: Session, job_id: str) -> None:
+    """Show the job once it has ended. Exits with 1 if it failed."""
+    shown = ""
+    with session.client() as client:
+        while not (job := client.job(job_id)).has_ended:
+            line = f"{job.status}" + (f", behind {job.ahead} others" if job.ahead else "")
+            if line != shown and not session.as_json and console().is_terminal:
+                console().print(line, style="dim")
+            shown = line
+            time.sleep(INTERVAL)
+        _show(session, job)
+    if job.status != "completed":
+        raise typer.Exit(exit_codes.FAILED)
+
+
+def _show(session: Session, job: JobReport) -> None:
+    parts: list[Any] = [_table([job])]
+    if job.error:
+        message = job.error.get("message") if isinstance(job.error, dict) else job.error
+        parts.append(Text(str(message), style="red"))
+    if job.result is not None:
+        parts.append(json.dumps(job.result, ensure_ascii=False, indent=2))
+    session.show(job.raw, *parts)
+
+
+def _table(jobs: list[JobReport]) -> Table:
+    table = Table("job", "state", "type", "model", "created", "took", "attempts", box=None, pad_edge=False)
+    for job in jobs:
+        state = Text(job.status, style=STYLES.get(job.status, ""))
+        created = (job.created_at or "")[:19].replace("T", " ")
+        table.add_row(
+            job.job_id, state, job.model_type, job.model or "", created, seconds(job.processing_time), str(job.attempts)
+        )
+    return table
