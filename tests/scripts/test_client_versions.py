@@ -23,8 +23,8 @@ def _installed() -> Iterator[str]:
         pins = json.loads((ROOT / folder / "package.json").read_text())["dependencies"]
         yield from (f"{name} (Node) {version}" for name, version in pins.items())
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    [own] = [requirement for requirement in extras["demo"] if requirement.startswith("openai>=")]
-    yield f"openai {own.removeprefix('openai>=')} and later"
+    own = (requirement.partition(">=") for requirement in (*extras["demo"], *extras["dev"]))
+    yield from (f"{name} {version} and later" for name, _, version in own if name in {"openai", "anthropic"})
 
 
 def _documented() -> Iterator[str]:

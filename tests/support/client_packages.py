@@ -12,6 +12,7 @@ PYTHON_CLIENTS: dict[str, tuple[str, ...]] = {
         "llama-index-embeddings-openai-like==0.4.0",
     ),
     "llm_cli": ("llm==0.36",),
+    "ollama_client": ("ollama==0.6.3",),
     "openai_agents": ("openai-agents==0.24.0",),
     "pydantic_ai_agent": ("pydantic-ai-slim[openai]==2.68.0",),
     "smolagents_agents": ("smolagents[openai]==1.26.0",),

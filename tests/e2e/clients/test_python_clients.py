@@ -105,3 +105,19 @@ def test_llm(run_client: Run) -> None:
         "structured": FORECAST,
         "image": PLAIN,
     }
+
+
+def test_ollama(run_client: Run) -> None:
+    round_trip = {"said": ANSWER, "thought": THOUGHTS}
+    assert run(run_client, "ollama_client") == {
+        "agent": round_trip,
+        "streamed": round_trip,
+        "structured": FORECAST,
+        "image": PLAIN,
+        "vectors": [DIMENSIONS] * 2,
+        "models": ["agent:latest", "minilm:latest"],
+        "running": ["agent:latest", "minilm:latest"],
+        "vision": True,
+        "error": [404, True],
+        "cities": [CITY] * 2,
+    }
