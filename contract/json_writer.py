@@ -24,6 +24,10 @@ def json_pieces(model: BaseModel) -> list[bytes]:
     return list(texts.pieces(to_json(rest, inf_nan_mode="null")))
 
 
+_SHORTEST = 64
+"""Characters of the shortest text that is taken out: a request may have hundreds of thousands of texts."""
+
+
 class _LongTexts:
     """The long texts of a value; each has a name, which is random, so that no other text is mistaken for it."""
 
@@ -34,7 +38,7 @@ class _LongTexts:
     def without(self, value: Any) -> Any:
         """The value with names in place of its long texts."""
         if isinstance(value, str):
-            if len(value) <= PIECE:
+            if len(value) < _SHORTEST:
                 return value
             self._texts.append(value)
             return f"{self._mark}{len(self._texts) - 1}"

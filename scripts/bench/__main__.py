@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scripts.bench import (
     arrays,
+    bodies,
     chat,
     chat_turns,
     cold,
@@ -36,6 +37,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "embeddings": embeddings.measure,
     "arrays": arrays.measure,
     "dialects": dialects.measure,
+    "bodies": bodies.measure,
     "memory": memory.measure,
     "idle": idle.measure,
 }

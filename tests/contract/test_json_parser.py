@@ -100,9 +100,9 @@ def _handed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The size of every text that is given to the parser."""
     sizes: list[int] = []
 
-    def measured(body: bytes) -> Any:
+    def measured(body: bytes, **options: Any) -> Any:
         sizes.append(len(body))
-        return from_json(body)
+        return from_json(body, **options)
 
     monkeypatch.setattr(json_parser, "from_json", measured)
     return sizes
@@ -116,6 +116,12 @@ def test_large_body_is_parsed_in_short_steps(name: str, ascii_only: bool, handed
     assert len(body) > json_parser.WHOLE
     assert parse_json(body) == document
     assert max(handed) < 3 * PIECE
+
+
+def test_very_long_text_grows_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_parser, "_AT_ONCE", PIECE)
+    text = "".join(f"{number:8}" for number in range(PIECE))
+    assert parse_json(json.dumps([text]).encode()) == [text]
 
 
 @pytest.mark.parametrize("size", [PIECE - 1, PIECE, PIECE + 1, 4 * PIECE + 1])
