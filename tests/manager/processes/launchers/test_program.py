@@ -64,7 +64,7 @@ async def test_cancelled_start_ends_the_program() -> None:
     await eventually("it is collected", lambda: not psutil.pid_exists(child.pid))
 
 
-async def test_start_that_is_cancelled_before_the_fork_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_cancelled_before_the_fork_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     forks = threading.Event()
     children: list[int] = []
 
