@@ -237,15 +237,6 @@ class Downloading(Unavailable):
     code = "model_downloading"
 
 
-class NotDownloaded(Unavailable):
-    code = "model_not_downloaded"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Without this header, the OpenAI SDK retries every 503."""
-        return {"x-should-retry": "false"}
-
-
 class OutOfMemory(Unavailable):
     code = "out_of_memory"
 
@@ -257,6 +248,10 @@ class NeverFits(Unavailable):
     def headers(self) -> dict[str, str]:
         """Without this header, the OpenAI SDK retries every 503."""
         return {"x-should-retry": "false"}
+
+
+class NotDownloaded(Unavailable):
+    code, headers = "model_not_downloaded", NeverFits.headers
 
 
 class ManagerUnreachable(Unavailable):

@@ -81,6 +81,7 @@ class ControlRoutes:
         pool, now = self.runtime.pool, asyncio.get_running_loop().time()
         id_ = request.query_params.get("request", "")
         wait = wait_report.report(id_, pool.queue, pool.models, pool.supervisor.workers, now)
+        wait = wait or self.runtime.files.report(id_)
         return JSONResponse({"wait": wait, "progress": None if wait else await self.proxy.progress(id_)})
 
     async def evict(self, request: Request) -> Response:
@@ -201,7 +202,7 @@ def build(
     requests: RequestsInProgress | None = None,
 ) -> ASGIApp:
     """The manager's app, which counts its requests in `requests`. `on_start` runs before it serves the first one."""
-    proxy = Proxy(runtime.pool, runtime.waiting_requests, runtime.spool_space)
+    proxy = Proxy(runtime.pool, runtime.files, runtime.waiting_requests, runtime.spool_space)
     control = ControlRoutes(runtime, proxy, time.monotonic())
 
     @asynccontextmanager

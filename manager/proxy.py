@@ -24,6 +24,7 @@ from contract.tasks import all_tasks
 from manager.answer_body import AnswerBody
 from manager.metrics import INFERENCE_SECONDS
 from manager.request_body import RequestBody
+from manager.scheduling.missing_files import MissingFiles
 from manager.scheduling.pool import Pool
 from manager.scheduling.wait_queue import Claim, Lease, evicted
 from manager.spool import SpoolSpace
@@ -36,6 +37,7 @@ from manager.worker_requests import (
     JOB,
     KEEP_ALIVE,
     MODEL,
+    WAITS,
     request_headers,
     send_worker_died,
     with_timing,
@@ -47,8 +49,9 @@ _PROGRESS_TIMEOUT = aiohttp.ClientTimeout(total=2)
 class Proxy:
     """ASGI app for every request that goes to a worker."""
 
-    def __init__(self, pool: Pool, waiting: WaitingRequests, space: SpoolSpace) -> None:
+    def __init__(self, pool: Pool, files: MissingFiles, waiting: WaitingRequests, space: SpoolSpace) -> None:
         self._pool = pool
+        self._files = files
         self._waiting = waiting
         self._space = space
         self._client: aiohttp.ClientSession | None = None
@@ -66,6 +69,8 @@ class Proxy:
         while_waiting = partial(self._while_waiting, scope, body)
         with suppress(ClientDisconnected):
             try:
+                if header(scope, WAITS) is None:  # a client without signs of life would give up a long download
+                    await self._files.refuse_if_missing(model)
                 async with self._pool.lease(
                     model, keep_alive, max_wait, while_waiting=while_waiting, claim=claim
                 ) as lease:

@@ -30,6 +30,7 @@ from manager.processes.lifecycle import Lifecycle
 from manager.processes.network import WorkerNetwork
 from manager.scheduling import snapshot
 from manager.scheduling.collector import PoolCollector
+from manager.scheduling.missing_files import MissingFiles
 from manager.scheduling.pool import Pool
 from manager.spool import SpoolSpace
 from manager.state.model import Model
@@ -63,6 +64,8 @@ class Runtime:
             environ, lambda: self.models.settings.manager, self.event_log, self._on_downloaded
         )
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
+        self.files = MissingFiles(self.model_downloads, lambda: self.models.settings.manager, self._idle_model)
+        self.pool.obtain_files = self.files.obtain
         self.waiting_requests = WaitingRequests()
         self.spool_space = SpoolSpace(home / "manager", lambda: self.models.settings.resources.spool_mb * 2**20)
         REGISTRY.register(PoolCollector(self.pool, self.monitor))
@@ -105,6 +108,9 @@ class Runtime:
         """What of the configured models is on this machine, by id. Reads the disk in a thread."""
         return await asyncio.to_thread(lambda: {spec.id: downloads.local_copy(spec) for spec in self._specs()})
 
+    def _idle_model(self, id_: str) -> Model | None:
+        return None if self.pool.supervisor.is_serving(id_) else self.pool.models.get(id_)
+
     def _specs(self) -> list[ModelSpec]:
         return [model.spec for model in self.models.models.values()]
 
@@ -125,6 +131,8 @@ class Runtime:
     def begin_shutdown(self) -> None:
         """Refuse the requests that wait, and end the event streams, so that only running requests are waited for."""
         self._is_stopping = True
+        self.files.close()
+        self._tasks.spawn(self.model_downloads.close())  # requests wait for them
         self.pool.stop_admitting()
         self.event_log.close()
 

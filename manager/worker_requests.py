@@ -19,6 +19,8 @@ DEADLINE = b"x-enginehouse-deadline"
 JOB = b"x-enginehouse-job"
 """The priority of a job's request."""
 GATEWAY = b"x-enginehouse-gateway"
+WAITS = b"x-enginehouse-waits"
+"""Marks a request whose client gets signs of life, so that it can wait for a download."""
 _RETRY = (b"x-enginehouse-retry", b"1")
 _TIMING = b"server-timing"
 _NOT_FOR_WORKERS = {
@@ -27,6 +29,7 @@ _NOT_FOR_WORKERS = {
     DEADLINE,
     GATEWAY,
     JOB,
+    WAITS,
     b"authorization",
     b"x-api-key",
     b"x-request-id",

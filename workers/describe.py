@@ -82,7 +82,7 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
 
 def _offer(engine: type[Engine]) -> dict[str, Any]:
     lists = {"features": sorted(engine.features), "imports": list(engine.imports), "devices": list(engine.devices)}
-    return {**lists, "early_standby": engine.early_standby}
+    return {**lists, "early_standby": engine.early_standby, "needs_source": engine.needs_source}
 
 
 def _in_order(tasks: Container[str]) -> list[str]:
@@ -90,7 +90,15 @@ def _in_order(tasks: Container[str]) -> list[str]:
 
 
 def _invalid(error: str) -> dict[str, Any]:
-    return {"tasks": [], "features": [], "imports": [], "devices": [], "early_standby": False, "error": error}
+    return {
+        "tasks": [],
+        "features": [],
+        "imports": [],
+        "devices": [],
+        "early_standby": False,
+        "needs_source": True,
+        "error": error,
+    }
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def _download(source: str, revision: str | None, progress: DownloadProgress) -> 
         logging.getLogger("download").exception("the download failed")
         reason = error.message if isinstance(error, LoadFailed) else _reason(source, error, progress)
         return _failed(DownloadFailed(reason, details={"permanent": isinstance(error, LoadFailed)}))
-    return {"phase": "done"}
+    return {**progress.report(), "phase": "done"}
 
 
 def _reason(source: str, error: Exception, progress: DownloadProgress) -> str:

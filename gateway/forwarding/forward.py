@@ -110,6 +110,8 @@ def internal_headers(request: ForwardedRequest, attempt: int, remaining: float) 
     ]
     if request.job_priority is not None:
         headers.append(("x-enginehouse-job", str(request.job_priority)))
+    if request.signs or request.job_priority is not None:
+        headers.append(("x-enginehouse-waits", "1"))
     if not isinstance(request.body, bytes) or len(request.body) > SMALL:
         headers.append(("content-length", str(len(request.body))))
     return headers

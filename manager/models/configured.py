@@ -71,7 +71,7 @@ def read_facts(models: Iterable[Model], scanned: Mapping[str, ModelFile] = Mappi
 
 def _capabilities(entry: dict[str, Any]) -> Capabilities:
     lists = {name: tuple(entry[name]) for name in ("tasks", "features", "imports", "devices")}
-    return Capabilities(**lists, early_standby=entry["early_standby"])
+    return Capabilities(**lists, early_standby=entry["early_standby"], needs_source=entry["needs_source"])
 
 
 async def _run_describe(specs: Sequence[ModelSpec]) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class ModelDownloads:
             if report["phase"] == "failed":
                 raise from_envelope(report)
             if report["phase"] == "done":
-                return self._complete(download)
+                return self._complete(download, report["total"])
             now = time.monotonic()
             if download.update(report, now):
                 progress = now
@@ -172,8 +172,8 @@ class ModelDownloads:
         reason = f"{download.phase} {download.key.source}"
         self._events.add("download", model=download.model, reason=reason, bytes=download.done, total=download.total)
 
-    def _complete(self, download: ModelDownload) -> None:
-        download.done = download.total or download.done
+    def _complete(self, download: ModelDownload, total: int) -> None:
+        download.done = download.total = total
         self._failures.pop(download.key, None)
         DOWNLOADS.labels("done").inc()
         download.end(DownloadState.DONE)

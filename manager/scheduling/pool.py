@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from contract.asgi.draining import shutting_down
 from contract.errors import ModelNotFound, ServeError
@@ -24,6 +24,7 @@ from manager.processes.lifecycle import Lifecycle
 from manager.processes.supervisor import Supervisor
 from manager.scheduling import plan, snapshot, wait_report
 from manager.scheduling.memory_sampler import MemorySampler
+from manager.scheduling.missing_files import WhileWaiting, no_files
 from manager.scheduling.quiet import QuietMoments
 from manager.scheduling.views import Snapshot
 from manager.scheduling.wait_queue import INTERACTIVE, Claim, Lease, Waiter, WaitQueue, never_fits
@@ -32,9 +33,7 @@ from manager.state.model import Model, merge_models
 from manager.state.worker import Worker
 
 log = logging.getLogger(__name__)
-MAX_INTERVAL = 1.0
-"""Longest time in seconds between two decisions, so that a scheduler that has stopped responding is noticed."""
-WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `RequestBody.spooling`
+MAX_INTERVAL = 1.0  # seconds between two decisions, so that a scheduler that has stopped responding is noticed
 
 
 class Pool:
@@ -53,7 +52,7 @@ class Pool:
     ) -> None:
         self.settings = configured.settings
         self.models = configured.models
-        self.queue = WaitQueue()
+        self.queue, self.obtain_files = WaitQueue(), no_files
         self._tasks = BackgroundTasks("scheduler", on_done=self.on_workers_changed)
         self.supervisor = Supervisor(lifecycle, monitor, event_log, self, self._tasks)
         self._sampler = MemorySampler(monitor, self.supervisor, self._tasks)
@@ -242,6 +241,7 @@ class Pool:
         return worker
 
     async def _wait(self, model_id: str, max_wait: float | None, while_waiting: WhileWaiting, claim: Claim) -> Worker:
+        await self.obtain_files(model_id, while_waiting, claim.request_id)
         waiter = self._enqueue(model_id, max_wait, claim)
         self._schedule()
         try:

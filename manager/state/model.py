@@ -29,6 +29,7 @@ class Capabilities:
     features: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
+    needs_source: bool = True
     early_standby: bool = True
 
 

@@ -127,7 +127,7 @@ async def test_standbys_are_for_downloaded_or_requested_models(tmp_path: Path) -
 
     def model(id_: str, source: str, *imports: str, early: bool = True) -> Model:
         spec = ModelSpec(id=id_, engine="fake", source=source)
-        return Model(spec, Capabilities(imports=imports, early_standby=early))
+        return Model(spec, Capabilities(imports=imports, early_standby=early, needs_source=False))
 
     listed = (
         model("requested", "org/requested", "csv"),

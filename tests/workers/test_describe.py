@@ -45,6 +45,7 @@ def test_the_program_describes_engines_and_entries() -> None:
         "imports": [],
         "devices": ["cuda", "mps", "mlx", "cpu"],
         "early_standby": True,
+        "needs_source": False,
         "error": None,
     }
     assert "unknown engine 'fak'" in said["entries"]["bad"]["error"]

@@ -159,6 +159,7 @@ class Wanted:
         if path.name == plan.commit:
             self._verify(plan, unverified)
             mark.unlink(missing_ok=True)
+            self.progress.phase = "done"
         return path.name
 
     def _verify(self, plan: DownloadPlan, files: Sequence[WantedFile]) -> None:

@@ -1,0 +1,118 @@
+"""Requests for models that are not on this machine, and orders to download them, with a hub on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from scripts.testbed import hub
+from scripts.testbed.server import RunningServer, eventually
+from tests.conftest import Models
+from tests.support import hub_repositories
+
+
+@dataclass(frozen=True)
+class Setting:
+    server: RunningServer
+    hub: hub.Hub
+
+    def row(self, id_: str) -> dict[str, Any]:
+        row: dict[str, Any] = self.server.get(f"/api/models/{id_}").json()
+        return row
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[Setting]:
+    """A server with three models that it does not have."""
+    folder = tmp_path_factory.mktemp("downloads")
+    others = hub_repositories.make(
+        folder / "hub", {"a/other": hub_repositories.MODEL, "a/gated": hub_repositories.MODEL}
+    )
+    entries = [
+        {"id": "lm", "engine": "transformers_chat", "source": "a/lm"},
+        {"id": "manual", "engine": "transformers_chat", "source": "a/other", "auto_download": False},
+        {"id": "gated", "engine": "transformers_chat", "source": "a/gated"},
+    ]
+    folders = {"a/lm": models("lm"), **others}
+    with hub.serve(folders, gated=frozenset({"a/gated"})) as served, pytest.MonkeyPatch.context() as patch:
+        for name, value in hub_repositories.environment(served, folder / "cache").items():
+            patch.setenv(name, value)
+        with RunningServer(folder / "server", entries, gateway={"stream_wait": 0.2}) as server:
+            yield Setting(server, served)
+
+
+def test_request_starts_the_download_and_a_stream_waits(setting: Setting) -> None:
+    server, served = setting.server, setting.hub
+    served.faults["a/lm/model.safetensors"] = "stalled"
+    assert (setting.row("lm")["downloaded"], setting.row("lm")["disk_bytes"]) == (False, 0)
+
+    refused = server.chat("lm", max_tokens=3)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (503, "model_downloading"), refused.text
+    assert int(refused.headers["retry-after"]) >= 1
+    assert error["details"]["download"]["source"] == "a/lm"
+
+    body = {"model": "lm", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3, "stream": True}
+    with server.stream("/v1/chat/completions", body, timeout=server.patience) as answer:
+        lines = answer.iter_lines()
+        sign = next(line for line in lines if " MB" in line)
+        assert sign.startswith(": downloading a/lm: "), sign
+        assert setting.row("lm")["download"]["state"] == "running"
+        served.go.set()
+        events = [line for line in lines if line.startswith("data: ")]
+    assert events[-1] == "data: [DONE]", events
+    assert "error" not in events[0]
+    assert sum(request.startswith("GET") and request.endswith("model.safetensors") for request in served.requests) == 1
+    row = setting.row("lm")
+    assert (row["downloaded"], row["partly_downloaded"], row["download"]["state"]) == (True, False, "done")
+    assert row["disk_bytes"] > 10_000
+    assert server.chat("lm", max_tokens=3).status_code == 200
+
+
+def test_order_streams_progress_to_its_end(setting: Setting) -> None:
+    server = setting.server
+    refused = server.chat("manual")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_downloaded")
+    assert refused.headers["x-should-retry"] == "false"
+
+    with server.stream("/api/models/download", {"repo_id": "a/other", "stream": True}) as answer:
+        statuses = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
+    assert (statuses[-1]["state"], statuses[-1]["bytes"], statuses[-1]["total"]) == ("done", 400_000, 400_000)
+    assert setting.row("manual")["downloaded"] is True
+    listed = server.get("/api/models/downloads").json()["downloads"]
+    assert statuses[-1]["id"] in {download["id"] for download in listed}
+
+
+def test_failed_download_can_be_polled_and_says_why(setting: Setting) -> None:
+    server = setting.server
+    started = server.post("/api/models/download", {"model": "gated"})
+    assert started.status_code == 202
+    status = eventually("it has failed", lambda: _ended(server, started.headers["location"]))
+    assert (status["state"], status["error"]["code"]) == ("failed", "model_gated")
+    assert "No token is set" in status["error"]["message"]
+    refused = server.chat("gated")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_gated")
+    assert setting.row("gated")["downloaded"] is False
+
+
+def _ended(server: RunningServer, path: str) -> dict[str, Any] | None:
+    status: dict[str, Any] = server.get(path).json()
+    return status if status["state"] != "running" else None
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [({"model": "nothing-like-this"}, "There is no model"), ({}, "model"), ({"model": "lm", "extra": 1}, "extra")],
+)
+def test_wrong_orders_are_explained(setting: Setting, body: dict[str, Any], message: str) -> None:
+    refused = setting.server.post("/api/models/download", body)
+    assert refused.status_code == 400, refused.text
+    assert message in refused.json()["error"]["message"]
+
+
+def test_unknown_download_is_not_found(setting: Setting) -> None:
+    assert setting.server.get("/api/models/downloads/none").status_code == 404
