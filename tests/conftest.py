@@ -21,6 +21,9 @@ settings.load_profile("busy")
 # The models are tiny. Further threads, in each of many processes, would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test asks the real hub, whatever it configures. This port refuses connections.
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+
 Models = Callable[[str], Path]
 """Returns the folder of a tiny model: `models("sd")` is made by `build_sd(folder)` in scripts/testbed/models."""
 
