@@ -36,6 +36,7 @@ async def test_next_returns_after_the_next_event_only() -> None:
 @pytest.mark.parametrize("since", ["abc", "-1", "", "9" * 5000])
 async def test_an_invalid_event_number_is_refused(since: str) -> None:
     runtime: Any = SimpleNamespace(event_log=EventLog())
+    proxy: Any = None  # events do not pass through it
     request = Request({"type": "http", "query_string": f"since={since}".encode(), "headers": []})
     with pytest.raises(InvalidField):
-        await ControlRoutes(runtime, 0).events(request)
+        await ControlRoutes(runtime, proxy, 0).events(request)
