@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 PREFIX = "enginehouse-"
 REMOVAL_TIMEOUT = 2.0
 """Seconds until the kernel has ended all processes of a killed cgroup."""
@@ -41,6 +43,7 @@ def enter(uuid: str, pid: int, parent: Path | None = None) -> Path | None:
         _move(pid, folder)
         if not (folder / "cgroup.kill").exists():  # before Linux 5.14
             raise FileNotFoundError(folder / "cgroup.kill")
+        _move_descendants(pid, folder)
     except OSError:
         with suppress(OSError):
             (parent / "cgroup.procs").write_text(str(pid))
@@ -58,6 +61,17 @@ def _move(pid: int, folder: Path) -> None:
             (folder / "cgroup.procs").write_text(str(pid))
             return
     raise FileNotFoundError(folder)
+
+
+def _move_descendants(pid: int, folder: Path) -> None:
+    """Move what a process started before it was moved itself: on a busy machine, it runs for a while until then."""
+    moved: set[int] = set()
+    with suppress(psutil.Error):
+        while new := {child.pid for child in psutil.Process(pid).children(recursive=True)} - moved:
+            for child in new:
+                with suppress(OSError):  # it has ended
+                    (folder / "cgroup.procs").write_text(str(child))
+            moved |= new
 
 
 def members(uuid: str, parent: Path | None = None) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -84,6 +85,21 @@ async def test_no_detached_process_leaves_its_workers_cgroup(tmp_path: Path) -> 
     await server.stop(1)
     await eventually("it has ended", lambda: not runs(detached))  # its cgroup is gone a moment before
     assert not list((cgroups.own_cgroup() or tmp_path).glob(f"*{server.uuid}"))
+
+
+@needs_cgroup
+def test_what_a_process_started_before_is_moved_too() -> None:
+    shell = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+    assert shell.stdout
+    child = int(shell.stdout.readline())
+    folder = cgroups.enter("late", shell.pid)
+    try:
+        assert {shell.pid, child} <= set(cgroups.members("late"))
+    finally:
+        assert folder is not None
+        assert cgroups.end(folder)
+        shell.wait()
+        shell.stdout.close()
 
 
 @needs_cgroup
