@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from scripts.testbed.server import RunningServer
 from tests.support.chat_families import FAMILIES
+from tests.support.chat_tool_requests import STRICT
 
 TOOLS: Any = [
     {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}},
@@ -74,16 +75,7 @@ class Weather(BaseModel):
     days: Literal[1, 2, 3]
 
 
-ALARM: Any = {
-    "type": "object",
-    "properties": {
-        "day": {"enum": ["Mon", "Tue"]},
-        "minutes": {"type": "integer", "minimum": 1, "maximum": 60},
-        "label": {"type": "string", "maxLength": 4},
-    },
-    "required": ["day", "minutes", "label"],
-    "additionalProperties": False,
-}
+ALARM: Any = STRICT[0]["function"]["parameters"]
 
 
 @pytest.mark.parametrize("model", ["thinking", "calling"])

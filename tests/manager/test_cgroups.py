@@ -92,11 +92,12 @@ def test_what_a_process_started_before_is_moved_too() -> None:
     shell = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
     assert shell.stdout
     child = int(shell.stdout.readline())
-    folder = cgroups.enter("late", shell.pid)
+    uuid = f"late-{shell.pid}"  # another run of the tests may use the same parent
+    folder = cgroups.enter(uuid, shell.pid)
+    assert folder is not None
     try:
-        assert {shell.pid, child} <= set(cgroups.members("late"))
+        assert {shell.pid, child} <= set(cgroups.members(uuid))
     finally:
-        assert folder is not None
         assert cgroups.end(folder)
         shell.wait()
         shell.stdout.close()
