@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from scripts.testbed import models as families
 
+# Before any test imports them: pytest says what the operands of a failed assertion were, in these modules too.
+pytest.register_assert_rewrite("tests.support")
+
 # On a busy machine, an example takes any time.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")

@@ -103,6 +103,7 @@ def test_refusal_keeps_its_status(server: RunningServer) -> None:
         with stream(server, "never") as refused:
             refused.read()
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_full")
+    eventually("the queue is empty again", lambda: server.model("never")["waiting"] == 0)
     with stream(server, "after", **{"x-loading-messages": "loudly"}) as refused:
         refused.read()
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "X-Loading-Messages")
@@ -110,6 +111,7 @@ def test_refusal_keeps_its_status(server: RunningServer) -> None:
 
 def test_disconnect_during_signs_frees_the_queue_place(server: RunningServer) -> None:
     with stream(server, "never") as response:
+        assert response.status_code == 200
         lines = response.iter_lines()
         next(lines)
         assert server.model("never")["waiting"] == 1

@@ -14,10 +14,6 @@ import pytest
 from tests.support import chat_engines, depth_engines, detect_engines, image_engines
 from workers.engine import Engine
 
-pytest.register_assert_rewrite(
-    "tests.support.chat_requests", "tests.support.chat_tool_requests", "tests.support.structured_requests"
-)
-
 
 @pytest.fixture(scope="session")
 def chat_engine(models: Callable[[str], Path]) -> Callable[..., Engine]:
