@@ -1,4 +1,4 @@
-"""One SQLite database, used from one thread: work that waits at the same time shares a transaction.
+"""One database, used from one thread: work that waits at the same time shares a transaction.
 
 A commit waits until the disk has the data, which takes milliseconds. With one transaction for all work that has
 gathered meanwhile, hundreds of jobs are stored in a second, and none is reported as stored that is not.
@@ -21,8 +21,8 @@ T = TypeVar("T")
 class StatementResult(Protocol):
     """The rows that a statement returns or changes."""
 
-    rowcount: int
-
+    @property
+    def rowcount(self) -> int: ...
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
 
@@ -33,36 +33,38 @@ class SqlConnection(Protocol):
     def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult: ...
 
 
+class Backend(SqlConnection, Protocol):
+    """A database system. Everything is called in one thread; before `open`, nothing but that is."""
+
+    def open(self) -> None:
+        """Connect, and bring the tables to this version. Raises OSError, NewerDatabase or an error of the system."""
+
+    def rollback(self) -> None:
+        """Undo the transaction that is open, if there is one. Raises nothing."""
+
+    def close(self) -> None:
+        """Disconnect. Raises nothing."""
+
+
 Transaction = Callable[[SqlConnection], T]
 _Pending = tuple[Transaction[Any], "asyncio.Future[Any]"]
 
 
 class Database:
-    """A database in a file, which `open` creates. Its `run` is called from the event loop only."""
+    """Runs work on a backend. Its `run` is called from the event loop only."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
         self._pending: deque[_Pending] = deque()
         self._working = False
         self._lock = threading.Lock()  # for the two above
-        self._connection: Any = None
+        self._is_open = False
 
-    async def open(self, schema: Iterable[str]) -> None:
-        """Open the file, and run the schema's statements. Raises OSError or sqlite3.Error."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._open, list(schema))
-
-    def _open(self, schema: list[str]) -> None:
-        import sqlite3
-
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = sqlite3.connect(self._path, isolation_level=None)
-        self._path.chmod(0o600)  # requests may be private
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")  # a commit returns once the disk has it
-        for statement in schema:
-            self._connection.execute(statement)
-        sync_folder(self._path.parent)
+    async def open(self) -> None:
+        """Connect. Raises what the backend raises."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.open)
+        self._is_open = True
 
     async def run(self, work: Transaction[T]) -> T:
         """The result of `work`, once what it changed is on the disk. What it raises undoes its own changes only."""
@@ -75,10 +77,10 @@ class Database:
         return await future
 
     async def close(self) -> None:
-        """Close the file after the work that is pending. May be called again."""
-        if self._connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-            self._connection = None
+        """Disconnect after the work that is pending. May be called again."""
+        if self._is_open:
+            self._is_open = False
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.close)
         self._thread.shutdown(wait=False)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -95,23 +97,22 @@ class Database:
     def _transaction(self, batch: list[Transaction[Any]]) -> list[Any]:
         """The results of all work, or the exceptions that they raised."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._backend.execute("BEGIN")
             results = [self._attempt(work) for work in batch]
-            self._connection.execute("COMMIT")
+            self._backend.execute("COMMIT")
         except Exception as error:  # such as a full disk: nothing of it is stored
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._backend.rollback()
             return [error] * len(batch)
         return results
 
     def _attempt(self, work: Transaction[Any]) -> Any:
-        self._connection.execute("SAVEPOINT work")
+        self._backend.execute("SAVEPOINT work")
         try:
-            result = work(self._connection)
+            result = work(self._backend)
         except Exception as error:
-            self._connection.execute("ROLLBACK TO work")
+            self._backend.execute("ROLLBACK TO SAVEPOINT work")
             result = error
-        self._connection.execute("RELEASE work")
+        self._backend.execute("RELEASE SAVEPOINT work")
         return result
 
 

@@ -18,6 +18,7 @@ from contract.errors import ServeError, Unavailable
 from gateway.jobs.execution import Executor
 from gateway.jobs.job import Job, JobFilter, Submission
 from gateway.jobs.queries import no_such_job
+from gateway.jobs.schema import NewerDatabase
 from gateway.jobs.store import JobStore
 from gateway.jobs.verdict import judge
 
@@ -213,6 +214,8 @@ class storing:  # noqa: N801 - reads as what it does
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         import sqlite3
 
+        if isinstance(error, NewerDatabase):
+            raise Unavailable(str(error)) from error
         if isinstance(error, OSError | sqlite3.Error):
             message = f"Jobs cannot be stored in the state folder ({error})."
             hint = "It must be writable and have free disk space; ENGINEHOUSE_HOME says where it is."

@@ -1,4 +1,4 @@
-"""The table of jobs, and how its rows become jobs."""
+"""The tables of jobs, the steps from each version of them to the next, and how rows become jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.jobs.job import Job, JobState
 
-SCHEMA = (
+_FIRST = (
     """
     CREATE TABLE IF NOT EXISTS jobs (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,6 +46,23 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (ended) WHERE ended IS NOT NULL",
 )
 """A request's body and a result are null if they are in a file. A job that has ended keeps no request."""
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""The statements of each version, on top of those before. Steps that were released never change; add one instead.
+
+The first one also accepts a database from before versions were counted.
+"""
+
+
+class NewerDatabase(Exception):
+    """The database was written by a version of Enginehouse that knows more steps than this one."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            f"Jobs are in {name}, which a newer version of Enginehouse has written (version {version} of its tables; "
+            f"this one knows {len(STEPS)}). Install that version again, or move the database away."
+        )
+
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Job))
 COLUMNS = ", ".join(_NAMES)

@@ -17,14 +17,14 @@ from gateway.jobs import queries
 from gateway.jobs.database import Database, SqlConnection
 from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
 from gateway.jobs.payloads import LARGE, Payloads, request_file, result_file
-from gateway.jobs.schema import SCHEMA
+from gateway.jobs.sqlite import SqliteBackend
 
 
 class JobStore:
     """The jobs in one folder. `clock` gives the seconds since the epoch."""
 
     def __init__(self, folder: Path, max_queued: int, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(folder / "jobs.db")
+        self._database = Database(SqliteBackend(folder / "jobs.db"))
         self._payloads = Payloads(folder / "files")
         self._max_queued = max_queued
         self._clock = clock
@@ -32,9 +32,9 @@ class JobStore:
     async def open(self) -> None:
         """Open the database, and put the jobs that ran when it was last used back into the queue.
 
-        Raises OSError or sqlite3.Error.
+        Raises OSError, sqlite3.Error or NewerDatabase.
         """
-        await self._database.open(SCHEMA)
+        await self._database.open()
         kept = await self._database.run(lambda connection: queries.recover(connection, self._clock()))
         await asyncio.to_thread(self._payloads.remove_all_but, kept)
 

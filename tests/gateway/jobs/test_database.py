@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from gateway.jobs.database import Database, SqlConnection
+from gateway.jobs.sqlite import SqliteBackend
 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(tmp_path / "new" / "jobs.db")
-    await database.open(["CREATE TABLE t (n INTEGER UNIQUE)"])
+    database = Database(SqliteBackend(tmp_path / "new" / "jobs.db"))
+    await database.open()
+    await database.run(lambda connection: connection.execute("CREATE TABLE t (n INTEGER UNIQUE)").rowcount)
     yield database
     await database.close()
 

@@ -1,0 +1,66 @@
+"""The jobs of one gateway in a file of SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gateway.jobs.database import StatementResult, sync_folder
+from gateway.jobs.schema import STEPS, NewerDatabase
+
+
+class SqliteBackend:
+    """A database in a file, which `open` creates."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: Any = None
+
+    def open(self) -> None:
+        """Open the file, and bring its tables to this version. Raises OSError, sqlite3.Error or NewerDatabase."""
+        import sqlite3
+
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            self._path.chmod(0o600)  # requests may be private
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")  # a commit returns once the disk has it
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
+        sync_folder(self._path.parent)
+
+    def _migrate(self) -> None:
+        """Take the steps that the file lacks, all of them or none."""
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(STEPS):
+            raise NewerDatabase(str(self._path), version)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for step in STEPS[version:]:
+                for statement in step:
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+
+    def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult:
+        """Run a statement."""
+        result: StatementResult = self._connection.execute("BEGIN IMMEDIATE" if sql == "BEGIN" else sql, parameters)
+        return result
+
+    def rollback(self) -> None:
+        """Undo the transaction that is open, if there is one."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
