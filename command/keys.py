@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.table import Table
 
-from command.config_text import with_key, without_key
 from command.places import Places
 from command.session import CommandError, Session
 from contract import config
 from contract.config import ConfigError, hash_key
 from contract.config.security import ApiKey
+from contract.config_file import changing
+from contract.yaml_lists import ListPath, UneditableYaml, with_entry, without_entry
+
+KEYS = ListPath(("security", "api_keys"), "name")
 
 LATER = "Restart Enginehouse, so that its gateway reads it."
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, such as my-app")]
@@ -36,7 +37,7 @@ def new(
     key = secrets.token_urlsafe(32)
     entry: dict[str, Any] = {"name": name, "key_hash": hash_key(key)}
     entry |= ({"rate_limit": rate_limit} if rate_limit else {}) | ({"scopes": ["admin"]} if admin else {})
-    _edit(places.config, lambda text: with_key(text, entry))
+    _edit(places.config, lambda text: with_entry(text, KEYS, entry, one_line=True))
     said = f"{key}\nSend it as `Authorization: Bearer KEY`, or set ENGINEHOUSE_KEY. It cannot be shown again. {LATER}"
     Session.of(context).show({"name": name, "key": key, "config": str(places.config)}, said)
 
@@ -54,7 +55,7 @@ def list_keys(context: typer.Context) -> None:
 def revoke(context: typer.Context, name: KeyName) -> None:
     """Remove a key."""
     places = Places.find()
-    _edit(places.config, lambda text: without_key(text, name))
+    _edit(places.config, lambda text: _without(text, name))
     Session.of(context).show({"revoked": name}, f"The key {name} is removed. {LATER}")
 
 
@@ -67,18 +68,17 @@ def _configured(places: Places) -> tuple[ApiKey, ...]:
         raise CommandError(str(error)) from None
 
 
+def _without(text: str, name: str) -> str:
+    shorter = without_entry(text, KEYS, name)
+    if shorter is None:
+        raise CommandError(f"The configuration has no key {name!r}. `enginehouse keys list` shows them.")
+    return shorter
+
+
 def _edit(path: Path, change: Callable[[str], str]) -> None:
     """Change the file, whole or not at all, and only to a valid configuration."""
-    old = path.read_text(encoding="utf-8")
-    new_text = change(old)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(new_text, encoding="utf-8")
-        temporary.chmod(path.stat().st_mode & 0o777)
-        config.load(temporary, {})
-        yaml.safe_load(new_text)
-        temporary.replace(path.resolve())
-    except ConfigError as error:
+        with changing(path, change) as prepared:
+            prepared.apply()
+    except (ConfigError, UneditableYaml) as error:
         raise CommandError(f"The configuration was not changed: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from command.config_text import with_key, without_key
-from command.session import CommandError
+from command.keys import KEYS
 from contract import config
 from contract.config import hash_key
+from contract.yaml_lists import UneditableYaml, with_entry, without_entry
 from tests.support.terminal import EnginehouseCommand
 
 ENTRY = {"name": "new", "key_hash": hash_key("a-long-key"), "scopes": ["admin"]}
@@ -32,24 +32,26 @@ def test_keys_come_and_go_and_all_else_stays(tmp_path: Path, text: str) -> None:
         return [key.name for key in config.load(tmp_path / "config.yaml", {}).security.api_keys]
 
     before = names(text)
-    longer = with_key(text, ENTRY)
+    longer = with_entry(text, KEYS, ENTRY, one_line=True)
     assert sorted(names(longer)) == sorted([*before, "new"])
     for comment in ("# mine", "# any", "# here", "# none yet", "# the first", "# none"):
         assert (comment in longer) == (comment in text)
-    shorter = without_key(longer, "new")
+    shorter = without_entry(longer, KEYS, "new")
+    assert shorter is not None
     assert names(shorter) == before
     if before:
-        assert names(without_key(shorter, "old")) == []
-    with pytest.raises(CommandError, match="no key 'nope'"):
-        without_key(longer, "nope")
+        emptied = without_entry(shorter, KEYS, "old")
+        assert emptied is not None
+        assert names(emptied) == []
+    assert without_entry(longer, KEYS, "nope") is None
 
 
 @pytest.mark.parametrize(
     "text", ["security:\n", "security: {allow_localhost: true}\n", "security:\n  api_keys: 1\n", "a: [\n"]
 )
 def test_unusable_forms_are_refused(text: str) -> None:
-    with pytest.raises(CommandError):
-        with_key(text, ENTRY)
+    with pytest.raises(UneditableYaml):
+        with_entry(text, KEYS, ENTRY, one_line=True)
 
 
 def test_keys_from_the_command(tmp_path: Path) -> None:
@@ -65,4 +67,5 @@ def test_keys_from_the_command(tmp_path: Path) -> None:
     assert [row["name"] for row in enginehouse.json("keys", "list")] == ["app"]
     assert "is removed" in enginehouse("keys", "revoke", "app").stdout
     assert enginehouse.json("keys", "list") == []
-    assert enginehouse("keys", "revoke", "app").returncode == 1
+    again = enginehouse("keys", "revoke", "app")
+    assert (again.returncode, "no key 'app'" in again.stderr) == (1, True)
