@@ -1,7 +1,7 @@
 """How the form of a model's calls is found by its chat template, and in which form earlier calls reach the template.
 
 The templates do what real ones do: those of DeepSeek V3.2, Granite 3, Llama 4, LFM2, Kimi K2, Cohere, gpt-oss, Apertus,
-GigaChat 3, Hunyuan 3 and functionary.
+GigaChat 3, Hunyuan 3, functionary, Kimi K3, Solar Open, MiniCPM5 and Command R.
 """
 
 from __future__ import annotations
@@ -71,6 +71,41 @@ _RECIPIENTS = (
     "{% endfor %}"
     "{% else %}{{ m.content }}{% endif %}{% endfor %}{% if messages[-1].role != 'assistant' %}<assistant>>>>{% endif %}"
 )
+_KIMI_K3 = (
+    "<|open|>response<|sep|>{{ m.content }}<|close|>response<|sep|><|open|>tools<|sep|>"
+    + _EACH.replace(
+        "CALL",
+        """<|open|>call tool="{{ c.function.name }}" index="{{ loop.index }}"<|sep|>"""
+        "{% for k, v in c.function.arguments.items() %}"
+        """<|open|>argument key="{{ k }}" type="string"<|sep|>{{ v }}<|close|>argument<|sep|>{% endfor %}"""
+        "<|close|>call<|sep|>",
+    )
+    + "<|close|>tools<|sep|>"
+)
+_SOLAR = (
+    "<|tool_calls|>"
+    + _EACH.replace(
+        "CALL",
+        "<|tool_call:begin|>{{ c.id }}<|tool_call:name|>{{ c.function.name }}<|tool_call:args|>"
+        "{{ c.function.arguments | tojson }}<|tool_call:end|>",
+    )
+    + "<|calls|>"
+)
+_SOLAR_2 = _EACH.replace(
+    "CALL",
+    "<|tool_call:start|>{{ c.function.name }}\n{% for k, v in c.function.arguments.items() %}"
+    "<|tool_arg:start|>{{ k }}<|tool_arg:value|>{{ v }}<|tool_arg:end|>\n{% endfor %}<|tool_call:end|>",
+)
+_MINICPM = _EACH.replace(
+    "CALL",
+    """<function name="{{ c.function.name }}">{% for k, v in c.function.arguments.items() %}"""
+    """<param name="{{ k }}">{{ v }}</param>{% endfor %}</function>""",
+)
+_COMMAND_R = (
+    "\nAction:\n```json\n[\n"
+    + _EACH.replace("CALL", _JSON.replace('"name"', '"tool_name"').replace('"arguments"', '"parameters"'))
+    + "\n]```\n"
+)
 _NO_PLACE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 
 
@@ -90,6 +125,11 @@ _NO_PLACE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
         (template_with(f"<|function_call|>{_EACH.replace('CALL', _JSON)}"), "gigachat3_1"),
         (template_with(_HUNYUAN), "hunyuan"),
         (template_with(_FUNCTION_TAG), "functionary"),
+        (template_with(_KIMI_K3), "kimi_k3"),
+        (template_with(_SOLAR), "solar_open"),
+        (template_with(_SOLAR_2), "solar_open2"),
+        (template_with(_MINICPM), "minicpm5"),
+        (template_with(_COMMAND_R), "command_r"),
         (_TOOLS + _RECIPIENTS, "recipients"),
         (template_with("", turns=_NO_PLACE, tools=_TOOLS + "<|tool_call|>"), "granite"),
         (template_with("", turns=_NO_PLACE, tools="List of tools: [{{ tools | tojson }}]"), "lfm"),
@@ -118,6 +158,18 @@ def test_mode_of_a_template_switches_thinking() -> None:
         request = ChatRequest.model_validate(fields)
         assert dialect.variables(request) == {"thinking_mode": mode}
         assert dialect.warnings(request) == []
+
+
+def test_degree_of_thinking_has_the_template_s_name() -> None:
+    dialect = dialect_of("<think></think>{% if thinking %}{{ thinking_effort }}{% endif %}")
+    for effort, variables in (
+        ("none", {"thinking": False}),
+        ("minimal", {"thinking": True, "thinking_effort": "low"}),
+        ("high", {"thinking": True, "thinking_effort": "high"}),
+        ("xhigh", {"thinking": True, "thinking_effort": "max"}),
+    ):
+        fields = {"messages": [{"role": "user", "content": "Hi"}], "reasoning_effort": effort}
+        assert dialect.variables(ChatRequest.model_validate(fields)) == variables
 
 
 def test_refusal_of_the_template_is_named() -> None:

@@ -21,7 +21,7 @@ from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.vocabulary import token_bytes
 from workers.toolkit.chat.dialect import Dialect
 from workers.toolkit.chat.output_parser import OutputParser
-from workers.toolkit.chat.reasoning_formats import HARMONY
+from workers.toolkit.chat.reasoning_formats import REASONING_FORMATS
 from workers.toolkit.chat.turns import Turns
 
 _PLACE = {
@@ -64,7 +64,8 @@ _ENDS = {
     "qwen3_coder": "\n</parameter>", "seed": "</parameter>", "glm": "</arg_value>", "minimax": "</parameter>",
     "deepseek_v3_2": "</｜DSML｜parameter>", "deepseek_v4": "</｜DSML｜parameter>", "gemma4": '<|"|>',
     "hunyuan": "</arg_value:opensource>", "function_gemma": "<escape>", "harmony": "<|end|>",
-    "minimax_m3": "]<]minimax[>[</{}>",
+    "minimax_m3": "]<]minimax[>[</{}>", "kimi_k3": "<|close|>argument<|sep|>", "solar_open2": "<|tool_arg:end|>",
+    "minicpm5": "]]></param>",
 }  # fmt: skip
 """What ends plain text, which random tokens would hardly ever write; `{}` is the tag that was opened last."""
 _OPENED = re.compile(rb"minimax\[>\[<([^</>\s]+)>")
@@ -73,9 +74,10 @@ _FORMATS = sorted(TOOL_FORMATS)
 Calls = list[tuple[str, dict[str, Any]]]
 
 
-def dialect_of(name: str) -> Dialect:
-    """The dialect of a model that writes calls in a format."""
-    return Dialect("", Turns(""), TOOL_FORMATS[name], HARMONY if name == "harmony" else None)
+def dialect_of(name: str, *, thinks: bool = False) -> Dialect:
+    """The dialect of a model that writes calls in a format, and thoughts in the one of the same name."""
+    thoughts = REASONING_FORMATS[name] if thinks or name == "harmony" else None
+    return Dialect("", Turns(""), TOOL_FORMATS[name], thoughts)
 
 
 def request_with(schemas: dict[str, Any], **fields: Any) -> ChatRequest:
@@ -96,13 +98,18 @@ class _Writer:
         from scripts.demo_models.tokenizers import byte_level
 
         written = TOOL_FORMATS[name]
-        marks = [mark for mark in (*written.markers, *written.tokens) if special and len(mark) > 1 and " " not in mark]
+        thoughts = REASONING_FORMATS.get(name)
+        framed = (thoughts.end, *thoughts.frame.marks) if thoughts and thoughts.frame else ()
+        single = [mark for mark in framed if mark.count("<|") == 1]
+        names = (*written.markers, *written.tokens, *single)
+        marks = [mark for mark in names if special and len(mark) > 1 and " " not in mark]
         self.tokens = byte_level(tuple(dict.fromkeys((*constraints.ENDS, *marks))), eos_token="<|im_end|>")
         self._compiler: GrammarCompiler = constraints.compiler(self.tokens)
         self._bytes = token_bytes(self.tokens)
         self._single = {text: number for number, text in enumerate(self._bytes) if len(text) == 1}
         self._end = _ENDS.get(name, '"').encode()
-        self._whole_end = self._bytes.index(self._end) if self._end in self._bytes else None
+        first = next((mark.encode() for mark in marks if self._end.startswith(mark.encode())), self._end)
+        self._whole_end = self._bytes.index(first) if first in self._bytes else None
 
     def answer(self, form: AnswerForm, seed: int) -> str:
         """An answer. Every other token goes on with what ends a text, as far as the grammar allows."""
@@ -190,21 +197,36 @@ def test_argument_that_cannot_be_written_is_named(name: str, argument: str, reas
 _ANSWER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 9}}, "required": ["city"]}
 
 
-@pytest.mark.parametrize("name", ["harmony", "recipients"])
+@pytest.mark.parametrize("name", ["harmony", "recipients", "kimi_k3", "solar_open"])
 @pytest.mark.parametrize("choice", ["none", "auto"])
-def test_form_is_held_where_answers_are_messages(choice: str, name: str) -> None:
-    """An answer is a message of its own, behind a thought or not; beside tools, it may be a call instead."""
+def test_form_is_held_where_answers_have_marks_around_them(choice: str, name: str) -> None:
+    """An answer is behind a thought or not; beside tools, it may be a call instead."""
     form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _ANSWER, "strict": True}}
     request = request_with({"now": _SCHEMAS["now"]}, tool_choice=choice, response_format=form)
-    held = form_of(request, dialect_of(name), "")
+    dialect = dialect_of(name, thinks=name in REASONING_FORMATS)
+    held = form_of(request, dialect, "")
     assert held.warnings == []
     seen = set()
-    for seed in range(6):
+    for seed in range(9):
         answer = writer(name, special=True).answer(held, seed)
-        text, calls = read(dialect_of(name).parser(request, ""), [answer])
+        text, calls = read(dialect.parser(request, ""), [answer])
         assert all(call == ("now", {}) for call in calls)
         seen.add(bool(calls))
         if not calls:
             Draft202012Validator(_ANSWER).validate(json.loads(text))
     assert False in seen
     assert True not in seen or choice == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [("kimi_k3", "<|open|>think<|sep|>"), ("kimi_k3", "<|open|>response<|sep|>"), ("solar_open", "<|begin|>assistant")],
+)
+def test_call_is_demanded_behind_the_marks_of_a_text(name: str, prompt: str) -> None:
+    request, dialect = request_with(_SCHEMAS, parallel_tool_calls=False), dialect_of(name, thinks=True)
+    form = form_of(request, dialect, prompt)
+    for seed in range(3):
+        answer = writer(name, special=True).answer(form, seed)
+        text, calls = read(dialect.parser(request, prompt), [answer])
+        assert (text, len(calls)) == ("", 1), answer
+        assert read(dialect.parser(request, prompt), list(answer)) == (text, calls)

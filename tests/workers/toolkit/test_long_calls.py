@@ -35,6 +35,9 @@ _WRITTEN: list[tuple[str, str, Calls]] = [
     ("gigachat", f"<|message_sep|>\n\nfunction call<|role_sep|>\n{_OBJECT}", _CALL),
     ("gigachat3_1", f"<|function_call|>{_OBJECT}", _CALL),
     ("functionary", f"<function=get_weather>{_JSON}</function><function=now>{{}}</function>", _BOTH),
+    ("solar_open", "<|tool_calls|><|tool_call:begin|>a1b2c3d4e5<|tool_call:name|>get_weather<|tool_call:args|>"
+     f"{_JSON}<|tool_call:end|><|calls|>", _CALL),
+    ("command_r", f'Action:\n```json\n[\n{{"tool_name": "get_weather", "parameters": {_JSON}}}\n]```', _CALL),
     ("harmony", f"<|channel|>commentary to=functions.get_weather json<|message|>{_JSON}<|call|>", _CALL),
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.toolkit.chat.framed_text import FramedText
 from workers.toolkit.chat.harmony import HarmonyReader
 from workers.toolkit.chat.output_parser import CallReader, OutputParser, PlainText, TextPiece, ThoughtReader
 from workers.toolkit.chat.reasoning_formats import REASONING_FORMATS, find_reasoning_format
@@ -19,12 +20,14 @@ Result = tuple[str, str, list[str]]
 
 def read(name: str, pieces: list[str], prompt: str = "", *, tools: bool = False) -> Result:
     """The thoughts, the answer and the names of called tools in pieces of text that follow a prompt."""
-    form = FORMATS.get(name, FORMATS["hermes"])  # a few models have a form of their own for both
+    own = None if name in ("kimi_k3", "solar_open") else FORMATS.get(name)
+    form = own or FORMATS["hermes"]  # a few models have a form of their own for both
     reader: OutputParser = CallReader(form, SCHEMAS) if tools else PlainText()
     if name == "harmony":
         reader = HarmonyReader(SCHEMAS)
     elif name:
         written = REASONING_FORMATS[name]
+        reader = FramedText(written.frame, reader) if written.frame else reader
         reader = ThoughtReader(written, reader, is_thinking=written.is_open_in(prompt))
     items = [item for piece in pieces for item in reader.push(piece)] + list(reader.flush())
     texts = [item for item in items if isinstance(item, TextPiece)]
@@ -53,6 +56,15 @@ WRITTEN: list[tuple[str, str, str, Result]] = [
     ("minimax_m3", "</mm:think>Yes.", "", ("", "Yes.", [])),
     ("minimax_m3", "</mm", "", ("", "</mm", [])),
     ("apertus", "<|inner_prefix|>Hm.<|inner_suffix|>Yes.", "", ("Hm.", "Yes.", [])),
+    ("kimi_k3", "Hm.<|close|>think<|sep|><|open|>response<|sep|>Yes.\n<|close|>response<|sep|><|close|>message<|sep|>",
+     "<|open|>message<|sep|><|open|>think<|sep|>", ("Hm.", "Yes.\n", [])),
+    ("kimi_k3", "Yes.<|close|>response<|sep|>", "<|open|>response<|sep|>", ("", "Yes.", [])),
+    ("kimi_k3", "<|open|>response<|sep|>1 <| 2<|close|>resp", "", ("", "1 <| 2<|close|>resp", [])),
+    ("kimi_k3", "<|close|>think<|sep|><|open|>response<|sep|>I look.<|close|>response<|sep|>" + CALL,
+     "<|open|>think<|sep|>", ("", "I look.", ["now"])),
+    ("solar_open", "<|think|>Hm.<|end|><|begin|>assistant<|content|>Yes.<|flush|>", "", ("Hm.", "Yes.", [])),
+    ("solar_open", "<|content|>I look.<|end|><|begin|>assistant" + CALL, "", ("", "I look.", ["now"])),
+    ("solar_open", "<|think|>Hm.<|end|><|begin|>assistant" + CALL, "", ("Hm.", "", ["now"])),
     ("harmony", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "",
      ("Hm.", "Yes.", [])),
     ("harmony", "<|channel|>analysis<|message|>Hm", "", ("Hm", "", [])),

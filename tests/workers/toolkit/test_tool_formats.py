@@ -167,6 +167,34 @@ WRITTEN: list[tuple[str, str, str, Calls]] = [
      [NOW]),
     ("minimax", '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="where">{"a": "</parameter>"}'
      "</parameter>\n</invoke>\n</minimax:tool_call>", "", [("get_weather", {"where": {"a": "</parameter>"}})]),
+    ("kimi_k3", '<|open|>tools<|sep|><|open|>call tool="get_weather" index="1"<|sep|><|open|>argument key="city" '
+     'type="string"<|sep|>Zürich 🌦 "x"<|close|>argument<|sep|><|open|>argument key="days" type="number"<|sep|>3'
+     '<|close|>argument<|sep|><|open|>argument key="where" type="object"<|sep|>{"lat": [1.5, -2]}<|close|>argument'
+     '<|sep|><|close|>call<|sep|><|open|>call tool="now" index="2"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>',
+     "", [WEATHER, NOW]),
+    ("kimi_k3", 'I look.<|open|>tools<|sep|><|open|>call tool="get_weather" index="1"<|sep|><|open|>json type="object"'
+     f"<|sep|>{JSON}<|close|>json<|sep|><|close|>call<|sep|><|close|>tools<|sep|>", "I look.", [WEATHER]),
+    ("kimi_k3", '<|open|>tools<|sep|><|open|>call tool="now" index="1"<|sep|><|open|>argument key="a &quot;&amp;lt;"'
+     ' type="boolean"<|sep|>true<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|>', "",
+     [("now", {'a "&lt;': True})]),
+    ("solar_open", "I look.<|tool_calls|><|tool_call:begin|>a1b2c3d4e5<|tool_call:name|>get_weather<|tool_call:args|>"
+     f"{JSON}<|tool_call:end|><|tool_call:begin|>f6g7h8i9j0<|tool_call:name|>now<|tool_call:args|>{{}}"
+     "<|tool_call:end|><|calls|>", "I look.", [WEATHER, NOW]),
+    ("solar_open", "<|tool_calls|><|tool_call:begin|><|tool_call:name|>now<|tool_call:args|>{}<|tool_call:end|>", "",
+     [NOW]),
+    ("solar_open2", "I look.\n<|tool_call:start|>get_weather\n<|tool_arg:start|>city<|tool_arg:value|>Zürich\n < 1"
+     "<|tool_arg:end|>\n<|tool_arg:start|>days<|tool_arg:value|>3<|tool_arg:end|>\n<|tool_call:end|>\n"
+     "<|tool_call:start|>now\n<|tool_call:end|>", "I look.",
+     [("get_weather", {"city": "Zürich\n < 1", "days": 3}), NOW]),
+    ("minicpm5", '<function name="get_weather"><param name="city"><![CDATA[Zürich\n <b> & ]]]></param>'
+     '<param name="days">3</param><param name="where">{\'on\': True}</param></function>\n<function name="now">'
+     "</function>", "", [("get_weather", {"city": "Zürich\n <b> & ]", "days": 3, "where": {"on": True}}), NOW]),
+    ("minicpm5", 'I look.\n<function name="get_weather"><param name="city">a &amp; b</param><param name="units">None'
+     "</param></function>", "I look.", [("get_weather", {"city": "a & b", "units": None})]),
+    ("command_r", 'I will look.\nAction:\n```json\n[\n    {\n        "tool_name": "get_weather",\n'
+     f'        "parameters": {JSON}\n    }},\n    {{\n        "tool_name": "now",\n        "parameters": {{}}\n    }}\n'
+     "]```\n", "I will look.", [WEATHER, NOW]),
+    ("command_r", 'Action: ```json\n[{"tool_name": "directly-answer", "parameters": {}}]\n```\nYes.', "Yes.", []),
     ("seed", "<seed:tool_call>\n<function=get_weather>\n<parameter=where>{'on': True}</parameter>\n</function>\n"
      "</seed:tool_call>", "", [("get_weather", {"where": {"on": True}})]),
 ]  # fmt: skip
@@ -206,6 +234,16 @@ TEXT: list[tuple[str, str]] = [
     ("functionary", "<function=now>{oops}</function>"),
     ("functionary", "<function=now>[]</function>"),
     ("hunyuan", "<tool_calls:opensource>\n</tool_calls:opensource>"),
+    ("kimi_k3", "<|open|>tools<|sep|><|close|>tools<|sep|>"),
+    ("kimi_k3", '<|open|>tools<|sep|><|open|>call index="1"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>'),
+    ("kimi_k3", '<|open|>tools<|sep|><|open|>call tool="now" index="1"<|sep|><|open|>json type="object"<|sep|>[1]'),
+    ("solar_open", "<|tool_calls|><|tool_call:begin|>a<|tool_call:name|>now<|tool_call:args|>[]<|tool_call:end|>"),
+    ("solar_open", "<|tool_calls|><|calls|>"),
+    ("solar_open2", "<|tool_call:start|>no w\n<|tool_call:end|>"),
+    ("minicpm5", '<function name="now">oops</function>'),
+    ("minicpm5", 'The tag <function name="x y"></function> begins a call.'),
+    ("command_r", "Action: look up.\n```json\n[]\n```"),
+    ("command_r", 'Action:\n```json\n[{"tool_name": 3}]\n```'),
     ("hunyuan", "<tool_calls:opensource>\n<tool_call:opensource>no w<tool_sep:opensource>"),
 ]
 

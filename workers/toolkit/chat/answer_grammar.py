@@ -93,6 +93,8 @@ def _combined(
         return _in_channels(use, value, calls)
     if dialect.tools is RECIPIENTS and begins_message(prompt_end):
         return _to_recipients(use, value, calls)
+    if dialect.thoughts is not None and dialect.thoughts.frame:
+        return _in_frame(use, dialect.thoughts, value, calls, prompt_end)
     required = None if calls is None else calls.required(several=use.parallel)
     if required is None or use.mode == "required":
         answer = required or value
@@ -104,6 +106,28 @@ def _combined(
     else:
         answer = g.either(g.pattern(_NO_CALL), required)
     return answer if answer is None else _behind_thoughts(dialect.thoughts, answer, prompt_end)
+
+
+def _in_frame(
+    use: ToolUse, thoughts: ReasoningFormat, value: Grammar | None, calls: CallForm | None, prompt_end: str
+) -> Grammar:
+    """The text, calls, or calls behind a text, for models that write marks around them."""
+    frame = thoughts.frame
+    assert frame is not None
+    opening = g.text("" if prompt_end.endswith(frame.opening) else frame.opening)
+    options = []
+    if calls is not None:
+        required = calls.required(several=use.parallel)
+        empty = [opening, g.text(frame.closing)] if frame.needs_text else []
+        options.append(g.sequence(*empty, required))
+        if use.mode != "required" and value is None:
+            options.append(g.sequence(opening, g.until(frame.closing), g.optional(required)))
+    if calls is None or use.mode != "required":
+        options.append(g.sequence(opening, value or g.free_text()))
+    thought = g.until(thoughts.end + frame.turn)
+    if not thoughts.is_open_in(prompt_end):
+        thought = g.optional(g.sequence(g.text(thoughts.begin), thought))
+    return g.sequence(thought, g.either(*options))
 
 
 def _behind_thoughts(thoughts: ReasoningFormat | None, answer: Grammar, prompt_end: str) -> Grammar:

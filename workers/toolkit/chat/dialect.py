@@ -15,6 +15,7 @@ from contract.tasks.chat.tools import ToolUse
 from workers.toolkit.chat.answer import OutputReader
 from workers.toolkit.chat.call_readers import TOOL_FORMATS, call_reader
 from workers.toolkit.chat.format_search import ToolSupport, find_tool_support
+from workers.toolkit.chat.framed_text import FramedText
 from workers.toolkit.chat.harmony import HARMONY_CALLS, HarmonyReader
 from workers.toolkit.chat.output_parser import OutputParser, PlainText, ThoughtReader
 from workers.toolkit.chat.reasoning_formats import HARMONY, REASONING_FORMATS, ReasoningFormat, find_reasoning_format
@@ -42,6 +43,11 @@ ReasoningFormatName = Annotated[str, _known((*REASONING_FORMATS, NONE))]
 
 _SWITCHES = ("enable_thinking", "thinking")
 """Variables with which chat templates switch thinking on and off."""
+_DEGREES: tuple[tuple[str, dict[str, str]], ...] = (
+    ("reasoning_effort", {}),
+    ("thinking_effort", {"minimal": "low", "xhigh": "max"}),
+)
+"""Variables of how much a model thinks, and the names that they have for ours. Kimi K3 has the second."""
 _MODE = "thinking_mode"
 """The variable of MiniMax M3 for that, which is `enabled` or `disabled`."""
 _OWN = frozenset((
@@ -92,8 +98,8 @@ class Dialect:
             variables |= {name: effort != NONE for name in _SWITCHES if knows(self.template, name)}
             if self._has_mode:
                 variables[_MODE] = "disabled" if effort == NONE else "enabled"
-            if knows(self.template, "reasoning_effort") and effort != NONE:
-                variables["reasoning_effort"] = effort
+            if effort != NONE:
+                variables |= {name: known.get(effort, effort) for name, known in _DEGREES if knows(self.template, name)}
         given = request.chat_template_kwargs or {}
         if taken := sorted(_OWN & given.keys()):
             raise InvalidField(
@@ -136,6 +142,8 @@ class Dialect:
         parser = call_reader(self.tools, schemas) if self.tools and is_read else PlainText()
         if self.thoughts is None:
             return parser
+        if self.thoughts.frame:
+            parser = FramedText(self.thoughts.frame, parser)
         return ThoughtReader(self.thoughts, parser, is_thinking=self.thoughts.is_open_in(prompt_end))
 
     def reader(self, request: ChatRequest, prompt_end: str, tokenizer: Any) -> OutputReader:
@@ -152,7 +160,8 @@ class Dialect:
         thoughts = (self.thoughts.begin.strip(), self.thoughts.end) if self.thoughts else ()
         tools = (*self.tools.markers, *self.tools.tokens) if self.tools and request.tool_use.callable else ()
         channels = HARMONY_CALLS.tokens if self.thoughts is HARMONY else ()
-        return (*thoughts, *tools, *channels)
+        frame = self.thoughts.frame.marks if self.thoughts and self.thoughts.frame else ()
+        return (*thoughts, *tools, *channels, *frame)
 
 
 DIALECT_FEATURES = frozenset({"tools", "reasoning", "template"})

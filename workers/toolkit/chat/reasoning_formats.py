@@ -6,12 +6,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerFrame:
+    """The marks around the text of an answer, for models whose answers have several parts.
+
+    `opening` comes in front of the text, unless the prompt ends with it, and `closing` between the text and calls.
+    `turn` comes between a thought and either of them. `needs_text`: calls always have a text before them, which may be
+    empty. `marks` are all of these marks and others, of which none is part of an answer.
+    """
+
+    opening: str
+    closing: str
+    marks: tuple[str, ...]
+    turn: str = ""
+    needs_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReasoningFormat:
     """Thoughts are between `begin` and `end`. The prompt may end with `begin`: then the answer begins in a thought.
 
     A thought also ends where `before` comes, which belongs to what follows: some models call tools while they think.
     `may_skip`: an answer without thoughts begins with `end`.
     `template_words`: a chat template that has one of them belongs to a model that thinks in this format.
+    `frame`: the marks around the text of the answer, if there are any.
     """
 
     name: str
@@ -20,6 +37,7 @@ class ReasoningFormat:
     template_words: tuple[str, ...] = ()
     before: str = ""
     may_skip: bool = False
+    frame: AnswerFrame | None = None
 
     def fits(self, template: str) -> bool:
         """Whether a chat template belongs to a model that thinks in this format."""
@@ -33,8 +51,17 @@ class ReasoningFormat:
 HARMONY = ReasoningFormat("harmony", "<|channel|>analysis<|message|>", "<|end|>", ("<|channel|>analysis",))
 """gpt-oss: `harmony.py` reads its channels."""
 
+_RESPONSE, _RESPONSE_END = "<|open|>response<|sep|>", "<|close|>response<|sep|>"
+_KIMI_FRAME = AnswerFrame(
+    _RESPONSE, _RESPONSE_END, (_RESPONSE, _RESPONSE_END, "<|close|>message<|sep|>"), needs_text=True
+)
+_CONTENT, _END, _TURN = "<|content|>", "<|end|>", "<|begin|>assistant"
+_SOLAR_FRAME = AnswerFrame(_CONTENT, _END + _TURN, (_CONTENT, _END, _TURN, "<|flush|>"), turn=_TURN)
+
 _FORMATS = (
     HARMONY,
+    ReasoningFormat("kimi_k3", "<|open|>think<|sep|>", "<|close|>think<|sep|>", ("<|open|>",), frame=_KIMI_FRAME),
+    ReasoningFormat("solar_open", "<|think|>", "<|end|>", ("<|think|>",), frame=_SOLAR_FRAME),
     ReasoningFormat("gemma4", "<|channel>thought\n", "<channel|>", ("<|channel>thought",)),
     ReasoningFormat("mistral", "[THINK]", "[/THINK]"),
     ReasoningFormat("command", "<|START_THINKING|>", "<|END_THINKING|>"),

@@ -34,7 +34,7 @@ def read_value(cursor: Cursor, end: str, parameters: Mapping[str, Any], name: st
     `on_lines`: the value may be on lines of its own, whose line breaks are not part of it.
     """
     start = cursor.at
-    if _types_of(schema_of(parameters, name), parameters) != {"string"}:
+    if types_of(schema_of(parameters, name), parameters) != {"string"}:
         cursor.skip_space()
         if cursor.text[cursor.at : cursor.at + 1] in ("{", "["):
             try:
@@ -50,7 +50,7 @@ def read_value(cursor: Cursor, end: str, parameters: Mapping[str, Any], name: st
 
 def value_of(text: str, parameters: Mapping[str, Any], name: str) -> Any:
     """The argument `name` as its schema wants it: the text itself, or the JSON that is written in it."""
-    types = _types_of(schema_of(parameters, name), parameters)
+    types = types_of(schema_of(parameters, name), parameters)
     if types == {"string"}:
         return text
     value = _parsed(text)
@@ -62,7 +62,7 @@ def value_of(text: str, parameters: Mapping[str, Any], name: str) -> Any:
 
 def unquoted(value: Any, parameters: Mapping[str, Any], name: str) -> Any:
     """The argument `name`; if it is a string and cannot be one, what is written in it."""
-    types = _types_of(schema_of(parameters, name), parameters)
+    types = types_of(schema_of(parameters, name), parameters)
     return value_of(value, parameters, name) if isinstance(value, str) and types and "string" not in types else value
 
 
@@ -100,17 +100,17 @@ def _is_of(value: Any, kind: str) -> bool:
     return kind != "string" and isinstance(value, _TYPES.get(kind, ()))
 
 
-def _types_of(schema: Any, root: Mapping[str, Any], depth: int = 0) -> set[str]:
+def types_of(schema: Any, root: Mapping[str, Any], depth: int = 0) -> set[str]:
     """The JSON types that a schema allows; empty if it does not say."""
     if not isinstance(schema, Mapping) or depth > 8:
         return set()
     if "$ref" in schema:
-        return _types_of(referenced(schema["$ref"], root), root, depth + 1)
+        return types_of(referenced(schema["$ref"], root), root, depth + 1)
     declared = schema.get("type")
     types = {declared} if isinstance(declared, str) else set(declared or ())
     for union in ("anyOf", "oneOf", "allOf"):
         for choice in schema.get(union) or ():
-            types |= _types_of(choice, root, depth + 1)
+            types |= types_of(choice, root, depth + 1)
     constants = [*(schema.get("enum") or ()), *([schema["const"]] if "const" in schema else ())]
     if not types and constants and all(isinstance(constant, str) for constant in constants):
         return {"string"}
@@ -136,7 +136,7 @@ def held_value(schema: Any, root: Mapping[str, Any], end: str, *never: str) -> G
     """
     text, other = string_pattern(schema, root), without_strings(schema, root)
     if other is not False and text is not None and not is_open(other, root):
-        types = _types_of(other, root) if _types_of(schema, root) else set(_READ_AS)
+        types = types_of(other, root) if types_of(schema, root) else set(_READ_AS)
         text = g.both(text, *(g.without(g.pattern(_READ_AS[name])) for name in sorted(types or _READ_AS)))
     elif text is not None and text.kind == "free":
         other = False  # all that can be written is such a text
@@ -149,5 +149,5 @@ def held_value(schema: Any, root: Mapping[str, Any], end: str, *never: str) -> G
 def loosened(tool: str, name: str, schema: Any, held: HeldTools, error: UnwritableSchema) -> Any:
     """The schema of an argument with nothing but its types, which is noted: it asks for something unwritable."""
     held.miss(tool, f"{error} in the argument {name!r}")
-    types = _types_of(schema, held.schemas[tool])
+    types = types_of(schema, held.schemas[tool])
     return {"type": sorted(types)} if types else True
