@@ -56,7 +56,13 @@ def _watch(client: Client, interval: float) -> None:
 def view(page: ServerStatus) -> Group:
     """The whole status, for the terminal."""
     head = f"Enginehouse {page.version}, up for {seconds(page.uptime)}, {page.leases} requests run, {page.waiting} wait"
-    parts: list[Any] = [Text(head), _devices(page.devices), _models(page), _workers(page)]
+    parts: list[Any] = [
+        Text(head),
+        *_configuration(page.raw.get("configuration") or {}),
+        _devices(page.devices),
+        _models(page),
+        _workers(page),
+    ]
     if waits := page.raw.get("waits"):
         parts.append(_waits(waits))
     parts += [Text(f"{model.id}: {model.needs}", style="yellow") for model in page.models if model.needs]
@@ -73,6 +79,16 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def _configuration(state: dict[str, Any]) -> list[Text]:
+    """What of the configuration file is not in force."""
+    texts = []
+    if error := state.get("error"):
+        texts.append(Text(f"The configuration is invalid, and the last valid one in force: {error}", style="red"))
+    if keys := state.get("needs_restart"):
+        texts.append(Text(f"Takes effect with the next start: {', '.join(keys)}", style="yellow"))
+    return texts
 
 
 def _devices(devices: list[DeviceMemory]) -> Table:

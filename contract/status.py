@@ -194,6 +194,20 @@ class ModelStatus(BaseModel):
     fits: bool | None = None  # whether this machine can ever have room for it; None: its size is not known
 
 
+class ConfigurationStatus(BaseModel):
+    """Which configuration is in force. `error`: why the file is not, so that the last valid one stays.
+
+    Without `has_file`, the default models are in force. `needs_restart`: changed keys that are read at a start only.
+    """
+
+    path: str = ""
+    has_file: bool = True
+    applied_at: float = 0.0
+    error: str | None = None
+    error_at: float | None = None
+    needs_restart: list[str] = []
+
+
 class DeviceStatus(BaseModel):
     """Memory of one device in bytes: `foreign` is used by other programs, `budget` is the limit for all our workers."""
 
@@ -222,3 +236,5 @@ class Status(BaseModel):
     leaks: list[dict[str, Any]] = []
     waits: list[dict[str, Any]] = []  # the waiting requests in their order, and what each waits for
     model_folders: ModelFolderStatus = ModelFolderStatus()
+    configuration: ConfigurationStatus = ConfigurationStatus()
+    downloads: list[DownloadStatus] = []  # those that run

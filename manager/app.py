@@ -73,6 +73,8 @@ class ControlRoutes:
             leaks=pool.supervisor.leaks,
             waits=wait_report.reports(pool.queue, pool.models, workers, now),
             model_folders=self.runtime.folders.status(),
+            configuration=self.runtime.configuration.status(),
+            downloads=[download.status() for download in self.runtime.model_downloads.all if download.running],
         )
         return Response(page.model_dump_json(), media_type="application/json")
 

@@ -38,8 +38,20 @@ PROMPT_TOKENS = Counter(
 )
 DOWNLOADS = Counter(
     "model_downloads_total",
-    "Downloads of models that have ended, `done` or `failed`",
+    "Downloads of models that have ended, `done`, `failed` or `cancelled`",
     ["result"],
+    registry=REGISTRY,
+)
+DOWNLOADS_RUNNING = Gauge("model_downloads_running", "Downloads of models that run", registry=REGISTRY)
+DOWNLOAD_BYTES = Gauge(
+    "model_download_bytes",
+    "Bytes on the disk of a model whose download runs; while it verifies them, those that are verified",
+    ["model"],
+    registry=REGISTRY,
+)
+CONFIGURATION_VALID = Gauge(
+    "configuration_valid",
+    "1, or 0 while config.yaml is invalid and the last valid one is in force",
     registry=REGISTRY,
 )
 SPOOLED = Gauge(

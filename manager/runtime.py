@@ -1,17 +1,16 @@
-"""Builds the manager from its parts (configuration, memory, launchers, scheduler), and reloads the configuration."""
+"""Builds the manager from its parts: configuration, memory, launchers, downloads, scheduler."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Any
 
-from contract import config
 from contract.asgi.metrics import REGISTRY
-from contract.config import ConfigError, ModelSpec
+from contract.config import ModelSpec, Settings
 from contract.status import LocalCopy
 from manager.background import BackgroundTasks
+from manager.configuration import Configuration
 from manager.events import EventLog
 from manager.memory.device import Meter
 from manager.memory.monitor import MemoryMonitor
@@ -36,8 +35,6 @@ from manager.spool import SpoolSpace
 from manager.state.model import Model
 from manager.waiting_requests import WaitingRequests
 
-log = logging.getLogger(__name__)
-
 
 class Runtime:
     """Everything that the manager's routes need."""
@@ -47,9 +44,8 @@ class Runtime:
         self.folders = folders
         self.event_log = EventLog()
         self.monitor = MemoryMonitor.in_home(meter, models.settings.memory, home)
-        self._reloading = asyncio.Lock()
         self._is_stopping = False
-        self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
+        self.configuration = Configuration(models.settings, self._describe, self._apply, self.event_log)
         self._tasks = BackgroundTasks("runtime")
         self.home = home
         self._children = children = ChildRegistry(home / "manager" / "children.json")
@@ -77,21 +73,16 @@ class Runtime:
         self._tasks.spawn(self._logs.keep_within_bounds())
         self._tasks.spawn(self._children.record_descendants())
         self._tasks.spawn(self.folders.watch(lambda: self.models.settings.manager, self.event_log, self.reload))
+        self._tasks.spawn(self.configuration.watch(lambda: self.models.settings.manager.config_scan_interval))
 
     async def reload(self) -> list[str]:
-        """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing.
-
-        Calls that come while another reload runs share the next one, however many they are.
-        """
-        if self._next_reload is None:
-            self._next_reload = asyncio.get_running_loop().create_future()
-            self._tasks.spawn(self._reload_into(self._next_reload))
-        return await asyncio.shield(self._next_reload)
+        """Read the configuration again. Returns the ids that changed. Raises ConfigError, and then changes nothing."""
+        return await self.configuration.reload()
 
     def reload_in_background(self) -> None:
-        """Reload without a caller to tell, as for a signal: an invalid configuration goes to the log."""
+        """Reload without a caller to answer, as for a signal, unless the manager is stopping."""
         if not self._is_stopping:
-            self._tasks.spawn(self._reload_or_log())
+            self.configuration.reload_in_background()
 
     def forget(self, model: Model) -> bool:
         """Forget a model's measured memory; whether there was anything."""
@@ -140,6 +131,7 @@ class Runtime:
         """Stop every worker and every standby."""
         await self.model_downloads.close()
         await self._tasks.cancel()
+        await self.configuration.close()
         await self.pool.close()
         await self._local.close()
 
@@ -150,23 +142,8 @@ class Runtime:
             self._update_standbys()
         return changed
 
-    async def _reload_into(self, result: asyncio.Future[list[str]]) -> None:
-        try:
-            async with self._reloading:  # of two reloads, the one that has read the older file must not be applied last
-                self._next_reload = None  # the file is read now: it may change after this, so later calls need another
-                settings = await asyncio.to_thread(config.load)
-                result.set_result(self._apply(await configured.describe(settings, self.folders.files)))
-        except asyncio.CancelledError:
-            result.cancel()
-            raise
-        except Exception as error:
-            result.set_exception(error)
-
-    async def _reload_or_log(self) -> None:
-        try:
-            await self.reload()
-        except ConfigError as error:
-            log.error("the configuration was not applied: %s", error)
+    async def _describe(self, settings: Settings) -> ConfiguredModels:
+        return await configured.describe(settings, self.folders.files)
 
     def _imports_of(self, engine: str) -> tuple[str, ...]:
         return self.models.imports_of(engine)  # a reload replaces `models`

@@ -15,6 +15,8 @@ class ManagerSettings(Frozen):
     Weight files in `model_dirs` are models without entries of their own. They are looked for every
     `model_scan_interval` seconds. Relative folders are relative to the configuration file.
 
+    The configuration file is looked at every `config_scan_interval` seconds, and a change takes effect; 0: never.
+
     With `auto_download`, a request for a model that is not on this machine downloads it. A download ends once it has
     made no progress for `download_silence` seconds.
     """
@@ -27,6 +29,7 @@ class ManagerSettings(Frozen):
     worker_ports: PortRange = None
     model_dirs: NameList = ("ai-models",)
     model_scan_interval: float = Field(10, gt=0)
+    config_scan_interval: float = Field(1, ge=0)
     auto_download: bool = True
     download_silence: float = Field(120, gt=0)
 

@@ -17,6 +17,8 @@ class HealthResponse(BaseModel):
     Of a Depth Anything V2 server: `device`, `worker_id`, `gpu_id`, `gpu_count`, `models_loaded` (its names of depth
     models, the ids of others), `total_model_instances` (workers), `request_counter`. Of a vision models server:
     `loaded_models` (types), `available_memory_gb` (on the first GPU, else in RAM), `gpu_available`.
+
+    `configuration_valid` is false while config.yaml is invalid and the last valid one is in force; the status says why.
     """
 
     status: str = "healthy"
@@ -30,6 +32,7 @@ class HealthResponse(BaseModel):
     loaded_models: list[str] = []
     available_memory_gb: float | None = None
     gpu_available: bool = False
+    configuration_valid: bool | None = None
 
 
 def health(status: Status | None, request_counter: int) -> HealthResponse:
@@ -50,6 +53,7 @@ def health(status: Status | None, request_counter: int) -> HealthResponse:
         loaded_models=[name for name, info in model_infos(status).items() if info.loaded],
         available_memory_gb=first and round((first.total - first.used) / 2**30, 2),
         gpu_available=bool(gpus),
+        configuration_valid=status.configuration.error is None,
     )
 
 

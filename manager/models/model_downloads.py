@@ -20,7 +20,7 @@ from contract.status import DownloadState, DownloadStatus
 from manager import process_tree
 from manager.background import BackgroundTasks
 from manager.events import EventLog
-from manager.metrics import DOWNLOADS
+from manager.metrics import DOWNLOAD_BYTES, DOWNLOADS, DOWNLOADS_RUNNING
 from manager.models.model_download import DownloadKey, ModelDownload
 from manager.models.weights import hub_cache
 
@@ -96,6 +96,8 @@ class ModelDownloads:
             download.end(
                 DownloadState.CANCELLED, DownloadFailed(f"The download of {download.key.source} was cancelled.")
             )
+            DOWNLOADS.labels("cancelled").inc()
+            self._events.add("download cancelled", model=download.model, reason=download.key.source)
             await _terminate(download.process)
 
     async def updates(self, download: ModelDownload, pulse: float) -> AsyncIterator[DownloadStatus]:
@@ -113,6 +115,7 @@ class ModelDownloads:
         await self._tasks.wait()  # each ends with its process
 
     async def _run(self, download: ModelDownload, spec: ModelSpec) -> None:
+        DOWNLOADS_RUNNING.inc()
         try:
             process = await self._launch(download, spec)
             if download.running:  # otherwise it was cancelled meanwhile
@@ -127,6 +130,9 @@ class ModelDownloads:
                 await _close_pipes(download.process)
             if download.running:
                 download.end(DownloadState.FAILED, DownloadFailed("The download was stopped."))
+            DOWNLOADS_RUNNING.dec()
+            with suppress(KeyError):  # it has reported nothing
+                DOWNLOAD_BYTES.remove(download.model)
 
     async def _launch(self, download: ModelDownload, spec: ModelSpec) -> asyncio.subprocess.Process:
         download.process = process = await asyncio.create_subprocess_exec(
@@ -160,6 +166,7 @@ class ModelDownloads:
             if report["phase"] == "done":
                 return self._complete(download, report["total"])
             now = time.monotonic()
+            DOWNLOAD_BYTES.labels(download.model).set(report["done"])
             if download.update(report, now):
                 progress = now
                 if now - reported >= REPORT_INTERVAL:

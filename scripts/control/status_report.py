@@ -24,6 +24,8 @@ def status_lines(installation: Installation) -> Iterable[str]:
         yield "The manager does not answer. `make start` starts Enginehouse, `make logs` shows the logs."
         return
     yield f"ready    {'yes' if installation.is_ready() else 'no'}"
+    if error := status.configuration.error:
+        yield f"The configuration is invalid, and the last valid one in force: {error}"
     yield from _tables(status)
 
 

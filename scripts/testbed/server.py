@@ -60,10 +60,13 @@ class RunningServer:
         self.write_config(models, **sections)
 
     def write_config(self, models: list[dict[str, Any]], **sections: Any) -> None:
-        """Write the configuration file: the system chooses the ports, and there are no standbys unless asked for."""
+        """Write the configuration file: the system chooses the ports, and there are no standbys unless asked for.
+
+        Changes of the file take effect with a reload only, so that tests decide when.
+        """
         settings: dict[str, Any] = {
             "gateway": {"host": "127.0.0.1", "port": 0, **sections.pop("gateway", {})},
-            "manager": {"port": 0, "standby": 0, **sections.pop("manager", {})},
+            "manager": {"port": 0, "standby": 0, "config_scan_interval": 0, **sections.pop("manager", {})},
             "resources": {"shutdown_timeout": 5, **sections.pop("resources", {})},
             "memory": {"safety_margin_gb": 0.5, **sections.pop("memory", {})},
             **sections,

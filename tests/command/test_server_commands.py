@@ -57,6 +57,23 @@ def test_load_evict_and_events(server: RunningServer, enginehouse: EnginehouseCo
     assert "m#1" in enginehouse("events", "--since", str(seq), "-n", "2").stdout
 
 
+def test_invalid_configuration_shows_everywhere(server: RunningServer, enginehouse: EnginehouseCommand) -> None:
+    valid, seq = server.config.read_text(), server.status()["seq"]
+    server.config.write_text(valid.replace("engine: fake", "engine: fka", 1))
+    assert server.post("/v1/system/reload").status_code == 400
+    words = "unknown engine 'fka'"
+    assert words in server.status()["configuration"]["error"]
+    assert words in " ".join(enginehouse("status").stdout.split())
+    assert server.get("/health").json()["configuration_valid"] is False
+    assert "configuration_valid 0.0" in server.get("/metrics").text
+    assert words in enginehouse("events", "--since", str(seq), "-n", "1").stdout
+    assert words in server.log("manager")
+    assert server.chat("m").status_code == 200
+    server.config.write_text(valid)
+    assert server.post("/v1/system/reload").status_code == 200
+    assert "invalid" not in enginehouse("status").stdout
+
+
 def test_logs_come_from_the_server(server: RunningServer, enginehouse: EnginehouseCommand) -> None:
     log = server.home / "logs" / "m.log"
     log.parent.mkdir(exist_ok=True)

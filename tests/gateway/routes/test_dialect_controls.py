@@ -106,6 +106,7 @@ def test_health_has_the_fields_of_both_servers(secured: GatewayProcess) -> None:
         "loaded_models": ["sam3"],
         "available_memory_gb": 6.0,
         "gpu_available": True,
+        "configuration_valid": True,
     }
 
 
