@@ -11,6 +11,8 @@ from contract.credentials import PLACEHOLDER_KEYS
 from contract.errors import Forbidden, Unauthorized
 from gateway.access import tokens
 
+_KEY = "key:"
+_BEARER = "jwt:"
 HOW_TO_SEND = "Send a key as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
 
 
@@ -42,6 +44,14 @@ class Keyring:
     def __bool__(self) -> bool:
         return bool(self._keys or self._jwt_secret)
 
+    def admits(self, owner: str) -> bool:
+        """Whether an `owner_of` may still use the API; always, if it was stored without a key."""
+        if not self or not owner:
+            return True
+        name = owner.removeprefix(_KEY)
+        is_token = bool(self._jwt_secret) and name.startswith(_BEARER)
+        return is_token or any(principal.name == name for principal in self.principals)
+
     @property
     def principals(self) -> list[Principal]:
         """The owners of keys."""
@@ -59,8 +69,18 @@ class Keyring:
             return owner
         if self._jwt_secret and key.count(".") == 2:
             claims = tokens.verify(key, self._jwt_secret)
-            return Principal(f"jwt:{claims.get('sub', '')}", admin="admin" in str(claims.get("scope", "")).split())
+            return Principal(f"{_BEARER}{claims.get('sub', '')}", admin="admin" in str(claims.get("scope", "")).split())
         raise Unauthorized(f"This API key is unknown. {HOW_TO_SEND}")
+
+
+def owner_of(principal: Principal | None) -> str:
+    """The owner under which a client's jobs are stored: its key by name, or empty without one."""
+    return f"{_KEY}{principal.name}" if principal else ""
+
+
+def visible_to(principal: Principal | None) -> str | None:
+    """Whose things a client may see: its own. None: those of all, for admins and where no key is required."""
+    return None if principal is None or principal.admin else owner_of(principal)
 
 
 def _digest(key_hash: str) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -32,7 +32,11 @@ _AFTER_TROUBLE = 5.0
 class JobEngine:
     """Runs the jobs of one gateway. `running` is the work on each job, by its id."""
 
-    def __init__(self, folder: Path, settings: JobSettings, executor: Executor) -> None:
+    def __init__(
+        self, folder: Path, settings: JobSettings, executor: Executor, admits: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """`admits`: whether the jobs of an owner may run; its key may have been revoked since."""
+        self._admits = admits
         self._folder = folder
         self._settings = settings
         self._executor = executor
@@ -86,8 +90,8 @@ class JobEngine:
         self._wake.set()
         return job, is_new
 
-    async def get(self, owner: str, id_: str) -> Job:
-        """The owner's job. Raises NotFound, also for the job of another owner."""
+    async def get(self, owner: str | None, id_: str) -> Job:
+        """The owner's job; None: that of any owner. Raises NotFound, also for the job of another owner."""
         if not self._exists:
             raise no_such_job(id_)
         store = await self.store()
@@ -95,14 +99,14 @@ class JobEngine:
             return await store.get(owner, id_)
 
     async def page(self, wanted: JobFilter) -> list[Job]:
-        """The owner's jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
+        """Jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
         if not self._exists:
             return []
         store = await self.store()
         with storing():
             return await store.page(wanted)
 
-    async def delete(self, owner: str, id_: str) -> tuple[Job, bool]:
+    async def delete(self, owner: str | None, id_: str) -> tuple[Job, bool]:
         """Cancel a job that has not ended; remove one that has. Returns it, and whether it is removed.
 
         Raises NotFound.
@@ -148,11 +152,21 @@ class JobEngine:
         now = asyncio.get_running_loop().time()
         if now >= self._pruned_at + _PRUNE_INTERVAL:
             self._pruned_at = now
+            await self._cancel_revoked()
             for id_ in await self._store.prune(self._settings.keep, int(self._settings.max_result_gb * 2**30)):
                 log.info("removed the job %s and its result", id_)
-        for job in await self._store.claim(lambda model: self._room(model, now)):
-            self._begin(job)
+        jobs = await self._store.claim(lambda model: self._room(model, now))
+        if not all(self._admits(job.owner) for job in jobs):
+            await self._cancel_revoked()
+        for job in jobs:
+            if self._admits(job.owner):
+                self._begin(job)
         return await self._store.seconds_to_next(_PRUNE_INTERVAL)
+
+    async def _cancel_revoked(self) -> None:
+        for id_ in await self._store.cancel_without(self._admits):
+            log.warning("%s is cancelled: the key that submitted it has been revoked", id_)
+            self._stop(id_)
 
     def _room(self, model: str, now: float) -> int:
         """How many more jobs of a model may run. Called in the database's thread."""

@@ -100,9 +100,9 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which of an owner's jobs are listed, newest first; `before` is the last job of the page before."""
+    """Which jobs are listed, newest first, of one owner or of all; `before` is the last job of the page before."""
 
-    owner: str
+    owner: str | None
     states: tuple[JobState, ...] = ()
     type: str | None = None
     before: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from contract.errors import EngineFailed, IdempotencyConflict, NotFound, QueueFull
+from contract.errors import EngineFailed, Forbidden, IdempotencyConflict, NotFound, QueueFull
 from gateway.jobs.database import SqlConnection
 from gateway.jobs.job import ENDED, Job, JobFilter, JobState, Submission
 from gateway.jobs.payloads import LARGE, request_file
@@ -29,12 +29,12 @@ def no_such_job(id_: str) -> NotFound:
     return NotFound(f"There is no job {id_[:100]!r}. GET /jobs lists yours; those that ended are kept for jobs.keep.")
 
 
-def get(connection: SqlConnection, owner: str, id_: str) -> Job:
-    query = f"SELECT {COLUMNS} FROM jobs WHERE id = ? AND owner = ?"
-    row = connection.execute(query, (id_, owner)).fetchone()
-    if row is None:
+def get(connection: SqlConnection, owner: str | None, id_: str) -> Job:
+    row = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id_,)).fetchone()
+    job = job_in(row) if row else None
+    if job is None or owner not in {None, job.owner}:
         raise no_such_job(id_)
-    return job_in(row)
+    return job
 
 
 def add(connection: SqlConnection, submission: Submission, max_queued: int, now: float) -> tuple[Job, bool]:
@@ -87,7 +87,10 @@ def _insert(connection: SqlConnection, submission: Submission, now: float) -> No
 
 
 def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
-    conditions, values = ["owner = ?"], [wanted.owner]
+    conditions, values = ["seq > 0"], list[str]()
+    if wanted.owner is not None:
+        conditions.append("owner = ?")
+        values.append(wanted.owner)
     if wanted.states:
         conditions.append(f"state IN ({', '.join('?' * len(wanted.states))})")
         values += wanted.states
@@ -140,6 +143,19 @@ def finish(
     condition, parameters = which
     query = f"UPDATE jobs SET {assignments} WHERE {condition}"
     return connection.execute(query, (*changed.values(), *parameters)).rowcount
+
+
+def cancel_without(connection: SqlConnection, admits: Callable[[str], bool], now: float) -> list[str]:
+    """Cancel the unfinished jobs of owners that are not admitted any more. Returns their ids."""
+    owners = [row[0] for row in connection.execute(f"SELECT DISTINCT owner FROM jobs WHERE {UNFINISHED}").fetchall()]
+    ids: list[str] = []
+    for owner in (owner for owner in owners if not admits(owner)):
+        which = (f"owner = ? AND {UNFINISHED}", (owner,))
+        ids += [row[0] for row in connection.execute(f"SELECT id FROM jobs WHERE {which[0]}", which[1]).fetchall()]
+        message = f"The key {owner.partition(':')[2]!r}, which submitted this job, has been revoked."
+        error = json.dumps(Forbidden(f"{message} Submit it with another key.").envelope()["error"])
+        finish(connection, which, JobState.CANCELLED, now, {"error": error})
+    return ids
 
 
 def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> list[tuple[str, str | None]]:

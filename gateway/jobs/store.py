@@ -60,12 +60,12 @@ class JobStore:
             self._payloads.remove([request_file(submission.id)])
         return job, is_new
 
-    async def get(self, owner: str, id_: str) -> Job:
-        """The owner's job. Raises NotFound, also for the job of another owner."""
+    async def get(self, owner: str | None, id_: str) -> Job:
+        """The owner's job; None: that of any owner. Raises NotFound, also for the job of another owner."""
         return await self._database.run(lambda connection: queries.get(connection, owner, id_))
 
     async def page(self, wanted: JobFilter) -> list[Job]:
-        """The owner's jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
+        """Jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
         return await self._database.run(lambda connection: queries.page(connection, wanted))
 
     async def place(self, job: Job) -> int:
@@ -144,7 +144,7 @@ class JobStore:
         values = (self._clock() + delay, int(counted), job.id, job.run)
         await self._database.run(lambda connection: connection.execute(query, values).rowcount)
 
-    async def cancel(self, owner: str, id_: str) -> Job:
+    async def cancel(self, owner: str | None, id_: str) -> Job:
         """Cancel a job that has not ended; an ended one stays as it is. Returns the job. Raises NotFound."""
 
         def work(connection: SqlConnection) -> Job:
@@ -158,7 +158,13 @@ class JobStore:
         self._payloads.remove([request_file(id_)])
         return job
 
-    async def remove(self, owner: str, id_: str) -> None:
+    async def cancel_without(self, admits: Callable[[str], bool]) -> list[str]:
+        """Cancel the jobs of owners that are not admitted any more. Returns the ids of those that ran or waited."""
+        ids = await self._database.run(lambda connection: queries.cancel_without(connection, admits, self._clock()))
+        self._payloads.remove(map(request_file, ids))
+        return ids
+
+    async def remove(self, owner: str | None, id_: str) -> None:
         """Remove a job that has ended, with its result. Raises NotFound."""
 
         def work(connection: SqlConnection) -> Job:

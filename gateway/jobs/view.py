@@ -16,6 +16,7 @@ def view(job: Job, ahead: int | None = None, progress: dict[str, Any] | None = N
     return {
         "job_id": job.id,
         "object": "job",
+        "owner": job.owner.partition(":")[2] or None,
         "status": job.state,
         "model_type": job.type,
         "path": job.path,

@@ -22,7 +22,7 @@ from contract.asgi.body import ClientDisconnected, read_body
 from contract.asgi.middleware import header
 from contract.errors import InvalidField, NotFound
 from contract.tasks import all_tasks
-from gateway.access.keys import Principal
+from gateway.access.keys import owner_of, visible_to
 from gateway.forwarding.client_headers import forwarded_headers
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.offload import offload
@@ -74,7 +74,7 @@ class JobRoutes:
         content_type = request.headers.get("content-type", "")
         model = await self.endpoints[path].model_for(content_type, body)
         submission = Submission(
-            owner=_owner(request),
+            owner=owner_of(request.scope.get("principal")),
             type=name,
             model=model,
             request=StoredRequest(path, request.url.query, _headers(request.scope), body),
@@ -88,11 +88,14 @@ class JobRoutes:
         return JSONResponse(await self.watch.look(job), 202 if is_new else 200, headers)
 
     async def list(self, request: Request) -> Response:
-        """Your jobs, newest first. `?status=queued,running` and `?model_type=` choose, `limit` and `before` page."""
+        """Your jobs, newest first; for an admin, those of all keys.
+
+        `?status=queued,running` and `?model_type=` choose, `limit` and `before` page.
+        """
         query = request.query_params
         limit = _page_size(query.get("limit", "100"))
         states = tuple(_state(name) for name in query.get("status", "").split(",") if name)
-        wanted = JobFilter(_owner(request), states, query.get("model_type"), query.get("before"), limit + 1)
+        wanted = JobFilter(_visible(request), states, query.get("model_type"), query.get("before"), limit + 1)
         jobs = await self.engine.page(wanted)
         page, has_more = jobs[:limit], len(jobs) > limit
         next_page = page[-1].id if has_more else None
@@ -125,7 +128,7 @@ class JobRoutes:
 
     async def delete(self, request: Request) -> Response:
         """Cancel a job that has not ended; remove one that has, with its result."""
-        job, is_removed = await self.engine.delete(_owner(request), request.path_params["job_id"])
+        job, is_removed = await self.engine.delete(_visible(request), request.path_params["job_id"])
         what = "deleted" if is_removed else "cancelled"
         message = f"Job {job.id} {what}"
         return JSONResponse({"job_id": job.id, "status": job.state, "deleted": is_removed, "message": message})
@@ -145,7 +148,7 @@ class JobRoutes:
         return path
 
     async def _find(self, request: Request) -> Job:
-        return await self.engine.get(_owner(request), request.path_params["job_id"])
+        return await self.engine.get(_visible(request), request.path_params["job_id"])
 
     async def _send_result(self, job: Job, type_: str, status: int, head: bytes = b"", tail: bytes = b"") -> Response:
         store = await self.engine.store()
@@ -166,10 +169,9 @@ async def _pieces(file: BinaryIO, head: bytes, tail: bytes) -> AsyncIterator[byt
         yield tail
 
 
-def _owner(request: Request) -> str:
-    """Who owns the jobs of this request: its key's name; empty without one."""
-    principal: Principal | None = request.scope.get("principal")
-    return f"key:{principal.name}" if principal else ""
+def _visible(request: Request) -> str | None:
+    """Whose jobs the client may see; None: those of all."""
+    return visible_to(request.scope.get("principal"))
 
 
 def _headers(scope: Scope) -> list[tuple[str, str]]:

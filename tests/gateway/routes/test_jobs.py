@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
+from tests.gateway.conftest import JWT_SECRET
 from tests.support.gateway_processes import (
     FakeManagerProcess,
     GatewayProcess,
     configuration,
     eventually,
+    key,
     run_gateway,
 )
 from tests.support.sample_images import png
@@ -180,14 +184,50 @@ def test_list_filters_and_pages(gateway: GatewayProcess) -> None:
 
 
 def test_job_of_another_key_does_not_exist(secured: GatewayProcess) -> None:
-    mine, other = {"x-api-key": "app-key"}, {"x-api-key": "gateway-key"}
+    mine, admin = {"x-api-key": "app-key"}, {"x-api-key": "gateway-key"}
     job = secured.http.post("/jobs/submit/chat", json=CHAT, headers=mine).json()
     url = f"/jobs/{job['job_id']}"
-    for method, path in (("GET", url), ("GET", f"{url}/result"), ("DELETE", url)):
-        assert secured.http.request(method, path, headers=other).status_code == 404
-    assert secured.http.get("/jobs", headers=other).json()["jobs"] == []
-    assert secured.http.get("/jobs").status_code == 401
     eventually(lambda: secured.http.get(url, headers=mine).json()["status"] == "completed")
+    for path in ("/jobs", url, f"{url}/result", f"{url}/events"):
+        assert secured.http.get(path).status_code == 401
+    claims = {"sub": "other", "exp": time.time() + 3600}
+    theirs = {"x-api-key": jwt.encode(claims, JWT_SECRET)}
+    for path in (url, f"{url}/result", f"{url}/events"):
+        assert secured.http.get(path, headers=theirs).status_code == 404
+    assert secured.http.delete(url, headers=theirs).status_code == 404
+    assert secured.http.get("/jobs", headers=theirs).json()["jobs"] == []
+    assert secured.http.get(f"/jobs?before={job['job_id']}", headers=theirs).status_code == 404
+    [seen] = [row for row in secured.http.get("/jobs", headers=admin).json()["jobs"] if row["job_id"] == job["job_id"]]
+    assert (seen["owner"], secured.http.get(url, headers=admin).status_code) == ("app", 200)
+
+
+def test_jobs_of_a_revoked_key_do_not_run(tmp_path: Path, manager: FakeManagerProcess) -> None:
+    def settings(*names: str) -> dict[str, Any]:
+        keys = [key(name, f"{name}-key") for name in names]
+        return configuration(manager.port, jobs={"max_running": 1}, security={"api_keys": keys})
+
+    body = {**CHAT, "model": "hangs"}
+    with run_gateway(tmp_path, settings("kept", "revoked")) as gateway:
+        gateway.wait_ready()
+        revoked, kept = ({"x-api-key": f"{name}-key"} for name in ("revoked", "kept"))
+        theirs = [gateway.http.post("/jobs/submit/chat", json=body, headers=revoked).json() for _ in range(2)]
+        mine = gateway.http.post("/jobs/submit/chat", json=body, headers=kept).json()
+        eventually(lambda: manager.received(f"{theirs[0]['job_id']}-1"))
+        gateway.process.terminate()
+        assert gateway.process.wait(100) == 0
+    with run_gateway(tmp_path, settings("kept")) as gateway:
+        gateway.wait_ready()
+        eventually(lambda: manager.received(f"{mine['job_id']}-1"))
+        gateway.process.terminate()
+        assert gateway.process.wait(100) == 0
+    with run_gateway(tmp_path, settings("kept", "revoked")) as gateway:
+        gateway.wait_ready()
+        for job in theirs:
+            ended = gateway.http.get(f"/jobs/{job['job_id']}", headers=revoked).json()
+            assert (ended["status"], ended["error"]["code"]) == ("cancelled", "forbidden")
+            assert "'revoked', which submitted this job, has been revoked" in ended["error"]["message"]
+    assert not manager.received(f"{theirs[0]['job_id']}-2")
+    assert not manager.received(f"{theirs[1]['job_id']}-1")
 
 
 def test_killed_gateway_goes_on_with_its_jobs(tmp_path: Path, manager: FakeManagerProcess) -> None:
