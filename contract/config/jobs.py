@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from contract.config.fields import Frozen
+from contract.webhooks import check_secret
 
 
 class JobSettings(Frozen):
@@ -15,3 +16,9 @@ class JobSettings(Frozen):
     max_queued: int = Field(10000, ge=1)
     max_running: int = Field(8, ge=1)
     attempts: int = Field(3, ge=1)
+    webhook_secret: str = Field("", repr=False)
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_a_secret(cls, value: str) -> str:
+        return value and check_secret(value)

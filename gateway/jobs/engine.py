@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from contract.addresses import Allowed
 from contract.config import JobSettings
 from contract.errors import ServeError, Unavailable
 from gateway.jobs.execution import Executor
@@ -21,6 +23,7 @@ from gateway.jobs.queries import no_such_job
 from gateway.jobs.schema import NewerDatabase
 from gateway.jobs.store import JobStore
 from gateway.jobs.verdict import judge
+from gateway.jobs.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +36,19 @@ class JobEngine:
     """Runs the jobs of one gateway. `running` is the work on each job, by its id."""
 
     def __init__(
-        self, folder: Path, settings: JobSettings, executor: Executor, admits: Callable[[str], bool] = lambda _: True
+        self, folder: Path, settings: JobSettings, executor: Executor, admits: Callable[[str], bool], allowed: Allowed
     ) -> None:
-        """`admits`: whether the jobs of an owner may run; its key may have been revoked since."""
+        """`admits`: whether the jobs of an owner may still run. `allowed`: which addresses webhooks may call."""
         self._admits = admits
         self._folder = folder
         self._settings = settings
         self._executor = executor
         self._store = JobStore(folder, settings.max_queued)
+        self._webhooks = Webhooks(self._store, allowed, settings.webhook_secret, time.time)
         self._open = False
         self._opening = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self._closing = False
         self._running: dict[str, asyncio.Task[None]] = {}
         self._of_model: Counter[str] = Counter()  # jobs that run, by model
@@ -76,14 +80,15 @@ class JobEngine:
                 with storing():
                     await self._store.open()
                 self._open = True
-                self._loop = asyncio.create_task(self._run())
+                self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self._webhooks.run())]
         return self._store
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
         """Store a job, which runs from now on; False: it was submitted before, with the same key.
 
-        Raises Unavailable if it cannot be stored, IdempotencyConflict or QueueFull.
+        Raises Unavailable if it cannot be stored, InvalidField for its webhook, IdempotencyConflict or QueueFull.
         """
+        submission = self._webhooks.checked(submission)
         store = await self.store()
         with storing():
             job, is_new = await store.add(submission)
@@ -118,6 +123,7 @@ class JobEngine:
                 return job, True
             job = await store.cancel(owner, id_)
         self._stop(id_)
+        self._webhooks.wake()
         return job, False
 
     def _stop(self, id_: str) -> None:
@@ -127,7 +133,7 @@ class JobEngine:
 
     async def _close(self) -> None:
         self._closing = True
-        tasks = [task for task in (self._loop, *self._running.values()) if task]
+        tasks = [*self._loops, *self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -149,6 +155,7 @@ class JobEngine:
         """Begin what may run now, and end what is over. Returns the seconds until the next step."""
         for id_ in await self._store.expire():
             self._stop(id_)
+            self._webhooks.wake()
         now = asyncio.get_running_loop().time()
         if now >= self._pruned_at + _PRUNE_INTERVAL:
             self._pruned_at = now
@@ -167,6 +174,7 @@ class JobEngine:
         for id_ in await self._store.cancel_without(self._admits):
             log.warning("%s is cancelled: the key that submitted it has been revoked", id_)
             self._stop(id_)
+            self._webhooks.wake()
 
     def _room(self, model: str, now: float) -> int:
         """How many more jobs of a model may run. Called in the database's thread."""
@@ -182,6 +190,8 @@ class JobEngine:
         if self._running[job.id] is task:  # it may run again already
             del self._running[job.id]
         self._wake.set()
+        if job.webhook:
+            self._webhooks.wake()
 
     async def _work(self, job: Job) -> None:
         """One run of a job, until what follows from it is stored."""

@@ -37,7 +37,7 @@ class Submission:
     """A job to store. Times are seconds since the epoch.
 
     `owner` is who may see it. `type` is the name under which it was submitted. `model` groups jobs: those of one model
-    run together. `expires`: it is given up if it has not ended by then.
+    run together. `expires`: it is given up if it has not ended by then. `webhook` is a URL to call once it has ended.
     """
 
     owner: str
@@ -46,6 +46,8 @@ class Submission:
     request: StoredRequest
     priority: int = 0
     expires: float | None = None
+    webhook: str | None = None
+    webhook_secret: str | None = None
     idempotency_key: str | None = None
     digest: str = ""  # of the request, to tell a repeated submission from another one with the same key
     id: str = field(default_factory=lambda: f"job_{uuid.uuid4().hex}")
@@ -57,7 +59,8 @@ class Job:
 
     `run` counts the times that it was handed to the manager, `failures` those that ended with a dead worker or a model
     that could not be loaded. `error` is the `error` of the envelope. `result_file` is the name of the result's file in
-    the state folder; smaller results are in the database.
+    the state folder; smaller results are in the database. `webhook_sent` is when the URL `webhook` accepted its call,
+    `webhook_error` why the last attempt failed.
     """
 
     seq: int
@@ -81,6 +84,10 @@ class Job:
     result_file: str | None
     error: dict[str, Any] | None
     digest: str
+    webhook: str | None
+    webhook_attempts: int
+    webhook_sent: float | None
+    webhook_error: str | None
 
     @property
     def has_ended(self) -> bool:

@@ -77,6 +77,8 @@ def _insert(connection: SqlConnection, submission: Submission, now: float) -> No
         "digest": submission.digest,
         "model": submission.model,
         "priority": submission.priority,
+        "webhook": submission.webhook,
+        "webhook_secret": submission.webhook_secret,
         "state": JobState.QUEUED,
         "created": now,
         "not_before": now,
@@ -140,9 +142,33 @@ def finish(
     assert state in ENDED
     changed = {"state": state, "ended": now, "body": None, **(values or {})}
     assignments = ", ".join(f"{name} = ?" for name in changed)
+    assignments += f", webhook_due = CASE WHEN webhook IS NULL THEN NULL ELSE {now!r} END"
     condition, parameters = which
     query = f"UPDATE jobs SET {assignments} WHERE {condition}"
     return connection.execute(query, (*changed.values(), *parameters)).rowcount
+
+
+def claim_webhooks(connection: SqlConnection, limit: int, seconds: float, now: float) -> list[tuple[Job, str]]:
+    """Begin an attempt at webhooks that are due, with their secrets; without its outcome, another one follows."""
+    due = f"SELECT id FROM jobs WHERE webhook_due <= ? ORDER BY webhook_due LIMIT {limit}"
+    query = f"""
+        UPDATE jobs SET webhook_due = ?, webhook_attempts = webhook_attempts + 1
+        WHERE id IN ({due}) RETURNING webhook_secret, {COLUMNS}
+    """
+    rows = connection.execute(query, (now + seconds, now)).fetchall()
+    return [(job_in(row[1:]), row[0]) for row in rows]
+
+
+def note_webhook(
+    connection: SqlConnection, job: Job, *, due: float | None, sent: float | None, error: str | None
+) -> None:
+    """Store the outcome of an attempt. The secret is kept as long as there may be another one."""
+    secret = "webhook_secret" if due else "NULL"
+    query = f"""
+        UPDATE jobs SET webhook_due = ?, webhook_sent = ?, webhook_error = ?, webhook_secret = {secret}
+        WHERE id = ? AND webhook_attempts = ? AND webhook_due IS NOT NULL
+    """
+    connection.execute(query, (due, sent, error, job.id, job.webhook_attempts))
 
 
 def cancel_without(connection: SqlConnection, admits: Callable[[str], bool], now: float) -> list[str]:
@@ -160,7 +186,8 @@ def cancel_without(connection: SqlConnection, admits: Callable[[str], bool], now
 
 def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> list[tuple[str, str | None]]:
     """Remove jobs that ended before a time, and the oldest while results take more bytes. Returns ids and files."""
-    rows = connection.execute("DELETE FROM jobs WHERE ended < ? RETURNING id, result_file", (ended_before,)).fetchall()
+    old = "ended < ? AND webhook_due IS NULL"
+    rows = connection.execute(f"DELETE FROM jobs WHERE {old} RETURNING id, result_file", (ended_before,)).fetchall()
     total = connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs").fetchone()[0]
     if total > max_bytes:
         query = "SELECT id, result_bytes FROM jobs WHERE ended IS NOT NULL AND result_bytes > 0 ORDER BY ended"

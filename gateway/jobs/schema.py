@@ -47,7 +47,18 @@ _FIRST = (
 )
 """A request's body and a result are null if they are in a file. A job that has ended keeps no request."""
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_WEBHOOKS = (
+    "ALTER TABLE jobs ADD COLUMN webhook TEXT",
+    "ALTER TABLE jobs ADD COLUMN webhook_secret TEXT",
+    "ALTER TABLE jobs ADD COLUMN webhook_due REAL",
+    "ALTER TABLE jobs ADD COLUMN webhook_attempts INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN webhook_sent REAL",
+    "ALTER TABLE jobs ADD COLUMN webhook_error TEXT",
+    "CREATE INDEX jobs_by_webhook ON jobs (webhook_due) WHERE webhook_due IS NOT NULL",
+)
+"""`webhook_due` is when the webhook is sent next; null before the job has ended, and once nothing is to be sent."""
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS)
 """The statements of each version, on top of those before. Steps that were released never change; add one instead.
 
 The first one also accepts a database from before versions were counted.

@@ -195,6 +195,26 @@ class JobStore:
         self._payloads.remove(file for _, file in rows if file)
         return [id_ for id_, _ in rows]
 
+    async def claim_webhooks(self, limit: int, seconds: float) -> list[tuple[Job, str]]:
+        """Begin an attempt at the webhooks that are due, with their secrets; the next one follows after `seconds`."""
+        return await self._database.run(lambda c: queries.claim_webhooks(c, limit, seconds, self._clock()))
+
+    async def webhook_accepted(self, job: Job) -> None:
+        """Record that the receiver has accepted a job's webhook."""
+        now = self._clock()
+        await self._database.run(lambda c: queries.note_webhook(c, job, due=None, sent=now, error=None))
+
+    async def webhook_failed(self, job: Job, problem: str, again: float | None) -> None:
+        """Record a failed attempt; the next one follows `again` seconds later. None: there is none."""
+        due = None if again is None else self._clock() + again
+        await self._database.run(lambda c: queries.note_webhook(c, job, due=due, sent=None, error=problem))
+
+    async def seconds_to_webhook(self, longest: float) -> float:
+        """Seconds until the next webhook is due; at most `longest`."""
+        query = "SELECT MIN(webhook_due) FROM jobs WHERE webhook_due IS NOT NULL"
+        time = await self._database.run(lambda connection: connection.execute(query).fetchone()[0])
+        return longest if time is None else max(0.0, min(longest, time - self._clock()))
+
     async def count(self) -> Mapping[str, int]:
         """How many jobs there are in each state."""
         query = "SELECT state, COUNT(*) FROM jobs GROUP BY state"

@@ -34,7 +34,13 @@ def view(job: Job, ahead: int | None = None, progress: dict[str, Any] | None = N
         "result_bytes": job.result_bytes if job.state is JobState.COMPLETED else None,
         "result_url": f"/jobs/{job.id}/result" if job.state is JobState.COMPLETED else None,
         "error": job.error,
+        "webhook": job.webhook and _webhook(job),
     }
+
+
+def _webhook(job: Job) -> dict[str, Any]:
+    sent = _iso(job.webhook_sent)
+    return {"url": job.webhook, "attempts": job.webhook_attempts, "accepted_at": sent, "error": job.webhook_error}
 
 
 def _iso(time: float | None) -> str | None:

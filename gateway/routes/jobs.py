@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,26 +16,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from contract import durations
 from contract.asgi.body import ClientDisconnected, read_body
-from contract.asgi.middleware import header
 from contract.errors import InvalidField, NotFound
 from contract.tasks import all_tasks
 from gateway.access.keys import owner_of, visible_to
-from gateway.forwarding.client_headers import forwarded_headers
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.offload import offload
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Job, JobFilter, JobState, StoredRequest, Submission
 from gateway.jobs.view import view
 from gateway.jobs.watch import JobWatch
+from gateway.routes import job_headers
 from gateway.routes.models import path_parameter
 
-_OF_SUBMISSION = frozenset({"idempotency-key", "x-job-priority", "x-job-expires", "user-agent", "accept-language"})
-_ALSO_KEPT = (b"x-keep-alive",)
-_PRIORITIES = range(-100, 101)
 _MAX_PAGE = 1000
-_MAX_KEY = 255
 _PIECE = 2**20
 _OF_STREAMS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)')
@@ -77,10 +70,12 @@ class JobRoutes:
             owner=owner_of(request.scope.get("principal")),
             type=name,
             model=model,
-            request=StoredRequest(path, request.url.query, _headers(request.scope), body),
-            priority=_priority(request.scope),
-            expires=_expiry(request.scope),
-            idempotency_key=(key := _idempotency_key(request.scope)),
+            request=StoredRequest(path, request.url.query, job_headers.kept_headers(request.scope), body),
+            priority=job_headers.priority(request.scope),
+            expires=job_headers.expiry(request.scope),
+            webhook=request.headers.get("x-job-webhook"),
+            webhook_secret=job_headers.webhook_secret(request.scope),
+            idempotency_key=(key := job_headers.idempotency_key(request.scope)),
             digest=await offload(len(body), _digest, path, request.url.query, content_type, body) if key else "",
         )
         job, is_new = await self.engine.submit(submission)
@@ -172,41 +167,6 @@ async def _pieces(file: BinaryIO, head: bytes, tail: bytes) -> AsyncIterator[byt
 def _visible(request: Request) -> str | None:
     """Whose jobs the client may see; None: those of all."""
     return visible_to(request.scope.get("principal"))
-
-
-def _headers(scope: Scope) -> list[tuple[str, str]]:
-    """The headers with which the request will run."""
-    kept = [(name, value) for name, value in forwarded_headers(scope) if name not in _OF_SUBMISSION]
-    return [*kept, *((name.decode(), value) for name in _ALSO_KEPT if (value := header(scope, name)))]
-
-
-def _priority(scope: Scope) -> int:
-    value = header(scope, b"x-job-priority") or "0"
-    if not re.fullmatch(r"-?\d{1,3}", value) or int(value) not in _PRIORITIES:
-        message = "`X-Job-Priority` must be a whole number from -100 to 100; jobs with a higher one run first."
-        raise InvalidField(message, param="X-Job-Priority")
-    return int(value)
-
-
-def _expiry(scope: Scope) -> float | None:
-    """When the job expires, from the seconds or the duration in `X-Job-Expires`."""
-    value = header(scope, b"x-job-expires")
-    if value is None:
-        return None
-    try:
-        seconds = durations.seconds(value)
-    except ValueError as error:
-        raise InvalidField(f"`X-Job-Expires` {error}.", param="X-Job-Expires") from None
-    if not 0 < seconds < 10 * 366 * 86400:
-        raise InvalidField("`X-Job-Expires` must be a time from now, such as `1h`.", param="X-Job-Expires")
-    return time.time() + seconds
-
-
-def _idempotency_key(scope: Scope) -> str | None:
-    key = header(scope, b"idempotency-key")
-    if key is not None and not 0 < len(key) <= _MAX_KEY:
-        raise InvalidField(f"`Idempotency-Key` must have 1 to {_MAX_KEY} characters.", param="Idempotency-Key")
-    return key
 
 
 def _digest(path: str, query: str, content_type: str, body: bytes) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import stat
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jwt
 import pytest
 
 from tests.gateway.conftest import JWT_SECRET
 from tests.support.gateway_processes import (
+    ROOT,
     FakeManagerProcess,
     GatewayProcess,
     configuration,
@@ -118,6 +125,8 @@ def test_request_that_cannot_run_is_refused(
         ("X-Job-Expires", "never"),
         ("X-Job-Expires", "0"),
         ("Idempotency-Key", "x" * 256),
+        ("X-Job-Webhook", "http://127.0.0.1/hook"),
+        ("X-Job-Webhook-Secret", "secret"),
     ],
 )
 def test_wrong_header_is_named(gateway: GatewayProcess, header: str, value: str) -> None:
@@ -230,13 +239,49 @@ def test_jobs_of_a_revoked_key_do_not_run(tmp_path: Path, manager: FakeManagerPr
     assert not manager.received(f"{theirs[1]['job_id']}-1")
 
 
-def test_killed_gateway_goes_on_with_its_jobs(tmp_path: Path, manager: FakeManagerProcess) -> None:
-    settings = configuration(manager.port, jobs={"max_running": 1})
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps the calls that it gets in its class."""
+
+    calls: ClassVar[list[tuple[dict[str, str], bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.calls.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Write no log."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """The URL of a receiver of webhooks."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+
+
+def verifies(headers: dict[str, str], body: bytes, secret: str) -> bool:
+    """What the function in the docs says of a webhook."""
+    page = (ROOT / "docs/jobs.md").read_text()
+    found = re.search(r"(?s)## Webhooks\n.*?```python\n(.*?)```", page)
+    assert found
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    return bool(names["is_genuine"](secret, headers, body))
+
+
+def test_killed_gateway_goes_on_with_its_jobs(tmp_path: Path, manager: FakeManagerProcess, receiver: str) -> None:
+    secret = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+    private = {"allow_private": ["127.0.0.0/8"]}
+    settings = configuration(manager.port, gateway=private, jobs={"max_running": 1, "webhook_secret": secret})
     with run_gateway(tmp_path, settings) as gateway:
         gateway.wait_ready()
         assert gateway.http.get("/jobs").json() == {"jobs": [], "count": 0, "next": None}
         assert not (gateway.home / "jobs").exists(), "without a job there is no database"
-        hanging = submit(gateway, body={**CHAT, "model": "hangs"})
+        hanging = submit(gateway, body={**CHAT, "model": "hangs"}, x_job_webhook=receiver)
         waiting = submit(gateway, body={**CHAT, "model": "hangs"})
         eventually(lambda: manager.received(f"{hanging['job_id']}-1"))
         gateway.process.kill()
@@ -245,6 +290,13 @@ def test_killed_gateway_goes_on_with_its_jobs(tmp_path: Path, manager: FakeManag
         gateway.wait_ready()
         eventually(lambda: manager.received(f"{hanging['job_id']}-2"))
         gateway.http.delete(f"/jobs/{hanging['job_id']}")
+        [(headers, body)] = eventually(lambda: Receiver.calls)
+        message = json.loads(body)
+        assert (message["type"], message["data"]["job_id"]) == ("job.cancelled", hanging["job_id"])
+        assert verifies(headers, body, secret)
+        assert not verifies(headers, body + b" ", secret)
+        url = f"/jobs/{hanging['job_id']}"
+        eventually(lambda: gateway.http.get(url).json()["webhook"]["accepted_at"])
         eventually(lambda: manager.received(f"{waiting['job_id']}-1"))
         gateway.process.terminate()
         assert gateway.process.wait(100) == 0, "a job that runs does not hold up the end"
