@@ -63,6 +63,8 @@ def view(page: ServerStatus) -> Group:
         _models(page),
         _workers(page),
     ]
+    if jobs := _jobs(page.jobs):
+        parts.append(jobs)
     if waits := page.raw.get("waits"):
         parts.append(_waits(waits))
     parts += [Text(f"{model.id}: {model.needs}", style="yellow") for model in page.models if model.needs]
@@ -127,6 +129,14 @@ def _workers(page: ServerStatus) -> Table | Text:
             seconds(worker.expires_in),
         )
     return table
+
+
+def _jobs(jobs: dict[str, Any]) -> Text | None:
+    if problem := jobs.get("error"):
+        return Text(f"\nJobs: {problem}", style="red")
+    if not any(jobs.values()):
+        return None
+    return Text(f"\nJobs: {jobs['running']} run, {jobs['queued']} wait. `enginehouse jobs list` shows them.")
 
 
 def _waits(waits: list[dict[str, Any]]) -> Table:

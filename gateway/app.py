@@ -77,7 +77,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(job_routes.router(jobs, manager, endpoints, services.body_limit))
-    app.include_router(system.router(manager, directory))
+    app.include_router(system.router(manager, directory, jobs))
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.

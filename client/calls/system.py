@@ -56,7 +56,7 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What runs and what waits. `raw` has the fields that are not named here."""
+    """What runs and what waits; `jobs` says how many of these are `queued` and `running`. `raw` has all fields."""
 
     version: str
     uptime: float
@@ -66,6 +66,7 @@ class ServerStatus:
     devices: list[DeviceMemory]
     workers: list[RunningWorker]
     models: list[ModelState]
+    jobs: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 

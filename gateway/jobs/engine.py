@@ -10,15 +10,16 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from contract.addresses import Allowed
 from contract.config import JobSettings
 from contract.errors import ServeError, Unavailable
+from gateway.jobs import metrics
 from gateway.jobs.execution import Executor
-from gateway.jobs.job import Job, JobFilter, Submission
+from gateway.jobs.job import Job, JobFilter, JobState, Submission
 from gateway.jobs.queries import no_such_job
 from gateway.jobs.schema import NewerDatabase
 from gateway.jobs.store import JobStore
@@ -111,6 +112,15 @@ class JobEngine:
         with storing():
             return await store.page(wanted)
 
+    async def counts(self) -> dict[str, int]:
+        """How many jobs wait and run. Raises Unavailable."""
+        found: Mapping[str, int] = {}
+        if self._exists:
+            store = await self.store()
+            with storing():
+                found = await store.count()
+        return {state: found.get(state, 0) for state in (JobState.QUEUED, JobState.RUNNING)}
+
     async def delete(self, owner: str | None, id_: str) -> tuple[Job, bool]:
         """Cancel a job that has not ended; remove one that has. Returns it, and whether it is removed.
 
@@ -122,6 +132,7 @@ class JobEngine:
                 await store.remove(owner, id_)
                 return job, True
             job = await store.cancel(owner, id_)
+        metrics.ended(job.state)
         self._stop(id_)
         self._webhooks.wake()
         return job, False
@@ -154,6 +165,7 @@ class JobEngine:
     async def _step(self) -> float:
         """Begin what may run now, and end what is over. Returns the seconds until the next step."""
         for id_ in await self._store.expire():
+            metrics.ended(JobState.EXPIRED)
             self._stop(id_)
             self._webhooks.wake()
         now = asyncio.get_running_loop().time()
@@ -173,6 +185,7 @@ class JobEngine:
     async def _cancel_revoked(self) -> None:
         for id_ in await self._store.cancel_without(self._admits):
             log.warning("%s is cancelled: the key that submitted it has been revoked", id_)
+            metrics.ended(JobState.CANCELLED)
             self._stop(id_)
             self._webhooks.wake()
 
@@ -181,6 +194,7 @@ class JobEngine:
         return 0 if self._paused_until.get(model, now) > now else self._settings.max_running - self._of_model[model]
 
     def _begin(self, job: Job) -> None:
+        metrics.began(job)
         self._of_model[job.model] += 1
         task = self._running[job.id] = asyncio.create_task(self._work(job))
         task.add_done_callback(lambda task: self._done(job, task))
@@ -213,14 +227,18 @@ class JobEngine:
             error = failure
         verdict = judge(error, job.failures, self._settings.attempts)
         if error is None:
-            await self._store.complete(job, result)
+            self._note_end(JobState.COMPLETED, job, await self._store.complete(job, result))
         elif verdict.kind == "again":
             log.info("%s runs again in %g s: %s", job.id, verdict.delay, error.message)
             self._paused_until[job.model] = asyncio.get_running_loop().time() + verdict.delay
             await self._store.run_again(job, verdict.delay, counted=verdict.counted)
         else:
             log.warning("%s failed: %s", job.id, error.message)
-            await self._store.fail(job, error)
+            self._note_end(JobState.FAILED, job, await self._store.fail(job, error))
+
+    def _note_end(self, state: JobState, job: Job, has_ended: bool) -> None:
+        if has_ended:  # and was not cancelled before
+            metrics.ended(state, job, time.time())
 
     async def _run_again_when_possible(self, job: Job) -> None:
         while True:

@@ -216,8 +216,8 @@ class JobStore:
         return longest if time is None else max(0.0, min(longest, time - self._clock()))
 
     async def count(self) -> Mapping[str, int]:
-        """How many jobs there are in each state."""
-        query = "SELECT state, COUNT(*) FROM jobs GROUP BY state"
+        """How many jobs wait and run, by state."""
+        query = f"SELECT state, COUNT(*) FROM jobs WHERE {queries.UNFINISHED} GROUP BY state"
         return dict(await self._database.run(lambda connection: connection.execute(query).fetchall()))
 
     async def _end(self, job: Job, state: JobState, values: Mapping[str, object]) -> bool:

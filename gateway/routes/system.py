@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from urllib.parse import quote
 
 from fastapi import APIRouter
@@ -21,17 +23,20 @@ from gateway.dialects.health import health
 from gateway.forwarding.manager_client import ManagerClient, ManagerReply
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.status_snapshot import StatusSnapshot
+from gateway.jobs import metrics as job_metrics
+from gateway.jobs.engine import JobEngine
 from gateway.routes.manager_events import ManagerEvents
 from gateway.routes.models import path_parameter
 
 _MAX_CONTROL_BODY = 4096
 
 
-def router(manager: ManagerClient, directory: ModelDirectory) -> APIRouter:
+def router(manager: ManagerClient, directory: ModelDirectory, jobs: JobEngine) -> APIRouter:
     """All routes about the system."""
     routes = APIRouter(tags=["system"])
     _add_overview(routes)
     _add_health(routes, manager, directory)
+    _add_pages(routes, manager, jobs)
     _add_control(routes, manager, directory)
     _add_logs(routes, manager)
     return routes
@@ -82,8 +87,14 @@ def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirec
             await directory.refresh()
         return JSONResponse({"status": "ready"})
 
+    routes.get("/ready", summary="Requests can be served", response_model=None)(ready)
+
+
+def _add_pages(routes: APIRouter, manager: ManagerClient, jobs: JobEngine) -> None:
     async def page(request: Request) -> Response:
         """Prometheus metrics of the gateway and the manager."""
+        with suppress(Unavailable):  # the log says why there is no database
+            job_metrics.show(await jobs.counts())
         response = await metrics.page(request)
         try:
             reply = await manager.call("GET", "/metrics", timeout=2)
@@ -94,7 +105,20 @@ def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirec
             response.headers["content-length"] = str(len(response.body))
         return response
 
-    routes.get("/ready", summary="Requests can be served", response_model=None)(ready)
+    async def status(_: Request) -> Response:
+        """The current state of models, workers, devices and their memory, and how many jobs wait and run."""
+        reply = await manager.call("GET", "/status")
+        if reply.status != 200:
+            return _as_response(reply)
+        try:
+            counts: dict[str, int | str] = {**await jobs.counts()}
+        except Unavailable as error:
+            counts = {"error": error.message}
+        # Put in without parsing what the manager has sent.
+        body = reply.body.rstrip().removesuffix(b"}") + b', "jobs": ' + json.dumps(counts).encode() + b"}"
+        return Response(body, media_type=reply.content_type)
+
+    routes.get("/v1/system/status", summary="Models, workers and memory", response_model=None)(status)
     routes.get("/metrics", summary="Prometheus metrics", response_model=None)(page)
 
 
@@ -112,10 +136,6 @@ def _without_known_families(known: bytes, page: bytes) -> bytes:
 
 
 def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
-    async def status(_: Request) -> Response:
-        """The current state of models, workers, devices and their memory."""
-        return _as_response(await manager.call("GET", "/status"))
-
     async def evict(request: Request) -> Response:
         """Stop a model's workers, after their running requests, and free their memory. Needs the scope `admin`.
 
@@ -141,7 +161,6 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
         return ManagerEvents(manager, "/events", f"since={last_seen}" if last_seen.isdigit() else request.url.query)
 
     named = path_parameter("alias", "ocr")
-    routes.get("/v1/system/status", summary="Models, workers and memory", response_model=None)(status)
     routes.post(
         "/v1/system/evict/{alias:path}", summary="Stop a model's workers", response_model=None, openapi_extra=named
     )(evict)

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 import stat
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import jwt
 import pytest
 
 from tests.gateway.conftest import JWT_SECRET
 from tests.support.gateway_processes import (
-    ROOT,
     FakeManagerProcess,
     GatewayProcess,
-    configuration,
     eventually,
-    key,
-    run_gateway,
 )
+from tests.support.job_requests import CHAT, ended, submit
 from tests.support.sample_images import png
-
-CHAT = {"model": "ok", "messages": [{"role": "user", "content": "hi"}]}
-UNENDED = {"queued", "running"}
-
-
-def submit(gateway: GatewayProcess, type_: str = "chat", body: Any = CHAT, **headers: str) -> dict[str, Any]:
-    """Submit a job; its first state."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = gateway.http.post(f"/jobs/submit/{type_}", json=body, headers=named)
-    assert answer.status_code == 202, answer.text
-    assert answer.headers["location"] == f"/jobs/{answer.json()['job_id']}"
-    job: dict[str, Any] = answer.json()
-    return job
-
-
-def ended(gateway: GatewayProcess, job: dict[str, Any]) -> dict[str, Any]:
-    """The job once it has ended."""
-
-    def state() -> dict[str, Any] | None:
-        found: dict[str, Any] = gateway.http.get(f"/jobs/{job['job_id']}").json()
-        return None if found["status"] in UNENDED else found
-
-    found = eventually(state)
-    assert found is not None
-    return found
 
 
 def test_job_ends_with_the_answer_of_its_path(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
@@ -140,6 +105,30 @@ def test_wrong_query_is_refused(gateway: GatewayProcess, query: str) -> None:
     assert gateway.http.get(f"/jobs?{query}").status_code in {400, 404}
 
 
+def sample(gateway: GatewayProcess, name: str) -> float:
+    [line] = [line for line in gateway.http.get("/metrics").text.splitlines() if line.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+def test_status_and_metrics_count_jobs(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    counted = ["job_wait_seconds_count", "job_run_seconds_count"]
+    counted += [f'jobs_ended_total{{state="{state}"}}' for state in ("completed", "failed", "cancelled", "expired")]
+    idle = {"queued": 0, "running": 0}
+    eventually(lambda: gateway.http.get("/v1/system/status").json()["jobs"] == idle)  # earlier tests' jobs have ended
+    before = [sample(gateway, name) for name in counted]
+    job = submit(gateway, body={**CHAT, "model": "hangs"})
+    eventually(lambda: manager.received(f"{job['job_id']}-1"))
+    assert gateway.http.get("/v1/system/status").json()["jobs"] == {"queued": 0, "running": 1}
+    assert (sample(gateway, "jobs_queued"), sample(gateway, "jobs_running")) == (0, 1)
+    gateway.http.delete(f"/jobs/{job['job_id']}")
+    ended(gateway, submit(gateway))
+    ended(gateway, submit(gateway, body={**CHAT, "model": "dies-always"}))
+    ended(gateway, submit(gateway, body={**CHAT, "model": "hangs"}, x_job_expires="0.001"))
+    steps = [sample(gateway, name) - old for name, old in zip(counted, before, strict=True)]
+    assert steps[1:] == [2, 1, 1, 1, 1]
+    assert steps[0] in {3, 4}, "a job may expire before it runs"
+
+
 def test_failed_job_has_the_error(gateway: GatewayProcess) -> None:
     done = ended(gateway, submit(gateway, body={**CHAT, "model": "dies-always"}))
     assert (done["status"], done["error"]["code"]) == ("failed", "request_killed_workers")
@@ -208,114 +197,6 @@ def test_job_of_another_key_does_not_exist(secured: GatewayProcess) -> None:
     assert secured.http.get(f"/jobs?before={job['job_id']}", headers=theirs).status_code == 404
     [seen] = [row for row in secured.http.get("/jobs", headers=admin).json()["jobs"] if row["job_id"] == job["job_id"]]
     assert (seen["owner"], secured.http.get(url, headers=admin).status_code) == ("app", 200)
-
-
-def test_jobs_of_a_revoked_key_do_not_run(tmp_path: Path, manager: FakeManagerProcess) -> None:
-    def settings(*names: str) -> dict[str, Any]:
-        keys = [key(name, f"{name}-key") for name in names]
-        return configuration(manager.port, jobs={"max_running": 1}, security={"api_keys": keys})
-
-    body = {**CHAT, "model": "hangs"}
-    with run_gateway(tmp_path, settings("kept", "revoked")) as gateway:
-        gateway.wait_ready()
-        revoked, kept = ({"x-api-key": f"{name}-key"} for name in ("revoked", "kept"))
-        theirs = [gateway.http.post("/jobs/submit/chat", json=body, headers=revoked).json() for _ in range(2)]
-        mine = gateway.http.post("/jobs/submit/chat", json=body, headers=kept).json()
-        eventually(lambda: manager.received(f"{theirs[0]['job_id']}-1"))
-        gateway.process.terminate()
-        assert gateway.process.wait(100) == 0
-    with run_gateway(tmp_path, settings("kept")) as gateway:
-        gateway.wait_ready()
-        eventually(lambda: manager.received(f"{mine['job_id']}-1"))
-        gateway.process.terminate()
-        assert gateway.process.wait(100) == 0
-    with run_gateway(tmp_path, settings("kept", "revoked")) as gateway:
-        gateway.wait_ready()
-        for job in theirs:
-            ended = gateway.http.get(f"/jobs/{job['job_id']}", headers=revoked).json()
-            assert (ended["status"], ended["error"]["code"]) == ("cancelled", "forbidden")
-            assert "'revoked', which submitted this job, has been revoked" in ended["error"]["message"]
-    assert not manager.received(f"{theirs[0]['job_id']}-2")
-    assert not manager.received(f"{theirs[1]['job_id']}-1")
-
-
-class Receiver(BaseHTTPRequestHandler):
-    """Keeps the calls that it gets in its class."""
-
-    calls: ClassVar[list[tuple[dict[str, str], bytes]]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.calls.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Write no log."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[str]:
-    """The URL of a receiver of webhooks."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/hook"
-        server.shutdown()
-
-
-def verifies(headers: dict[str, str], body: bytes, secret: str) -> bool:
-    """What the function in the docs says of a webhook."""
-    page = (ROOT / "docs/jobs.md").read_text()
-    found = re.search(r"(?s)## Webhooks\n.*?```python\n(.*?)```", page)
-    assert found
-    names: dict[str, Any] = {}
-    exec(found[1], names)
-    return bool(names["is_genuine"](secret, headers, body))
-
-
-def test_killed_gateway_goes_on_with_its_jobs(tmp_path: Path, manager: FakeManagerProcess, receiver: str) -> None:
-    secret = f"whsec_{base64.b64encode(bytes(32)).decode()}"
-    private = {"allow_private": ["127.0.0.0/8"]}
-    settings = configuration(manager.port, gateway=private, jobs={"max_running": 1, "webhook_secret": secret})
-    with run_gateway(tmp_path, settings) as gateway:
-        gateway.wait_ready()
-        assert gateway.http.get("/jobs").json() == {"jobs": [], "count": 0, "next": None}
-        assert not (gateway.home / "jobs").exists(), "without a job there is no database"
-        hanging = submit(gateway, body={**CHAT, "model": "hangs"}, x_job_webhook=receiver)
-        waiting = submit(gateway, body={**CHAT, "model": "hangs"})
-        eventually(lambda: manager.received(f"{hanging['job_id']}-1"))
-        gateway.process.kill()
-    (gateway.home / "gateway" / "address").unlink()  # a gateway that is killed leaves it behind
-    with run_gateway(tmp_path, settings) as gateway:
-        gateway.wait_ready()
-        eventually(lambda: manager.received(f"{hanging['job_id']}-2"))
-        gateway.http.delete(f"/jobs/{hanging['job_id']}")
-        [(headers, body)] = eventually(lambda: Receiver.calls)
-        message = json.loads(body)
-        assert (message["type"], message["data"]["job_id"]) == ("job.cancelled", hanging["job_id"])
-        assert verifies(headers, body, secret)
-        assert not verifies(headers, body + b" ", secret)
-        url = f"/jobs/{hanging['job_id']}"
-        eventually(lambda: gateway.http.get(url).json()["webhook"]["accepted_at"])
-        eventually(lambda: manager.received(f"{waiting['job_id']}-1"))
-        gateway.process.terminate()
-        assert gateway.process.wait(100) == 0, "a job that runs does not hold up the end"
-    with run_gateway(tmp_path, settings) as gateway:
-        gateway.wait_ready()
-        eventually(lambda: manager.received(f"{waiting['job_id']}-2"))
-        gateway.http.delete(f"/jobs/{waiting['job_id']}")
-        states = {job["job_id"]: job["status"] for job in gateway.http.get("/jobs").json()["jobs"]}
-        assert states == {hanging["job_id"]: "cancelled", waiting["job_id"]: "cancelled"}
-
-
-def test_unusable_state_folder_is_reported(tmp_path: Path, manager: FakeManagerProcess) -> None:
-    with run_gateway(tmp_path, configuration(manager.port)) as gateway:
-        gateway.wait_ready()
-        (gateway.home / "jobs").write_text("not a folder")
-        answer = gateway.http.post("/jobs/submit/chat", json=CHAT)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
-        assert "ENGINEHOUSE_HOME" in answer.json()["error"]["message"]
-        assert gateway.http.post("/v1/chat/completions", json=CHAT).status_code == 200
 
 
 def test_only_the_owner_of_the_process_reads_jobs(gateway: GatewayProcess) -> None:
