@@ -7,24 +7,29 @@ import json
 from starlette.types import Message
 
 from contract.errors import from_envelope
+from gateway.forwarding.bulk import Bulk
+from gateway.forwarding.bulk_reader import BulkReader
 
 
 class CapturedResponse:
-    """An ASGI `send` that keeps a whole response."""
+    """An ASGI `send` that keeps a whole response. The large values of a good one go to `bulk`."""
 
-    def __init__(self) -> None:
+    def __init__(self, bulk: Bulk | None = None) -> None:
         self._status = 0
-        self._chunks: list[bytes] = []
+        self._reader = BulkReader(bulk or Bulk(frozenset()))
         self._headers: dict[bytes, bytes] = {}
 
     async def __call__(self, message: Message) -> None:
-        self._headers = dict(message.get("headers") or self._headers)
-        self._status = message.get("status", self._status)
-        self._chunks.append(message.get("body", b""))
+        if message["type"] == "http.response.start":
+            self._status, self._headers = message["status"], dict(message.get("headers") or ())
+            if self._status != 200:
+                self._reader = BulkReader(Bulk(frozenset()))
+        else:
+            self._reader.feed(message.get("body", b""))
 
     def body(self) -> bytes:
         """The whole body. Raises the ServeError that the response holds, if it is one."""
-        body = b"".join(self._chunks)
+        body = self._reader.text()
         if self._status != 200:
             raise from_envelope(json.loads(body))
         return body

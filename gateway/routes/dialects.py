@@ -167,11 +167,11 @@ class _Exchange:
             await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
 
     async def _ask(self, query: TaskQuery, max_wait: float, bulk: Bulk) -> _Reply:
-        call, response = self._call(query, max_wait), CapturedResponse()
+        call, response = self._call(query, max_wait), CapturedResponse(bulk)
         task = query.task
         try:
             await self.services.tasks.forward(call, response)
-            body = bulk.take_out(response.body())
+            body = response.body()
         except ServeError as error:
             raise in_clients_names(error, {**self.route.fields, **query.fields}) from None
         finally:
