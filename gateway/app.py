@@ -15,7 +15,7 @@ from contract import __version__
 from contract.addresses import AddressRule
 from contract.asgi.body_memory import BodyMemory
 from contract.asgi.draining import DrainMiddleware, RequestsInProgress
-from contract.asgi.errors import HANDLERS
+from contract.asgi.errors import HTTP_HANDLERS
 from contract.asgi.hosts import HostCheck
 from contract.asgi.middleware import HeadAsGet, RequestMiddleware
 from contract.config import Settings
@@ -64,7 +64,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
         lifespan=_lifespan(manager, directory, jobs, requests),
-        exception_handlers=HANDLERS,
+        exception_handlers=HTTP_HANDLERS,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
         # Metrics are counted in `RequestMiddleware`.

@@ -91,5 +91,12 @@ async def _handler(request: Request, error: Exception) -> Response:
     return answer
 
 
-HANDLERS: dict[Any, Any] = {ServeError: _handler, HTTPException: _handler}
-"""For Starlette's `exception_handlers`. `RequestMiddleware` catches all other exceptions."""
+HTTP_HANDLERS: dict[Any, Any] = {HTTPException: _handler}
+"""For the `exception_handlers` of an app directly inside `RequestMiddleware`, which catches all other exceptions."""
+
+HANDLERS: dict[Any, Any] = {ServeError: _handler, **HTTP_HANDLERS}
+"""For an app whose own middleware would turn other exceptions into plain text.
+
+Starlette does not call a handler once the response has begun, and hides the exception. An app whose streams may fail
+must let a `ServeError` through to `RequestMiddleware`, which makes it their last event.
+"""

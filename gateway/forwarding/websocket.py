@@ -34,6 +34,8 @@ async def forward_websocket(
                 message = "The connection to the server broke off. Connect again."
                 raise manager.interruption() or WorkerDied(message, details={"began": True}) from error
             raise manager.unreachable(error) from error
+        except WorkerDied as error:  # the connection has ended, which a silent manager's does as well
+            raise manager.interruption() or error from error
 
 
 async def _open(manager: ManagerClient, request: ForwardedRequest, stack: AsyncExitStack) -> Tunnel:
