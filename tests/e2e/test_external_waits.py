@@ -55,7 +55,7 @@ async def talking(server: RunningServer) -> AsyncIterator[ClientWebSocketRespons
         yield websocket
 
 
-def test_stream_of_a_loading_server_gets_comments_then_its_own_events(server: RunningServer, folder: Path) -> None:
+def test_stream_of_a_loading_server_gets_comments_first(server: RunningServer, folder: Path) -> None:
     body = {"model": "slow", "stream": True, "events": 2, "size": 9}
     with server.stream("/v1/responses/compact", body) as response:
         assert (response.status_code, response.headers["content-type"].split(";")[0]) == (200, "text/event-stream")
