@@ -29,7 +29,7 @@ class BulkReader:
         self._bulk = bulk
         self._short: list[bytes] = []
         self._tail = b""
-        self._value: _Value | None = None
+        self._value: _LargeValue | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Read the next chunk."""
@@ -56,7 +56,7 @@ class BulkReader:
             return len(text)
         start = field.end()
         self._short.append(text[position:start])
-        self._value = _String() if text[start] == _QUOTE else _Numbers()
+        self._value = _LargeText() if text[start] == _QUOTE else _LargeList()
         return start
 
     def _pass_value(self, text: bytes, position: int) -> int:
@@ -74,7 +74,7 @@ class BulkReader:
         return stop
 
 
-class _Value(Protocol):
+class _LargeValue(Protocol):
     """A value, in the pieces in which it arrives."""
 
     pieces: list[bytes]
@@ -87,7 +87,7 @@ class _Value(Protocol):
         """
 
 
-class _String:
+class _LargeText:
     is_bulk = True
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class _String:
         return (end + 1, True) if text[end : end + 1] == b'"' else (end, False)
 
 
-class _Numbers:
+class _LargeList:
     """A list that holds only numbers and such lists. Any other one is noticed at its first text or object."""
 
     is_bulk = True
