@@ -48,6 +48,7 @@ def test_every_task_has_a_default_model() -> None:
         "ocr": "ocr",
         "embeddings": "minilm",
         "chat": "demo-chat",
+        "completions": "demo-chat",
         "tokenize": "demo-chat",
         "detokenize": "demo-chat",
         "image-generation": "demo-image",

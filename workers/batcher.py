@@ -79,7 +79,8 @@ class Ticket:
 
     def fits(self, other: Ticket) -> bool:
         """Whether both calls may share a batch."""
-        return self.served is other.served and not (self.alone or other.alone) and self.group == other.group
+        same_method = self.served.method == other.served.method
+        return same_method and not (self.alone or other.alone) and self.group == other.group
 
     @property
     def finished(self) -> bool:

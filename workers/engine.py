@@ -135,37 +135,37 @@ def serves(
     """Mark a method `(self, calls: list[Call]) -> Iterator[(call, chunk | response | ServeError)]` as serving a task.
 
     The method gets up to `max_batch` calls at once. Only calls with equal `group(request)` share a batch; `group` must
-    be cheap, since it runs on the event loop and not on the engine's thread.
+    be cheap: it runs on the event loop. A method with several marks gets calls for all of their tasks in one batch.
 
     What a method yields for a call:
 
-    - a task without chunks: one response or one ServeError. Either ends the call.
+    - a task without chunks: one response or one ServeError, which ends the call.
     - a streaming task: any number of chunks of any of the calls in turn, then `(call, None)` as soon as that call is
-      complete, so that a short answer need not wait for the long ones in its batch. A ServeError ends the call too, and
-      the end of the method ends all remaining calls. Always stream: for clients that want the whole response, the app
-      folds the chunks; chunks that the client did not ask for (`Task.wants_chunk`, e.g. the usage) it withholds.
+      complete, so that it need not wait for longer ones in its batch. A ServeError ends the call too, and the end of
+      the method ends all remaining calls. Always stream: the app folds the chunks for clients that want the whole
+      response; chunks that the client did not ask for (`Task.wants_chunk`, e.g. the usage) it withholds.
 
-    If one item fails, yield its ServeError and go on with the others. An exception fails the whole batch: calls without
-    any answer yet then run again, each alone. A call that is `cancelled` needs no further answer: drop it between
-    steps, and return when none is left (the batcher closes the generator at its next `yield` anyway).
+    If one item fails, yield its ServeError and go on. An exception fails the whole batch: calls without any answer yet
+    then run again, each alone. A call that is `cancelled` needs no further answer: drop it between steps, and return
+    when none is left (the batcher closes the generator at its next `yield` anyway).
 
-    With `beside` the method runs on a thread of its own, at the same time as the others: it must not touch the model,
-    nor what the others change.
+    With `beside` the method runs on a thread of its own, at the same time: it must not touch the model, nor what the
+    others change.
 
     With `joins` the method is `(self, feed: Feed) -> Iterator[…]` and takes its calls itself: `feed.take(room)` as soon
-    as it starts (at least one call is waiting then), and again between its steps, with `room` for as many as it can
-    take. It returns when it has no work left and the feed is empty; the batcher calls it again for the next call.
+    as it starts (one call is waiting then), and again between its steps, with `room` for as many as it can take. It
+    returns when it has no work left and the feed is empty.
 
-    - Everything above also holds for calls that join later. So keep their failures from the others: catch what reading
-      a new prompt raises and yield `failures.to_serve_error(error)` for that call alone. An exception that leaves the
-      method ends the streams of all.
-    - While a call waits that does not fit (of another task or group, or one that must run alone), the feed gives none
+    - All of this holds for calls that join later. So keep their failures from the others: catch what reading a new
+      prompt raises and yield `failures.to_serve_error(error)` for that call. An exception ends the streams of all.
+    - While a call waits that does not fit (of another method or group, or one that must run alone), the feed gives none
       that arrived after it: the calls at work finish, then the waiting one runs. So neither can starve the other.
     - At most `feed.limit` calls are unfinished at any time.
     """
 
     def mark(method: Method) -> Method:
-        setattr(method, _MARK, ServedTask(task, method.__name__, max_batch, group, joins, beside=beside))
+        marks = getattr(method, _MARK, ())
+        setattr(method, _MARK, (*marks, ServedTask(task, method.__name__, max_batch, group, joins, beside=beside)))
         return method
 
     return mark
@@ -212,8 +212,8 @@ class Engine:
     @classmethod
     def served(cls) -> dict[str, ServedTask]:
         """The tasks that its methods serve, by name."""
-        marks = (getattr(getattr(cls, name, None), _MARK, None) for name in dir(cls))
-        return {mark.task.name: mark for mark in marks if mark}
+        methods = (getattr(cls, name, None) for name in dir(cls))
+        return {served.task.name: served for method in methods for served in getattr(method, _MARK, ())}
 
     @classmethod
     def supports_model_type(cls, model_type: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contract.tasks import Request, Response, Task
-from contract.tasks.chat.request import TokenId
+from contract.tasks.chat.sampling import TokenId
 
 MAX_TOKENS = 1_000_000
 

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from contract.known_fields import NOTHING, FieldTable, KnownField
 from contract.tasks.chat.fields import FIELDS as CHAT_FIELDS
+from contract.tasks.completions.fields import OWN_FIELDS as COMPLETION_FIELDS
 from contract.tasks.image_generation import FIELDS as IMAGE_FIELDS
 from workers import describe
 
@@ -23,6 +24,11 @@ _TREATMENTS = {
 def chat() -> list[Sequence[str]]:
     """The rows for chat."""
     return _rows(CHAT_FIELDS)
+
+
+def completions() -> list[Sequence[str]]:
+    """The rows for the fields of completions that a chat does not have."""
+    return _rows(COMPLETION_FIELDS)
 
 
 def images() -> list[Sequence[str]]:

@@ -112,6 +112,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "targets": targets,
     "dialects": dialects,
     "chatfields": lambda: _table(field_tables.HEADER, field_tables.chat()),
+    "completionfields": lambda: _table(field_tables.HEADER, field_tables.completions()),
     "imagefields": lambda: _table(field_tables.HEADER, field_tables.images()),
 }
 

@@ -60,7 +60,7 @@ def test_ids_and_aliases_are_unique() -> None:
     assert Settings.model_validate({"models": [model.entries[-1] for model in MODELS]})
 
 
-COUNTING = {"tokenize", "detokenize"}
+COUNTING = {"completions", "tokenize", "detokenize"}
 """What comes with chat, and is no reason to choose a model."""
 
 

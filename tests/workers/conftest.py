@@ -31,7 +31,7 @@ def engines(chat_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) ->
 
     def endless(family: str, **options: Any) -> Any:
         engine = chat_engine(family, **{**plain, **options})
-        monkeypatch.setattr(engine, "_end_tokens", frozenset())
+        monkeypatch.setattr(engine._answers.maker, "end_tokens", frozenset())
         return engine
 
     return endless

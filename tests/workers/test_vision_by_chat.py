@@ -151,10 +151,10 @@ def test_engine_method_takes_precedence_over_chat() -> None:
 
 def test_model_without_vision_serves_no_vision_task(chat_engine: Callable[[str], Engine]) -> None:
     spec = ModelSpec(id="m", engine="transformers_chat", source="x")
-    of_text = ("chat", "detokenize", "tokenize")
+    of_text = ("chat", "completions", "detokenize", "tokenize")
     assert tasks_of_loaded(spec, chat_engine("lm")) == of_text
     seeing = tasks_of_loaded(spec, chat_engine("smolvlm"))
-    assert seeing == ("analyze", "caption", "chat", "detokenize", "ocr", "tokenize")
+    assert seeing == ("analyze", "caption", "chat", "completions", "detokenize", "ocr", "tokenize")
     assert tasks_of_loaded(spec.model_copy(update={"tasks": ("caption",)}), chat_engine("lm")) == ()
 
 
@@ -191,7 +191,7 @@ def test_refuses_tasks_that_the_loaded_model_lacks() -> None:
     try:
         worker.assign({"engine": "fake", "options": {"lacks": ["images"]}})
         ready = worker.wait_for("ready")
-        assert ready["tasks"] == ["chat", "embeddings", "image-generation", "ocr"]
+        assert ready["tasks"] == ["chat", "completions", "embeddings", "image-generation", "ocr"]
         refused = worker.post(CAPTION, {"image": sent()})
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_task")
     finally:

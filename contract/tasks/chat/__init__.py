@@ -21,7 +21,7 @@ from contract.tasks.chat.messages import (
     TextPart,
     ToolCall,
 )
-from contract.tasks.chat.request import ChatRequest, StreamOptions
+from contract.tasks.chat.request import ChatRequest
 from contract.tasks.chat.response import (
     AnsweredCall,
     AnsweredFunction,
@@ -41,6 +41,7 @@ from contract.tasks.chat.response import (
     TopLogprob,
 )
 from contract.tasks.chat.response_format import JsonSchemaFormat, ResponseFormat
+from contract.tasks.chat.sampling import SampledRequest, StreamOptions
 from contract.tasks.chat.tools import FunctionTool, Tool, ToolChoice, ToolUse
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "PromptTokensDetails",
     "RefusalPart",
     "ResponseFormat",
+    "SampledRequest",
     "StreamOptions",
     "TextPart",
     "TokenLogprob",

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contract import known_fields
 from contract.known_fields import FieldTable, Requirement
 from contract.limits import Items, Name, Text
-from contract.tasks import Request
 from contract.tasks.chat import features, guided
 from contract.tasks.chat.fields import FIELDS
 from contract.tasks.chat.guided import FormKind, GuidedForm, SchemaOrText, StructuredOutputs, TypedGrammar
 from contract.tasks.chat.messages import Message
-from contract.tasks.chat.open_model import JsonObject, OpenModel
+from contract.tasks.chat.open_model import JsonObject
 from contract.tasks.chat.reasoning import ReasoningOptions, ThinkingOptions, effort_of
 from contract.tasks.chat.response_format import ResponseFormat
+from contract.tasks.chat.sampling import SampledRequest, TokenLimit
 from contract.tasks.chat.tools import FunctionTool, NamedFunction, Tool, ToolChoice, ToolMode, ToolUse, tool_use
-
-MAX_BIASES = 1024
-MAX_STOPS = 16
-MAX_STOP_TOKENS = 256
-
-
-def _unlimited_as_none(value: Any) -> Any:
-    return None if value == -1 and not isinstance(value, bool) else value
-
-
-TokenLimit = Annotated[int | None, Field(ge=1), BeforeValidator(_unlimited_as_none)]
-"""A number of tokens; -1, with which LM Studio and llama.cpp say "unlimited", is the same as no limit."""
-TokenId = Annotated[int, Field(ge=0, lt=2**31)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-Factor = Annotated[float, Field(gt=0, le=100)]
-
-
-class StreamOptions(OpenModel):
-    include_usage: bool = False
-
 
 _THINKING = ("reasoning_effort", "reasoning", "enable_thinking", "think", "thinking")
 """The fields that say how much the model thinks; the first that says something counts."""
@@ -56,33 +36,14 @@ _CONDITIONAL = {*_THINKING, "tools", "functions", "response_format", "structured
 """Fields whose requirements depend on more than one value."""
 
 
-class ChatRequest(Request):
+class ChatRequest(SampledRequest):
     """All of OpenAI's fields and those of common servers; `requirements` names those that need an engine's support."""
 
     known_fields: ClassVar[FieldTable] = FIELDS
 
     messages: Items[Message] = Field(min_length=1)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: int | None = Field(None, ge=1, le=128)
-
     max_tokens: TokenLimit = None
     max_completion_tokens: TokenLimit = None
-    min_tokens: int | None = Field(None, ge=0)
-    stop: Name | Annotated[list[Name], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
-    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_STOP_TOKENS, fail_fast=True)] | None = None
-    ignore_eos: bool | None = None
-
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1)
-    min_p: float | None = Field(None, ge=0, le=1)
-    repetition_penalty: Factor | None = None
-    repeat_penalty: Factor | None = None
-    frequency_penalty: Penalty | None = None
-    presence_penalty: Penalty | None = None
-    seed: int | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
 
@@ -123,16 +84,6 @@ class ChatRequest(Request):
     metadata: JsonObject | None = None
     user: Name | None = None
 
-    @field_validator("logit_bias", mode="before")
-    @classmethod
-    def _check_logit_bias(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            if len(value) > MAX_BIASES:
-                raise ValueError(f"send at most {MAX_BIASES} tokens")
-            if wrong := next((key for key in value if not str(key).isdecimal()), None):
-                raise ValueError(f"the keys are ids of tokens, such as 1234, not {str(wrong)[:100]!r}")
-        return value
-
     @field_validator("tool_choice")
     @classmethod
     def _check_tool_choice(
@@ -164,17 +115,11 @@ class ChatRequest(Request):
 
     @property
     def limit(self) -> int | None:
-        """The maximum number of tokens to generate; OpenAI's newer field wins."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
-    def stops(self) -> list[str]:
-        """Stop sequences: generation ends at the first of them. Empty ones ask for nothing."""
-        return [stop for stop in ([self.stop] if isinstance(self.stop, str) else self.stop or ()) if stop]
-
-    @property
-    def include_usage(self) -> bool:
-        return bool(self.stream_options and self.stream_options.include_usage)
+    def reported_alternatives(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs or self.top_logprobs else None
 
     @property
     def tool_use(self) -> ToolUse:
@@ -199,11 +144,6 @@ class ChatRequest(Request):
     def effort(self) -> str | None:
         """How much the model shall think, such as `low`; `none` if not at all, None if the request does not say."""
         return next((effort for name in _THINKING if (effort := effort_of(getattr(self, name)))), None)
-
-    @property
-    def penalty_of_repetition(self) -> float | None:
-        """The factor by which tokens of the prompt and the answer become less likely, under either name."""
-        return self.repeat_penalty if self.repetition_penalty is None else self.repetition_penalty
 
     def requirements(self) -> list[Requirement]:
         needs = known_fields.requirements(self, self.known_fields)

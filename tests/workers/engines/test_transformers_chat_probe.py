@@ -89,7 +89,7 @@ def test_requests_that_cannot_join_are_answered_one_by_one(
     expected = alone(engines("lm"), first, later, drawn)  # before the change: other tests use this engine as well
     monkeypatch.setattr(library, "runs_its_own_code", lambda _: True)
     slow: Any = load(models("lm"))
-    slow._end_tokens = frozenset()
+    slow._answers.maker.end_tokens = frozenset()
     joined = JoinedRequests(slow, first, (3, later), (4, drawn))
     assert joined.finish_order == [0, 1, 2]
     assert joined.texts == expected

@@ -15,7 +15,7 @@ from tests.support.chat_requests import ChatEngine
 def test_default_temperature_is_the_models(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     unset = {"temperature": None, "max_tokens": 24}
     assert text(ask(engine, "Hello", **unset)) == text(ask(engine, "Hello", max_tokens=24))
-    monkeypatch.setitem(engine._recommended, "do_sample", True)
+    monkeypatch.setitem(engine._answers.maker.recommended, "do_sample", True)
     assert len({text(ask(engine, "Hello", **unset)) for _ in range(3)}) > 1
 
 

@@ -84,6 +84,7 @@ def test_generate_loop_honours_the_same_fields(models: Any, engine: Any, monkeyp
     """A model whose requests cannot share steps answers as one whose requests can."""
     alone = load(models("lm"))
     monkeypatch.setattr(alone, "_runner", None)
+    monkeypatch.setattr(alone._answers, "family", None)
     for fields in (
         {"repetition_penalty": 1.8, "logit_bias": {"50": 3}},
         {"temperature": 1, "seed": 3, "top_k": 5, "min_p": 0.01},
@@ -96,6 +97,6 @@ def test_generate_loop_honours_the_same_fields(models: Any, engine: Any, monkeyp
 
 def test_recommended_processors_are_overridden(models: Any, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = text(ask(engine, "Hello", max_tokens=24))
-    monkeypatch.setitem(engine._recommended, "repetition_penalty", 5.0)
+    monkeypatch.setitem(engine._answers.maker.recommended, "repetition_penalty", 5.0)
     assert text(ask(engine, "Hello", max_tokens=24)) != plain
     assert text(ask(engine, "Hello", max_tokens=24, repetition_penalty=1)) == plain

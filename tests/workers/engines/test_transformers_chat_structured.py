@@ -16,6 +16,7 @@ from tests.support.structured_requests import as_json
 def test_form_is_held_without_shared_steps(chat_engine: ChatEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = chat_engine("lm")
     monkeypatch.setattr(engine, "_runner", None)  # `generate` answers
+    monkeypatch.setattr(engine._answers, "family", None)
     answer = ask(engine, "Hello", response_format=as_json({"enum": [[1, "é"], [2]]}), temperature=2, max_tokens=99)
     assert json.loads(text(answer)) in ([1, "é"], [2])
     assert answer.choices[0].finish_reason == "stop"
@@ -23,6 +24,6 @@ def test_form_is_held_without_shared_steps(chat_engine: ChatEngine, monkeypatch:
 
 def test_recommended_processors_cannot_exclude_all(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The authors forbid repetitions, and the form demands one."""
-    monkeypatch.setitem(engine._recommended, "no_repeat_ngram_size", 1)
+    monkeypatch.setitem(engine._answers.maker.recommended, "no_repeat_ngram_size", 1)
     answer = ask(engine, "Hello", response_format=as_json({"const": "aaaa"}), temperature=2, max_tokens=99)
     assert text(answer) == '"aaaa"'

@@ -15,6 +15,7 @@ from contract.errors import BadImage
 from contract.media import images_in
 from contract.status import ModelFacts
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest, ChatUsage, ChunkChoice, Delta, TextPart
+from contract.tasks.completions import COMPLETIONS, CompletionRequest, CompletionResponse
 from contract.tasks.embeddings import (
     EMBEDDINGS,
     Embedding,
@@ -32,6 +33,7 @@ from contract.tasks.image_generation import (
 from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
 from contract.tasks.vision import VisionUsage
 from workers.engine import Call, Device, Engine, Joins, Options, Output, serves
+from workers.engines.fake.completing import completion_chunks
 from workers.engines.fake.drawing import png
 from workers.engines.fake.faults import FakeOptions, Faults
 
@@ -70,14 +72,21 @@ class Fake(Engine):
     @serves(CHAT, max_batch=64)
     def chat(self, calls: Calls) -> Answers:
         """Repeat the last message, one word per step, all calls of the batch in turn."""
+        yield from self._streams(calls, {id(call): self._chunks(call.request, len(calls)) for call in calls})
+
+    @serves(COMPLETIONS, max_batch=64)
+    def complete(self, calls: Calls) -> Answers:
+        """Repeat each prompt, one word per step."""
+        yield from self._streams(calls, {id(call): completion_chunks(call.request, self._name) for call in calls})
+
+    def _streams(self, calls: Calls, streams: dict[int, Iterator[Any]]) -> Answers:
         self._faults.at_start(calls, _prompt)
-        streams = {id(call): self._chunks(call.request, len(calls)) for call in calls}
         active = list(calls)
         while active:
             self._faults.step(active)
             for call in self._uncancelled(active):
                 answer = self._faults.failure(_prompt(call.request)) or next(streams[id(call)], None)
-                if not isinstance(answer, ChatChunk):
+                if not isinstance(answer, ChatChunk | CompletionResponse):
                     active.remove(call)
                 yield call, answer
             active = [call for call in active if not call.cancelled]
@@ -176,6 +185,8 @@ def _prompt(request: Any) -> str:
         images = sum(1 for _ in images_in(request))
         text = " ".join(part.text for part in last.parts if isinstance(part, TextPart))
         return f"{text} ({images} pictures)" if images else text
+    if isinstance(request, CompletionRequest):
+        return "\n".join(str(prompt) for prompt in request.prompts)
     if isinstance(request, EmbeddingsRequest):
         return "\n".join(request.texts)
     return str(getattr(request, "prompt", ""))

@@ -18,7 +18,7 @@ from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
 from workers.step_meter import StepMeter
-from workers.toolkit.chat.answer import NO_TOKEN, ChatAnswer, ChatChoice
+from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice, chat_answer
 from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint, wait_a_moment
@@ -77,7 +77,7 @@ class MlxChat:
         requested = call.request.limit or self.recommended.get("max_new_tokens")
         limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
         call.warnings += [*dialect.warnings(call.request), *form.warnings]
-        answer = ChatAnswer(call, self._name, id_length=dialect.id_length)
+        answer = chat_answer(call, self._name, id_length=dialect.id_length)
         answer.prompt_tokens = len(prompt.tokens)
         ends = ends_of(call.request, self.loaded.ends)
         if form.grammar:  # the answer ends where the grammar allows it, whatever the request ignores
@@ -143,7 +143,7 @@ class _Rows:
             else:
                 row, reused = self._decoder.add(prompt, choice.limit, choice.sampler)
                 self._running[row] = choice
-                choice.answer.note_cached(reused)
+                choice.answer.note_cached(choice, reused)
         for item in unready:
             heapq.heappush(self._waiting, item)
         return bool(self._running)

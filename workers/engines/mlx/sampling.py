@@ -10,11 +10,11 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm import sample_utils as library
 
-from contract.tasks.chat import ChatRequest
+from contract.tasks.chat import SampledRequest
 from workers.toolkit.chat.constraints.masks import excluded_tokens
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
 from workers.toolkit.chat.logprobs import PickedToken
-from workers.toolkit.chat.sampling_settings import biases_of, settings_of, top_logprobs_of
+from workers.toolkit.chat.sampling_settings import biases_of, settings_of
 
 
 class MlxSampler:
@@ -30,7 +30,7 @@ class MlxSampler:
 
     def __init__(
         self,
-        request: ChatRequest,
+        request: SampledRequest,
         recommended: dict[str, Any],
         ends: frozenset[int],
         index: int,
@@ -41,7 +41,7 @@ class MlxSampler:
         self._reported: deque[tuple[Any, Any, Any]] = deque()  # arrays: token, log probabilities, most probable tokens
         self._min_tokens = int(settings.get("min_new_tokens") or 0) if ends else 0
         self._biases = biases_of(request)
-        self._top = top_logprobs_of(request)
+        self._top = request.reported_alternatives
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
         self._repetition = float(settings.get("repetition_penalty") or 1.0)

@@ -4,7 +4,8 @@ This engine keeps rows, positions, masks and caches itself, and uses only a mode
 else it touches in transformers; `families` has an adapter for each family that reads prompts differently.
 
 The path of a request: it waits in `prompt_queue` until a row is free. `prompt_encoder` then renders its messages and
-runs the processor, and the family's adapter makes a `prompt_row` of the result. `prefill_scheduler` reads the row
+runs the processor, and the family's adapter makes a `prompt_row` of the result; `answer_maker` does that, also for
+prompts without a chat template. `prefill_scheduler` reads the row
 (`prefill`) in chunks whose size `chunk_sizer` chooses, and reuses earlier prompts and images from `prefix_cache` and
 `feature_cache`. `decode_loop` adds its rows to the running batch (`decode_batch`, `kv_cache`), in which every row gets
 one token in each step; `sampling` picks the tokens, and `workers.toolkit.chat` turns them into text.
@@ -22,24 +23,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from contract.config import ModelSpec
 from contract.status import ModelFacts
-from contract.tasks.chat import CHAT, ChatRequest
+from contract.tasks.chat import CHAT
+from contract.tasks.completions import COMPLETIONS
 from contract.tasks.detokenize import DETOKENIZE, DetokenizeRequest
 from contract.tasks.tokenize import TOKENIZE, TokenizeRequest
 from workers.engine import Call, Device, Engine, Feed, Output, serves
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit import pretrained
-from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.dialect import DIALECT_FEATURES
-from workers.toolkit.chat.logprobs import TokenTexts
-from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES, check_token_ids, ends_of
-from workers.toolkit.finite import not_finite_scores
+from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES
 
 if TYPE_CHECKING:
-    from workers.engines.transformers_chat.chat_prompt import ChatPrompt
     from workers.engines.transformers_chat.model_runner import ModelRunner
-    from workers.engines.transformers_chat.sampling import TokenSampler
     from workers.engines.transformers_chat.tokens import TokenReader
-    from workers.toolkit.chat.answer import ChatChoice
+    from workers.toolkit.chat.answer import AnswerEvent
 
 _HERE = "workers.engines.transformers_chat"
 _FAMILIES = (
@@ -66,8 +63,6 @@ _FAMILIES = (
 
 _MAX_BATCH = 16
 """The maximum number of running rows. All are as wide as the longest, so the KV cache may need this many contexts."""
-_UNBOUNDED = 4096
-"""The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
 
 
 class TransformersChat(Engine):
@@ -75,7 +70,9 @@ class TransformersChat(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
-    features = frozenset({"images", "structured_output", "prefill"}) | SAMPLING_FEATURES | DIALECT_FEATURES
+    features = SAMPLING_FEATURES | DIALECT_FEATURES | {
+        "images", "structured_output", "prefill", "prompt_logprobs", "fill_in_middle",
+    }  # fmt: skip
     imports = (
         "workers.toolkit.torchvision_shim",
         f"{_HERE}.serving",
@@ -94,18 +91,19 @@ class TransformersChat(Engine):
         from workers.engines.transformers_chat import loading, serving
 
         loaded = loading.load(spec, device, options)
-        self._name = spec.id
         self._loaded = loaded
         self._model = loaded.model
         context = loading.context_of(loaded, options.context)
         self._encoder = serving.PromptEncoder(loaded, options, context, spec)
-        self._texts = TokenTexts(loaded.tokenizer)
         self._tokens = serving.TokenReader(self._encoder, loaded.model.config.get_text_config(decoder=True).vocab_size)
-        self._end_tokens = loading.end_tokens_of(loaded)
-        self._recommended = loading.take_recommended(loaded.model)
-        self._grammars = serving.GrammarCompiler(loaded.vocabulary, self._end_tokens)
-        serving.warn_of_ignored(self._recommended)
+        end_tokens = loading.end_tokens_of(loaded)
+        recommended = loading.take_recommended(loaded.model)
+        self._grammars = serving.GrammarCompiler(loaded.vocabulary, end_tokens)
+        serving.warn_of_ignored(recommended)
         self._runner, self.joins = serving.runner_of(loaded, self._encoder, options)
+        family = self._runner.family if self._runner else None
+        maker = serving.ChoiceMaker(spec.id, loaded, recommended, end_tokens)
+        self._answers = serving.AnswerMaker(self._encoder, maker, self._grammars, family)
 
     @classmethod
     def supports_model_type(cls, model_type: str) -> bool:
@@ -124,17 +122,25 @@ class TransformersChat(Engine):
         features = self.features - DIALECT_FEATURES | self._encoder.dialect.features
         if not self._grammars.is_supported:
             features -= {"structured_output"}
+        if self._runner is None:  # `generate` does not report the scores of prompts
+            features -= {"prompt_logprobs"}
+        if self._encoder.fill_in_middle is None:
+            features -= {"fill_in_middle"}
         return features if self._loaded.vision else features - {"images"}
 
     @serves(CHAT, max_batch=_MAX_BATCH, joins=True)
-    def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        """Answer conversations; see `workers.engine.serves` for what is yielded, `decode_loop` for the order."""
+    @serves(COMPLETIONS, max_batch=_MAX_BATCH, joins=True)
+    def chat(self, feed: Feed[Any]) -> Iterator[AnswerEvent]:
+        """Answer conversations and continue texts, in the same steps.
+
+        See `workers.engine.serves` for what is yielded, `decode_loop` for the order.
+        """
         from workers.engines.transformers_chat.serving import DecodeLoop, GenerateLoop
 
         if self._runner is None:
-            yield from GenerateLoop(self._model, feed, self._open, self._advance, self.meter).run()
+            yield from GenerateLoop(self._model, feed, self._answers, self.meter).run()
         else:
-            yield from DecodeLoop(self._runner, feed, self._open, self._advance, self.meter).run()
+            yield from DecodeLoop(self._runner, feed, self._answers, self.meter).run()
 
     @serves(TOKENIZE, max_batch=_MAX_BATCH, beside=True)
     def tokenize(self, calls: list[Call[TokenizeRequest]]) -> Iterator[tuple[Call[TokenizeRequest], Output]]:
@@ -145,54 +151,3 @@ class TransformersChat(Engine):
     def detokenize(self, calls: list[Call[DetokenizeRequest]]) -> Iterator[tuple[Call[DetokenizeRequest], Output]]:
         """The text of tokens."""
         yield from self._tokens.detokenize(calls)
-
-    def _open(self, call: Call[ChatRequest]) -> ChatPrompt:
-        """Prepare a call's prompt. Raises ContextTooLong, BadImage, UnsupportedFeature or BadRequest for the client."""
-        from workers.engines.transformers_chat.serving import ChatPrompt, PromptRow
-        from workers.toolkit.chat.answer import ChatAnswer, ChatChoice
-
-        request = call.request
-        check_token_ids(request, self._model.config.get_text_config(decoder=True).vocab_size)
-        dialect, inputs = self._encoder.dialect, self._encoder.encode(request)
-        tokens = int(inputs["input_ids"].shape[-1])
-        tokens_left = self._encoder.check(tokens)
-        if self._runner is None:
-            row = PromptRow(inputs["input_ids"][0], whole=inputs)
-        else:
-            row = self._runner.family.row(inputs)
-        answer = ChatAnswer(call, self._name, id_length=dialect.id_length)
-        call.warnings += dialect.warnings(request)
-        answer.prompt_tokens = tokens
-        requested = request.limit or self._recommended.get("max_new_tokens")
-        limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
-        prompt_end = self._encoder.end_of(inputs)
-        form = form_of(request, dialect, prompt_end)
-        call.warnings += form.warnings
-        for index in range(request.n or 1):
-            output = dialect.reader(request, prompt_end, self._loaded.tokenizer)
-            choice = ChatChoice(answer, index, self._sampler(request, index, row.ids), output, limit)
-            if form.grammar:  # the answer ends where the grammar allows it, whatever the request ignores
-                choice.constraint = self._grammars.constraint(form.grammar, form.param)
-                choice.sampler.ends |= self._end_tokens
-            answer.choices.append(choice)
-        return ChatPrompt(call, row, answer.choices)
-
-    def _sampler(self, request: ChatRequest, index: int, prompt: Any) -> TokenSampler:
-        from workers.engines.transformers_chat.serving import TokenSampler
-
-        device = self._model.device
-        sampler = TokenSampler(request, self._recommended, ends_of(request, self._end_tokens), index, device)
-        if self._runner is not None:  # else `generate` says what the tokens of the prompt are
-            sampler.begin(prompt.to(device))
-        return sampler
-
-    def _advance(self, choice: ChatChoice, token: int) -> Iterator[tuple[Call[ChatRequest], Any]]:
-        from workers.toolkit.chat.answer import NO_TOKEN
-
-        if token == NO_TOKEN:
-            return choice.answer.fail(not_finite_scores(self._name, self._model.dtype))
-        ends = choice.sampler.ends
-        if choice.sampler.picked:
-            picked = choice.sampler.picked.popleft()
-            choice.logprobs += [self._texts.entry(picked)] if token not in ends else []
-        return choice.answer.advance(choice, token, ends)

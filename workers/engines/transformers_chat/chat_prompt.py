@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from contract.tasks.chat import ChatRequest
 from workers.engine import Call
 from workers.engines.transformers_chat.prompt_row import PromptRow
 from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.logprobs import PickedToken
 
 
 @dataclass(frozen=True, eq=False)
 class ChatPrompt:
     """A prompt, which is read once for all of its choices."""
 
-    call: Call[ChatRequest]
+    call: Call[Any]
     row: PromptRow
     choices: Sequence[ChatChoice]
     failed: bool = False
@@ -30,6 +31,13 @@ class ChatPrompt:
     def is_ready(self) -> bool:
         """Whether the first tokens of its choices can be picked as soon as it is read."""
         return all(choice.is_ready for choice in self.choices)
+
+    def note_read(self, cached: int, picked: Sequence[PickedToken]) -> None:
+        """Note how many of its tokens were cached, and its tokens after the first if they are reported."""
+        self.choices[0].answer.note_cached(self.choices[0], cached)
+        for choice in self.choices:
+            if choice.echo is not None:
+                choice.echo.picked = picked
 
     def with_choices(self, choices: Sequence[ChatChoice]) -> ChatPrompt:
         """A copy with only these choices."""

@@ -9,45 +9,38 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
-from contract.tasks.chat import ChatRequest
-from workers import engine
-from workers.engine import Call, Feed
-from workers.engines.transformers_chat.chat_prompt import ChatPrompt
+from workers.engine import Feed
+from workers.engines.transformers_chat.answer_maker import AnswerMaker
 from workers.engines.transformers_chat.decode_batch import DecodeBatch, Tokens
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill_scheduler import PrefillScheduler
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.step_meter import StepMeter
-from workers.toolkit.chat.answer import ChatChoice
+from workers.toolkit.chat.answer import AnswerEvent
 from workers.toolkit.chat.constraints.token_constraint import wait_a_moment
-
-ChatEvent = tuple[Call[ChatRequest], engine.Output]
 
 
 class DecodeLoop:
-    """Takes calls from the feed and answers them.
-
-    `open_prompt` prepares a call's prompt; `advance` adds a token to a choice and yields what to send.
-    """
+    """Takes calls from the feed and answers them."""
 
     def __init__(
         self,
         runner: ModelRunner,
-        feed: Feed[ChatRequest],
-        open_prompt: Callable[[Call[ChatRequest]], ChatPrompt],
-        advance: Callable[[ChatChoice, int], Iterator[ChatEvent]],
+        feed: Feed[Any],
+        answers: AnswerMaker,
         meter: StepMeter,
     ) -> None:
-        self._runner, self._feed, self._advance = runner, feed, advance
+        self._runner, self._feed, self._answers = runner, feed, answers
         self._meter = meter
-        self._queue = PromptQueue(open_prompt)
+        self._queue = PromptQueue(answers.open)
         self._prefills = PrefillScheduler(runner, self._queue, meter)
         self._batch: DecodeBatch | None = None
         self._waiting: list[DecodeBatch] = []  # for their grammars
 
-    def run(self) -> Iterator[ChatEvent]:
+    def run(self) -> Iterator[AnswerEvent]:
         """Run until no call is left."""
         try:
             while True:
@@ -69,7 +62,7 @@ class DecodeLoop:
         batches = [*self._waiting, *([self._batch] if self._batch else [])]
         return self._feed.limit - sum(len(batch.rows) for batch in batches) - self._prefills.rows
 
-    def _read(self) -> Iterator[ChatEvent]:
+    def _read(self) -> Iterator[AnswerEvent]:
         """Read a chunk of waiting prompts."""
         is_decoding = self._batch is not None
         self._prefills.open(self._room + self._prefills.rows, is_decoding=is_decoding)
@@ -79,11 +72,14 @@ class DecodeLoop:
         if batch is not None:
             self._waiting.append(batch)
 
-    def _start(self) -> Iterator[ChatEvent]:
+    def _start(self) -> Iterator[AnswerEvent]:
         """Add the rows of prompts that are read to the batch, as soon as their grammars are compiled."""
         compiling = {batch: batch.compiling for batch in self._waiting}
         self._waiting = [batch for batch, constraints in compiling.items() if constraints]
         for batch in (batch for batch, constraints in compiling.items() if not constraints):
+            for row in batch.rows:
+                if not row.choice.is_finished:
+                    yield from self._answers.begin(row.choice)
             yield from self._push(batch.first())
             batch.drop_finished()
             if batch.rows and self._batch:
@@ -93,7 +89,7 @@ class DecodeLoop:
         if self._waiting and not (self._batch or self._prefills):
             wait_a_moment(itertools.chain(*(compiling[batch] for batch in self._waiting)))
 
-    def _step(self) -> Iterator[ChatEvent]:
+    def _step(self) -> Iterator[AnswerEvent]:
         """Decode one token for every row."""
         if self._batch is None:
             return
@@ -110,7 +106,7 @@ class DecodeLoop:
             if not self._batch.rows:
                 self._batch = None
 
-    def _push(self, tokens: Tokens) -> Iterator[ChatEvent]:
+    def _push(self, tokens: Tokens) -> Iterator[AnswerEvent]:
         for choice, token in tokens:
             if not choice.is_finished:  # another choice's failure ends it
-                yield from self._advance(choice, token)
+                yield from self._answers.advance(choice, token)

@@ -10,56 +10,55 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from contract.tasks.chat import ChatRequest
-from workers.engine import Call, Feed
+from workers.engine import Feed
+from workers.engines.transformers_chat.answer_maker import AnswerMaker
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
-from workers.engines.transformers_chat.decode_loop import ChatEvent
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.engines.transformers_chat.prompt_row import moved
 from workers.engines.transformers_chat.sampling import exclude
 from workers.step_meter import StepMeter
-from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
+from workers.toolkit.chat.answer import NO_TOKEN, AnswerEvent, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
 
 
 class GenerateLoop:
-    """Answers calls and their choices one by one. `generate` runs in its own thread, which passes each token on.
-
-    `open_prompt` prepares a call's prompt; `advance` adds a token to a choice and yields what to send.
-    """
+    """Answers calls and their choices one by one. `generate` runs in its own thread, which passes each token on."""
 
     def __init__(
         self,
         model: Any,
-        feed: Feed[ChatRequest],
-        open_prompt: Callable[[Call[ChatRequest]], ChatPrompt],
-        advance: Callable[[ChatChoice, int], Iterator[ChatEvent]],
+        feed: Feed[Any],
+        answers: AnswerMaker,
         meter: StepMeter,
     ) -> None:
-        self._model, self._feed, self._advance, self._meter = model, feed, advance, meter
-        self._queue = PromptQueue(open_prompt)
+        self._model, self._feed, self._meter = model, feed, meter
+        self._answers = answers
+        self._queue = PromptQueue(answers.open)
 
-    def run(self) -> Iterator[ChatEvent]:
+    def run(self) -> Iterator[AnswerEvent]:
         """Run until no call is left."""
         while calls := self._feed.take(1):
             self._queue.add(calls)
-            prompt = self._queue.next(room=calls[0].request.n or 1)
-            try:
-                yield from self._answer(prompt) if prompt else ()
-            except Exception as error:
-                self._queue.refuse(calls[0], error)
+            while prompt := self._queue.next(room=calls[0].request.n or 1):
+                try:
+                    yield from self._answer(prompt)
+                except Exception as error:
+                    prompt.choices[0].answer.failed = True
+                    self._queue.refuse(calls[0], error)
             while self._queue.refused:
                 yield self._queue.refused.popleft()
 
-    def _answer(self, prompt: ChatPrompt) -> Iterator[ChatEvent]:
+    def _answer(self, prompt: ChatPrompt) -> Iterator[AnswerEvent]:
         for choice in prompt.choices:
-            if choice.is_finished:
+            if not choice.is_finished:
+                yield from self._answers.begin(choice)
+            if choice.is_finished:  # also one of no tokens
                 continue
             generation = Generation(self._model, prompt, choice)
             try:
                 for token in generation.tokens():
                     self._meter.step(1)
-                    yield from self._advance(choice, token)
+                    yield from self._answers.advance(choice, token)
                     if choice.is_finished:
                         break
             finally:

@@ -70,15 +70,25 @@ class ForwardPass:
     def __call__(self, inputs: Mapping[str, Any], cache: Any, mask: Any, positions: Any) -> Any:
         """Run the model. Returns the scores of the token after the last column, (rows, vocabulary) in float32.
 
+        The arguments are those of `all_scores`.
+        """
+        outputs = self._run(inputs, cache, mask, positions, self._last_logits_only)
+        return outputs[:, -1].to(torch.float32, copy=True)
+
+    def all_scores(self, inputs: Mapping[str, Any], cache: Any, mask: Any, positions: Any) -> Any:
+        """Run the model. Returns the scores of the token after each new column, (rows, new columns, vocabulary).
+
         `inputs` have the `input_ids` or `inputs_embeds` of the new columns, which are added to the cache. `mask` is
         (rows, all columns), or None if no column is hidden. `positions` are (rows, new columns) or (axes, rows, new
         columns).
         """
-        arguments = {"attention_mask": mask, **inputs, **self._last_logits_only, self._cache_name: cache}
+        return self._run(inputs, cache, mask, positions, {})
+
+    def _run(self, inputs: Mapping[str, Any], cache: Any, mask: Any, positions: Any, options: Mapping[str, Any]) -> Any:
+        arguments = {"attention_mask": mask, **inputs, **options, self._cache_name: cache}
         if self._takes_positions:
             arguments["position_ids"] = positions
-        outputs = self._model(**arguments, use_cache=True, return_dict=True)
-        return outputs.logits[:, -1].to(torch.float32, copy=True)
+        return self._model(**arguments, use_cache=True, return_dict=True).logits
 
 
 def runs_its_own_code(model: Any) -> bool:

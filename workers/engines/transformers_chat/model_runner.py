@@ -91,4 +91,11 @@ class ModelRunner:
 
         `positions` are (axes, rows, new columns).
         """
-        return self.forward(inputs, cache.library, mask, positions[0] if self.family.axes == 1 else positions)
+        return self.forward(inputs, cache.library, mask, self._axes_of(positions))
+
+    def read_all(self, inputs: dict[str, Any], cache: KVCache, mask: Any, positions: Any) -> Any:
+        """Run the model. Returns the scores after each column, (rows, columns, vocabulary), in the model's dtype."""
+        return self.forward.all_scores(inputs, cache.library, mask, self._axes_of(positions))
+
+    def _axes_of(self, positions: Any) -> Any:
+        return positions[0] if self.family.axes == 1 else positions

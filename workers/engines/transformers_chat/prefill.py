@@ -15,9 +15,14 @@ import torch
 from workers.engines.transformers_chat.kv_cache import KVCache, RowSnapshot
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prompt_row import PromptRow
+from workers.engines.transformers_chat.sampling import picked_tokens
+from workers.toolkit.chat.logprobs import PickedToken
 
 _MIN_NEW_TOKENS = 64
 """A prompt with at least this many new tokens is cached when it is read; others only together with their answer."""
+
+_MAX_SCORED = 512
+"""The most tokens that are read together if their scores are reported: a vocabulary of scores for each is large."""
 
 CachedPrefix = tuple[RowSnapshot | None, int]
 """The row of the prefix cache to reuse for a prompt, and the number of tokens that they share."""
@@ -38,6 +43,8 @@ class Prefill:
         self._started_at = self._at
         self.reused = [max(self._at - hidden, 0) for hidden in self.hidden]
         """The number of tokens of each row that the prefix cache saves."""
+        self.picked: list[list[PickedToken]] = [[] for _ in rows]
+        """The tokens of each row but the first, if they are reported."""
         self._features: dict[bytes, Any] = {}
         self.cache = self._restored(prefixes)
         self._missing = self._look_up()
@@ -56,6 +63,7 @@ class Prefill:
             self._encode(limit)
             if self._missing:
                 return None
+        limit = limit_of(self.rows, limit)
         end = self.width if self._is_read_at_once else min(self._at + limit, self.width)
         scores = self._read(self._at, end)
         self._at = end
@@ -112,7 +120,14 @@ class Prefill:
         begins = [begin - hidden for hidden in self.hidden]
         positions = self._runner.positions(self.rows, begins, end - begin)
         mask = self._runner.mask(self.hidden, end)
-        return self._runner.step(self._inputs(begins, end - begin), self.cache, mask, positions)
+        inputs = self._inputs(begins, end - begin)
+        if not are_scored(self.rows):
+            return self._runner.step(inputs, self.cache, mask, positions)
+        scores = self._runner.read_all(inputs, self.cache, mask, positions)
+        for number, row in enumerate(self.rows):
+            if row.alternatives is not None:
+                self.picked[number] += _pick_read(row, begins[number], scores[number])
+        return scores[:, -1].to(torch.float32, copy=True)
 
     def _inputs(self, begins: Sequence[int], columns: int) -> dict[str, Any]:
         first = self.rows[0]
@@ -122,6 +137,23 @@ class Prefill:
         if first.whole:
             return self._runner.family.whole(first)
         return self._runner.family.inputs(first, begins[0], begins[0] + columns, self._features)
+
+
+def are_scored(rows: Sequence[PromptRow]) -> bool:
+    """Whether the tokens of some row are reported with their scores."""
+    return any(row.alternatives is not None for row in rows)
+
+
+def limit_of(rows: Sequence[PromptRow], limit: int) -> int:
+    """How many columns of the rows can be read together, of `limit`."""
+    return max(min(limit, _MAX_SCORED // len(rows)), 1) if are_scored(rows) else limit
+
+
+def _pick_read(row: PromptRow, begin: int, scores: Any) -> list[PickedToken]:
+    """The tokens of a row after those that were read from `begin` on, given the scores (columns, vocabulary)."""
+    first, end = max(begin, 0), min(begin + len(scores), len(row) - 1)
+    tokens = row.ids[first + 1 : end + 1].tolist()
+    return picked_tokens(tokens, scores[first - begin : end - begin], row.alternatives or 0)
 
 
 def columns_to_read(rows: Sequence[PromptRow], prefixes: Sequence[CachedPrefix]) -> int:

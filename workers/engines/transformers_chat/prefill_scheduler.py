@@ -13,7 +13,14 @@ import torch
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.decode_batch import DecodeBatch
 from workers.engines.transformers_chat.model_runner import ModelRunner
-from workers.engines.transformers_chat.prefill import NO_PREFIX, CachedPrefix, Prefill, are_mergeable, columns_to_read
+from workers.engines.transformers_chat.prefill import (
+    NO_PREFIX,
+    CachedPrefix,
+    Prefill,
+    are_mergeable,
+    columns_to_read,
+    limit_of,
+)
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.failures import is_fatal, is_out_of_memory, summarize
 from workers.step_meter import StepMeter
@@ -102,7 +109,8 @@ class PrefillScheduler:
     def _fits(self, prompts: Sequence[ChatPrompt], limit: int) -> bool:
         """Whether the prompts can be read together, in one chunk."""
         rows, prefixes = [prompt.row for prompt in prompts], [self._cached_prefix(prompt) for prompt in prompts]
-        if columns_to_read(rows, prefixes) * len(prompts) > limit or any(row.whole for row in rows):
+        columns = columns_to_read(rows, prefixes)
+        if columns * len(prompts) > limit or columns > limit_of(rows, limit) or any(row.whole for row in rows):
             return False
         if len(prompts) == 1:
             return True
@@ -116,7 +124,9 @@ class PrefillScheduler:
         cache = self._runner.prefixes
         version, prefix = self._matches.get(prompt, (-1, NO_PREFIX))
         if version != cache.version:
-            prefix = NO_PREFIX if prompt.row.whole or not cache.limit else cache.match(prompt.row.keys)
+            row = prompt.row
+            must_read = row.whole or row.alternatives is not None  # the scores of cached tokens are not kept
+            prefix = NO_PREFIX if must_read or not cache.limit else cache.match(row.keys)
             self._matches = {p: match for p, match in self._matches.items() if p in self._opened}
             self._matches[prompt] = cache.version, prefix
         return prefix
@@ -138,8 +148,8 @@ class PrefillScheduler:
     def _end(self, prefill: Prefill, prompts: Sequence[ChatPrompt], scores: Any) -> DecodeBatch:
         reused = sum(prefill.reused)
         self._meter.read(sum(map(len, prefill.rows)) - reused, reused)
-        for prompt, tokens in zip(prompts, prefill.reused, strict=True):
-            prompt.choices[0].answer.note_cached(tokens)
+        for prompt, tokens, picked in zip(prompts, prefill.reused, prefill.picked, strict=True):
+            prompt.note_read(tokens, picked)
         prefill.remember()
         return DecodeBatch(self._runner, prefill, prompts, scores)
 

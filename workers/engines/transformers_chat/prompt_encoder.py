@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
@@ -24,6 +25,7 @@ from workers.toolkit.chat.conversation import (
     unsupported_part,
 )
 from workers.toolkit.chat.dialect import find_dialect
+from workers.toolkit.chat.fill_in_middle import FillInMiddle, find_fill_in_middle
 from workers.toolkit.image_loading import open_image
 
 _END_TOKENS = 16
@@ -85,9 +87,20 @@ class PromptEncoder:
         text: str = self._tokenizer.decode(inputs["input_ids"][0][-_END_TOKENS:], skip_special_tokens=False)
         return text
 
-    def check(self, tokens: int) -> int | None:
+    def check(self, tokens: int, *, param: str = "messages") -> int | None:
         """The tokens left for the answer to a prompt of `tokens`; None if unknown. Raises ContextTooLong."""
-        return tokens_left(tokens, self.context)
+        return tokens_left(tokens, self.context, param=param)
+
+    @cached_property
+    def fill_in_middle(self) -> FillInMiddle | None:
+        """How the model fills in the middle of texts; None if its vocabulary has no tokens for it."""
+        return find_fill_in_middle(self._tokenizer)
+
+    @property
+    def begin_token(self) -> int | None:
+        """The token with which the tokenizer begins texts, if it has one."""
+        token: int | None = self._tokenizer.bos_token_id
+        return token
 
     def _apply(self, conversation: Conversation, guard: bool, **variables: Any) -> Any:
         return self._processor.apply_chat_template(

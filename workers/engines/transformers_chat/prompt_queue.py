@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from contract.errors import ServeError
-from contract.tasks.chat import ChatRequest
 from workers.engine import Call
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.failures import is_fatal, to_serve_error
@@ -17,16 +16,17 @@ log = logging.getLogger(__name__)
 
 
 class PromptQueue:
-    """First in, first out. Choices that find no free row go to the end, so many choices do not block other requests.
+    """First in, first out. So that many choices do not block other requests, those that find no free row go to the end,
+    and so do all prompts of a call but the first.
 
-    `open_prompt` prepares a call's prompt. It is called only when a row is free, since images need much memory.
+    `open_prompts` prepares a call's prompts. It is called only when a row is free, since images need much memory.
     """
 
-    def __init__(self, open_prompt: Callable[[Call[ChatRequest]], ChatPrompt]) -> None:
+    def __init__(self, open_prompts: Callable[[Call[Any]], Sequence[ChatPrompt]]) -> None:
         self.refused: deque[tuple[Call[Any], ServeError]] = deque()
         """Calls that get an error instead of an answer."""
-        self._open_prompt = open_prompt
-        self._waiting: deque[Call[ChatRequest] | ChatPrompt] = deque()
+        self._open_prompts = open_prompts
+        self._waiting: deque[Call[Any] | ChatPrompt] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -36,7 +36,7 @@ class PromptQueue:
         """The number of calls that have no row yet."""
         return sum(isinstance(item, Call) or item.choices[0].index == 0 for item in self._waiting)
 
-    def add(self, calls: Iterable[Call[ChatRequest]]) -> None:
+    def add(self, calls: Iterable[Call[Any]]) -> None:
         """Add calls at the end."""
         self._waiting.extend(calls)
 
@@ -56,7 +56,7 @@ class PromptQueue:
                 return prompt.with_choices(choices[:room])
         return None
 
-    def refuse(self, call: Call[ChatRequest], error: Exception) -> None:
+    def refuse(self, call: Call[Any], error: Exception) -> None:
         """Answer a call with an error. Raises the error instead if the process cannot continue after it."""
         if is_fatal(error):
             raise error
@@ -64,10 +64,14 @@ class PromptQueue:
             log.error("reading the prompt of %s failed", call.id, exc_info=error)
         self.refused.append((call, to_serve_error(error)))
 
-    def _opened(self, call: Call[ChatRequest]) -> ChatPrompt | None:
-        """The call's prompt, or None if the call is cancelled or its prompt cannot be prepared."""
+    def _opened(self, call: Call[Any]) -> ChatPrompt | None:
+        """The call's first prompt, or None if the call is cancelled or its prompts cannot be prepared."""
+        if call.cancelled:
+            return None
         try:
-            return None if call.cancelled else self._open_prompt(call)
+            first, *others = self._open_prompts(call)
         except Exception as error:
             self.refuse(call, error)
             return None
+        self._waiting.extend(others)
+        return first

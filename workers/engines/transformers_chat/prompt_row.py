@@ -66,6 +66,8 @@ class PromptRow:
     images: Sequence[PromptImage] = ()
     whole: Mapping[str, Any] | None = None
     """The processor's outputs, if the model must read the prompt whole; else None."""
+    alternatives: int | None = None
+    """How many alternatives each of its tokens is reported with; None if they are not reported."""
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

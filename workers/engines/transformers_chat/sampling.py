@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers.generation import logits_process as library
 
-from contract.tasks.chat import ChatRequest
+from contract.tasks.chat import SampledRequest
 from workers.engines.transformers_chat.score_processors import Processors, processors_of
 from workers.toolkit.chat.constraints.masks import RowMasks
 from workers.toolkit.chat.logprobs import PickedToken
-from workers.toolkit.chat.sampling_settings import biases_of, settings_of, top_logprobs_of
+from workers.toolkit.chat.sampling_settings import biases_of, settings_of
 
 _WARPERS = (
     ("temperature", library.TemperatureLogitsWarper, 1.0),
@@ -27,6 +27,10 @@ _WARPERS = (
 """Name in a generation configuration, class that applies it to the scores, and value at which it has no effect."""
 
 
+_SCORED_TOGETHER = 64
+"""For how many tokens probabilities are computed at a time: each needs a vocabulary of float32."""
+
+
 class TokenSampler:
     """Samples as the request asks, and otherwise as the model's authors recommend.
 
@@ -35,14 +39,14 @@ class TokenSampler:
     """
 
     def __init__(
-        self, request: ChatRequest, recommended: Mapping[str, Any], ends: frozenset[int], index: int, device: Any
+        self, request: SampledRequest, recommended: Mapping[str, Any], ends: frozenset[int], index: int, device: Any
     ) -> None:
         self.ends = ends
         self.picked: deque[PickedToken] = deque()
         """The tokens with their probabilities, oldest first, if the request wants to know them."""
         self._settings = settings_of(request, recommended)
         self._biases = biases_of(request)
-        self._top = top_logprobs_of(request)
+        self._top = request.reported_alternatives
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
         self._counts: Any = None  # (vocabulary,) occurrences in the answer; None until a penalty needs them
@@ -65,10 +69,7 @@ class TokenSampler:
     def note(self, token: int, scores: Any) -> None:
         """Add a token to `picked`, if the request wants to know it; `scores` (vocabulary,) are the model's own."""
         if self._top is not None:
-            logprobs = scores.float().log_softmax(-1)
-            best = logprobs.topk(self._top)
-            top = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-            self.picked.append(PickedToken(token, float(logprobs[token]), top))
+            self.picked += picked_tokens([token], scores[None], self._top)
 
     @property
     def is_plain(self) -> bool:
@@ -102,6 +103,19 @@ class TokenSampler:
         if self._counts is None:
             self._counts = torch.zeros_like(scores)
         return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
+
+
+def picked_tokens(tokens: Sequence[int], scores: Any, alternatives: int) -> list[PickedToken]:
+    """Tokens with their probabilities and most probable alternatives, given the model's scores (tokens, vocabulary)."""
+    picked = []
+    for begin in range(0, len(tokens), _SCORED_TOGETHER):
+        ids = tokens[begin : begin + _SCORED_TOGETHER]
+        logprobs = scores[begin : begin + len(ids)].float().log_softmax(-1)
+        own = logprobs.gather(-1, torch.tensor(ids, device=logprobs.device)[:, None])[:, 0].tolist()
+        best = logprobs.topk(alternatives)
+        alike = zip(ids, own, best.indices.tolist(), best.values.tolist(), strict=True)
+        picked += [PickedToken(token, value, list(zip(*top, strict=True))) for token, value, *top in alike]
+    return picked
 
 
 def exclude(scores: Any, masks: RowMasks) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from workers.engine import Joins
 from workers.engines.transformers_chat import families, library, probe
-from workers.engines.transformers_chat.chat_prompt import ChatPrompt
+from workers.engines.transformers_chat.answer_maker import AnswerMaker
+from workers.engines.transformers_chat.choice_maker import ChoiceMaker
 from workers.engines.transformers_chat.chunk_sizer import ChunkSizer
 from workers.engines.transformers_chat.decode_loop import DecodeLoop
 from workers.engines.transformers_chat.feature_cache import FeatureCache
@@ -14,21 +15,18 @@ from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.options import ChatOptions
 from workers.engines.transformers_chat.prefix_cache import PrefixCache
 from workers.engines.transformers_chat.prompt_encoder import PromptEncoder
-from workers.engines.transformers_chat.prompt_row import PromptRow
-from workers.engines.transformers_chat.sampling import TokenSampler
 from workers.engines.transformers_chat.score_processors import warn_of_ignored
 from workers.engines.transformers_chat.tokens import TokenReader
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 
 __all__ = [
-    "ChatPrompt",
+    "AnswerMaker",
+    "ChoiceMaker",
     "DecodeLoop",
     "GenerateLoop",
     "GrammarCompiler",
     "PromptEncoder",
-    "PromptRow",
     "TokenReader",
-    "TokenSampler",
     "runner_of",
     "warn_of_ignored",
 ]

@@ -19,7 +19,9 @@ from contract.tasks.chat import (
     CompletionTokensDetails,
     Delta,
     FunctionDelta,
+    Logprobs,
     PromptTokensDetails,
+    TokenLogprob,
     ToolCallDelta,
 )
 from workers.toolkit.chat.output_parser import OutputPiece, TextPiece
@@ -82,17 +84,15 @@ class ChatChunks:
         reason = "function_call" if self._is_legacy and reason == "tool_calls" else reason
         return self._frame(choices=[ChunkChoice(index=index, delta=Delta(), finish_reason=reason, stop_reason=stop)])
 
+    def report(self, chunk: ChatChunk, logprobs: list[TokenLogprob]) -> None:
+        """Put the probabilities of tokens into a chunk of one choice."""
+        chunk.choices[0].logprobs = Logprobs(content=logprobs)
+
     def usage(
         self, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0, cached_tokens: int = 0
     ) -> ChatChunk:
         """The last chunk of the answer, which has the usage in tokens and no choices."""
-        usage = ChatUsage(
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            total_tokens=prompt_tokens + completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
-            completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning_tokens),
-        )
+        usage = usage_of(prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens)
         return self._frame(choices=[], usage=usage)
 
     def _call(self, index: int, name: str, call_id: str) -> ChatChunk:
@@ -121,3 +121,14 @@ class ChatChunks:
 
     def _frame(self, **content: Any) -> ChatChunk:
         return ChatChunk(id=self._id, created=self._created, model=self._model, **content)
+
+
+def usage_of(prompt_tokens: int, completion_tokens: int, reasoning_tokens: int, cached_tokens: int) -> ChatUsage:
+    """The usage of an answer, in tokens."""
+    return ChatUsage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        total_tokens=prompt_tokens + completion_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning_tokens),
+    )

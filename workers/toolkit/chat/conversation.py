@@ -79,7 +79,7 @@ def report_refusals() -> Iterator[None]:
         raise BadRequest(f"The model's processor refuses this conversation: {error}") from error
 
 
-def tokens_left(prompt_tokens: int, context: int | None) -> int | None:
+def tokens_left(prompt_tokens: int, context: int | None, *, param: str = "messages") -> int | None:
     """The tokens that the context leaves for the answer; None if `context` is unknown. Raises ContextTooLong."""
     if context is None:
         return None
@@ -87,8 +87,9 @@ def tokens_left(prompt_tokens: int, context: int | None) -> int | None:
         over = prompt_tokens - context + 1
         raise ContextTooLong(
             f"The prompt has {prompt_tokens} tokens and is too long by {over}: the model's context of {context} tokens "
-            "must hold the prompt and at least one token of the answer. Shorten the messages or omit the oldest.",
-            param="messages",
+            "must hold the prompt and at least one token of the answer. "
+            + ("Shorten the messages or omit the oldest." if param == "messages" else "Shorten the prompt."),
+            param=param,
             details={"prompt_tokens": prompt_tokens, "context": context, "over": over},
         )
     return context - prompt_tokens

@@ -32,6 +32,10 @@ class TokenTexts:
         top = [TopLogprob(**self._fields(token, logprob)) for token, logprob in picked.top]
         return TokenLogprob(**self._fields(picked.token, picked.logprob), top_logprobs=top)
 
+    def text(self, token: int) -> str:
+        """The text of a token; what is not a whole character is replaced."""
+        return self._read(token).decode(errors="replace")
+
     def _fields(self, token: int, logprob: float) -> dict[str, Any]:
         content = self._read(token)
         return {

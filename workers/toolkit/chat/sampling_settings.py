@@ -6,13 +6,13 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from contract.errors import InvalidField
-from contract.tasks.chat import ChatRequest
+from contract.tasks.chat import SampledRequest
 
 SAMPLING_FEATURES = frozenset({"sampling", "penalties", "logit_bias", "logprobs", "token_control"})
 """The features of an engine that honours all fields of requests about sampling."""
 
 
-def settings_of(request: ChatRequest, recommended: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(request: SampledRequest, recommended: Mapping[str, Any]) -> dict[str, Any]:
     """The settings by their names in generation_config.json, where `recommended` comes from.
 
     `temperature` 0 is greedy; without a temperature the recommendation decides. A `top_k` of 0 or -1 is none.
@@ -29,23 +29,18 @@ def settings_of(request: ChatRequest, recommended: Mapping[str, Any]) -> dict[st
     return {**recommended, **{name: value for name, value in requested.items() if value is not None}}
 
 
-def biases_of(request: ChatRequest) -> dict[int, float]:
+def biases_of(request: SampledRequest) -> dict[int, float]:
     """What is added to the scores of tokens, by their ids."""
     return {int(token): bias for token, bias in (request.logit_bias or {}).items() if bias}
 
 
-def ends_of(request: ChatRequest, model_ends: Set[int]) -> frozenset[int]:
+def ends_of(request: SampledRequest, model_ends: Set[int]) -> frozenset[int]:
     """The tokens that end the answer: the model's, unless the request ignores them, and the request's own."""
     ends = frozenset() if request.ignore_eos else frozenset(model_ends)
     return ends | frozenset(request.stop_token_ids or ())
 
 
-def top_logprobs_of(request: ChatRequest) -> int | None:
-    """How many alternatives each token is reported with; None if tokens are not reported."""
-    return (request.top_logprobs or 0) if request.logprobs or request.top_logprobs else None
-
-
-def check_token_ids(request: ChatRequest, vocabulary: int) -> None:
+def check_token_ids(request: SampledRequest, vocabulary: int) -> None:
     """Raise InvalidField for a token that the model does not have; `vocabulary` is the number of its tokens."""
     ids = {"logit_bias": biases_of(request), "stop_token_ids": request.stop_token_ids or ()}
     for field, tokens in ids.items():
