@@ -39,6 +39,7 @@ from gateway.routes import (
     listings,
     model_downloads,
     models,
+    props,
     system,
     tasks,
     upstream,
@@ -73,6 +74,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.requires_key = bool(keyring)
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
     app.include_router(models.router(directory))
+    app.include_router(props.router(directory))
     app.include_router(model_downloads.router(manager))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())

@@ -184,7 +184,10 @@ def test_frigate_reviews_and_describes(server: RunningServer, client: OpenAI, im
 
 
 def test_frigate_finds_out_what_a_llama_cpp_server_can_do(server: RunningServer) -> None:
-    """Its provider `llamacpp` reads one entry, and chats with some fields of that server."""
+    """Its provider `llamacpp` reads one entry and its properties, and chats with some fields of that server."""
+    props = server.get("/props", params={"model": "agent"}).json()
+    assert props["chat_template_caps"]["supports_tools"]
+    assert props["modalities"]["vision"]
     [model] = server.get("/v1/models").json()["data"]
     assert model["architecture"]["input_modalities"] == ["image", "text"]
     assert model["meta"]["n_ctx"] == 65_536

@@ -46,3 +46,16 @@ def test_lists_the_models_of_a_task(gateway: GatewayProcess) -> None:
     unknown = gateway.http.get("/v1/models", params={"task": "dance"})
     assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "task")
     assert "image-generation" in unknown.json()["error"]["message"]
+
+
+def test_describes_a_model_as_llama_cpp_s_server_does(gateway: GatewayProcess) -> None:
+    props = gateway.http.get("/props", params={"model": "fine"}).json()
+    assert props["model_alias"] == "ok"
+    assert props["default_generation_settings"] == {"n_ctx": 0}
+    assert props["modalities"] == {"vision": True, "audio": False}
+    assert props["chat_template_caps"] == {"supports_tools": False}
+    assert gateway.http.get("/props").json() == props, "the default chat model"
+    for name, code in (("missing", "model_not_found"), ("reader", "unsupported_task"), ("external", "not_found")):
+        refused = gateway.http.get("/props", params={"model": name}).json()["error"]
+        assert refused["code"] == code
+    assert "/upstream/external/props" in refused["message"]
