@@ -12,9 +12,10 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 ALLOW_PRIVATE = "GATEWAY_ALLOW_PRIVATE"
@@ -70,7 +71,7 @@ async def resolve(host: str, port: int, allowed: Allowed, family: int = socket.A
     if not all(allowed(ipaddress.ip_address(str(address[0]))) for *_, address in entries):
         raise NotPublic(f"{host} has an address that is not public")
     return [
-        ResolveResult(hostname=host, host=str(address[0]), port=port, family=address_family, proto=proto, flags=0)
+        {"hostname": host, "host": str(address[0]), "port": port, "family": address_family, "proto": proto, "flags": 0}
         for address_family, _, proto, _, address in entries
     ]
 
@@ -88,27 +89,3 @@ def _address(host: str) -> IPAddress | None:
         with suppress(ValueError, OSError):
             return read(host)
     return None
-
-
-def client_session(allowed: Allowed) -> aiohttp.ClientSession:
-    """A client that resolves names to `allowed` addresses only. Before each request, call `check_host`.
-
-    Nothing of this machine or of an earlier response goes along: no proxy from the environment, no cookies.
-    """
-    connector = aiohttp.TCPConnector(resolver=_CheckedResolver(allowed), use_dns_cache=False)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names to allowed addresses only. aiohttp connects to exactly these, without a second DNS lookup."""
-
-    def __init__(self, allowed: Allowed) -> None:
-        self._allowed = allowed
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return await resolve(host, port, self._allowed, family)
-
-    async def close(self) -> None:
-        """Nothing to release."""

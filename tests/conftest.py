@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from scripts.testbed import models as families
 
@@ -27,6 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test asks the real hub, whatever it configures. This port refuses connections.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
+SHARED = ("tests/e2e/chat_dialects",)
+
 Models = Callable[[str], Path]
 """Returns the folder of a tiny model: `models("sd")` is made by `build_sd(folder)` in scripts/testbed/models."""
 
@@ -35,6 +39,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests that take longest first, so that the processes of a parallel run end at the same time."""
     folders = [Path(__file__).parent / name for name in ("e2e", "workers", "scripts", "gateway", "manager")]
     items.sort(key=lambda item: [not item.path.is_relative_to(folder) for folder in folders])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """A file's tests run in one process. So do those of a folder in `SHARED`, whose conftest has one server for all."""
+    return _SharedServerScheduling(config, log)
+
+
+class _SharedServerScheduling(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.rpartition("/")[0]
+        return folder if folder in SHARED else super()._split_scope(nodeid)
 
 
 @pytest.fixture(scope="session")

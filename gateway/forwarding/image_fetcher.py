@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import aiohttp
 from yarl import URL
 
-from contract.addresses import Allowed, NotPublic, check_host, client_session, is_public
+from contract.addresses import Allowed, NotPublic, check_host, is_public
 from contract.asgi.body_memory import hold
+from contract.checked_client import client_session
 from contract.errors import BadImage
 from contract.media import ImageInput, data_uri
 

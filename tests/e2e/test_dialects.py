@@ -22,6 +22,7 @@ from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as
 PAGE = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text()
 PRINTS = {"Depth Anything V2 server": "(60, 80) ", "Vision models server": "person ["}
 SIZE = [60, 80]
+DEPTH_NAMES = ["vitl-hypersim", "vits-hypersim", "depth-anything-v3"]
 
 
 def entry(id_: str, engine: str, folder: Any, **fields: Any) -> dict[str, Any]:
@@ -32,12 +33,9 @@ def entry(id_: str, engine: str, folder: Any, **fields: Any) -> dict[str, Any]:
 def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Tiny models under the names of the shipped configuration."""
     entries = [
-        entry(
-            "depth-indoor-large", "depth_anything", models("depth_metric"), aliases=["vitl-hypersim", "vits-hypersim"]
-        ),
+        entry("depth-indoor-large", "depth_anything", models("depth_metric"), aliases=DEPTH_NAMES),
         entry("sam3", "transformers_segment", models("sam3")),
         entry("grounding-dino", "transformers_detect", models("grounding_dino")),
-        entry("depth-anything-v3", "depth_anything", models("depth_metric")),
         entry("dinov3", "dino", models("dinov3")),
     ]
     with RunningServer(tmp_path_factory.mktemp("dialects"), entries) as server:
@@ -195,7 +193,26 @@ def test_example_prints_what_it_promises(
     assert PRINTS[title] in run_example(language, text, server.url, tmp_path)
 
 
+def test_depth_client_draws_depth_and_points(server: RunningServer, tmp_path: Path) -> None:
+    drawing().save(tmp_path / "street.png")
+    assert "m, 4800 points" in run_client("depth", tmp_path, "street.png", server.url)
+
+
+def test_vision_models_client(server: RunningServer, tmp_path: Path) -> None:
+    drawing().save(tmp_path / "street.png")
+    printed = run_client("vision_models", tmp_path, "street.png", server.url)
+    assert "Model sam3 loaded successfully" in printed
+    assert "sam3: person, " in printed
+    assert f"depth-anything: depth.png, {[1, *SIZE]}" in printed
+    with Image.open(tmp_path / "depth.png") as depth:
+        assert depth.size == (SIZE[1], SIZE[0])
+    assert "dinov3: [1, " in printed
+    assert "sam3: loaded" in printed
+
+
 def test_models_are_loaded_and_unloaded(server: RunningServer) -> None:
+    """The last test, since it ends all workers."""
+
     def info() -> dict[str, Any]:
         state: dict[str, Any] = server.get("/models/status").json()["models"]["dinov3"]
         return state
@@ -213,20 +230,3 @@ def test_models_are_loaded_and_unloaded(server: RunningServer) -> None:
     eventually("the model is loaded", lambda: info()["loaded"])
     assert server.post("/models/unload-all").status_code == 200
     assert server.get("/models/status").json()["total_memory_mb"] is None
-
-
-def test_depth_client_draws_depth_and_points(server: RunningServer, tmp_path: Path) -> None:
-    drawing().save(tmp_path / "street.png")
-    assert "m, 4800 points" in run_client("depth", tmp_path, "street.png", server.url)
-
-
-def test_vision_models_client(server: RunningServer, tmp_path: Path) -> None:
-    drawing().save(tmp_path / "street.png")
-    printed = run_client("vision_models", tmp_path, "street.png", server.url)
-    assert "Model sam3 loaded successfully" in printed
-    assert "sam3: person, " in printed
-    assert f"depth-anything: depth.png, {[1, *SIZE]}" in printed
-    with Image.open(tmp_path / "depth.png") as depth:
-        assert depth.size == (SIZE[1], SIZE[0])
-    assert "dinov3: [1, " in printed
-    assert "sam3: loaded" in printed

@@ -1,4 +1,4 @@
-"""A server for the clients of chat dialects: an agent that reads images and thinks, and fakes with faults."""
+"""One server for the clients of all chat dialects: an agent that reads images and thinks, and fakes with faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DialectServer:
     started: Path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DialectServer]:
     started = tmp_path_factory.mktemp("started")
     agent: dict[str, Any] = {

@@ -15,7 +15,8 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from contract.addresses import Allowed, check_host, client_session
+from contract.addresses import Allowed, check_host
+from contract.checked_client import client_session
 
 if TYPE_CHECKING:
     from protego import Protego
