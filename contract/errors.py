@@ -14,6 +14,7 @@
     │   └── ModelNotFound                        404     model_not_found
     ├── MethodNotAllowed                         405     method_not_allowed
     ├── IdempotencyConflict                      409     idempotency_conflict (the key belongs to another request)
+    ├── ModelConflict                            409     model_conflict      (it exists, is in use, or shares files)
     ├── NotAcceptable                            406     not_acceptable      (no such representation)
     ├── UnsupportedMedia                         415     unsupported_media_type
     ├── RequestTimedOut                          408     request_timeout     (head or body arrive too slowly)
@@ -159,6 +160,10 @@ class MethodNotAllowed(ServeError):
 
 class IdempotencyConflict(ServeError):
     status, code, type = 409, "idempotency_conflict", "invalid_request_error"
+
+
+class ModelConflict(ServeError):
+    status, code, type = 409, "model_conflict", "invalid_request_error"
 
 
 class NotAcceptable(ServeError):

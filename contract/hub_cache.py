@@ -31,3 +31,8 @@ def unverified_mark(folder: Path, commit: str) -> Path:
 def partial_files(folder: Path, blob: str = "") -> Iterator[Path]:
     """The files of a repository, or of one of its blobs, that are not received completely."""
     return (folder / "blobs").glob(f"{blob}*{PARTIAL}")
+
+
+def download_lock(folder: Path) -> Path:
+    """The file whose lock a program holds that downloads a repository, or removes it."""
+    return folder.parent / ".locks" / folder.name / "enginehouse.lock"

@@ -190,6 +190,7 @@ class ModelStatus(BaseModel):
     joins: str | None = None  # whether chat requests share steps, `yes` or `no, because …`; known once it was loaded
     file: ModelFileStatus | None = None
     needs: str | None = None  # what its entry lacks before it can start, such as consent to code that comes with it
+    pinned: bool = False  # neither idleness nor other models end its workers
     scanned: bool = False  # it was found in a folder of `manager.model_dirs`
     fits: bool | None = None  # whether this machine can ever have room for it; None: its size is not known
 

@@ -38,6 +38,7 @@ from gateway.routes import (
     dialects,
     listings,
     model_downloads,
+    model_entries,
     models,
     props,
     system,
@@ -76,6 +77,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(models.router(directory))
     app.include_router(props.router(directory))
     app.include_router(model_downloads.router(manager))
+    app.include_router(model_entries.router(manager, directory))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(job_routes.router(jobs, manager, endpoints, services.body_limit))

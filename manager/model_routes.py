@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from contract import catalogue
 from contract.config import ModelSpec
-from contract.errors import InvalidField, NotFound
+from contract.errors import InvalidField, ModelNotFound, NotFound
 from contract.status import DownloadStatus
+from manager.entries import catalogue_entry
 from manager.models import downloads
 from manager.models.model_download import ModelDownload
 from manager.runtime import Runtime
@@ -37,6 +36,9 @@ class ModelRoutes:
             Route("/downloads/{id}", self.show, methods=["GET"]),
             Route("/downloads/{id}", self.cancel, methods=["DELETE"]),
             Route("/downloads/{id}/events", self.events),
+            Route("/entries", self.add, methods=["POST"]),
+            Route("/entries/{name:path}", self.remove, methods=["DELETE"]),
+            Route("/pin/{name:path}", self.pin, methods=["POST"]),
         ]
 
     async def overview(self, _: Request) -> Response:
@@ -80,6 +82,26 @@ class ModelRoutes:
         updates = self.runtime.model_downloads.updates(self._download(request), PULSE)
         return StreamingResponse(_lines(updates), media_type="text/event-stream")
 
+    async def add(self, request: Request) -> Response:
+        """POST /entries with an entry, or the name of one in the catalogue as `model`: add it to config.yaml."""
+        return JSONResponse({"model": await self.runtime.entries.add(await request.json())}, 201)
+
+    async def remove(self, request: Request) -> Response:
+        """DELETE /entries/{name}?files=true&entry=false: remove a model's files, its entry, or both."""
+        query = request.query_params
+        entry, files = query.get("entry") == "true", query.get("files") != "false"
+        removed = await self.runtime.entries.remove(request.path_params["name"], entry=entry, files=files)
+        return JSONResponse(asdict(removed))
+
+    async def pin(self, request: Request) -> Response:
+        """POST /pin/{name}?pinned=true: keep the model's workers until they are evicted by request, or no longer."""
+        name = request.path_params["name"]
+        model = self.runtime.models.find(name)
+        if model is None:
+            raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
+        self.runtime.pin(model, request.query_params.get("pinned") != "false")
+        return JSONResponse({"model": model.id, "pinned": model.pinned})
+
     def _download(self, request: Request) -> ModelDownload:
         download = self.runtime.model_downloads.get(request.path_params["id"])
         if download is None:
@@ -90,9 +112,8 @@ class ModelRoutes:
         """The entry that a name means: a configured one, one of the catalogue, or none but a repository of the hub."""
         if model := self.runtime.models.find(name) or self._with_source(name):
             spec = model.spec
-        elif known := catalogue.load().find(name):
-            apple = platform.system() == "Darwin" and platform.machine() == "arm64"
-            spec = known.specs[-1 if apple else 0]
+        elif entry := catalogue_entry(name):
+            spec = ModelSpec.model_validate(entry)
         else:
             spec = _of_hub(name)
         return spec.model_copy(update={"revision": revision}) if revision else spec

@@ -11,14 +11,16 @@ from contract.config import ModelSpec, Settings
 from contract.status import LocalCopy
 from manager.background import BackgroundTasks
 from manager.configuration import Configuration
+from manager.entries import ModelEntries
 from manager.events import EventLog
 from manager.memory.device import Meter
 from manager.memory.monitor import MemoryMonitor
-from manager.models import configured, downloads
+from manager.models import configured, downloads, model_removal
 from manager.models.configured import ConfiguredModels
 from manager.models.folders import ModelFolders
 from manager.models.model_download import ModelDownload
 from manager.models.model_downloads import ModelDownloads
+from manager.models.weights import hub_cache
 from manager.processes.children import ChildRegistry
 from manager.processes.launchers import Launcher
 from manager.processes.launchers.command import CommandLauncher
@@ -33,6 +35,7 @@ from manager.scheduling.missing_files import MissingFiles
 from manager.scheduling.pool import Pool
 from manager.spool import SpoolSpace
 from manager.state.model import Model
+from manager.state.pins import Pins
 from manager.waiting_requests import WaitingRequests
 
 
@@ -62,6 +65,9 @@ class Runtime:
         self.pool = Pool(models, self.monitor, lifecycle, self.event_log, on_quiet=self._update_standbys)
         self.files = MissingFiles(self.model_downloads, lambda: self.models.settings.manager, self._idle_model)
         self.pool.obtain_files = self.files.obtain
+        self.entries = ModelEntries(self.configuration, self.pool, self.model_downloads, self._on_removed)
+        self._pins = Pins(home / "manager" / "pins.json")
+        self._pins.restore(self.pool.models)
         self.waiting_requests = WaitingRequests()
         self.spool_space = SpoolSpace(home / "manager", lambda: self.models.settings.resources.spool_mb * 2**20)
         REGISTRY.register(PoolCollector(self.pool, self.monitor))
@@ -70,6 +76,7 @@ class Runtime:
         """Measure memory for the first time, and start the scheduler."""
         await self.monitor.sample(())
         self.pool.start()
+        self._tasks.spawn(asyncio.to_thread(model_removal.remove_leftovers, hub_cache()))
         self._tasks.spawn(self._logs.keep_within_bounds())
         self._tasks.spawn(self._children.record_descendants())
         self._tasks.spawn(self.folders.watch(lambda: self.models.settings.manager, self.event_log, self.reload))
@@ -83,6 +90,12 @@ class Runtime:
         """Reload without a caller to answer, as for a signal, unless the manager is stopping."""
         if not self._is_stopping:
             self.configuration.reload_in_background()
+
+    def pin(self, model: Model, pinned: bool) -> None:
+        """Keep the model's workers, whatever its entry says, or no longer; until that is changed, restarts included."""
+        self.pool.pin(model, pinned)
+        self.event_log.add("models", model=model.id, reason="pinned" if pinned else "unpinned")
+        self._pins.save(self.pool.models.values())
 
     def forget(self, model: Model) -> bool:
         """Forget a model's measured memory; whether there was anything."""
@@ -107,6 +120,10 @@ class Runtime:
 
     def _on_downloaded(self, download: ModelDownload) -> None:
         self._tasks.spawn(self._note_downloaded(download))
+
+    def _on_removed(self, name: str) -> None:
+        self.event_log.add("models", model=name, reason="its files were removed")
+        self._update_standbys()
 
     async def _note_downloaded(self, download: ModelDownload) -> None:
         """Read what the files say of their models, which the list of models shows from now on."""

@@ -11,6 +11,14 @@ from contract.config.fields import Frozen, NameList
 ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s#]+$")]
 
 
+HOST_ONLY = frozenset({"python", "env", "trust_remote_code"})
+"""Keys of an entry that run programs or code of the entry's author: only the file itself may set them, not the API."""
+
+HOST_ONLY_ENGINES = frozenset({"command"})
+HOST_ONLY_OPTIONS = frozenset({"executable", "sandbox", "allow_private"})
+"""Options of the crawler that start a program or reach into private networks."""
+
+
 class Preset(Frozen):
     """Another name for a model, with a system message for chats that have none, and defaults before the entry's."""
 

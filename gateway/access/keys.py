@@ -90,5 +90,7 @@ def _digest(key_hash: str) -> bytes:
 def require_admin(principal: Principal | None) -> None:
     """Raise Forbidden for a client that may run models but not stop them. Without any keys, every client may."""
     if principal and not principal.admin:
-        message = f"The key {principal.name} may not evict models, read logs or reload the configuration."
+        message = (
+            f"The key {principal.name} may not change which models there are, evict or pin them, read logs or reload."
+        )
         raise Forbidden(f"{message} Use GATEWAY_API_KEY, or add `scopes: [admin]` to its entry in security.api_keys.")

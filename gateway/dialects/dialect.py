@@ -145,12 +145,12 @@ class DialectRoute:
 
 @dataclass(frozen=True, slots=True)
 class ModelAction:
-    """Something to do with a model: start a worker of it, or stop all of them; `wait`: until that is done.
+    """Something to do with a model: start a worker of it, stop all of them, or keep them; `wait`: until that is done.
 
     `keep_alive` is the idle timeout in seconds of the worker that is started; None: the configured one.
     """
 
-    kind: Literal["load", "unload"]
+    kind: Literal["load", "unload", "pin", "unpin"]
     model: str
     wait: bool = True
     keep_alive: float | None = None
@@ -160,7 +160,8 @@ class ModelAction:
 class ControlRoute:
     """A path of a dialect about the models' state: acts on models, then answers from the status.
 
-    Without a `request` model, it takes no body. An action without `wait` makes the answer a 202.
+    Without a `request` model, it takes no body. An action without `wait` makes the answer a 202. `admin`: it needs that
+    scope.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -173,6 +174,7 @@ class ControlRoute:
     request: type[BaseModel] | None = None
     example: Mapping[str, Any] | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,13 +34,13 @@ class ControlEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         request.scope["endpoint_label"] = self._route.path
+        if self._route.admin:
+            require_admin(request.scope.get("principal"))
         body = await self._body(request)
         try:
             actions = self._route.to_actions(body, await self._services.directory.current())
         except ServeError as error:
             raise in_clients_names(error, self._route.fields) from None
-        if any(action.kind == "unload" for action in actions):
-            require_admin(request.scope.get("principal"))
         request.scope["model"] = ",".join(action.model for action in actions) or None
         await asyncio.gather(*(_act(self._services.manager, action) for action in actions))
         reply = await self._services.manager.call("GET", "/status")
@@ -62,6 +62,8 @@ async def _act(manager: ManagerClient, action: ModelAction) -> None:
     name = quote(action.model, safe="")
     if action.kind == "unload":
         reply = await manager.call("POST", f"/evict/{name}", timeout=None)
+    elif action.kind in {"pin", "unpin"}:
+        reply = await manager.call("POST", f"/pin/{name}?pinned={str(action.kind == 'pin').lower()}")
     else:
         query = {"wait": "true" if action.wait else "false"}
         if action.keep_alive is not None:

@@ -106,7 +106,7 @@ class MemoryMonitor:
         must not lead to the answer that the model can never fit.
         """
         device = worker.placement.devices[0]
-        pinned = [w for w in workers if w is not worker and w.spec.pinned and w.live]
+        pinned = [w for w in workers if w is not worker and w.pinned and w.live]
         available = self.largest_budgets()[device] - sum(w.committed for w in pinned if device in w.placement.devices)
         raised = max(worker.committed, min(int(worker.committed * 1.25), available // MIB * MIB), 1)
         key = self._key(worker.spec, worker.placement)
@@ -180,7 +180,7 @@ class MemoryMonitor:
         others = used_by_others(self._reading(device.id), self._measured_by_device(workers).get(device.id, 0))
         pinned: dict[str, int] = {}
         for worker in workers:
-            if worker.spec.pinned and worker.live and device.id in worker.placement.devices:
+            if worker.pinned and worker.live and device.id in worker.placement.devices:
                 pinned[worker.model] = pinned.get(worker.model, 0) + worker.committed
         return Ceilings(device.id, device.kind, device.total, margin, ceiling, pinned, others)
 

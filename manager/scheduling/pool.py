@@ -29,6 +29,7 @@ from manager.scheduling.quiet import QuietMoments
 from manager.scheduling.views import Snapshot
 from manager.scheduling.wait_queue import INTERACTIVE, Claim, Lease, Waiter, WaitQueue, never_fits
 from manager.scheduling.wait_queue import loop_time as _now
+from manager.state import pins
 from manager.state.model import Model, merge_models
 from manager.state.worker import Worker
 
@@ -101,6 +102,11 @@ class Pool:
             (self.supervisor.cut_short if force else self.supervisor.drain)(worker, "evicted by request")
         self._schedule()
         return stopping
+
+    def pin(self, model: Model, pinned: bool) -> None:
+        """Keep the model's workers, whatever its entry says, or no longer."""
+        pins.pin(model, self.supervisor.workers_of(model.id), pinned)
+        self._schedule()
 
     def reload(self, configured: ConfiguredModels) -> list[str]:
         """Apply a new configuration. Only workers whose own entry changed stop. Returns the ids that changed."""

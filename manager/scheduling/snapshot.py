@@ -29,7 +29,7 @@ def worker_view(worker: Worker) -> WorkerView:
         committed=worker.committed,
         last_used=worker.last_used,
         started=worker.started,
-        evictable=not worker.spec.pinned,
+        evictable=not worker.pinned,
         resumable=worker.resumable,
         expires=worker.expires,
     )

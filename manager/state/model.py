@@ -50,10 +50,16 @@ class Model:
     facts: ModelFacts = field(default_factory=ModelFacts)
     file: ModelFileStatus | None = None  # if it is a single file
     scanned: bool = False  # it was found in a folder, and has no entry in the configuration
+    pin: bool | None = None  # what was asked for at run time, before what its entry says
 
     @property
     def id(self) -> str:
         return self.spec.id
+
+    @property
+    def pinned(self) -> bool:
+        """Whether its workers stay: neither idleness nor other models end them."""
+        return self.spec.pinned if self.pin is None else self.pin
 
     def back_off(self, failure: Failure, now: float) -> float:
         """Note a failed start and allow no other for 1 s, 2 s, 4 s … 5 min. Returns the delay in seconds."""
@@ -112,6 +118,7 @@ class Model:
             needs=catalogue.missing_consent(spec),
             file=self.file,
             scanned=self.scanned,
+            pinned=self.pinned,
         )
 
 
@@ -121,4 +128,5 @@ def merge_models(old: dict[str, Model], new: dict[str, Model]) -> dict[str, Mode
         # The new description is the engine's general one; only a loaded model knows exactly what it can do.
         known = old[id_].capabilities
         old[id_].capabilities = replace(new[id_].capabilities, features=known.features, tasks=known.tasks)
+        new[id_].pin = old[id_].pin
     return {id_: old[id_] if id_ in old and old[id_].spec == model.spec else model for id_, model in new.items()}

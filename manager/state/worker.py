@@ -38,6 +38,7 @@ class Worker:
     placement: Placement
     expected: int  # the footprint that it was started with, or has been seen to need since
     default_idle_timeout: float  # the configuration's, where neither the entry nor a request says otherwise
+    pinned: bool = False  # neither idleness nor other models end it
     state: State = State.STOPPED
     process: Process | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)  # set once there is a process, or there will be none
@@ -95,7 +96,7 @@ class Worker:
     @property
     def expires(self) -> float | None:
         """When its idle timeout ends; None: never."""
-        if self.idle_timeout < 0 or (self.spec.pinned and self.idle_timeout > 0):
+        if self.idle_timeout < 0 or (self.pinned and self.idle_timeout > 0):
             return None
         return self.last_used + self.idle_timeout
 

@@ -140,6 +140,10 @@ class RunningServer:
     def post(self, path: str, json: Any = None, **options: Any) -> httpx2.Response:
         return _HTTP.post(self.url + path, json=json, **{"timeout": self.patience, **options})
 
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Send a request with any method."""
+        return _HTTP.request(method, self.url + path, **{"timeout": self.patience, **options})
+
     def stream(self, path: str, json: Any, **options: Any) -> AbstractContextManager[httpx2.Response]:
         """POST a request whose answer is read piece by piece."""
         return _HTTP.stream("POST", self.url + path, json=json, **options)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import DiskFull, FileDamaged
-from contract.hub_cache import partial_files, repository_folder, unverified_mark
+from contract.hub_cache import download_lock, partial_files, repository_folder, unverified_mark
 
 _PIECE = 4 * 2**20
 _ABANDONED = 900.0
@@ -212,7 +212,7 @@ def _free(folder: Path) -> int:
 @contextmanager
 def _only_one(plan: DownloadPlan) -> Iterator[None]:
     """Let one process at a time download this repository. The system releases the lock of a process that ends."""
-    path = plan.folder.parent / ".locks" / plan.folder.name / "enginehouse.lock"
+    path = download_lock(plan.folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 
+from contract.errors import InvalidField
 from contract.limits import Name
 from contract.status import LOADED, ModelStatus, State, Status
 from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
@@ -25,10 +26,15 @@ ModelType = Annotated[Literal["sam3", "grounding_dino", "depth_anything", "dinov
 
 
 class ModelUnloadRequest(DialectRequest):
-    """`model_id` is another model than the type's own."""
+    """`model_id`, or `model`, is any model by its id; `model_type` alone means the type's own."""
 
-    model_type: ModelType
-    model_id: Name | None = None
+    model_type: ModelType | None = None
+    model_id: Name | None = Field(None, validation_alias=AliasChoices("model_id", "model"))
+
+    @property
+    def shown(self) -> str:
+        """What the client calls the model."""
+        return self.model_type or self.model_id or ""
 
 
 class ModelLoadRequest(ModelUnloadRequest):
@@ -44,13 +50,14 @@ class ModelInfo(BaseModel):
     `device` is where it runs, `memory_mb` what it takes there; both are null unless it is loaded.
     """
 
-    model_type: str
+    model_type: str | None
     model_id: str | None
     model: str | None
     device: str | None
     loaded: bool
     state: str
     memory_mb: float | None
+    pinned: bool = False
 
 
 class DeviceInfo(BaseModel):
@@ -85,9 +92,12 @@ class ModelsMessage(DialectResponse):
     message: str
 
 
-def model_of(model_type: str, models: ModelTable, model_id: str | None = None) -> ModelStatus:
-    """The model of a type, or the named one. Raises ModelNotFound, which names the entry to add."""
-    return models.get_known(model_id or MODEL_TYPES[model_type])
+def model_of(request: ModelUnloadRequest, models: ModelTable) -> ModelStatus:
+    """The model that a request names, or that of its type. Raises ModelNotFound, which names the entry to add."""
+    name = request.model_id or (request.model_type and MODEL_TYPES[request.model_type])
+    if not name:
+        raise InvalidField("`model_type`: this field is required, or a `model_id`.", param="model_type")
+    return models.get_known(name)
 
 
 def model_infos(status: Status) -> dict[str, ModelInfo]:
@@ -96,7 +106,7 @@ def model_infos(status: Status) -> dict[str, ModelInfo]:
     return {name: _info(name, models.find_known(MODEL_TYPES[name]), status) for name in MODEL_TYPES}
 
 
-def _info(model_type: str, model: ModelStatus | None, status: Status) -> ModelInfo:
+def _info(model_type: str | None, model: ModelStatus | None, status: Status) -> ModelInfo:
     workers = [worker for worker in status.workers if model and worker.model == model.id and worker.state in LOADED]
     devices = {device.id: device for device in status.devices}
     names = [devices[id_].kind if id_ in devices else id_ for worker in workers for id_ in worker.devices]
@@ -108,6 +118,7 @@ def _info(model_type: str, model: ModelStatus | None, status: Status) -> ModelIn
         loaded=bool(workers),
         state=model.state if model else "not configured",
         memory_mb=round(sum(worker.memory_bytes for worker in workers) / MIB, 1) if workers else None,
+        pinned=bool(model and model.pinned),
     )
 
 
@@ -131,13 +142,13 @@ def from_status(_: None, status: Status) -> ModelsStatusResponse:
 
 def to_load(request: ModelLoadRequest, models: ModelTable) -> Sequence[ModelAction]:
     """Load one model."""
-    model = model_of(request.model_type, models, request.model_id)
+    model = model_of(request, models)
     return [ModelAction("load", model.id, wait=request.wait, keep_alive=request.keep_alive)]
 
 
 def from_load(request: ModelLoadRequest, status: Status) -> ModelLoadResponse:
     """How the model is now, with a warning if it is on another device than the client expects."""
-    model = model_of(request.model_type, ModelTable(status.models), request.model_id)
+    model = model_of(request, ModelTable(status.models))
     info = _info(request.model_type, model, status)
     wanted = (request.device or "").partition(":")[0]
     warnings = None
@@ -145,17 +156,39 @@ def from_load(request: ModelLoadRequest, status: Status) -> ModelLoadResponse:
         place = f"the model runs on {info.device}, and not on {wanted}"
         warnings = [f"`device`: {place}. The entry's `device` in config.yaml decides, and what the machine has."]
     done = "loaded successfully" if info.loaded else "is being loaded"
-    return ModelLoadResponse(message=f"Model {request.model_type} {done}", model_info=info, warnings=warnings)
+    return ModelLoadResponse(message=f"Model {request.shown} {done}", model_info=info, warnings=warnings)
 
 
 def to_unload(request: ModelUnloadRequest, models: ModelTable) -> Sequence[ModelAction]:
     """Unload one model."""
-    return [ModelAction("unload", model_of(request.model_type, models, request.model_id).id)]
+    return [ModelAction("unload", model_of(request, models).id)]
 
 
 def from_unload(request: ModelUnloadRequest, _: Status) -> ModelsMessage:
     """That the model is unloaded."""
-    return ModelsMessage(message=f"Model {request.model_type} unloaded successfully")
+    return ModelsMessage(message=f"Model {request.shown} unloaded successfully")
+
+
+def to_pin(request: ModelUnloadRequest, models: ModelTable) -> Sequence[ModelAction]:
+    """Keep one model's workers."""
+    return [ModelAction("pin", model_of(request, models).id)]
+
+
+def from_pin(request: ModelUnloadRequest, status: Status) -> ModelLoadResponse:
+    """How the model is now."""
+    info = _info(request.model_type, model_of(request, ModelTable(status.models)), status)
+    return ModelLoadResponse(message=f"Model {request.shown} pinned successfully", model_info=info)
+
+
+def to_unpin(request: ModelUnloadRequest, models: ModelTable) -> Sequence[ModelAction]:
+    """Let one model's workers end again."""
+    return [ModelAction("unpin", model_of(request, models).id)]
+
+
+def from_unpin(request: ModelUnloadRequest, status: Status) -> ModelLoadResponse:
+    """How the model is now."""
+    info = _info(request.model_type, model_of(request, ModelTable(status.models)), status)
+    return ModelLoadResponse(message=f"Model {request.shown} unpinned successfully", model_info=info)
 
 
 def to_unload_all(_: None, models: ModelTable) -> Sequence[ModelAction]:
@@ -166,7 +199,7 @@ def to_unload_all(_: None, models: ModelTable) -> Sequence[ModelAction]:
 
 _INFO = {
     "model_type": "sam3", "model_id": "facebook/sam3", "model": "sam3", "device": "cuda", "loaded": True,
-    "state": "ready", "memory_mb": 3300.0,
+    "state": "ready", "memory_mb": 3300.0, "pinned": False,
 }  # fmt: skip
 _FIELDS = {"model": "model_id"}
 
@@ -182,11 +215,22 @@ CONTROLS = (
     ),
     ControlRoute(
         "POST", "/models/unload", "Unload a model", ModelsMessage, to_unload, from_unload,
-        {"message": "Model sam3 unloaded successfully"}, ModelUnloadRequest, {"model_type": "sam3"}, _FIELDS,
+        {"message": "Model sam3 unloaded successfully"},
+        ModelUnloadRequest, {"model_type": "sam3"}, _FIELDS, admin=True,
+    ),
+    ControlRoute(
+        "POST", "/models/pin", "Keep a model loaded", ModelLoadResponse, to_pin, from_pin,
+        {"message": "Model sam3 pinned successfully", "model_info": {**_INFO, "pinned": True}},
+        ModelUnloadRequest, {"model_type": "sam3"}, _FIELDS, admin=True,
+    ),
+    ControlRoute(
+        "POST", "/models/unpin", "Let a model be unloaded again", ModelLoadResponse, to_unpin, from_unpin,
+        {"message": "Model sam3 unpinned successfully", "model_info": _INFO},
+        ModelUnloadRequest, {"model_type": "sam3"}, _FIELDS, admin=True,
     ),
     ControlRoute(
         "POST", "/models/unload-all", "Unload all models", ModelsMessage, to_unload_all,
         lambda *_: ModelsMessage(message="All models unloaded successfully"),
-        {"message": "All models unloaded successfully"},
+        {"message": "All models unloaded successfully"}, admin=True,
     ),
 )  # fmt: skip

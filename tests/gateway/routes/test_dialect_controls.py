@@ -12,7 +12,7 @@ from tests.support.seed_examples import VISION_SERVER
 
 SAM3 = {
     "model_type": "sam3", "model_id": "facebook/sam3", "model": "segment-anything", "device": "cuda", "loaded": True,
-    "state": "ready", "memory_mb": 1024.0,
+    "state": "ready", "memory_mb": 1024.0, "pinned": False,
 }  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def test_status_has_every_model_type_and_the_devices(gateway: GatewayProcess) ->
     assert page["models"]["sam3"] == SAM3, "found by its source, whatever its entry is called"
     assert page["models"]["dinov3"] == {
         "model_type": "dinov3", "model_id": None, "model": None, "device": None, "loaded": False,
-        "state": "not configured", "memory_mb": None,
+        "state": "not configured", "memory_mb": None, "pinned": False,
     }  # fmt: skip
     assert page["total_memory_mb"] == 1024.0
     assert page["devices"] == [
