@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from contract.addresses import Allowed, NotPublic, check_host, client_session, reason
+from contract.addresses import Allowed, NotPublic, check_host, reason
+from contract.checked_client import client_session
 from contract.errors import InvalidField
 from contract.webhooks import signed_headers
 from gateway.jobs import metrics
