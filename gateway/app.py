@@ -32,6 +32,7 @@ from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.execution import Executor
+from gateway.routes import batches as batch_routes
 from gateway.routes import (
     catalogue,
     dialect_controls,
@@ -45,6 +46,7 @@ from gateway.routes import (
     tasks,
     upstream,
 )
+from gateway.routes import files as file_routes
 from gateway.routes import jobs as job_routes
 from gateway.routes.jobs import JobEndpoint
 from gateway.routes.openapi import DocumentedApp
@@ -81,6 +83,8 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(job_routes.router(jobs, manager, endpoints, services.body_limit))
+    app.include_router(file_routes.router(jobs, jobs.files, int(settings.jobs.max_file_mb * 2**20)))
+    app.include_router(batch_routes.router(jobs, jobs.batches(endpoints, services.body_limit), endpoints))
     app.include_router(system.router(manager, directory, jobs))
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services)

@@ -16,6 +16,9 @@ class JobSettings(Frozen):
     max_queued: int = Field(10000, ge=1)
     max_running: int = Field(8, ge=1)
     attempts: int = Field(3, ge=1)
+    max_file_mb: float = Field(200, gt=0)
+    max_files_gb: float = Field(10, gt=0)
+    max_batch_lines: int = Field(50000, ge=1)
     webhook_secret: str = Field("", repr=False)
 
     @field_validator("webhook_secret")

@@ -18,7 +18,9 @@ from contract.addresses import Allowed
 from contract.config import JobSettings
 from contract.errors import ServeError, Unavailable
 from gateway.jobs import metrics
+from gateway.jobs.batches import Batches, JobControl, ModelChooser
 from gateway.jobs.execution import Executor
+from gateway.jobs.files import FileStore
 from gateway.jobs.job import Job, JobFilter, JobState, Submission
 from gateway.jobs.queries import no_such_job
 from gateway.jobs.schema import NewerDatabase
@@ -45,6 +47,8 @@ class JobEngine:
         self._settings = settings
         self._executor = executor
         self._store = JobStore(folder, settings.max_queued)
+        self.files = FileStore(self._store, settings.max_files_gb * 2**30)
+        self._batches: Batches | None = None
         self._webhooks = Webhooks(self._store, allowed, settings.webhook_secret, time.time)
         self._open = False
         self._opening = asyncio.Lock()
@@ -56,10 +60,17 @@ class JobEngine:
         self._paused_until: dict[str, float] = {}  # by model: while the manager cannot serve it, no other job tries
         self._pruned_at = float("-inf")
 
+    def batches(self, endpoints: Mapping[str, ModelChooser], longest: int) -> Batches:
+        """The batches, whose requests go to `endpoints`; `longest` is the size of a line in bytes. Called once."""
+        limits = (longest, self._settings.max_batch_lines)
+        control = JobControl(self._admits, self._stop, self._wake.set)
+        self._batches = Batches(self._store, self.files, endpoints, limits, control)
+        return self._batches
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Go on with the jobs of an earlier start, if there are any; at the end, queue again what runs."""
-        if self._exists:
+        if self.exists:
             try:
                 await self.store()
             except Unavailable as error:
@@ -70,7 +81,7 @@ class JobEngine:
             await self._close()
 
     @property
-    def _exists(self) -> bool:
+    def exists(self) -> bool:
         """Whether there may be jobs. Only a submission creates the database."""
         return self._open or (self._folder / "jobs.db").exists()
 
@@ -81,7 +92,8 @@ class JobEngine:
                 with storing():
                     await self._store.open()
                 self._open = True
-                self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self._webhooks.run())]
+                loops = [self._run(), self._webhooks.run(), *([self._batches.run()] if self._batches else [])]
+                self._loops = [asyncio.create_task(loop) for loop in loops]
         return self._store
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
@@ -98,7 +110,7 @@ class JobEngine:
 
     async def get(self, owner: str | None, id_: str) -> Job:
         """The owner's job; None: that of any owner. Raises NotFound, also for the job of another owner."""
-        if not self._exists:
+        if not self.exists:
             raise no_such_job(id_)
         store = await self.store()
         with storing():
@@ -106,7 +118,7 @@ class JobEngine:
 
     async def page(self, wanted: JobFilter) -> list[Job]:
         """Jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
-        if not self._exists:
+        if not self.exists:
             return []
         store = await self.store()
         with storing():
@@ -115,7 +127,7 @@ class JobEngine:
     async def counts(self) -> dict[str, int]:
         """How many jobs wait and run. Raises Unavailable."""
         found: Mapping[str, int] = {}
-        if self._exists:
+        if self.exists:
             store = await self.store()
             with storing():
                 found = await store.count()
@@ -206,6 +218,8 @@ class JobEngine:
         self._wake.set()
         if job.webhook:
             self._webhooks.wake()
+        if job.batch and self._batches:
+            self._batches.wake()
 
     async def _work(self, job: Job) -> None:
         """One run of a job, until what follows from it is stored."""

@@ -38,6 +38,7 @@ class Submission:
 
     `owner` is who may see it. `type` is the name under which it was submitted. `model` groups jobs: those of one model
     run together. `expires`: it is given up if it has not ended by then. `webhook` is a URL to call once it has ended.
+    A job of a `batch` has its line's number and `custom_id`.
     """
 
     owner: str
@@ -48,6 +49,9 @@ class Submission:
     expires: float | None = None
     webhook: str | None = None
     webhook_secret: str | None = None
+    batch: str | None = None
+    custom_id: str | None = None
+    line: int | None = None
     idempotency_key: str | None = None
     digest: str = ""  # of the request, to tell a repeated submission from another one with the same key
     id: str = field(default_factory=lambda: f"job_{uuid.uuid4().hex}")
@@ -88,6 +92,7 @@ class Job:
     webhook_attempts: int
     webhook_sent: float | None
     webhook_error: str | None
+    batch: str | None
 
     @property
     def has_ended(self) -> bool:

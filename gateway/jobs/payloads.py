@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,16 +22,22 @@ class Payloads:
 
     def write(self, name: str, body: bytes) -> None:
         """Write a file, and return once the disk has it. Raises OSError; then there is no file."""
+        with self.writing(name) as file:
+            file.write(body)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write in pieces; at the end of the block, the disk has it. After an error there is no file."""
         temporary = self._folder / f"{name}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(temporary, "wb", opener=_private) as file:  # requests may be private
-                file.write(body)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self._folder / name)
             sync_folder(self._folder)
-        except OSError:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 

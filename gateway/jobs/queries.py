@@ -41,11 +41,11 @@ def add(connection: SqlConnection, submission: Submission, max_queued: int, now:
     """Insert a job, or find the one that was submitted with the same key. Raises IdempotencyConflict or QueueFull."""
     if earlier := _submitted_before(connection, submission):
         return earlier, False
-    unfinished = connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {UNFINISHED}").fetchone()[0]
+    unfinished = connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {UNFINISHED} AND batch IS NULL").fetchone()[0]
     if unfinished >= max_queued:
         message = f"{unfinished} jobs wait or run already. Try again later, or raise jobs.max_queued."
         raise QueueFull(message, details={"waiting": unfinished}, retry_after=10)
-    _insert(connection, submission, now)
+    insert(connection, submission, now)
     return get(connection, submission.owner, submission.id), True
 
 
@@ -63,7 +63,8 @@ def _submitted_before(connection: SqlConnection, submission: Submission) -> Job 
     return job
 
 
-def _insert(connection: SqlConnection, submission: Submission, now: float) -> None:
+def insert(connection: SqlConnection, submission: Submission, now: float) -> None:
+    """Insert a job that is queued."""
     request = submission.request
     values = {
         "id": submission.id,
@@ -77,6 +78,9 @@ def _insert(connection: SqlConnection, submission: Submission, now: float) -> No
         "digest": submission.digest,
         "model": submission.model,
         "priority": submission.priority,
+        "batch": submission.batch,
+        "custom_id": submission.custom_id,
+        "line": submission.line,
         "webhook": submission.webhook,
         "webhook_secret": submission.webhook_secret,
         "state": JobState.QUEUED,
@@ -89,7 +93,7 @@ def _insert(connection: SqlConnection, submission: Submission, now: float) -> No
 
 
 def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
-    conditions, values = ["seq > 0"], list[str]()
+    conditions, values = ["batch IS NULL"], list[str]()
     if wanted.owner is not None:
         conditions.append("owner = ?")
         values.append(wanted.owner)
@@ -186,11 +190,12 @@ def cancel_without(connection: SqlConnection, admits: Callable[[str], bool], now
 
 def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> list[tuple[str, str | None]]:
     """Remove jobs that ended before a time, and the oldest while results take more bytes. Returns ids and files."""
-    old = "ended < ? AND webhook_due IS NULL"
+    old = "ended < ? AND webhook_due IS NULL AND batch IS NULL"
     rows = connection.execute(f"DELETE FROM jobs WHERE {old} RETURNING id, result_file", (ended_before,)).fetchall()
-    total = connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs").fetchone()[0]
+    total = connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE batch IS NULL").fetchone()[0]
     if total > max_bytes:
-        query = "SELECT id, result_bytes FROM jobs WHERE ended IS NOT NULL AND result_bytes > 0 ORDER BY ended"
+        which = "ended IS NOT NULL AND batch IS NULL AND result_bytes > 0"
+        query = f"SELECT id, result_bytes FROM jobs WHERE {which} ORDER BY ended"
         for id_, size in connection.execute(query).fetchall():
             rows += connection.execute("DELETE FROM jobs WHERE id = ? RETURNING id, result_file", (id_,)).fetchall()
             total -= size
@@ -212,4 +217,5 @@ def recover(connection: SqlConnection, now: float) -> set[str]:
     connection.execute("UPDATE jobs SET state = 'queued', not_before = 0 WHERE state = 'running'")
     rows = connection.execute("SELECT id, state, result_file FROM jobs").fetchall()
     requests = {request_file(id_) for id_, state, _ in rows if state not in ENDED}
-    return requests | {file for _, _, file in rows if file}
+    files = {row[0] for row in connection.execute("SELECT id FROM files").fetchall()}
+    return files | requests | {file for _, _, file in rows if file}

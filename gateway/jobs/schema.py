@@ -58,7 +58,54 @@ _WEBHOOKS = (
 )
 """`webhook_due` is when the webhook is sent next; null before the job has ended, and once nothing is to be sent."""
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS)
+_BATCHES = (
+    "ALTER TABLE jobs ADD COLUMN batch TEXT",
+    "ALTER TABLE jobs ADD COLUMN custom_id TEXT",
+    "ALTER TABLE jobs ADD COLUMN line INTEGER",
+    "CREATE UNIQUE INDEX jobs_of_batch ON jobs (batch, line) WHERE batch IS NOT NULL",
+    """
+    CREATE TABLE files (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        created REAL NOT NULL,
+        expires REAL
+    )
+    """,
+    """
+    CREATE TABLE batches (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        input_file TEXT NOT NULL,
+        completion_window TEXT NOT NULL,
+        metadata TEXT,
+        keep_output REAL,
+        state TEXT NOT NULL,
+        created REAL NOT NULL,
+        expires REAL NOT NULL,
+        in_progress REAL,
+        cancelling REAL,
+        finalizing REAL,
+        ended REAL,
+        total INTEGER NOT NULL DEFAULT 0,
+        lines_read INTEGER NOT NULL DEFAULT 0,
+        bytes_read INTEGER NOT NULL DEFAULT 0,
+        completed INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        output_file TEXT,
+        error_file TEXT,
+        errors TEXT
+    )
+    """,
+)
+"""The lines of a batch that were read so far are jobs, until the batch has ended. A file's content is in the folder."""
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES)
 """The statements of each version, on top of those before. Steps that were released never change; add one instead.
 
 The first one also accepts a database from before versions were counted.

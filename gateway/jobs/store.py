@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from contract.errors import EngineFailed, ServeError
 from gateway.jobs import queries
-from gateway.jobs.database import Database, SqlConnection
+from gateway.jobs.database import Database, SqlConnection, T
 from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
 from gateway.jobs.payloads import LARGE, Payloads, request_file, result_file
 from gateway.jobs.sqlite import SqliteBackend
@@ -25,7 +25,7 @@ class JobStore:
 
     def __init__(self, folder: Path, max_queued: int, clock: Callable[[], float] = time.time) -> None:
         self._database = Database(SqliteBackend(folder / "jobs.db"))
-        self._payloads = Payloads(folder / "files")
+        self._payloads = self.payloads = Payloads(folder / "files")
         self._max_queued = max_queued
         self._clock = clock
 
@@ -37,6 +37,14 @@ class JobStore:
         await self._database.open()
         kept = await self._database.run(lambda connection: queries.recover(connection, self._clock()))
         await asyncio.to_thread(self._payloads.remove_all_but, kept)
+
+    def now(self) -> float:
+        """The time by the store's clock."""
+        return self._clock()
+
+    async def run(self, work: Callable[[SqlConnection, float], T]) -> T:
+        """Run work of those that keep other tables in the same database; it gets the time, too."""
+        return await self._database.run(lambda connection: work(connection, self._clock()))
 
     async def close(self) -> None:
         await self._database.close()

@@ -41,6 +41,7 @@ def secured(manager: FakeManagerProcess, tmp_path_factory: pytest.TempPathFactor
         manager.port,
         gateway={"api_key": "gateway-key", "cors_origins": ["https://page.example"]},
         security={"api_keys": keys, "jwt_secret": JWT_SECRET},
+        jobs={"max_file_mb": 1, "max_batch_lines": 3},
     )
     with run_gateway(tmp_path_factory.mktemp("secured"), settings) as gateway:
         gateway.wait_ready()
