@@ -42,6 +42,7 @@ _ERROR = {
 _FAMILIES = {
     "tasks": "What models do. Requests without `model` get the default model of the task.",
     "jobs": "Requests that are stored now and run later.",
+    "batches": "OpenAI's files and batches: the requests of a file run later.",
     "models": "The configured models, and the catalogue of those that may be configured.",
     "system": "Health, metrics, status, and what an operator may do.",
 }
