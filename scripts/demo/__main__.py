@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -121,6 +122,7 @@ def _report(failed: Sequence[str]) -> int:
 
 def main(models: Sequence[str]) -> int:
     """Show these models, or all. Returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops the server, as Ctrl-C does
     started = time.monotonic()
     console.title("Start a server with ports and a folder of its own")
     demo = Demo(models or [model["id"] for model in MODELS])

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts.demo.other_apis import REQUESTS
+from scripts.testbed.server import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SHOWS = {
@@ -34,3 +36,16 @@ def test_demo_passes_all_its_checks(models: list[str]) -> None:
     apis = [request for request in REQUESTS if request[1] in models]
     assert demo.stdout.count("POST /") == demo.stdout.count("  200 {") == len(apis)
     assert demo.stdout.count("starting → ready") == 2 * len(models) - models.count("demo-depth")
+
+
+def test_terminated_demo_leaves_no_process() -> None:
+    command = [sys.executable, "-m", "scripts.demo", "minilm"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout
+        next(line for line in demo.stdout if "ready after" in line)
+        programs = psutil.Process(demo.pid).children(recursive=True)
+        demo.terminate()
+        demo.stdout.read()
+    assert demo.returncode == 143
+    assert programs
+    assert psutil.wait_procs(programs, timeout=PATIENCE)[1] == []
