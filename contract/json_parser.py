@@ -11,27 +11,26 @@ import secrets
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from pydantic_core import from_json
 
 from contract.errors import BadRequest
 from contract.json_bounds import check_json, closing_quote
-from contract.limits import MAX_TEXT
+from contract.limits import MAX_WIDE
+from contract.long_texts import PIECE, ascii_pieces, joined, too_much_text
 
 WHOLE = 256 * 1024
 """Bytes of the largest body that is parsed at once: in at most two milliseconds, and faster than in steps."""
-
-PIECE = 64 * 1024
-"""Bytes of text that are decoded at a time."""
 
 _SHORTEST, _LONGEST = 16, 4096
 """Bytes of the shortest string that is ever cut out, and of the longest that may stay."""
 _STAYS = 2**20
 """Bytes of strings that stay in a body, unless it has so many that all of them are short."""
 
-_AT_ONCE = 32 * 2**20
-"""Bytes of plain ASCII that become a text at once; most of the time, the system provides the memory for it."""
+_NAMES = 4 * 2**20
+"""Characters of all long names of fields: the library that writes requests copies each name, without a pause."""
 
 _QUOTE = b'"'
 _POSITION = re.compile(r" at line (\d+) column (\d+)$")
@@ -82,7 +81,7 @@ class _Parts:
         self._body = body
         self._mark = secrets.token_urlsafe(6)
         self._texts: list[str] = []
-        self._wide = 0
+        self._wide = self._names = 0
         self._left = bytearray()
         self._copied = 0
         self._is_broken_off = False
@@ -106,11 +105,20 @@ class _Parts:
                     value[index] = self.filled(item)
         elif isinstance(value, dict):
             if any(key.startswith(self._mark) for key in value):
-                return {self.filled(key): self.filled(item) for key, item in value.items()}
+                return {self._name(key): self.filled(item) for key, item in value.items()}
             for key, item in value.items():
                 if isinstance(item, _TEXT_OR_CONTAINER):
                     value[key] = self.filled(item)
         return value
+
+    def _name(self, key: str) -> str:
+        """A field's name in place of its own name. Raises BadRequest for too many long ones."""
+        name: str = self.filled(key)
+        if name is not key:
+            self._names += len(name)
+            if self._names > _NAMES:
+                raise BadRequest(f"The names of the fields have more than {_NAMES} characters. Send shorter ones.")
+        return name
 
     def with_position(self, error: str) -> str:
         """The parser's message about what is left, with the position in the body."""
@@ -168,7 +176,6 @@ class _Parts:
         last = end - is_closed
         at = plain = start + 1
         pieces: list[str] = []
-        length, is_ascii = 0, True
         while at < last:
             following = end_of_piece(body, at, last)
             try:
@@ -179,12 +186,9 @@ class _Parts:
                 plain = following  # it is written as it is, so it need not be kept
             else:
                 pieces.append(piece)
-            at, length, is_ascii = following, length + len(piece), is_ascii and piece.isascii()
-            if length > MAX_TEXT and not is_ascii:
-                raise _too_much_text()
+            at = following
         if is_closed and at == last:
-            text = _ascii_text(memoryview(body)[start + 1 : plain])
-            self._replace(start, end, "".join([text, *pieces]) if pieces else text)
+            self._replace(start, end, joined(chain(ascii_pieces(memoryview(body)[start + 1 : plain]), pieces)))
             return True
         self._break_off(start, at, last, is_closed)
         return False
@@ -193,8 +197,8 @@ class _Parts:
         """Put a name in place of the string from `start` to `end`."""
         if not text.isascii():
             self._wide += len(text)
-            if self._wide > MAX_TEXT:
-                raise _too_much_text()
+            if self._wide > MAX_WIDE:
+                raise too_much_text()
         self._left += self._body[self._copied : start]
         self._left += b'"%b%d"' % (self._mark.encode(), len(self._texts))
         self._texts.append(text)
@@ -242,16 +246,3 @@ def end_of_piece(body: bytes, start: int, last: int, size: int | None = None) ->
             break
         position = character.end()
     return position
-
-
-def _ascii_text(text: memoryview) -> str:
-    """A text that may be very long."""
-    whole = str(text[:_AT_ONCE], "ascii")
-    for start in range(_AT_ONCE, len(text), 16 * PIECE):
-        whole += str(text[start : start + 16 * PIECE], "ascii")  # in place: C libraries move blocks of this size unread
-    return whole
-
-
-def _too_much_text() -> BadRequest:
-    message = f"The body has more than {MAX_TEXT} characters in texts with characters beyond ASCII. Split the request."
-    return BadRequest(message)

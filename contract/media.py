@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from contract.errors import BadImage
 from contract.image_files import open_header, png_size
+from contract.long_texts import joined
 
 MAX_PIXELS = 64_000_000
 """Larger images are rejected: a small file can decompress to gigabytes."""
@@ -123,17 +124,24 @@ class ImageInput:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        either = core_schema.union_schema(
-            [core_schema.str_schema(min_length=1), core_schema.bytes_schema(min_length=1)]
-        )
-        text = core_schema.no_info_after_validator_function(cls, either)
+        text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
+        # In Python, because the library would read each upload as text, too.
+        either = core_schema.no_info_plain_validator_function(cls._from_python)
         schema = core_schema.json_or_python_schema(
-            json_schema=core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1)),
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), text]),
+            json_schema=text,
+            python_schema=either,
             serialization=core_schema.plain_serializer_function_ser_schema(cls.as_text),
         )
         message = "send an image as a data URI, base64, an http(s) URL or, in a form, a file that is not empty"
         return core_schema.custom_error_schema(schema, "image", custom_error_message=message)
+
+    @classmethod
+    def _from_python(cls, value: Any) -> ImageInput:
+        if isinstance(value, cls):
+            return value
+        if not (isinstance(value, str | bytes) and value):
+            raise ValueError("neither a text nor a file")
+        return cls(value)
 
     def as_text(self) -> str:
         """The value in JSON: text unchanged, an upload as base64."""
@@ -189,7 +197,7 @@ def field_path(image: object, value: Any) -> str | None:
     if value is image:
         return ""
     if isinstance(value, BaseModel):
-        parts: Iterable[tuple[Any, Any]] = ((name, getattr(value, name)) for name in _image_fields(type(value)))
+        parts: Iterable[tuple[Any, Any]] = ((name, getattr(value, name)) for name in image_fields(type(value)))
     else:
         parts = enumerate(value) if isinstance(value, list | tuple) else ()
     paths = ((step, field_path(image, part)) for step, part in parts)
@@ -211,7 +219,7 @@ def images_in(value: Any) -> Iterator[ImageInput]:
     if isinstance(value, ImageInput):
         yield value
     elif isinstance(value, BaseModel):
-        for name in _image_fields(type(value)):
+        for name in image_fields(type(value)):
             yield from images_in(getattr(value, name))
     elif isinstance(value, list | tuple):
         for item in value:
@@ -220,7 +228,8 @@ def images_in(value: Any) -> Iterator[ImageInput]:
 
 
 @cache
-def _image_fields(model: type[BaseModel]) -> tuple[str, ...]:
+def image_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of a model that can hold images, directly or in nested models."""
     fields = model.model_fields.items()
     return tuple(name for name, field in fields if _may_hold_images(field.annotation, frozenset({model})))
 
@@ -244,4 +253,4 @@ def _as_base64(content: bytes) -> str:
     """The bytes as base64, encoded in windows, between which other threads run."""
     size = _WINDOW // 4 * 3
     windows = (content[start : start + size] for start in range(0, len(content), size))
-    return "".join(base64.b64encode(window).decode() for window in windows)
+    return joined(base64.b64encode(window).decode() for window in windows)

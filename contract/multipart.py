@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import itertools
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -14,9 +14,9 @@ from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File
 
-from contract.errors import BadRequest
-from contract.json_bounds import has_too_many_values
-from contract.json_parser import PIECE
+from contract.errors import BadRequest, InvalidField
+from contract.json_bounds import excess_in
+from contract.long_texts import decoded
 
 MAX_PARTS = 5000
 MAX_JSON = 4 * 2**20
@@ -43,7 +43,7 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
 
     def on_field(field: Field) -> None:
         name = _name(field.field_name, next(count))
-        form.setdefault(name, []).append(_decoded(field.value or b""))
+        form.setdefault(name, []).append(decoded(field.value or b""))
 
     def on_file(file: File) -> None:
         name = _name(file.field_name, next(count))
@@ -60,12 +60,6 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
     return {name.removesuffix("[]"): _value(name, parts) for name, parts in form.items()}
 
 
-def _decoded(value: bytes) -> str:
-    """The text of a field; a long one is decoded piece by piece, between which other threads run."""
-    pieces = (value[start : start + PIECE] for start in range(0, len(value), PIECE))
-    return "".join(codecs.iterdecode(pieces, "utf-8"))
-
-
 def _name(name: bytes | None, count: int) -> str:
     if count > MAX_PARTS:
         raise ValueError(f"it has more than {MAX_PARTS} parts")
@@ -76,14 +70,17 @@ def _value(name: str, parts: list[str | bytes]) -> Any:
     return parts if name.endswith("[]") or len(parts) > 1 else parts[0]
 
 
-def fit_to_model(form: FormValues, model: type[BaseModel]) -> FormValues:
+def fit_to_model(form: FormValues, model: type[BaseModel], images: Collection[str]) -> FormValues:
     """Reads the model's list and object fields from JSON text, and makes a single value a list where one is expected.
 
-    Forms have only text and files. Text that is not JSON, or too much of it, stays text.
+    Forms have only text and files. Text that is not JSON, or too much of it, stays text. Except in the fields `images`,
+    a file is text; raises BadRequest if it is not.
     """
     names = form.keys() & model.model_fields.keys()
+    for name in names - set(images):
+        form[name] = _as_text(name, form[name])
     texts = [text for name in names for text in _texts(form[name]) if text[:1] in _JSON]
-    is_large = sum(map(len, texts)) > MAX_JSON or has_too_many_values(",".join(texts).encode())
+    is_large = sum(map(len, texts)) > MAX_JSON or bool(excess_in(",".join(texts).encode()))
     read = _as_it_is if is_large else _from_json
     for name in names:
         accepted, value = _accepted_types(model.model_fields[name].annotation), form[name]
@@ -92,6 +89,16 @@ def fit_to_model(form: FormValues, model: type[BaseModel]) -> FormValues:
             wrap = accepted <= {list, type(None)} and not isinstance(parsed, list)
             form[name] = [parsed] if wrap else parsed
     return form
+
+
+def _as_text(name: str, value: Any) -> Any:
+    """A field's value with the text of its files: left to validation, a large file would be decoded in one step."""
+    if isinstance(value, list):
+        return [_as_text(name, part) for part in value]
+    try:
+        return decoded(value) if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        raise InvalidField(f"`{name}` takes text, and the file has bytes that are not UTF-8.", param=name) from None
 
 
 def _as_it_is(part: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import signal
@@ -16,6 +15,7 @@ from contract.asgi import serve
 from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
 from contract.asgi.draining import RequestsInProgress
 from contract.log_files import rotate_stderr
+from contract.long_texts import return_large_blocks
 from contract.startup_errors import explain
 from contract.state_lock import lock_home
 from gateway.access.allowlist import Allowlist, is_loopback
@@ -53,7 +53,7 @@ def _run(settings: config.Settings) -> int:
     # Signals shut the server down cleanly, even before it installs its own handlers.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: setattr(server, "should_exit", True))
-    _return_large_blocks()
+    return_large_blocks()
     gc.freeze()  # these objects live as long as the process; collections need not visit them
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
@@ -75,19 +75,6 @@ def _limits(settings: config.GatewaySettings) -> ConnectionLimits:
         send_seconds=settings.send_timeout,
         check_every=min(5, settings.send_timeout / 4),
     )
-
-
-def _return_large_blocks() -> None:
-    """Make glibc return the memory of large bodies to the system immediately.
-
-    By default, glibc raises its threshold for this with the first large block that is freed, and keeps later ones.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**20)
-
-
-_M_MMAP_THRESHOLD = -3
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from contract.durations import Duration
 from contract.errors import UnsupportedMedia
 from contract.known_fields import FieldTable, Requirement
 from contract.limits import Name
+from contract.media import image_fields
 from contract.omittable import Omittable
 from contract.validation import Body, invalid_request, validate_json
 
@@ -131,8 +132,8 @@ def decode_body(model: type[Body], path: str, content_type: str, body: bytes) ->
         raise UnsupportedMedia(message)
     try:
         if media_type == "multipart/form-data":
-            form = multipart.fit_to_model(multipart.parse(content_type, body), model)
-            return model.model_validate(form)
+            form = multipart.parse(content_type, body)
+            return model.model_validate(multipart.fit_to_model(form, model, image_fields(model)))
         return validate_json(model, body)
     except ValidationError as error:
         raise invalid_request(error) from None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from contract.arrays import Array
 from contract.errors import InvalidField
-from contract.limits import Items, Name, Text
+from contract.limits import MAX_TEXT, Items, MaxLength, Name, Text
 from contract.omittable import Omittable
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Prerequisite, Response, Task
@@ -32,7 +32,7 @@ class SegmentPrompt(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Text | None = Field(None, pattern=r"\S")
+    text: Annotated[str, Field(pattern=r"\S"), MaxLength(MAX_TEXT)] | None = None
     boxes: Items[Box] | None = Field(None, min_length=1)
     box_labels: Items[Literal[0, 1]] | None = None
     points: Items[Point] | None = Field(None, min_length=1)

@@ -9,6 +9,7 @@ import time
 
 from contract.errors import ServeError
 from contract.json_writer import json_pieces
+from contract.long_texts import return_large_blocks
 from contract.media import data_uri
 from contract.tasks import Task, all_tasks
 from gateway.forwarding.offload import offload
@@ -33,30 +34,33 @@ def _chat(content: str, ascii_only: bool = False, **fields: object) -> bytes:
 
 
 def _bodies(size: int) -> dict[str, tuple[str, bytes]]:
-    """A task and a body of about `size` MiB each; a text has at most 10 Mi characters."""
+    """A task and a body of about `size` MiB each, within the limits of a request."""
     length = size * MIB
     text, short = min(length, 10 * MIB), min(length // 4, 4 * MIB)
     return {
         "a long text": ("chat", _chat("x" * text)),
         "a long text in Chinese": ("chat", _chat("你" * (text // 3))),
         "a long text in escapes": ("chat", _chat("你" * short, ascii_only=True)),
-        "a text that becomes wide at its end": ("chat", _chat("x" * (text - 2) + "😀")),
+        "a text that becomes wide at its end": ("chat", _chat("x" * (short - 2) + "😀")),
         "quotes": ("chat", _chat('"' * (text // 2))),
         "a long image": ("ocr", json.dumps({"image": PNG + "A" * length}).encode()),
         "a long unknown field": ("chat", _chat("hi", extra="x" * length)),
         "a long name": ("chat", _chat("hi", user="x" * length)),
         "texts of 4,000 characters": ("chat", _chat("hi", extra=["x" * 4_000] * (length // 4_004))),
-        "texts of 200 characters": ("chat", _chat("hi", extra=["x" * 200] * min(length // 204, 390_000))),
-        "texts of 20 characters": ("chat", _chat("hi", extra=["x" * 20] * min(length // 24, 390_000))),
+        "texts of 200 characters": ("chat", _chat("hi", extra=["x" * 200] * min(length // 204, 140_000))),
+        "texts of 20 characters": ("chat", _chat("hi", extra=["x" * 20] * min(length // 24, 140_000))),
         "token ids": ("embeddings", json.dumps({"input": [[1] * 2048] * min(length // 6_144, 190)}).encode()),
         "many messages": ("chat", json.dumps({"messages": [{"role": "user", "content": "hi"}] * 4_096}).encode()),
+        "numbers": ("chat", _chat("hi", extra=[0.12345] * 390_000)),
+        "fields": ("chat", _chat("hi", extra={f"{number}": 1 for number in range(49_000)})),
         "many objects": ("chat", _chat("hi", extra=[{}] * 49_000)),
     }
 
 
 def measure(setup: Setup) -> Result:
     """The longest time between two turns of the loop for each body, in milliseconds of CPU time."""
-    gc.freeze()  # as the gateway does after its start
+    return_large_blocks()  # as the gateway does at its start
+    gc.freeze()
     size = 1 if setup.quick else 60
     steps: dict[str, list[tuple[int, float]]] = {}
     for _ in range(setup.rounds(3)):

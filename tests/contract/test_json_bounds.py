@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import BadRequest
-from contract.json_bounds import MAX_PARTS, MAX_VALUES, check_json, tokens
+from contract.json_bounds import MAX_NUMBER, MAX_OUTSIDE, MAX_PARTS, MAX_STRINGS, MAX_VALUES, check_json, tokens
 
 LONG = '[{:,"\\' * 100_000
 
@@ -28,6 +28,40 @@ LONG = '[{:,"\\' * 100_000
 def test_rejects_too_many_values(body: bytes) -> None:
     with pytest.raises(BadRequest, match="too many values"):
         check_json(body)
+
+
+PADDING = b'"' + b"x" * 300_000 + b'",'
+
+
+@pytest.mark.parametrize(
+    ("body", "excess"),
+    [
+        (b"[" + b'"",' * (MAX_STRINGS + 1) + b"0]", "too many values"),
+        (b"[" + PADDING + b" " * (MAX_OUTSIDE + 1) + b"1]", "too much outside of strings"),
+        (b"x" * (MAX_OUTSIDE + 1), "too much outside of strings"),
+        (b"[" + PADDING + b"1" * (MAX_NUMBER + 1) + b"]", "too long numbers"),
+        (b"[" + PADDING + b"-0." + b"1" * 30 + b"e-" + b"0" * 30 + b"1]", "too long numbers"),
+        # The number begins in one window of 64 KiB and ends in the next one.
+        (b'["' + b"x" * (5 * 65_536 - 44) + b'",' + b"1" * (MAX_NUMBER + 1) + b"]", "too long numbers"),
+    ],
+)
+def test_rejects_what_takes_long_to_parse(body: bytes, excess: str) -> None:
+    with pytest.raises(BadRequest, match=excess):
+        check_json(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + PADDING + b"1" * MAX_NUMBER + b"," + b"2" * MAX_NUMBER + b"]",
+        b"[" + PADDING + b'"' + b"1" * 70_000 + b'", 1]',
+        b"[" + PADDING + b'"' + b'\\"' * 100_000 + b"1" * 70_000 + b'\\\\", 1]',
+        json.dumps({"input": [list(range(100_000, 100_300))] * 1000}).encode(),
+    ],
+)
+def test_accepts_numbers_and_texts_of_digits(body: bytes) -> None:
+    assert len(body) > 256 * 1024
+    check_json(body)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from contract import json_parser
+from contract import json_parser, long_texts
 from contract.errors import BadRequest
-from contract.json_parser import PIECE, end_of_piece, parse_checked, parse_json
+from contract.json_parser import end_of_piece, parse_checked, parse_json
+from contract.long_texts import PIECE
 
 MIB = 2**20
 MIXED = 'plain, "quotes", \\ backslashes, \n\t\x00, é, 你好, 😀 and \U0010ffff; '
@@ -119,7 +120,7 @@ def test_large_body_is_parsed_in_short_steps(name: str, ascii_only: bool, handed
 
 
 def test_very_long_text_grows_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_parser, "_AT_ONCE", PIECE)
+    monkeypatch.setattr(long_texts, "_AT_ONCE", PIECE)
     text = "".join(f"{number:8}" for number in range(PIECE))
     assert parse_json(json.dumps([text]).encode()) == [text]
 
@@ -142,9 +143,23 @@ def test_pieces_end_between_characters() -> None:
 
 @pytest.mark.parametrize("text", ["é" * 1001, "x" * 1000 + "😀"])
 def test_rejects_too_much_text_beyond_ascii(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_parser, "MAX_TEXT", 1000)
+    for module in (json_parser, long_texts):
+        monkeypatch.setattr(module, "MAX_WIDE", 1000)
     half = len(text) // 2
     for texts in ([text], [text[:half] + "é", text[half:] + "é"], {text: 1}):
         with pytest.raises(BadRequest, match="beyond ASCII"):
             in_tiny_steps(json.dumps(texts, ensure_ascii=False).encode())
     assert in_tiny_steps(json.dumps([text[:900], "x" * 2000]).encode()) == [text[:900], "x" * 2000]
+
+
+def test_rejects_too_many_long_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_parser, "_NAMES", 1000)
+    assert in_tiny_steps(json.dumps({"x" * 400: 1, "y" * 400: {"z" * 100: "v" * 2000}}).encode())
+    with pytest.raises(BadRequest, match="names of the fields"):
+        in_tiny_steps(json.dumps({"x" * 400: 1, "y" * 400: {"z" * 300: 1}}).encode())
+
+
+@pytest.mark.parametrize("pieces", [["a" * 9, "é", "你"], ["é", "a" * 20], ["a" * 30, "b", "😀"], ["a"] * 40, [], [""]])
+def test_joins_as_str_does(pieces: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_texts, "_AT_ONCE", 8)
+    assert long_texts.joined(pieces) == "".join(pieces)

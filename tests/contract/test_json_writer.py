@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contract.json_parser import PIECE
 from contract.json_writer import json_pieces
+from contract.long_texts import PIECE
 from contract.media import ImageInput
 from contract.tasks import all_tasks
 
@@ -23,7 +23,15 @@ LONG = 'plain, "quotes", \\ \n\x00, é, 你好, 😀; ' * 9_000
         ),
         ("chat", {"messages": [{"role": "user", "content": "hi"}], "structured_outputs": {"json": {"type": "object"}}}),
         ("embeddings", {"input": ["a", LONG, "x" * (2 * PIECE)], "model": "m"}),
-        ("ocr", {"images": ["aGVsbG8=", b"an upload " * PIECE], "file": b"x"}),
+        ("ocr", {"images": ["aGVsbG8=", b"an upload " * PIECE], "file": b"\xfb\xff" * 3 * PIECE}),
+        ("ocr", {"image": "aGVsbG8=", "files": ["text", b"", b"\xfb\xffx", b"y" * 4 * PIECE]}),
+        (
+            "chat",
+            {
+                "messages": [{"role": "user", "content": "hi"}],
+                "extra": [[], {}, [[1] * 3000, ["a", LONG] * 3, "b" * 64], 1e300, -1.5, 2**70, None, True],
+            },
+        ),
     ],
 )
 def test_bytes_are_those_of_pydantic(task: str, fields: dict[str, Any]) -> None:
@@ -31,6 +39,7 @@ def test_bytes_are_those_of_pydantic(task: str, fields: dict[str, Any]) -> None:
     pieces = json_pieces(request)
     assert b"".join(pieces) == request.__pydantic_serializer__.to_json(request, exclude_unset=True)
     assert max(map(len, pieces)) <= 6 * PIECE
+    assert sum(map(len, pieces)) > (len(pieces) // 2 - 1) * PIECE, "there are many small pieces"
 
 
 @pytest.mark.parametrize("separator", [b"", b"\r\n", b" "])

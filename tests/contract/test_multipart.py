@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from contract import long_texts
 from contract.errors import BadRequest, InvalidField
-from contract.json_parser import PIECE
+from contract.long_texts import PIECE
 from contract.multipart import MAX_JSON
 from contract.tasks import Request, all_tasks
 
@@ -29,6 +30,22 @@ def test_unknown_files_are_serializable_as_json() -> None:
     document = json.loads(request.model_dump_json(exclude_unset=True))
     assert document["image"] == "iVBOR/8="
     assert isinstance(document["notes"], str)
+
+
+def test_file_in_a_field_of_text_is_text() -> None:
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+    request = all_tasks()["detect"].decode(content_type, form(image=b"\x89PNG\xff", prompt="你好".encode()))
+    assert request.model_dump()["prompt"] == "你好"
+    with pytest.raises(InvalidField, match="`prompt` takes text"):
+        all_tasks()["detect"].decode(content_type, form(image=b"\x89PNG\xff", prompt=b"\xff"))
+
+
+def test_rejects_too_much_text_beyond_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+    monkeypatch.setattr(long_texts, "MAX_WIDE", 1000)
+    for body in (form(image=b"x", prompt="你".encode() * 1001), fields(("notes", "x" * 1000 + "你"))):
+        with pytest.raises(BadRequest, match="beyond ASCII"):
+            all_tasks()["detect"].decode(content_type, body)
 
 
 def test_rejects_a_content_type_that_takes_long_to_parse() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
+from gateway.routes import jobs
 from tests.gateway.conftest import JWT_SECRET
 from tests.support.gateway_processes import (
     FakeManagerProcess,
@@ -156,6 +157,19 @@ def test_delete_cancels_then_removes(gateway: GatewayProcess, manager: FakeManag
     assert gateway.http.delete(url).json()["deleted"] is True
     for method in ("GET", "DELETE"):
         assert gateway.http.request(method, url).status_code == 404
+
+
+@pytest.mark.parametrize("boundary", ["#", "--#", "-----------------------------42"])
+def test_boundary_does_not_count_in_the_digest(boundary: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(boundary: str, value: str = "v") -> str:
+        body = f"--{boundary}\r\nContent-Disposition: form-data; name=x\r\n\r\n{value * 300}\r\n--{boundary}--\r\n"
+        return jobs._digest("/v1/vision/ocr", "", f'multipart/form-data; boundary="{boundary}"', body.encode())
+
+    whole = digest("another")
+    for window in (1, 7, 64):
+        monkeypatch.setattr(jobs, "_WINDOW", window)
+        assert digest(boundary) == whole
+        assert digest(boundary, "w") != whole
 
 
 def test_same_idempotency_key_submits_once(gateway: GatewayProcess) -> None:
