@@ -84,6 +84,12 @@ def requirements(request: BaseModel, table: FieldTable) -> list[Requirement]:
     return [(name, needs[name]) for name in table if name in needs] if needs else []
 
 
+def refused_in(fields: Any, table: FieldTable) -> list[str]:
+    """The fields in a body that no engine of ours honours, whatever else is wrong with it."""
+    sent = fields if isinstance(fields, Mapping) else {}
+    return [name for name, known in table.items() if known.treatment == "refused" and known.asks(sent.get(name))]
+
+
 def warnings(request: BaseModel, table: FieldTable, also_known: frozenset[str] = frozenset()) -> list[str]:
     """A sentence about each field that had no effect. `also_known` are fields that the engine reads."""
     sentences = [

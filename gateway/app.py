@@ -87,7 +87,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(batch_routes.router(jobs, jobs.batches(endpoints, services.body_limit), endpoints))
     app.include_router(system.router(manager, directory, jobs))
     app.router.routes.append(upstream.route(services))
-    app.router.default = Passthrough(services)
+    app.router.default = Passthrough(services, app.router)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
     app.middleware_stack = _add_middleware(app.build_middleware_stack(), settings, keyring, endpoints, requests)
     return app

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract import known_fields, multipart
 from contract.durations import Duration
-from contract.errors import UnsupportedMedia
+from contract.errors import InvalidField, UnsupportedMedia
+from contract.json_parser import parse_json
 from contract.known_fields import FieldTable, Requirement
 from contract.limits import Name
 from contract.media import image_fields
@@ -130,13 +131,24 @@ def decode_body(model: type[Body], path: str, content_type: str, body: bytes) ->
         # A missing type is none of both: a web page may send such a request without asking first.
         message = f"{path} needs the Content-Type application/json or multipart/form-data, not {media_type!r}."
         raise UnsupportedMedia(message)
+    form = None
     try:
         if media_type == "multipart/form-data":
             form = multipart.parse(content_type, body)
             return model.model_validate(multipart.fit_to_model(form, model, image_fields(model)))
         return validate_json(model, body)
     except ValidationError as error:
-        raise invalid_request(error) from None
+        wrong = invalid_request(error)
+        if isinstance(wrong, InvalidField) and issubclass(model, Request):
+            wrong = _with_refused(wrong, model, parse_json(body) if form is None else form)
+        raise wrong from None
+
+
+def _with_refused(wrong: InvalidField, model: type[Request], sent: Any) -> InvalidField:
+    """The error with the other fields that no engine of ours honours, so that one answer names all that is wrong."""
+    names = ", ".join(f"`{name}`" for name in known_fields.refused_in(sent, model.known_fields))
+    sentence = f" Only an external server may support {names}."
+    return InvalidField(wrong.message + sentence, param=wrong.param) if names else wrong
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,14 @@
-"""Forwards paths under /v1 that are not tasks of ours to external servers, which may know them."""
+"""Finds the path that clients mean who spell one of ours otherwise, and forwards those under /v1 that are not ours.
+
+External servers may know them.
+"""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
+from starlette.routing import Match, Router
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected
@@ -14,21 +19,26 @@ from gateway.forwarding.external_request import ExternalRequest, read_request
 from gateway.services import Services
 
 _SLASHES = re.compile("//+")
-_WITHOUT_V1 = re.compile("/+(completions|responses|messages|audio|realtime|rerank)(/|$)")
+_WITHOUT_V1 = re.compile("/+(completions|responses|messages|audio|realtime|rerank|models)(/|$)")
 """Paths of OpenAI's API and its relatives, as clients send them whose base URL lacks `/v1`."""
 
 
 class Passthrough:
-    """The app for every path without a route: forwards a request whose `model` is an external server.
+    """The app for every path without a route of `ours`: forwards a request whose `model` is an external server.
 
     The model is in the body (JSON or a form) or in the query. Raises NotFound for all other requests, and BadRequest
     for a malformed body.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, ours: Router) -> None:
         self._services = services
+        self._ours = ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (own := self._own_path(scope)) and own != scope["path"]:
+            scope["path"], scope["raw_path"] = own, quote(own).encode()
+            await self._ours(scope, receive, send)
+            return
         path = _meant(raw_path(scope))
         if not path.startswith("/v1/"):
             raise _not_found(scope)
@@ -43,6 +53,13 @@ class Passthrough:
                 await self._services.external.forward(ServerPath(model, path), request, scope, receive, send)
         except ClientDisconnected:
             return
+
+    def _own_path(self, scope: Scope) -> str:
+        """The path of ours that is meant; empty if there is none."""
+        meant = _meant(scope["path"]).rstrip("/")
+        sent = {**scope, "path": meant}
+        is_ours = meant and any(route.matches(sent)[0] is not Match.NONE for route in self._ours.routes)
+        return meant if is_ours else ""
 
     async def _model(self, scope: Scope, request: ExternalRequest, path: str) -> ModelStatus:
         """The external server that the request names. Raises NotFound."""

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from contract.errors import InvalidField
 from contract.known_fields import FieldTable, honoured, ignored, in_words, neutral, refused
-from contract.tasks import Request, all_tasks
+from contract.tasks import Request, all_tasks, decode_body
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.image_generation import IMAGE_GENERATION
 
@@ -37,6 +38,16 @@ class Sample(Request):
 )
 def test_fields_that_need_a_feature(fields: dict[str, Any], needs: list[tuple[str, str]]) -> None:
     assert Sample.model_validate(fields).requirements() == needs
+
+
+@pytest.mark.parametrize("media", ["application/json", "multipart/form-data; boundary=b"])
+def test_names_invalid_and_refused_fields_at_once(media: str) -> None:
+    fields = {"depth": "deep", "grammar": "x", "regex": "", "label": "y"}
+    parts = [f'--b\r\ncontent-disposition: form-data; name="{key}"\r\n\r\n{text}\r\n' for key, text in fields.items()]
+    body = json.dumps(fields) if media == "application/json" else "".join(parts) + "--b--\r\n"
+    with pytest.raises(InvalidField, match=r"`depth`: .*\. Only an external server may support `grammar`\.$") as error:
+        decode_body(Sample, "/path", media, body.encode())
+    assert error.value.param == "depth"
 
 
 def test_warns_of_ignored_and_unknown_fields() -> None:

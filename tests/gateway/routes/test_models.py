@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import httpx2
+import pytest
+
 from tests.support.fake_models import MODELS
 from tests.support.gateway_processes import GatewayProcess
 
@@ -59,3 +62,21 @@ def test_describes_a_model_as_llama_cpp_s_server_does(gateway: GatewayProcess) -
         refused = gateway.http.get("/props", params={"model": name}).json()["error"]
         assert refused["code"] == code
     assert "/upstream/external/props" in refused["message"]
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/", "//v1/models", "/v1//models/", "/v1/models/"])
+def test_finds_the_list_that_clients_mean(gateway: GatewayProcess, path: str) -> None:
+    assert get(gateway, path).json() == get(gateway, "/v1/models").json()
+
+
+def test_finds_other_paths_that_clients_mean(gateway: GatewayProcess) -> None:
+    assert get(gateway, "/models/ok").json() == get(gateway, "//v1/models/ok").json()
+    assert get(gateway, "//api/tags/").json() == get(gateway, "/api/tags").json()
+    assert get(gateway, "/props/").json() == get(gateway, "/props").json()
+    assert get(gateway, "//api/show").status_code == 405
+    assert get(gateway, "//nothing/").status_code == 404
+
+
+def get(gateway: GatewayProcess, path: str) -> httpx2.Response:
+    """The answer at a path, which a client would read as the name of a host without the address before it."""
+    return gateway.http.get(str(gateway.http.base_url).rstrip("/") + path)
