@@ -28,7 +28,8 @@ class ApiCall(Generic[Answer]):
 class EventCall(Generic[Answer]):
     """A request that server-sent events answer. `decode` returns None for an event without anything to report.
 
-    `on_comment` gets the stream's comments, with which Enginehouse says what a request waits for.
+    `on_comment` gets the stream's comments, with which Enginehouse says what a request waits for. `own_errors`: events
+    have a field `error` that is no error of the stream, such as that of a job which has failed.
     """
 
     method: str
@@ -37,6 +38,7 @@ class EventCall(Generic[Answer]):
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     on_comment: Callable[[str], None] | None = None
+    own_errors: bool = False
 
     def read(self, line: str) -> Answer | None:
         """What one line of the stream reports. Raises ServerError for an error event, and EOFError for the last one."""
@@ -50,7 +52,8 @@ class EventCall(Generic[Answer]):
         if text == "[DONE]":
             raise EOFError
         document = json.loads(text)
-        if isinstance(document, dict) and isinstance(document.get("error"), dict):
+        error = document.get("error") if isinstance(document, dict) else None
+        if isinstance(error, dict) and (not self.own_errors or document.keys() == {"error"}):
             raise error_of(document["error"], 200)
         return self.decode(document)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from command import bench, import_config, jobs, keys, models, serve, status, watch
+from command import bench, import_config, jobs, keys, models, pull, serve, status, watch
 from command.doctor import command as doctor_command
 from command.run import command as run_command
 from command.session import Session, guarded, hoisted
@@ -24,6 +24,10 @@ for command in (
     models.models,
     models.load,
     models.evict,
+    pull.pull,
+    pull.add,
+    pull.pin,
+    pull.unpin,
     watch.logs,
     watch.events,
     run_command.run,
@@ -33,6 +37,7 @@ for command in (
 ):
     app.command()(guarded(command))
 
+app.command("rm")(guarded(pull.remove))
 key_commands = typer.Typer(no_args_is_help=True, help="API keys in this machine's configuration.")
 for name, key_command in (("new", keys.new), ("list", keys.list_keys), ("revoke", keys.revoke)):
     key_commands.command(name)(guarded(key_command))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,8 +18,6 @@ from command.units import seconds
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id")]
 STYLES = {"completed": "green", "running": "yellow", "failed": "red", "cancelled": "dim", "expired": "dim"}
-INTERVAL = 0.5
-"""Seconds between two looks at a job that is waited for."""
 
 
 def submit(
@@ -83,17 +81,25 @@ def _document(body: str) -> dict[str, Any]:
 
 def _wait(session: Session, job_id: str) -> None:
     """Show the job once it has ended. Exits with 1 if it failed."""
-    shown = ""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    silent = session.as_json or not console().is_terminal
     with session.client() as client:
-        while not (job := client.job(job_id)).has_ended:
-            line = f"{job.status}" + (f", behind {job.ahead} others" if job.ahead else "")
-            if line != shown and not session.as_json and console().is_terminal:
-                console().print(line, style="dim")
-            shown = line
-            time.sleep(INTERVAL)
+        with Progress(*columns, console=console(), transient=True, disable=silent) as bars:
+            bar = bars.add_task("", total=None)
+            for job in client.follow_job(job_id):
+                progress = job.progress or {}
+                steps, total = progress.get("done") or 0, progress.get("total")
+                bars.update(bar, description=_line(job), completed=steps, total=total)
+        job = client.job(job_id)  # with its result, which events may leave out
         _show(session, job)
     if job.status != "completed":
         raise typer.Exit(exit_codes.FAILED)
+
+
+def _line(job: JobReport) -> str:
+    """What a job does now, for people."""
+    message = (job.progress or {}).get("message")
+    return message or job.status + (f", behind {job.ahead} others" if job.ahead else "")
 
 
 def _show(session: Session, job: JobReport) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 from client import Client
 from client.calls.system import DeviceMemory, ServerStatus
 from command.session import Session, console
-from command.units import gib, seconds
+from command.units import file_size, gib, seconds
 
 STYLES = {
     "ready": "green", "starting": "yellow", "draining": "yellow", "stopping": "yellow", "backoff": "red",
@@ -65,6 +65,8 @@ def view(page: ServerStatus) -> Group:
     ]
     if jobs := _jobs(page.jobs):
         parts.append(jobs)
+    if downloads := page.raw.get("downloads"):
+        parts.append(_downloads(downloads))
     if waits := page.raw.get("waits"):
         parts.append(_waits(waits))
     parts += [Text(f"{model.id}: {model.needs}", style="yellow") for model in page.models if model.needs]
@@ -108,7 +110,7 @@ def _models(page: ServerStatus) -> Table:
         memory = gib(model.footprint_bytes) + (
             "" if model.footprint_learned or not model.footprint_bytes else " (estimate)"
         )
-        state = Text(model.state, style=STYLES.get(model.state, ""))
+        state = Text(model.state + (", pinned" if model.pinned else ""), style=STYLES.get(model.state, ""))
         table.add_row(model.id, state, str(model.waiting or ""), memory, model.engine, ", ".join(model.tasks))
     return table
 
@@ -137,6 +139,16 @@ def _jobs(jobs: dict[str, Any]) -> Text | None:
     if not any(jobs.values()):
         return None
     return Text(f"\nJobs: {jobs['running']} run, {jobs['queued']} wait. `enginehouse jobs list` shows them.")
+
+
+def _downloads(downloads: list[dict[str, Any]]) -> Table:
+    table = _table("\nDownloads", "source", "phase", "", "of", "left")
+    for download in downloads:
+        done, total = download["bytes"], download["total"]
+        bar = ProgressBar(total=max(total or 1, 1), completed=done, width=24)
+        size = f"{file_size(done)} of {file_size(total)}"
+        table.add_row(download["source"], download["phase"], bar, size, seconds(download["seconds_left"]))
+    return table
 
 
 def _waits(waits: list[dict[str, Any]]) -> Table:

@@ -24,3 +24,8 @@ def seconds(count: float | None) -> str:
     if count < 120:
         return f"{count:.0f} s"
     return f"{count / 60:.0f} min" if count < 7200 else f"{count / 3600:.0f} h"
+
+
+def file_size(count: int | None) -> str:
+    """Bytes of files in MB, or in GB from 1000 MB on, as their labels have them."""
+    return "0 MB" if not count else megabytes(round(count / 1e6)) if count >= 1e6 else f"{count / 1e6:.2f} MB"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from client.call import ApiCall, body_of, known_fields
+from client.call import ApiCall, EventCall, body_of, known_fields
 
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 """The states that a job does not leave."""
@@ -15,7 +15,10 @@ ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """A job. `ahead` is how many queued jobs of its model come first, `result` the JSON of its answer."""
+    """A job. `ahead` is how many queued jobs of its model come first, `result` the JSON of its answer.
+
+    `progress` says what it waits for (`message`), or how many steps are `done` of its `total`.
+    """
 
     job_id: str
     status: str
@@ -29,6 +32,7 @@ class JobReport:
     started_at: str | None = None
     completed_at: str | None = None
     processing_time: float | None = None
+    progress: dict[str, Any] | None = None
     error: Any = None
     result: Any = field(default=None, repr=False)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -55,6 +59,11 @@ def jobs(
 def job(job_id: str) -> ApiCall[JobReport]:
     """One job, with its result once it is completed."""
     return ApiCall("GET", f"/jobs/{quote(job_id)}", _job)
+
+
+def follow_job(job_id: str) -> EventCall[JobReport]:
+    """A job as it is now, and after each change until its end."""
+    return EventCall("GET", f"/jobs/{quote(job_id)}/events", _job, own_errors=True)
 
 
 def delete_job(job_id: str) -> ApiCall[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -60,6 +61,16 @@ class EvictedModel:
     freed_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class RemovedModel:
+    """What was removed of a model: its `entry`, and the bytes of its files. `kept`: why its files stay."""
+
+    model: str
+    entry: bool
+    freed_bytes: int
+    kept: str | None = None
+
+
 def list_models(task: str | None = None) -> ApiCall[list[ListedModel]]:
     """The configured models, or those that do a task."""
     query = {"task": task} if task else {}
@@ -84,8 +95,30 @@ def known_model(model: str) -> ApiCall[CatalogueModel]:
 
 def load(model: str) -> ApiCall[str]:
     """Load a model, wait until it is loaded, and return its id."""
-    body = {"model_type": "sam3", "model_id": model}  # the type only matters without a `model_id`
-    return ApiCall("POST", "/models/load", lambda document: str(document["model_info"]["model"]), body)
+    return ApiCall("POST", "/models/load", _id_of_loaded, {"model_id": model})
+
+
+def pin(model: str) -> ApiCall[str]:
+    """Keep a model's workers: neither idleness nor other models end them. Returns its id."""
+    return ApiCall("POST", "/models/pin", _id_of_loaded, {"model_id": model})
+
+
+def unpin(model: str) -> ApiCall[str]:
+    """Let a model's workers end again. Returns its id."""
+    return ApiCall("POST", "/models/unpin", _id_of_loaded, {"model_id": model})
+
+
+def add_model(entry: str | Mapping[str, Any], **changes: Any) -> ApiCall[ListedModel]:
+    """Add an entry to the server's config.yaml, or that of the catalogue for a name; `changes` replace parts of it."""
+    body = {"model": entry} if isinstance(entry, str) else dict(entry)
+    return ApiCall("POST", "/api/models", _added, {**body, **changes})
+
+
+def remove_model(model: str, *, entry: bool = False, files: bool = True) -> ApiCall[RemovedModel]:
+    """Remove a model's files and, with `entry`, its entry in config.yaml."""
+    query = {"entry": str(entry).lower(), "files": str(files).lower()}
+    path = f"/api/models/{quote(model)}"
+    return ApiCall("DELETE", path, lambda document: known_fields(RemovedModel, document), query=query)
 
 
 def evict(model: str, *, force: bool = False) -> ApiCall[EvictedModel]:
@@ -93,6 +126,14 @@ def evict(model: str, *, force: bool = False) -> ApiCall[EvictedModel]:
     path = f"/v1/system/evict/{quote(model)}"
     query = {"force": "true"} if force else {}
     return ApiCall("POST", path, lambda document: known_fields(EvictedModel, document), query=query)
+
+
+def _id_of_loaded(document: dict[str, Any]) -> str:
+    return str(document["model_info"]["model"])
+
+
+def _added(document: dict[str, Any]) -> ListedModel:
+    return known_fields(ListedModel, document, default_for=document.get("default", []), raw=document)
 
 
 def _model(row: dict[str, Any]) -> ListedModel:

@@ -52,6 +52,7 @@ class ModelState:
     footprint_learned: bool = False
     failure: dict[str, Any] | None = None
     needs: str | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
