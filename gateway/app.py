@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from contract import __version__
 from contract.addresses import AddressRule
-from contract.asgi.body_memory import BodyMemory
+from contract.asgi.body_memory import BodyBudget, BodyMemory
 from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.errors import HTTP_HANDLERS
 from contract.asgi.hosts import HostCheck
@@ -62,7 +62,9 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
     keyring = Keyring(settings)
     allowed = AddressRule(settings.gateway.allow_private)
-    jobs = JobEngine(home / "jobs", settings.jobs, Executor(endpoints), keyring.admits, allowed)
+    bodies = _body_budget(settings)
+    executor = Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit))
+    jobs = JobEngine(home / "jobs", settings.jobs, executor, keyring.admits, allowed)
     app = DocumentedApp(
         title="Enginehouse",
         version=__version__,
@@ -89,7 +91,11 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services, app.router)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
-    app.middleware_stack = _add_middleware(app.build_middleware_stack(), settings, keyring, endpoints, requests)
+    stack = app.build_middleware_stack()
+    # FastAPI's outermost middleware is left out: it would turn exceptions into plain text.
+    assert isinstance(stack, ServerErrorMiddleware)
+    counted = BodyMemory(tasks.TaskRoutes(stack.app, endpoints), bodies)
+    app.middleware_stack = _add_middleware(counted, settings, keyring, requests)
     return app
 
 
@@ -109,21 +115,16 @@ def _services(settings: Settings, home: Path) -> Services:
     )
 
 
-def _add_middleware(
-    fastapi_stack: ASGIApp,
-    settings: Settings,
-    keyring: Keyring,
-    endpoints: Mapping[str, ASGIApp],
-    requests: RequestsInProgress,
-) -> ASGIApp:
-    """Wrap FastAPI's middleware in ours. Requests for tasks skip FastAPI's, which would slow them down by a tenth.
+def _body_budget(settings: Settings) -> BodyBudget:
+    """The memory for all bodies, in which one of the largest size always has room."""
+    return BodyBudget(int(max(settings.gateway.max_bodies_mb, settings.gateway.max_body_mb) * 2**20))
+
+
+def _add_middleware(app: ASGIApp, settings: Settings, keyring: Keyring, requests: RequestsInProgress) -> ASGIApp:
+    """Wrap the routes in the checks of every request. Those for tasks skip FastAPI's, which would slow them by a tenth.
 
     RequestMiddleware turns exceptions into error envelopes; with CORS, Cors does, so that pages can read them.
-    FastAPI's outermost middleware, which would turn them into plain text, is left out.
     """
-    assert isinstance(fastapi_stack, ServerErrorMiddleware)
-    memory = max(settings.gateway.max_bodies_mb, settings.gateway.max_body_mb) * 2**20
-    app: ASGIApp = BodyMemory(tasks.TaskRoutes(fastapi_stack.app, endpoints), int(memory))
     app = Auth(RateLimits(app, keyring.principals), settings, keyring)
     app = DrainMiddleware(OriginCheck(app, settings.gateway.cors_origins), requests)
     if settings.gateway.cors_origins:

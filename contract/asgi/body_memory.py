@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from prometheus_client import Counter, Gauge
@@ -23,44 +25,57 @@ REFUSED = Counter(
 log = logging.getLogger(__name__)
 
 
-class BodyMemory:
-    """Middleware that lets requests hold at most `limit` bytes together.
+class BodyBudget:
+    """The memory of all bodies: at most `limit` bytes, of which `held` are taken."""
 
-    `hold` counts the bytes of a request, and its end frees them.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _HeldBody(self)
+    @contextmanager
+    def request(self, limit: int | None = None) -> Iterator[None]:
+        """Counts the bytes that one request holds in the block, and frees them at its end.
+
+        A smaller `limit` leaves room for requests without it.
+        """
+        request = _HeldBody(self, self.limit if limit is None else limit)
         token = _current.set(request)
         try:
-            await self._app(scope, receive, send)
+            yield
         finally:
             _current.reset(token)
             request.close()
 
-    def add(self, count: int) -> None:
+    def add(self, count: int, limit: int) -> None:
         """Count more bytes, or fewer. Raises BodyMemoryFull."""
-        if count > 0 and self.held + count > self.limit:
+        if count > 0 and self.held + count > limit:
             REFUSED.inc()
             log.warning("a request is refused: the bodies of others take %.0f MiB", self.held / 2**20)
             message = f"The bodies of the requests in progress take {self.held / 2**20:.0f} MiB of memory, and at most"
-            message = f"{message} {self.limit / 2**20:g} MiB are allowed. Send the request again later, or raise"
-            details = {"limit": self.limit}
+            message = f"{message} {limit / 2**20:g} MiB are allowed. Send the request again later, or raise"
+            details = {"limit": limit}
             raise BodyMemoryFull(f"{message} gateway.max_bodies_mb.", details=details, retry_after=_RETRY_AFTER)
         self.held += count
         HELD.set(self.held)
 
 
+class BodyMemory:
+    """Middleware that counts the bodies of requests. `hold` counts the bytes of a request, and its end frees them."""
+
+    def __init__(self, app: ASGIApp, budget: BodyBudget) -> None:
+        self._app = app
+        self._budget = budget
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._budget.request():
+            await self._app(scope, receive, send)
+
+
 class _HeldBody:
     """What one request holds."""
 
-    def __init__(self, memory: BodyMemory) -> None:
-        self._memory = memory
+    def __init__(self, budget: BodyBudget, limit: int) -> None:
+        self._budget, self._limit = budget, limit
         self._size = self._counted = 0
         self._is_over = False
 
@@ -68,11 +83,11 @@ class _HeldBody:
         self._size += count
         counted = self._size if self._size > SMALL else 0
         if not self._is_over:  # a task that the request has started may outlive it
-            self._memory.add(counted - self._counted)
+            self._budget.add(counted - self._counted, self._limit)
             self._counted = counted
 
     def close(self) -> None:
-        self._memory.add(-self._counted)
+        self._budget.add(-self._counted, self._limit)
         self._is_over = True
 
 
@@ -82,7 +97,7 @@ _current: ContextVar[_HeldBody | None] = ContextVar("held_body", default=None)
 def hold(count: int) -> None:
     """Count bytes that the present request holds until its end; fewer, if negative. Raises BodyMemoryFull.
 
-    Has no effect outside of BodyMemory.
+    Has no effect outside of a BodyBudget's request.
     """
     if request := _current.get():
         request.add(count)

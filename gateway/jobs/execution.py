@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.asgi.body_memory import BodyBudget
 from contract.asgi.errors import as_serve_error
 from contract.asgi.middleware import RequestMiddleware
 from contract.errors import EngineFailed, ServeError, from_envelope
@@ -18,16 +19,24 @@ _ERROR = "job_error"
 
 
 class Executor:
-    """Runs requests on `endpoints`, the ASGI apps of the tasks' and dialects' paths."""
+    """Runs requests on `endpoints`, the ASGI apps of the tasks' and dialects' paths.
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
+    Their bodies count among those of all requests, and take at most `limit` bytes of `bodies`: they may wait for long,
+    and clients need the rest.
+    """
+
+    def __init__(self, endpoints: Mapping[str, ASGIApp], bodies: BodyBudget, limit: int) -> None:
         self._app = RequestMiddleware(_Endpoints(endpoints))
+        self._bodies, self._limit = bodies, limit
 
     async def run(self, job: Job, request: StoredRequest) -> JobResult:
         """The request's answer. Raises the ServeError with which it ended. Cancelling it disconnects the client."""
         scope, answer = _scope(job, request), _Answer()
+        client = _client(request.body)
+        del request  # its body is freed as soon as it is read
         try:
-            await self._app(scope, _client(request.body), answer)
+            with self._bodies.request(self._limit):
+                await self._app(scope, client, answer)
         except Exception as error:  # the answer broke off
             raise as_serve_error(error) from error
         if _ERROR in scope:

@@ -133,3 +133,23 @@ def test_bodies_of_all_requests_have_a_bound(manager: FakeManagerProcess, tmp_pa
         assert gateway.http.post("/v1/chat/completions", json=small | {"model": "ok"}).status_code == 200
         gateway.process.terminate()
         assert first.result().status_code == 503
+
+
+def test_bodies_of_running_jobs_count(manager: FakeManagerProcess, tmp_path: Path) -> None:
+    settings = configuration(manager.port, gateway={"max_body_mb": 1, "max_bodies_mb": 2})
+    large = {"model": "hangs", "messages": [{"role": "user", "content": "x" * (600 * 1024)}]}
+    with run_gateway(tmp_path, settings) as gateway:
+        gateway.wait_ready()
+
+        def submit(model: str) -> str:
+            return str(gateway.http.post("/jobs/submit/chat", json=large | {"model": model}).json()["job_id"])
+
+        first = submit("hangs")
+        eventually(lambda: manager.received(f"{first}-1"))
+        assert "request_bodies_bytes 0.0" not in gateway.http.get("/metrics").text
+        second = submit("ok")  # jobs may take half, which has no room for two
+        eventually(lambda: "request_bodies_refused_total 1.0" in gateway.http.get("/metrics").text)
+        assert gateway.http.post("/v1/chat/completions", json=large | {"model": "ok"}).status_code == 200
+        assert gateway.http.delete(f"/jobs/{first}").json()["status"] == "cancelled"
+        eventually(lambda: gateway.http.get(f"/jobs/{second}").json()["status"] == "completed")
+        eventually(lambda: "request_bodies_bytes 0.0" in gateway.http.get("/metrics").text)
