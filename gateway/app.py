@@ -25,6 +25,7 @@ from gateway.access.keys import Keyring
 from gateway.access.origins import OriginCheck, OriginPolicy
 from gateway.access.rate_limits import RateLimits
 from gateway.dialects.error_forms import form_of
+from gateway.forwarding.auto_add import AutoAdd
 from gateway.forwarding.external_forwarder import ExternalForwarder
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
@@ -42,6 +43,7 @@ from gateway.routes import (
     model_entries,
     models,
     props,
+    reference,
     system,
     tasks,
     upstream,
@@ -72,7 +74,8 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
         lifespan=_lifespan(manager, directory, jobs, requests),
         exception_handlers=HTTP_HANDLERS,
         redirect_slashes=False,
-        swagger_ui_oauth2_redirect_url=None,
+        docs_url=None,  # `reference` serves both pages
+        redoc_url=None,
         # Metrics are counted in `RequestMiddleware`.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -84,6 +87,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(model_entries.router(manager, directory))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
+    app.include_router(reference.router())
     app.include_router(job_routes.router(jobs, manager, endpoints, services.body_limit))
     app.include_router(file_routes.router(jobs, jobs.files, int(settings.jobs.max_file_mb * 2**20)))
     app.include_router(batch_routes.router(jobs, jobs.batches(endpoints, services.body_limit), endpoints))
@@ -108,6 +112,7 @@ def _services(settings: Settings, home: Path) -> Services:
     return Services(
         manager=manager,
         directory=directory,
+        auto_add=AutoAdd(manager, directory, enabled=settings.gateway.auto_add),
         tasks=TaskForwarder(manager, directory, fetcher, stream_wait),
         external=ExternalForwarder(manager, stream_wait),
         body_limit=body_limit,

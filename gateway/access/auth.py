@@ -17,6 +17,9 @@ OPEN_PATHS = frozenset(
 )  # fmt: skip
 """Paths that need no key: information about the service, its health and its documentation."""
 
+_REFERENCE = "/docs/"
+"""Begins the paths of the files of the API reference, which need no key either."""
+
 _OF_OTHERS = frozenset({b"origin", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 """Headers that web pages and proxies add."""
 
@@ -31,7 +34,7 @@ class Auth:
         self._trust_localhost = settings.security.allow_localhost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and not _is_open(scope["path"]):
             scope["principal"] = self._authenticate(scope)
         await self.app(scope, receive, send)
 
@@ -49,6 +52,10 @@ class Auth:
         if key is None:
             raise Unauthorized(f"This request needs an API key. {HOW_TO_SEND}")
         return self._keyring.identify(key)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(_REFERENCE)
 
 
 def _came_to_loopback(scope: Scope) -> bool:

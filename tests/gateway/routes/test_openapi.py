@@ -29,7 +29,6 @@ def test_openapi_describes_tasks_and_control_routes(gateway: GatewayProcess) -> 
     assert {"/v1/models", "/v1/system/status", "/v1/system/events", "/metrics", "/ready"} <= document["paths"].keys()
     for reference in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)):
         assert reference in document["components"]["schemas"]
-    assert "swagger" in gateway.http.get("/docs").text
 
 
 @pytest.fixture(scope="module")
