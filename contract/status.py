@@ -194,6 +194,18 @@ class ModelStatus(BaseModel):
     scanned: bool = False  # it was found in a folder of `manager.model_dirs`
     fits: bool | None = None  # whether this machine can ever have room for it; None: its size is not known
 
+    @property
+    def hub_id(self) -> str | None:
+        """The model's name at the hub; None for a folder or file of this machine, or of a package."""
+        is_local = self.source.startswith(("/", ".", "~", "package:")) or self.file is not None
+        return self.source if self.source.count("/") == 1 and not is_local else None
+
+    @property
+    def public_source(self) -> str:
+        """Its source for every client: of a folder or file of this machine, only the last part of the path."""
+        is_path = self.source.startswith(("/", ".", "~"))
+        return self.source.rstrip("/").rpartition("/")[2] if is_path else self.source
+
 
 class ConfigurationStatus(BaseModel):
     """Which configuration is in force. `error`: why the file is not, so that the last valid one stays.

@@ -146,9 +146,7 @@ def _shared(answers: Sequence[TaskAnswer]) -> dict[str, Any]:
 
 
 def _model(answer: TaskAnswer) -> dict[str, Any]:
-    source = answer.model.source
-    on_hub = source.count("/") == 1 and not source.startswith(("/", ".", "~", "package:"))
-    return {"model_used": answer.model.id, "hf_model": source if on_hub else None}
+    return {"model_used": answer.model.id, "hf_model": answer.model.hub_id}
 
 
 def _items(answers: Sequence[TaskAnswer]) -> list[Any]:

@@ -38,7 +38,7 @@ def entry(model: ModelStatus) -> dict[str, Any]:
         "default_for": model.default,
         "aliases": model.aliases,
         "engine": model.engine,
-        "source": model.source,
+        "source": model.public_source,
         "features": model.features,
         "input_modalities": inputs,
         "output_modalities": outputs,

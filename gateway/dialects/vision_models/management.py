@@ -112,7 +112,7 @@ def _info(model_type: str | None, model: ModelStatus | None, status: Status) -> 
     names = [devices[id_].kind if id_ in devices else id_ for worker in workers for id_ in worker.devices]
     return ModelInfo(
         model_type=model_type,
-        model_id=model and (model.source or model.id),
+        model_id=model and (model.hub_id or model.id),
         model=model and model.id,
         device=", ".join(dict.fromkeys(names)) or None,
         loaded=bool(workers),

@@ -62,7 +62,7 @@ class VisionModelRequest(DialectRequest):
 
 
 class VisionModelResponse(DialectResponse):
-    """`model_id` is the model's name at the hub, `model` its id; `processing_time` is in seconds."""
+    """`model_id` is the model's name at the hub, or else its id, as `model` is; `processing_time` is in seconds."""
 
     model_id: str
     model: str
@@ -80,4 +80,4 @@ def query(
 def shared_fields(answer: TaskAnswer) -> dict[str, Any]:
     """The fields that all answers have."""
     model, usage = answer.model, answer.response.usage
-    return {"model_id": model.source or model.id, "model": model.id, "processing_time": usage.latency}
+    return {"model_id": model.hub_id or model.id, "model": model.id, "processing_time": usage.latency}

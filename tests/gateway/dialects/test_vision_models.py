@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ import pytest
 from pydantic import ValidationError
 
 from contract.errors import InvalidField, ModelNotFound
-from contract.status import ModelStatus
+from contract.status import ModelStatus, Status
 from contract.tasks import all_tasks
 from gateway.dialects.dialect import TaskAnswer
 from gateway.dialects.vision_models import VISION_MODELS
+from gateway.dialects.vision_models.management import from_status
+from gateway.dialects.vision_models.request import shared_fields
 from gateway.dialects.vision_models.segmentation import run_lengths
 from gateway.forwarding.model_table import ModelTable
+from gateway.routes.models import entry
 from tests.support.seed_examples import PICTURE, VISION_SERVER, as_printed
 
 ROUTES = {route.path.removeprefix("/inference/"): route for route in VISION_MODELS.routes}
@@ -241,6 +245,18 @@ def test_each_of_several_images_has_its_depth() -> None:
 def test_other_export_formats_are_warned_about(export_format: str, warned: bool) -> None:
     request = ROUTES["depth-anything"].request.model_validate({"images": PICTURE, "export_format": export_format})
     assert any("`export_format` had no effect" in warning for warning in request.warnings()) == warned
+
+
+def test_no_answer_shows_a_local_path() -> None:
+    local = ModelStatus(id="mine", engine="dino", tasks=("features",), source="/srv/models/dino")
+    assert shared_fields(TaskAnswer(SimpleNamespace(usage=SimpleNamespace(latency=1)), local))["model_id"] == "mine"
+    status = Status(
+        version="1", uptime=0, seq=0, waiting=0, leases=0, devices=[], workers=[],
+        models=[local.model_copy(update={"aliases": ("dinov3",)})],
+    )  # fmt: skip
+    assert "/srv" not in from_status(None, status).model_dump_json()
+    assert entry(local)["source"] == "dino"
+    assert entry(local.model_copy(update={"source": "org/dino"}))["source"] == "org/dino"
 
 
 def test_features_are_all_tokens_and_pooled() -> None:
