@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from gateway.forwarding.auto_add import AutoAdd
 from gateway.forwarding.external_forwarder import ExternalForwarder
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
@@ -22,6 +23,7 @@ class Services:
 
     manager: ManagerClient
     directory: ModelDirectory
+    auto_add: AutoAdd
     tasks: TaskForwarder
     external: ExternalForwarder
     body_limit: int

@@ -19,6 +19,8 @@ class GatewaySettings(Frozen):
 
     `max_bodies_mb` is in force only above `max_body_mb`: one body always has room.
 
+    `auto_add`: a model of the catalogue that a request of a dialect needs is added to config.yaml.
+
     `infer_steps` and `infer_guidance` are the defaults of `/infer`.
     """
 
@@ -37,5 +39,6 @@ class GatewaySettings(Frozen):
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)
     send_timeout: float = Field(60, gt=0)
+    auto_add: bool = False
     infer_steps: int = Field(30, ge=1, le=150)
     infer_guidance: float = Field(7.5, ge=1, le=20)

@@ -112,7 +112,7 @@ class ModelTable:
         if known := catalogue.load().find(name):
             message = f"The model {known.id!r} is in the catalogue, but config.yaml has no entry for it. "
             message += f"`make models MODEL={known.id}` shows one to paste under `models:`; then run `make reload`."
-            return ModelNotFound(message, param="model", details=details)
+            return ModelNotFound(message, param="model", details=details | {"in_catalogue": known.id})
         close = difflib.get_close_matches(name, self._by_name, n=1)
         guess = f"Did you mean {close[0]!r}? " if close else ""
         available = f"Available: {_join(self._ids())}." if self.models else "Add one under `models:` in config.yaml."

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -76,7 +77,7 @@ class DialectEndpoint:
         """
         route, request = await offload(len(body), self._decode, content_type, body)
         models = []
-        for query in _queries(route, request, await self._services.directory.table()):
+        for query in await self._services.auto_add.choose(partial(_queries, route, request)):
             check_whole(query.request)
             try:
                 models.append(await self._services.tasks.model_for(query.task, query.request))
@@ -135,7 +136,7 @@ class _Exchange:
     async def answer(self, send: Send) -> None:
         """Run the request's queries and send the translated answer. Raises ServeError."""
         max_wait = requested_wait(self.scope)
-        queries = _queries(self.route, self.request, await self.services.directory.table())
+        queries = await self.services.auto_add.choose(partial(_queries, self.route, self.request))
         self.warnings = [warning for query in queries for warning in query.warnings]
         if self.route.events and len(queries) == 1 and queries[0].request.wants_stream:
             await self._stream(queries[0], max_wait, send)
