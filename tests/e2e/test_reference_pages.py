@@ -20,6 +20,7 @@ pytestmark = pytest.mark.e2e
 FAMILIES = {
     "tasks": ("post", "/v1/chat/completions", "choices"),
     "jobs": ("get", "/jobs", "jobs"),
+    "batches": ("get", "/v1/batches", "data"),
     "models": ("get", "/v1/models", "data"),
     "system": ("get", "/v1/system/status", "models"),
     "Vision models server": ("post", "/inference/depth-anything", "depth_data"),

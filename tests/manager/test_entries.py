@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from contract.config import hash_key
+from contract.sample_image import SAMPLE_IMAGE
 from scripts.testbed import hub
 from scripts.testbed.server import RunningServer, eventually, fake_model
 from tests.support import hub_repositories
@@ -58,7 +59,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with hub.serve(repositories) as served, pytest.MonkeyPatch.context() as patch:
         for name, value in hub_repositories.environment(served, folder / "cache").items():
             patch.setenv(name, value)
-        with RunningServer(folder / "server", models, security={"api_keys": keys, "allow_localhost": False}) as server:
+        sections = {"security": {"api_keys": keys, "allow_localhost": False}, "gateway": {"auto_add": True}}
+        with RunningServer(folder / "server", models, **sections) as server:
             yield House(server, served, folder / "cache" / "hub")
 
 
@@ -80,6 +82,20 @@ def test_added_model_answers_at_once_and_comments_stay(house: House) -> None:
     assert (removed["entry"], removed["freed_bytes"], "engine's packages" in removed["kept"]) == (True, 0, True)
     assert house.call("POST", "/v1/chat/completions", body).status_code == 404
     assert [entry["id"] for entry in house.entries()] == ["m", "x", "x2"]
+
+
+def test_dialects_add_what_they_need(house: House) -> None:
+    picture = {"image": SAMPLE_IMAGE, "encoder": "vits"}
+    before = [entry["id"] for entry in house.entries()]
+    for _ in range(2):
+        answer = house.call("POST", "/rel_depth", {**picture, "dataset": "vkitti"}, **APP)
+        assert "in the catalogue" not in answer.text
+    assert [entry["id"] for entry in house.entries()] == [*before, "depth-outdoor-small"]
+    house.call("POST", "/v1/system/evict/depth-outdoor-small")
+    entry = "/api/models/depth-outdoor-small?entry=true&files=false"
+    eventually("its entry is removed", lambda: house.call("DELETE", entry).status_code == 200)
+    task = house.call("POST", "/v1/vision/depth", {**picture, "model": "depth-outdoor-small"})
+    assert "in the catalogue" in task.json()["error"]["message"], "tasks add nothing"
 
 
 @pytest.mark.parametrize(
