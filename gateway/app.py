@@ -95,10 +95,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services, app.router)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
-    stack = app.build_middleware_stack()
-    # FastAPI's outermost middleware is left out: it would turn exceptions into plain text.
-    assert isinstance(stack, ServerErrorMiddleware)
-    counted = BodyMemory(tasks.TaskRoutes(stack.app, endpoints), bodies)
+    counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints), bodies)
     app.middleware_stack = _add_middleware(counted, settings, keyring, requests)
     return app
 
@@ -118,6 +115,12 @@ def _services(settings: Settings, home: Path) -> Services:
         body_limit=body_limit,
         check_origin=OriginPolicy(settings.gateway.cors_origins).check,
     )
+
+
+def _inner(stack: ASGIApp) -> ASGIApp:
+    """FastAPI's middleware without the outermost, which would turn exceptions into plain text."""
+    assert isinstance(stack, ServerErrorMiddleware)
+    return stack.app
 
 
 def _body_budget(settings: Settings) -> BodyBudget:
