@@ -106,6 +106,7 @@ class WorkerStatus(BaseModel):
     from_standby: bool = False
     idle_for: float | None = None
     expires_in: float | None = None
+    expires_at: float | None = None  # wall-clock time, if no request comes before; None: never
 
 
 class Failure(BaseModel):

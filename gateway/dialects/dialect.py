@@ -14,7 +14,7 @@ from contract.durations import Duration
 from contract.errors import ServeError, UnsupportedFeature
 from contract.known_fields import FieldTable
 from contract.omittable import Omittable
-from contract.status import ModelStatus, Status
+from contract.status import DownloadStatus, ModelStatus, Status
 from contract.tasks import Request, Task
 from gateway.forwarding.model_table import ModelTable
 
@@ -145,12 +145,12 @@ class DialectRoute:
 
 @dataclass(frozen=True, slots=True)
 class ModelAction:
-    """Something to do with a model: start a worker of it, stop all of them, or keep them; `wait`: until that is done.
+    """Something to do with a model or its workers; `wait`: until that is done. `remove` takes its entry and its files.
 
     `keep_alive` is the idle timeout in seconds of the worker that is started; None: the configured one.
     """
 
-    kind: Literal["load", "unload", "pin", "unpin"]
+    kind: Literal["load", "unload", "pin", "unpin", "download", "remove"]
     model: str
     wait: bool = True
     keep_alive: float | None = None
@@ -161,7 +161,7 @@ class ControlRoute:
     """A path of a dialect about the models' state: acts on models, then answers from the status.
 
     Without a `request` model, it takes no body. An action without `wait` makes the answer a 202. `admin`: it needs that
-    scope.
+    scope. `progress` makes the lines for each state of the download that a route's only action starts.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -175,6 +175,7 @@ class ControlRoute:
     example: Mapping[str, Any] | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     admin: bool = False
+    progress: Callable[[DownloadStatus], Sequence[BaseModel]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gateway.access.keys import require_admin
 from gateway.dialects import all_dialects
 from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
 from gateway.forwarding.manager_client import ManagerClient
+from gateway.routes.dialect_downloads import DownloadEndpoint
 from gateway.routes.dialects import in_clients_names
 from gateway.services import Services
 
@@ -43,6 +44,8 @@ class ControlEndpoint:
             raise in_clients_names(error, self._route.fields) from None
         request.scope["model"] = ",".join(action.model for action in actions) or None
         await asyncio.gather(*(_act(self._services.manager, action) for action in actions))
+        if any(action.kind == "remove" for action in actions):
+            await self._services.directory.refresh()
         reply = await self._services.manager.call("GET", "/status")
         answer = self._route.from_status(body, Status.model_validate(reply.json()))
         _add_warnings(answer, body)
@@ -62,6 +65,8 @@ async def _act(manager: ManagerClient, action: ModelAction) -> None:
     name = quote(action.model, safe="")
     if action.kind == "unload":
         reply = await manager.call("POST", f"/evict/{name}", timeout=None)
+    elif action.kind == "remove":
+        reply = await manager.call("DELETE", f"/entries/{name}?entry=true", timeout=120)
     elif action.kind in {"pin", "unpin"}:
         reply = await manager.call("POST", f"/pin/{name}?pinned={str(action.kind == 'pin').lower()}")
     else:
@@ -80,7 +85,11 @@ def _add_warnings(answer: BaseModel, body: BaseModel | None) -> None:
 def routes(services: Services) -> list[Route]:
     """A route for every control of every dialect."""
     return [
-        Route(route.path, ControlEndpoint(route, services).__call__, methods=[route.method])
+        Route(
+            route.path,
+            (DownloadEndpoint if route.progress else ControlEndpoint)(route, services).__call__,
+            methods=[route.method],
+        )
         for dialect in all_dialects().values()
         for route in dialect.controls
     ]

@@ -126,6 +126,7 @@ class Worker:
     def status(self, now: float) -> WorkerStatus:
         """The worker as the status page shows it."""
         idle = now - self.last_used if self.state is State.READY and not self.leases else None
+        since = self.last_used if self.leases else now  # a request that runs now counts as one that ends now
         return WorkerStatus(
             worker=self.name,
             model=self.model,
@@ -142,4 +143,5 @@ class Worker:
             from_standby=bool(self.process and self.process.from_standby),
             idle_for=None if idle is None else round(idle, 1),
             expires_in=None if idle is None or self.expires is None else round(self.expires - now, 1),
+            expires_at=None if self.expires is None else time.time() + self.expires - since,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -177,6 +178,27 @@ def test_model_that_is_downloaded_is_in_use(house: House) -> None:
     assert house.call("DELETE", f"/api/models/downloads/{id_}").json()["state"] == "cancelled"
 
 
+def test_ollamas_pull_and_delete(house: House) -> None:
+    house.hub.go.set()
+    house.hub.faults.clear()
+    with house.server.stream("/api/pull", {"model": "hf.co/a/z:latest"}, headers=ADMIN) as answer:
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        lines = [json.loads(line) for line in answer.iter_lines()]
+    assert [line["status"] for line in lines[-2:]] == ["writing manifest", "success"]
+    sizes = [(line["completed"], line["total"]) for line in lines if "completed" in line]
+    assert all(0 <= completed <= total for completed, total in sizes if total)
+    assert house.call("POST", "/api/pull", {"name": "a/z", "stream": False}).json() == {"status": "success"}
+    failed = house.call("POST", "/api/pull", {"model": "nothing-like-this"})
+    assert (failed.status_code, isinstance(failed.json()["error"], str)) == (400, True)
+    entry = {"id": "z", "engine": "transformers_chat", "source": "a/z", "presets": {"polite": {"system": "Be polite."}}}
+    assert house.call("POST", "/api/models", entry).status_code == 201
+    assert house.call("DELETE", "/api/delete", {"model": "polite"}).status_code == 404
+    assert house.call("DELETE", "/api/delete", {"model": "z:latest"}).status_code == 200
+    assert "z" not in {entry["id"] for entry in house.entries()}
+    assert not list(house.cache.glob("*a--z*"))
+    assert house.call("DELETE", "/api/delete", {"model": "z"}).status_code == 404
+
+
 def test_pin_survives_eviction_reload_and_restart(house: House) -> None:
     def pinned() -> bool:
         status = house.call("GET", "/v1/system/status").json()
@@ -207,6 +229,8 @@ def test_pin_survives_eviction_reload_and_restart(house: House) -> None:
         ("DELETE", "/api/models/x"),
         ("POST", "/api/models/download"),
         ("DELETE", "/api/models/downloads/1"),
+        ("POST", "/api/pull"),
+        ("DELETE", "/api/delete"),
         ("POST", "/models/unload"),
         ("POST", "/models/unload-all"),
         ("POST", "/models/pin"),
@@ -219,7 +243,8 @@ def test_pin_survives_eviction_reload_and_restart(house: House) -> None:
 def test_only_admins_and_no_foreign_pages_may(house: House, method: str, path: str) -> None:
     body = {"model": "m"} if method == "POST" and "unload-all" not in path else None
     refused = house.server.request(method, path, json=body, headers=APP)
-    assert (refused.status_code, refused.json()["error"]["code"].lower()) == (403, "forbidden")
+    assert refused.status_code == 403
+    assert "forbidden" in refused.text.lower()
     assert house.server.request(method, path, json=body).status_code == 401
     if method != "GET":
         page = house.server.request(method, path, json=body, headers={**ADMIN, "origin": "https://evil.example"})

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
-from gateway.dialects.dialect import ApiDialect, ControlRoute, DialectRoute, TaskAnswer, TaskQuery
-from gateway.dialects.ollama import answer, models
+from gateway.dialects.dialect import ApiDialect, ControlRoute, DialectResponse, DialectRoute, TaskAnswer, TaskQuery
+from gateway.dialects.ollama import answer, downloads, models
 from gateway.dialects.ollama.conversation import chat_of, chat_of_prompt, known_name
 from gateway.dialects.ollama.errors import OLLAMA_ERRORS
 from gateway.dialects.ollama.request import (
@@ -59,13 +59,10 @@ _COMMON = {"model": "vlm-best", "created_at": "2026-11-26T09:00:00Z", **_ENDED}
 _DETAILS = {"format": "", "family": "", "quantization_level": "4bit"}
 _LISTED = {"name": "vlm-best:latest", "model": "vlm-best:latest", "size": 16_000_000_000, "details": _DETAILS}
 _NO_COPIES = "Models are entries in config.yaml: give an entry another name under `aliases`, or `presets` to change it."
-_NO_PULL = "Send the model to POST /api/models/download; entries in config.yaml say which models are served."
-_REFUSED: tuple[tuple[Literal["POST", "DELETE"], str, str, str], ...] = (
+_REFUSED: tuple[tuple[Literal["POST"], str, str, str], ...] = (
     ("POST", "/api/copy", "Refused: copies a model", _NO_COPIES),
     ("POST", "/api/create", "Refused: creates a model", _NO_COPIES),
-    ("DELETE", "/api/delete", "Refused: deletes a model", "Remove the model's entry from config.yaml, then its files."),
     ("POST", "/api/push", "Refused: uploads a model", "Enginehouse uploads no models."),
-    ("POST", "/api/pull", "Refused: downloads a model", _NO_PULL),
 )
 
 OLLAMA = ApiDialect(
@@ -113,6 +110,15 @@ OLLAMA = ApiDialect(
         ControlRoute(
             "GET", "/api/version", "The version of the API", models.VersionResponse, lambda *_: (), models.version,
             {"version": models.API_VERSION},
+        ),
+        ControlRoute(
+            "POST", "/api/pull", "Download a model", downloads.PullLine, downloads.to_pull,
+            lambda *_: downloads.PullLine(status="success"), {"status": "success"},
+            downloads.PullRequest, {"model": "smolvlm", "stream": False}, admin=True, progress=downloads.lines,
+        ),
+        ControlRoute(
+            "DELETE", "/api/delete", "Remove a model", DialectResponse, downloads.to_delete, downloads.from_delete, {},
+            downloads.NamedModelRequest, {"model": "smolvlm"}, admin=True,
         ),
         *(
             ControlRoute(

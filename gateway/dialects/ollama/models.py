@@ -19,6 +19,8 @@ from gateway.forwarding.model_table import ModelTable
 
 API_VERSION = "0.12.11"
 """The version of Ollama whose API is served, by which clients decide what they may send."""
+_NEVER = "2318-01-01T00:00:00Z"
+"""Ollama's own servers name a time of that year for models that stay."""
 _ARCHITECTURE = "enginehouse"
 """The prefix of keys in `model_info`: clients read it as `general.architecture` first."""
 
@@ -61,6 +63,7 @@ class RunningModel(BaseModel):
     digest: str
     details: ModelDetails
     context_length: Omittable[int] = None
+    expires_at: str
 
 
 class PsResponse(BaseModel):
@@ -109,7 +112,12 @@ def ps(_: None, status: Status) -> PsResponse:
             continue
         in_vram = not set(worker.devices) <= on_cpu
         memory = worker.memory_bytes
-        fields = {"size": memory, "size_vram": memory if in_vram else 0, "context_length": model.facts.context_length}
+        fields: dict[str, Any] = {
+            "size": memory,
+            "size_vram": memory if in_vram else 0,
+            "context_length": model.facts.context_length,
+        }
+        fields["expires_at"] = _NEVER if worker.expires_at is None else timestamp(worker.expires_at)
         running.append(RunningModel(**_identity(model, model.id), **fields))
     return PsResponse(models=running)
 
