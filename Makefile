@@ -111,7 +111,13 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: setup $(TESTED) $(DA3) browser  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-e2e: setup $(TESTED) browser  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
+# For the tests of several gateways, which start a server of their own. Debian starts one too, unless policy forbids it.
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  $(MAKE) --no-print-directory apt PACKAGES=postgresql || echo "Tests with PostgreSQL are skipped."
+
+e2e: setup $(TESTED) browser postgres  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
 	@$(BIN)/python -m pytest -q -s -m e2e $(TESTS)
 	@$(if $(TESTS),,scripts/e2e/all.sh)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
@@ -63,10 +63,8 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     manager, directory = services.manager, services.directory
     endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
     keyring = Keyring(settings)
-    allowed = AddressRule(settings.gateway.allow_private)
     bodies = _body_budget(settings)
-    executor = Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit))
-    jobs = JobEngine(home / "jobs", settings.jobs, executor, keyring.admits, allowed)
+    jobs = _jobs(settings, home, Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit)), keyring)
     app = DocumentedApp(
         title="Enginehouse",
         version=__version__,
@@ -88,9 +86,8 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(reference.router())
-    app.include_router(job_routes.router(jobs, manager, endpoints, services.body_limit))
-    app.include_router(file_routes.router(jobs, jobs.files, int(settings.jobs.max_file_mb * 2**20)))
-    app.include_router(batch_routes.router(jobs, jobs.batches(endpoints, services.body_limit), endpoints))
+    for router in _job_routers(jobs, services, endpoints, settings):
+        app.include_router(router)
     app.include_router(system.router(manager, directory, jobs))
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services, app.router)
@@ -98,6 +95,22 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints), bodies)
     app.middleware_stack = _add_middleware(counted, settings, keyring, requests)
     return app
+
+
+def _jobs(settings: Settings, home: Path, executor: Executor, keyring: Keyring) -> JobEngine:
+    allowed = AddressRule(settings.gateway.allow_private)
+    return JobEngine(Path(settings.jobs.folder or home / "jobs"), settings.jobs, executor, keyring.admits, allowed)
+
+
+def _job_routers(
+    jobs: JobEngine, services: Services, endpoints: Mapping[str, JobEndpoint], settings: Settings
+) -> tuple[APIRouter, ...]:
+    batches = jobs.batches(endpoints, services.body_limit)
+    return (
+        job_routes.router(jobs, services.manager, endpoints, services.body_limit),
+        file_routes.router(jobs, jobs.files, int(settings.jobs.max_file_mb * 2**20)),
+        batch_routes.router(jobs, batches, endpoints),
+    )
 
 
 def _services(settings: Settings, home: Path) -> Services:

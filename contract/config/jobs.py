@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from contract.config.fields import Frozen
 from contract.webhooks import check_secret
@@ -20,6 +20,16 @@ class JobSettings(Frozen):
     max_files_gb: float = Field(10, gt=0)
     max_batch_lines: int = Field(50000, ge=1)
     webhook_secret: str = Field("", repr=False)
+    database: str | None = Field(None, pattern="^postgres(ql)?://", repr=False)
+    folder: str | None = None
+
+    @model_validator(mode="after")
+    def _shares_a_folder(self) -> JobSettings:
+        if self.database and not self.folder:
+            raise ValueError(
+                "`database` needs `folder` beside it, which all gateways that use the database can write to"
+            )
+        return self
 
     @field_validator("webhook_secret")
     @classmethod

@@ -92,7 +92,7 @@ def read_line(text: bytes, endpoint: str, longest: int) -> BatchLine:
     if not isinstance(document, dict):
         raise LineProblem("invalid_json_line", "The line is not a JSON object.")
     custom_id, body = document.get("custom_id"), document.get("body")
-    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 512:
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 512 or "\0" in custom_id:
         raise LineProblem("invalid_custom_id", "`custom_id` must be a text of 1 to 512 characters.", "custom_id")
     if document.get("method") != "POST":
         raise LineProblem("invalid_method", '`method` must be "POST".', "method")

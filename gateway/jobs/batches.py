@@ -85,7 +85,7 @@ class Batches:
             except Exception:
                 log.exception("a batch cannot go on")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _INTERVAL)
+                await asyncio.wait_for(self._wake.wait(), 1.0 if self._store.shared else _INTERVAL)
 
     async def _step(self, batch: StoredBatch) -> None:
         """Do what a batch needs next. Each step can be repeated after a crash."""

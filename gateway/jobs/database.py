@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,16 +29,35 @@ class StatementResult(Protocol):
 
 
 class SqlConnection(Protocol):
-    """What is used of a connection: statements with `?` for their parameters."""
+    """What is used of a connection: statements with `?` for their parameters.
 
+    `shared`: other gateways may use the database. `locked` ends a SELECT of rows that are changed next, so that others
+    skip them. `time` is an expression for the seconds since the epoch, by the database's clock.
+    """
+
+    @property
+    def shared(self) -> bool: ...
+    @property
+    def locked(self) -> str: ...
+    @property
+    def time(self) -> str: ...
     def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult: ...
+
+
+class DatabaseFailed(Exception):
+    """The database could not do something. `again`: nothing of the transaction is stored, and it may work now."""
+
+    def __init__(self, problem: str, hint: str, *, again: bool = False) -> None:
+        super().__init__(problem)
+        self.hint = hint
+        self.again = again
 
 
 class Backend(SqlConnection, Protocol):
     """A database system. Everything is called in one thread; before `open`, nothing but that is."""
 
     def open(self) -> None:
-        """Connect, and bring the tables to this version. Raises OSError, NewerDatabase or an error of the system."""
+        """Connect, and bring the tables to this version. Raises OSError, NewerDatabase or DatabaseFailed."""
 
     def rollback(self) -> None:
         """Undo the transaction that is open, if there is one. Raises nothing."""
@@ -59,12 +79,12 @@ class Database:
         self._pending: deque[_Pending] = deque()
         self._working = False
         self._lock = threading.Lock()  # for the two above
-        self._is_open = False
+        self.is_open = False
 
     async def open(self) -> None:
         """Connect. Raises what the backend raises."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.open)
-        self._is_open = True
+        self.is_open = True
 
     async def run(self, work: Transaction[T]) -> T:
         """The result of `work`, once what it changed is on the disk. What it raises undoes its own changes only."""
@@ -78,8 +98,8 @@ class Database:
 
     async def close(self) -> None:
         """Disconnect after the work that is pending. May be called again."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.close)
         self._thread.shutdown(wait=False)
 
@@ -96,24 +116,39 @@ class Database:
 
     def _transaction(self, batch: list[Transaction[Any]]) -> list[Any]:
         """The results of all work, or the exceptions that they raised."""
-        try:
-            self._backend.execute("BEGIN")
-            results = [self._attempt(work) for work in batch]
-            self._backend.execute("COMMIT")
-        except Exception as error:  # such as a full disk: nothing of it is stored
-            self._backend.rollback()
-            return [error] * len(batch)
-        return results
+        for delay in (*_DELAYS, None):
+            try:
+                self._backend.execute("BEGIN")
+                results = [self._attempt(work) for work in batch]
+                self._backend.execute("COMMIT")
+            except Exception as error:  # such as a full disk: nothing of it is stored
+                self._backend.rollback()
+                if delay is None or not _may_work_now(error):
+                    return [error] * len(batch)
+                time.sleep(delay)
+            else:
+                return results
+        raise AssertionError("unreachable")
 
     def _attempt(self, work: Transaction[Any]) -> Any:
         self._backend.execute("SAVEPOINT work")
         try:
             result = work(self._backend)
         except Exception as error:
+            if _may_work_now(error):
+                raise
             self._backend.execute("ROLLBACK TO SAVEPOINT work")
             result = error
         self._backend.execute("RELEASE SAVEPOINT work")
         return result
+
+
+_DELAYS = (0.1, 0.5, 2.0)
+"""Seconds before each further attempt at a transaction that collided with another, or lost its connection."""
+
+
+def _may_work_now(error: Exception) -> bool:
+    return isinstance(error, DatabaseFailed) and error.again
 
 
 def _deliver(futures: list[asyncio.Future[Any]], results: list[Any]) -> None:

@@ -19,11 +19,14 @@ from contract.config import JobSettings
 from contract.errors import ServeError, Unavailable
 from gateway.jobs import metrics
 from gateway.jobs.batches import Batches, JobControl, ModelChooser
+from gateway.jobs.database import DatabaseFailed
 from gateway.jobs.execution import Executor
 from gateway.jobs.files import FileStore
 from gateway.jobs.job import Job, JobFilter, JobState, Submission
+from gateway.jobs.leases import BEAT
 from gateway.jobs.queries import no_such_job
 from gateway.jobs.schema import NewerDatabase
+from gateway.jobs.sqlite import FOLDER_HINT
 from gateway.jobs.store import JobStore
 from gateway.jobs.verdict import judge
 from gateway.jobs.webhooks import Webhooks
@@ -31,6 +34,8 @@ from gateway.jobs.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 _PRUNE_INTERVAL = 30.0
+_SHARED_INTERVAL = 1.0
+"""Seconds after which jobs that other gateways have stored are noticed."""
 _AFTER_TROUBLE = 5.0
 """Seconds after which the engine tries again when the database does not work."""
 
@@ -46,7 +51,7 @@ class JobEngine:
         self._folder = folder
         self._settings = settings
         self._executor = executor
-        self._store = JobStore(folder, settings.max_queued)
+        self._store = JobStore(folder, settings.max_queued, url=settings.database)
         self.files = FileStore(self._store, settings.max_files_gb * 2**30)
         self._batches: Batches | None = None
         self._webhooks = Webhooks(self._store, allowed, settings.webhook_secret, time.time)
@@ -58,7 +63,7 @@ class JobEngine:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._of_model: Counter[str] = Counter()  # jobs that run, by model
         self._paused_until: dict[str, float] = {}  # by model: while the manager cannot serve it, no other job tries
-        self._pruned_at = float("-inf")
+        self._pruned_at = self._beat_at = float("-inf")
 
     def batches(self, endpoints: Mapping[str, ModelChooser], longest: int) -> Batches:
         """The batches, whose requests go to `endpoints`; `longest` is the size of a line in bytes. Called once."""
@@ -75,15 +80,22 @@ class JobEngine:
                 await self.store()
             except Unavailable as error:
                 log.error("%s", error.message)
+                self._loops.append(asyncio.create_task(self._open_later()))
         try:
             yield
         finally:
             await self._close()
 
+    async def _open_later(self) -> None:
+        while not self._open:
+            await asyncio.sleep(_AFTER_TROUBLE)
+            with suppress(Unavailable):
+                await self.store()
+
     @property
     def exists(self) -> bool:
-        """Whether there may be jobs. Only a submission creates the database."""
-        return self._open or (self._folder / "jobs.db").exists()
+        """Whether there may be jobs. Only a submission creates the database of a single gateway."""
+        return self._open or self._store.shared or (self._folder / "jobs.db").exists()
 
     async def store(self) -> JobStore:
         """The store of all jobs, open. Raises Unavailable if the state folder cannot hold it."""
@@ -93,7 +105,7 @@ class JobEngine:
                     await self._store.open()
                 self._open = True
                 loops = [self._run(), self._webhooks.run(), *([self._batches.run()] if self._batches else [])]
-                self._loops = [asyncio.create_task(loop) for loop in loops]
+                self._loops += [asyncio.create_task(loop) for loop in loops]
         return self._store
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
@@ -181,6 +193,9 @@ class JobEngine:
             self._stop(id_)
             self._webhooks.wake()
         now = asyncio.get_running_loop().time()
+        if self._store.shared and now >= self._beat_at + BEAT:
+            self._beat_at = now
+            await self._beat()
         if now >= self._pruned_at + _PRUNE_INTERVAL:
             self._pruned_at = now
             await self._cancel_revoked()
@@ -192,7 +207,13 @@ class JobEngine:
         for job in jobs:
             if self._admits(job.owner):
                 self._begin(job)
-        return await self._store.seconds_to_next(_PRUNE_INTERVAL)
+        return await self._store.seconds_to_next(_SHARED_INTERVAL if self._store.shared else _PRUNE_INTERVAL)
+
+    async def _beat(self) -> None:
+        """Show that this gateway lives, and end the work on jobs that others have cancelled or taken over."""
+        running = set(self._running)
+        for id_ in running - await self._store.beat():
+            self._stop(id_)
 
     async def _cancel_revoked(self) -> None:
         for id_ in await self._store.cancel_without(self._admits):
@@ -268,11 +289,9 @@ class storing:  # noqa: N801 - reads as what it does
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        import sqlite3
-
         if isinstance(error, NewerDatabase):
             raise Unavailable(str(error)) from error
-        if isinstance(error, OSError | sqlite3.Error):
-            message = f"Jobs cannot be stored in the state folder ({error})."
-            hint = "It must be writable and have free disk space; ENGINEHOUSE_HOME says where it is."
+        if isinstance(error, OSError | DatabaseFailed):
+            message = f"Jobs cannot be stored ({error})."
+            hint = getattr(error, "hint", FOLDER_HINT)
             raise Unavailable(f"{message} {hint}", retry_after=30) from error

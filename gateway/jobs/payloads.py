@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,11 +55,14 @@ class Payloads:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
 
-    def remove_all_but(self, names: set[str]) -> None:
-        """Remove every other file: those of jobs that were never accepted, and of results that were not recorded."""
+    def remove_all_but(self, names: set[str], age: float = 0.0) -> None:
+        """Remove every other file: those of jobs that were never accepted, and of results that were not recorded.
+
+        `age` is how many seconds ago they were last written.
+        """
         with suppress(FileNotFoundError):
             for path in list(self._folder.iterdir()):
-                if path.name not in names:
+                if path.name not in names and (not age or path.stat().st_mtime < time.time() - age):
                     path.unlink(missing_ok=True)
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 
-from contract.errors import EngineFailed, Forbidden, IdempotencyConflict, NotFound, QueueFull
+from contract.errors import Forbidden, IdempotencyConflict, NotFound, QueueFull
 from gateway.jobs.database import SqlConnection
 from gateway.jobs.job import ENDED, Job, JobFilter, JobState, Submission
 from gateway.jobs.payloads import LARGE, request_file
 from gateway.jobs.schema import COLUMNS, job_in
-
-MAX_INTERRUPTIONS = 25
-"""How many gateways may end in the middle of a job."""
 
 Which = tuple[str, tuple[object, ...]]
 """A condition, and the values of its parameters."""
@@ -45,7 +42,10 @@ def add(connection: SqlConnection, submission: Submission, max_queued: int, now:
     if unfinished >= max_queued:
         message = f"{unfinished} jobs wait or run already. Try again later, or raise jobs.max_queued."
         raise QueueFull(message, details={"waiting": unfinished}, retry_after=10)
-    insert(connection, submission, now)
+    if not insert(connection, submission, now):  # another gateway was faster
+        earlier = _submitted_before(connection, submission)
+        assert earlier is not None
+        return earlier, False
     return get(connection, submission.owner, submission.id), True
 
 
@@ -63,8 +63,8 @@ def _submitted_before(connection: SqlConnection, submission: Submission) -> Job 
     return job
 
 
-def insert(connection: SqlConnection, submission: Submission, now: float) -> None:
-    """Insert a job that is queued."""
+def insert(connection: SqlConnection, submission: Submission, now: float) -> int:
+    """Insert a job that is queued, unless there is one with its key; how many were inserted."""
     request = submission.request
     values = {
         "id": submission.id,
@@ -88,8 +88,8 @@ def insert(connection: SqlConnection, submission: Submission, now: float) -> Non
         "not_before": now,
         "expires": submission.expires,
     }
-    marks = ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+    query = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)}) ON CONFLICT DO NOTHING"
+    return connection.execute(query, tuple(values.values())).rowcount
 
 
 def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
@@ -109,20 +109,29 @@ def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
     return [job_in(row) for row in connection.execute(query, values).fetchall()]
 
 
-def claim(connection: SqlConnection, free: Callable[[str], int], now: float) -> list[Job]:
+def claim(connection: SqlConnection, free: Callable[[str], int], gateway: str, now: float) -> list[Job]:
     ready = "state = 'queued' AND not_before <= ?"
     models = connection.execute(f"SELECT DISTINCT model FROM jobs WHERE {ready}", (now,)).fetchall()
     jobs: list[Job] = []
     for (model,) in models:
         room = free(model)
         if room > 0:
-            next_ones = f"SELECT id FROM jobs WHERE {ready} AND model = ? ORDER BY priority DESC, seq LIMIT {room}"
             query = f"""
-                UPDATE jobs SET state = 'running', run = run + 1, started = COALESCE(started, ?)
-                WHERE id IN ({next_ones}) RETURNING {COLUMNS}
+                SELECT id FROM jobs WHERE {ready} AND model = ?
+                ORDER BY priority DESC, seq LIMIT {room} {connection.locked}
             """
-            jobs += [job_in(row) for row in connection.execute(query, (now, now, model)).fetchall()]
+            ids = [row[0] for row in connection.execute(query, (now, model)).fetchall()]
+            query = f"""
+                UPDATE jobs SET state = 'running', run = run + 1, started = COALESCE(started, ?), gateway = ?
+                WHERE id IN ({_marks(ids)}) RETURNING {COLUMNS}
+            """
+            rows = connection.execute(query, (now, gateway, *ids)).fetchall() if ids else []
+            jobs += [job_in(row) for row in rows]
     return sorted(jobs, key=lambda job: (-job.priority, job.seq))
+
+
+def _marks(values: Sized) -> str:
+    return ", ".join("?" * len(values))
 
 
 def next_time(connection: SqlConnection, now: float) -> float | None:
@@ -154,12 +163,13 @@ def finish(
 
 def claim_webhooks(connection: SqlConnection, limit: int, seconds: float, now: float) -> list[tuple[Job, str]]:
     """Begin an attempt at webhooks that are due, with their secrets; without its outcome, another one follows."""
-    due = f"SELECT id FROM jobs WHERE webhook_due <= ? ORDER BY webhook_due LIMIT {limit}"
+    due = f"SELECT id FROM jobs WHERE webhook_due <= ? ORDER BY webhook_due LIMIT {limit} {connection.locked}"
+    ids = [row[0] for row in connection.execute(due, (now,)).fetchall()]
     query = f"""
         UPDATE jobs SET webhook_due = ?, webhook_attempts = webhook_attempts + 1
-        WHERE id IN ({due}) RETURNING webhook_secret, {COLUMNS}
+        WHERE id IN ({_marks(ids)}) RETURNING webhook_secret, {COLUMNS}
     """
-    rows = connection.execute(query, (now + seconds, now)).fetchall()
+    rows = connection.execute(query, (now + seconds, *ids)).fetchall() if ids else []
     return [(job_in(row[1:]), row[0]) for row in rows]
 
 
@@ -192,7 +202,7 @@ def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> lis
     """Remove jobs that ended before a time, and the oldest while results take more bytes. Returns ids and files."""
     old = "ended < ? AND webhook_due IS NULL AND batch IS NULL"
     rows = connection.execute(f"DELETE FROM jobs WHERE {old} RETURNING id, result_file", (ended_before,)).fetchall()
-    total = connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE batch IS NULL").fetchone()[0]
+    total = int(connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE batch IS NULL").fetchone()[0])
     if total > max_bytes:
         which = "ended IS NOT NULL AND batch IS NULL AND result_bytes > 0"
         query = f"SELECT id, result_bytes FROM jobs WHERE {which} ORDER BY ended"
@@ -204,17 +214,8 @@ def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> lis
     return [(id_, file) for id_, file in rows]
 
 
-def recover(connection: SqlConnection, now: float) -> set[str]:
-    """Queue the jobs that a gateway which is gone has begun. Returns the names of all files in use.
-
-    A job that gateways ended with again and again may be the reason, and fails.
-    """
-    message = f"The gateway ended {MAX_INTERRUPTIONS} times while it ran this job, so the job is not run again."
-    error = json.dumps(EngineFailed(message).envelope()["error"])
-    connection.execute("UPDATE jobs SET interruptions = interruptions + 1 WHERE state = 'running'")
-    condition = f"state = 'running' AND interruptions >= {MAX_INTERRUPTIONS}"
-    finish(connection, (condition, ()), JobState.FAILED, now, {"error": error})
-    connection.execute("UPDATE jobs SET state = 'queued', not_before = 0 WHERE state = 'running'")
+def files_in_use(connection: SqlConnection) -> set[str]:
+    """The names of all files that rows refer to."""
     rows = connection.execute("SELECT id, state, result_file FROM jobs").fetchall()
     requests = {request_file(id_) for id_, state, _ in rows if state not in ENDED}
     files = {row[0] for row in connection.execute("SELECT id FROM files").fetchall()}

@@ -105,7 +105,13 @@ _BATCHES = (
 )
 """The lines of a batch that were read so far are jobs, until the batch has ended. A file's content is in the folder."""
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES)
+_GATEWAYS = (
+    "ALTER TABLE jobs ADD COLUMN gateway TEXT",
+    "CREATE TABLE gateways (id TEXT PRIMARY KEY, seen REAL NOT NULL)",
+)
+"""Which gateway runs a job, and when each has last shown that it lives."""
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES, _GATEWAYS)
 """The statements of each version, on top of those before. Steps that were released never change; add one instead.
 
 The first one also accepts a database from before versions were counted.

@@ -6,28 +6,35 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gateway.jobs.database import StatementResult, sync_folder
+from gateway.jobs.database import DatabaseFailed, StatementResult, sync_folder
 from gateway.jobs.schema import STEPS, NewerDatabase
 
 
 class SqliteBackend:
     """A database in a file, which `open` creates."""
 
+    shared = False
+    locked = ""
+    time = "(julianday('now') - 2440587.5) * 86400.0"
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: Any = None
 
     def open(self) -> None:
-        """Open the file, and bring its tables to this version. Raises OSError, sqlite3.Error or NewerDatabase."""
+        """Open the file, and bring its tables to this version. Raises OSError, DatabaseFailed or NewerDatabase."""
         import sqlite3
 
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = sqlite3.connect(self._path, isolation_level=None)
         try:
+            self._connection = sqlite3.connect(self._path, isolation_level=None)
             self._path.chmod(0o600)  # requests may be private
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")  # a commit returns once the disk has it
             self._migrate()
+        except sqlite3.Error as error:
+            self.close()
+            raise DatabaseFailed(str(error), FOLDER_HINT) from error
         except BaseException:
             self.close()
             raise
@@ -50,8 +57,13 @@ class SqliteBackend:
             raise
 
     def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult:
-        """Run a statement."""
-        result: StatementResult = self._connection.execute("BEGIN IMMEDIATE" if sql == "BEGIN" else sql, parameters)
+        """Run a statement. Raises DatabaseFailed."""
+        import sqlite3
+
+        try:
+            result: StatementResult = self._connection.execute("BEGIN IMMEDIATE" if sql == "BEGIN" else sql, parameters)
+        except sqlite3.Error as error:
+            raise DatabaseFailed(str(error), FOLDER_HINT) from error
         return result
 
     def rollback(self) -> None:
@@ -64,3 +76,6 @@ class SqliteBackend:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+FOLDER_HINT = "The state folder must be writable and have free disk space; ENGINEHOUSE_HOME says where it is."

@@ -7,36 +7,65 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from contract.errors import EngineFailed, ServeError
-from gateway.jobs import queries
-from gateway.jobs.database import Database, SqlConnection, T
+from gateway.jobs import leases, queries
+from gateway.jobs.database import Database, DatabaseFailed, SqlConnection, T
 from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
 from gateway.jobs.payloads import LARGE, Payloads, request_file, result_file
+from gateway.jobs.postgres import PostgresBackend
 from gateway.jobs.sqlite import SqliteBackend
+
+_STRAY = 3600.0
+"""Seconds after which a file without a row is removed where other gateways use the folder, which may be writing it."""
+
+
+log = logging.getLogger(__name__)
 
 
 class JobStore:
-    """The jobs in one folder. `clock` gives the seconds since the epoch."""
+    """The jobs in one folder, or in PostgreSQL and a folder. `clock` gives the seconds since the epoch."""
 
-    def __init__(self, folder: Path, max_queued: int, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(SqliteBackend(folder / "jobs.db"))
+    def __init__(
+        self, folder: Path, max_queued: int, clock: Callable[[], float] = time.time, url: str | None = None
+    ) -> None:
+        """`url` is that of PostgreSQL; without one, the database is in the folder."""
+        self.shared = url is not None
+        self._backend = PostgresBackend(url) if url else SqliteBackend(folder / "jobs.db")
+        self._database = Database(self._backend)
         self._payloads = self.payloads = Payloads(folder / "files")
+        self._gateway = uuid.uuid4().hex
         self._max_queued = max_queued
         self._clock = clock
 
     async def open(self) -> None:
         """Open the database, and put the jobs that ran when it was last used back into the queue.
 
-        Raises OSError, sqlite3.Error or NewerDatabase.
+        Raises OSError, DatabaseFailed or NewerDatabase.
         """
         await self._database.open()
-        kept = await self._database.run(lambda connection: queries.recover(connection, self._clock()))
-        await asyncio.to_thread(self._payloads.remove_all_but, kept)
+        await self.beat()
+        kept = await self._database.run(queries.files_in_use)
+        await asyncio.to_thread(self._payloads.remove_all_but, kept, _STRAY if self.shared else 0.0)
+
+    async def beat(self) -> set[str]:
+        """Show that this gateway lives, and take over the jobs of those that do not. The ids of its jobs that run."""
+
+        def work(connection: SqlConnection) -> tuple[int, set[str]]:
+            leases.beat(connection, self._gateway)
+            return leases.take_over(connection, self._clock()), leases.held(connection, self._gateway)
+
+        taken, held = await self._database.run(work)
+        if taken:
+            log.info("%d jobs of a gateway that is gone run again", taken)
+        return held
 
     def now(self) -> float:
         """The time by the store's clock."""
@@ -47,12 +76,16 @@ class JobStore:
         return await self._database.run(lambda connection: work(connection, self._clock()))
 
     async def close(self) -> None:
+        """Leave the database. May be called again."""
+        with suppress(DatabaseFailed):
+            if self._database.is_open:
+                await self._database.run(lambda connection: leases.leave(connection, self._gateway))
         await self._database.close()
 
     async def add(self, submission: Submission) -> tuple[Job, bool]:
         """Store a job, and return it once it is on the disk; False: it was submitted before, with the same key.
 
-        Raises IdempotencyConflict, QueueFull, OSError or sqlite3.Error.
+        Raises IdempotencyConflict, QueueFull, OSError or DatabaseFailed.
         """
         body = submission.request.body
         if len(body) > LARGE:
@@ -115,7 +148,9 @@ class JobStore:
 
     async def claim(self, free: Callable[[str], int]) -> list[Job]:
         """Begin a run of the jobs that come next, by priority and then in order; of each model as many as `free`."""
-        return await self._database.run(lambda connection: queries.claim(connection, free, self._clock()))
+        return await self._database.run(
+            lambda connection: queries.claim(connection, free, self._gateway, self._clock())
+        )
 
     async def seconds_to_next(self, longest: float) -> float:
         """Seconds until the next job may run again or expires; at most `longest`."""
@@ -123,7 +158,7 @@ class JobStore:
         return longest if time is None else max(0.0, min(longest, time - self._clock()))
 
     async def complete(self, job: Job, result: JobResult) -> bool:
-        """End a run's job with a result; False: this run may not. Raises OSError or sqlite3.Error."""
+        """End a run's job with a result; False: this run may not. Raises OSError or DatabaseFailed."""
         assert result.body is not None
         name = result_file(job.id, job.run) if result.size > LARGE else None
         if name:

@@ -50,7 +50,11 @@ class FileRoutes:
             await self.engine.store()
             with storing():
                 file = await self.files.add(
-                    upload.file, owner_of(request.scope.get("principal")), upload.filename or "file", purpose, keep
+                    upload.file,
+                    owner_of(request.scope.get("principal")),
+                    (upload.filename or "file").replace("\0", ""),
+                    purpose,
+                    keep,
                 )
         finally:
             await form.close()

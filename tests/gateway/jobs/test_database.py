@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.jobs.database import Database, SqlConnection
+from gateway.jobs.database import Database, DatabaseFailed, SqlConnection
 from gateway.jobs.sqlite import SqliteBackend
 
 
@@ -34,7 +34,7 @@ def insert(*numbers: int) -> Any:
 async def test_failed_work_undoes_only_its_own_changes(database: Database) -> None:
     tasks = [database.run(work) for work in (insert(1), insert(2, 1), insert(3))]
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [type(None), sqlite3.IntegrityError, type(None)]
+    assert [type(outcome) for outcome in outcomes] == [type(None), DatabaseFailed, type(None)]
     rows = await database.run(lambda connection: connection.execute("SELECT n FROM t ORDER BY n").fetchall())
     assert rows == [(1,), (3,)]
 

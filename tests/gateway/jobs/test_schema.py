@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Unavailable
+from gateway.jobs.database import DatabaseFailed
 from gateway.jobs.engine import storing
 from gateway.jobs.job import JobFilter, JobState
 from gateway.jobs.schema import STEPS, NewerDatabase
@@ -49,7 +50,7 @@ async def test_jobs_of_earlier_versions_go_on(tmp_path: Path, version: int) -> N
 async def test_failed_step_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path, 1)
     monkeypatch.setattr("gateway.jobs.sqlite.STEPS", (*STEPS[:1], ("CREATE TABLE new (n INTEGER)", "nonsense")))
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(DatabaseFailed):
         await JobStore(tmp_path, 20).open()
     connection = sqlite3.connect(tmp_path / "jobs.db")
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from contract.errors import EngineFailed, IdempotencyConflict, NotFound, QueueFull
 from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
+from gateway.jobs.leases import MAX_INTERRUPTIONS
 from gateway.jobs.payloads import LARGE
-from gateway.jobs.queries import MAX_INTERRUPTIONS
 from gateway.jobs.store import JobStore
 
 LARGE_BODY = b"x" * (LARGE + 1)
@@ -31,8 +32,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[JobStore]:
-    store = JobStore(tmp_path, max_queued=20, clock=clock)
+async def store(tmp_path: Path, clock: Clock, url: str | None) -> AsyncIterator[JobStore]:
+    store = JobStore(tmp_path, max_queued=20, clock=clock, url=url)
     await store.open()
     yield store
     await store.close()
@@ -155,21 +156,22 @@ async def test_waits_before_it_runs_again(store: JobStore, clock: Clock) -> None
     assert await store.seconds_to_next(30) == 30
 
 
-async def test_restart_queues_what_ran_and_removes_strays(tmp_path: Path, store: JobStore) -> None:
+async def test_restart_queues_what_ran_and_removes_strays(tmp_path: Path, store: JobStore, url: str | None) -> None:
     running, waiting = await add(store, body=LARGE_BODY), await add(store, model="other")
     await store.claim(lambda model: int(model == "m"))
     (tmp_path / "files" / "job_never_accepted.request").write_bytes(b"x")
+    os.utime(tmp_path / "files" / "job_never_accepted.request", (0, 0))
     await store.close()
-    again = JobStore(tmp_path, 20)
+    again = JobStore(tmp_path, 20, url=url)
     await again.open()
     assert files(tmp_path) == [f"{running.id}.request"]
     assert {job.id: job.run for job in await claim(again)} == {running.id: 2, waiting.id: 1}
     await again.close()
 
 
-async def test_job_that_gateways_end_with_fails(tmp_path: Path) -> None:
+async def test_job_that_gateways_end_with_fails(tmp_path: Path, url: str | None) -> None:
     for start in range(MAX_INTERRUPTIONS + 1):
-        store = JobStore(tmp_path, 20)
+        store = JobStore(tmp_path, 20, url=url)
         await store.open()
         if not start:
             job = await add(store)
