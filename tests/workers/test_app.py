@@ -15,6 +15,8 @@ import pytest
 
 from scripts.testbed.http import local_client
 from tests.support import worker_process
+from tests.support.hostile_bodies import HOSTILE, MIB, allowed, content_type
+from tests.support.peak_memory import peak, reset
 from tests.support.worker_process import Worker
 
 CHAT = "/v1/chat/completions"
@@ -277,3 +279,17 @@ def test_first_chunk_has_the_warnings(healthy: Worker) -> None:
     chunks = events(healthy.post(CHAT, chat("a b c", stream=True, odd=1)))[:-1]
     warnings = [json.loads(chunk).get("warnings") for chunk in chunks]
     assert warnings == [["`odd` is not a known field and had no effect."], *[None] * (len(chunks) - 1)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux has the high-water mark")
+def test_hostile_bodies_need_little_memory() -> None:
+    """A worker bounds them as the gateway does, which a local program with its token could pass by."""
+    with worker_process.worker({"engine": "fake"}) as worker:
+        worker.post(EMBED, {"input": "x"})
+        pid, growth = worker.process.pid, {}
+        for name, (path, body) in HOSTILE.items():
+            before = reset(pid)
+            answer = worker.client.post(path, content=body, headers={"content-type": content_type(body)})
+            growth[name] = peak(pid) - before - allowed(body)
+            print(f"{name}: {len(body) / MIB:.2f} MiB, {(peak(pid) - before) / MIB:.1f} MiB, {answer.text[:150]}")
+        assert not {name for name, excess in growth.items() if excess > 0}
