@@ -33,6 +33,9 @@ from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.execution import Executor
+from gateway.responses.background import BackgroundResponses
+from gateway.responses.endpoint import PATH, ResponsesEndpoint
+from gateway.responses.store import ResponseStore
 from gateway.routes import batches as batch_routes
 from gateway.routes import (
     catalogue,
@@ -44,6 +47,7 @@ from gateway.routes import (
     models,
     props,
     reference,
+    stored_responses,
     system,
     tasks,
     upstream,
@@ -60,16 +64,18 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     """The complete ASGI app, which counts its `requests`. Raises ConfigError for invalid networks or rate limits."""
     services = _services(settings, home)
     requests = requests or RequestsInProgress()
-    manager, directory = services.manager, services.directory
     endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
     keyring = Keyring(settings)
     bodies = _body_budget(settings)
     jobs = _jobs(settings, home, Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit)), keyring)
+    responses = ResponseStore(home / "responses", settings.responses)
+    background = BackgroundResponses(responses, jobs)
+    endpoints[PATH] = ResponsesEndpoint(endpoints[PATH], responses, background, services.body_limit)
     app = DocumentedApp(
         title="Enginehouse",
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
-        lifespan=_lifespan(manager, directory, jobs, requests),
+        lifespan=_lifespan(services, jobs, responses, requests),
         exception_handlers=HTTP_HANDLERS,
         redirect_slashes=False,
         docs_url=None,  # `reference` serves both pages
@@ -79,6 +85,19 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     )
     app.requires_key = bool(keyring)
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
+    _add_routes(app, services, jobs)
+    for router in (*_job_routers(jobs, services, endpoints, settings), stored_responses.router(responses, background)):
+        app.include_router(router)
+    app.router.routes.append(upstream.route(services))
+    app.router.default = Passthrough(services, app.router)
+    # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
+    counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints), bodies)
+    app.middleware_stack = _add_middleware(counted, settings, keyring, requests)
+    return app
+
+
+def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine) -> None:
+    manager, directory = services.manager, services.directory
     app.include_router(models.router(directory))
     app.include_router(props.router(directory))
     app.include_router(model_downloads.router(manager))
@@ -86,15 +105,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(reference.router())
-    for router in _job_routers(jobs, services, endpoints, settings):
-        app.include_router(router)
     app.include_router(system.router(manager, directory, jobs))
-    app.router.routes.append(upstream.route(services))
-    app.router.default = Passthrough(services, app.router)
-    # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
-    counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints), bodies)
-    app.middleware_stack = _add_middleware(counted, settings, keyring, requests)
-    return app
 
 
 def _jobs(settings: Settings, home: Path, executor: Executor, keyring: Keyring) -> JobEngine:
@@ -155,13 +166,14 @@ def _add_middleware(app: ASGIApp, settings: Settings, keyring: Keyring, requests
 
 
 def _lifespan(
-    manager: ManagerClient, directory: ModelDirectory, jobs: JobEngine, requests: RequestsInProgress
+    services: Services, jobs: JobEngine, responses: ResponseStore, requests: RequestsInProgress
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         requests.on_exit = lambda: loop.call_soon_threadsafe(stopping.set)
-        async with manager.opened(), jobs.opened():
+        manager, directory = services.manager, services.directory
+        async with manager.opened(), responses.opened(), jobs.opened():
             tasks = [asyncio.create_task(work) for work in (directory.follow(), manager.end_waiting_after(stopping))]
             try:
                 yield

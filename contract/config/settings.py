@@ -12,6 +12,7 @@ from contract.config.jobs import JobSettings
 from contract.config.logs import LogSettings
 from contract.config.manager import ManagerSettings, MemorySettings, ResourceSettings
 from contract.config.models import ModelSpec
+from contract.config.responses import StoredResponseSettings
 from contract.config.security import SecuritySettings
 from contract.credentials import PLACEHOLDER_KEYS
 
@@ -32,6 +33,7 @@ class Settings(Frozen):
     memory: MemorySettings = MemorySettings()
     resources: ResourceSettings = ResourceSettings()
     jobs: JobSettings = JobSettings()
+    responses: StoredResponseSettings = StoredResponseSettings()
     security: SecuritySettings = SecuritySettings()
     logs: LogSettings = LogSettings()
     models: tuple[ModelSpec, ...] = ()
