@@ -22,6 +22,8 @@ from contract.errors import DiskFull, FileDamaged
 from contract.hub_cache import download_lock, partial_files, repository_folder, unverified_mark
 
 _PIECE = 4 * 2**20
+_CHUNK = 128 * 1024
+"""Bytes after which the hub's client writes what it has received. Its own 10 MiB make a slow link look stalled."""
 _ABANDONED = 900.0
 """Seconds after which a partial file that does not grow is removed: its process was killed, and no other resumes it."""
 
@@ -142,8 +144,9 @@ class Wanted:
 
     def _download(self, plan: DownloadPlan) -> str:
         """Download and verify. Returns the commit that the hub's client has chosen."""
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import constants, snapshot_download
 
+        constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
         mark = unverified_mark(plan.folder, plan.commit)
         unverified = plan.files if mark.exists() else plan.missing()
         if unverified:
@@ -155,6 +158,8 @@ class Wanted:
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise _disk_full(plan) from None
+            if error.errno == errno.EFBIG:
+                raise _too_large(plan) from None
             raise
         if path.name == plan.commit:
             self._verify(plan, unverified)
@@ -202,6 +207,15 @@ def _disk_full(plan: DownloadPlan) -> DiskFull:
         "Remove models that are not needed (DELETE /api/models/ID), or set HF_HOME to a folder on a larger disk."
     )
     return DiskFull(message, details={"needed_bytes": needed, "free_bytes": free})
+
+
+def _too_large(plan: DownloadPlan) -> DiskFull:
+    largest = max(plan.missing(), key=lambda file: file.size)
+    message = (
+        f"{plan.folder.parent} does not take files as large as {largest.path} of {plan.repository} "
+        f"({largest.size / 1e9:.2f} GB): its file system, or `ulimit -f`, has a lower limit. Set HF_HOME elsewhere."
+    )
+    return DiskFull(message, details={"file": largest.path, "needed_bytes": largest.size})
 
 
 def _free(folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from contract.config import ManagerSettings, ModelSpec
-from contract.errors import DownloadFailed, HubStalled
+from contract.errors import DiskFull, DownloadFailed, HubStalled
 from contract.hub_cache import PARTIAL
 from contract.status import DownloadState
 from manager.events import EventLog
+from manager.models.downloads import local_copy
 from manager.models.model_download import DownloadKey, ModelDownload
 from manager.models.model_downloads import ModelDownloads
 from scripts.testbed import hub
@@ -121,6 +123,52 @@ async def test_cancelled_download_leaves_no_partial_file(served: hub.Hub, make: 
         await download.result()
     served.faults.clear()
     await downloads.start_again(SPEC).result()  # a cancellation is no failure
+    await downloads.close()
+
+
+def make_weights_large(served: hub.Hub) -> None:
+    """Weights of more than one chunk of the hub's client, of which half arrives before it stalls."""
+    (served.folders["a/model"] / "model.safetensors").write_bytes(bytes(range(250)) * 4000)
+    served.faults[WEIGHTS] = "stalled"
+
+
+async def until_some_weights(download: ModelDownload) -> None:
+    while download.running and download.done <= 200_000:
+        await download.next(1)
+    assert download.running, download.error
+
+
+async def test_slow_link_shows_progress_within_a_file(served: hub.Hub, make: Make) -> None:
+    """Otherwise it looks stalled: a link of 50 kB/s takes minutes for the 10 MiB that the hub's client collects."""
+    make_weights_large(served)
+    downloads = make()
+    download = downloads.start(SPEC)
+    await until_some_weights(download)
+    assert 200_000 < download.done < download.total == 1_200_000
+    served.go.set()
+    await download.result()
+    assert download.done == 1_200_000
+    await downloads.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux changes limits of other processes")
+async def test_disk_that_fills_midway_is_explained(served: hub.Hub, make: Make, tmp_path: Path) -> None:
+    make_weights_large(served)
+    downloads = make()
+    download = downloads.start(SPEC)
+    await until_some_weights(download)
+    assert download.process is not None
+    resource.prlimit(download.process.pid, resource.RLIMIT_FSIZE, (300_000, 300_000))
+    served.go.set()
+    with pytest.raises(DiskFull, match=r"does not take files as large as model\.safetensors of a/model"):
+        await download.result()
+    environ = {"HF_HOME": str(tmp_path / "cache")}
+    assert local_copy(SPEC, environ).downloaded is False
+    assert [path.name for path in (tmp_path / "cache").rglob("model.safetensors")] == []
+    served.faults.clear()
+    await downloads.start(SPEC).result()
+    assert local_copy(SPEC, environ).downloaded is True
+    assert gets_of(served, "config.json") == 1, "what was complete is kept"
     await downloads.close()
 
 
