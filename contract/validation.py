@@ -18,26 +18,32 @@ Body = TypeVar("Body", bound=BaseModel)
 _ERROR_TYPES = frozenset(get_args(ErrorType))
 _FIELD = re.compile(r"(?!(?:str|int|float|bool|bytes)$)[a-z_][a-z0-9_]*")
 
+_NULL = b"null"
 _MAX_NAMED = 8
 """How many wrong fields one error names."""
 
 
 def validate_json(model: type[Body], body: bytes) -> Body:
-    """The model that a JSON text describes; a large text is parsed in short steps.
+    """The model that a JSON text describes; a large text is parsed in short steps. A field that is null is not given.
 
     Raises pydantic's ValidationError, with its words for JSON in both cases, and BadRequest for a text with too many
     values or too much text.
     """
-    if len(body) <= WHOLE:
+    if len(body) <= WHOLE and _NULL not in body:
         check_json(body)
         return model.model_validate_json(body)
     try:
-        return model.model_validate(parse_checked(body))
+        return model.model_validate(_given(parse_checked(body)))
     except ValidationError as error:
         details = [_details(problem) for problem in error.errors(include_url=False)]
     except ValueError as error:
         details = [InitErrorDetails(type="json_invalid", loc=(), input=None, ctx={"error": str(error)})]
     raise ValidationError.from_exception_data(model.__name__, details, input_type="json")
+
+
+def _given(fields: Any) -> Any:
+    """The fields of a body without those that are null, by which many clients say that they leave a field out."""
+    return {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
 
 
 def _details(problem: Any) -> InitErrorDetails:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
+from contract.known_fields import Requirement
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
@@ -64,6 +65,10 @@ class EmbeddingsRequest(Request):
         if isinstance(first, int | list):
             return frozenset({"input_tokens"})
         return frozenset({"images"}) if any(isinstance(item, ImageInput) for item in self.inputs) else frozenset()
+
+    def requirements(self) -> list[Requirement]:
+        named = {"images": "images" if self.images else "image" if self.image else "input", "input_tokens": "input"}
+        return [(named.get(feature, field), feature) for field, feature in super().requirements()]
 
     @property
     def inputs(self) -> list[str | ImageInput]:

@@ -57,7 +57,7 @@ def test_number_of_named_fields_is_limited() -> None:
     body |= {name: [[]] for name in ("n", "seed", "stop", "top_p", "top_k", "min_p", "user", "audio")}
     with pytest.raises(InvalidField, match="3 more fields are wrong") as error:
         all_tasks()["chat"].decode("application/json", json.dumps(body).encode())
-    assert error.value.param == "messages"
+    assert error.value.param == "n"
 
 
 SAY = {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": IMAGE}}]}

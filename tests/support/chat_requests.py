@@ -14,7 +14,7 @@ from PIL import ImageFile
 from contract.errors import BadImage, BadRequest, ContextTooLong, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
 from tests.support.batching import feed_of
-from tests.support.chat_engines import ask, drawn_image, image_part, request, run, text, whole, with_images
+from tests.support.chat_engines import ask, drawn_image, image_part, request, run, text, uri, whole, with_images
 from workers.engine import Call
 from workers.toolkit import image_loading
 from workers.toolkit.chat.answer import ChatChoice
@@ -182,6 +182,15 @@ def test_broken_image_fails_alone(vision: Any) -> None:
     assert isinstance(bad[0], BadImage)
     assert len(bad) == 1
     assert text(whole(good)) == text(ask(vision, with_images("Hi", drawn_image())))
+
+
+def test_images_beside_the_text_are_read(vision: Any) -> None:
+    """Clients of Ollama's API put them there."""
+    beside = [{"role": "user", "content": "Hi", "images": [uri(drawn_image()).partition(",")[2]]}]
+    expected = ask(vision, with_images("Hi", drawn_image()))
+    assert ask(vision, "", messages=beside).model_dump(include={"choices", "usage"}) == expected.model_dump(
+        include={"choices", "usage"}
+    )
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "llava"])

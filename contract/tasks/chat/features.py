@@ -51,7 +51,7 @@ def of_messages(messages: Iterable[Message]) -> Iterator[Requirement]:
     for message in messages:
         if message.role in {"tool", "function"} or message.tool_calls or message.function_call:
             yield "messages", "tools"
-        for part in message.parts if not isinstance(message.content, str) else ():
+        for part in message.parts if message.images or not isinstance(message.content, str) else ():
             if isinstance(part, ImagePart):
                 yield "messages", "images"
             elif isinstance(part, OtherPart):

@@ -84,9 +84,12 @@ class ToolCall(OpenModel):
 
 
 class Message(OpenModel):
+    """A message. Clients of Ollama send images in `images`, beside the text instead of in it."""
+
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     # The list comes first: trying it as text would copy the images in it.
     content: Annotated[Items[Part] | Text | None, Field(union_mode="left_to_right")] = None
+    images: Items[ImageInput] | None = None
     name: Name | None = None
     tool_calls: Items[ToolCall] | None = None
     tool_call_id: Name | None = None
@@ -104,14 +107,14 @@ class Message(OpenModel):
 
     @property
     def parts(self) -> list[TextPart | ImagePart | OtherPart]:
-        """The content as a list, plain text included. A refusal is text, wherever it is."""
-        if isinstance(self.content, str):
-            return [TextPart(type="text", text=self.content)]
-        if not self.content and self.refusal:
-            return [TextPart(type="text", text=self.refusal)]
+        """The content as a list, plain text included: first the images beside it. A refusal is text, wherever it is."""
+        images = [ImagePart(type="image_url", image_url=image) for image in self.images or ()]
+        content = self.content if self.content or isinstance(self.content, str) else self.refusal or ()
+        if isinstance(content, str):
+            return [*images, TextPart(type="text", text=content)]
         return [
-            TextPart(type="text", text=part.refusal) if isinstance(part, RefusalPart) else part
-            for part in self.content or ()
+            *images,
+            *(TextPart(type="text", text=p.refusal) if isinstance(p, RefusalPart) else p for p in content),
         ]
 
     @property

@@ -193,7 +193,7 @@ def test_old_functions_are_tools() -> None:
 def test_schema_of_the_answer(form: Any, constraint: Any) -> None:
     request = chat(response_format=form)
     assert (request.response_format and request.response_format.constraint) == constraint
-    assert json.loads(request.model_dump_json(exclude_unset=True))["response_format"] == form
+    assert json.loads(request.model_dump_json(exclude_unset=True)).get("response_format") == form
 
 
 # What is wrong ----------------------------------------------------------------------------------------------------
@@ -231,3 +231,16 @@ def test_refuses_with_what_to_do(fields: dict[str, Any], param: str | None, word
     with pytest.raises(InvalidField, match=words) as caught:
         chat(**fields)
     assert caught.value.param == param
+
+
+def test_images_beside_the_text_are_parts_before_it() -> None:
+    image = "data:image/png;base64,aGk="
+    beside = ChatRequest.model_validate({"messages": [{"role": "user", "content": "What?", "images": [image]}]})
+    parts = [{"type": "image_url", "image_url": image}, {"type": "text", "text": "What?"}]
+    inside = ChatRequest.model_validate({"messages": [{"role": "user", "content": parts}]})
+    assert [part.model_dump() for part in beside.messages[0].parts] == [
+        part.model_dump() for part in inside.messages[0].parts
+    ]
+    assert beside.requirements() == inside.requirements() == [("messages", "images")]
+    assert len(list(images_in(beside))) == 1
+    assert beside.warnings() == []

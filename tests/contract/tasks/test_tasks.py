@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+from operator import attrgetter
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from contract.errors import BadRequest, InvalidField, UnsupportedMedia
-from contract.tasks import Request, all_tasks
+from contract.tasks import Request, Task, all_tasks
 from contract.tasks.chat import CHAT
 from contract.tasks.ocr import OCR
 
@@ -61,3 +63,25 @@ def test_json_and_multipart_decode_to_the_same_request() -> None:
 def test_rejects_a_wrong_body(content_type: str, body: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         CHAT.decode(content_type, body)
+
+
+@pytest.mark.parametrize("task", all_tasks().values(), ids=attrgetter("name"))
+def test_null_means_that_a_field_is_not_given(task: Task[Any, Any]) -> None:
+    request = task.decode("application/json", json.dumps(task.example).encode())
+    nulls = dict.fromkeys(task.request.model_fields.keys() - task.example.keys())
+    same = task.decode("application/json", json.dumps({**task.example, **nulls}).encode())
+    assert same.model_dump_json(exclude_unset=True) == request.model_dump_json(exclude_unset=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "needs"),
+    [
+        ({"input": [1, 2]}, [("input", "input_tokens")]),
+        ({"input": [{"image": ENCODED}]}, [("input", "images")]),
+        ({"image": ENCODED}, [("image", "images")]),
+        ({"images": [ENCODED]}, [("images", "images")]),
+    ],
+)
+def test_embeddings_name_the_field_that_was_sent(fields: dict[str, Any], needs: list[tuple[str, str]]) -> None:
+    request = all_tasks()["embeddings"].decode("application/json", json.dumps(fields).encode())
+    assert request.requirements() == needs
