@@ -17,6 +17,7 @@ from scripts.testbed.server import (
     events_until,
     eventually,
     fake_model,
+    in_background,
     is_running,
 )
 from tests.support.external_server import external_command
@@ -45,6 +46,8 @@ def shared(folder: Path) -> Iterator[RunningServer]:
         fake_model("slow", started_dir=started, step_seconds=0.05),
         fake_model("brief"),
         fake_model("impatient", load_gate=never),
+        fake_model("kept", pinned=True),
+        fake_model("busy", gate=str(folder / "busy"), started_dir=started),
         fake_model("twice", replicas=2, gate=str(folder / "gate"), started_dir=started),
     ]
     with RunningServer(folder / "server", models) as server:
@@ -123,6 +126,23 @@ def test_keep_alive_zero_stops_worker_after_answer(shared: RunningServer) -> Non
     with shared.event_stream() as events:
         assert shared.chat("brief", keep_alive=0).status_code == 200
         assert [e["reason"] for e in events_until(events, model="brief", to="stopped")][-1] == "idle"
+
+
+def test_unload_all_ends_pinned_models_and_waits_for_answers(shared: RunningServer, folder: Path) -> None:
+    assert shared.chat("kept").status_code == 200
+    body = {"model": "busy", "messages": [{"role": "user", "content": "x"}]}
+    answer = in_background(shared.post, "/v1/chat/completions", body, headers={"x-request-id": "unloaded"})
+    eventually("its request has begun", (folder / "started" / "unloaded").exists)
+    unloading = in_background(shared.post, "/models/unload-all")
+    eventually("the pinned model has ended", lambda: not shared.workers("kept"))
+    assert [worker["leases"] for worker in shared.workers("busy")] == [1]
+    assert not unloading.done()
+    (folder / "busy").touch()
+    assert answer.result().status_code == 200, answer.result().text
+    assert unloading.result().json() == {"message": "All models unloaded successfully"}
+    assert not shared.workers("busy")
+    assert shared.model("kept")["state"] == "stopped"
+    assert shared.chat("kept").status_code == 200, "it starts again when it is asked"
 
 
 def test_request_may_shorten_its_maximum_wait(shared: RunningServer) -> None:

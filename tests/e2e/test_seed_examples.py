@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from contract.sample_image import SAMPLE_IMAGE
 from scripts.testbed.server import ROOT, RunningServer, eventually, fake_model, in_background
 from tests.support.doc_examples import run_client
 
@@ -37,6 +38,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 def test_answers_have_the_revised_prompt(server: RunningServer) -> None:
     assert server.post("/v1/images/generations", DRAW).json()["data"][0]["revised_prompt"] == DRAW["prompt"]
+
+
+def test_keep_alive_holds_after_the_answer(server: RunningServer) -> None:
+    def expires_in() -> float | None:
+        [worker] = server.workers("m")
+        return worker["expires_in"] if worker["leases"] == 0 else None
+
+    assert server.post("/v1/images/generations", {**DRAW, "keep_alive": "20m"}).status_code == 200
+    eventually("it stays for 20 minutes", lambda: 600 < (expires_in() or 0) <= 1200)
+    picture = {"model": "m", "image": SAMPLE_IMAGE, "task": "caption", "keep_alive": 100}
+    assert server.post("/v1/vision/analyze", picture).status_code == 200
+    eventually("the last request counts", lambda: 0 < (expires_in() or 0) <= 100)
 
 
 def test_metrics_count_inference_and_gpus_alone(server: RunningServer) -> None:
