@@ -23,7 +23,7 @@ from scripts.control.service_manager import stop_timeout
 _NEVER_REPLACED = "No worker is replaced after some requests; an idle one ends after the `idle_timeout` in {file}."
 NOT_OPTIONS = {
     "workers": "The gateway is one process. `replicas` in a model's entry in {file} runs that model several times.",
-    "reload": "Nothing watches the code. A changed {file} is applied by `POST /v1/system/reload`.",
+    "reload": "Nothing watches the code. A change of {file} takes effect when you save it.",
     "max-requests": _NEVER_REPLACED,
     "max-requests-jitter": _NEVER_REPLACED,
 }
