@@ -17,6 +17,7 @@ from contract.errors import BadRequest, InvalidField, ModelConflict, ModelNotFou
 from contract.yaml_lists import ListPath, with_entry, without_entry
 from manager.configuration import Configuration
 from manager.models import model_removal
+from manager.models.downloads import spec_of_hub
 from manager.models.model_downloads import ModelDownloads
 from manager.scheduling.pool import Pool
 from manager.state.model import Model
@@ -83,7 +84,7 @@ class ModelEntries:
     async def _remove_files_of(self, name: str, *, entry: bool) -> Removed:
         """Remove the files of a model that has no entry."""
         known = catalogue.load().find(name)
-        specs = known.specs if known else [ModelSpec(id=name, engine="", source=name)]
+        specs = known.specs if known else [spec for spec in [spec_of_hub(name)] if spec]
         folders = model_removal.folders_of(specs)
         if entry or not folders:
             raise ModelNotFound(f"{name[:200]!r} has no {'entry' if entry else 'files'} here. See GET /api/models.")

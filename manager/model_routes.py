@@ -123,8 +123,8 @@ class ModelRoutes:
 
 
 def _of_hub(name: str) -> ModelSpec:
-    spec = ModelSpec(id=name, engine="", source=name)
-    if "/" not in name or not downloads.is_hub_id(spec):
+    spec = downloads.spec_of_hub(name)
+    if "/" not in name or spec is None:
         message = (
             f"There is no model {name[:200]!r}. Name one of GET /api/models, or a hub id such as organisation/model."
         )

@@ -10,12 +10,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
 
+from pydantic import ValidationError
+
 from contract import catalogue
 from contract.config import ModelSpec
 from contract.hub_cache import repository_folder, split_source, unverified_mark
 from contract.status import LocalCopy
 from manager.models.weights import OTHER_FORMATS, PACKAGE, hub_cache, locate, size, weight_files
 
+_LONGEST_HUB_ID = 96
+"""Characters of a repository's name; the hub accepts no longer ones."""
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+(/[^/]+)*)?$")
 _SHARD = re.compile(r"^(?P<set>.+)-\d{5}-of-(?P<count>\d{5})$")
 
@@ -80,7 +84,19 @@ def is_hub_id(spec: ModelSpec) -> bool:
     """Whether an entry's source names a repository of the hub, or a file in one, and nothing on this machine."""
     if spec.is_external or not _HUB_ID.match(spec.source) or spec.source.startswith(PACKAGE):
         return False
-    return not Path(spec.source).expanduser().exists()
+    try:
+        return not Path(spec.source).expanduser().exists()
+    except OSError:  # a name that is longer than any file's
+        return False
+
+
+def spec_of_hub(name: str) -> ModelSpec | None:
+    """An entry without an engine for a hub id; None if the name is none."""
+    try:
+        spec = ModelSpec(id=name, engine="", source=name)
+    except ValidationError:
+        return None
+    return spec if is_hub_id(spec) and len(split_source(name)[0]) <= _LONGEST_HUB_ID else None
 
 
 def _is_unverified(spec: ModelSpec, path: Path, environ: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -156,6 +157,15 @@ def test_files_of_a_repository_without_entry_are_removed(house: House) -> None:
     assert house.call("DELETE", "/api/models/a/z?entry=true").status_code == 404
     assert house.call("DELETE", "/api/models/a/z").json()["freed_bytes"] > 400_000
     assert house.call("DELETE", "/api/models/a/z").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["#", "a b", "x" * 400, "x/" + "y" * 400, "../../etc", "\x00", "%00", "~root"])
+def test_names_that_no_model_can_have_are_unknown(house: House, name: str) -> None:
+    path = f"/api/models/{quote(name, safe='')}"
+    removed = house.server.request("DELETE", path, headers=ADMIN)
+    assert removed.status_code == 404, removed.text
+    ordered = house.server.request("POST", "/api/models/download", json={"model": name}, headers=ADMIN)
+    assert ordered.status_code == 400, ordered.text
 
 
 def test_shared_files_are_kept_and_the_others_named(house: House) -> None:
