@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.asgi.hosts import host_name
@@ -17,8 +19,8 @@ OPEN_PATHS = frozenset(
 )  # fmt: skip
 """Paths that need no key: information about the service, its health and its documentation."""
 
-_REFERENCE = "/docs/"
-"""Begins the paths of the files of the API reference, which need no key either."""
+_REFERENCE = re.compile(r"/docs/[^/]+")
+"""The files of the API reference need no key either."""
 
 _OF_OTHERS = frozenset({b"origin", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 """Headers that web pages and proxies add."""
@@ -34,7 +36,7 @@ class Auth:
         self._trust_localhost = settings.security.allow_localhost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_open(scope["path"]):
+        if scope["type"] == "http" and not _is_open(scope):
             scope["principal"] = self._authenticate(scope)
         await self.app(scope, receive, send)
 
@@ -54,8 +56,10 @@ class Auth:
         return self._keyring.identify(key)
 
 
-def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(_REFERENCE)
+def _is_open(scope: Scope) -> bool:
+    """Whether a request reads an open path; with other methods, and below these paths, external servers may answer."""
+    path = scope["path"]
+    return scope["method"] == "GET" and (path in OPEN_PATHS or bool(_REFERENCE.fullmatch(path)))
 
 
 def _came_to_loopback(scope: Scope) -> bool:

@@ -25,6 +25,8 @@ ADMIN = {
     "DELETE /api/models/{id:path}",
     "POST /api/models/download",
     "DELETE /api/models/downloads/{id}",
+    "POST /api/pull",
+    "DELETE /api/delete",
     "POST /models/unload",
     "POST /models/unload-all",
     "POST /models/pin",
@@ -47,6 +49,10 @@ OF_OWNERS = {
     "GET /v1/batches",
     "GET /v1/batches/{batch_id}",
     "POST /v1/batches/{batch_id}/cancel",
+    "GET /v1/responses/{response_id}",
+    "DELETE /v1/responses/{response_id}",
+    "POST /v1/responses/{response_id}/cancel",
+    "GET /v1/responses/{response_id}/input_items",
 }
 """Those that show each key its own."""
 EVERY_KEY = {
@@ -70,12 +76,11 @@ EVERY_KEY = {
     # Refused to all, with a sentence that says why.
     "POST /api/copy",
     "POST /api/create",
-    "DELETE /api/delete",
     "POST /api/push",
-    "POST /api/pull",
     # Any method and path of an external server, never its control paths.
     "ANY /upstream/{path:path}",
 }
+OPEN = {"GET /docs/{name}", *(f"GET {path}" for path in OPEN_PATHS)}
 PROTECTED = ADMIN | OF_OWNERS | EVERY_KEY
 
 
@@ -105,8 +110,7 @@ def _routes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_every_route_has_a_decision(routes: set[str]) -> None:
     listings = {f"GET {listing.path}" for task in all_tasks().values() for listing in task.listings}
-    open_ = {f"GET {path}" for path in OPEN_PATHS}
-    decided = PROTECTED | runs_models() | open_ | listings
+    decided = PROTECTED | runs_models() | OPEN | listings
     assert routes - decided == set(), "decide which clients may send these"
     assert routes >= PROTECTED, "these are gone"
 
@@ -117,7 +121,8 @@ def request_to(route: str) -> tuple[str, str]:
     for name in ("alias:path", "name:path", "id:path", "model_type:path", "model_id:path", "model_or_task:path"):
         path = path.replace(f"{{{name}}}", "chat")
     path = path.replace("{path:path}", "external/v1/x")
-    for name in ("job_id", "file_id", "batch_id", "id"):
+    path = path.replace("/docs/{name}", "/docs/start-redoc.js")
+    for name in ("job_id", "file_id", "batch_id", "response_id", "id"):
         path = path.replace(f"{{{name}}}", "unknown")
     assert "{" not in path
     return "POST" if method == "ANY" else method, path
@@ -133,7 +138,27 @@ def send(gateway: GatewayProcess, route: str, **headers: str) -> tuple[int, str]
 
 def test_every_route_needs_a_key_unless_it_is_open(secured: GatewayProcess, routes: set[str]) -> None:
     answered = {route: send(secured, route)[0] for route in routes}
-    assert {route for route, status in answered.items() if status != 401} == {f"GET {path}" for path in OPEN_PATHS}
+    assert {route for route, status in answered.items() if status != 401} == OPEN
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "POST /",
+        "POST /docs",
+        "POST /docs/x",
+        "GET /docs/a/b",
+        "GET /docs/",
+        "GET /docs//x",
+        "GET /docs/a%2Fb",
+        "PUT /health",
+    ],
+)
+def test_only_reading_is_open_and_nothing_below(secured: GatewayProcess, route: str) -> None:
+    """An external server could answer these: it would run for clients without a key."""
+    method, path = route.split()
+    answer = secured.http.request(method, f"{path}?model=external", json={"model": "external"})
+    assert answer.status_code == 401, answer.text
 
 
 def test_only_admins_may_send_what_concerns_others(secured: GatewayProcess) -> None:
