@@ -74,10 +74,9 @@ class ModelTable:
         if not missing:
             return
         required = frozenset(feature for _, feature in requirements)
-        others = [m.id for m in self.models if task in m.tasks and self._supports(m, required)]
-        hint = f", or use {_join(others)}" if others else ""
         fields, hints = in_words(missing, request.known_fields)
         them = "it" if len({field for field, _ in missing}) == 1 else "them"
+        hint = self._alternatives(task, required, them)
         reason = f"the model {model.id} (engine {model.engine}) does not support {them}. Leave {them} out{hint}.{hints}"
         reason += _why_no_tools(model, missing)
         details = {"model": model.id, "features": sorted(model.features), "missing": [list(need) for need in missing]}
@@ -89,8 +88,13 @@ class ModelTable:
         message = f"The model {model.id} (engine {model.engine}) does not serve {method} {path[:200]}."
         return NotFound(f"{message} It serves {_join(paths)}.", param="model", details={"model": model.id})
 
-    def _supports(self, model: ModelStatus, features: frozenset[str]) -> bool:
-        return features <= self._features[model.id] or self.is_external(model)
+    def _alternatives(self, task: str, features: frozenset[str], them: str) -> str:
+        """Which models have the features, for the end of a sentence; else which external servers could."""
+        models = [model for model in self.models if task in model.tasks]
+        if able := [model.id for model in models if features <= self._features[model.id]]:
+            return f", or use {_join(able)}"
+        servers = [model.id for model in models if self.is_external(model)]
+        return f", or use {_join(servers)} if that server supports {them}" if servers else ""
 
     def _serving(self, task: str) -> list[str]:
         return [model.id for model in self.models if task in model.tasks]
