@@ -48,7 +48,7 @@ def test_first_run_serves_and_says_where(tmp_path: Path, enginehouse: Enginehous
     ("options", "words"),
     [
         (["--workers", "4"], "`replicas`"),
-        (["--reload"], "/v1/system/reload"),
+        (["--reload"], "takes effect when you save it"),
         (["--max-requests", "1000"], "`idle_timeout`"),
         (["--max-requests-jitter", "100"], "`idle_timeout`"),
         (["--log-level", "loud"], "debug, info, warning, error"),
