@@ -57,7 +57,7 @@ async def talking(server: RunningServer) -> AsyncIterator[ClientWebSocketRespons
 
 def test_stream_of_a_loading_server_gets_comments_first(server: RunningServer, folder: Path) -> None:
     body = {"model": "slow", "stream": True, "events": 2, "size": 9}
-    with server.stream("/v1/responses/compact", body) as response:
+    with server.stream("/v1/answers", body) as response:
         assert (response.status_code, response.headers["content-type"].split(";")[0]) == (200, "text/event-stream")
         assert response.headers["x-accel-buffering"] == "no"
         pieces = response.iter_text()
@@ -66,7 +66,7 @@ def test_stream_of_a_loading_server_gets_comments_first(server: RunningServer, f
         text = "".join(pieces)
     comments, data, events = text.partition("data: ")
     assert all(line.startswith(": ") for line in comments.split("\n") if line)
-    assert data + events == server.post("/v1/responses/compact", body).text, "as from a server that has loaded"
+    assert data + events == server.post("/v1/answers", body).text, "as from a server that has loaded"
     assert events.count("\n\n") == 4
 
 
