@@ -85,7 +85,8 @@ class Batches:
             except Exception:
                 log.exception("a batch cannot go on")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), 1.0 if self._store.shared else _INTERVAL)
+                async with asyncio.timeout(1.0 if self._store.shared else _INTERVAL):
+                    await self._wake.wait()
 
     async def _step(self, batch: StoredBatch) -> None:
         """Do what a batch needs next. Each step can be repeated after a crash."""

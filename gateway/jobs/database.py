@@ -59,6 +59,9 @@ class Backend(SqlConnection, Protocol):
     def open(self) -> None:
         """Connect, and bring the tables to this version. Raises OSError, NewerDatabase or DatabaseFailed."""
 
+    def begin(self, *, durable: bool) -> None:
+        """Begin a transaction. Unless it is `durable`, a power cut may undo it, but not the end of this process."""
+
     def rollback(self) -> None:
         """Undo the transaction that is open, if there is one. Raises nothing."""
 
@@ -67,7 +70,7 @@ class Backend(SqlConnection, Protocol):
 
 
 Transaction = Callable[[SqlConnection], T]
-_Pending = tuple[Transaction[Any], "asyncio.Future[Any]"]
+_Pending = tuple[Transaction[Any], "asyncio.Future[Any]", bool]
 
 
 class Database:
@@ -86,11 +89,14 @@ class Database:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.open)
         self.is_open = True
 
-    async def run(self, work: Transaction[T]) -> T:
-        """The result of `work`, once what it changed is on the disk. What it raises undoes its own changes only."""
+    async def run(self, work: Transaction[T], *, durable: bool = True) -> T:
+        """The result of `work`, once what it changed is on the disk. What it raises undoes its own changes only.
+
+        Unless it is `durable`, it does not wait for the disk: for changes that are made again after a power cut.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._pending.append((work, future))
+            self._pending.append((work, future, durable))
             if not self._working:
                 self._working = True
                 self._thread.submit(self._work, asyncio.get_running_loop())
@@ -111,14 +117,15 @@ class Database:
                 self._working = bool(batch)
             if not batch:
                 return
-            results = self._transaction([work for work, _ in batch])
-            loop.call_soon_threadsafe(_deliver, [future for _, future in batch], results)
+            durable = any(durable for *_, durable in batch)
+            results = self._transaction([work for work, *_ in batch], durable)
+            loop.call_soon_threadsafe(_deliver, [future for _, future, _ in batch], results)
 
-    def _transaction(self, batch: list[Transaction[Any]]) -> list[Any]:
+    def _transaction(self, batch: list[Transaction[Any]], durable: bool) -> list[Any]:
         """The results of all work, or the exceptions that they raised."""
         for delay in (*_DELAYS, None):
             try:
-                self._backend.execute("BEGIN")
+                self._backend.begin(durable=durable)
                 results = [self._attempt(work) for work in batch]
                 self._backend.execute("COMMIT")
             except Exception as error:  # such as a full disk: nothing of it is stored

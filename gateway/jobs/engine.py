@@ -183,8 +183,9 @@ class JobEngine:
             except Exception:
                 log.exception("the jobs cannot be read")
                 delay = _AFTER_TROUBLE
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), delay)
+            with suppress(TimeoutError):  # wait_for would swallow a cancellation that comes with the event
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
 
     async def _step(self) -> float:
         """Begin what may run now, and end what is over. Returns the seconds until the next step."""

@@ -75,11 +75,15 @@ class PostgresBackend:
             self.rollback()
             raise
 
+    def begin(self, *, durable: bool) -> None:  # noqa: ARG002 - every commit waits for the disk
+        """Begin a transaction, if need be on a new connection. All are durable. Raises DatabaseFailed."""
+        if self._connection is None or self._connection.closed:
+            self._connect()
+        self.execute("BEGIN")
+
     def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult:
         """Run a statement. Raises DatabaseFailed."""
         psycopg = _library()
-        if sql == "BEGIN" and (self._connection is None or self._connection.closed):
-            self._connect()
         try:
             result: StatementResult = self._connection.execute(sql.replace("?", "%s"), tuple(parameters))
         except psycopg.Error as error:

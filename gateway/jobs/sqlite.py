@@ -20,6 +20,7 @@ class SqliteBackend:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: Any = None
+        self._durable = True
 
     def open(self) -> None:
         """Open the file, and bring its tables to this version. Raises OSError, DatabaseFailed or NewerDatabase."""
@@ -56,12 +57,19 @@ class SqliteBackend:
             self.rollback()
             raise
 
+    def begin(self, *, durable: bool) -> None:
+        """Begin a transaction, whose commit waits for the disk if it is `durable`. Raises DatabaseFailed."""
+        if durable != self._durable:
+            self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        self.execute("BEGIN IMMEDIATE")
+
     def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult:
         """Run a statement. Raises DatabaseFailed."""
         import sqlite3
 
         try:
-            result: StatementResult = self._connection.execute("BEGIN IMMEDIATE" if sql == "BEGIN" else sql, parameters)
+            result: StatementResult = self._connection.execute(sql, parameters)
         except sqlite3.Error as error:
             raise DatabaseFailed(str(error), FOLDER_HINT) from error
         return result

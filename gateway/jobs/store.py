@@ -103,7 +103,7 @@ class JobStore:
 
     async def get(self, owner: str | None, id_: str) -> Job:
         """The owner's job; None: that of any owner. Raises NotFound, also for the job of another owner."""
-        return await self._database.run(lambda connection: queries.get(connection, owner, id_))
+        return await self._database.run(lambda connection: queries.get(connection, owner, id_), durable=False)
 
     async def page(self, wanted: JobFilter) -> list[Job]:
         """Jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
@@ -118,7 +118,9 @@ class JobStore:
     async def request_of(self, job: Job) -> StoredRequest:
         """What a job runs. Raises ServeError if it is gone."""
         query = "SELECT path, query, headers, body FROM jobs WHERE id = ?"
-        row = await self._database.run(lambda connection: connection.execute(query, (job.id,)).fetchone())
+        row = await self._database.run(
+            lambda connection: connection.execute(query, (job.id,)).fetchone(), durable=False
+        )
         if row is None:
             raise queries.no_such_job(job.id)
         path, text, headers, body = row
@@ -147,14 +149,17 @@ class JobStore:
             raise queries.no_such_job(result.file.partition(".")[0]) from None
 
     async def claim(self, free: Callable[[str], int]) -> list[Job]:
-        """Begin a run of the jobs that come next, by priority and then in order; of each model as many as `free`."""
+        """Begin a run of the jobs that come next, by priority and then in order; of each model as many as `free`.
+
+        What a power cut undoes of this, the next start does again.
+        """
         return await self._database.run(
-            lambda connection: queries.claim(connection, free, self._gateway, self._clock())
+            lambda connection: queries.claim(connection, free, self._gateway, self._clock()), durable=False
         )
 
     async def seconds_to_next(self, longest: float) -> float:
         """Seconds until the next job may run again or expires; at most `longest`."""
-        time = await self._database.run(lambda connection: queries.next_time(connection, self._clock()))
+        time = await self._database.run(lambda connection: queries.next_time(connection, self._clock()), durable=False)
         return longest if time is None else max(0.0, min(longest, time - self._clock()))
 
     async def complete(self, job: Job, result: JobResult) -> bool:
@@ -225,10 +230,11 @@ class JobStore:
             now = self._clock()
             due = f"{queries.UNFINISHED} AND expires <= ?"
             ids = [row[0] for row in connection.execute(f"SELECT id FROM jobs WHERE {due}", (now,)).fetchall()]
-            queries.finish(connection, (due, (now,)), JobState.EXPIRED, now)
+            if ids:
+                queries.finish(connection, (due, (now,)), JobState.EXPIRED, now)
             return ids
 
-        ids = await self._database.run(work)
+        ids = await self._database.run(work, durable=False)  # after a power cut, they expire again
         self._payloads.remove(map(request_file, ids))
         return ids
 

@@ -75,7 +75,8 @@ class Webhooks:
             except Exception:
                 log.exception("the webhooks of jobs cannot be read")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
 
     async def send_due(self) -> None:
         """Make one attempt at each webhook that is due."""

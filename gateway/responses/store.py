@@ -67,6 +67,10 @@ class ResponseFile:
         for statement in _TABLE:
             self._connection.execute(statement)
 
+    def begin(self, *, durable: bool) -> None:  # noqa: ARG002 - no commit waits for the disk
+        """Begin a transaction."""
+        self._connection.execute("BEGIN")
+
     def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult:
         """Run a statement."""
         result: StatementResult = self._connection.execute(sql, parameters)
