@@ -37,6 +37,8 @@ _MAX_TILE_PIXELS = 2**26
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IDAT", b"fdAT", b"fcTL"}
 _PNG_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
+_HEIF = {b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")}
+"""The types of files of the HEIF family but AVIF."""
 _SCAN_MARKER = b"\xff\xda"
 _SCAN, _WITHOUT_LENGTH = 0xDA, {0x01, *range(0xD0, 0xD9)}
 """JPEG's marker before the pixels, and those that no length follows."""
@@ -65,6 +67,22 @@ def png_size(content: bytes) -> tuple[int, int] | None:
         return None
     width, height = struct.unpack(">II", content[16:24])
     return width, height
+
+
+def other_format(head: bytes) -> str | None:
+    """What the beginning of a file is that is no image of an accepted format, in words; None if it is unknown."""
+    text = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head[4:12] in _HEIF:
+        return "a HEIC file, as phones make them, which is not supported"
+    if text.startswith(b"%pdf"):
+        return "a PDF document; render its pages"
+    if text.startswith((b"%!ps", b"\xc5\xd0\xd3\xc6")):
+        return "an EPS or PostScript file, which is a program; render it"
+    if b"<svg" in text:
+        return "an SVG drawing; render it"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page; send the address or the bytes of the image itself"
+    return None
 
 
 def check_metadata(content: bytes) -> None:

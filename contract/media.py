@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, get_args
+from urllib.parse import unquote
 
 from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from contract.errors import BadImage
-from contract.image_files import open_header, png_size
+from contract.image_files import open_header, other_format, png_size
 from contract.long_texts import joined
 
 MAX_PIXELS = 64_000_000
@@ -29,7 +30,9 @@ MAX_RATIO = 200
 would also take gigabytes."""
 
 _HEADER_BYTES = 256 * 1024
-_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.+-]+)*),", re.ASCII)
+_DATA_URI = re.compile(r'data:([\w.+-]+/[\w.+-]+)?\s*+((?:;(?:"[^"]*+"|[^";,])*+)*+),', re.IGNORECASE | re.ASCII)
+_OTHER_FORMS = {"-": "+", "_": "/"}
+"""The characters of URL-safe base64, and what they are in the usual one."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*", re.ASCII)
 _PADDING = re.compile(r"(?:=\s*){0,2}", re.ASCII)
 _MAX_URL = 8192
@@ -43,7 +46,7 @@ class ImageInput:
     __slots__ = ("value",)
 
     def __init__(self, value: str | bytes) -> None:
-        self.value = value
+        self.value = _with_usual_base64(value) if isinstance(value, str) else value
 
     @property
     def url(self) -> str | None:
@@ -92,10 +95,10 @@ class ImageInput:
     def _base64_start(self) -> int:
         """The index in `value` at which the base64 starts."""
         assert isinstance(self.value, str)
-        if not self.value.startswith("data:"):
+        if not _is_data_uri(self.value):
             return 0
         match = _DATA_URI.match(self.value, 0, 1024)
-        if not match or ";base64" not in match.group(2):
+        if not match or "base64" not in [part.strip() for part in match.group(2).lower().split(";")]:
             raise BadImage("The data URI must have the form data:image/png;base64,… (other image types are fine).")
         return match.end()
 
@@ -117,8 +120,8 @@ class ImageInput:
         except Exception as error:  # Pillow's decoders raise all kinds of errors for damaged files
             if not whole_file:
                 return False
-            message = "The image is damaged or its format is unknown. Send PNG, JPEG, WebP, GIF or BMP."
-            raise BadImage(message) from error
+            what = other_format(head) or "damaged or its format is unknown"
+            raise BadImage(f"The image is {what}. Send PNG, JPEG, WebP, AVIF, GIF, TIFF or BMP.") from error
         check_size(width, height)
         return True
 
@@ -148,6 +151,25 @@ class ImageInput:
         return self.value if isinstance(self.value, str) else _as_base64(self.value)
 
 
+def _is_data_uri(text: str) -> bool:
+    return text[:5].lower() == "data:"
+
+
+def _with_usual_base64(text: str) -> str:
+    """An image's text, with URL-safe or percent-encoded base64 in its usual form, and without spaces before it."""
+    text = text.lstrip() if text[:1].isspace() else text
+    if text[:8].lower().startswith(("http://", "https://")):
+        return text
+    match = _DATA_URI.match(text, 0, 1024) if _is_data_uri(text) else None
+    start = match.end() if match else 0
+    if text.find("%", start) >= 0:
+        text = text[:start] + unquote(text[start:])
+    for safe, usual in _OTHER_FORMS.items():
+        if text.find(safe, start) >= 0:
+            text = text[:start] + text[start:].replace(safe, usual)
+    return text
+
+
 def _is_base64(text: str, position: int) -> bool:
     """Whether the text from `position` on has only characters of base64."""
     while position < len(text):
@@ -168,7 +190,9 @@ def _base64_pieces(text: str, position: int) -> Iterator[bytes]:
         whole = len(window) // 4 * 4
         yield base64.b64decode(window[:whole], validate=False)
         rest = window[whole:]
-    yield base64.b64decode(rest + text[position:], validate=False)
+    last = "".join((rest + text[position:]).split())
+    missing = -len(last) % 4
+    yield base64.b64decode(last + "=" * (missing if missing < 3 else 0), validate=False)
 
 
 def check_size(width: int, height: int) -> None:

@@ -65,7 +65,7 @@ async def test_rejects_responses_that_are_not_images() -> None:
         return web.Response(status=404)
 
     async with site(text=text, missing=missing) as address:
-        with pytest.raises(BadImage, match="format is unknown"):
+        with pytest.raises(BadImage, match="a web page"):
             await get(f"{address}/text")
         with pytest.raises(BadImage, match="responded with status 404"):
             await get(f"{address}/missing")
