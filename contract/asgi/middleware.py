@@ -21,7 +21,7 @@ access = logging.getLogger("access")
 
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _ENDS_OF_EVENT = (b"\n\n", b"\r\n\r\n", b"\r\r")
-QUIET = frozenset({"/health", "/healthz", "/v1/health", "/ready", "/metrics"})
+QUIET = frozenset({"/health", "/healthz", "/v1/health", "/ready", "/metrics", "/waits"})
 """Endpoints that are asked again and again, by programs that watch ours."""
 
 

@@ -28,6 +28,7 @@ class JobWatch:
     def __init__(self, engine: JobEngine, manager: ManagerClient) -> None:
         self._engine = engine
         self._manager = manager
+        self._reports: dict[str, asyncio.Task[dict[str, Any] | None]] = {}
 
     async def look(self, job: Job) -> dict[str, Any]:
         """The fields of a job as it is now."""
@@ -55,9 +56,19 @@ class JobWatch:
                 return  # its owner has removed it
 
     async def _progress(self, job: Job) -> dict[str, Any] | None:
-        """`message` says what the job waits for; `done` of `total` are the engine's steps. None: nothing is known."""
+        """`message` says what the job waits for; `done` of `total` are the engine's steps. None: nothing is known.
+
+        Streams of the same run share one question to the manager in each interval.
+        """
+        id_ = run_id(job)
+        if id_ not in self._reports:
+            self._reports[id_] = asyncio.create_task(self._ask(id_))
+            asyncio.get_running_loop().call_later(INTERVAL, self._reports.pop, id_, None)
+        return await asyncio.shield(self._reports[id_])
+
+    async def _ask(self, id_: str) -> dict[str, Any] | None:
         try:
-            reply = await self._manager.call("GET", f"/waits?request={quote(run_id(job), safe='')}", timeout=5)
+            reply = await self._manager.call("GET", f"/waits?request={quote(id_, safe='')}", timeout=5)
             report: dict[str, Any] = reply.json()
         except ServeError:
             return None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import pytest
 
+from gateway.jobs.job import JobState
+from gateway.jobs.watch import JobWatch
 from gateway.routes import jobs
 from tests.gateway.conftest import JWT_SECRET
 from tests.support.gateway_processes import (
@@ -216,3 +220,19 @@ def test_job_of_another_key_does_not_exist(secured: GatewayProcess) -> None:
 def test_only_the_owner_of_the_process_reads_jobs(gateway: GatewayProcess) -> None:
     submit(gateway)
     assert stat.S_IMODE((gateway.home / "jobs").stat().st_mode) == 0o700
+
+
+async def test_streams_of_a_job_share_one_question_to_the_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them would otherwise send the manager two thousand requests a second."""
+    asked: list[str] = []
+
+    async def ask(_: JobWatch, id_: str) -> None:
+        asked.append(id_)
+
+    monkeypatch.setattr(JobWatch, "_ask", ask)
+    monkeypatch.setattr("gateway.jobs.watch.view", lambda job, progress: {"progress": progress})
+    watch = JobWatch(None, None)  # type: ignore[arg-type]
+    job: Any = SimpleNamespace(id="job_1", run=1, state=JobState.RUNNING)
+    other: Any = SimpleNamespace(id="job_1", run=2, state=JobState.RUNNING)
+    await asyncio.gather(*(watch.look(job) for _ in range(50)), watch.look(other))
+    assert asked == ["job_1-1", "job_1-2"]
