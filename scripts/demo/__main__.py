@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 
-from scripts.demo import console, other_apis, steps
+from scripts.demo import command_line, console, other_apis, steps
 from scripts.demo.environment import LONG_KEEP_ALIVE, MODELS, SHORT_KEEP_ALIVE, DemoEnvironment
 from scripts.demo.event_printer import printing_events
 from scripts.demo.steps import DemoStep
@@ -22,6 +22,13 @@ STEPS: tuple[tuple[str, str, DemoStep], ...] = (
     ("minilm", "Embed sentences", steps.embed),
     ("demo-chat", "Chat, streamed", steps.chat),
     ("demo-image", "Generate an image", steps.generate_image),
+)
+
+
+COMMAND_STEPS: tuple[tuple[str, str, DemoStep], ...] = (
+    ("demo-chat", "Download a model, from a hub on this machine", command_line.pull),
+    ("demo-image", "A request that runs later: a job and its steps", command_line.follow_job),
+    ("demo-detect", "Boxes around what a model sees", command_line.draw_boxes),
 )
 
 
@@ -57,6 +64,7 @@ class Demo:
         started_early = [worker["from_standby"] for worker in self.environment.server.workers()]
         self.check("every worker was a standby", passed=started_early == [True] * len(self.steps))
         self.ask_other_apis()
+        self.show_the_command()
 
     def step(self, model: str, what: str, step: DemoStep) -> float:
         """Run one step. Returns the seconds until its answer was complete."""
@@ -100,6 +108,13 @@ class Demo:
                 passed = other_apis.ask(self.environment, path, body)
                 self.check(f"{api}: answered after {time.monotonic() - started:.2f} s", passed=passed)
 
+    def show_the_command(self) -> None:
+        """What the command shows: a download with its bar, a job with its steps, and drawn boxes."""
+        models = {model["id"] for model in self.environment.models}
+        for model, what, step in COMMAND_STEPS:
+            if model in models:
+                self.step(model, what, step)
+
     def repeat_from_standby(self) -> dict[str, float]:
         """Run the steps again with standbys. Returns the seconds until each answer was complete."""
         console.title("With standbys: processes that have imported an engine's libraries and wait for a model")
@@ -126,7 +141,7 @@ def main(models: Sequence[str]) -> int:
     started = time.monotonic()
     console.title("Start a server with ports and a folder of its own")
     demo = Demo(models or [model["id"] for model in MODELS])
-    with demo.environment.server as server:
+    with demo.environment.with_hub(), demo.environment.server as server:
         seconds = time.monotonic() - started
         console.line(f"ready after {seconds:.1f} s at {server.url}/v1; the client is OpenAI's Python SDK")
         with printing_events(server.url):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import psutil
 from openai import OpenAI
 
 from scripts.demo_models.__main__ import KINDS, build
+from scripts.testbed import hub
 from scripts.testbed.models.depth import build_depth_metric
+from scripts.testbed.models.detect import build_grounding_dino
 from scripts.testbed.server import PATIENCE, RunningServer, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +23,9 @@ FOLDER = ROOT / "data" / "demo"
 DEMO_MODELS = ROOT / "data" / "demo-models"
 DEPTH = DEMO_MODELS / "demo-depth"
 """A tiny model with random weights, as the tests use it: the demo shows the APIs that need depth."""
+DETECT = DEMO_MODELS / "demo-detect"
+PULLED = "demo/chat"
+"""The repository of a hub on this machine that has the files of `demo-chat`."""
 FIRST_START = 600.0
 """Seconds that a request may take: after an installation, Python compiles thousands of modules from a slow disk."""
 LONG_KEEP_ALIVE, SHORT_KEEP_ALIVE = 300.0, 3.0
@@ -45,6 +52,7 @@ MODELS: list[dict[str, Any]] = [
         "source": str(DEPTH),
         "aliases": ["depth-anything-v3", "vitl-hypersim"],
     },
+    {"id": "demo-detect", "engine": "transformers_detect", "source": str(DETECT), "default": ["detect"]},
 ]
 
 
@@ -58,10 +66,27 @@ class DemoEnvironment:
                 build(DEMO_MODELS, kind)
         if "demo-depth" in models and not (DEPTH / "preprocessor_config.json").exists():  # it is written last
             build_depth_metric(DEPTH)
+        if "demo-detect" in models and not (DETECT / "preprocessor_config.json").exists():
+            build_grounding_dino(DETECT)
         self.models = [model for model in MODELS if model["id"] in models]
         self.server = RunningServer(FOLDER, self.models)
         self.server.patience = FIRST_START
         self.keep_alive = LONG_KEEP_ALIVE
+
+    @contextmanager
+    def with_hub(self) -> Iterator[None]:
+        """Run a model hub on this machine, which servers that start meanwhile download from into a fresh folder."""
+        cache = FOLDER / "data" / "hub"
+        with hub.serve({PULLED: DEMO_MODELS / "demo-chat"}) as served:
+            names = {"HF_ENDPOINT": served.url, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": ""}
+            before = {name: os.environ.get(name) for name in names}
+            os.environ.update(names)
+            try:
+                yield
+            finally:
+                os.environ.update({name: value for name, value in before.items() if value is not None})
+                for name in (name for name, value in before.items() if value is None):
+                    del os.environ[name]
 
     @property
     def client(self) -> OpenAI:

@@ -19,6 +19,7 @@ SHOWS = {
     "minilm": "A kitten naps",
     "demo-image": "noise",
     "demo-depth": "Depth Anything V2 server: answered",
+    "demo-detect": "boxed.png",
 }
 """What each model's step prints."""
 
@@ -35,7 +36,11 @@ def test_demo_passes_all_its_checks(models: list[str]) -> None:
         assert words in demo.stdout
     apis = [request for request in REQUESTS if request[1] in models]
     assert demo.stdout.count("POST /") == demo.stdout.count("  200 {") == len(apis)
-    assert demo.stdout.count("starting → ready") == 2 * len(models) - models.count("demo-depth")
+    once = models.count("demo-depth") + models.count("demo-detect")
+    assert demo.stdout.count("starting → ready") == 2 * len(models) - once
+    assert "demo/chat is here" in demo.stdout
+    assert "are free again" in demo.stdout
+    assert ("completed after" in demo.stdout) == ("demo-image" in models)
 
 
 def test_terminated_demo_leaves_no_process() -> None:
