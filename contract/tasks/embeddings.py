@@ -5,11 +5,11 @@ Source: platform.openai.com/docs/api-reference/embeddings.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from contract.known_fields import Requirement
+from contract.known_fields import FieldTable, Requirement, honoured, neutral
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
@@ -28,19 +28,30 @@ InputItem = Text | ImageItem | ImagePart | TextPart
 Input = Annotated[Text | Items[Text] | TokenIds | Items[InputItem], Field(union_mode="left_to_right")]
 
 
+_TOKENS = "LangChain's `OpenAIEmbeddings` sends token ids unless it has `check_embedding_ctx_length=False`."
+
+
 class EmbeddingsRequest(Request):
     """`input` is a text, a list of texts and images, or token ids.
 
     An image in the list is `{"image": …}`, or a part as in chat (`{"type": "image_url", …}`). Images can also be sent
     as `image` and `images` (a form's files); they come after those in `input`. `dimensions` truncates the vectors and
-    scales them to length one again.
+    scales them to length one again. `truncate` says whether a text that is too long is cut or refused; without it, the
+    model's entry does.
     """
+
+    known_fields: ClassVar[FieldTable] = {
+        **honoured("OpenAI", "input", hint=_TOKENS),
+        **honoured("TEI, Jina, Ollama", "truncate", feature="truncate"),
+        **neutral("OpenAI", "user"),
+    }
 
     image: ImageInput | None = None
     images: Items[ImageInput] | None = None
     input: Input | None = Field(None, validate_default=True)  # after the image fields, which its validator reads
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
+    truncate: bool | None = None
     user: Name | None = None
 
     @model_validator(mode="before")

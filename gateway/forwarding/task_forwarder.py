@@ -37,15 +37,17 @@ class TaskCall:
     """One request for a task.
 
     `body` is what the client sent, in the content type that `headers` state; it is forwarded unchanged where possible.
-    Without it, the request is serialized. `max_wait` can shorten the model's own. `keep_alive` counts if the request
-    has none. `loading_messages`: a chat that waits says why, in chunks. `job_priority`: it is a job's request, which
-    yields to others and waits as long as it takes. `model` is set once it is chosen.
+    Without it, the request is serialized; `size` is then about how many bytes it has, if that is known. `max_wait` can
+    shorten the model's own. `keep_alive` counts if the request has none. `loading_messages`: a chat that waits says
+    why, in chunks. `job_priority`: it is a job's request, which yields to others and waits as long as it takes. `model`
+    is set once it is chosen.
     """
 
     task: Task[Any, Any]
     request: Request
     request_id: str
     body: bytes | None = None
+    size: int | None = None
     headers: Headers = field(default_factory=list)
     query: bytes = b""
     max_wait: float = math.inf
@@ -144,14 +146,18 @@ class TaskForwarder:
 
     async def _body(self, call: TaskCall, model: ModelStatus) -> bytes | PiecedBody:
         """The body to forward: the client's own if possible, else the completed request as JSON."""
-        if await self._complete(call) or not _is_forwardable(call, model):
+        is_completed = await self._complete(call)
+        if is_completed or not _is_forwardable(call, model):
             # The bytes are released before the request is serialized, and the request after: the client's body, the
             # decoded request and the new body are never in memory at the same time.
             call.body = None
             call.headers = _with_json_content_type(call.headers)
             if model.passthrough:
                 call.request.model = model.passthrough
-            pieces = await asyncio.to_thread(json_pieces, call.request)
+            if is_completed or call.size is None:  # fetched images may be large
+                pieces = await asyncio.to_thread(json_pieces, call.request)
+            else:
+                pieces = await offload(call.size, json_pieces, call.request)
             del call.request
             return body_of(pieces)
         body, call.body = call.body or b"", None

@@ -65,8 +65,9 @@ class DialectEndpoint:
             async with cancel_on_disconnect(receive):
                 content_type = header(scope, b"content-type") or ""
                 route, request = await offload(len(body), self._decode, content_type, body, scope)
+                size = len(body)
                 del body  # `request` holds all of it that is needed
-                await _Exchange(route, request, scope, self._services).answer(send)
+                await _Exchange(route, request, scope, self._services, size).answer(send)
         except ClientDisconnected:
             log.debug("the client of request %s disconnected", scope["request_id"])
 
@@ -129,6 +130,8 @@ class _Exchange:
     request: BaseModel
     scope: Scope
     services: Services
+    size: int
+    """Of the client's body, in bytes."""
     warnings: Sequence[str] = ()
     """Those of the queries."""
     durations: Durations = field(default_factory=Durations)
@@ -192,6 +195,7 @@ class _Exchange:
             query.task,
             query.request,
             self.scope["request_id"],
+            size=self.size,
             max_wait=max_wait,
             keep_alive=keep_alive,
             job_priority=self.scope.get("job_priority"),

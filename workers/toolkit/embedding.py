@@ -36,6 +36,11 @@ class EmbeddingInput:
     content: str | ImageInput
     prepared: Any = None
 
+    def is_cut(self, default: bool) -> bool:
+        """Whether a text that is too long is cut: as its request says, or else `default`."""
+        wanted = self.job.call.request.truncate
+        return default if wanted is None else wanted
+
 
 @dataclass(eq=False, slots=True)
 class _EmbeddingJob:
@@ -174,7 +179,7 @@ def text_too_long(model: str, position: int, tokens: int, limit: int) -> Context
     """The error for a text of more tokens than the model reads."""
     return ContextTooLong(
         f"Text {position} has {tokens} tokens, {tokens - limit} more than the {limit} that {model} reads: shorten or "
-        "split it, or set `truncate: true` in the model's options to have it cut.",
+        "split it, or send `truncate: true` to have it cut; the model's options may have it too.",
         param="input",
         details={"index": position, "tokens": tokens, "limit": limit},
     )

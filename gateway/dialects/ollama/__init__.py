@@ -35,7 +35,7 @@ def _from_chat(request: GenerationRequest, answers: Sequence[TaskAnswer]) -> ans
 
 
 def _to_embed(request: OllamaEmbedRequest, table: ModelTable) -> Sequence[TaskQuery]:
-    fields = request.model_dump(include={"input", "dimensions"}, exclude_none=True)
+    fields = request.model_dump(include={"input", "dimensions", "truncate"}, exclude_none=True)
     return [TaskQuery(EMBEDDINGS, EmbeddingsRequest(model=known_name(request.model, table), **fields))]
 
 

@@ -123,11 +123,12 @@ class OllamaEmbedRequest(DialectRequest):
     """A text or several to embed."""
 
     known_fields: ClassVar[FieldTable] = {
-        **neutral(_ORIGIN, "options truncate"),
+        **neutral(_ORIGIN, "options"),
     }
 
     model: Name
     input: Text | Items[Text]
+    truncate: bool | None = None
     dimensions: int | None = None
 
 

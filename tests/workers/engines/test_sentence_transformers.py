@@ -189,6 +189,15 @@ def test_too_long_text_fails_only_its_call(bge: Any) -> None:
     assert answers[longer].details == {"index": 1, "tokens": 72, "limit": 64}
 
 
+@pytest.mark.parametrize("option", [True, False])
+def test_request_decides_whether_a_long_text_is_cut(option: bool, models: Models) -> None:
+    engine = load(models("bge"), truncate=option)
+    [cut] = embed(engine, ask("a " * 70, truncate=True))
+    assert cut.usage.prompt_tokens == 64
+    with pytest.raises(ContextTooLong):
+        embed(engine, ask("a " * 70, truncate=False))
+
+
 def test_truncate_cuts_a_long_text(models: Models) -> None:
     [answer] = embed(load(models("bge"), truncate=True), ask("a " * 70))
 

@@ -36,7 +36,7 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = frozenset({"images", "structured_output", "prefill"}) | SAMPLING_FEATURES | DIALECT_FEATURES
+    features = frozenset({"images", "structured_output", "prefill", "truncate"}) | SAMPLING_FEATURES | DIALECT_FEATURES
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",
@@ -83,8 +83,8 @@ class Mlx(Engine):
 
     def loaded_features(self) -> frozenset[str]:
         if not hasattr(self, "_chat"):
-            return frozenset()
-        features = self.features - DIALECT_FEATURES | self._chat.prompts.dialect.features
+            return frozenset({"truncate"} if hasattr(self, "_embedding") else ())
+        features = self.features - {"truncate"} - DIALECT_FEATURES | self._chat.prompts.dialect.features
         if not self._chat.grammars.is_supported:
             features -= {"structured_output"}
         return features if self._chat.loaded.vision else features - {"images"}

@@ -39,7 +39,7 @@ class MlxEmbedding:
 
     def _prepare(self, item: EmbeddingInput) -> list[int]:
         """The text's token ids. Raises ContextTooLong."""
-        tokens = self._tokens(str(item.content))
+        tokens = self._tokens(str(item.content), is_cut=item.is_cut(bool(self._truncate)))
         if self._max_tokens and len(tokens) > self._max_tokens:
             raise text_too_long(self._name, item.position, len(tokens), self._max_tokens)
         return tokens
@@ -49,8 +49,8 @@ class MlxEmbedding:
         vectors = self._forward([item.prepared for item in inputs])
         return [Embedded(vector, len(item.prepared)) for item, vector in zip(inputs, vectors, strict=True)]
 
-    def _tokens(self, text: str) -> list[int]:
-        cut = {"truncation": True, "max_length": self._max_tokens} if self._truncate and self._max_tokens else {}
+    def _tokens(self, text: str, *, is_cut: bool = True) -> list[int]:
+        cut = {"truncation": True, "max_length": self._max_tokens} if is_cut and self._max_tokens else {}
         tokens: list[int] = self._tokenizer(self._prompt + text, verbose=False, **cut)["input_ids"]
         return tokens
 

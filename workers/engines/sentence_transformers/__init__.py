@@ -43,7 +43,7 @@ class SentenceTransformers(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("embeddings",)
     Options = SentenceOptions
-    features = frozenset({"images"})
+    features = frozenset({"images", "truncate"})
     imports = (
         "workers.toolkit.torchvision_shim",
         "sentence_transformers:SentenceTransformer",
@@ -83,7 +83,7 @@ class SentenceTransformers(Engine):
         return ModelFacts(context_length=self.max_tokens, dimensions=self.dimensions)
 
     def loaded_features(self) -> frozenset[str]:
-        return self.features if "image" in self.model.modalities else frozenset()
+        return self.features if "image" in self.model.modalities else self.features - {"images"}
 
     def _prompt(self) -> str | None:
         """The text to put before every text, chosen as the library would choose it."""
@@ -116,7 +116,7 @@ class SentenceTransformers(Engine):
         results: list[Embedded | ServeError] = []
         for item, vector, tokens in zip(inputs, vectors, token_counts, strict=True):
             full = self.max_tokens and tokens >= self.max_tokens and isinstance(item.content, str)
-            too_long = self._too_long(item) if full and not self.options.truncate else None
+            too_long = self._too_long(item) if full and not item.is_cut(self.options.truncate) else None
             results.append(too_long or Embedded(vector, tokens))
         return results
 
