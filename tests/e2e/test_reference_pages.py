@@ -29,6 +29,7 @@ FAMILIES = {
     "Homelab AI Services API": ("post", "/api/embed", "embeddings"),
     "Ollama API": ("post", "/api/chat", "message"),
     "Anthropic Messages API": ("post", "/v1/messages", "content"),
+    "OpenAI Responses API": ("post", "/v1/responses", "output"),
 }
 """One path of each family, and a field of its answer."""
 
