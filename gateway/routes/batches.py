@@ -24,6 +24,7 @@ from gateway.jobs.engine import JobEngine, storing
 from gateway.jobs.files import Page
 from gateway.routes.files import life, listing, page_size
 from gateway.routes.models import path_parameter
+from gateway.routes.passthrough import UnlessForwarded
 
 _MAX_PAGE = 100
 _MAX_BODY = 64 * 1024
@@ -167,7 +168,7 @@ def _time(time: float | None) -> int | None:
 def router(engine: JobEngine, batches: Batches, endpoints: Collection[str]) -> APIRouter:
     """All routes of batches."""
     handlers = BatchRoutes(engine, batches, [path for path in endpoints if path.startswith("/v1/")])
-    routes = APIRouter(tags=["batches"])
+    routes = APIRouter(tags=["batches"], route_class=UnlessForwarded)
     add = partial(routes.add_api_route, response_model=None)
     path, of_batch = "/v1/batches/{batch_id}", path_parameter("batch_id", "batch_0123456789abcdef")
     add("/v1/batches", handlers.create, methods=["POST"], summary="Run the requests of a file")

@@ -21,6 +21,7 @@ from gateway.access.keys import owner_of, visible_to
 from gateway.jobs.engine import JobEngine, storing
 from gateway.jobs.files import FileStore, Page, StoredFile
 from gateway.routes.models import path_parameter
+from gateway.routes.passthrough import UnlessForwarded
 
 PURPOSES = ("batch", "assistants", "fine-tune", "vision", "user_data", "evals")
 _MAX_PAGE = 10000
@@ -181,7 +182,7 @@ async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
 def router(engine: JobEngine, files: FileStore, limit: int) -> APIRouter:
     """All routes of files."""
     handlers = FileRoutes(engine, files, limit)
-    routes = APIRouter(tags=["batches"])
+    routes = APIRouter(tags=["batches"], route_class=UnlessForwarded)
     add = partial(routes.add_api_route, response_model=None)
     path, of_file = "/v1/files/{file_id}", path_parameter("file_id", "file-0123456789abcdef")
     add("/v1/files", handlers.upload, methods=["POST"], summary="Upload a file")

@@ -6,8 +6,9 @@ External servers may know them.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
+from fastapi.routing import APIRoute
 from starlette.routing import Match, Router
 from starlette.types import Receive, Scope, Send
 
@@ -70,6 +71,18 @@ class Passthrough:
         if not table.is_external(model):
             raise table.no_such_path(model, scope["method"], path)
         return model
+
+
+class UnlessForwarded(APIRoute):
+    """A route for what external servers may serve as well: it leaves them the requests whose `?model=` names one.
+
+    It leaves them other methods of its path too, which may name the model in their body.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        is_ours = match is Match.FULL and b"model" not in dict(parse_qsl(scope.get("query_string", b"")))
+        return (match, child) if is_ours else (Match.NONE, {})
 
 
 def _meant(path: str) -> str:

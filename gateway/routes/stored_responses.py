@@ -15,6 +15,7 @@ from gateway.responses.background import BackgroundResponses
 from gateway.responses.endpoint import PATH
 from gateway.responses.store import ResponseStore, StoredResponse
 from gateway.routes.models import path_parameter
+from gateway.routes.passthrough import UnlessForwarded
 
 _MAX_PAGE = 100
 _PAGE = 20
@@ -75,7 +76,7 @@ def _visible(request: Request) -> str | None:
 def router(store: ResponseStore, background: BackgroundResponses) -> APIRouter:
     """All routes of stored responses."""
     handlers, path = StoredResponseRoutes(store, background), f"{PATH}/{{response_id}}"
-    routes = APIRouter(tags=["OpenAI Responses API"])
+    routes = APIRouter(tags=["OpenAI Responses API"], route_class=UnlessForwarded)
     add = partial(routes.add_api_route, response_model=None, openapi_extra=path_parameter("response_id", "resp_1"))
     add(path, handlers.get, methods=["GET"], summary="A stored response")
     add(path, handlers.delete, methods=["DELETE"], summary="Delete a stored response")

@@ -89,6 +89,9 @@ def test_paths_of_the_manager_reach_the_server_too(server: RunningServer) -> Non
     assert server.get("/upstream/org", headers=HEADERS, follow_redirects=True).json()["path"] == "/"
     deleted = httpx2.delete(f"{server.url}/v1/responses/r1?model=named", headers=HEADERS, timeout=200, trust_env=False)
     assert (deleted.json()["method"], deleted.json()["path"]) == ("DELETE", "/v1/responses/r1?model=its%2Fname")
+    compacted = server.post("/v1/responses/compact", {"model": "named"}, headers=HEADERS).json()
+    assert (compacted["method"], compacted["path"]) == ("POST", "/v1/responses/compact")
+    assert server.get("/v1/files?model=named", headers=HEADERS).json()["path"] == "/v1/files?model=its%2Fname"
 
 
 def test_redirects_lead_to_the_server(server: RunningServer) -> None:
