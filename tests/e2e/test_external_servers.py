@@ -94,6 +94,14 @@ def test_paths_of_the_manager_reach_the_server_too(server: RunningServer) -> Non
     assert server.get("/v1/files?model=named", headers=HEADERS).json()["path"] == "/v1/files?model=its%2Fname"
 
 
+def test_what_chat_servers_serve_as_well_passes(server: RunningServer) -> None:
+    for path in ("/v1/completions", "/v1/tokenize"):
+        report = server.post(path, {"model": "named", "prompt": "x"}, headers=HEADERS).json()
+        assert (report["method"], report["path"]) == ("POST", path)
+    refused = server.post("/v1/embeddings", {"model": "named", "input": "x"}, headers=HEADERS)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_task")
+
+
 def test_redirects_lead_to_the_server(server: RunningServer) -> None:
     for query, location in (
         ("", "/upstream/org%2Fweb/there?x=1"),
