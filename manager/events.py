@@ -46,14 +46,16 @@ class EventLog:
             if appended is not self._appended:
                 continue  # more events came while the reader was busy with these
             try:
-                await asyncio.wait_for(appended.wait(), pulse)
+                async with asyncio.timeout(pulse):
+                    await appended.wait()
             except TimeoutError:
                 yield None
 
     async def next(self, *, pulse: float) -> None:
         """Return after the next event, or after `pulse` seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._appended.wait(), pulse)
+            async with asyncio.timeout(pulse):
+                await self._appended.wait()
 
     @property
     def closed(self) -> bool:

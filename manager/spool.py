@@ -152,7 +152,8 @@ class Spool:
     async def _pause(self) -> None:
         self._tail_taken.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._tail_taken.wait(), PAUSE)
+            async with asyncio.timeout(PAUSE):
+                await self._tail_taken.wait()
 
     async def _take_from_disk(self) -> bytes:
         try:

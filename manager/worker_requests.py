@@ -51,7 +51,8 @@ async def send_worker_died(send: Send, worker: Worker, error: Exception, request
     assert process is not None
     code: int | None = None
     with suppress(TimeoutError):  # the connection breaks a moment before the exit is noticed
-        code = await asyncio.wait_for(asyncio.shield(process.wait()), 1.0)
+        async with asyncio.timeout(1.0):
+            code = await asyncio.shield(process.wait())
     how = f"exit code {code}" if code is not None else str(error)
     details = {"began": False, "exit_code": code, "worker": worker.name, "log_tail": process.log_tail()}
     died = WorkerDied(f"{worker.name} died while it worked on this request ({how}).", details=details)

@@ -88,7 +88,8 @@ class ModelDownload:
     async def next(self, pulse: float) -> None:
         """Return after the next change, or after `pulse` seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), pulse)
+            async with asyncio.timeout(pulse):
+                await self._changed.wait()
 
     async def result(self) -> None:
         """Return once it is done. Raises the ServeError that it has failed with."""

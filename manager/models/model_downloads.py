@@ -153,9 +153,8 @@ class ModelDownloads:
         while True:
             silence = self._settings().download_silence
             try:
-                line = await asyncio.wait_for(
-                    process.stdout.readline(), max(0.0, progress + silence - time.monotonic())
-                )
+                async with asyncio.timeout(max(0.0, progress + silence - time.monotonic())):
+                    line = await process.stdout.readline()
             except TimeoutError:
                 raise _stalled(download, silence) from None
             if not line:
@@ -221,7 +220,8 @@ async def _terminate(process: asyncio.subprocess.Process | None) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), _TERMINATION)
+        async with asyncio.timeout(_TERMINATION):
+            await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()

@@ -199,7 +199,8 @@ class Supervisor:
     async def _handle_failed_start(self, worker: Worker, model: Model, failure: LoadFailure) -> None:
         if worker.process and failure.exit_code is not None:
             with suppress(TimeoutError):  # the last lines of its log say the most
-                await asyncio.wait_for(worker.process.wait(), EXIT_TIMEOUT)
+                async with asyncio.timeout(EXIT_TIMEOUT):
+                    await worker.process.wait()
         if worker.state is not State.STARTING:
             return  # it was stopped on purpose
         worker.exit_code = failure.exit_code

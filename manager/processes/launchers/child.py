@@ -187,7 +187,8 @@ class Child:
 
     async def _ends_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.wait()
         return self.exit_code is not None
 
     def _signal_group(self, number: signal.Signals) -> None:

@@ -101,7 +101,8 @@ class Visit:
             return await self._visit(context)
         finally:
             with suppress(Exception):  # the browser may have crashed
-                await asyncio.wait_for(context.close(), _CLOSE_TIMEOUT)
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await context.close()
 
     async def _visit(self, context: BrowserContext) -> CrawlResponse:
         from playwright.async_api import Error
