@@ -6,6 +6,7 @@ import fcntl
 import importlib
 import os
 import pkgutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ settings.load_profile("busy")
 
 # The models are tiny. Further threads, in each of many processes, would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that runs the tests in the background ignores Ctrl-C, and every program that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asks the real hub, whatever it configures. This port refuses connections.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"

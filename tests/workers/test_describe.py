@@ -69,7 +69,7 @@ def test_describing_imports_no_slow_library() -> None:
     [
         ({"options": {"answer_second": 1}}, "options: unknown key `answer_second`; did you mean `answer_seconds`?"),
         ({"options": {"memory_mb": "much"}}, "`memory_mb`"),
-        ({"tasks": ["depth"]}, "does not serve the task 'depth'; it serves: analyze, caption, chat, embeddings"),
+        ({"tasks": ["depth"]}, "does not serve the task 'depth'; it serves: analyze, caption, chat, completions"),
         ({"tasks": ["chat"], "default": ["ocr"]}, "default for 'ocr', which it does not serve"),
         ({"engine": "rapidocr", "device": "cuda:1"}, "does not run on cuda; write one of: cpu"),
         ({"defaults": {"step": 4}}, "unknown key `defaults.step`; did you mean `steps`?"),

@@ -108,7 +108,7 @@ def test_broken_image_fails_only_its_request(engine: Callable[[str], Engine]) ->
 
 
 def test_text_model_refuses_images(engine: Callable[[str], Engine]) -> None:
-    assert engine("minilm").loaded_features() == frozenset()
+    assert engine("minilm").loaded_features() == {"truncate"}
     refused, fine = embed(engine("minilm"), {"images": [RED]}, {"input": "a"})
     assert isinstance(refused, UnsupportedFeature)
     assert "embeds texts only" in refused.message

@@ -42,16 +42,18 @@ async def embed(worker: LocalProcess, token: str | None = None, text: str = "hel
 async def start_serve_and_stop(launchers: Launchers) -> None:
     """One worker from its start to its end."""
     worker = await launchers.start("org/name")
-    await worker.ready()
-    assert (await embed(worker), await embed(worker, "guess")) == (200, 401)
-    assert worker.features == ["images", "languages"]
-    assert (worker.facts.context_length, worker.facts.dimensions) == (4096, 16)
-    assert worker.tasks == ["analyze", "caption", "chat", "embeddings", "image-generation", "ocr"]
-    assert not worker.from_standby
-    assert worker.log_path == launchers.home / "logs" / "org_name.log"
-    assert launchers.recorded()[worker.uuid]["name"] == "org/name#1"
-    assert launchers.recorded()[worker.uuid]["pid"] == worker.pid
-    await worker.stop(10)
+    try:
+        await worker.ready()
+        assert (await embed(worker), await embed(worker, "guess")) == (200, 401)
+        assert worker.features == ["images", "languages"]
+        assert (worker.facts.context_length, worker.facts.dimensions) == (4096, 16)
+        assert worker.tasks == ["analyze", "caption", "chat", "completions", "embeddings", "image-generation", "ocr"]
+        assert not worker.from_standby
+        assert worker.log_path == launchers.home / "logs" / "org_name.log"
+        assert launchers.recorded()[worker.uuid]["name"] == "org/name#1"
+        assert launchers.recorded()[worker.uuid]["pid"] == worker.pid
+    finally:  # a worker that runs on would keep the loop from closing
+        await worker.stop(10)
     assert await worker.wait() == worker.exit_code == 0, "it was asked to shut down, and did"
     assert not psutil.pid_exists(worker.pid), "not even a zombie is left"
     assert launchers.recorded() == {}
