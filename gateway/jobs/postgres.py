@@ -65,7 +65,7 @@ class PostgresBackend:
             row = self.execute("SELECT number FROM version").fetchone()
             version = row[0] if row else 0
             if version > len(STEPS):
-                raise NewerDatabase("PostgreSQL", version)
+                raise NewerDatabase("PostgreSQL", version, len(STEPS))
             for statement in (statement for step in STEPS[version:] for statement in step):
                 self.execute(_ANY_TYPE.sub(lambda found: _TYPES[found[0]], statement))
             self.execute("DELETE FROM version")

@@ -121,10 +121,10 @@ The first one also accepts a database from before versions were counted.
 class NewerDatabase(Exception):
     """The database was written by a version of Enginehouse that knows more steps than this one."""
 
-    def __init__(self, name: str, version: int) -> None:
+    def __init__(self, name: str, version: int, known: int) -> None:
         super().__init__(
-            f"Jobs are in {name}, which a newer version of Enginehouse has written (version {version} of its tables; "
-            f"this one knows {len(STEPS)}). Install that version again, or move the database away."
+            f"A newer version of Enginehouse has written {name} (version {version} of its tables; this one knows "
+            f"{known}). Install that version again, or move the database away."
         )
 
 

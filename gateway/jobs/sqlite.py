@@ -1,24 +1,25 @@
-"""The jobs of one gateway in a file of SQLite."""
+"""A file of SQLite: the jobs of one gateway, or its stored responses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.jobs.database import DatabaseFailed, StatementResult, sync_folder
-from gateway.jobs.schema import STEPS, NewerDatabase
+from gateway.jobs.schema import NewerDatabase
 
 
 class SqliteBackend:
-    """A database in a file, which `open` creates."""
+    """A database in a file, which `open` creates. `steps` are the statements of each version of its tables."""
 
     shared = False
     locked = ""
     time = "(julianday('now') - 2440587.5) * 86400.0"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, steps: Sequence[Sequence[str]]) -> None:
         self._path = path
+        self._steps = steps
         self._connection: Any = None
         self._durable = True
 
@@ -29,7 +30,7 @@ class SqliteBackend:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             self._connection = sqlite3.connect(self._path, isolation_level=None)
-            self._path.chmod(0o600)  # requests may be private
+            self._path.chmod(0o600)  # requests and conversations may be private
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")  # a commit returns once the disk has it
             self._migrate()
@@ -44,14 +45,14 @@ class SqliteBackend:
     def _migrate(self) -> None:
         """Take the steps that the file lacks, all of them or none."""
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(STEPS):
-            raise NewerDatabase(str(self._path), version)
+        if version > len(self._steps):
+            raise NewerDatabase(str(self._path), version, len(self._steps))
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for step in STEPS[version:]:
+            for step in self._steps[version:]:
                 for statement in step:
                     self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+            self._connection.execute(f"PRAGMA user_version = {len(self._steps)}")
             self._connection.execute("COMMIT")
         except BaseException:
             self.rollback()

@@ -6,19 +6,19 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from contract.config.responses import StoredResponseSettings
 from contract.errors import NotFound
-from gateway.jobs.database import Database, SqlConnection, StatementResult
+from gateway.jobs.database import Database, SqlConnection, T
+from gateway.jobs.sqlite import SqliteBackend
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 StoredItem = dict[str, Any]
 _LONGEST_CHAIN = 10_000
 _PRUNE_INTERVAL = 30.0
@@ -44,59 +44,14 @@ class StoredResponse:
     job: str | None = None
 
 
-class ResponseFile:
-    """A file of SQLite with one table, which `open` creates."""
-
-    shared = False
-    locked = ""
-    time = "(julianday('now') - 2440587.5) * 86400.0"
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: Any = None
-
-    def open(self) -> None:
-        """Open the file. Raises OSError or sqlite3.Error."""
-        import sqlite3
-
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = sqlite3.connect(self._path, isolation_level=None)
-        self._path.chmod(0o600)  # conversations may be private
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        for statement in _TABLE:
-            self._connection.execute(statement)
-
-    def begin(self, *, durable: bool) -> None:  # noqa: ARG002 - no commit waits for the disk
-        """Begin a transaction."""
-        self._connection.execute("BEGIN")
-
-    def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> StatementResult:
-        """Run a statement."""
-        result: StatementResult = self._connection.execute(sql, parameters)
-        return result
-
-    def rollback(self) -> None:
-        """Undo the transaction that is open, if there is one."""
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
 class ResponseStore:
     """The responses of one gateway. The file is opened for the first response, and created by it."""
 
     def __init__(self, folder: Path, settings: StoredResponseSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
-        self._database = Database(ResponseFile(folder / "responses.db"))
+        self._database = Database(SqliteBackend(folder / "responses.db", (_TABLE,)))
         self._opening = asyncio.Lock()
-        self._is_open = False
         self._pruned_at = float("-inf")
 
     @asynccontextmanager
@@ -108,7 +63,7 @@ class ResponseStore:
             await self._database.close()
 
     async def add(self, stored: StoredResponse) -> None:
-        """Store a response, or replace the one with its id. Raises OSError or sqlite3.Error."""
+        """Store a response, or replace the one with its id. Raises OSError or DatabaseFailed."""
         items, response = json.dumps(stored.items).encode(), json.dumps(stored.response).encode()
         now = self._clock()
         row = (stored.id, stored.owner, now, now, stored.previous, items, response, stored.job)
@@ -153,10 +108,9 @@ class ResponseStore:
 
     async def _run(self, work: Callable[[SqlConnection], T]) -> T:
         async with self._opening:
-            if not self._is_open:
+            if not self._database.is_open:
                 await self._database.open()
-                self._is_open = True
-        return await self._database.run(work)
+        return await self._database.run(work, durable=False)
 
     def _find(self, connection: SqlConnection, owner: str | None, id_: str) -> StoredResponse:
         query = "SELECT id, owner, items, response, previous, job FROM responses WHERE id = ?"

@@ -12,6 +12,7 @@ from gateway.jobs.database import DatabaseFailed
 from gateway.jobs.engine import storing
 from gateway.jobs.job import JobFilter, JobState
 from gateway.jobs.schema import STEPS, NewerDatabase
+from gateway.jobs.sqlite import SqliteBackend
 from gateway.jobs.store import JobStore
 
 FIRST_VERSION = Path(__file__).with_name("first_version.sql")
@@ -47,11 +48,11 @@ async def test_jobs_of_earlier_versions_go_on(tmp_path: Path, version: int) -> N
     again.close()
 
 
-async def test_failed_step_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_step_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     written(tmp_path, 1)
-    monkeypatch.setattr("gateway.jobs.sqlite.STEPS", (*STEPS[:1], ("CREATE TABLE new (n INTEGER)", "nonsense")))
+    steps = (*STEPS[:1], ("CREATE TABLE new (n INTEGER)", "nonsense"))
     with pytest.raises(DatabaseFailed):
-        await JobStore(tmp_path, 20).open()
+        SqliteBackend(tmp_path / "jobs.db", steps).open()
     connection = sqlite3.connect(tmp_path / "jobs.db")
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     assert connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'new'").fetchone() == (0,)
