@@ -20,7 +20,7 @@ from manager.models.weights import OTHER_FORMATS, PACKAGE, hub_cache, locate, si
 
 _LONGEST_HUB_ID = 96
 """Characters of a repository's name; the hub accepts no longer ones."""
-_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+(/[^/]+)*)?$")
+_HUB_NAME = re.compile(r"\b[\w.-]+\b", re.ASCII)
 _SHARD = re.compile(r"^(?P<set>.+)-\d{5}-of-(?P<count>\d{5})$")
 
 
@@ -82,12 +82,25 @@ def cache_folder(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Pa
 
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether an entry's source names a repository of the hub, or a file in one, and nothing on this machine."""
-    if spec.is_external or not _HUB_ID.match(spec.source) or spec.source.startswith(PACKAGE):
+    if spec.is_external or spec.source.startswith(PACKAGE) or not _has_form_of_hub_id(spec.source):
         return False
     try:
         return not Path(spec.source).expanduser().exists()
     except OSError:  # a name that is longer than any file's
         return False
+
+
+def _has_form_of_hub_id(source: str) -> bool:
+    """Whether this could be a repository, or a file in one, by the rules of `huggingface_hub.utils.validate_repo_id`.
+
+    They are repeated here because the import of the library takes longer than the start of this program may.
+    """
+    repository, file = split_source(source)
+    if "--" in repository or ".." in repository or repository.endswith(".git"):
+        return False
+    names = repository.split("/")
+    in_repository = file is None or all(part not in {"", ".", ".."} for part in file.split("/"))
+    return in_repository and all(_HUB_NAME.fullmatch(name) for name in names)
 
 
 def spec_of_hub(name: str) -> ModelSpec | None:

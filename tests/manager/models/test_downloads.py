@@ -10,9 +10,11 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from contract.config import ModelSpec
-from manager.models.downloads import downloaded, of_catalogue
+from manager.models.downloads import downloaded, of_catalogue, spec_of_hub
 from scripts.testbed import hub
 
 REPOSITORIES: Mapping[str, tuple[str, ...]] = {
@@ -133,3 +135,25 @@ def test_the_catalogues_models_are_looked_up_too(download: Download, environ: di
     assert (before["ocr"], before["minilm"], before["vlm-best"], before["sam3"]) == (True, True, False, False)
     download("Qwen/Qwen2.5-VL-7B-Instruct")
     assert {id_ for id_, there in of_catalogue(environ).items() if there is not before[id_]} == {"vlm-best"}
+
+
+_NAMES = ["a/b", "gpt2", "A.b_c/d-e.1", "../b", "../../b", "a/..", "./b", "a/.b", "-a/b", "a/b-", "a--b/c", "a/b.git"]
+_STRANGE_NAMES = ["a/b ", "café/model", "a/b\n", "~a/b", "a//b", "/a/b", "a/", "a" * 97]
+
+
+@pytest.mark.parametrize("name", _NAMES + _STRANGE_NAMES)
+def test_hub_ids_are_those_that_the_hubs_client_takes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        assert spec_of_hub(name) is None
+    else:
+        assert spec_of_hub(name) is not None
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("a/b/c/d.gguf", True), ("a/b/../../etc", False), ("a/b//c", False)])
+def test_hub_id_may_go_on_with_the_path_of_one_file(name: str, is_one: bool) -> None:
+    assert (spec_of_hub(name) is not None) == is_one
