@@ -10,11 +10,11 @@ from typing import Any
 from contract.errors import BadRequest, NotFound, ServeError, from_envelope
 from gateway.jobs import files, queries
 from gateway.jobs.batch import BATCH_NAMES, BatchState, Outcome, StoredBatch
-from gateway.jobs.database import SqlConnection
 from gateway.jobs.files import Page, StoredFile
 from gateway.jobs.job import JobState, Submission
 from gateway.jobs.payloads import request_file
 from gateway.jobs.store import JobStore
+from gateway.storage.database import SqlConnection
 
 _COLUMNS = ", ".join(BATCH_NAMES)
 _PAGE = 200

@@ -19,17 +19,16 @@ from contract.config import JobSettings
 from contract.errors import ServeError, Unavailable
 from gateway.jobs import metrics
 from gateway.jobs.batches import Batches, JobControl, ModelChooser
-from gateway.jobs.database import DatabaseFailed
 from gateway.jobs.execution import Executor
 from gateway.jobs.files import FileStore
 from gateway.jobs.job import Job, JobFilter, JobState, Submission
 from gateway.jobs.leases import BEAT
 from gateway.jobs.queries import no_such_job
-from gateway.jobs.schema import NewerDatabase
-from gateway.jobs.sqlite import FOLDER_HINT
 from gateway.jobs.store import JobStore
 from gateway.jobs.verdict import judge
 from gateway.jobs.webhooks import Webhooks
+from gateway.storage.database import DatabaseFailed, NewerDatabase
+from gateway.storage.sqlite import FOLDER_HINT
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from contract.errors import BadRequest, NotFound, TooLarge
-from gateway.jobs.database import SqlConnection
 from gateway.jobs.store import JobStore
+from gateway.storage.database import SqlConnection
 
 
 @dataclass(frozen=True, slots=True)

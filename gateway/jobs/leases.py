@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from contract.errors import EngineFailed
-from gateway.jobs.database import SqlConnection
 from gateway.jobs.job import JobState
 from gateway.jobs.queries import finish
+from gateway.storage.database import SqlConnection
 
 BEAT = 3.0
 """Seconds between two signs of life."""

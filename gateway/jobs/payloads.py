@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.jobs.database import sync_folder
+from gateway.storage.database import sync_folder
 
 LARGE = 256 * 1024
 """More bytes than this are kept in a file."""

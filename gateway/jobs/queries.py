@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sized
 
 from contract.errors import Forbidden, IdempotencyConflict, NotFound, QueueFull
-from gateway.jobs.database import SqlConnection
 from gateway.jobs.job import ENDED, Job, JobFilter, JobState, Submission
 from gateway.jobs.payloads import LARGE, request_file
 from gateway.jobs.schema import COLUMNS, job_in
+from gateway.storage.database import SqlConnection
 
 Which = tuple[str, tuple[object, ...]]
 """A condition, and the values of its parameters."""

@@ -118,16 +118,6 @@ The first one also accepts a database from before versions were counted.
 """
 
 
-class NewerDatabase(Exception):
-    """The database was written by a version of Enginehouse that knows more steps than this one."""
-
-    def __init__(self, name: str, version: int, known: int) -> None:
-        super().__init__(
-            f"A newer version of Enginehouse has written {name} (version {version} of its tables; this one knows "
-            f"{known}). Install that version again, or move the database away."
-        )
-
-
 _NAMES = tuple(field.name for field in dataclasses.fields(Job))
 COLUMNS = ", ".join(_NAMES)
 

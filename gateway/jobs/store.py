@@ -17,12 +17,12 @@ from typing import BinaryIO
 
 from contract.errors import EngineFailed, ServeError
 from gateway.jobs import leases, queries
-from gateway.jobs.database import Database, DatabaseFailed, SqlConnection, T
 from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
 from gateway.jobs.payloads import LARGE, Payloads, request_file, result_file
-from gateway.jobs.postgres import PostgresBackend
 from gateway.jobs.schema import STEPS
-from gateway.jobs.sqlite import SqliteBackend
+from gateway.storage.database import Database, DatabaseFailed, SqlConnection, T
+from gateway.storage.postgres import PostgresBackend
+from gateway.storage.sqlite import SqliteBackend
 
 _STRAY = 3600.0
 """Seconds after which a file without a row is removed where other gateways use the folder, which may be writing it."""
@@ -39,7 +39,7 @@ class JobStore:
     ) -> None:
         """`url` is that of PostgreSQL; without one, the database is in the folder."""
         self.shared = url is not None
-        self._backend = PostgresBackend(url) if url else SqliteBackend(folder / "jobs.db", STEPS)
+        self._backend = PostgresBackend(url, STEPS) if url else SqliteBackend(folder / "jobs.db", STEPS)
         self._database = Database(self._backend)
         self._payloads = self.payloads = Payloads(folder / "files")
         self._gateway = uuid.uuid4().hex

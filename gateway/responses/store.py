@@ -14,8 +14,8 @@ from typing import Any
 
 from contract.config.responses import StoredResponseSettings
 from contract.errors import NotFound
-from gateway.jobs.database import Database, SqlConnection, T
-from gateway.jobs.sqlite import SqliteBackend
+from gateway.storage.database import Database, SqlConnection, T
+from gateway.storage.sqlite import SqliteBackend
 
 log = logging.getLogger(__name__)
 

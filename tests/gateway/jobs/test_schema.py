@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Unavailable
-from gateway.jobs.database import DatabaseFailed
 from gateway.jobs.engine import storing
 from gateway.jobs.job import JobFilter, JobState
-from gateway.jobs.schema import STEPS, NewerDatabase
-from gateway.jobs.sqlite import SqliteBackend
+from gateway.jobs.schema import STEPS
 from gateway.jobs.store import JobStore
+from gateway.storage.database import DatabaseFailed, NewerDatabase
+from gateway.storage.sqlite import SqliteBackend
 
 FIRST_VERSION = Path(__file__).with_name("first_version.sql")
 """A database from before versions were counted: a job that is completed, one that runs and one that waits."""

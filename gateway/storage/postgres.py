@@ -1,14 +1,13 @@
-"""The jobs of several gateways in a database of PostgreSQL, in a schema of its own."""
+"""A database of PostgreSQL that several gateways share, in a schema of its own."""
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.jobs.database import DatabaseFailed, StatementResult
-from gateway.jobs.schema import STEPS, NewerDatabase
+from gateway.storage.database import DatabaseFailed, NewerDatabase, StatementResult
 
 _TYPES = {
     "INTEGER PRIMARY KEY AUTOINCREMENT": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
@@ -16,7 +15,7 @@ _TYPES = {
     "REAL": "DOUBLE PRECISION",
     "BLOB": "BYTEA",
 }
-"""What the types of the schema's statements, which are SQLite's, are called here."""
+"""What SQLite's types are called here."""
 _ANY_TYPE = re.compile("|".join(rf"\b{name}\b" for name in _TYPES))
 _LOCK = 0x454E47494E45
 """The advisory lock that one gateway holds while it changes the tables."""
@@ -24,14 +23,18 @@ _CONNECT_SECONDS = 5
 
 
 class PostgresBackend:
-    """A connection to `url`, which is renewed before a transaction if it was lost."""
+    """A connection to `url`, which is renewed before a transaction if it was lost.
+
+    `steps` are the statements of each version of its tables, with SQLite's names of types.
+    """
 
     shared = True
     locked = "FOR UPDATE SKIP LOCKED"
     time = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, steps: Sequence[Sequence[str]]) -> None:
         self._url = url
+        self._steps = steps
         self._connection: Any = None
 
     def open(self) -> None:
@@ -64,12 +67,12 @@ class PostgresBackend:
             self.execute("CREATE TABLE IF NOT EXISTS version (number BIGINT NOT NULL)")
             row = self.execute("SELECT number FROM version").fetchone()
             version = row[0] if row else 0
-            if version > len(STEPS):
-                raise NewerDatabase("PostgreSQL", version, len(STEPS))
-            for statement in (statement for step in STEPS[version:] for statement in step):
+            if version > len(self._steps):
+                raise NewerDatabase("PostgreSQL", version, len(self._steps))
+            for statement in (statement for step in self._steps[version:] for statement in step):
                 self.execute(_ANY_TYPE.sub(lambda found: _TYPES[found[0]], statement))
             self.execute("DELETE FROM version")
-            self.execute("INSERT INTO version VALUES (?)", (len(STEPS),))
+            self.execute("INSERT INTO version VALUES (?)", (len(self._steps),))
             self.execute("COMMIT")
         except BaseException:
             self.rollback()

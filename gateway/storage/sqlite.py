@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.jobs.database import DatabaseFailed, StatementResult, sync_folder
-from gateway.jobs.schema import NewerDatabase
+from gateway.storage.database import DatabaseFailed, NewerDatabase, StatementResult, sync_folder
 
 
 class SqliteBackend:

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway.jobs.database import Database, DatabaseFailed, SqlConnection
-from gateway.jobs.schema import STEPS
-from gateway.jobs.sqlite import SqliteBackend
+from gateway.storage.database import Database, DatabaseFailed, SqlConnection
+from gateway.storage.sqlite import SqliteBackend
 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(SqliteBackend(tmp_path / "new" / "jobs.db", STEPS))
+    database = Database(SqliteBackend(tmp_path / "new" / "jobs.db", ()))
     await database.open()
     await database.run(lambda connection: connection.execute("CREATE TABLE t (n INTEGER UNIQUE)").rowcount)
     yield database

@@ -53,6 +53,16 @@ class DatabaseFailed(Exception):
         self.again = again
 
 
+class NewerDatabase(Exception):
+    """The database was written by a version of Enginehouse that knows more steps than this one."""
+
+    def __init__(self, name: str, version: int, known: int) -> None:
+        super().__init__(
+            f"A newer version of Enginehouse has written {name} (version {version} of its tables; this one knows "
+            f"{known}). Install that version again, or move the database away."
+        )
+
+
 class Backend(SqlConnection, Protocol):
     """A database system. Everything is called in one thread; before `open`, nothing but that is."""
 
@@ -78,7 +88,7 @@ class Database:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._pending: deque[_Pending] = deque()
         self._working = False
         self._lock = threading.Lock()  # for the two above

@@ -1,0 +1,1 @@
+"""Databases for what must survive. Jobs and stored responses say what their tables hold."""
