@@ -45,8 +45,7 @@ class ConfiguredModels:
 async def describe(settings: Settings, files: Mapping[str, ModelFile] = MappingProxyType({})) -> ConfiguredModels:
     """Describe every entry, and every file of the model folders. Raises ConfigError naming each invalid entry."""
     scanned = entries_of(files, {name for spec in settings.models for name in (spec.id, *spec.aliases, *spec.presets)})
-    description = await _run_describe([*settings.models, *scanned])
-    entries = description["entries"]
+    entries = await _run_describe([*settings.models, *scanned])
     if invalid := [f"model {spec.id}: {error}" for spec in settings.models if (error := entries[spec.id]["error"])]:
         raise ConfigError("; ".join(invalid))
     for spec in scanned:

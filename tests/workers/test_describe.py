@@ -12,6 +12,7 @@ import pytest
 
 from contract.config import ModelSpec
 from tests.support.model_libraries import MODEL_LIBRARIES
+from workers import describe
 from workers.describe import entry
 from workers.registry import engine_names
 
@@ -31,15 +32,19 @@ def error(**fields: Any) -> str:
     return str(entry(ModelSpec.model_validate({"id": "m", "engine": "fake", **fields}))["error"])
 
 
-def test_the_program_describes_engines_and_entries() -> None:
+def test_engines_say_their_tasks_imports_and_purpose() -> None:
+    said = describe.engines()
+    assert sorted(said) == engine_names()
+    assert said["rapidocr"]["tasks"] == ["ocr"]
+    assert "rapidocr:RapidOCR" in said["rapidocr"]["imports"]
+    assert all(offer["doc"].endswith(".") for offer in said.values())
+
+
+def test_the_program_describes_entries() -> None:
     said = described(
         [{"id": "good", "engine": "fake", "tasks": ["chat"]}, {"id": "bad", "engine": "fak", "source": "x"}]
     )
-    assert sorted(said["engines"]) == engine_names()
-    assert said["engines"]["rapidocr"]["tasks"] == ["ocr"]
-    assert "rapidocr:RapidOCR" in said["engines"]["rapidocr"]["imports"]
-    assert all(offer["doc"].endswith(".") for offer in said["engines"].values())
-    assert said["entries"]["good"] == {
+    assert said["good"] == {
         "tasks": ["chat"],
         "features": ["images", "languages"],
         "imports": [],
@@ -48,7 +53,19 @@ def test_the_program_describes_engines_and_entries() -> None:
         "needs_source": False,
         "error": None,
     }
-    assert "unknown engine 'fak'" in said["entries"]["bad"]["error"]
+    assert "unknown engine 'fak'" in said["bad"]["error"]
+
+
+def test_describing_imports_the_named_engines_only() -> None:
+    program = (
+        "import sys; from workers import describe; describe.main();"
+        "print(*(module for module in sys.modules if module.startswith('workers.engines.')), file=sys.stderr)"
+    )
+    entries = json.dumps([ModelSpec(id="m", engine="rapidocr").model_dump(mode="json")])
+    run = subprocess.run(
+        [sys.executable, "-c", program], input=entries, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {name.split(".")[2] for name in run.stderr.split()} == {"rapidocr"}
 
 
 def test_describing_imports_no_slow_library() -> None:
@@ -60,7 +77,7 @@ def test_describing_imports_no_slow_library() -> None:
     run = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps(entries), cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert len(json.loads(run.stdout)["entries"]) == len(entries)
+    assert len(json.loads(run.stdout)) == len(entries)
     assert set(run.stderr.split()) & {*MODEL_LIBRARIES, "aiohttp"} == set()
 
 
