@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
+from contract.lazy_model import LazyModel
 from contract.status import ModelFacts
 from contract.tasks import Request, Task
 from workers.step_meter import StepMeter
@@ -24,7 +25,7 @@ from workers.step_meter import StepMeter
 Req = TypeVar("Req", bound=Request)
 
 
-class Options(BaseModel):
+class Options(LazyModel):
     """An entry's `options`. Engines subclass it; unknown keys are configuration errors.
 
     `max_batch` lowers the engine's own limit on calls per batch; `batch_window_ms` is how long a batch waits for more

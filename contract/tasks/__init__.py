@@ -19,13 +19,14 @@ from contract.durations import Duration
 from contract.errors import InvalidField, UnsupportedMedia
 from contract.json_parser import parse_json
 from contract.known_fields import FieldTable, Requirement
+from contract.lazy_model import LazyModel
 from contract.limits import Name
 from contract.media import image_fields
 from contract.omittable import Omittable
 from contract.validation import Body, invalid_request, validate_json
 
 
-class Request(BaseModel):
+class Request(LazyModel):
     """The fields that every task accepts besides its own. Unknown fields are kept, for engines that know them."""
 
     # A form may bring files in unknown fields; they must be serializable when the request continues as JSON.
@@ -65,7 +66,7 @@ class Request(BaseModel):
         return bool(getattr(self, "stream", False))
 
 
-class Response(BaseModel):
+class Response(LazyModel):
     """A task's response. Unknown fields are kept.
 
     `warnings` say which fields of the request had no effect, or another one than the client may expect.

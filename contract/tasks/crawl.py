@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import Name
 from contract.omittable import Omittable
 from contract.tasks import Request, Response, Task
@@ -31,7 +32,7 @@ def _check_url(url: str) -> str:
 PageUrl = Annotated[str, Field(max_length=MAX_URL), AfterValidator(_check_url)]
 
 
-class Viewport(BaseModel):
+class Viewport(LazyModel):
     """The size of the browser's window, in pixels."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,7 +77,7 @@ class CrawlRequest(Request):
         return self
 
 
-class PageMetadata(BaseModel):
+class PageMetadata(LazyModel):
     """What the page says of itself; null where it does not. `date` is that of its publication, as YYYY-MM-DD."""
 
     author: str | None = None
@@ -86,7 +87,7 @@ class PageMetadata(BaseModel):
     language: str | None = None
 
 
-class PageLink(BaseModel):
+class PageLink(LazyModel):
     """A link of the page, with its absolute URL and the text of the link."""
 
     url: str

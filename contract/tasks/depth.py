@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from contract.arrays import Array
+from contract.lazy_model import LazyModel
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.vision import VisionItem, VisionRequest, VisionResponse
 
 
-class Intrinsics(BaseModel):
+class Intrinsics(LazyModel):
     """A pinhole camera: focal lengths and principal point, in pixels of the upright image."""
 
     fx: float = Field(gt=0, allow_inf_nan=False)
@@ -48,7 +49,7 @@ class DepthRequest(DepthParameters):
     format: Literal["float32", "png16", "preview"] = "float32"
 
 
-class DepthMap(BaseModel):
+class DepthMap(LazyModel):
     """The depth of every pixel, (height, width): base64 of little-endian float32 in C order, or of a PNG file.
 
     In a `png16`, depth = value x `scale` + `offset`. In a preview, warm colours are near and cold colours far.
@@ -61,7 +62,7 @@ class DepthMap(BaseModel):
     data: Array
 
 
-class Confidence(BaseModel):
+class Confidence(LazyModel):
     """The model's confidence in every pixel's depth, (height, width); higher is more confident."""
 
     shape: tuple[int, int]

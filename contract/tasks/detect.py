@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Text
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
@@ -60,7 +61,7 @@ def _split(prompt: str) -> list[str]:
     return [label.strip() for label in re.split(r"\.(?!\d)", prompt) if label.strip()]
 
 
-class Detection(BaseModel):
+class Detection(LazyModel):
     """One object: its label, the model's score (0 to 1) and its box."""
 
     label: str
@@ -68,7 +69,7 @@ class Detection(BaseModel):
     box: Box
 
 
-class PointedAt(BaseModel):
+class PointedAt(LazyModel):
     """A point `[x, y]` on one object."""
 
     label: str

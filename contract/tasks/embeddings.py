@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contract.known_fields import FieldTable, Requirement, honoured, neutral
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
@@ -17,7 +18,7 @@ from contract.tasks.chat import ImagePart, TextPart
 from contract.tasks.vision import merge_image_fields
 
 
-class ImageItem(BaseModel):
+class ImageItem(LazyModel):
     """An image in the list of inputs: a shorter notation than a part of a chat message."""
 
     image: ImageInput
@@ -102,7 +103,7 @@ def _unwrap(item: InputItem) -> str | ImageInput:
     return item.image
 
 
-class Embedding(BaseModel):
+class Embedding(LazyModel):
     """A float32 vector, as numbers or as base64 of its little-endian bytes."""
 
     object: Literal["embedding"] = "embedding"
@@ -110,7 +111,7 @@ class Embedding(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(BaseModel):
+class EmbeddingsUsage(LazyModel):
     prompt_tokens: int
     total_tokens: int
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import Items
 from contract.omittable import Omittable
 from contract.sample_image import SAMPLE_IMAGE
@@ -37,21 +38,21 @@ class FeaturesRequest(VisionRequest):
         return self
 
 
-class Patches(BaseModel):
+class Patches(LazyModel):
     """One vector per patch: (rows, columns, dimensions)."""
 
     shape: tuple[int, int, int]
     data: Array
 
 
-class TokenVectors(BaseModel):
+class TokenVectors(LazyModel):
     """One vector for each token of the model's last layer: (tokens, dimensions)."""
 
     shape: tuple[int, int]
     data: Array
 
 
-class Layer(BaseModel):
+class Layer(LazyModel):
     """One hidden layer's vectors."""
 
     layer: int

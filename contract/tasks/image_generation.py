@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from contract.known_fields import FieldTable, honoured, ignored, neutral, refused
+from contract.lazy_model import LazyModel
 from contract.limits import Name, Text
 from contract.omittable import Omittable
 from contract.tasks import Request, Response, Task
@@ -101,7 +102,7 @@ class ImageGenerationRequest(DiffusionRequest):
     style: Name | None = None
 
 
-class Image(BaseModel):
+class Image(LazyModel):
     """One image as base64 of a file (PNG by default), and the seed that reproduces it.
 
     `revised_prompt` is the prompt of the request: no model changes it.
@@ -112,7 +113,7 @@ class Image(BaseModel):
     seed: int | None = None
 
 
-class ImageUsage(BaseModel):
+class ImageUsage(LazyModel):
     """`latency` is in seconds; `seed` is the first image's."""
 
     latency: float

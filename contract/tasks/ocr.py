@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
-
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Name
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
@@ -19,7 +18,7 @@ class OcrRequest(VisionRequest):
         return frozenset({"languages"}) if self.languages else frozenset()
 
 
-class OcrLine(BaseModel):
+class OcrLine(LazyModel):
     """One line of text, its score (0 to 1) and its corners `[[x, y], …]` in pixels, clockwise from the top left.
 
     `polygon` is empty if the model does not locate the text.

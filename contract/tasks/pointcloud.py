@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
-
 from contract.arrays import Array
+from contract.lazy_model import LazyModel
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.depth import Confidence, DepthMap, DepthParameters, Intrinsics
@@ -26,7 +25,7 @@ class PointcloudRequest(DepthParameters):
     format: Literal["float32", "ply", "npz"] = "float32"
 
 
-class Points(BaseModel):
+class Points(LazyModel):
     """The points in the camera's frame (X right, Y down, Z forward), in the depth's unit, in row order: (n, 3).
 
     `data` is base64 of little-endian float32 in C order, of a PLY file (x, y, z, red, green, blue), or of an npz file
@@ -38,7 +37,7 @@ class Points(BaseModel):
     data: Array
 
 
-class Colors(BaseModel):
+class Colors(LazyModel):
     """Red, green and blue of every point: (n, 3), base64 of uint8."""
 
     shape: tuple[int, int]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import MAX_TEXT, Items, MaxLength, Name, Text
 from contract.omittable import Omittable
 from contract.sample_image import SAMPLE_IMAGE
@@ -21,7 +22,7 @@ MAX_PROMPTS = 256
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class SegmentPrompt(BaseModel):
+class SegmentPrompt(LazyModel):
     """What to segment: words, or boxes and points in pixels of the upright image.
 
     A box or point labelled 1 (the default) belongs to the object; one labelled 0 does not. `image` is the index of the
@@ -187,7 +188,7 @@ def _clip(box: Box, item: VisionItem) -> Box | None:
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-class Mask(BaseModel):
+class Mask(LazyModel):
     """A mask as COCO's compressed run lengths, as polygons, or dense: a PNG of 0 and 255, or rows of `pixels`, 0 or 1.
 
     Polygons are the outlines of its connected parts, along pixel edges; holes are omitted.
@@ -201,7 +202,7 @@ class Mask(BaseModel):
     pixels: Omittable[Array] = None
 
 
-class Segment(BaseModel):
+class Segment(LazyModel):
     """One mask: the index of its prompt among those for this image, its label, the model's score, its area in pixels.
 
     `box` encloses the mask tightly, along the edges of its outermost pixels; for an empty mask it is all zeros.
@@ -217,7 +218,7 @@ class Segment(BaseModel):
     mask: Mask
 
 
-class SemanticMask(BaseModel):
+class SemanticMask(LazyModel):
     """Everything in the image that matches a prompt, as one mask."""
 
     prompt: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import Items
 from contract.media import ImageInput
 from contract.tasks import Request, Response
@@ -57,7 +58,7 @@ class VisionRequest(Request):
         return [*([self.image] if self.image else []), *(self.images or [])]
 
 
-class VisionItem(BaseModel):
+class VisionItem(LazyModel):
     """The result for one image. Coordinates are pixels of the upright image, after its EXIF rotation is applied."""
 
     model_config = ConfigDict(extra="allow")
@@ -67,7 +68,7 @@ class VisionItem(BaseModel):
     height: int
 
 
-class VisionUsage(BaseModel):
+class VisionUsage(LazyModel):
     """The number of images read, and the time taken in seconds."""
 
     images: int

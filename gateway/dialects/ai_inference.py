@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from contract.lazy_model import LazyModel
 from contract.limits import Name
 from contract.tasks.image_generation import IMAGE_GENERATION, MAX_SEED, ImageGenerationRequest
 from gateway.dialects.dialect import (
@@ -38,7 +39,7 @@ class InferenceRequest(DialectRequest):
     num_images: int = Field(1, ge=1, le=4)
 
 
-class InferredImage(BaseModel):
+class InferredImage(LazyModel):
     """One image: base64 of a PNG, the seed that reproduces it, and its size in pixels."""
 
     base64: str

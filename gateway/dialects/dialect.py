@@ -13,13 +13,14 @@ from contract.asgi.errors import ErrorForm
 from contract.durations import Duration
 from contract.errors import ServeError, UnsupportedFeature
 from contract.known_fields import FieldTable
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.status import DownloadStatus, ModelStatus, Status
 from contract.tasks import Request, Task
 from gateway.forwarding.model_table import ModelTable
 
 
-class DialectRequest(BaseModel):
+class DialectRequest(LazyModel):
     """The fields that requests in every dialect accept besides their own. Unknown fields are kept, for warnings."""
 
     model_config = ConfigDict(extra="allow")
@@ -41,7 +42,7 @@ class DialectRequest(BaseModel):
             raise UnsupportedFeature(message, param=missing[0][0])
 
 
-class DialectResponse(BaseModel):
+class DialectResponse(LazyModel):
     """An answer in a dialect. `warnings` say which fields of the request had no effect."""
 
     warnings: Omittable[list[str]] = None

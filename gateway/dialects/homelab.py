@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.omittable import Omittable
@@ -105,7 +106,7 @@ class CrawlPageResponse(IdentifiedResponse):
     fetch_time_ms: int
 
 
-class ModelActivity(BaseModel):
+class ModelActivity(LazyModel):
     """A configured model. `memory_bytes` is what its workers take, 0 without any."""
 
     id: str

@@ -8,10 +8,9 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pydantic import BaseModel
-
 from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import ManagerUnreachable, ServeError
+from contract.lazy_model import LazyModel
 from contract.status import ModelStatus
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_table import ModelTable
@@ -23,7 +22,7 @@ EVENT_TIMEOUT = 60
 _FIRST_DELAY, _MAX_DELAY = 0.05, 1.0
 
 
-class _ModelList(BaseModel):
+class _ModelList(LazyModel):
     seq: int
     models: tuple[ModelStatus, ...]
 

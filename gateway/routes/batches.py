@@ -9,13 +9,14 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contract import durations
 from contract.asgi.body import ClientDisconnected, read_body
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.validation import invalid_request
 from gateway.access.keys import owner_of, visible_to
 from gateway.jobs.batch import StoredBatch
@@ -32,7 +33,7 @@ _LONGEST_WINDOW = 30 * 86400
 _MetadataValue = Annotated[str, Field(max_length=512)]
 
 
-class OutputLife(BaseModel):
+class OutputLife(LazyModel):
     """How long the output files of a batch stay."""
 
     model_config = ConfigDict(extra="forbid")
@@ -41,7 +42,7 @@ class OutputLife(BaseModel):
     seconds: int = Field(ge=1)
 
 
-class BatchRequest(BaseModel):
+class BatchRequest(LazyModel):
     """The body of a new batch."""
 
     model_config = ConfigDict(extra="forbid")

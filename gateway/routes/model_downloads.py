@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contract.asgi.body import read_body
 from contract.asgi.middleware import header
+from contract.lazy_model import LazyModel
 from contract.limits import Name
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
@@ -23,7 +24,7 @@ _MAX_BODY = 4096
 _EVENTS = "text/event-stream"
 
 
-class DownloadOrder(BaseModel):
+class DownloadOrder(LazyModel):
     """What to download: a configured model, one of the catalogue, or a hub repository. `stream`: send progress."""
 
     model_config = ConfigDict(extra="forbid")

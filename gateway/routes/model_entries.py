@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contract.asgi.body import read_body
 from contract.errors import BadRequest
+from contract.lazy_model import LazyModel
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.forwarding.manager_client import ManagerClient
@@ -23,7 +24,7 @@ _PATIENCE = 120.0
 """Seconds that the manager may take: it tries the entry's engine, or removes many files."""
 
 
-class RemovalQuery(BaseModel):
+class RemovalQuery(LazyModel):
     """What is removed: `files` and, only if it says so, the `entry`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -78,7 +79,7 @@ async def _document(request: Request) -> dict[str, Any]:
         raise invalid_request(error) from None
 
 
-class _Document(BaseModel):
+class _Document(LazyModel):
     model_config = ConfigDict(extra="allow")
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -17,6 +17,7 @@ from contract.asgi.body import read_body
 from contract.asgi.health import alive
 from contract.asgi.middleware import QUIET
 from contract.errors import ManagerUnreachable, Unavailable
+from contract.lazy_model import LazyModel
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.dialects.health import health
@@ -182,7 +183,7 @@ def _add_logs(routes: APIRouter, manager: ManagerClient) -> None:
     routes.get("/v1/system/logs/{name:path}", summary="A model's log", response_model=None, openapi_extra=logged)(logs)
 
 
-class _Eviction(BaseModel):
+class _Eviction(LazyModel):
     """What an eviction's query or body may say."""
 
     model_config = ConfigDict(extra="forbid")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from contract.lazy_model import LazyModel
 from contract.limits import MAX_ITEMS
 
 
-class OpenModel(BaseModel):
+class OpenModel(LazyModel):
     """A part of a request or response; unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow", serialize_by_alias=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from contract.errors import ServeError
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.tasks.chat import ChatChunk, ChatUsage, Choice, ChunkChoice, Delta, ToolCallDelta
 from gateway.dialects.anthropic.errors import error_document
@@ -23,7 +23,7 @@ UNSIGNED = "unsigned"
 _STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
 
-class TokenUsage(BaseModel):
+class TokenUsage(LazyModel):
     """Tokens of the prompt, those of them that an earlier prompt had and were kept, and tokens of the answer."""
 
     input_tokens: int = 0
@@ -32,7 +32,7 @@ class TokenUsage(BaseModel):
     output_tokens: int = 0
 
 
-class AnsweredBlock(BaseModel):
+class AnsweredBlock(LazyModel):
     """A block of the answer: `text`, `thinking` with its `signature`, or `tool_use` with `id`, `name` and `input`."""
 
     type: Literal["text", "thinking", "tool_use"]

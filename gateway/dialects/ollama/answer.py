@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import from_json
 
 from contract.errors import ServeError
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.tasks.chat import ChatChunk, ChatResponse, ChatUsage, Logprobs, TokenLogprob
 from gateway.dialects.dialect import StreamEvent, TimedResponse
@@ -28,17 +28,17 @@ class OllamaAnswer(TimedResponse):
     logprobs: Omittable[list[TokenLogprob]] = None
 
 
-class WrittenFunction(BaseModel):
+class WrittenFunction(LazyModel):
     name: str
     arguments: dict[str, Any]
 
 
-class WrittenToolCall(BaseModel):
+class WrittenToolCall(LazyModel):
     id: str
     function: WrittenFunction
 
 
-class WrittenMessage(BaseModel):
+class WrittenMessage(LazyModel):
     """The model's message, or the next piece of it."""
 
     role: str = "assistant"
@@ -68,13 +68,13 @@ class OllamaEmbedResponse(TimedResponse):
     prompt_eval_count: int
 
 
-class OllamaEmbeddingsResponse(BaseModel):
+class OllamaEmbeddingsResponse(LazyModel):
     """The vector of the text."""
 
     embedding: list[float]
 
 
-class ErrorLine(BaseModel):
+class ErrorLine(LazyModel):
     """The last line of a stream that broke off."""
 
     error: str

@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from contract.errors import InvalidField, UnsupportedFeature
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.status import LOADED, ModelStatus, Status
 from gateway.dialects.dialect import DialectResponse, ModelAction
@@ -25,7 +24,7 @@ _ARCHITECTURE = "enginehouse"
 """The prefix of keys in `model_info`: clients read it as `general.architecture` first."""
 
 
-class ModelDetails(BaseModel):
+class ModelDetails(LazyModel):
     """What is known of a model's files; empty texts are unknown."""
 
     parent_model: str = ""
@@ -36,7 +35,7 @@ class ModelDetails(BaseModel):
     quantization_level: str = ""
 
 
-class TaggedModel(BaseModel):
+class TaggedModel(LazyModel):
     """A model. `size` is that of its files in bytes, 0 if they are not on this machine."""
 
     name: str
@@ -47,13 +46,13 @@ class TaggedModel(BaseModel):
     details: ModelDetails
 
 
-class TagsResponse(BaseModel):
+class TagsResponse(LazyModel):
     """All models and presets that chat or embed."""
 
     models: list[TaggedModel]
 
 
-class RunningModel(BaseModel):
+class RunningModel(LazyModel):
     """A loaded model; sizes are measured, in bytes."""
 
     name: str
@@ -66,7 +65,7 @@ class RunningModel(BaseModel):
     expires_at: str
 
 
-class PsResponse(BaseModel):
+class PsResponse(LazyModel):
     """The loaded models."""
 
     models: list[RunningModel]
@@ -85,13 +84,13 @@ class ShowResponse(DialectResponse):
     modified_at: str
 
 
-class VersionResponse(BaseModel):
+class VersionResponse(LazyModel):
     """The version of the API."""
 
     version: str
 
 
-class RefusedResponse(BaseModel):
+class RefusedResponse(LazyModel):
     """Nothing: this path only answers with an error."""
 
 

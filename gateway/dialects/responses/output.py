@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from contract.errors import ServeError
+from contract.lazy_model import LazyModel
 from contract.tasks.chat import ChatResponse, ChatUsage, TokenLogprob
 from gateway.dialects.dialect import DialectResponse
 from gateway.dialects.responses.request import ResponsesRequest
@@ -20,18 +21,18 @@ Item = dict[str, Any]
 ResponseStatus = Literal["completed", "incomplete", "failed", "in_progress", "queued", "cancelled"]
 
 
-class InputTokensDetails(BaseModel):
+class InputTokensDetails(LazyModel):
     """`cached_tokens` are those of an earlier prompt, which are not read again."""
 
     cached_tokens: int = 0
     cache_write_tokens: int = 0
 
 
-class OutputTokensDetails(BaseModel):
+class OutputTokensDetails(LazyModel):
     reasoning_tokens: int = 0
 
 
-class ResponseUsage(BaseModel):
+class ResponseUsage(LazyModel):
     """Tokens of the prompt and of the answer."""
 
     input_tokens: int

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel
-
 from contract.arrays import Array
 from contract.known_fields import FieldTable, ignored
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.depth import DEPTH, DepthItem, Intrinsics
@@ -44,7 +43,7 @@ class DepthAnythingRequest(VisionModelRequest):
     depth_format: Literal["png", "float32", "list"] = "png"
 
 
-class DepthMetadata(BaseModel):
+class DepthMetadata(LazyModel):
     """`shape` is (images, height, width), of the first image's height and width.
 
     In a PNG, depth = value x `scale` + `offset`. `intrinsics` has a 3x3 matrix for each image, if the model knows them.
@@ -60,7 +59,7 @@ class DepthMetadata(BaseModel):
     intrinsics: Omittable[list[list[list[float]]]] = None
 
 
-class DepthOfImage(BaseModel):
+class DepthOfImage(LazyModel):
     """The depth of one of several images."""
 
     depth_data: Array

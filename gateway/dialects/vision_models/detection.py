@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
+from contract.lazy_model import LazyModel
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.detect import DETECT, DetectItem
 from contract.tasks.vision import Box
@@ -30,7 +29,7 @@ class GroundingDinoRequest(VisionModelRequest):
     text_threshold: Threshold = 0.3
 
 
-class FoundObjects(BaseModel):
+class FoundObjects(LazyModel):
     """The objects of one image, best first; `boxes` are [x0, y0, x1, y1] in pixels."""
 
     boxes: list[Box]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from contract.arrays import Array
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks.features import FEATURES, FeaturesItem
@@ -38,7 +39,7 @@ class DinoV3Request(VisionModelRequest):
     encoding_format: Literal["float", "base64"] = "float"
 
 
-class FeatureTensors(BaseModel):
+class FeatureTensors(LazyModel):
     """(images, tokens, dimensions): class token, registers, patches; and (images, dimensions)."""
 
     last_hidden_state: Omittable[list[Array]] = None

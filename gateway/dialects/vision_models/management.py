@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import Name
 from contract.status import LOADED, ModelStatus, State, Status
 from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
@@ -44,7 +45,7 @@ class ModelLoadRequest(ModelUnloadRequest):
     wait: bool = True
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(LazyModel):
     """One model. `model_id` is its name at the hub, `model` its id; both are null if config.yaml has no entry for it.
 
     `device` is where it runs, `memory_mb` what it takes there; both are null unless it is loaded.
@@ -60,7 +61,7 @@ class ModelInfo(BaseModel):
     pinned: bool = False
 
 
-class DeviceInfo(BaseModel):
+class DeviceInfo(LazyModel):
     """One device and its memory in MiB."""
 
     id: str

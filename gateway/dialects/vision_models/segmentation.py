@@ -8,10 +8,11 @@ import zlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BeforeValidator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Text
 from contract.omittable import Omittable
 from contract.sample_image import SAMPLE_IMAGE
@@ -49,7 +50,7 @@ class Sam3Request(VisionModelRequest):
     output_format: Literal["rle", "polygons", "dense"] = "rle"
 
 
-class ZlibRunLengths(BaseModel):
+class ZlibRunLengths(LazyModel):
     """A mask as run lengths down its columns, the first of them outside: `counts` is base64 of zlib of uint32."""
 
     encoding: Literal["rle"] = "rle"
@@ -57,7 +58,7 @@ class ZlibRunLengths(BaseModel):
     counts: str
 
 
-class FoundMasks(BaseModel):
+class FoundMasks(LazyModel):
     """The objects of one prompt, best first, with their masks in the field of the `output_format`.
 
     `masks_polygon` has a list of polygons for each object; `masks` is (objects, height, width) of 0 and 1.
@@ -71,7 +72,7 @@ class FoundMasks(BaseModel):
     masks: Omittable[list[Array]] = None
 
 
-class PromptResult(BaseModel):
+class PromptResult(LazyModel):
     """What one prompt selected in one image."""
 
     prompt_index: int
