@@ -74,6 +74,7 @@ class AsyncClient:
     chat = _awaiting(calls.chat.chat)
     stream_chat = _streaming(calls.chat.stream_chat)
     embed = _awaiting(calls.embeddings.embed)
+    rerank = _awaiting(calls.ranking.rerank)
     draw = _awaiting(calls.drawing.draw)
     edit_image = _awaiting(calls.drawing.edit_image)
     vary_image = _awaiting(calls.drawing.vary_image)

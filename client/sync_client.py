@@ -73,6 +73,7 @@ class Client:
     chat = _blocking(calls.chat.chat)
     stream_chat = _streaming(calls.chat.stream_chat)
     embed = _blocking(calls.embeddings.embed)
+    rerank = _blocking(calls.ranking.rerank)
     draw = _blocking(calls.drawing.draw)
     edit_image = _blocking(calls.drawing.edit_image)
     vary_image = _blocking(calls.drawing.vary_image)

@@ -47,6 +47,7 @@ def test_every_task_has_a_default_model() -> None:
     assert chosen == {
         "ocr": "ocr",
         "embeddings": "minilm",
+        "rerank": "bge-reranker",
         "chat": "demo-chat",
         "completions": "demo-chat",
         "tokenize": "demo-chat",

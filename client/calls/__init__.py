@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from client.calls import chat, downloads, drawing, embeddings, jobs, models, pages, system, vision
+from client.calls import chat, downloads, drawing, embeddings, jobs, models, pages, ranking, system, vision
 
-__all__ = ["chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "system", "vision"]
+__all__ = ["chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "system", "vision"]

@@ -6,6 +6,7 @@ import dataclasses
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,13 @@ def embeddings(client: Client, question: Question) -> Outcome:
     return Outcome(said, vectors.tolist(), arrays={"vectors": vectors})
 
 
+def rerank(client: Client, question: Question) -> Outcome:
+    """The lines of text files, in the order in which they answer the prompt."""
+    rankings = client.rerank(question.text, _lines(question.images), model=question.model, **question.options)
+    said = "\n".join(f"{ranking.score:.3f} {ranking.document}" for ranking in rankings)
+    return Outcome(said, [dataclasses.asdict(ranking) for ranking in rankings])
+
+
 def generate(client: Client, question: Question) -> Outcome:
     """Draw an image."""
     return _drawn(client.draw(question.text, model=question.model, **question.options))
@@ -131,8 +139,8 @@ def crawl(client: Client, question: Question) -> Outcome:
 
 TASKS: dict[str, Ask] = {
     "detect": detect, "segment": segment, "depth": depth, "pointcloud": pointcloud, "features": features,
-    "caption": caption, "ocr": ocr, "analyze": analyze, "embeddings": embeddings, "image-generation": generate,
-    "image-edit": edit, "image-variation": vary, "crawl": crawl,
+    "caption": caption, "ocr": ocr, "analyze": analyze, "embeddings": embeddings, "rerank": rerank,
+    "image-generation": generate, "image-edit": edit, "image-variation": vary, "crawl": crawl,
 }  # fmt: skip
 """Every task but chat, which is a conversation."""
 
@@ -140,6 +148,18 @@ TASKS: dict[str, Ask] = {
 def _labels(question: Question) -> list[str] | None:
     """Several labels may be separated by commas."""
     return [label.strip() for label in question.prompt.split(",") if label.strip()] if question.prompt else None
+
+
+def _lines(paths: Sequence[str]) -> list[str]:
+    """The lines of files that are not blank. Raises CommandError if there are none."""
+    try:
+        texts = [Path(path).read_text(encoding="utf-8") for path in paths]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"A file cannot be read as text: {error}") from None
+    lines = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise CommandError("Name text files; each of their lines is a document to rank")
+    return lines
 
 
 def _shallow(found: Any) -> dict[str, Any]:

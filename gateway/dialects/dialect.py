@@ -135,7 +135,7 @@ class DialectRoute:
     from_task: Callable[[Any, Sequence[Any]], BaseModel]
     tasks: tuple[Task[Any, Any], ...]
     example: Mapping[str, Any]
-    answer: Mapping[str, Any]
+    answer: Mapping[str, Any] | Sequence[Any]
     fields: Mapping[str, str] = field(default_factory=dict)
     events: Callable[[Any], EventTranslator] | None = None
     framing: Literal["sse", "ndjson"] = "sse"

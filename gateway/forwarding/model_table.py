@@ -13,8 +13,13 @@ from contract.tasks import Request, all_tasks
 
 ALL_FEATURES = "*"
 """The feature of external servers, which validate requests themselves."""
-_WITH_CHAT = frozenset({"completions", "tokenize", "detokenize"})
-"""Tasks that external servers for chat often serve as well. Only they know, so requests for them pass."""
+_BESIDE = {
+    "completions": {"chat"},
+    "tokenize": {"chat"},
+    "detokenize": {"chat"},
+    "rerank": {"chat", "embeddings"},
+}
+"""Tasks that external servers for others often serve as well. Only they know, so requests for them pass."""
 MAX_NAMES = 8
 """How many names an error message lists."""
 
@@ -59,7 +64,7 @@ class ModelTable:
         if not name:
             return self._default_for.get(task) or self._only_model(task)
         model = self.get(name)
-        passes = task in _WITH_CHAT and "chat" in model.tasks and self.is_external(model)
+        passes = self.is_external(model) and not _BESIDE.get(task, set()).isdisjoint(model.tasks)
         if task not in model.tasks and not passes:
             raise self._wrong_task(task, model)
         return model

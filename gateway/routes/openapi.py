@@ -123,12 +123,12 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
 
 
 def _dialect_operation(route: DialectRoute | ControlRoute, tag: str, references: dict[Any, Any]) -> dict[str, Any]:
-    response = {"schema": references[route.response, "serialization"], "example": dict(route.answer)}
+    response = {"schema": references[route.response, "serialization"], "example": route.answer}
     operation = {
         "tags": [tag],
         "summary": route.summary,
         "description": inspect.cleandoc((route.request or route.response).__doc__ or ""),
-        "operationId": route.path.strip("/").replace("/", "_").replace("-", "_"),
+        "operationId": _operation_id(route.path),
         "responses": {
             "200": {"description": "The response", "content": {"application/json": response}},
             "default": _FAILURE,
@@ -138,6 +138,12 @@ def _dialect_operation(route: DialectRoute | ControlRoute, tag: str, references:
         request = {"schema": references[route.request, "validation"], "example": dict(route.example or {})}
         operation["requestBody"] = {"required": True, "content": {"application/json": request}}
     return operation
+
+
+def _operation_id(path: str) -> str:
+    """A name for a dialect's operation that no task has."""
+    name = path.strip("/").replace("/", "_")
+    return (f"{name}_of_dialect" if name in all_tasks() else name).replace("-", "_")
 
 
 def _form(request: type[BaseModel]) -> dict[str, Any] | None:

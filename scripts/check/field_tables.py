@@ -10,6 +10,7 @@ from contract.known_fields import NOTHING, FieldTable, KnownField
 from contract.tasks.chat.fields import FIELDS as CHAT_FIELDS
 from contract.tasks.completions.fields import OWN_FIELDS as COMPLETION_FIELDS
 from contract.tasks.image_generation import FIELDS as IMAGE_FIELDS
+from contract.tasks.rerank import RerankRequest
 from workers import describe
 
 HEADER = ("Fields", "Of", "What happens", "Note")
@@ -29,6 +30,11 @@ def chat() -> list[Sequence[str]]:
 def completions() -> list[Sequence[str]]:
     """The rows for the fields of completions that a chat does not have."""
     return _rows(COMPLETION_FIELDS)
+
+
+def rerank() -> list[Sequence[str]]:
+    """The rows for the ranking of documents."""
+    return _rows(RerankRequest.known_fields)
 
 
 def images() -> list[Sequence[str]]:

@@ -113,6 +113,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "dialects": dialects,
     "chatfields": lambda: _table(field_tables.HEADER, field_tables.chat()),
     "completionfields": lambda: _table(field_tables.HEADER, field_tables.completions()),
+    "rerankfields": lambda: _table(field_tables.HEADER, field_tables.rerank()),
     "imagefields": lambda: _table(field_tables.HEADER, field_tables.images()),
 }
 

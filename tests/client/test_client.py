@@ -36,10 +36,27 @@ def test_answers_have_types_and_arrays_are_numpy(client: Client) -> None:
     assert vectors.shape == (2, 4)
     assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    best, other = client.rerank("red cats", ["dogs", {"text": "red", "page": 2}], model="m")
+    assert (best.index, best.score, best.document) == (1, 0.5, {"text": "red", "page": 2})
+    assert (other.index, other.score, other.document) == (0, 0.0, "dogs")
     images = client.draw("a red square", model="m", n=2, size="32x16", seed=7)
     assert [(one.image.size, one.seed) for one in images] == [((32, 16), 7), ((32, 16), 8)]
     text = client.ocr(encoded(drawing()), model="m")
     assert text.text == text.lines[0].text
+
+
+def test_rerank_in_the_forms_of_other_apis(client: Client) -> None:
+    asked = {"model": "m", "query": "red cats"}
+    order = [(1, 0.5), (0, 0.0)]
+    for path in ("/v1/rerank", "/rerank", "/v2/rerank"):
+        answer = client.request("POST", path, asked | {"documents": ["dogs", "red"], "odd": 1})
+        assert [(one["index"], one["relevance_score"]) for one in answer["results"]] == order
+        assert "`odd` is not a known field" in answer["warnings"][0]
+    answer = client.request("POST", "/rerank", asked | {"texts": ["dogs", "red"], "return_text": True})
+    assert answer == [{"index": 1, "score": 0.5, "text": "red"}, {"index": 0, "score": 0.0, "text": "dogs"}]
+    with pytest.raises(ServerError, match="2049 documents are too many") as error:
+        client.request("POST", "/rerank", asked | {"texts": ["a"] * 2049})
+    assert error.value.param == "texts"
 
 
 def test_chat_streams_piece_by_piece(client: Client) -> None:
@@ -100,6 +117,7 @@ async def test_async_client_makes_the_same_calls(server: RunningServer) -> None:
         pieces = [piece.text async for piece in client.stream_chat("one two", model="m")]
         assert "".join(pieces) == "one two"
         assert (await client.embed("one", model="m")).shape == (1, 16)
+        assert [one.document for one in await client.rerank("b", ["a", "b"], model="m", top_n=1)] == ["b"]
         assert await client.load("m") == "m"
         with pytest.raises(ServerError, match="no model 'nope'"):
             await client.evict("nope")

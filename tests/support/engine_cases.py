@@ -57,6 +57,10 @@ def draw(prompt: str, **fields: Any) -> Body:
     return {"prompt": prompt, "size": "64x64", "steps": 2, "seed": 1, **fields}
 
 
+def documents(*texts: str, **fields: Any) -> Body:
+    return {"query": "a dog", "documents": texts, **fields}
+
+
 def segment(x: float, y: float) -> Body:
     return {"image": text_image("Hello"), "prompts": [{"points": [[x, y]]}]}
 

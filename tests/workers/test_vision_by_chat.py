@@ -191,7 +191,7 @@ def test_refuses_tasks_that_the_loaded_model_lacks() -> None:
     try:
         worker.assign({"engine": "fake", "options": {"lacks": ["images"]}})
         ready = worker.wait_for("ready")
-        assert ready["tasks"] == ["chat", "completions", "embeddings", "image-generation", "ocr"]
+        assert ready["tasks"] == ["chat", "completions", "embeddings", "image-generation", "ocr", "rerank"]
         refused = worker.post(CAPTION, {"image": sent()})
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_task")
     finally:

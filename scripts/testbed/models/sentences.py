@@ -64,11 +64,18 @@ def build_siglip(folder: Path) -> None:
     SiglipProcessor(SiglipImageProcessor(size={"height": 32, "width": 32}), tokens).save_pretrained(folder)
 
 
-def _bert() -> tuple[Any, Any]:
-    from transformers import BertConfig, BertModel, BertTokenizer
+def word_pieces() -> Any:
+    """A tokenizer of BERT's kind, in which each character is a token."""
+    from transformers import BertTokenizer
 
     vocabulary = _vocabulary("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    tokenizer = BertTokenizer(vocab=vocabulary, model_max_length=WINDOW)
+    return BertTokenizer(vocab=vocabulary, model_max_length=WINDOW)
+
+
+def _bert() -> tuple[Any, Any]:
+    from transformers import BertConfig, BertModel
+
+    tokenizer = word_pieces()
     return BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=WINDOW, **SHAPE)), tokenizer
 
 

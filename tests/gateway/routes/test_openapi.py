@@ -59,7 +59,8 @@ def test_every_path_is_in_a_described_family(document: dict[str, Any]) -> None:
 def test_every_path_has_an_example(document: dict[str, Any]) -> None:
     models = {task.path: task.request for task in all_tasks().values()}
     for dialect in all_dialects().values():  # of several dialects at a path, the first is described
-        own = {route.path: route.request for route in (*dialect.controls, *dialect.routes) if route.request}
+        routes = (*dialect.controls, *reversed(dialect.routes))
+        own = {route.path: route.request for route in routes if route.request}
         models = own | models
     for path, methods in document["paths"].items():
         for operation in methods.values():

@@ -19,7 +19,7 @@ def post(gateway: GatewayProcess, path: str, request_id: str) -> bytes:
         return client.recv(65536).partition(b"\r\n")[0]
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/rerank", "/upstream/external/x"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/moderations", "/upstream/external/x"])
 def test_header_says_how_long_the_model_stays(gateway: GatewayProcess, manager: FakeManagerProcess, path: str) -> None:
     request_id = uuid.uuid4().hex
     headers = {"x-keep-alive": "5m", "x-request-id": request_id}
@@ -31,7 +31,7 @@ def test_header_says_how_long_the_model_stays(gateway: GatewayProcess, manager: 
     assert gateway.http.post(path, json=body, headers={"x-keep-alive": "soon"}).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/v1/rerank", "/v1/a%20b/c..d", "/v1/...", "/v1/a/%2525"])
+@pytest.mark.parametrize("path", ["/v1/moderations", "/v1/a%20b/c..d", "/v1/...", "/v1/a/%2525"])
 def test_forwards_other_paths_unchanged(gateway: GatewayProcess, manager: FakeManagerProcess, path: str) -> None:
     request_id = uuid.uuid4().hex
     assert post(gateway, path, request_id) == b"HTTP/1.1 200 OK"

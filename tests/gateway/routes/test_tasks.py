@@ -113,21 +113,35 @@ def test_external_server_gets_its_model_name_and_all_fields(
 
 
 def test_unknown_paths_reach_only_external_servers(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
-    headers = {"x-request-id": "rerank"}
-    body = {"model": "external", "query": "x", "documents": ["y"]}
-    assert gateway.http.post("/v1/rerank", json=body, headers=headers).status_code == 200
-    [received] = manager.received("rerank")
-    assert (received["path"], json.loads(received["body"])) == ("/v1/rerank", body | {"model": "gguf"})
+    headers = {"x-request-id": "moderations"}
+    body = {"model": "external", "input": "x"}
+    assert gateway.http.post("/v1/moderations", json=body, headers=headers).status_code == 200
+    [received] = manager.received("moderations")
+    assert (received["path"], json.loads(received["body"])) == ("/v1/moderations", body | {"model": "gguf"})
     for other, message in (
-        ({"model": "ok"}, "engine fake) does not serve POST /v1/rerank. It serves chat at POST /v1/chat/completions"),
+        (
+            {"model": "ok"},
+            "engine fake) does not serve POST /v1/moderations. It serves chat at POST /v1/chat/completions",
+        ),
         ({"model": "externel"}, "Did you mean 'external'?"),
         ({}, "send the request to /upstream/ID"),
-        ([], "There is no endpoint POST /v1/rerank"),
-        ({"model": 5}, "There is no endpoint POST /v1/rerank"),
+        ([], "There is no endpoint POST /v1/moderations"),
+        ({"model": 5}, "There is no endpoint POST /v1/moderations"),
     ):
-        answer = gateway.http.post("/v1/rerank", json=other)
+        answer = gateway.http.post("/v1/moderations", json=other)
         assert answer.status_code == 404
         assert message in answer.json()["error"]["message"]
+
+
+def test_external_servers_rank_whatever_their_entries_say(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
+    headers = {"x-request-id": "ranks"}
+    body = {"model": "external", "query": "x", "documents": [{"image": "y"}], "odd": 1}
+    gateway.http.post("/v1/rerank", json=body, headers=headers)
+    [received] = manager.received(headers["x-request-id"])
+    assert (received["path"], json.loads(received["body"])) == ("/v1/rerank", body | {"model": "gguf"})
+    refused = gateway.http.post("/v1/rerank", json=body | {"model": "ok"})
+    assert refused.status_code == 400
+    assert "does not support the task rerank" in refused.json()["error"]["message"]
 
 
 def test_forwards_a_large_body_completely(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:

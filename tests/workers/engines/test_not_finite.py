@@ -25,6 +25,7 @@ REQUESTS = [
     ("sentence_transformers", "embeddings", "minilm", {"input": "a"}),
     ("sentence_transformers", "embeddings", "clip", {"image": IMAGE["image"]}),
     ("mlx", "embeddings", "mlx_minilm", {"input": "a"}),
+    ("cross_encoder", "rerank", "bge_reranker", {"query": "a", "documents": ["b"]}),
     ("dino", "features", "dinov2", {**IMAGE, "patches": True}),
     ("dino", "features", "dinov3_convnext", {**IMAGE, "layers": [1]}),
     *(("depth_anything", "depth", family, {**IMAGE, "format": form})
@@ -69,7 +70,7 @@ async def test_nan_is_an_error_that_names_the_input(
     loaded.load(ModelSpec.model_validate({**entry, "source": str(source)}), Device("cpu", "float32"))
     [error] = await ask(loaded, Case(engine, task, body, body, body), body)
     assert isinstance(error, EngineFailed), error
-    what = "text" if "input" in body else "image"
+    what = "text" if "input" in body else "document" if "documents" in body else "image"
     assert "computed values that are not numbers (NaN or infinity) for " + f"{what} 0." in error.message
     assert error.details == {"index": 0}
 

@@ -31,11 +31,13 @@ from contract.tasks.image_generation import (
     ImageUsage,
 )
 from contract.tasks.ocr import OCR, OcrItem, OcrLine, OcrRequest, OcrResponse
+from contract.tasks.rerank import RERANK, RerankRequest
 from contract.tasks.vision import VisionUsage
 from workers.engine import Call, Device, Engine, Joins, Options, Output, serves
 from workers.engines.fake.completing import completion_chunks
 from workers.engines.fake.drawing import png
 from workers.engines.fake.faults import FakeOptions, Faults
+from workers.engines.fake.ranking import word_scores
 
 Calls = list[Call[Any]]
 Answers = Iterator[tuple[Call[Any], Output]]
@@ -99,6 +101,15 @@ class Fake(Engine):
         for call in self._uncancelled(calls):
             self._faults.mid_answer()
             yield call, self._faults.failure(_prompt(call.request)) or self._embedded(call.request, len(calls))
+
+    @serves(RERANK, max_batch=64)
+    def rerank(self, calls: Calls) -> Answers:
+        """Each document's score is the share of the query's words in it."""
+        self._faults.at_start(calls, _prompt)
+        for call in self._uncancelled(calls):
+            self._faults.mid_answer()
+            failure = self._faults.failure(_prompt(call.request))
+            yield call, failure or word_scores(call.request, self._name, len(calls))
 
     @serves(OCR, max_batch=8)
     def read(self, calls: Calls) -> Answers:
@@ -189,6 +200,8 @@ def _prompt(request: Any) -> str:
         return "\n".join(str(prompt) for prompt in request.prompts)
     if isinstance(request, EmbeddingsRequest):
         return "\n".join(request.texts)
+    if isinstance(request, RerankRequest):
+        return "\n".join([request.query, *request.texts])
     return str(getattr(request, "prompt", ""))
 
 
