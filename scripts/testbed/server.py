@@ -94,10 +94,9 @@ class RunningServer:
         for name in list(self.processes):
             self.stop(name)
 
-    def start(self, name: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start `manager` or `gateway` and wait until it listens."""
-        address = self.home / name / "address"
-        address.unlink(missing_ok=True)
+    def launch(self, name: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start `manager` or `gateway`, which may not listen yet."""
+        (self.home / name / "address").unlink(missing_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", name],
@@ -108,6 +107,11 @@ class RunningServer:
                 start_new_session=True,
             )
         self.processes[name] = process
+        return process
+
+    def start(self, name: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start `manager` or `gateway` and wait until it listens."""
+        process, address = self.launch(name, environ), self.home / name / "address"
         eventually(f"the {name} listens", lambda: address.exists() or process.poll() is not None)
         assert process.poll() is None, self.log(name)
         return process

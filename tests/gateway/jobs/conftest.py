@@ -23,9 +23,9 @@ def url(request: pytest.FixtureRequest) -> str | None:
     """The address of an empty database of PostgreSQL; None means SQLite."""
     if request.param == "sqlite":
         return None
+    server: PostgresServer = request.getfixturevalue("postgres")
     import psycopg
 
-    server: PostgresServer = request.getfixturevalue("postgres")
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS enginehouse CASCADE")
     return server.url
