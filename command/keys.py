@@ -20,7 +20,7 @@ from contract.yaml_lists import ListPath, UneditableYaml, with_entry, without_en
 
 KEYS = ListPath(("security", "api_keys"), "name")
 
-LATER = "Restart Enginehouse, so that its gateway reads it."
+SOON = "A gateway that runs notices it within seconds."
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, such as my-app")]
 
 
@@ -34,11 +34,13 @@ def new(
     places = Places.find()
     if name in {key.name for key in _configured(places)}:
         raise CommandError(f"There is a key {name!r} already. `enginehouse keys revoke {name}` removes it.")
+    if rate_limit:
+        _check_rate_limit(name, rate_limit)
     key = secrets.token_urlsafe(32)
     entry: dict[str, Any] = {"name": name, "key_hash": hash_key(key)}
     entry |= ({"rate_limit": rate_limit} if rate_limit else {}) | ({"scopes": ["admin"]} if admin else {})
     _edit(places.config, lambda text: with_entry(text, KEYS, entry, one_line=True))
-    said = f"{key}\nSend it as `Authorization: Bearer KEY`, or set ENGINEHOUSE_KEY. It cannot be shown again. {LATER}"
+    said = f"{key}\nSend it as `Authorization: Bearer KEY`, or set ENGINEHOUSE_KEY. It cannot be shown again. {SOON}"
     Session.of(context).show({"name": name, "key": key, "config": str(places.config)}, said)
 
 
@@ -56,7 +58,16 @@ def revoke(context: typer.Context, name: KeyName) -> None:
     """Remove a key."""
     places = Places.find()
     _edit(places.config, lambda text: _without(text, name))
-    Session.of(context).show({"revoked": name}, f"The key {name} is removed. {LATER}")
+    Session.of(context).show({"revoked": name}, f"The key {name} is removed. {SOON}")
+
+
+def _check_rate_limit(name: str, rate_limit: str) -> None:
+    from gateway.access.rate_limits import windows_of  # here, because it imports much
+
+    try:
+        windows_of(name, rate_limit)
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
 
 
 def _configured(places: Places) -> tuple[ApiKey, ...]:

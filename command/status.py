@@ -58,7 +58,7 @@ def view(page: ServerStatus) -> Group:
     head = f"Enginehouse {page.version}, up for {seconds(page.uptime)}, {page.leases} requests run, {page.waiting} wait"
     parts: list[Any] = [
         Text(head),
-        *_configuration(page.raw.get("configuration") or {}),
+        *_configuration(page.raw.get("configuration") or {}, page.raw.get("gateway") or {}),
         _devices(page.devices),
         _models(page),
         _workers(page),
@@ -85,10 +85,10 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _configuration(state: dict[str, Any]) -> list[Text]:
-    """What of the configuration file is not in force."""
+def _configuration(state: dict[str, Any], gateway: dict[str, Any]) -> list[Text]:
+    """What of the configuration file is not in force, in the manager or in the gateway."""
     texts = []
-    if error := state.get("error"):
+    if error := state.get("error") or gateway.get("configuration_error"):
         texts.append(Text(f"The configuration is invalid, and the last valid one in force: {error}", style="red"))
     if keys := state.get("needs_restart"):
         texts.append(Text(f"Takes effect with the next start: {', '.join(keys)}", style="yellow"))

@@ -22,8 +22,9 @@ from contract.config import Settings
 from gateway.access.auth import Auth
 from gateway.access.cors import Cors
 from gateway.access.keys import Keyring
+from gateway.access.live_access import LiveAccess
 from gateway.access.origins import OriginCheck, OriginPolicy
-from gateway.access.rate_limits import RateLimits
+from gateway.configuration import FollowedConfiguration
 from gateway.dialects.error_forms import form_of
 from gateway.forwarding.auto_add import AutoAdd
 from gateway.forwarding.external_forwarder import ExternalForwarder
@@ -62,10 +63,11 @@ from gateway.services import Services
 
 def build(settings: Settings, home: Path, requests: RequestsInProgress | None = None) -> DocumentedApp:
     """The complete ASGI app, which counts its `requests`. Raises ConfigError for invalid networks or rate limits."""
-    services = _services(settings, home)
+    origins = OriginPolicy(settings.gateway.cors_origins)
+    services = _services(settings, home, origins)
     requests = requests or RequestsInProgress()
     endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
-    keyring = Keyring(settings)
+    keyring, configuration = Keyring(settings), FollowedConfiguration(settings)
     bodies = _body_budget(settings)
     jobs = _jobs(settings, home, Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit)), keyring)
     responses = ResponseStore(home / "responses", settings.responses)
@@ -75,7 +77,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
         title="Enginehouse",
         version=__version__,
         description="One OpenAI-compatible endpoint for every model on the machine.",
-        lifespan=_lifespan(services, jobs, responses, requests),
+        lifespan=_lifespan(services, jobs, responses, requests, configuration),
         exception_handlers=HTTP_HANDLERS,
         redirect_slashes=False,
         docs_url=None,  # `reference` serves both pages
@@ -83,20 +85,33 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
         # Metrics are counted in `RequestMiddleware`.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.requires_key = bool(keyring)
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
-    _add_routes(app, services, jobs)
+    _add_routes(app, services, jobs, configuration)
     for router in (*_job_routers(jobs, services, endpoints, settings), stored_responses.router(responses, background)):
         app.include_router(router)
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services, app.router)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
     counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints), bodies)
-    app.middleware_stack = _add_middleware(counted, settings, keyring, requests)
+    access = LiveAccess(counted, settings, keyring, origins, _checks(keyring, requests))
+    _follow(configuration, app, access, keyring)
+    app.middleware_stack = access
     return app
 
 
-def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine) -> None:
+def _follow(configuration: FollowedConfiguration, app: DocumentedApp, access: LiveAccess, keyring: Keyring) -> None:
+    """Put changes of the configuration in force, also in the API reference."""
+    app.requires_key = bool(keyring)
+
+    def apply(settings: Settings) -> None:
+        access.apply(settings)
+        if app.requires_key != bool(keyring):
+            app.requires_key, app.openapi_schema = bool(keyring), None
+
+    configuration.on_change(apply)
+
+
+def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configuration: FollowedConfiguration) -> None:
     manager, directory = services.manager, services.directory
     app.include_router(models.router(directory))
     app.include_router(props.router(directory))
@@ -105,7 +120,7 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine) -> None
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(reference.router())
-    app.include_router(system.router(manager, directory, jobs))
+    app.include_router(system.router(manager, directory, jobs, configuration))
 
 
 def _jobs(settings: Settings, home: Path, executor: Executor, keyring: Keyring) -> JobEngine:
@@ -124,7 +139,7 @@ def _job_routers(
     )
 
 
-def _services(settings: Settings, home: Path) -> Services:
+def _services(settings: Settings, home: Path, origins: OriginPolicy) -> Services:
     manager = ManagerClient(settings, home)
     directory = ModelDirectory(manager)
     body_limit = int(settings.gateway.max_body_mb * 2**20)
@@ -137,7 +152,7 @@ def _services(settings: Settings, home: Path) -> Services:
         tasks=TaskForwarder(manager, directory, fetcher, stream_wait),
         external=ExternalForwarder(manager, stream_wait),
         body_limit=body_limit,
-        check_origin=OriginPolicy(settings.gateway.cors_origins).check,
+        check_origin=origins.check,
     )
 
 
@@ -152,21 +167,29 @@ def _body_budget(settings: Settings) -> BodyBudget:
     return BodyBudget(int(max(settings.gateway.max_bodies_mb, settings.gateway.max_body_mb) * 2**20))
 
 
-def _add_middleware(app: ASGIApp, settings: Settings, keyring: Keyring, requests: RequestsInProgress) -> ASGIApp:
-    """Wrap the routes in the checks of every request. Those for tasks skip FastAPI's, which would slow them by a tenth.
+def _checks(keyring: Keyring, requests: RequestsInProgress) -> Callable[[ASGIApp, Settings], ASGIApp]:
+    """Wraps routes in the checks of every request. Those for tasks skip FastAPI's, which would slow them by a tenth.
 
     RequestMiddleware turns exceptions into error envelopes; with CORS, Cors does, so that pages can read them.
     """
-    app = Auth(RateLimits(app, keyring.principals), settings, keyring)
-    app = DrainMiddleware(OriginCheck(app, settings.gateway.cors_origins), requests)
-    if settings.gateway.cors_origins:
-        app = Cors(app, settings.gateway.cors_origins)
-    app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
-    return HeadAsGet(RequestMiddleware(app, form_of))
+
+    def wrap(app: ASGIApp, settings: Settings) -> ASGIApp:
+        origins = settings.gateway.cors_origins
+        app = DrainMiddleware(OriginCheck(Auth(app, settings, keyring), origins), requests)
+        if origins:
+            app = Cors(app, origins)
+        app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
+        return HeadAsGet(RequestMiddleware(app, form_of))
+
+    return wrap
 
 
 def _lifespan(
-    services: Services, jobs: JobEngine, responses: ResponseStore, requests: RequestsInProgress
+    services: Services,
+    jobs: JobEngine,
+    responses: ResponseStore,
+    requests: RequestsInProgress,
+    configuration: FollowedConfiguration,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -174,7 +197,8 @@ def _lifespan(
         requests.on_exit = lambda: loop.call_soon_threadsafe(stopping.set)
         manager, directory = services.manager, services.directory
         async with manager.opened(), responses.opened(), jobs.opened():
-            tasks = [asyncio.create_task(work) for work in (directory.follow(), manager.end_waiting_after(stopping))]
+            work = (directory.follow(), manager.end_waiting_after(stopping), configuration.follow())
+            tasks = [asyncio.create_task(task) for task in work]
             try:
                 yield
             finally:

@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import yaml
 
 from contract import config
-from contract.config import ConfigError, Settings
+from contract.config import ConfigError, GatewaySettings, JobSettings, Settings
+from contract.config.responses import StoredResponseSettings
 from contract.config_file import changing
+from contract.config_watch import ConfigurationFile
 from contract.default_config import MODELS
 from contract.status import ConfigurationStatus
 from contract.yaml_lists import UneditableYaml
@@ -24,18 +25,16 @@ from manager.models.configured import ConfiguredModels
 
 log = logging.getLogger(__name__)
 
-LOOKS = 10
-"""How often a file is looked at that changes all the time, before it is read."""
-
 Describe = Callable[[Settings], Awaitable[ConfiguredModels]]
 Change = Callable[[str], str]
 _READ_AT_START = {
-    "gateway": None, "security": None, "jobs": None,
+    "gateway": frozenset(GatewaySettings.model_fields) - {"api_key", "cors_origins", "hosts"},
+    "jobs": frozenset(JobSettings.model_fields),
+    "responses": frozenset(StoredResponseSettings.model_fields),
     "manager": frozenset({"listen", "port", "token", "worker_ports"}),
-}  # fmt: skip
-"""By section, the keys that programs read at their start only; None: all."""
-
-Stamp = tuple[tuple[int, int, int] | None, ...]
+    "resources": frozenset({"shutdown_timeout"}),
+}
+"""By section, the keys that programs read at their start only. Who may use the API is read again by the gateway."""
 
 
 class Configuration:
@@ -55,9 +54,9 @@ class Configuration:
         self._tasks = BackgroundTasks("configuration")
         self._one_at_a_time = asyncio.Lock()
         self._next_reload: asyncio.Future[list[str]] | None = None  # not begun yet
-        self._read = self._stamp()  # of the files as they were last read
-        path, has_file = str(config.default_path().absolute()), self._read[0] is not None
-        self._status = ConfigurationStatus(path=path, has_file=has_file, applied_at=time.time())
+        self._file = ConfigurationFile()
+        path, now = str(self._file.path.absolute()), time.time()
+        self._status = ConfigurationStatus(path=path, has_file=self._file.exists, applied_at=now)
         CONFIGURATION_VALID.set(1)
 
     def status(self) -> ConfigurationStatus:
@@ -88,34 +87,19 @@ class Configuration:
         return await asyncio.shield(result)
 
     async def watch(self, interval: Callable[[], float]) -> None:
-        """Reload whenever the file has changed, forever. It is read once it has stayed the same for an interval.
-
-        `interval` is in seconds; 0: do not look. This works also where the system notifies us of nothing: in folders
-        that other machines or containers change. Editors replace files, so they are found by their names.
-        """
+        """Reload whenever the file has changed, forever. `interval` is in seconds; 0: do not look."""
         while True:
-            await asyncio.sleep(interval() or 1.0)
-            if interval() and await asyncio.to_thread(self._stamp) != self._read:
-                await self._until_settled(interval())
-                await self._reload_or_log()
+            await self._file.changed(interval)
+            await self._reload_or_log()
 
     async def close(self) -> None:
         """End what is under way."""
         await self._tasks.cancel()
 
-    async def _until_settled(self, interval: float) -> None:
-        stamp = None
-        for _ in range(LOOKS):
-            before, stamp = stamp, await asyncio.to_thread(self._stamp)
-            if stamp == before:
-                return
-            await asyncio.sleep(interval)
-
     async def _reload_into(self, result: asyncio.Future[list[str]]) -> None:
         try:
             async with self._one_at_a_time:  # the reload that has read an older file must not be applied last
                 self._next_reload = None  # the file is read now: it may change after this, so later calls need another
-                self._read = await asyncio.to_thread(self._stamp)
                 result.set_result(await self._reload_now())
         except asyncio.CancelledError:
             result.cancel()
@@ -125,9 +109,7 @@ class Configuration:
 
     async def _reload_now(self) -> list[str]:
         try:
-            if self._status.has_file and self._read[0] is None:
-                raise ConfigError(f"{self._status.path} is gone; put it back, or restart the manager without it")
-            settings = await asyncio.to_thread(config.load)
+            settings = await asyncio.to_thread(self._file.load)
             models = await self._describe(settings)
         except ConfigError as error:
             self._note_invalid(str(error))
@@ -143,7 +125,7 @@ class Configuration:
                     prepared = await asyncio.to_thread(lambda: stack.enter_context(prepare))
                     models = await self._describe(prepared.settings)
                     prepared.apply()
-                    self._read = self._stamp()
+                    self._file.note_read()
                 result.set_result(self._put_in_force(models))
         except asyncio.CancelledError:
             result.cancel()
@@ -160,7 +142,7 @@ class Configuration:
         waiting = _needs_restart(self._started_with, models.settings)
         if set(waiting) - set(self._status.needs_restart):
             self._events.add("configuration", reason=f"takes effect with the next start: {', '.join(waiting)}")
-        has_file, now = self._read[0] is not None, time.time()
+        has_file, now = self._file.exists, time.time()
         path = self._status.path
         self._status = ConfigurationStatus(path=path, has_file=has_file, applied_at=now, needs_restart=waiting)
         CONFIGURATION_VALID.set(1)
@@ -178,19 +160,6 @@ class Configuration:
         except ConfigError as error:
             log.error("the configuration was not applied, and the last valid one stays in force: %s", error)
 
-    def _stamp(self) -> Stamp:
-        """What changes when the file, or the `.env` beside it, is written or replaced."""
-        path = config.default_path()
-        return tuple(_stamp_of(file) for file in (path, path.parent / ".env"))
-
-
-def _stamp_of(file: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
 
 def _needs_restart(before: Settings, now: Settings) -> list[str]:
     """The keys that have changed and that programs read at their start only."""
@@ -200,6 +169,6 @@ def _needs_restart(before: Settings, now: Settings) -> list[str]:
         changed += [
             f"{section}.{key}"
             for key in type(old).model_fields
-            if (keys is None or key in keys) and getattr(old, key) != getattr(new, key)
+            if key in keys and getattr(old, key) != getattr(new, key)
         ]
     return changed

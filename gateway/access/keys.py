@@ -15,6 +15,9 @@ _KEY = "key:"
 _BEARER = "jwt:"
 HOW_TO_SEND = "Send a key as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
 
+NO_KEY_LEFT = "Add one to the configuration, or restart the gateway if it is to require none."
+"""What to do when the last key was removed while the gateway ran: the API does not become open by that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -26,7 +29,7 @@ class Principal:
 
 
 class Keyring:
-    """All valid keys, as hashes, and the secret that signs tokens. False if it has neither: then the API is open."""
+    """All valid keys, as hashes, and the secret that signs tokens. False if it never had any: the API is open."""
 
     def __init__(self, settings: Settings) -> None:
         security = settings.security
@@ -40,13 +43,24 @@ class Keyring:
         if settings.gateway.api_key not in PLACEHOLDER_KEYS:
             self._keys.append((_digest(hash_key(settings.gateway.api_key)), Principal("gateway", admin=True)))
         self._jwt_secret = security.jwt_secret
+        self._is_required = not self.is_empty
+
+    def replace(self, other: Keyring) -> None:
+        """Know the keys of another keyring instead. Without any, a key is required as before, so that none is valid."""
+        self._keys, self._jwt_secret = other._keys, other._jwt_secret
+        self._is_required |= other._is_required
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no key or token is valid."""
+        return not (self._keys or self._jwt_secret)
 
     def __bool__(self) -> bool:
-        return bool(self._keys or self._jwt_secret)
+        return self._is_required
 
     def admits(self, owner: str) -> bool:
         """Whether an `owner_of` may still use the API; always, if it was stored without a key."""
-        if not self or not owner:
+        if self.is_empty or not owner:
             return True
         name = owner.removeprefix(_KEY)
         is_token = bool(self._jwt_secret) and name.startswith(_BEARER)
@@ -70,6 +84,8 @@ class Keyring:
         if self._jwt_secret and key.count(".") == 2:
             claims = tokens.verify(key, self._jwt_secret)
             return Principal(f"{_BEARER}{claims.get('sub', '')}", admin="admin" in str(claims.get("scope", "")).split())
+        if self.is_empty:
+            raise Unauthorized(f"No key is valid. {NO_KEY_LEFT}")
         raise Unauthorized(f"This API key is unknown. {HOW_TO_SEND}")
 
 

@@ -23,6 +23,10 @@ class OriginPolicy:
     """Which web pages may send requests that change something or run a model."""
 
     def __init__(self, origins: Sequence[str]) -> None:
+        self.replace(origins)
+
+    def replace(self, origins: Sequence[str]) -> None:
+        """Allow the pages of these origins from now on, and no others."""
         self._origins = frozenset(origins)
 
     def check(self, scope: Scope) -> None:

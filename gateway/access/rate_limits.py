@@ -54,6 +54,10 @@ class SlidingWindow:
         return max(0, self.limit - self._count - self._previous_count)
 
 
+Windows = dict[tuple[str, str], list[SlidingWindow]]
+"""By the name and the rate limit of a principal."""
+
+
 class RateLimits:
     """Middleware that raises TooManyRequests when a principal exceeds its rate limit."""
 
@@ -62,11 +66,25 @@ class RateLimits:
     ) -> None:
         self.app = app
         self._clock = clock
-        self._windows = {p.name: _windows(p.name, p.rate_limit) for p in principals if p.rate_limit}
+        self._windows: Windows = {}
+        self.replace(self.windows(principals))
+
+    def windows(self, principals: Iterable[Principal]) -> Windows:
+        """The windows of principals: those that there are for limits that did not change. Raises ConfigError."""
+        limited = [(principal.name, principal.rate_limit) for principal in principals if principal.rate_limit]
+        return {key: self._windows.get(key) or windows_of(*key) for key in limited}
+
+    def replace(self, windows: Windows) -> None:
+        """Count requests in these windows from now on."""
+        self._windows = windows
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal: Principal | None = scope.get("principal")
-        if principal and (windows := self._windows.get(principal.name)):
+        if (
+            principal
+            and principal.rate_limit
+            and (windows := self._windows.get((principal.name, principal.rate_limit)))
+        ):
             send = _with_limit_headers(send, *self._take(principal, windows))
         await self.app(scope, receive, send)
 
@@ -80,7 +98,8 @@ class RateLimits:
         return min((window.take(), window.limit) for window in windows)
 
 
-def _windows(name: str, rate_limit: str) -> list[SlidingWindow]:
+def windows_of(name: str, rate_limit: str) -> list[SlidingWindow]:
+    """The windows of a key's limit, such as `10/second; 100/hour`. Raises ConfigError."""
     from limits import parse_many
 
     try:

@@ -16,10 +16,12 @@ from contract.asgi import metrics
 from contract.asgi.body import read_body
 from contract.asgi.health import alive
 from contract.asgi.middleware import QUIET
-from contract.errors import ManagerUnreachable, Unavailable
+from contract.config import ConfigError
+from contract.errors import BadRequest, ManagerUnreachable, Unavailable
 from contract.lazy_model import LazyModel
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
+from gateway.configuration import FollowedConfiguration
 from gateway.dialects.health import health
 from gateway.forwarding.manager_client import ManagerClient, ManagerReply
 from gateway.forwarding.model_directory import ModelDirectory
@@ -32,13 +34,15 @@ from gateway.routes.models import path_parameter
 _MAX_CONTROL_BODY = 4096
 
 
-def router(manager: ManagerClient, directory: ModelDirectory, jobs: JobEngine) -> APIRouter:
+def router(
+    manager: ManagerClient, directory: ModelDirectory, jobs: JobEngine, configuration: FollowedConfiguration
+) -> APIRouter:
     """All routes about the system."""
     routes = APIRouter(tags=["system"])
     _add_overview(routes)
     _add_health(routes, manager, directory)
-    _add_pages(routes, manager, jobs)
-    _add_control(routes, manager, directory)
+    _add_pages(routes, manager, jobs, configuration)
+    _add_control(routes, manager, directory, configuration)
     _add_logs(routes, manager)
     return routes
 
@@ -91,7 +95,9 @@ def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirec
     routes.get("/ready", summary="Requests can be served", response_model=None)(ready)
 
 
-def _add_pages(routes: APIRouter, manager: ManagerClient, jobs: JobEngine) -> None:
+def _add_pages(
+    routes: APIRouter, manager: ManagerClient, jobs: JobEngine, configuration: FollowedConfiguration
+) -> None:
     async def page(request: Request) -> Response:
         """Prometheus metrics of the gateway and the manager."""
         with suppress(Unavailable):  # the log says why there is no database
@@ -115,8 +121,9 @@ def _add_pages(routes: APIRouter, manager: ManagerClient, jobs: JobEngine) -> No
             counts: dict[str, int | str] = {**await jobs.counts()}
         except Unavailable as error:
             counts = {"error": error.message}
+        own = {"jobs": counts, "gateway": {"configuration_error": configuration.error}}
         # Put in without parsing what the manager has sent.
-        body = reply.body.rstrip().removesuffix(b"}") + b', "jobs": ' + json.dumps(counts).encode() + b"}"
+        body = reply.body.rstrip().removesuffix(b"}") + b", " + json.dumps(own).encode().removeprefix(b"{")
         return Response(body, media_type=reply.content_type)
 
     routes.get("/v1/system/status", summary="Models, workers and memory", response_model=None)(status)
@@ -136,7 +143,9 @@ def _without_known_families(known: bytes, page: bytes) -> bytes:
     return b"\n".join(new_lines) + b"\n" if new_lines else b""
 
 
-def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:
+def _add_control(
+    routes: APIRouter, manager: ManagerClient, directory: ModelDirectory, configuration: FollowedConfiguration
+) -> None:
     async def evict(request: Request) -> Response:
         """Stop a model's workers, after their running requests, and free their memory. Needs the scope `admin`.
 
@@ -154,6 +163,10 @@ def _add_control(routes: APIRouter, manager: ManagerClient, directory: ModelDire
         reply = await manager.call("POST", "/reload", timeout=None)
         if reply.status < 400:
             await directory.refresh()  # so that the client's next request finds the new models
+            try:
+                await configuration.reload()
+            except ConfigError as error:
+                raise BadRequest(f"The models were reloaded, but not who may use the API: {error}") from None
         return _as_response(reply)
 
     async def events(request: Request) -> Response:

@@ -59,6 +59,8 @@ def test_keys_from_the_command(tmp_path: Path) -> None:
     enginehouse = EnginehouseCommand(environ={"ENGINEHOUSE_CONFIG": str(file), "ENGINEHOUSE_HOME": str(tmp_path)})
     assert "`enginehouse serve` writes one" in enginehouse("keys", "list").stderr
     file.write_text(FILES["no section"])
+    assert "write one such as 60/minute" in enginehouse("keys", "new", "app", "--rate-limit", "often").stderr
+    assert file.read_text() == FILES["no section"]
     key = enginehouse.json("keys", "new", "app", "--admin", "--rate-limit", "60/minute")["key"]
     (stored,) = config.load(file, {}).security.api_keys
     assert (stored.key_hash, stored.scopes, stored.rate_limit) == (hash_key(key), ("admin",), "60/minute")

@@ -117,9 +117,15 @@ async def test_invalid_change_changes_nothing(followed: Followed) -> None:
 
 
 async def test_keys_that_need_a_restart_are_named(followed: Followed) -> None:
-    followed.save("a", gateway={"max_body_mb": 3})
+    keys = {
+        "gateway": {"max_body_mb": 3, "hosts": ["h"]},
+        "responses": {"keep": 1},
+        "security": {"allow_localhost": True},
+    }
+    followed.save("a", **keys, resources={"shutdown_timeout": 1, "max_wait": 1})
     await eventually("it is applied", lambda: followed.applied)
-    assert followed.configuration.status().needs_restart == ["gateway.max_body_mb"]
-    assert followed.reasons() == ["takes effect with the next start: gateway.max_body_mb"]
+    waiting = ["gateway.max_body_mb", "responses.keep", "resources.shutdown_timeout"]
+    assert followed.configuration.status().needs_restart == waiting
+    assert followed.reasons() == [f"takes effect with the next start: {', '.join(waiting)}"]
     followed.save("a")
     await eventually("it is taken back", lambda: followed.configuration.status().needs_restart == [])
