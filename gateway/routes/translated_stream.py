@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -14,12 +13,13 @@ from contract.errors import EngineFailed, ServeError, from_envelope
 from contract.tasks import Response
 from gateway.dialects.dialect import EventTranslator, StreamEvent, TimedResponse
 from gateway.forwarding.captured_response import CapturedResponse
+from gateway.forwarding.event_stream import WholeLines
 from gateway.routes.durations import Durations
 
 CONTENT_TYPES = {"sse": b"text/event-stream; charset=utf-8", "ndjson": b"application/x-ndjson"}
 
-_END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
-_DATA = re.compile(rb"(?m)^data: ?(.*?)\r?$")
+MAX_EVENT = 16 * 2**20
+"""Bytes of the longest event that is translated. An event is held until it is complete."""
 
 
 class TranslatedStream:
@@ -44,7 +44,8 @@ class TranslatedStream:
         self._translator = translator
         self._framing = framing
         self._request_id = request_id
-        self._held = b""
+        self._held = bytearray()
+        self._line_feeds = WholeLines()
         self._ended = False
         self._refusal: CapturedResponse | None = None
 
@@ -75,19 +76,33 @@ class TranslatedStream:
         return [*headers, (b"content-type", CONTENT_TYPES[self._framing])]
 
     async def _continue(self, body: bytes, *, more: bool) -> None:
-        *events, self._held = _END_OF_EVENT.split(self._held + body)
+        translated = b"".join(map(self._translated, self._events(body)))
         if not more:
-            events.append(self._held)
-        translated = b"".join(map(self._translated, events))
+            translated += self._translated(bytes(self._held))
+        elif len(self._held) > MAX_EVENT:
+            self._held.clear()
+            message = f"The server sent an event of more than {MAX_EVENT // 2**20} MiB, which cannot be translated."
+            translated += self._end(self._failed(EngineFailed(message)))
         if not more:
             translated += self._end(self._translator.close())
         if translated or not more:
             await self._send({"type": "http.response.body", "body": translated, "more_body": more})
 
+    def _events(self, body: bytes) -> list[bytes]:
+        """The events that are complete with `body`; what follows them is held."""
+        searched = max(0, len(self._held) - 1)
+        self._held += self._line_feeds(body)
+        end = self._held.rfind(b"\n\n", searched)
+        if end < 0:
+            return []
+        events = bytes(self._held[:end]).split(b"\n\n")
+        del self._held[: end + 2]
+        return events
+
     def _translated(self, event: bytes) -> bytes:
-        data = b"\n".join(_DATA.findall(event))
         if self._ended:
             return b""
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
         if not data:
             return event + b"\n\n" if event.startswith(b":") and self._framing == "sse" else b""
         if data == b"[DONE]":

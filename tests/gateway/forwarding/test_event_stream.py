@@ -35,6 +35,15 @@ async def test_passes_on_whole_events_at_once(end: bytes) -> None:
         assert b"".join(await pieces(b"data: 1" + end[:split], end[split:], breaks=True)) == event
 
 
+@pytest.mark.parametrize("tail", [b"", b"data: 2", b"\r", b"data: 2\r\n", b"data: 2\r"])
+@pytest.mark.parametrize(
+    "ends", [(b"\n\n", b"\r\n\r\n"), (b"\r\n\r\n", b"\n\n"), (b"\n\n", b"\n\r\n"), (b"\n\n", b"\r\r")]
+)
+async def test_ends_of_different_kinds_are_found(ends: tuple[bytes, bytes], tail: bytes) -> None:
+    whole = b"data: 0" + ends[0] + b"data: 1" + ends[1]
+    assert await pieces(whole + b"d" + tail, breaks=True) == [whole]
+
+
 async def test_passes_on_the_rest_of_a_complete_stream() -> None:
     assert await pieces(b"data: 1\n\ndata: 2") == [b"data: 1\n\n", b"data: 2"]
 
@@ -48,6 +57,7 @@ async def test_passes_on_a_long_event_in_pieces() -> None:
 def test_recognizes_the_last_event() -> None:
     assert have_the_last(b"data: 1\n\ndata: [DONE]\n\n")
     assert have_the_last(b"data: [DONE]")
+    assert have_the_last(b"data: 1\r\rdata:[DONE]\r\r")
     assert have_the_last(b'data: {"error": {"message": "x"}}\n\n')
     assert not have_the_last(b'data: {"content": "data: [DONE]"}\n\n')
     assert have_the_last(b'data: {"choices": [{"delta": {}, "finish_reason":"stop"}]}\n\n')

@@ -12,6 +12,7 @@ from starlette.types import Message
 from contract.errors import QueueFull, ServeError
 from contract.tasks.chat.response import ChatChunk
 from gateway.dialects.dialect import StreamEvent
+from gateway.routes import translated_stream
 from gateway.routes.translated_stream import TranslatedStream
 from tests.support.replies import chat_event, error_envelope
 
@@ -80,6 +81,22 @@ async def test_cuts_between_bytes_do_not_matter(size: int) -> None:
     words = [json.loads(line[6:]) for line in received.body.split(b"\n") if line.startswith(b"data: ")]
     assert words == [{"word": "a"}, {"word": "é"}, {"done": True}]
     assert b": still here\n\n" in received.body
+
+
+async def test_events_may_have_any_line_ends_and_several_lines() -> None:
+    chunk = json.dumps(json.loads(chat_event("a")[6:]), indent=1)
+    for end in ("\n", "\r\n", "\r"):
+        event = "".join(f"data:{line}{end}" for line in chunk.split("\n")).encode() + end.encode()
+        stream, received = translated("ndjson")
+        await send(stream, *(event[start : start + 1] for start in range(len(event))))
+        assert received.body == b'{"word": "a"}\n{"done":true}\n'
+
+
+async def test_event_that_does_not_end_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translated_stream, "MAX_EVENT", 1000)
+    stream, received = translated("ndjson")
+    await send(stream, chat_event("a"), b"data: ", *[b"x" * 400] * 20)
+    assert received.body == b'{"word": "a"}\n{"failed": "inference_failed", "id": "r"}\n'
 
 
 async def test_lines_of_json_have_no_comments() -> None:
