@@ -18,6 +18,7 @@ from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.errors import HTTP_HANDLERS
 from contract.asgi.hosts import HostCheck
 from contract.asgi.middleware import HeadAsGet, RequestMiddleware
+from contract.asgi.pacing import Pacing
 from contract.config import Settings
 from gateway.access.auth import Auth
 from gateway.access.cors import Cors
@@ -92,7 +93,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services, app.router)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
-    counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints), bodies)
+    counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints, services.pacing), bodies)
     access = LiveAccess(counted, settings, keyring, origins, _checks(keyring, requests))
     _follow(configuration, app, access, keyring)
     app.middleware_stack = access
@@ -152,6 +153,7 @@ def _services(settings: Settings, home: Path, origins: OriginPolicy) -> Services
         tasks=TaskForwarder(manager, directory, fetcher, stream_wait),
         external=ExternalForwarder(manager, stream_wait),
         body_limit=body_limit,
+        pacing=Pacing(),
         check_origin=origins.check,
     )
 

@@ -20,6 +20,7 @@ from contract import __version__
 from contract.asgi import errors, health, metrics
 from contract.asgi.draining import DrainMiddleware, RequestsInProgress
 from contract.asgi.middleware import RequestMiddleware, header
+from contract.asgi.pacing import Pacing
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
 from contract.status import ModelStatus, Status
@@ -184,14 +185,17 @@ class ControlRoutes:
 
 
 class WorkersOrControl:
-    """Hands requests that name a model to the proxy, and all others to the control routes."""
+    """Hands requests that name a model to the proxy, a few at a time, and all others to the control routes."""
 
     def __init__(self, control: ASGIApp, proxy: ASGIApp) -> None:
         self._control = control
         self._proxy = proxy
+        self._pacing = Pacing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_for_worker = scope["type"] == "http" and header(scope, MODEL) is not None
+        if is_for_worker:
+            await self._pacing.begin()
         app = self._proxy if is_for_worker else self._control
         await app(scope, receive, send)
 

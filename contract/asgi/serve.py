@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from contract.asgi.backlog import AcceptingFactory
 from contract.asgi.connections import BoundedProtocol, ConnectionLimits
 from contract.asgi.draining import CUT_TIMEOUT, RequestsInProgress
 from contract.asgi.old_clients import PatientProtocol
@@ -62,9 +63,15 @@ class AppServer(uvicorn.Server):
     It goes on to listen meanwhile, to refuse new requests.
     """
 
-    def __init__(self, config: uvicorn.Config, requests: RequestsInProgress, graceful: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, protocols: AcceptingFactory, requests: RequestsInProgress, graceful: float
+    ) -> None:
         super().__init__(config)
-        self._requests, self._graceful = requests, graceful
+        self._protocols, self._requests, self._graceful = protocols, requests, graceful
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._protocols.sockets = sockets or ()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._requests.on_exit()
@@ -95,9 +102,10 @@ def server(
     `requests` are those that the app's DrainMiddleware counts. `X-Forwarded-For` and `X-Forwarded-Proto` are believed
     from the addresses and networks in `trusted_proxies` only.
     """
+    protocols = AcceptingFactory(partial(ServerProtocol, limits=limits or ConnectionLimits()))
     config = uvicorn.Config(
         app,
-        http=partial(ServerProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]
+        http=protocols,  # type: ignore[arg-type]
         ws="none",  # `UpgradeProtocol` hands them to the app
         log_config=None,
         access_log=False,
@@ -110,7 +118,7 @@ def server(
         # Requests that are counted have ended by then; their last bytes may still be on the way to their clients.
         timeout_graceful_shutdown=int(CUT_TIMEOUT if requests else graceful) or 1,
     )
-    return AppServer(config, requests or RequestsInProgress(), graceful)
+    return AppServer(config, protocols, requests or RequestsInProgress(), graceful)
 
 
 def log_to_stderr(level: str | None = None) -> None:

@@ -46,6 +46,7 @@ class Passthrough:
         check_forwardable(scope)
         scope["endpoint_label"] = "/v1/{path}"
         self._services.check_origin(scope)  # also for GET, which may start a server here
+        await self._services.pacing.begin()
         try:
             async with read_request(scope, receive, self._services.body_limit) as request:
                 model = await self._model(scope, request, path)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_body
 from contract.asgi.middleware import header
+from contract.asgi.pacing import Pacing
 from contract.tasks import Task, all_tasks
 from gateway.forwarding.client_headers import (
     forwarded_headers,
@@ -74,13 +75,16 @@ class TaskEndpoint:
 class TaskRoutes:
     """Middleware that sends requests for tasks and dialects straight to their endpoints, and all others to FastAPI."""
 
-    def __init__(self, app: ASGIApp, endpoints: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, ASGIApp], pacing: Pacing) -> None:
         self.app = app
         self._endpoints = endpoints
+        self._pacing = pacing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["type"] == "http" and scope["method"] == "POST"
         endpoint = (self._endpoints.get(scope["path"]) or self._meant(scope["path"])) if is_post else None
+        if endpoint:
+            await self._pacing.begin()
         await (endpoint or self.app)(scope, receive, send)
 
     def _meant(self, path: str) -> ASGIApp | None:

@@ -27,6 +27,7 @@ class Upstream:
         scope["endpoint_label"] = "/upstream/{model}/{path}"
         check_forwardable(scope)
         self._services.check_origin(scope)  # also for GET, which may start a server here
+        await self._services.pacing.begin()
         table = await self._services.directory.table()
         target = split(raw_path(scope), table)
         if not table.is_external(target.model):
