@@ -87,6 +87,14 @@ class ControlRoutes:
         wait = wait or self.runtime.files.report(id_)
         return JSONResponse({"wait": wait, "progress": None if wait else await self.proxy.progress(id_)})
 
+    async def waits(self, request: Request) -> Response:
+        """POST /waits with `{"requests": [ID, …]}`: what each of them waits for, by its id, if it waits."""
+        pool, now = self.runtime.pool, asyncio.get_running_loop().time()
+        ids = frozenset(map(str, (await request.json())["requests"]))
+        found = wait_report.reports(pool.queue, pool.models, pool.supervisor.workers, now, only=ids)
+        downloads = {id_: wait for id_ in ids if (wait := self.runtime.files.report(id_))}
+        return JSONResponse({"waits": downloads | {wait["request"]: wait for wait in found}})
+
     async def evict(self, request: Request) -> Response:
         """POST /evict/{id}?force=true: stop a model's workers and wait until their memory is back."""
         name = request.path_params["name"]
@@ -225,7 +233,8 @@ def build(
         Route("/models", control.models),
         *ModelRoutes(runtime).routes(),
         Route("/status", control.status),
-        Route("/waits", control.wait),
+        Route("/waits", control.wait, methods=["GET"]),
+        Route("/waits", control.waits, methods=["POST"]),
         Route("/events", control.events),
         Route("/logs/{name:path}", control.logs),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),

@@ -22,6 +22,7 @@ from contract.asgi.tunnel import Tunnel, open_tunnel
 from contract.config import Settings
 from contract.errors import ManagerUnreachable, ServeError, TooManyConnections, Unavailable, from_envelope
 from gateway.forwarding.manager_pulse import ManagerPulse, ManagerSilent
+from gateway.forwarding.wait_reports import WaitReports, Waits
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class ManagerClient:
         self.is_stopping = False  # it has ended its stream of events in good order, and not begun another
         self.authorization = ("authorization", "")
         self._id = ("x-enginehouse-gateway", secrets.token_hex(8))
+        self.waits = WaitReports(self._waits)
         self.locate()
 
     def locate(self) -> None:
@@ -135,6 +137,11 @@ class ManagerClient:
                     return ManagerReply(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError, UpstreamError) as error:
             raise self.unreachable(error) from error
+
+    async def _waits(self, requests: list[str]) -> Waits:
+        reply = await self.call("POST", "/waits", timeout=5, content={"requests": requests})
+        waits: Waits = reply.json()["waits"]
+        return waits
 
     async def _is_alive(self) -> bool:
         """Whether the manager gives a sign of life. Calls to one that does not run fail by themselves."""

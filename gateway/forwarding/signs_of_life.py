@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 from starlette.types import Message, Send
@@ -25,6 +24,9 @@ from gateway.forwarding.manager_client import ManagerClient
 
 LONGEST_INTERVAL = 5.0
 """Seconds between two signs; common proxies give up after 60."""
+
+_TOGETHER = 0.5
+"""Seconds in which the questions of all streams to the manager become one."""
 
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -84,12 +86,7 @@ class SignsOfLife:
 
     async def _ask(self) -> dict[str, Any] | None:
         """What the manager knows of the wait; None if the request does not wait, or the manager does not answer."""
-        try:
-            reply = await self._manager.call("GET", f"/waits?request={quote(self._request_id, safe='')}", timeout=5)
-            wait: dict[str, Any] | None = reply.json()["wait"]
-        except ServeError:
-            return None
-        return wait
+        return await self._manager.waits.of(self._request_id, min(_TOGETHER, self._policy.after / 10))
 
     async def _sign(self, wait: dict[str, Any] | None) -> None:
         if not self.begun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from contract.errors import DeadlinePassed
@@ -24,16 +24,25 @@ def report(
     request_id: str, queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker], now: float
 ) -> dict[str, Any] | None:
     """One request's report, as in `reports`; None if it does not wait."""
-    return next((wait for wait in reports(queue, models, workers, now) if wait["request"] == request_id), None)
+    return next(iter(reports(queue, models, workers, now, only={request_id})), None)
 
 
-def reports(queue: WaitQueue, models: dict[str, Model], workers: Sequence[Worker], now: float) -> list[dict[str, Any]]:
-    """The waiting requests in their order.
+def reports(
+    queue: WaitQueue,
+    models: dict[str, Model],
+    workers: Sequence[Worker],
+    now: float,
+    *,
+    only: Set[str] | None = None,
+) -> list[dict[str, Any]]:
+    """The waiting requests in their order, or `only` those with these ids.
 
     Each has its id as `request`, the `model`, `ahead` (earlier requests that wait), `waited` (seconds) and `message`.
     """
     waits = []
     for place, waiter in enumerate(sorted(queue, key=lambda waiter: waiter.ticket)):
+        if only is not None and waiter.claim.request_id not in only:
+            continue
         if model := models.get(waiter.model):
             own = [worker for worker in workers if worker.model == model.id]
             message = _loading(model, own, now) or _waiting(model, own, place)

@@ -7,7 +7,7 @@ import pytest
 from contract.config import ModelSpec
 from contract.status import State
 from manager.scheduling.wait_queue import Claim, WaitQueue
-from manager.scheduling.wait_report import report
+from manager.scheduling.wait_report import report, reports
 from manager.state.model import Capabilities, Model
 from manager.state.process import Placement
 from manager.state.worker import Worker
@@ -46,6 +46,15 @@ async def test_says_what_a_request_waits_for(loads: list[float], workers: list[W
     assert (said["model"], said["ahead"], said["message"]) == ("b", 2, message)
     assert said["waited"] == pytest.approx(10 - since, abs=0.1)
     assert report("first", queue, models, [], now=10)["message"] == "waiting for memory for a"
+
+
+async def test_reports_only_the_requests_that_are_asked_for() -> None:
+    models, queue = {"a": model("a")}, WaitQueue()
+    for id_ in ("first", "second", "third", "fourth"):
+        queue.append(models["a"], 60, Claim(id_))
+    said = reports(queue, models, [], now=10, only={"fourth", "second", "unknown"})
+    assert [(wait["request"], wait["ahead"]) for wait in said] == [("second", 1), ("fourth", 3)]
+    assert len(reports(queue, models, [], now=10)) == 4
 
 
 async def test_request_that_does_not_wait_has_no_report() -> None:
