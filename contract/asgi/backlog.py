@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-AT_ONCE = 32
+AT_ONCE = 128
 """Connections that are accepted in one turn on each socket."""
 
 
