@@ -27,8 +27,8 @@ from gateway.jobs.queries import no_such_job
 from gateway.jobs.store import JobStore
 from gateway.jobs.verdict import judge
 from gateway.jobs.webhooks import Webhooks
-from gateway.storage.database import DatabaseFailed, NewerDatabase
-from gateway.storage.sqlite import FOLDER_HINT
+from gateway.storage.database import DatabaseFailed
+from gateway.storage.storing import storing
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class JobEngine:
         """The store of all jobs, open. Raises Unavailable if the state folder cannot hold it."""
         async with self._opening:
             if not self._open:
-                with storing():
+                with storing("Jobs"):
                     await self._store.open()
                 self._open = True
                 loops = [self._run(), self._webhooks.run(), *([self._batches.run()] if self._batches else [])]
@@ -114,7 +114,7 @@ class JobEngine:
         """
         submission = self._webhooks.checked(submission)
         store = await self.store()
-        with storing():
+        with storing("Jobs"):
             job, is_new = await store.add(submission)
         self._wake.set()
         return job, is_new
@@ -124,7 +124,7 @@ class JobEngine:
         if not self.exists:
             raise no_such_job(id_)
         store = await self.store()
-        with storing():
+        with storing("Jobs"):
             return await store.get(owner, id_)
 
     async def page(self, wanted: JobFilter) -> list[Job]:
@@ -132,7 +132,7 @@ class JobEngine:
         if not self.exists:
             return []
         store = await self.store()
-        with storing():
+        with storing("Jobs"):
             return await store.page(wanted)
 
     async def counts(self) -> dict[str, int]:
@@ -140,7 +140,7 @@ class JobEngine:
         found: Mapping[str, int] = {}
         if self.exists:
             store = await self.store()
-            with storing():
+            with storing("Jobs"):
                 found = await store.count()
         return {state: found.get(state, 0) for state in (JobState.QUEUED, JobState.RUNNING)}
 
@@ -150,7 +150,7 @@ class JobEngine:
         Raises NotFound.
         """
         job, store = await self.get(owner, id_), await self.store()
-        with storing():
+        with storing("Jobs"):
             if job.has_ended:
                 await store.remove(owner, id_)
                 return job, True
@@ -250,7 +250,10 @@ class JobEngine:
             if self._closing:  # it was not cancelled by its owner: the next start runs it again
                 await self._store.run_again(job, 0.0, counted=False)
             raise
-        except Exception:  # such as a full disk
+        except (DatabaseFailed, OSError) as error:  # such as a full disk
+            log.error("%s runs again as soon as its end can be stored: %s", job.id, error)
+            await self._run_again_when_possible(job)
+        except Exception:
             log.exception("the end of %s cannot be stored", job.id)
             await self._run_again_when_possible(job)
 
@@ -281,17 +284,3 @@ class JobEngine:
             with suppress(Exception):
                 await self._store.run_again(job, 0.0, counted=True)
                 return
-
-
-class storing:  # noqa: N801 - reads as what it does
-    """Raises Unavailable where the enclosed code cannot use the database or the state folder."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, NewerDatabase):
-            raise Unavailable(str(error)) from error
-        if isinstance(error, OSError | DatabaseFailed):
-            message = f"Jobs cannot be stored ({error})."
-            hint = getattr(error, "hint", FOLDER_HINT)
-            raise Unavailable(f"{message} {hint}", retry_after=30) from error

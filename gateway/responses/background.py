@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from contract.errors import NotFound
+from contract.errors import NotFound, Unavailable
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Job, JobState, Submission
 from gateway.responses.store import ResponseStore, StoredResponse
@@ -37,7 +38,8 @@ class BackgroundResponses:
         current = replace(stored, response=document)
         if job is None or job.has_ended:
             current = replace(current, job=None)
-            await self._store.add(current)
+            with suppress(Unavailable):  # such as a full disk: the next look stores it
+                await self._store.add(current)
         return current
 
     async def cancel(self, stored: StoredResponse) -> None:

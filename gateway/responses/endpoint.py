@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, read_body
 from contract.asgi.middleware import header
-from contract.errors import InvalidField, NotFound, UnsupportedFeature
+from contract.errors import InvalidField, NotFound, Unavailable, UnsupportedFeature
 from contract.json_parser import parse_json
 from contract.tasks import decode_body
 from gateway.access.keys import owner_of, visible_to
@@ -24,7 +24,7 @@ from gateway.forwarding.client_headers import forwarded_headers
 from gateway.forwarding.offload import offload
 from gateway.jobs.job import StoredRequest, Submission
 from gateway.responses.background import BackgroundResponses
-from gateway.responses.keeper import Keeper
+from gateway.responses.keeper import Keep, Keeper
 from gateway.responses.store import ResponseStore, StoredItem, StoredResponse
 
 PATH = "/v1/responses"
@@ -91,14 +91,16 @@ class ResponsesEndpoint:
             error.param = "previous_response_id"
             raise
 
-    def _keep(self, scope: Scope, own: list[StoredItem], previous: str | None) -> Any:
-        async def keep(response: Mapping[str, Any]) -> None:
+    def _keep(self, scope: Scope, own: list[StoredItem], previous: str | None) -> Keep:
+        async def keep(response: Mapping[str, Any]) -> str | None:
             owner = owner_of(scope.get("principal"))
             stored = StoredResponse(response["id"], owner, own, dict(response), previous)
             try:
                 await self.store.add(stored)
-            except Exception:  # such as a full disk: the client has its answer all the same
-                log.exception("the response %s cannot be stored", response["id"])
+            except Unavailable as error:  # such as a full disk: the client has its answer all the same
+                log.error("%s is not stored: %s", response["id"], error.message)
+                return error.message
+            return None
 
         return keep
 

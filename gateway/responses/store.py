@@ -7,15 +7,16 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract.config.responses import StoredResponseSettings
-from contract.errors import NotFound
+from contract.errors import NotFound, Unavailable
 from gateway.storage.database import Database, SqlConnection, T
 from gateway.storage.sqlite import SqliteBackend
+from gateway.storage.storing import storing
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class ResponseStore:
             await self._database.close()
 
     async def add(self, stored: StoredResponse) -> None:
-        """Store a response, or replace the one with its id. Raises OSError or DatabaseFailed."""
+        """Store a response, or replace the one with its id. Raises Unavailable."""
         items, response = json.dumps(stored.items).encode(), json.dumps(stored.response).encode()
         now = self._clock()
         row = (stored.id, stored.owner, now, now, stored.previous, items, response, stored.job)
@@ -82,19 +83,29 @@ class ResponseStore:
         return await self._run(lambda connection: self._find(connection, owner, id_))
 
     async def conversation(self, owner: str | None, id_: str) -> list[StoredItem]:
-        """All items up to the end of a response. Raises NotFound if one of the responses is gone."""
+        """All items up to the end of a response. Raises NotFound if one of the responses is gone, or Unavailable."""
 
         def walk(connection: SqlConnection) -> list[StoredResponse]:
             chain: list[StoredResponse] = []
             previous: str | None = id_
             while previous is not None and len(chain) < _LONGEST_CHAIN:
                 chain.append(self._find(connection, owner, previous))
-                connection.execute("UPDATE responses SET used = ? WHERE id = ?", (self._clock(), previous))
                 previous = chain[-1].previous
             return chain[::-1]
 
         chain = await self._run(walk)
+        await self._note_use([stored.id for stored in chain])
         return [item for stored in chain for item in (*stored.items, *stored.response["output"])]
+
+    async def _note_use(self, ids: list[str]) -> None:
+        now = self._clock()
+
+        def work(connection: SqlConnection) -> None:
+            for id_ in ids:
+                connection.execute("UPDATE responses SET used = ? WHERE id = ?", (now, id_))
+
+        with suppress(Unavailable):  # such as a full disk, on which conversations can still be read
+            await self._run(work)
 
     async def remove(self, owner: str | None, id_: str) -> StoredResponse:
         """Remove a response and return it. Raises NotFound."""
@@ -107,10 +118,11 @@ class ResponseStore:
         return await self._run(delete)
 
     async def _run(self, work: Callable[[SqlConnection], T]) -> T:
-        async with self._opening:
-            if not self._database.is_open:
-                await self._database.open()
-        return await self._database.run(work, durable=False)
+        with storing("Responses"):
+            async with self._opening:
+                if not self._database.is_open:
+                    await self._database.open()
+            return await self._database.run(work, durable=False)
 
     def _find(self, connection: SqlConnection, owner: str | None, id_: str) -> StoredResponse:
         query = "SELECT id, owner, items, response, previous, job FROM responses WHERE id = ?"

@@ -21,11 +21,12 @@ from contract.validation import invalid_request
 from gateway.access.keys import owner_of, visible_to
 from gateway.jobs.batch import StoredBatch
 from gateway.jobs.batches import Batches
-from gateway.jobs.engine import JobEngine, storing
+from gateway.jobs.engine import JobEngine
 from gateway.jobs.files import Page
 from gateway.routes.files import life, listing, page_size
 from gateway.routes.models import path_parameter
 from gateway.routes.passthrough import UnlessForwarded
+from gateway.storage.storing import storing
 
 _MAX_PAGE = 100
 _MAX_BODY = 64 * 1024
@@ -86,7 +87,7 @@ class BatchRoutes:
             created=0.0,
         )
         await self.engine.store()
-        with storing():
+        with storing("Batches"):
             batch = await self.batches.rows.add(batch)
         self.batches.wake()
         return JSONResponse(batch_view(batch))
@@ -98,7 +99,7 @@ class BatchRoutes:
         if not self.engine.exists:
             return listing([], 0)
         await self.engine.store()
-        with storing():
+        with storing("Batches"):
             page = Page(visible_to(request.scope.get("principal")), limit + 1, query.get("after"))
             batches = await self.batches.rows.page(page)
         return listing([batch_view(batch) for batch in batches], limit)
@@ -106,7 +107,7 @@ class BatchRoutes:
     async def get(self, request: Request) -> Response:
         """A batch: its state, how many requests have ended, and the files with their answers."""
         await self.engine.store()
-        with storing():
+        with storing("Batches"):
             batch = await self.batches.rows.get(
                 visible_to(request.scope.get("principal")), request.path_params["batch_id"]
             )
@@ -115,7 +116,7 @@ class BatchRoutes:
     async def cancel(self, request: Request) -> Response:
         """Cancel a batch. What has ended by then is in its files."""
         await self.engine.store()
-        with storing():
+        with storing("Batches"):
             batch = await self.batches.rows.cancel(
                 visible_to(request.scope.get("principal")), request.path_params["batch_id"]
             )

@@ -18,10 +18,11 @@ from contract.asgi.body import ClientDisconnected, body_chunks
 from contract.errors import BadRequest, InvalidField, TooLarge
 from contract.multipart import MAX_CONTENT_TYPE
 from gateway.access.keys import owner_of, visible_to
-from gateway.jobs.engine import JobEngine, storing
+from gateway.jobs.engine import JobEngine
 from gateway.jobs.files import FileStore, Page, StoredFile
 from gateway.routes.models import path_parameter
 from gateway.routes.passthrough import UnlessForwarded
+from gateway.storage.storing import storing
 
 PURPOSES = ("batch", "assistants", "fine-tune", "vision", "user_data", "evals")
 _MAX_PAGE = 10000
@@ -49,7 +50,7 @@ class FileRoutes:
         try:
             upload, purpose, keep = _fields(form)
             await self.engine.store()
-            with storing():
+            with storing("Files"):
                 file = await self.files.add(
                     upload.file,
                     owner_of(request.scope.get("principal")),
@@ -89,7 +90,7 @@ class FileRoutes:
         if not self.engine.exists:
             return listing([], 0)
         await self.engine.store()
-        with storing():
+        with storing("Files"):
             files = await self.files.page(wanted)
         return listing([file_view(file) for file in files], wanted.limit - 1)
 
@@ -107,13 +108,13 @@ class FileRoutes:
     async def delete(self, request: Request) -> Response:
         """Delete a file."""
         file = await self._find(request)
-        with storing():
+        with storing("Files"):
             await self.files.remove(file.owner, file.id)
         return JSONResponse({"id": file.id, "object": "file", "deleted": True})
 
     async def _find(self, request: Request) -> StoredFile:
         await self.engine.store()
-        with storing():
+        with storing("Files"):
             return await self.files.get(visible_to(request.scope.get("principal")), request.path_params["file_id"])
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Unavailable
-from gateway.jobs.engine import storing
 from gateway.jobs.job import JobFilter, JobState
 from gateway.jobs.schema import STEPS
 from gateway.jobs.store import JobStore
 from gateway.storage.database import DatabaseFailed, NewerDatabase
 from gateway.storage.sqlite import SqliteBackend
+from gateway.storage.storing import storing
 
 FIRST_VERSION = Path(__file__).with_name("first_version.sql")
 """A database from before versions were counted: a job that is completed, one that runs and one that waits."""
@@ -65,7 +65,7 @@ async def test_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(Unavailable, match=r"version 99 .* move the database away"), storing():
+    with pytest.raises(Unavailable, match=r"version 99 .* move the database away"), storing("Jobs"):
         await JobStore(tmp_path, 20).open()
     assert path.read_bytes()[100:] == before[100:]
     with pytest.raises(NewerDatabase):

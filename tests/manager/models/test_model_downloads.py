@@ -23,6 +23,7 @@ from manager.models.model_downloads import ModelDownloads
 from scripts.testbed import hub
 from scripts.testbed.server import eventually
 from tests.support import hub_repositories
+from tests.support.small_disk import small_disk
 
 WEIGHTS = "a/model/model.safetensors"
 SPEC = ModelSpec(id="m", engine="transformers_chat", source="a/model")
@@ -170,6 +171,29 @@ async def test_disk_that_fills_midway_is_explained(served: hub.Hub, make: Make, 
     assert local_copy(SPEC, environ).downloaded is True
     assert gets_of(served, "config.json") == 1, "what was complete is kept"
     await downloads.close()
+
+
+@pytest.mark.e2e
+async def test_disk_that_is_full_midway_is_explained(served: hub.Hub, make: Make, tmp_path: Path) -> None:
+    make_weights_large(served)
+    with small_disk(tmp_path / "cache", 8) as disk:
+        downloads = make()
+        download = downloads.start(SPEC)
+        await until_some_weights(download)
+        disk.fill()
+        served.go.set()
+        with pytest.raises(DiskFull, match=r"a/model needs .* GB more, and .* has 0\.00 GB free"):
+            await download.result()
+        environ = {"HF_HOME": str(tmp_path / "cache")}
+        assert local_copy(SPEC, environ).downloaded is False
+        served.faults.clear()
+        with pytest.raises(DiskFull):  # before anything is fetched
+            await downloads.start(SPEC).result()
+        disk.free()
+        await downloads.start(SPEC).result()
+        assert local_copy(SPEC, environ).downloaded is True
+        assert gets_of(served, "config.json") == 1, "what was complete is kept"
+        await downloads.close()
 
 
 async def test_failure_says_why(make: Make) -> None:
