@@ -43,6 +43,7 @@ from contract.tasks.chat.response import (
 from contract.tasks.chat.response_format import JsonSchemaFormat, ResponseFormat
 from contract.tasks.chat.sampling import SampledRequest, StreamOptions
 from contract.tasks.chat.tools import FunctionTool, Tool, ToolChoice, ToolUse
+from contract.tasks.usage_chunks import wants_chunk
 
 __all__ = [
     "CHAT",
@@ -82,11 +83,6 @@ __all__ = [
     "TopLogprob",
     "fold",
 ]
-
-
-def wants_chunk(request: ChatRequest, chunk: ChatChunk) -> bool:
-    """Whether to send a streamed chunk: the one with the usage only if the client asked for it."""
-    return chunk.usage is None or bool(chunk.choices) or request.include_usage
 
 
 CHAT = Task(

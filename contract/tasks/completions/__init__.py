@@ -8,6 +8,7 @@ from __future__ import annotations
 from contract.tasks import Task
 from contract.tasks.completions.request import CompletionPrompt, CompletionRequest
 from contract.tasks.completions.response import CompletionChoice, CompletionLogprobs, CompletionResponse, fold
+from contract.tasks.usage_chunks import wants_chunk
 
 __all__ = [
     "COMPLETIONS",
@@ -18,11 +19,6 @@ __all__ = [
     "CompletionResponse",
     "fold",
 ]
-
-
-def wants_chunk(request: CompletionRequest, chunk: CompletionResponse) -> bool:
-    """Whether to send a streamed chunk: the one with the usage only if the client asked for it."""
-    return chunk.usage is None or bool(chunk.choices) or request.include_usage
 
 
 COMPLETIONS = Task(
