@@ -56,7 +56,8 @@ class GenerationRequest(DialectRequest):
     known_fields: ClassVar[FieldTable] = {
         **refused(_ORIGIN, "template suffix context raw", hint="Send a conversation to `/api/chat`."),
         **refused(_ORIGIN, "width height steps", hint="Images are drawn at `/v1/images/generations`."),
-        **neutral(_ORIGIN, "truncate shift"),
+        **ignored(_ORIGIN, "truncate", hint="A conversation that is too long is refused, as with `false`."),
+        **neutral(_ORIGIN, "shift"),
     }
 
     model: Name

@@ -72,6 +72,13 @@ def test_text_system_and_images_become_a_conversation() -> None:
     assert [part["type"] for part in said["content"]] == ["image_url", "text"]
 
 
+@pytest.mark.parametrize(("truncate", "warns"), [(True, 1), (False, 0), (None, 0)])
+def test_truncate_has_a_warning_where_it_would_cut(truncate: bool | None, warns: int) -> None:
+    route = ROUTES["/api/chat"]
+    request = route.request.model_validate({"model": "m", "messages": SAID, "truncate": truncate})
+    assert len([warning for warning in request.warnings() if "too long is refused" in warning]) == warns
+
+
 def test_results_are_joined_to_the_calls_of_their_tools() -> None:
     def call(name: str) -> dict[str, Any]:
         return {"function": {"name": name, "arguments": {"at": "sky"}}}
