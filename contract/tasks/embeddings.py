@@ -7,49 +7,68 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from contract.known_fields import FieldTable, Requirement, honoured, neutral
+from contract.known_fields import FieldTable, Requirement, honoured, ignored, neutral, refused
 from contract.lazy_model import LazyModel
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
-from contract.tasks.chat import ImagePart, TextPart
+from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
 from contract.tasks.vision import merge_image_fields
 
 
 class ImageItem(LazyModel):
-    """An image in the list of inputs: a shorter notation than a part of a chat message."""
+    """An image in the list of inputs, as in Jina's API: a shorter notation than a part of a chat message."""
+
+    model_config = ConfigDict(extra="forbid")
 
     image: ImageInput
 
 
+class TextItem(LazyModel):
+    """A text in the list of inputs, as in Jina's API."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Text
+
+
 TokenIds = Items[int] | Items[Items[int]]
-InputItem = Text | ImageItem | ImagePart | TextPart
+InputItem = Text | ImageItem | TextItem | ImagePart | TextPart
 Input = Annotated[Text | Items[Text] | TokenIds | Items[InputItem], Field(union_mode="left_to_right")]
 
 
 _TOKENS = "LangChain's `OpenAIEmbeddings` sends token ids unless it has `check_embedding_ctx_length=False`."
+_TYPES = "`float` and `base64` are honoured, like `encoding_format`."
 
 
 class EmbeddingsRequest(Request):
     """`input` is a text, a list of texts and images, or token ids.
 
     An image in the list is `{"image": …}`, or a part as in chat (`{"type": "image_url", …}`). Images can also be sent
-    as `image` and `images` (a form's files); they come after those in `input`. `dimensions` truncates the vectors and
-    scales them to length one again. `truncate` says whether a text that is too long is cut or refused; without it, the
-    model's entry does.
+    as `image` and `images` (a form's files); they come after those in `input`. In place of `input`, `messages` may have
+    one text or one image, as in vLLM's API. `dimensions` truncates the vectors and scales them to length one again.
+    `truncate` says whether a text that is too long is cut or refused; without it, the model's entry does.
     """
 
     known_fields: ClassVar[FieldTable] = {
         **honoured("OpenAI", "input", hint=_TOKENS),
         **honoured("TEI, Jina, Ollama", "truncate", feature="truncate"),
         **neutral("OpenAI", "user"),
+        **refused("Jina", "embedding_type", only=(None, "float", "base64"), hint=_TYPES),
+        **refused("Jina", "late_chunking return_multivector"),
+        **ignored("Jina", "task", hint="The model's prompt is in its `options`."),
+        **neutral("Jina", "normalized", hint="Vectors are as the model and its `options` make them."),
+        **honoured("vLLM", "messages"),
+        **refused("vLLM", "truncate_prompt_tokens chat_template"),
+        **neutral("vLLM", "add_generation_prompt continue_final_message add_special_tokens priority"),
     }
 
     image: ImageInput | None = None
     images: Items[ImageInput] | None = None
-    input: Input | None = Field(None, validate_default=True)  # after the image fields, which its validator reads
+    messages: Items[Message] | None = None
+    input: Input | None = Field(None, validate_default=True)  # after the fields that its validator reads
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     truncate: bool | None = None
@@ -58,12 +77,24 @@ class EmbeddingsRequest(Request):
     @model_validator(mode="before")
     @classmethod
     def _merge_image_fields(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("embedding_type") in {"float", "base64"}:
+            data = {"encoding_format": data["embedding_type"], **data}
         return merge_image_fields(data)
+
+    @field_validator("messages")
+    @classmethod
+    def _check_messages(cls, messages: list[Message] | None) -> list[Message] | None:
+        parts = [part for message in messages or () for part in message.parts]
+        if messages is not None and (len(parts) != 1 or not isinstance(parts[0], TextPart | ImagePart)):
+            raise ValueError(
+                f"a vector is made of one text or one image, and these have {len(parts)} parts; send several as `input`"
+            )
+        return messages
 
     @field_validator("input")
     @classmethod
     def _check_input(cls, value: Input | None, info: ValidationInfo) -> Input | None:
-        if value is None and not (info.data.get("image") or info.data.get("images")):
+        if value is None and not any(map(info.data.get, ("image", "images", "messages"))):
             raise ValueError("this field is required: a text, or a list of texts and images")
         parts = value if isinstance(value, list) else [value]
         if not parts or any(isinstance(part, str | list) and not part for part in parts):
@@ -79,14 +110,16 @@ class EmbeddingsRequest(Request):
         return frozenset({"images"}) if any(isinstance(item, ImageInput) for item in self.inputs) else frozenset()
 
     def requirements(self) -> list[Requirement]:
-        named = {"images": "images" if self.images else "image" if self.image else "input", "input_tokens": "input"}
+        images = next((name for name in ("images", "image", "messages") if getattr(self, name)), "input")
+        named = {"images": images, "input_tokens": "input"}
         return [(named.get(feature, field), feature) for field, feature in super().requirements()]
 
     @property
     def inputs(self) -> list[str | ImageInput]:
         """The texts and images to embed, in the order of the response; without token ids."""
         items = [self.input] if isinstance(self.input, str) else self.input or []
-        inputs = [_unwrap(item) for item in items if not isinstance(item, int | list)]
+        said = [part for message in self.messages or () for part in message.parts]
+        inputs = [_unwrap(item) for item in (*said, *items) if not isinstance(item, int | list)]
         return [*inputs, *([self.image] if self.image else []), *(self.images or [])]
 
     @property
@@ -95,12 +128,12 @@ class EmbeddingsRequest(Request):
         return [item for item in self.inputs if isinstance(item, str)]
 
 
-def _unwrap(item: InputItem) -> str | ImageInput:
+def _unwrap(item: InputItem | OtherPart) -> str | ImageInput:
     if isinstance(item, str):
         return item
-    if isinstance(item, TextPart):
-        return item.text
-    return item.image
+    if isinstance(item, ImageItem | ImagePart):
+        return item.image
+    return str(getattr(item, "text", ""))
 
 
 class Embedding(LazyModel):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from contract.known_fields import FieldTable, Requirement, honoured, neutral, refused
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Name, Text
 from contract.omittable import Omittable
 from contract.tasks import Request, Response, Task
@@ -21,7 +22,7 @@ _DOCUMENTS = "A document is a text, or an object with a `text` or the `rank_fiel
 _CUTS = "`truncate` and `max_tokens_per_doc` say how long documents are cut."
 
 
-class DocumentFields(BaseModel):
+class DocumentFields(LazyModel):
     """A document as an object; without `rank_fields`, its `text` is scored."""
 
     model_config = ConfigDict(extra="allow")
@@ -94,7 +95,7 @@ class RerankRequest(Request):
         return [value if isinstance(value, str) else str(value) for value in values if value is not None]
 
 
-class RankedDocument(BaseModel):
+class RankedDocument(LazyModel):
     """A document by its `index` in the request, and how relevant it is: from 0 to 1, or as a logit."""
 
     model_config = ConfigDict(extra="allow")
@@ -104,7 +105,7 @@ class RankedDocument(BaseModel):
     document: Omittable[dict[str, Any] | str] = None
 
 
-class RerankUsage(BaseModel):
+class RerankUsage(LazyModel):
     """The tokens that the model read: those of the query count once for each document."""
 
     prompt_tokens: int = 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import ConfigDict, Field, RootModel
 
 from contract.known_fields import FieldTable, ignored
+from contract.lazy_model import LazyModel
 from contract.limits import Items, Name, Text
 from contract.omittable import Omittable
 from contract.tasks.rerank import RERANK, RerankRequest, RerankResponse
@@ -31,7 +32,7 @@ class RankTextsRequest(DialectRequest):
     truncate: bool | None = None
 
 
-class TextRank(BaseModel):
+class TextRank(LazyModel):
     """A text by its place in the request."""
 
     index: int
@@ -41,6 +42,8 @@ class TextRank(BaseModel):
 
 class TextRanks(RootModel[list[TextRank]]):
     """The most relevant texts first."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 def _to_task(request: RerankRequest, _: ModelTable) -> Sequence[TaskQuery]:

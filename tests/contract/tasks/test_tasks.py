@@ -80,8 +80,33 @@ def test_null_means_that_a_field_is_not_given(task: Task[Any, Any]) -> None:
         ({"input": [{"image": ENCODED}]}, [("input", "images")]),
         ({"image": ENCODED}, [("image", "images")]),
         ({"images": [ENCODED]}, [("images", "images")]),
+        ({"messages": [{"role": "user", "images": [ENCODED], "content": []}]}, [("messages", "images")]),
+        ({"messages": [{"role": "user", "content": "a"}]}, []),
+        ({"input": [{"text": "a"}, {"image": ENCODED}]}, [("input", "images")]),
+        ({"input": "a", "embedding_type": "base64", "normalized": True}, []),
+        ({"input": "a", "embedding_type": "ubinary"}, [("embedding_type", "embedding_type")]),
+        ({"input": "a", "late_chunking": True}, [("late_chunking", "late_chunking")]),
     ],
 )
 def test_embeddings_name_the_field_that_was_sent(fields: dict[str, Any], needs: list[tuple[str, str]]) -> None:
     request = all_tasks()["embeddings"].decode("application/json", json.dumps(fields).encode())
     assert request.requirements() == needs
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"messages": [{"role": "user", "content": [*2 * [{"type": "text", "text": "a"}]]}]}, "have 2 parts"),
+        ({"messages": []}, "have 0 parts"),
+        ({"input": [{"image": ENCODED, "text": "a"}]}, "input"),
+        ({}, "this field is required"),
+    ],
+)
+def test_a_vector_is_made_of_one_text_or_one_image(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidField, match=words):
+        all_tasks()["embeddings"].decode("application/json", json.dumps(fields).encode())
+
+
+def test_jinas_embedding_type_is_the_encoding() -> None:
+    body = b'{"input": "a", "embedding_type": "base64"}'
+    assert all_tasks()["embeddings"].decode("application/json", body).encoding_format == "base64"

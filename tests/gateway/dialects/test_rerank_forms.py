@@ -26,7 +26,7 @@ def translated(route: DialectRoute, body: dict[str, Any], **answer: Any) -> tupl
 
 def test_coheres_answer_has_scores_and_billed_units() -> None:
     body = {"model": "ranker", "query": "q", "documents": ["a", {"text": "b"}], "top_n": 2, "max_tokens_per_doc": 9}
-    request, answer = translated(COHERE.routes[0], body, id="rerank-1", usage=USAGE)
+    request, answer = translated(COHERE.routes[1], body, id="rerank-1", usage=USAGE)
 
     assert (request.texts, request.top_n, request.max_tokens_per_doc) == (["a", "b"], 2, 9)
     assert request.return_documents is False

@@ -62,7 +62,7 @@ def test_texts_and_images_in_one_list_equal_the_librarys(
 
     library = SentenceTransformer(str(models(family)), device="cpu")
     expected = np.stack([*library.encode([image("red")]), *library.encode(["a cat", "a dog"])])
-    mixed = {"input": ["a cat", {"image": RED}, {"type": "text", "text": "a dog"}]}
+    mixed = {"input": [{"text": "a cat"}, {"image": RED}, {"type": "text", "text": "a dog"}]}
 
     [alone] = embed(ours, mixed)
     assert np.abs(vectors(alone) - expected[[1, 0, 2]]).max() < 1e-5
@@ -77,6 +77,7 @@ def test_texts_and_images_in_one_list_equal_the_librarys(
 @pytest.mark.parametrize("body", [
     {"input": [{"type": "image_url", "image_url": {"url": RED}}]},
     {"input": [{"image": RED}]},
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": RED}}]}]},
     {"image": RED},
     {"images": RED},
     {"image": [RED]},
