@@ -125,6 +125,11 @@ def test_documented_recipe_is_valid(entry: dict[str, Any]) -> None:
     assert "127.0.0.1" in yaml.safe_dump(entry), "reachable through Enginehouse only"
 
 
+def test_recipes_hide_their_tokens_from_other_users() -> None:
+    shown = {entry["id"] for entry in documented_recipes() if "TOKEN" in entry["options"]["cmd"]}
+    assert shown == {"sglang"}, "it takes its key from the command line only"
+
+
 def test_shipped_recipes_are_the_documented_ones() -> None:
     recipes = documented_recipes()
     shipped = [entry for entry in commented_entries() if entry["engine"] == "command"]

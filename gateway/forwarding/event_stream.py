@@ -16,11 +16,12 @@ MAX_EVENT = 2**20
 """Bytes that are held back at most. A longer event, such as one with an image, is passed on in pieces."""
 
 
-async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def whole_events(chunks: AsyncIterator[bytes], *, needs_last: bool = False) -> AsyncIterator[bytes]:
     """The stream in pieces that end with an event, each as soon as its last event is complete.
 
     At the end of the stream, an unfinished event is passed on: clients ignore it. If the stream breaks off
-    (UpstreamError), it is dropped.
+    (UpstreamError), it is dropped; with `needs_last`, also where it is not the last event of a stream, so that an error
+    may follow.
     """
     held = bytearray()
     is_cut = False  # whether the client has the beginning of the held event
@@ -40,11 +41,13 @@ async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if is_cut:
             yield b"\n\n"  # closes the event that cannot be taken back
         raise
-    if held:
+    if held and (not needs_last or have_the_last(held)):
         yield bytes(held)
+    elif is_cut:
+        yield b"\n\n"
 
 
-def have_the_last(events: bytes) -> bool:
+def have_the_last(events: bytes | bytearray) -> bool:
     """Whether one of these events ends a stream of OpenAI's API: `[DONE]`, an error, or a choice that is finished.
 
     `transformers serve` sends no `[DONE]`. Inside a text, the quotes of `finish_reason` would be escaped.

@@ -163,7 +163,7 @@ async def _relay_events(
     await send_head(send, response.status, headers)
     is_done = not needs_done
     try:
-        async for events in whole_events(iter_chunks(response)):
+        async for events in whole_events(iter_chunks(response), needs_last=needs_done):
             is_done = is_done or have_the_last(events)
             await send({"type": "http.response.body", "body": events, "more_body": True})
     except UpstreamError:

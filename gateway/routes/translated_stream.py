@@ -11,6 +11,7 @@ from starlette.types import Message, Send
 
 from contract.errors import EngineFailed, ServeError, from_envelope
 from contract.tasks import Response
+from contract.validation import invalid_request
 from gateway.dialects.dialect import EventTranslator, StreamEvent, TimedResponse
 from gateway.forwarding.captured_response import CapturedResponse
 from gateway.forwarding.event_stream import WholeLines
@@ -112,8 +113,9 @@ class TranslatedStream:
             if isinstance(document, dict) and "error" in document:
                 return self._end(self._failed(_error_in(document)))
             return self._framed(self._translator.chunk(self._with_warnings(self._chunk.model_validate(document))))
-        except (ValidationError, ValueError) as error:
-            return self._end(self._failed(EngineFailed(f"The server sent a chunk that cannot be read: {error}")))
+        except ValueError as error:
+            why = invalid_request(error).message if isinstance(error, ValidationError) else error
+            return self._end(self._failed(EngineFailed(f"The server sent a chunk that cannot be read: {why}")))
 
     def _with_warnings(self, chunk: BaseModel) -> BaseModel:
         if self.warnings and isinstance(chunk, Response):

@@ -10,7 +10,7 @@ from contract.asgi.relay import UpstreamError
 from gateway.forwarding.event_stream import MAX_EVENT, have_the_last, whole_events
 
 
-async def pieces(*chunks: bytes, breaks: bool = False) -> list[bytes]:
+async def pieces(*chunks: bytes, breaks: bool = False, needs_last: bool = False) -> list[bytes]:
     async def stream() -> AsyncIterator[bytes]:
         for chunk in chunks:
             yield chunk
@@ -19,7 +19,7 @@ async def pieces(*chunks: bytes, breaks: bool = False) -> list[bytes]:
 
     cut: list[bytes] = []
     try:
-        async for piece in whole_events(stream()):
+        async for piece in whole_events(stream(), needs_last=needs_last):
             cut.append(piece)  # noqa: PERF401 - what precedes the break counts, too
     except UpstreamError:
         assert breaks
@@ -52,6 +52,14 @@ async def test_passes_on_a_long_event_in_pieces() -> None:
     long = b"data: " + b"x" * MAX_EVENT
     assert await pieces(long, b"y\n\n") == [long, b"y\n\n"]
     assert await pieces(long, breaks=True) == [long, b"\n\n"]
+
+
+async def test_drops_half_an_event_before_an_error() -> None:
+    assert await pieces(b"data: 1\n\ndata: {", needs_last=True) == [b"data: 1\n\n"]
+    assert await pieces(b'data: 1\n\ndata: {"id"\n', needs_last=True) == [b"data: 1\n\n"]
+    assert await pieces(b"data: 1\n\ndata: [DONE]", needs_last=True) == [b"data: 1\n\n", b"data: [DONE]"]
+    long = b"data: " + b"x" * MAX_EVENT
+    assert await pieces(long, b"y", needs_last=True) == [long, b"\n\n"]
 
 
 def test_recognizes_the_last_event() -> None:

@@ -92,6 +92,18 @@ async def test_events_may_have_any_line_ends_and_several_lines() -> None:
         assert received.body == b'{"word": "a"}\n{"done":true}\n'
 
 
+async def test_chunk_of_another_form_is_explained_in_one_sentence() -> None:
+    stream, received = translated("ndjson")
+    said: list[str] = []
+    stream._translator.fail = lambda error, _: said.append(error.message) or []  # type: ignore[method-assign]
+    await send(stream, b'data: {"got": {"secret": "sk-1234"}}\n\n')
+    assert len(said) == 1
+    assert said[0].startswith("The server sent a chunk that cannot be read: `")
+    assert "sk-1234" not in said[0]
+    assert "\n" not in said[0]
+    assert received.body == b""
+
+
 async def test_event_that_does_not_end_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translated_stream, "MAX_EVENT", 1000)
     stream, received = translated("ndjson")
