@@ -150,18 +150,39 @@ def test_stop_kills_worker_that_ignores_sigterm(server: RunningServer) -> None:
     assert not any(is_running(process) for process in started)
 
 
-def test_model_that_never_fits_is_refused_with_numbers(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(memory_mb=300)], memory={"safety_margin_gb": 0}) as server:
-        server.chat("m")
-        eventually("its footprint is learned", lambda: server.status()["models"][0]["footprint_learned"])
-        server.post("/v1/system/evict/m")
-        server.write_config([fake_model(memory_mb=300)], memory={"safety_margin_gb": 0, "max_ram_gb": 0.1})
-        assert server.post("/v1/system/reload").status_code == 200
-        answer = server.chat("m")
-        assert answer.status_code == 503
-        assert answer.headers["x-should-retry"] == "false"
-        assert "retry-after" not in answer.headers
-        assert answer.json()["error"]["details"]["needs_bytes"] > 300 * 2**20
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose models take much memory. The last test changes its configuration."""
+    models = [
+        fake_model("large", memory_mb=300),
+        fake_model("leaking", leak_mb_per_call=300, fail_on_prompt="poison", preload=True),
+    ]
+    with RunningServer(tmp_path_factory.mktemp("measured"), models, memory={"safety_margin_gb": 0}) as running:
+        yield running
+
+
+def test_a_request_that_failed_teaches_nothing(measured: RunningServer) -> None:
+    """Its worker holds 300 MiB more for good, as after an image that was refused once it was opened."""
+    server = measured
+    eventually("it is measured", lambda: server.model("leaking")["footprint_learned"])
+    assert server.chat("leaking", "poison").status_code == 500
+    eventually("the idle worker is measured", lambda: server.workers("leaking")[0]["memory_bytes"] > 300 * 2**20)
+    [record] = json.loads((server.home / "manager" / "footprints.json").read_text())["starts"].values()
+    assert record[0]["peak"] < 300 * 2**20
+
+
+def test_model_that_never_fits_is_refused_with_numbers(measured: RunningServer) -> None:
+    server = measured
+    server.chat("large")
+    eventually("its footprint is learned", lambda: server.model("large")["footprint_learned"])
+    server.post("/v1/system/evict/large")
+    server.write_config([fake_model("large", memory_mb=300)], memory={"safety_margin_gb": 0, "max_ram_gb": 0.1})
+    assert server.post("/v1/system/reload").status_code == 200
+    answer = server.chat("large")
+    assert answer.status_code == 503
+    assert answer.headers["x-should-retry"] == "false"
+    assert "retry-after" not in answer.headers
+    assert answer.json()["error"]["details"]["needs_bytes"] > 300 * 2**20
 
 
 def test_hung_worker_is_evicted_after_its_client_left(tmp_path: Path) -> None:
@@ -175,17 +196,6 @@ def test_hung_worker_is_evicted_after_its_client_left(tmp_path: Path) -> None:
         with disconnecting_client(server, "hung", "x"):
             eventually("it hangs", lambda: list(started.iterdir()))
         assert server.chat("next").status_code == 200
-
-
-def test_a_request_that_failed_teaches_nothing(tmp_path: Path) -> None:
-    """Its worker holds 300 MiB more for good, as after an image that was refused once it was opened."""
-    models = [fake_model(leak_mb_per_call=300, fail_on_prompt="poison", preload=True)]
-    with RunningServer(tmp_path, models, memory={"safety_margin_gb": 0}) as server:
-        eventually("it is measured", lambda: server.status()["models"][0]["footprint_learned"])
-        assert server.chat("m", "poison").status_code == 500
-        eventually("the idle worker is measured", lambda: server.workers()[0]["memory_bytes"] > 300 * 2**20)
-        [record] = json.loads((server.home / "manager" / "footprints.json").read_text())["starts"].values()
-        assert record[0]["peak"] < 300 * 2**20
 
 
 def test_large_requests_peak_does_not_bar_the_model(tmp_path: Path) -> None:

@@ -23,11 +23,6 @@ from scripts.testbed.server import (
 from tests.support.external_server import external_command
 
 
-@pytest.fixture
-def external_server(tmp_path: Path) -> str:
-    return external_command(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the shared server, its models' gates and their notes of started requests are."""
@@ -41,6 +36,8 @@ def shared(folder: Path) -> Iterator[RunningServer]:
     """A server that several tests share, each with a model of its own."""
     never, started = str(folder / "never"), str(folder / "started")
     models = [
+        fake_model("pinned", preload=True, pinned=True, idle_timeout=0.2),
+        fake_model("idle", idle_timeout=0.5),
         fake_model("gated", load_gate=str(folder / "go")),
         fake_model("never", load_gate=never, max_queue=1),
         fake_model("slow", started_dir=started, step_seconds=0.05),
@@ -70,30 +67,29 @@ def with_standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
 
 
 @pytest.fixture(scope="module")
-def reloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server whose configuration changes."""
-    with RunningServer(tmp_path_factory.mktemp("reloaded"), [fake_model("a"), fake_model("b")]) as server:
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose workers are those of the running test only. The last tests change its configuration."""
+    folder = tmp_path_factory.mktemp("quiet")
+    options = {"cmd": external_command(folder), "model_name": "its-own-name", "ready": "/up"}
+    models = [
+        fake_model("a"),
+        fake_model("b"),
+        fake_model("brief", idle_timeout=1, memory_mb=200, fork_grandchild="setsid"),
+        fake_model("forks", fork_grandchild="setsid"),
+        {"id": "external", "engine": "command", "tasks": ["chat"], "idle_timeout": 1, "options": options},
+    ]
+    with RunningServer(folder / "server", models) as server:
         yield server
 
 
-def test_request_starts_worker_and_idling_ends_all_of_it(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(idle_timeout=1, memory_mb=200, fork_grandchild="setsid")]) as server:
-        assert server.workers() == []
-        with server.event_stream() as events:
-            assert server.client.chat.completions.create(
-                model="m", messages=[{"role": "user", "content": "are you there"}]
-            ).choices[0].message.content == "are you there"  # fmt: skip
-            (worker,) = server.workers()
-            children = psutil.Process(worker["pid"]).children(recursive=True)
-            assert worker["memory_bytes"] > 200 * 2**20
-            assert len(server.descendants()) == 2
-            states = [(e["from"], e["to"]) for e in events_until(events, to="stopped") if e["type"] == "state"]
-        assert states == [
-            ("stopped", "starting"), ("starting", "ready"), ("ready", "stopping"), ("stopping", "stopped"),
-        ]  # fmt: skip
-        assert server.workers() == []
-        assert server.descendants() == [], "the grandchild that left its process group is gone too"
-        assert not any(is_running(process) for process in children)
+def test_pinned_model_is_preloaded_and_stays(shared: RunningServer) -> None:
+    server = shared
+    with server.event_stream() as events:
+        eventually("it is ready without a request", lambda: [w["state"] for w in server.workers("pinned")] == ["ready"])
+        pid = server.workers("pinned")[0]["pid"]
+        server.chat("idle")
+        events_until(events, model="idle", to="stopped")  # by then the shorter idle timeout has passed as well
+        assert [worker["pid"] for worker in server.workers("pinned")] == [pid]
 
 
 def test_concurrent_requests_start_one_worker(shared: RunningServer, folder: Path) -> None:
@@ -208,65 +204,29 @@ def test_killed_manager_leaves_no_process_behind(with_standby: RunningServer) ->
     eventually("the gateway finds the new manager", lambda: server.chat("child").status_code == 200)
 
 
-def test_new_manager_ends_orphans_of_a_killed_one(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model(fork_grandchild="setsid")]) as server:
-        server.chat("m")
+def test_request_starts_worker_and_idling_ends_all_of_it(quiet: RunningServer) -> None:
+    server = quiet
+    assert server.workers() == []
+    with server.event_stream() as events:
+        assert server.client.chat.completions.create(
+            model="brief", messages=[{"role": "user", "content": "are you there"}]
+        ).choices[0].message.content == "are you there"  # fmt: skip
         (worker,) = server.workers()
-        os.kill(worker["pid"], signal.SIGSTOP)  # it cannot notice that its manager has ended
-        server.stop("manager", signal.SIGKILL)
-        assert psutil.pid_exists(worker["pid"])
-        server.start("manager")
-        assert server.descendants() == []
-        assert "ended what an earlier manager had left behind" in server.log("manager")
+        children = psutil.Process(worker["pid"]).children(recursive=True)
+        assert worker["memory_bytes"] > 200 * 2**20
+        assert len(server.descendants()) == 2
+        states = [(e["from"], e["to"]) for e in events_until(events, to="stopped") if e["type"] == "state"]
+    assert states == [
+        ("stopped", "starting"), ("starting", "ready"), ("ready", "stopping"), ("stopping", "stopped"),
+    ]  # fmt: skip
+    assert server.workers() == []
+    assert server.descendants() == [], "the grandchild that left its process group is gone too"
+    assert not any(is_running(process) for process in children)
 
 
-def test_second_manager_on_same_state_folder_is_refused(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, [fake_model()]) as server:
-        first = server.processes["manager"]
-        with pytest.raises(AssertionError, match="another manager"):
-            server.start("manager")
-        server.processes["manager"] = first
-        assert server.chat("m").status_code == 200
-
-
-def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
-    first, second = (RunningServer(tmp_path / model, [fake_model(model)]) for model in "ab")
-    with first, second:
-        assert first.chat("a").status_code == 200
-        assert second.chat("b").status_code == 200
-        first.stop("manager", signal.SIGKILL)
-        eventually("the first has no workers", lambda: not first.descendants())
-        assert second.chat("b").status_code == 200
-        assert second.workers()[0]["worker"] == "b#1"
-
-
-def test_reload_by_signal_restarts_changed_models_only(reloaded: RunningServer) -> None:
-    server = reloaded
-    for model in "ab":
-        server.chat(model)
-    server.write_config([fake_model("a"), fake_model("b", idle_timeout=77), fake_model("c")])
-    server.processes["manager"].send_signal(signal.SIGHUP)
-    eventually("c answers", lambda: server.chat("c").status_code == 200)
-    assert "a#1" in [worker["worker"] for worker in server.workers()]
-    assert "b#1" not in [worker["worker"] for worker in server.workers()]
-
-
-def test_reload_refuses_wrong_configuration(reloaded: RunningServer) -> None:
-    server = reloaded
-    server.write_config([{"id": "a", "engine": "fake", "idle_timout": 5}])
-    answer = server.post("/v1/system/reload")
-    assert answer.status_code == 400
-    assert "did you mean `idle_timeout`" in answer.json()["error"]["message"]
-    server.write_config([fake_model("a", ansver_seconds=5)])
-    answer = server.post("/v1/system/reload")
-    assert "answer_seconds" in answer.json()["error"]["message"]
-    assert server.chat("a").status_code == 200
-
-
-def test_external_server_serves_as_worker(tmp_path: Path, external_server: str) -> None:
-    options = {"cmd": external_server, "model_name": "its-own-name", "ready": "/up"}
-    entry = {"id": "external", "engine": "command", "tasks": ["chat"], "idle_timeout": 1, "options": options}
-    with RunningServer(tmp_path / "server", [entry]) as server, server.event_stream() as events:
+def test_external_server_serves_as_worker(quiet: RunningServer) -> None:
+    server = quiet
+    with server.event_stream() as events:
         tools = [{"type": "function", "function": {"name": "f"}}]
         answer = server.chat("external", "hi", tools=tools).json()
         assert answer["got"]["model"] == "its-own-name"
@@ -283,11 +243,57 @@ def test_external_server_serves_as_worker(tmp_path: Path, external_server: str) 
         assert server.descendants() == []
 
 
-def test_pinned_model_is_preloaded_and_stays(tmp_path: Path) -> None:
-    models = [fake_model("pinned", preload=True, pinned=True, idle_timeout=0.2), fake_model("idle", idle_timeout=0.5)]
-    with RunningServer(tmp_path, models) as server, server.event_stream() as events:
-        eventually("it is ready without a request", lambda: [w["state"] for w in server.workers()] == ["ready"])
-        pid = server.workers()[0]["pid"]
-        server.chat("idle")
-        events_until(events, model="idle", to="stopped")  # by then the shorter idle timeout has passed as well
-        assert [worker["pid"] for worker in server.workers()] == [pid]
+def test_two_servers_run_side_by_side(tmp_path: Path, quiet: RunningServer) -> None:
+    second = quiet
+    with RunningServer(tmp_path, [fake_model("a")]) as first:
+        assert first.chat("a").status_code == 200
+        assert second.chat("b").status_code == 200
+        first.stop("manager", signal.SIGKILL)
+        eventually("the first has no workers", lambda: not first.descendants())
+        assert second.chat("b").status_code == 200
+        assert [worker["worker"] for worker in second.workers()] == ["b#1"]
+
+
+def test_new_manager_ends_orphans_of_a_killed_one(quiet: RunningServer) -> None:
+    server = quiet
+    server.chat("forks")
+    (worker,) = server.workers("forks")
+    os.kill(worker["pid"], signal.SIGSTOP)  # it cannot notice that its manager has ended
+    server.stop("manager", signal.SIGKILL)
+    assert psutil.pid_exists(worker["pid"])
+    server.start("manager")
+    assert server.descendants() == []
+    assert "ended what an earlier manager had left behind" in server.log("manager")
+
+
+def test_reload_by_signal_restarts_changed_models_only(quiet: RunningServer) -> None:
+    server = quiet
+    for model in "ab":
+        server.chat(model)
+    server.write_config([fake_model("a"), fake_model("b", idle_timeout=77), fake_model("c")])
+    server.processes["manager"].send_signal(signal.SIGHUP)
+    eventually("c answers", lambda: server.chat("c").status_code == 200)
+    assert "a#1" in [worker["worker"] for worker in server.workers()]
+    assert "b#1" not in [worker["worker"] for worker in server.workers()]
+
+
+def test_reload_refuses_wrong_configuration(quiet: RunningServer) -> None:
+    server = quiet
+    server.write_config([{"id": "a", "engine": "fake", "idle_timout": 5}])
+    answer = server.post("/v1/system/reload")
+    assert answer.status_code == 400
+    assert "did you mean `idle_timeout`" in answer.json()["error"]["message"]
+    server.write_config([fake_model("a", ansver_seconds=5)])
+    answer = server.post("/v1/system/reload")
+    assert "answer_seconds" in answer.json()["error"]["message"]
+    assert server.chat("a").status_code == 200
+
+
+def test_second_manager_on_same_state_folder_is_refused(quiet: RunningServer) -> None:
+    server = quiet
+    server.write_config([fake_model("a")])
+    first = server.processes["manager"]
+    with pytest.raises(AssertionError, match="another manager"):
+        server.start("manager")
+    server.processes["manager"] = first
+    assert server.chat("a").status_code == 200
