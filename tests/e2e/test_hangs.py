@@ -73,7 +73,7 @@ def test_eviction_for_another_model_has_a_bound(server: RunningServer, folder: P
 def test_stream_of_an_evicted_worker_ends_with_an_error_event(server: RunningServer) -> None:
     body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "many words " * 500}]}
     with server.stream("/v1/chat/completions", body) as answer:
-        lines = (line for line in answer.iter_lines() if line)
+        lines = (line for line in answer.iter_lines() if line.startswith("data: "))
         next(lines)
         assert server.post("/v1/system/evict/slow", {"force": True}).status_code == 200
         last = list(lines)[-1]

@@ -113,7 +113,7 @@ def test_disconnect_while_waiting_frees_queue_place(shared: RunningServer, size:
 def test_disconnect_cancels_the_work(shared: RunningServer, folder: Path) -> None:
     body = {"model": "slow", "messages": [{"role": "user", "content": "word " * 5000}], "stream": True}
     with shared.stream("/v1/chat/completions", body, headers={"x-request-id": "me"}) as response:
-        next(response.iter_lines())
+        next(line for line in response.iter_lines() if line.startswith("data: "))  # before it, it may be loading
     eventually("the engine has noticed", (folder / "started" / "me.cancelled").exists)
     eventually("its lease has ended", lambda: [worker["leases"] for worker in shared.workers("slow")] == [0])
 

@@ -78,7 +78,7 @@ def test_answers_past_the_bound_end_with_an_error(tmp_path: Path, program: str) 
         body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "many words " * 50}]}
         half = {"model": "external", "prompt": "x", "stream": True, "half": True}
         with server.stream("/v1/chat/completions", body) as stream, server.stream("/v1/completions", half) as event:
-            lines = (line for line in stream.iter_lines() if line)
+            lines = (line for line in stream.iter_lines() if line.startswith("data: "))
             next(lines)
             stopping = in_background(server.stop, program)
             last, cut_inside = list(lines)[-1], [line for line in event.iter_lines() if line]
