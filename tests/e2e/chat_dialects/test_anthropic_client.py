@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import pytest
-from anthropic import Anthropic
 from pydantic import BaseModel
 
 from scripts.testbed.http import local_client
@@ -18,6 +17,9 @@ from tests.e2e.chat_dialects.conftest import DialectServer
 from tests.support.agent_model import ANSWER, CITY, FORECAST, PLAIN, THOUGHTS
 from tests.support.doc_examples import ROOT, examples, run_example
 from tests.support.sample_images import png
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic
 
 TOOL: Any = {
     "name": "get_weather",
@@ -41,8 +43,15 @@ class Forecast(BaseModel):
 
 
 @pytest.fixture(scope="module")
-def client(server: DialectServer) -> Iterator[Anthropic]:
-    with Anthropic(base_url=server.running.url, api_key="none", max_retries=0, http_client=local_client()) as client:
+def anthropic() -> Any:
+    """The client's package. Importing it takes seconds, which only the process that runs these tests spends."""
+    return importlib.import_module("anthropic")
+
+
+@pytest.fixture(scope="module")
+def client(server: DialectServer, anthropic: Any) -> Iterator[Anthropic]:
+    options = {"api_key": "none", "max_retries": 0, "http_client": local_client()}
+    with anthropic.Anthropic(base_url=server.running.url, **options) as client:
         yield client
 
 
@@ -126,7 +135,7 @@ def test_nothing_generated_is_an_empty_message(client: Anthropic) -> None:
         assert stream.get_final_message().content == []
 
 
-def test_errors_are_those_of_the_client(client: Anthropic) -> None:
+def test_errors_are_those_of_the_client(client: Anthropic, anthropic: Any) -> None:
     fields: Any = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
     with pytest.raises(anthropic.NotFoundError) as missing:
         client.messages.create(model="claude", **fields)
@@ -139,7 +148,7 @@ def test_errors_are_those_of_the_client(client: Anthropic) -> None:
         client.messages.create(model="echo", max_tokens=5, messages=[])
 
 
-def test_worker_that_dies_ends_the_stream_in_an_error(client: Anthropic, server: DialectServer) -> None:
+def test_worker_that_dies_ends_the_stream_in_an_error(client: Anthropic, anthropic: Any, server: DialectServer) -> None:
     texts: list[str] = []
 
     def read() -> None:
@@ -165,7 +174,7 @@ def test_client_that_leaves_ends_the_work(client: Anthropic, server: DialectServ
     eventually("the work is cancelled", left.exists)
 
 
-def test_models_are_listed_in_its_form(client: Anthropic) -> None:
+def test_models_are_listed_in_its_form(client: Anthropic, anthropic: Any) -> None:
     assert [model.id for model in client.models.list(limit=2)] == ["agent", "echo", "dies", "slow"]
     agent = client.models.retrieve("agent")
     assert (agent.type, agent.display_name) == ("model", "agent")
