@@ -1,11 +1,9 @@
-"""Vision models in a real server: every family, every example of docs/vision.md, detectors that prompt a segmenter."""
+"""Vision tasks in a real server: every family, every example of docs/vision.md, detectors that prompt a segmenter."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,69 +15,15 @@ from contract.config import ModelSpec
 from contract.tasks import all_tasks
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
+from tests.e2e.vision.conftest import FAMILIES, PICTURE, Family
 from tests.support.doc_examples import examples, run_example
-from tests.support.engine_cases import Case, ask, chat, content, detect, draw, segment, text_image
+from tests.support.engine_cases import Case, ask, content
 from tests.support.odd_images import drawing
 from tests.support.peak_memory import peak
 from workers.engine import Device
 from workers.registry import find_engine
 
-PAGE = (Path(__file__).parents[2] / "docs" / "vision.md").read_text()
-PICTURE = text_image("Hello")
-CONTENT = [
-    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
-    {"type": "text", "text": "?"},
-]
-CAMERA = {"fx": 60, "fy": 60, "cx": 60, "cy": 30}
-
-
-@dataclass(frozen=True)
-class Family:
-    """A tiny model, its engine, and a request for it."""
-
-    id: str
-    engine: str
-    model: str
-    task: str
-    body: dict[str, Any]
-    options: dict[str, Any] = field(default_factory=dict)
-    entry: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.id
-
-    def spec(self, models: Models) -> dict[str, Any]:
-        threads = {} if self.engine in {"mlx", "moondream"} else {"threads": 1}
-        entry = {"id": self.id, "engine": self.engine, "source": str(models(self.model)), "device": "cpu"}
-        return {**entry, "dtype": "float32", **self.entry, "options": {**threads, **self.options}}
-
-
-def image_body(**fields: Any) -> dict[str, Any]:
-    return {"image": PICTURE, **fields}
-
-
-def chat_body() -> dict[str, Any]:
-    return {**chat("?"), "messages": [{"role": "user", "content": CONTENT}]}
-
-
-FAMILIES = [
-    Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", detect("a cat")),
-    Family("sam2", "transformers_segment", "sam2", "segment", segment(30, 30)),
-    Family("sam3", "transformers_segment", "sam3", "segment", image_body(prompt="a cat", threshold=0, semantic=True)),
-    Family("depth-indoor-small", "depth_anything", "depth_metric", "pointcloud", image_body(camera_intrinsics=CAMERA)),
-    Family("dinov2", "dino", "dinov2", "features", image_body(patches=True, layers=[1])),
-    Family("blip-base", "blip", "blip", "caption", image_body(prompt="a picture")),
-    Family("trocr", "transformers_ocr", "trocr", "ocr", image_body(), {"max_tokens": 8}),
-    Family("florence2", "transformers_ocr", "florence2", "ocr", image_body(), {"max_tokens": 8}),
-    Family("vlm-fast", "moondream", "moondream", "detect", detect("a cat"), entry={"trust_remote_code": True}),
-    Family("vlm-best", "transformers_chat", "qwen2_5_vl", "chat", chat_body()),
-    Family("smolvlm", "mlx", "mlx_smolvlm", "chat", chat_body()),
-    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", draw("a cat", image=PICTURE, strength=0.9)),
-    Family("clip", "sentence_transformers", "clip", "embeddings", {"input": ["a cat", {"image": PICTURE}]}),
-]
-"""The ids are those of the shipped configuration, which the examples name; tiny models stand in for the real ones."""
-
-
+PAGE = (Path(__file__).parents[3] / "docs" / "vision.md").read_text()
 PRINTS = {
     "Detection": {"bash": ['"detections":['], "python": [" found"]},
     "Segmentation": {"bash": ['"polygons":'], "python": [" found"]},
@@ -88,13 +32,6 @@ PRINTS = {
     "Captions, text, questions": {"bash": ['"text":"', '"task":"objects"', '"describe"']},
 }
 """What the examples print."""
-
-
-@pytest.fixture(scope="module")
-def server(models: Models, model_code: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    entries = [family.spec(models) for family in FAMILIES]
-    with RunningServer(tmp_path_factory.mktemp("vision"), entries) as server:
-        yield server
 
 
 def family_params() -> list[Any]:

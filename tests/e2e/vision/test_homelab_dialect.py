@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from scripts.testbed.server import RunningServer, fake_model
-from tests.conftest import Models
+from scripts.testbed.server import RunningServer
+from tests.e2e.vision.conftest import MODELS
 from tests.support.doc_examples import run_client
 from tests.support.sample_images import png
 
 PICTURES = [png(64, 48), png(80, 60)]
 IMAGES = [base64.b64encode(picture).decode() for picture in PICTURES]
-
-
-@pytest.fixture(scope="module")
-def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A tiny BLIP for captions, and the fake engine for all else."""
-    blip = {"id": "blip-base", "engine": "blip", "source": str(models("blip")), "default": ["caption"]}
-    fake = {**fake_model("minilm"), "default": ["embeddings", "ocr"]}
-    entries = [{**blip, "device": "cpu", "options": {"threads": 1}}, fake]
-    with RunningServer(tmp_path_factory.mktemp("homelab"), entries) as server:
-        yield server
 
 
 def ok(response: httpx2.Response) -> dict[str, Any]:
@@ -90,7 +79,7 @@ def test_errors_have_upper_case_codes(
     assert (response.status_code, error["code"]) == (status, code), response.text
     assert error["request_id"] == response.headers["x-request-id"]
     if code == "MODEL_NOT_FOUND":
-        assert error["details"] == {"model_id": "nonexistent-model", "available_models": ["blip-base", "minilm"]}
+        assert error["details"] == {"model_id": "nonexistent-model", "available_models": MODELS}
 
 
 def test_status_shows_the_loaded_models(server: RunningServer) -> None:
@@ -98,7 +87,7 @@ def test_status_shows_the_loaded_models(server: RunningServer) -> None:
     status = ok(server.get("/api/status"))
 
     assert "minilm" in status["models_loaded"]
-    assert [model["id"] for model in status["models"]] == ["blip-base", "minilm"]
+    assert [model["id"] for model in status["models"]] == MODELS
 
 
 def test_error_names_the_image_of_the_batch(server: RunningServer) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.testbed.server import RunningServer, eventually
-from tests.conftest import Models
+from scripts.testbed.server import RunningServer
 from tests.support.doc_examples import examples, run_client, run_example
 from tests.support.odd_images import drawing
 from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as_printed
 
-PAGE = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
 PRINTS = {"Depth Anything V2 server": "(60, 80) ", "Vision models server": "person ["}
 SIZE = [60, 80]
-DEPTH_NAMES = ["vitl-hypersim", "vits-hypersim", "depth-anything-v3"]
-
-
-def entry(id_: str, engine: str, folder: Any, **fields: Any) -> dict[str, Any]:
-    return {"id": id_, "engine": engine, "source": str(folder), "device": "cpu", "options": {"threads": 1}, **fields}
-
-
-@pytest.fixture(scope="module")
-def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Tiny models under the names of the shipped configuration."""
-    entries = [
-        entry("depth-indoor-large", "depth_anything", models("depth_metric"), aliases=DEPTH_NAMES),
-        entry("sam3", "transformers_segment", models("sam3")),
-        entry("grounding-dino", "transformers_detect", models("grounding_dino")),
-        entry("dinov3", "dino", models("dinov3")),
-    ]
-    with RunningServer(tmp_path_factory.mktemp("dialects"), entries) as server:
-        yield server
 
 
 def ask(server: RunningServer, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -208,25 +188,3 @@ def test_vision_models_client(server: RunningServer, tmp_path: Path) -> None:
         assert depth.size == (SIZE[1], SIZE[0])
     assert "dinov3: [1, " in printed
     assert "sam3: loaded" in printed
-
-
-def test_models_are_loaded_and_unloaded(server: RunningServer) -> None:
-    """The last test, since it ends all workers."""
-
-    def info() -> dict[str, Any]:
-        state: dict[str, Any] = server.get("/models/status").json()["models"]["dinov3"]
-        return state
-
-    loading = server.post("/models/load", {"model_type": "dinov3", "device": "cpu"})
-    assert (loading.status_code, loading.json()["message"]) == (200, "Model dinov3 loaded successfully")
-    assert loading.json()["model_info"] == info()
-    assert (info()["loaded"], info()["device"]) == (True, "cpu")
-    assert info()["memory_mb"] > 1
-    assert "dinov3" in server.get("/health").json()["loaded_models"]
-
-    assert server.post("/models/unload", {"model_type": "dinov3"}).status_code == 200
-    assert (info()["loaded"], info()["state"]) == (False, "stopped")
-    assert server.post("/models/load", {"model_type": "dinov3", "wait": False}).status_code == 202
-    eventually("the model is loaded", lambda: info()["loaded"])
-    assert server.post("/models/unload-all").status_code == 200
-    assert server.get("/models/status").json()["total_memory_mb"] is None
