@@ -87,6 +87,8 @@ class AsyncClient:
     ocr = _awaiting(calls.vision.ocr)
     analyze = _awaiting(calls.vision.analyze)
     crawl = _awaiting(calls.pages.crawl)
+    transcribe = _awaiting(calls.speech.transcribe)
+    translate_speech = _awaiting(calls.speech.translate_speech)
     models = _awaiting(calls.models.list_models)
     model = _awaiting(calls.models.get_model)
     catalogue = _awaiting(calls.models.catalogue)

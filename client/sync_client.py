@@ -86,6 +86,8 @@ class Client:
     ocr = _blocking(calls.vision.ocr)
     analyze = _blocking(calls.vision.analyze)
     crawl = _blocking(calls.pages.crawl)
+    transcribe = _blocking(calls.speech.transcribe)
+    translate_speech = _blocking(calls.speech.translate_speech)
     models = _blocking(calls.models.list_models)
     model = _blocking(calls.models.get_model)
     catalogue = _blocking(calls.models.catalogue)

@@ -61,7 +61,7 @@ class ImageInput:
             return self.value
         start = self._base64_start()
         try:
-            return b"".join(_base64_pieces(self.value, start))
+            return b"".join(base64_pieces(self.value, start))
         except binascii.Error as error:
             raise BadImage(f"The image's base64 is invalid: {error}. Encode the whole file again.") from None
 
@@ -148,7 +148,7 @@ class ImageInput:
 
     def as_text(self) -> str:
         """The value in JSON: text unchanged, an upload as base64."""
-        return self.value if isinstance(self.value, str) else _as_base64(self.value)
+        return self.value if isinstance(self.value, str) else as_base64(self.value)
 
 
 def _is_data_uri(text: str) -> bool:
@@ -181,7 +181,7 @@ def _is_base64(text: str, position: int) -> bool:
     return _PADDING.fullmatch(text, position) is not None
 
 
-def _base64_pieces(text: str, position: int) -> Iterator[bytes]:
+def base64_pieces(text: str, position: int) -> Iterator[bytes]:
     """What base64 from `position` on encodes, decoded in windows, between which other threads run."""
     rest, size = "", _WINDOW // 4
     while position < len(text) - size:
@@ -270,10 +270,10 @@ def _may_hold_images(annotation: Any, parents: frozenset[Any]) -> bool:
 
 def data_uri(content: bytes, media_type: str = "image/png") -> str:
     """The bytes as a data URI."""
-    return f"data:{media_type};base64,{_as_base64(content)}"
+    return f"data:{media_type};base64,{as_base64(content)}"
 
 
-def _as_base64(content: bytes) -> str:
+def as_base64(content: bytes) -> str:
     """The bytes as base64, encoded in windows, between which other threads run."""
     size = _WINDOW // 4 * 3
     windows = (content[start : start + size] for start in range(0, len(content), size))

@@ -70,14 +70,14 @@ def _value(name: str, parts: list[str | bytes]) -> Any:
     return parts if name.endswith("[]") or len(parts) > 1 else parts[0]
 
 
-def fit_to_model(form: FormValues, model: type[BaseModel], images: Collection[str]) -> FormValues:
+def fit_to_model(form: FormValues, model: type[BaseModel], files: Collection[str]) -> FormValues:
     """Reads the model's list and object fields from JSON text, and makes a single value a list where one is expected.
 
-    Forms have only text and files. Text that is not JSON, or too much of it, stays text. Except in the fields `images`,
+    Forms have only text and files. Text that is not JSON, or too much of it, stays text. Except in the fields `files`,
     a file is text; raises BadRequest if it is not.
     """
     names = form.keys() & model.model_fields.keys()
-    for name in names - set(images):
+    for name in names - set(files):
         form[name] = _as_text(name, form[name])
     texts = [text for name in names for text in _texts(form[name]) if text[:1] in _JSON]
     is_large = sum(map(len, texts)) > MAX_JSON or bool(excess_in(",".join(texts).encode()))

@@ -48,6 +48,8 @@ def test_every_task_has_a_default_model() -> None:
         "ocr": "ocr",
         "embeddings": "minilm",
         "rerank": "bge-reranker",
+        "transcription": "whisper",
+        "translation": "whisper",
         "chat": "demo-chat",
         "completions": "demo-chat",
         "tokenize": "demo-chat",

@@ -20,7 +20,7 @@ from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
 from contract.media import field_path
-from contract.tasks import Response, all_tasks
+from contract.tasks import EncodedResponse, Response, all_tasks
 from workers import content_negotiation, defaults, presets
 from workers.batcher import Ticket
 from workers.batchers import Batchers
@@ -193,7 +193,9 @@ async def _send_response(
 ) -> None:
     """Send a whole response in the format that the client prefers."""
     timing = _server_timing(started)
-    if holds_arrays(type(response)):  # base64 and PNG of megabytes take long: keep them off the event loop
+    if isinstance(response, EncodedResponse):
+        headers, content = content_negotiation.as_it_is(response)
+    elif holds_arrays(type(response)):  # base64 and PNG of megabytes take long: keep them off the event loop
         headers, content = await asyncio.to_thread(writer, response)
     else:
         headers, content = writer(response)

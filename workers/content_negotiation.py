@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from pydantic import BaseModel
 
 from contract.arrays import arrays_in, npz
 from contract.errors import NotAcceptable
+from contract.tasks import EncodedResponse
 
 JSON, BYTES, NPZ = "application/json", "application/octet-stream", "application/x-npz"
 
@@ -37,6 +39,14 @@ def _media_range(part: str) -> tuple[str, float]:
 def as_json(response: BaseModel) -> tuple[list[Header], bytes]:
     """The whole response as JSON."""
     return [_content_type(JSON)], response.model_dump_json().encode()
+
+
+def as_it_is(response: EncodedResponse) -> tuple[list[Header], bytes]:
+    """A response in the format that its request asked for; its warnings are in a header."""
+    headers = [_content_type(response.media_type)]
+    if response.warnings:
+        headers.append((b"x-enginehouse-warnings", json.dumps(response.warnings).encode()))
+    return headers, response.content
 
 
 def _as_bytes(response: BaseModel) -> tuple[list[Header], bytes]:

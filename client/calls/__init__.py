@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from client.calls import chat, downloads, drawing, embeddings, jobs, models, pages, ranking, system, vision
+from client.calls import chat, downloads, drawing, embeddings, jobs, models, pages, ranking, speech, system, vision
 
-__all__ = ["chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "system", "vision"]
+__all__ = [
+    "chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "speech", "system", "vision",
+]  # fmt: skip

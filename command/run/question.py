@@ -31,6 +31,13 @@ class Question:
         return self.images[0]
 
     @property
+    def recording(self) -> str:
+        """The only file. Raises CommandError if there is none, or more than one."""
+        if len(self.images) != 1:
+            raise CommandError("Name one file with sound, such as meeting.mp3")
+        return self.images[0]
+
+    @property
     def text(self) -> str:
         """The prompt. Raises CommandError if there is none."""
         if not self.prompt:

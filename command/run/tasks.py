@@ -14,6 +14,7 @@ from PIL import Image
 
 from client import Client
 from client.calls.drawing import DrawnImage
+from client.calls.speech import SpokenText
 from command.run import drawing
 from command.run.question import Outcome, Question
 from command.session import CommandError
@@ -137,12 +138,31 @@ def crawl(client: Client, question: Question) -> Outcome:
     return Outcome(f"{page.title}\n\n{page.text}", document, file=page.screenshot)
 
 
+def transcribe(client: Client, question: Question) -> Outcome:
+    """The text of a recording."""
+    return _spoken(client.transcribe(question.recording, model=question.model, **_prompted(question)))
+
+
+def translate(client: Client, question: Question) -> Outcome:
+    """The text of a recording, in English."""
+    return _spoken(client.translate_speech(question.recording, model=question.model, **_prompted(question)))
+
+
 TASKS: dict[str, Ask] = {
     "detect": detect, "segment": segment, "depth": depth, "pointcloud": pointcloud, "features": features,
     "caption": caption, "ocr": ocr, "analyze": analyze, "embeddings": embeddings, "rerank": rerank,
     "image-generation": generate, "image-edit": edit, "image-variation": vary, "crawl": crawl,
+    "transcription": transcribe, "translation": translate,
 }  # fmt: skip
 """Every task but chat, which is a conversation."""
+
+
+def _prompted(question: Question) -> dict[str, Any]:
+    return {"prompt": question.prompt, **question.options}
+
+
+def _spoken(spoken: SpokenText) -> Outcome:
+    return Outcome(spoken.text, dataclasses.asdict(spoken))
 
 
 def _labels(question: Question) -> list[str] | None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract import known_fields, multipart
+from contract.audio import audio_fields
 from contract.durations import Duration
 from contract.errors import InvalidField, UnsupportedMedia
 from contract.json_parser import parse_json
@@ -77,6 +78,13 @@ class Response(LazyModel):
     warnings: Omittable[list[str]] = None
 
 
+class EncodedResponse(Response):
+    """A response whose body is not JSON, because the request asked for another format."""
+
+    media_type: str
+    content: bytes
+
+
 Req = TypeVar("Req", bound=Request)
 Res = TypeVar("Res", bound=Response)
 
@@ -96,6 +104,7 @@ class Task(Generic[Req, Res]):
 
     A task with `chunk` can stream; `fold` then combines all chunks into the whole response, and
     `wants_chunk(request, chunk)` says whether the client gets a chunk (default: every one).
+    `media_types` are the types of `EncodedResponse`s that it may have besides JSON.
     `array_metadata` names the keys that `Array.metadata` may have in the task's responses. `inputs` and `outputs` are
     the modalities that every model of the task reads and writes: `text`, `image`, `embedding` or `json`. `example` is a
     request for the API reference, which works as it is.
@@ -106,8 +115,9 @@ class Task(Generic[Req, Res]):
     request: type[Req]
     response: type[Res]
     chunk: type[BaseModel] | None = None
-    fold: Callable[[Iterable[Any]], Res] | None = None
+    fold: Callable[[Iterable[Any]], Res | EncodedResponse] | None = None
     wants_chunk: Callable[[Any, Any], bool] | None = None
+    media_types: tuple[str, ...] = ()
     array_metadata: tuple[str, ...] = ()
     listings: tuple[Listing, ...] = ()
     inputs: tuple[str, ...] = ("image",)
@@ -136,7 +146,8 @@ def decode_body(model: type[Body], path: str, content_type: str, body: bytes) ->
     try:
         if media_type == "multipart/form-data":
             form = multipart.parse(content_type, body)
-            return model.model_validate(multipart.fit_to_model(form, model, image_fields(model)))
+            files = (*image_fields(model), *audio_fields(model))
+            return model.model_validate(multipart.fit_to_model(form, model, files))
         return validate_json(model, body)
     except ValidationError as error:
         wrong = invalid_request(error)

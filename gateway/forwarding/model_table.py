@@ -20,6 +20,8 @@ _BESIDE = {
     "rerank": {"chat", "embeddings"},
 }
 """Tasks that external servers for others often serve as well. Only they know, so requests for them pass."""
+_OF_ANY_SERVER = frozenset({"transcription", "translation"})
+"""Tasks that external servers may serve whatever their entries say, because their paths were not always tasks."""
 MAX_NAMES = 8
 """How many names an error message lists."""
 
@@ -64,8 +66,8 @@ class ModelTable:
         if not name:
             return self._default_for.get(task) or self._only_model(task)
         model = self.get(name)
-        passes = self.is_external(model) and not _BESIDE.get(task, set()).isdisjoint(model.tasks)
-        if task not in model.tasks and not passes:
+        passes = task in _OF_ANY_SERVER or not _BESIDE.get(task, set()).isdisjoint(model.tasks)
+        if task not in model.tasks and not (passes and self.is_external(model)):
             raise self._wrong_task(task, model)
         return model
 

@@ -28,6 +28,7 @@ from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.offload import offload
 from gateway.forwarding.pieced_body import PiecedBody, body_of
 from gateway.forwarding.prerequisite import apply_prerequisite
+from gateway.forwarding.replace_form_model import replace_form_model
 from gateway.forwarding.replace_model import replace_model
 from gateway.forwarding.signs_of_life import SignPolicy
 
@@ -147,7 +148,7 @@ class TaskForwarder:
     async def _body(self, call: TaskCall, model: ModelStatus) -> bytes | PiecedBody:
         """The body to forward: the client's own if possible, else the completed request as JSON."""
         is_completed = await self._complete(call)
-        if is_completed or not _is_forwardable(call, model):
+        if is_completed or call.body is None:
             # The bytes are released before the request is serialized, and the request after: the client's body, the
             # decoded request and the new body are never in memory at the same time.
             call.body = None
@@ -162,9 +163,11 @@ class TaskForwarder:
             return body_of(pieces)
         body, call.body = call.body or b"", None
         del call.request
-        if model.passthrough:
-            return await offload(len(body), replace_model, body, model.passthrough)
-        return body
+        if model.passthrough is None:
+            return body
+        if form := _form_type(call.headers):
+            return await offload(len(body), replace_form_model, form, body, model.passthrough)
+        return await offload(len(body), replace_model, body, model.passthrough)
 
     async def _complete(self, call: TaskCall) -> bool:
         """Fetch the request's images and apply its prerequisite; whether that changed the request."""
@@ -184,13 +187,10 @@ class TaskForwarder:
         return bool(remote)
 
 
-def _is_forwardable(call: TaskCall, model: ModelStatus) -> bool:
-    """Whether the client's own bytes can be forwarded; external servers get JSON, in which their name is replaced."""
-    return call.body is not None and (model.passthrough is None or not _is_multipart(call.headers))
-
-
-def _is_multipart(headers: Headers) -> bool:
-    return any(name == "content-type" and value.lower().startswith("multipart/") for name, value in headers)
+def _form_type(headers: Headers) -> str | None:
+    """The content type of a multipart form; None for another one."""
+    types = (value for name, value in headers if name == "content-type")
+    return next((value for value in types if value.lower().startswith("multipart/")), None)
 
 
 def _with_json_content_type(headers: Headers) -> Headers:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contract.arrays import holds_arrays
+from contract.audio import AudioInput
 from contract.media import ImageInput
 from contract.status import Status
 from contract.tasks import Task, all_tasks
@@ -109,6 +110,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     responses = {"application/json": {"schema": references[task.response, "serialization"]}}
     if task.chunk:
         responses["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
+    responses |= {media_type: {"schema": {"type": "string"}} for media_type in task.media_types}
     response: type[BaseModel] = task.response
     if holds_arrays(response):
         responses |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
@@ -147,7 +149,7 @@ def _operation_id(path: str) -> str:
 
 
 def _form(request: type[BaseModel]) -> dict[str, Any] | None:
-    """The schema of a task's multipart form: images are uploads, everything else is text. None without images."""
+    """The schema of a task's multipart form: images and audio are uploads, all else is text. None without uploads."""
     fields = {name: field.annotation for name, field in request.model_fields.items()}
     if not any(_is_upload(annotation) for annotation in fields.values()):
         return None
@@ -164,7 +166,7 @@ def _form(request: type[BaseModel]) -> dict[str, Any] | None:
 
 
 def _is_upload(annotation: Any) -> bool:
-    return annotation is ImageInput or any(_is_upload(part) for part in typing.get_args(annotation))
+    return annotation in {ImageInput, AudioInput} or any(_is_upload(part) for part in typing.get_args(annotation))
 
 
 def _add_security(document: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 EXTRAS: dict[str, str] = {
+    "audio": "what recordings say",
     "chat": "language and vision-language models",
     "crawl": "web pages, with Chromium",
     "embeddings": "embeddings, with MiniLM's weights",

@@ -42,7 +42,7 @@ def test_words_select_extras(words: list[str], extras: set[str]) -> None:
 def test_unknown_word_lists_extras_and_engines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["needs", "chats"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("ENGINES does not accept 'chats'. It accepts:\n  chat ")
+    assert message.startswith("ENGINES does not accept 'chats'. It accepts:\n  audio ")
     assert "rapidocr" in message
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.support.engine_cases import (
     text_image,
 )
 from tests.support.model_libraries import MODEL_LIBRARIES
+from tests.support.recordings import wav
 from workers.engine import Call, Device, Engine
 from workers.registry import engine_names, find_engine
 
@@ -42,6 +44,8 @@ CAMERA = {"fx": 100, "fy": 100, "cx": 60, "cy": 30}
 EXACT = {"threads": 1, "batch_size": 1}
 """For answers in base64, which are compared byte by byte: batched ones differ by about 1e-5."""
 PICTURES = ({"image": text_image("Hello")}, {"image": text_image("World")}, {"image": "data:image/png;base64,abcde"})
+RECORDINGS = tuple({"file": b64encode(file).decode()} for file in (wav(1), wav(3, seed=1), b"no recording"))
+EARS = {"threads": 1, "fallback_temperatures": []}
 IMAGE_PART = {"type": "image_url", "image_url": {"url": text_image("Hello")}}
 
 
@@ -87,6 +91,8 @@ CASES = [
     Case("mlx", "chat", chat("hello you"), chat("hello they"), chat("far " * 20_000), model="mlx_smolvlm"),
     Case("mlx", "embeddings", {"input": "a cat"}, {"input": "a dog"}, {"input": "a cat", "dimensions": 10**6},
          model="mlx_minilm"),
+    Case("whisper", "transcription", *RECORDINGS, model="whisper", options=EARS),
+    Case("whisper", "translation", *RECORDINGS, model="whisper", options=EARS),
     Case("transformers_ocr", "ocr", *PICTURES, model="trocr", options={"threads": 1, "max_tokens": 8}),
     Case("transformers_detect", "detect", detect("cat"), detect("remote control"), detect(None),
          model="grounding_dino", options={"threads": 1}),

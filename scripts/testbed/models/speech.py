@@ -1,0 +1,90 @@
+"""Speech models: a Whisper with a few thousand random weights, and its tokenizer of bytes."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from scripts.demo_models.tokenizers import byte_level
+from scripts.demo_models.weights import spread
+
+importlib.import_module("workers.toolkit.torchvision_shim")  # before transformers
+
+_LANGUAGES = ("en", "de", "fr", "ja")
+_TASKS = ("translate", "transcribe")
+_BEFORE = ("<|endoftext|>", "<|startoftranscript|>")
+_AFTER = ("<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>")
+WINDOW = 4
+"""Seconds that the model reads at once; those of the hub read 30."""
+_TIMES = tuple(f"<|{hundredths / 100:.2f}|>" for hundredths in range(0, WINDOW * 100 + 1, 2))
+_MELS = 16
+_LENGTH = 32
+"""Tokens of a prompt and an answer."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyz "
+
+
+def build_whisper(folder: Path) -> None:
+    """Whisper in four languages, with heads that show the times of words."""
+    _build(folder, multilingual=True)
+
+
+def build_whisper_en(folder: Path) -> None:
+    """Whisper for English alone, without such heads."""
+    _build(folder, multilingual=False)
+
+
+def _build(folder: Path, *, multilingual: bool) -> None:
+    from transformers import (
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    languages = tuple(f"<|{code}|>" for code in _LANGUAGES) if multilingual else ()
+    tasks = tuple(f"<|{task}|>" for task in _TASKS) if multilingual else ()
+    specials = (*_BEFORE, *languages, *tasks, *_AFTER)
+    plain = byte_level((*specials, *_TIMES))
+    plain.save_pretrained(folder)
+    tokenizer = WhisperTokenizer(
+        tokenizer_object=plain.backend_tokenizer,
+        unk_token="<|endoftext|>", bos_token="<|endoftext|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>",
+        additional_special_tokens=list(specials[1:]),
+    )  # fmt: skip
+    ids = tokenizer.convert_tokens_to_ids
+    end, start = ids("<|endoftext|>"), ids("<|startoftranscript|>")
+    config = WhisperConfig(
+        vocab_size=len(plain), num_mel_bins=_MELS, d_model=32, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64,
+        max_source_positions=WINDOW * 50, max_target_positions=_LENGTH,
+        pad_token_id=end, bos_token_id=end, eos_token_id=end, decoder_start_token_id=start,
+    )  # fmt: skip
+    model = spread(WhisperForConditionalGeneration(config), matrices=0.5, seed=4)
+    model.generation_config = _generation_config(ids, languages, multilingual)
+    letters = set(ids(list(plain.tokenize(_LETTERS))))
+    never = {*range(end), *ids(list(specials[1:-1]))} - letters
+    model.generation_config.suppress_tokens = sorted(never)
+    model.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(feature_size=_MELS, chunk_length=WINDOW), tokenizer).save_pretrained(
+        folder
+    )
+
+
+def _generation_config(ids: Any, languages: tuple[str, ...], multilingual: bool) -> Any:
+    """Settings of generation, with the names that those of the hub's models have."""
+    from transformers import GenerationConfig
+
+    end = ids("<|endoftext|>")
+    values: dict[str, Any] = {
+        "no_timestamps_token_id": ids("<|notimestamps|>"), "prev_sot_token_id": ids("<|startofprev|>"),
+        "max_initial_timestamp_index": 50, "begin_suppress_tokens": [end],
+        "is_multilingual": multilingual, "max_length": _LENGTH, "return_timestamps": False, "pad_token_id": end,
+        "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": ids("<|startoftranscript|>"),
+    }  # fmt: skip
+    if multilingual:
+        values["lang_to_id"] = {language: ids(language) for language in languages}
+        values["task_to_id"] = {task: ids(f"<|{task}|>") for task in _TASKS}
+        values["alignment_heads"] = [[0, 0], [0, 1]]
+    return GenerationConfig(**values)

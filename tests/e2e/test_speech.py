@@ -1,0 +1,140 @@
+"""Recordings through the whole server: OpenAI's SDK, our client, the command, jobs, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+
+from client import Client
+from scripts.testbed.server import RunningServer
+from tests.conftest import Models
+from tests.support.recordings import encoded, wav
+
+SECONDS = 9
+OPTIONS = {"threads": 1, "fallback_temperatures": []}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
+    entry = {"id": "ears", "engine": "whisper", "source": str(models("whisper")), "options": OPTIONS}
+    with RunningServer(tmp_path_factory.mktemp("speech"), [{**entry, "aliases": ["whisper-1"]}]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sdk(server: RunningServer) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def text(sdk: OpenAI) -> str:
+    """What the model understands."""
+    answer = sdk.audio.transcriptions.create(model="whisper-1", file=("a.wav", wav(SECONDS)), language="de")
+    assert answer.text
+    return answer.text
+
+
+def create(sdk: OpenAI, **fields: Any) -> Any:
+    return sdk.audio.transcriptions.create(model="whisper-1", file=("a.wav", wav(SECONDS)), language="de", **fields)
+
+
+def test_sdk_reads_every_format(sdk: OpenAI, text: str) -> None:
+    verbose = create(sdk, response_format="verbose_json", timestamp_granularities=["word", "segment"])
+    assert (verbose.text, verbose.language, verbose.duration) == (text, "de", SECONDS)
+    assert "".join(segment.text for segment in verbose.segments) == text
+    assert "".join(word.word for word in verbose.words) == text.replace(" ", "")
+    assert create(sdk, response_format="text") == f"{text}\n"
+    srt, vtt = create(sdk, response_format="srt"), create(sdk, response_format="vtt")
+    assert srt.startswith("1\n00:00:0")
+    assert re.search(r"\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}\n", srt)
+    assert vtt.startswith("WEBVTT\n\n00:00:0")
+    assert srt.count("-->") == vtt.count("-->") == len(verbose.segments)
+
+
+def test_sdk_streams_the_text(sdk: OpenAI, text: str) -> None:
+    events = list(create(sdk, stream=True))
+    assert [event.type for event in events[-2:]] == ["transcript.text.delta", "transcript.text.done"]
+    assert "".join(event.delta for event in events[:-1]) == text
+    assert events[-1].text == text
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI wants to end this API
+def test_sdk_translates(sdk: OpenAI, text: str) -> None:
+    answer = sdk.audio.translations.create(model="ears", file=("a.mp3", encoded("mp3", "libmp3lame", SECONDS)))
+    assert answer.text
+    assert answer.text != text
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"language": "xx"}, "language"),
+        ({"response_format": "docx"}, "response_format"),
+        ({"response_format": "srt", "stream": True}, "stream"),
+        ({"timestamp_granularities": ["word"]}, "timestamp_granularities"),
+        ({"temperature": 2}, "temperature"),
+        ({"include": ["logprobs"]}, "include"),
+    ],
+)
+def test_wrong_fields_are_named(sdk: OpenAI, fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        sdk.audio.transcriptions.create(model="ears", file=("a.wav", wav(1)), **fields)
+    assert caught.value.param == param, caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"json": {"model": "ears"}}, "`file`"),
+        ({"data": {"model": "ears"}, "files": {"file": ("a.wav", b"")}}, "`file`"),
+        ({"data": {"model": "ears"}, "files": {"file": ("a.png", b"\x89PNG\r\n\x1a\n")}}, "no recording"),
+        ({"json": {"model": "ears", "file": "http://127.0.0.1:9/a.mp3"}}, "Send the file itself"),
+        ({"json": {"model": "ears", "file": "a"}}, "base64"),
+    ],
+)
+def test_what_is_no_recording_is_refused(server: RunningServer, request_: dict[str, Any], sentence: str) -> None:
+    answer = server.request("POST", "/v1/audio/transcriptions", **request_)
+    assert answer.status_code == 400, answer.text
+    assert sentence in answer.json()["error"]["message"]
+    assert answer.json()["error"]["param"] == "file"
+
+
+def test_client_and_command_transcribe(server: RunningServer, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "meeting.wav"
+    file.write_bytes(wav(SECONDS))
+    with Client(server.url) as client:
+        spoken = client.transcribe(file, language="de", words=True)
+        translated = client.translate_speech(file)
+    assert (spoken.text, spoken.language, spoken.duration) == (text, "de", SECONDS)
+    assert spoken.segments[0].start < spoken.segments[-1].end <= SECONDS
+    assert "".join(word.word for word in spoken.words) == text.replace(" ", "")
+    assert translated.text != text
+
+
+def test_job_transcribes(server: RunningServer, text: str) -> None:
+    form = {"model": "ears", "language": "de", "response_format": "text"}
+    submitted = server.request("POST", "/jobs/submit/transcription", data=form, files={"file": ("a.wav", wav(SECONDS))})
+    assert submitted.status_code == 202, submitted.text
+    job = submitted.json()["job_id"]
+    with Client(server.url) as client:
+        last = list(client.follow_job(job))[-1]
+    assert last.status == "completed", last
+    result = server.request("GET", f"/jobs/{job}/result")
+    assert result.headers["content-type"].startswith("text/plain")
+    assert result.text == f"{text}\n"
+
+
+def test_unknown_fields_are_warned_of_in_every_format(server: RunningServer) -> None:
+    files, form = {"file": ("a.wav", wav(1))}, {"model": "ears", "langauge": "de"}
+    plain = server.request("POST", "/v1/audio/transcriptions", data=form | {"response_format": "text"}, files=files)
+    [warning] = json.loads(plain.headers["x-enginehouse-warnings"])
+    assert "`langauge`" in warning
+    whole = server.request("POST", "/v1/audio/transcriptions", data=form, files=files)
+    assert whole.json()["warnings"] == [warning]

@@ -1,0 +1,89 @@
+"""Decodes recordings, window by window: mono, in one sample rate, as float32 numbers from -1 to 1.
+
+PyAV brings FFmpeg's libraries. Of a recording's hours only the window at work is in memory.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import numpy as np
+
+from contract.errors import InvalidField
+
+_FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,wav,w64,wv"
+"""FFmpeg's demuxers that read one file. Others, such as playlists, would open further files and addresses."""
+_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
+_REFUSAL = "Send one file with sound, such as WAV, MP3, M4A, MP4, OGG, FLAC or WebM."
+
+
+class AudioReader:
+    """A recording, of which `window` is the next part. `field` is the request's field that errors name.
+
+    Raises InvalidField, here and while it is read, if the file is no recording, is damaged, or has no sound.
+    """
+
+    def __init__(self, content: bytes, sample_rate: int, field: str = "file") -> None:
+        self.sample_rate = sample_rate
+        self.position = 0.0
+        """Seconds before `window`."""
+        self._field = field
+        self._buffer: Any = np.zeros(0, np.float32)
+        try:
+            container: Any = av.open(io.BytesIO(content), options=_OPTIONS)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise self._refused(f"The file is no recording that can be read ({_reason(error)})") from None
+        if not container.streams.audio:
+            raise self._refused("The file has no sound")
+        self.declared = container.duration / av.time_base if container.duration else None
+        """Seconds that the file says it has."""
+        self._pieces: Iterator[Any] | None = self._decoded(container)
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was read."""
+        return not len(self.window(1 / self.sample_rate))
+
+    def window(self, seconds: float) -> Any:
+        """The next samples, of shape (samples,): fewer than asked for at the end."""
+        count = round(seconds * self.sample_rate)
+        pieces = [self._buffer]
+        missing = count - len(self._buffer)
+        while missing > 0 and self._pieces is not None:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._pieces = None
+            else:
+                pieces.append(piece)
+                missing -= len(piece)
+        self._buffer = np.concatenate(pieces)
+        return self._buffer[:count]
+
+    def skip(self, seconds: float) -> None:
+        """Go on behind this part of the window, or at its end."""
+        count = min(round(seconds * self.sample_rate), len(self._buffer))
+        self._buffer = self._buffer[count:].copy()  # a view would keep what was read
+        self.position += count / self.sample_rate
+
+    def _decoded(self, container: Any) -> Iterator[Any]:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
+        try:
+            for frame in container.decode(audio=0):
+                for resampled in resampler.resample(frame):
+                    yield resampled.to_ndarray()[0]
+            for resampled in resampler.resample(None):
+                yield resampled.to_ndarray()[0]
+        except av.error.FFmpegError as error:
+            raise self._refused(f"The recording is damaged ({_reason(error)})") from None
+        finally:
+            container.close()
+
+    def _refused(self, what: str) -> InvalidField:
+        return InvalidField(f"{what}. {_REFUSAL}", param=self._field)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).lower()
