@@ -49,7 +49,7 @@ class AnalyzeRequest(VisionRequest):
         if len(self.all_images) > 1:
             raise InvalidField(
                 "analyze accepts one image. Send one request per image, or ask chat about several at once.",
-                param="images",
+                param=self.images_field,
             )
         if self.task == "custom" and not self.prompt:
             raise InvalidField("The task `custom` needs a `prompt` with the question to ask.", param="prompt")

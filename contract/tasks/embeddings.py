@@ -15,7 +15,7 @@ from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks import Request, Response, Task
 from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
-from contract.tasks.vision import merge_image_fields
+from contract.tasks.vision import Images, all_of
 
 
 class ImageItem(LazyModel):
@@ -65,8 +65,8 @@ class EmbeddingsRequest(Request):
         **neutral("vLLM", "add_generation_prompt continue_final_message add_special_tokens priority"),
     }
 
-    image: ImageInput | None = None
-    images: Items[ImageInput] | None = None
+    image: Images | None = None
+    images: Images | None = None
     messages: Items[Message] | None = None
     input: Input | None = Field(None, validate_default=True)  # after the fields that its validator reads
     encoding_format: Literal["float", "base64"] = "float"
@@ -76,10 +76,10 @@ class EmbeddingsRequest(Request):
 
     @model_validator(mode="before")
     @classmethod
-    def _merge_image_fields(cls, data: Any) -> Any:
+    def _read_embedding_type(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("embedding_type") in {"float", "base64"}:
             data = {"encoding_format": data["embedding_type"], **data}
-        return merge_image_fields(data)
+        return data
 
     @field_validator("messages")
     @classmethod
@@ -120,7 +120,7 @@ class EmbeddingsRequest(Request):
         items = [self.input] if isinstance(self.input, str) else self.input or []
         said = [part for message in self.messages or () for part in message.parts]
         inputs = [_unwrap(item) for item in (*said, *items) if not isinstance(item, int | list)]
-        return [*inputs, *([self.image] if self.image else []), *(self.images or [])]
+        return [*inputs, *all_of(self.image, self.images)]
 
     @property
     def texts(self) -> list[str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from contract.known_fields import Requirement
 from contract.limits import Name
 from contract.media import ImageInput
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import Task
 from contract.tasks.image_generation import DiffusionRequest, ImageGenerationResponse
-from contract.tasks.vision import to_list
+from contract.tasks.vision import all_of
 
 MAX_IMAGES = 16
+
+EditedImages = ImageInput | Annotated[list[ImageInput], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)]
 
 
 class ImageEditRequest(DiffusionRequest):
@@ -32,30 +35,45 @@ class ImageEditRequest(DiffusionRequest):
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"size"})
 
-    image: ImageInput | Annotated[list[ImageInput], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)]
+    images: EditedImages | None = None
+    image: EditedImages | None = Field(None, validate_default=True)  # after `images`, which its validator reads
     mask: ImageInput | None = None
     strength: float | None = Field(None, ge=0, le=1)
     input_fidelity: Name | None = None
     markup: ImageInput | None = None
 
-    @model_validator(mode="before")
+    @field_validator("image")
     @classmethod
-    def _merge_images_into_image(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("images") is not None:
-            images = [*to_list(data.get("image")), *to_list(data["images"])]
-            data = {name: value for name, value in data.items() if name != "images"} | {"image": images}
-        return data
+    def _check_image(cls, value: ImageInput | list[ImageInput] | None, info: ValidationInfo) -> Any:
+        if "images" not in info.data:  # wrong, which has its own error
+            return value
+        images = all_of(value, info.data["images"])
+        if not images:
+            raise ValueError("this field is required")
+        if len(images) > MAX_IMAGES:
+            raise ValueError(f"send at most {MAX_IMAGES} images")
+        return value
 
     @property
     def all_images(self) -> list[ImageInput]:
         """The images to edit; the mask applies to the first."""
-        return self.image if isinstance(self.image, list) else [self.image]
+        return all_of(self.image, self.images)
+
+    @property
+    def images_field(self) -> str:
+        """The field in which the images were sent."""
+        return "image" if self.images is None else "images"
 
     def required_features(self) -> frozenset[str]:
         needs = {"images"} if len(self.all_images) > 1 else set()
         if self.strength is not None:
             needs.add("strength")
         return super().required_features() | needs
+
+    def requirements(self) -> list[Requirement]:
+        return [
+            (self.images_field if feature == "images" else name, feature) for name, feature in super().requirements()
+        ]
 
 
 IMAGE_EDIT = Task(

@@ -15,12 +15,16 @@ from contract.tasks import Request, Response, Task
 
 MAX_SEED = 2**63 - 1
 
+_SEVERAL = "Several images need `images`; other models take one."
+
 FIELDS: FieldTable = {
-    **honoured("OpenAI", "model prompt n size image"),
+    **honoured("OpenAI", "model prompt n size"),
+    **honoured("OpenAI", "image", hint=_SEVERAL),
     **honoured("OpenAI", "response_format", hint="`b64_json`; an image has no URL."),
     **honoured("OpenAI", "output_format", hint="PNG; JPEG and WebP need `output_format`."),
     **honoured("OpenAI", "output_compression"),
     **honoured("OpenAI", "mask", hint="Needs `mask`."),
+    **honoured("Enginehouse", "images", hint=_SEVERAL),
     **honoured("Enginehouse", "steps seed guidance negative_prompt keep_alive"),
     **honoured("Enginehouse", "strength", hint="Needs `strength`."),
     **neutral("OpenAI", "moderation safety_identifier user"),

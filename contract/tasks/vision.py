@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -19,18 +19,14 @@ Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 """`[x0, y0, x1, y1]`: top left and bottom right corner, in pixels of the upright image."""
 
 
-def merge_image_fields(data: Any) -> Any:
-    """Move a list sent as `image` to the front of `images`, and make a single image sent as `images` a list."""
-    if isinstance(data, dict) and (isinstance(data.get("image"), list) or data.get("images") is not None):
-        image, images = data.get("image"), to_list(data.get("images"))
-        merged = {"image": None, "images": [*image, *images]} if isinstance(image, list) else {"images": images}
-        data = {**data, **merged}
-    return data
+Images = ImageInput | Items[ImageInput]
+"""One image, or a list of them, as clients send both in either field; errors then name the field that was sent."""
 
 
-def to_list(value: Any) -> list[Any]:
-    """A list as it is, None as an empty list, and anything else as a list of one, which the field validates later."""
-    return value if isinstance(value, list) else [] if value is None else [value]
+def all_of(*fields: ImageInput | list[ImageInput] | None) -> list[ImageInput]:
+    """The images of these fields, in order."""
+    lists = (field if isinstance(field, list) else [field] for field in fields if field is not None)
+    return [image for images in lists for image in images]
 
 
 class VisionRequest(Request):
@@ -38,24 +34,24 @@ class VisionRequest(Request):
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"image", "images"})
 
-    image: ImageInput | None = None
-    images: Items[ImageInput] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _merge_image_fields(cls, data: Any) -> Any:
-        return merge_image_fields(data)
+    image: Images | None = None
+    images: Images | None = None
 
     @model_validator(mode="after")
     def _check_images(self) -> VisionRequest:
         if not self.all_images:
-            raise InvalidField("Send an image as `image`, or several as `images`.", param="image")
+            raise InvalidField("Send an image as `image`, or several as `images`.", param=self.images_field)
         return self
 
     @property
     def all_images(self) -> list[ImageInput]:
         """The images, in the order of the response's items."""
-        return [*([self.image] if self.image else []), *(self.images or [])]
+        return all_of(self.image, self.images)
+
+    @property
+    def images_field(self) -> str:
+        """The field in which the images were sent."""
+        return "image" if self.images is None else "images"
 
 
 class VisionItem(LazyModel):

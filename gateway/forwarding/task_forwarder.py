@@ -32,6 +32,9 @@ from gateway.forwarding.replace_form_model import replace_form_model
 from gateway.forwarding.replace_model import replace_model
 from gateway.forwarding.signs_of_life import SignPolicy
 
+_LARGE_TO_WRITE = 256 * 1024
+"""Bytes of the largest request that is written without a thread: that takes less than a millisecond."""
+
 
 @dataclass(slots=True)
 class TaskCall:
@@ -155,10 +158,8 @@ class TaskForwarder:
             call.headers = _with_json_content_type(call.headers)
             if model.passthrough:
                 call.request.model = model.passthrough
-            if is_completed or call.size is None:  # fetched images may be large
-                pieces = await asyncio.to_thread(json_pieces, call.request)
-            else:
-                pieces = await offload(call.size, json_pieces, call.request)
+            large = is_completed or call.size is None or call.size > _LARGE_TO_WRITE
+            pieces = await asyncio.to_thread(json_pieces, call.request) if large else json_pieces(call.request)
             del call.request
             return body_of(pieces)
         body, call.body = call.body or b"", None

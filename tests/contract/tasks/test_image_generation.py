@@ -111,3 +111,8 @@ def test_image_tasks_share_their_fields() -> None:
     shared = set(IMAGE_GENERATION.request.model_fields) - {"style"}
     assert shared < set(IMAGE_EDIT.request.model_fields)
     assert shared < set(IMAGE_VARIATION.request.model_fields)
+
+
+def test_limit_of_images_counts_both_fields() -> None:
+    with pytest.raises(InvalidField, match="at most 16"):
+        edit(image=[IMAGE] * 9, images=[IMAGE] * 8)

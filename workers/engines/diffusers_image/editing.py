@@ -32,7 +32,8 @@ def edit(request: ImageEditRequest, pipelines: Pipelines) -> Drawing:
     adapter = pipelines.for_editing(masked=mask is not None)
     if len(sources) > 1 and (mask is not None or not pipelines.combines_images):
         ability = "combines images, but not with a mask" if pipelines.combines_images else "edits one image at a time"
-        raise UnsupportedFeature(f"This model {ability}; this request has {len(sources)}. Send one.", param="image")
+        message = f"This model {ability}; this request has {len(sources)}. Send one."
+        raise UnsupportedFeature(message, param=request.images_field)
     others = [open_image(other) for other in sources[1:]]
     return _drawing(request, request.strength, adapter, [image, *others], mask)
 
