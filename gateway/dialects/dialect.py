@@ -183,7 +183,8 @@ class ControlRoute:
 class ApiDialect:
     """Another API. `title` groups its paths in the reference; `seed` is the number of its description, if it has one.
 
-    `errors` is the form of its errors where it differs from that of the paths around it.
+    `errors` is the form of its errors where it differs from that of the paths around it. `json_of_any_type`: its bodies
+    are JSON even if their type is missing or that of a form without files, as curl and some clients send it.
     """
 
     name: str
@@ -193,6 +194,7 @@ class ApiDialect:
     controls: tuple[ControlRoute, ...] = ()
     seed: str | None = None
     errors: ErrorForm | None = None
+    json_of_any_type: bool = False
 
     @property
     def paths(self) -> frozenset[str]:

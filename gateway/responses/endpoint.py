@@ -57,11 +57,17 @@ class ResponsesEndpoint:
         except ClientDisconnected:
             return
         request = await offload(len(body), _fields, body) if _is_json(scope) else None
-        if request is None or (request.get("store") is False and not request.get("previous_response_id")):
+        if request is None:
             await self.inner(scope, _replay(body, receive), send)
             return
-        own = _items(request.get("input"))
+        own, refers = _items(request.get("input")), _refers(request.get("input"))
+        if refers:
+            own = request["input"] = await self._resolved(scope, own)
+            body = await offload(len(body), lambda: json.dumps(request).encode())
         previous = request.get("previous_response_id")
+        if request.get("store") is False and not previous:
+            await self.inner(scope, _replay(body, receive), send)
+            return
         if previous is not None:
             request["input"] = [*await self._earlier(scope, previous), *own]
             body = await offload(len(body), lambda: json.dumps(request).encode())
@@ -75,6 +81,11 @@ class ResponsesEndpoint:
     async def model_for(self, content_type: str, body: bytes) -> str:
         """The id of the model for a request that is to run as a job."""
         return await self.inner.model_for(content_type, body)
+
+    async def _resolved(self, scope: Scope, items: list[StoredItem]) -> list[StoredItem]:
+        """The items, with those of earlier answers in place of references to them. Raises NotFound."""
+        owner = visible_to(scope.get("principal"))
+        return [await self.store.item(owner, item["id"]) if _is_reference(item) else item for item in items]
 
     async def _earlier(self, scope: Scope, previous: Any) -> list[StoredItem]:
         """The conversation so far. Raises InvalidField or NotFound."""
@@ -153,6 +164,16 @@ def _items(sent: Any) -> list[StoredItem]:
         sent = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": sent}]}]
     items = [item for item in sent if isinstance(item, dict)] if isinstance(sent, list) else []
     return [{"id": f"item_{uuid.uuid4().hex}", **item} for item in items]
+
+
+def _refers(sent: Any) -> bool:
+    return isinstance(sent, list) and any(isinstance(item, dict) and _is_reference(item) for item in sent)
+
+
+def _is_reference(item: StoredItem) -> bool:
+    """Whether an item stands for one of an earlier answer, as the AI SDK sends it. Its `type` may be left out."""
+    named = item.get("type") == "item_reference" or {name for name in item if item[name] is not None} == {"id"}
+    return named and isinstance(item.get("id"), str)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -97,6 +97,19 @@ class ResponseStore:
         await self._note_use([stored.id for stored in chain])
         return [item for stored in chain for item in (*stored.items, *stored.response["output"])]
 
+    async def item(self, owner: str | None, id_: str) -> StoredItem:
+        """An item of an answer. Raises NotFound."""
+        unique = [*id_.split("_"), ""][1]  # as the dialect names items
+        try:
+            stored = await self.get(owner, f"resp_{unique}")
+        except NotFound:
+            raise no_such_item(id_) from None
+        await self._note_use([stored.id])
+        found = next((item for item in stored.response["output"] if item.get("id") == id_), None)
+        if found is None:
+            raise no_such_item(id_)
+        return dict(found)
+
     async def _note_use(self, ids: list[str]) -> None:
         now = self._clock()
 
@@ -141,6 +154,13 @@ class ResponseStore:
         removed += connection.execute(newest_that_fit, (int(self._settings.max_gb * 2**30),)).rowcount
         if removed:
             log.info("removed %d stored responses", removed)
+
+
+def no_such_item(id_: str) -> NotFound:
+    """The error for an item that no stored answer has."""
+    error = NotFound(f"There is no item {id_[:100]!r} in a stored response. Send the item itself.")
+    error.param = "input"
+    return error
 
 
 def no_such_response(id_: str) -> NotFound:

@@ -17,6 +17,7 @@ from contract.status import Status
 from contract.tasks import decode_body
 from gateway.access.keys import require_admin
 from gateway.dialects import all_dialects
+from gateway.dialects.body_types import content_type_at
 from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.routes.dialect_downloads import DownloadEndpoint
@@ -56,7 +57,7 @@ class ControlEndpoint:
         if self._route.request is None:
             return None
         content = await read_body(request.scope, request.receive, _MAX_BODY)
-        content_type = header(request.scope, b"content-type") or ""
+        content_type = content_type_at(self._route.path, header(request.scope, b"content-type") or "")
         return decode_body(self._route.request, self._route.path, content_type, content)
 
 

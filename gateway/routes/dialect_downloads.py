@@ -18,6 +18,7 @@ from contract.errors import ServeError, from_envelope
 from contract.status import DownloadState, DownloadStatus
 from contract.tasks import decode_body
 from gateway.access.keys import require_admin
+from gateway.dialects.body_types import content_type_at
 from gateway.dialects.dialect import ControlRoute
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.services import Services
@@ -52,7 +53,8 @@ class DownloadEndpoint:
     async def _body(self, request: Request) -> BaseModel:
         assert self._route.request is not None
         content = await read_body(request.scope, request.receive, _MAX_BODY)
-        return decode_body(self._route.request, self._route.path, header(request.scope, b"content-type") or "", content)
+        content_type = content_type_at(self._route.path, header(request.scope, b"content-type") or "")
+        return decode_body(self._route.request, self._route.path, content_type, content)
 
     async def _updates(self, name: str, id_: str) -> AsyncIterator[DownloadStatus]:
         """The download's states to its end, after which a model of the catalogue also has an entry."""

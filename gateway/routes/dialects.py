@@ -20,6 +20,7 @@ from contract.json_parser import parse_json
 from contract.tasks import decode_body
 from contract.validation import invalid_request
 from gateway.dialects import all_dialects
+from gateway.dialects.body_types import content_type_at
 from gateway.dialects.dialect import (
     DialectRequest,
     DialectResponse,
@@ -63,7 +64,7 @@ class DialectEndpoint:
         try:
             body = await read_body(scope, receive, self._services.body_limit)
             async with cancel_on_disconnect(receive):
-                content_type = header(scope, b"content-type") or ""
+                content_type = content_type_at(scope["endpoint_label"], header(scope, b"content-type") or "")
                 route, request = await offload(len(body), self._decode, content_type, body, scope)
                 size = len(body)
                 del body  # `request` holds all of it that is needed

@@ -70,6 +70,7 @@ OLLAMA = ApiDialect(
     title="Ollama API",
     description="Chats, texts, embeddings and models as Ollama's clients know them, streamed as lines of JSON.",
     errors=OLLAMA_ERRORS,
+    json_of_any_type=True,
     routes=(
         DialectRoute(
             "/api/chat", "Continue a conversation", OllamaChatRequest, answer.OllamaChatResponse,

@@ -80,3 +80,15 @@ def test_pages_cannot_change_anything(gateway: GatewayProcess) -> None:
 def test_needs_a_content_type(gateway: GatewayProcess) -> None:
     answer = gateway.http.post(EMBED, content=b'{"model": "ok", "input": "x"}')
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("sent", [{}, {"content-type": "application/x-www-form-urlencoded"}])
+def test_ollamas_paths_read_json_of_any_type(gateway: GatewayProcess, sent: dict[str, str]) -> None:
+    """As curl and LiteLLM send it. Pages of other origins are refused whatever the type."""
+    for path, body in (("/api/embed", b'{"model": "ok", "input": "x"}'), ("/api/show", b'{"model": "nope"}')):
+        answer = gateway.http.post(path, content=body, headers=sent)
+        assert answer.status_code == (200 if path == "/api/embed" else 404), answer.text
+        page = gateway.http.post(path, content=body, headers={**sent, "origin": "http://evil.example"})
+        assert page.status_code == 403
+    assert gateway.http.post("/api/embed", content=b"a=b", headers=sent).status_code == 400
+    assert gateway.http.post("/api/caption", content=b"{}", headers=sent).status_code == 415

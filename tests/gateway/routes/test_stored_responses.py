@@ -41,6 +41,22 @@ def test_continues_a_stored_response(client: OpenAI) -> None:
     assert client.responses.retrieve(second.id).output_text == "three"
 
 
+@pytest.mark.parametrize("reference", [{"type": "item_reference"}, {}, {"type": None}])
+def test_items_of_earlier_answers_are_sent_by_their_ids(reference: dict[str, Any], client: OpenAI) -> None:
+    with client.responses.stream(model="echo", input="one two") as stream:
+        first = stream.get_final_response()
+    asked: Any = {"role": "user", "content": "three"}
+    sent: Any = [asked, {"id": first.output[0].id, **reference}, asked]
+    for store in (True, False):
+        second = client.responses.create(model="echo", input=sent, store=store)
+        whole = client.responses.create(model="echo", input=[asked, first.output[0].to_dict(), asked])  # type: ignore[list-item]
+        assert (second.output_text, second.usage) == ("three", whole.usage)
+    for unknown in ("msg_nope_0", f"{first.output[0].id}9", "odd"):
+        with pytest.raises(openai.NotFoundError, match="Send the item itself") as error:
+            client.responses.create(model="echo", input=[{"type": "item_reference", "id": unknown}])
+        assert error.value.param == "input"
+
+
 def test_streamed_response_is_stored_before_its_end(client: OpenAI) -> None:
     with client.responses.stream(model="echo", input="one two") as stream:
         last = list(stream)[-1]
@@ -118,6 +134,16 @@ async def test_responses_of_other_keys_do_not_exist(tmp_path: Path) -> None:
                 await store.remove(owner, "a")
             with pytest.raises(NotFound):
                 await store.conversation(owner, "a")
+
+
+async def test_items_of_other_keys_do_not_exist(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path, StoredResponseSettings())
+    async with store.opened():
+        item = {"id": "msg_a_0", "type": "message"}
+        await store.add(StoredResponse("resp_a", "key:one", [], {"id": "resp_a", "output": [item]}))
+        assert await store.item("key:one", "msg_a_0") == item
+        with pytest.raises(NotFound):
+            await store.item("key:two", "msg_a_0")
 
 
 async def test_unused_responses_are_removed_and_used_chains_stay(tmp_path: Path) -> None:
