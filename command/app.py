@@ -49,6 +49,8 @@ for name, job_command in (
     ("show", jobs.show),
     ("wait", jobs.wait),
     ("cancel", jobs.cancel),
+    ("batches", jobs.list_batches),
+    ("cancel-batch", jobs.cancel_batch),
 ):
     job_commands.command(name)(guarded(job_command))
 app.add_typer(job_commands, name="jobs")

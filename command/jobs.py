@@ -1,8 +1,9 @@
-"""`enginehouse jobs`: requests that run later: submit, list, show, wait for, and cancel them."""
+"""`enginehouse jobs`: requests that run later, alone or in batches: submit, list, show, wait for, and cancel them."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from client.calls.jobs import JobReport
+from client.calls.jobs import BatchReport, JobReport
 from command import exit_codes
 from command.session import CommandError, Session, console
 from command.units import seconds
@@ -68,6 +69,25 @@ def cancel(context: typer.Context, job_id: JobId) -> None:
     session.show({"job_id": job_id, "message": message}, message)
 
 
+def list_batches(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many at most")] = 20,
+) -> None:
+    """List your batches of requests, newest first."""
+    session = Session.of(context)
+    with session.client() as client:
+        batches = client.batches(limit=limit)
+    session.show([batch.raw for batch in batches], _batch_table(batches) if batches else "There are no batches.")
+
+
+def cancel_batch(context: typer.Context, batch_id: Annotated[str, typer.Argument(metavar="BATCH")]) -> None:
+    """Cancel a batch. What has ended by then stays in its files."""
+    session = Session.of(context)
+    with session.client() as client:
+        batch = client.cancel_batch(batch_id)
+    session.show(batch.raw, f"{batch.id} is {batch.status}.")
+
+
 def _document(body: str) -> dict[str, Any]:
     text = body if body.lstrip().startswith("{") else Path(body).read_text(encoding="utf-8")
     try:
@@ -107,17 +127,41 @@ def _show(session: Session, job: JobReport) -> None:
     if job.error:
         message = job.error.get("message") if isinstance(job.error, dict) else job.error
         parts.append(Text(str(message), style="red"))
+    if webhook := job.raw.get("webhook"):
+        parts.append(_webhook(webhook))
     if job.result is not None:
         parts.append(json.dumps(job.result, ensure_ascii=False, indent=2))
     session.show(job.raw, *parts)
+
+
+def _webhook(webhook: dict[str, Any]) -> Text:
+    """Whether a job's webhook has reached its receiver, for people."""
+    if webhook["accepted_at"]:
+        return Text(f"webhook {webhook['url']}: accepted at {_utc(webhook['accepted_at'])}")
+    if webhook["error"]:
+        return Text(f"webhook {webhook['url']}: {webhook['attempts']} attempts, {webhook['error']}", style="yellow")
+    return Text(f"webhook {webhook['url']}: is called once the job has ended")
+
+
+def _batch_table(batches: list[BatchReport]) -> Table:
+    table = Table("batch", "state", "path", "done", "failed", "created", box=None, pad_edge=False)
+    for batch in batches:
+        counts, created = batch.request_counts, datetime.fromtimestamp(batch.created_at, UTC).isoformat()
+        done = f"{counts.get('completed', 0)} of {counts.get('total', 0)}"
+        state = Text(batch.status, style=STYLES.get(batch.status, ""))
+        table.add_row(batch.id, state, batch.endpoint, done, str(counts.get("failed") or ""), _utc(created))
+    return table
 
 
 def _table(jobs: list[JobReport]) -> Table:
     table = Table("job", "state", "type", "model", "created", "took", "attempts", box=None, pad_edge=False)
     for job in jobs:
         state = Text(job.status, style=STYLES.get(job.status, ""))
-        created = (job.created_at or "")[:19].replace("T", " ")
-        table.add_row(
-            job.job_id, state, job.model_type, job.model or "", created, seconds(job.processing_time), str(job.attempts)
-        )
+        took, created = seconds(job.processing_time), _utc(job.created_at or "")
+        table.add_row(job.job_id, state, job.model_type, job.model or "", created, took, str(job.attempts))
     return table
+
+
+def _utc(iso: str) -> str:
+    """A time of the API, without zone and fractions: it is UTC."""
+    return iso[:19].replace("T", " ")

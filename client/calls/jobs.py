@@ -43,6 +43,26 @@ class JobReport:
         return self.status in ENDED
 
 
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """A batch: requests of a file that run as jobs. Times are seconds since the epoch.
+
+    `request_counts` are `total`, `completed` and `failed`. Its files with answers and errors are at `/v1/files`.
+    """
+
+    id: str
+    status: str
+    endpoint: str
+    input_file_id: str
+    created_at: float
+    expires_at: float | None = None
+    request_counts: dict[str, int] = field(default_factory=dict)
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: dict[str, Any] | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
 def submit_job(model_type: str, body: Mapping[str, Any]) -> ApiCall[JobReport]:
     """Store a request. `model_type` is a task or a path of the API, `body` what that path takes."""
     return ApiCall("POST", f"/jobs/submit/{quote(model_type)}", _job, body)
@@ -69,6 +89,26 @@ def follow_job(job_id: str) -> EventCall[JobReport]:
 def delete_job(job_id: str) -> ApiCall[str]:
     """Cancel a job that has not ended, or remove one that has. Returns what was done."""
     return ApiCall("DELETE", f"/jobs/{quote(job_id)}", lambda document: str(document["message"]))
+
+
+def batches(*, limit: int | None = None, after: str | None = None) -> ApiCall[list[BatchReport]]:
+    """Your batches, newest first; `after` is a page's last id."""
+    query = body_of(limit=None if limit is None else str(limit), after=after)
+    return ApiCall("GET", "/v1/batches", lambda page: [_batch(row) for row in page["data"]], query=query)
+
+
+def batch(batch_id: str) -> ApiCall[BatchReport]:
+    """One batch."""
+    return ApiCall("GET", f"/v1/batches/{quote(batch_id)}", _batch)
+
+
+def cancel_batch(batch_id: str) -> ApiCall[BatchReport]:
+    """Cancel a batch. What has ended by then is in its files."""
+    return ApiCall("POST", f"/v1/batches/{quote(batch_id)}/cancel", _batch)
+
+
+def _batch(row: dict[str, Any]) -> BatchReport:
+    return known_fields(BatchReport, row, raw=row)
 
 
 def _job(row: dict[str, Any]) -> JobReport:

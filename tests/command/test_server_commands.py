@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         fake_model("late", load_gate=str(folder / "gate")),
         fake_model("broken", fail_at_load="there are no weights"),
     ]
-    with RunningServer(folder, models) as it:
+    with RunningServer(folder, models, gateway={"allow_private": ["127.0.0.0/8"]}) as it:
         yield it
 
 
@@ -143,6 +143,24 @@ def test_jobs_run_later_and_are_waited_for(enginehouse: EnginehouseCommand, tmp_
     assert "deleted" in enginehouse("jobs", "cancel", job["job_id"]).stdout
     assert enginehouse("jobs", "show", job["job_id"]).returncode == 5
     assert "not valid JSON" in enginehouse("jobs", "submit", "chat", "{").stderr
+
+
+def test_batches_and_webhooks_are_shown(server: RunningServer, enginehouse: EnginehouseCommand) -> None:
+    assert "There are no batches" in enginehouse("jobs", "batches").stdout
+    body = {"model": "m", "messages": [{"role": "user", "content": "a line"}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    with server.client as client:
+        file = client.files.create(file=("a.jsonl", json.dumps(line).encode()), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        eventually("it has ended", lambda: client.batches.retrieve(batch.id).status == "completed")
+    assert "1 of 1" in enginehouse("jobs", "batches").stdout
+    assert enginehouse.json("jobs", "batches")[0]["id"] == batch.id
+    assert "is completed" in enginehouse("jobs", "cancel-batch", batch.id).stdout
+    assert enginehouse("jobs", "cancel-batch", "batch_none").returncode == 5
+    headers = {"x-job-webhook": "http://127.0.0.1:1/hook", "x-job-webhook-secret": f"whsec_{'A' * 43}="}
+    job = server.post("/jobs/submit/chat", body, headers=headers).json()["job_id"]
+    eventually("it was called", lambda: server.get(f"/jobs/{job}").json()["webhook"]["error"])
+    assert "webhook http://127.0.0.1:1/hook: 1 attempt" in enginehouse("jobs", "show", job).stdout
 
 
 def test_bench_measures_a_chat_model(enginehouse: EnginehouseCommand) -> None:

@@ -98,6 +98,14 @@ def test_cancelling_ends_the_work_at_its_next_step(painter: RunningServer) -> No
     assert painter.get(f"/jobs/{id_}").json()["status"] == "cancelled"
 
 
+def test_first_example_in_the_docs_runs(painter: RunningServer, tmp_path: Path) -> None:
+    page = (ROOT / "docs/jobs.md").read_text()
+    text = page.partition("```bash\n")[2].partition("```")[0]
+    printed = run_example("bash", text, painter.url, tmp_path)
+    assert "event: completed" in printed
+    assert json.loads(printed.splitlines()[-1])["result"]["choices"]
+
+
 def test_example_of_a_batch_in_the_docs_runs(painter: RunningServer, tmp_path: Path) -> None:
     page = (ROOT / "docs/jobs.md").read_text().partition("## Batches")[2]
     text = page.partition("```python\n")[2].partition("```")[0]
