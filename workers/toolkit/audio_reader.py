@@ -17,6 +17,8 @@ from contract.errors import InvalidField
 _FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,wav,w64,wv"
 """FFmpeg's demuxers that read one file. Others, such as playlists, would open further files and addresses."""
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
+MIN_RATE, MAX_RATE = 1000, 768_000
+"""Samples a second that recordings have."""
 _REFUSAL = "Send one file with sound, such as WAV, MP3, M4A, MP4, OGG, FLAC or WebM."
 
 
@@ -69,20 +71,43 @@ class AudioReader:
         self.position += count / self.sample_rate
 
     def _decoded(self, container: Any) -> Iterator[Any]:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
+        """The samples, piece by piece. A file may change its form on the way."""
+        resampler, form = None, None
         try:
-            for frame in container.decode(audio=0):
-                for resampled in resampler.resample(frame):
-                    yield resampled.to_ndarray()[0]
-            for resampled in resampler.resample(None):
-                yield resampled.to_ndarray()[0]
+            for frame in _frames(container):
+                if form != (form := self._form(frame)):
+                    yield from _resampled(resampler, None)
+                    resampler = av.AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
+                yield from _resampled(resampler, frame)
+            yield from _resampled(resampler, None)
         except av.error.FFmpegError as error:
             raise self._refused(f"The recording is damaged ({_reason(error)})") from None
         finally:
             container.close()
 
+    def _form(self, frame: Any) -> tuple[Any, ...]:
+        """What a resampler is made for. Raises InvalidField for a rate with which a small file would become large."""
+        if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
+            raise self._refused(f"The recording has {frame.sample_rate} samples a second")
+        return frame.format.name, frame.layout.name, frame.sample_rate
+
     def _refused(self, what: str) -> InvalidField:
         return InvalidField(f"{what}. {_REFUSAL}", param=self._field)
+
+
+def _frames(container: Any) -> Iterator[Any]:
+    """What can be decoded of the sound; damaged packets are left out, as players do."""
+    for packet in container.demux(audio=0):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
+
+
+def _resampled(resampler: Any, frame: Any) -> Iterator[Any]:
+    """What comes out for a frame, or, for None, at the end."""
+    for resampled in resampler.resample(frame) if resampler else ():
+        yield resampled.to_ndarray()[0]
 
 
 def _reason(error: Exception) -> str:

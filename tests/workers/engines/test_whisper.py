@@ -215,7 +215,7 @@ def test_sample_rate_and_channels_do_not_matter(engine: Engine) -> None:
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n", "no recording that can be read"),
         (b"ffconcat version 1.0\nfile /etc/hostname\n", "no recording that can be read"),
         (silent_film(), "has no sound"),
-        (wav(0), "no samples"),
+        (wav(0), "is empty"),
     ],
     ids=["text", "damaged", "playlist", "concat", "film", "empty"],
 )

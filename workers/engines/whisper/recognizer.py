@@ -72,7 +72,7 @@ class Recognizer:
         transcript = Transcript(call, audio, max_minutes * 60, task, language)
         transcript.check_length()
         if audio.ended:
-            raise InvalidField("The recording has no samples. Send another file.", param="file")
+            raise InvalidField("The recording is empty, or damaged as a whole. Send another file.", param="file")
         return transcript
 
     def _language(self, name: str | None) -> str | None:
