@@ -9,6 +9,7 @@ output depend on the reader: it would block when the reader is busy, and fail wh
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -19,6 +20,16 @@ from typing import BinaryIO
 from contract.config import LogSettings
 
 _CHUNK = 1 << 20
+_LONGEST_NAME = 180
+"""Bytes of an id that a file's name holds; file systems take 255 in all."""
+
+
+def file_name(model: str) -> str:
+    """A model's id as a part of a file's name: slashes become underscores, and a long id is cut."""
+    name = model.replace("/", "_").encode()
+    if len(name) <= _LONGEST_NAME:
+        return name.decode()
+    return f"{name[:_LONGEST_NAME].decode(errors='ignore')}-{hashlib.sha256(name).hexdigest()[:16]}"
 
 
 def open_log(path: Path) -> BinaryIO:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from contract.log_files import file_name
+
 INTERVAL = 0.25
 """Seconds between two looks at the file."""
 PULSE = 15.0
@@ -18,8 +20,8 @@ _PIECE = 1 << 16
 
 
 def log_file(home: Path, name: str) -> Path:
-    """The log of a model, or of `manager` or `gateway`. Slashes in an id become underscores."""
-    return home / "logs" / f"{name.replace('/', '_')}.log"
+    """The log of a model, or of `manager` or `gateway`."""
+    return home / "logs" / f"{file_name(name)}.log"
 
 
 def last_lines(path: Path, count: int) -> tuple[list[str], int]:

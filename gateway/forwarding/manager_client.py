@@ -8,7 +8,7 @@ import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,15 +122,15 @@ class ManagerClient:
         headers: Mapping[str, str] = {},
         content: Any = None,
     ) -> ManagerReply:
-        """Make a control call that may take `timeout` seconds; None: as long as the manager gives signs of life.
+        """Make a control call that may take `timeout` seconds; None: as long as it takes. `content` is sent as JSON.
 
-        `content` is sent as JSON. Raises ManagerUnreachable.
+        Raises ManagerUnreachable, also once the manager gives no signs of life.
         """
         assert self._client is not None, "the client must be opened first"
         sent = {**headers, self.authorization[0]: self.authorization[1]}
         limit = aiohttp.ClientTimeout(total=timeout)
         try:
-            with nullcontext() if timeout else self._pulse.waiting():
+            with self._pulse.waiting():
                 async with self._client.request(
                     method, self.url(path), headers=sent, timeout=limit, json=content
                 ) as response:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contract.config import LogSettings
-from contract.log_files import copy_and_truncate, older, open_log, rename_away
+from contract.log_files import copy_and_truncate, file_name, older, open_log, rename_away
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Logs:
 
     def _claim(self, model: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        name, number = model.replace("/", "_"), 1
+        name, number = file_name(model), 1
         path = self._folder / f"{name}.log"
         while path in self._in_use:
             number += 1

@@ -7,7 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from contract.config import LogSettings
+from manager.log_stream import log_file
 from manager.processes.launchers.logs import Logs
 from tests.support.spawning import eventually
 
@@ -67,3 +70,11 @@ def test_a_new_bound_applies_at_once(tmp_path: Path) -> None:
     bounds[0] = SMALL
     logs.rotate()
     assert sorted(os.listdir(tmp_path)) == ["m.log", "m.log.1"]
+
+
+@pytest.mark.parametrize("model", ["x" * 300, "模" * 200, "org/" + "é" * 120])
+def test_a_model_with_a_long_id_has_a_log(tmp_path: Path, model: str) -> None:
+    log = Logs(tmp_path / "logs").for_model(model)
+    log.path.write_text("a line")
+    assert log.path == log_file(tmp_path, model)
+    assert log_file(tmp_path, model) != log_file(tmp_path, f"{model}y")
