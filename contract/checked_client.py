@@ -5,21 +5,34 @@ It is apart from the rule in `contract.addresses`, because aiohttp takes long to
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from functools import partial
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from contract.addresses import Allowed, resolve
+from contract.addresses import Allowed, NotPublic, resolve
 
 
 def client_session(allowed: Allowed) -> aiohttp.ClientSession:
-    """A client that resolves names to `allowed` addresses only. Before each request, call `check_host`.
+    """A client that connects to `allowed` addresses only; otherwise, a request fails because of NotPublic.
 
     Nothing of this machine or of an earlier response goes along: no proxy from the environment, no cookies.
     """
-    connector = aiohttp.TCPConnector(resolver=_CheckedResolver(allowed), use_dns_cache=False)
+    # aiohttp resolves no host that is an address, in none of its spellings: the last check is that of the socket.
+    connector = aiohttp.TCPConnector(
+        resolver=_CheckedResolver(allowed), use_dns_cache=False, socket_factory=partial(_checked_socket, allowed)
+    )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+
+def _checked_socket(allowed: Allowed, info: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket for a connection to an address. Raises NotPublic unless that is `allowed`."""
+    family, kind, protocol, _, address = info
+    if not allowed(ipaddress.ip_address(address[0])):
+        raise NotPublic(f"{address[0]} is not public")
+    return socket.socket(family, kind, protocol)
 
 
 class _CheckedResolver(AbstractResolver):

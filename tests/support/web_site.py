@@ -63,7 +63,7 @@ class WebSite:
 
     def redirect(self, path: str, target: str) -> str:
         """Add a redirect; returns its URL."""
-        self.pages[path] = Answer(status=302, headers={"location": target})
+        self.pages[path] = Answer(status=302, headers={"location": target.encode().decode("latin-1")})
         return self.url + path
 
 

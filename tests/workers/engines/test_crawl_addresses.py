@@ -43,6 +43,7 @@ FORMS = [
     "127.2",
     "[::ffff:127.0.0.2]",
     "[::ffff:7f00:2]",
+    "\N{CIRCLED DIGIT ONE}\N{CIRCLED DIGIT TWO}\N{CIRCLED DIGIT SEVEN}.0.0.2",
 ]
 """Ways to write the address of the site inside."""
 
