@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message
 
 from contract.asgi.middleware import RequestMiddleware
 from contract.config import Settings
+from gateway.access.origins import OriginPolicy
 from gateway.app import _services
 from gateway.dialects.dialect import DialectRoute
 from gateway.routes.dialects import DialectEndpoint
@@ -84,6 +85,6 @@ async def dialect_app(manager_port: int, home: Path, routes: Sequence[DialectRou
     from tests.support.gateway_processes import configuration
 
     settings = Settings.model_validate(configuration(manager_port, gateway={"max_body_mb": 1}))
-    services = _services(settings, home)
+    services = _services(settings, home, OriginPolicy(settings.gateway.cors_origins))
     async with services.manager.opened():
         yield DialectApp(RequestMiddleware(DialectEndpoint(routes, services, settings.gateway)))
