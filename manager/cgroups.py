@@ -19,6 +19,8 @@ REMOVAL_TIMEOUT = 2.0
 """Seconds until the kernel has ended all processes of a killed cgroup."""
 
 ATTEMPTS = 3
+VARIABLE = "ENGINEHOUSE_CGROUP"
+"""The variable by which the guard of an external server learns its cgroup."""
 
 
 @functools.cache
@@ -31,6 +33,20 @@ def own_cgroup(own: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/proc
     folder = Path(mount) / path.lstrip("/")
     needed = (folder, folder / "cgroup.procs")
     return folder if all(os.access(file, os.W_OK) for file in needed) else None
+
+
+def create(uuid: str, parent: Path | None = None) -> dict[str, str]:
+    """Create a cgroup for a process that is about to start, and return what tells it to enter that, in its environment.
+
+    The process then enters before it starts any other. `enter` moves those that did not.
+    """
+    parent = parent or own_cgroup()
+    if parent is None:
+        return {}
+    folder = parent / f"{PREFIX}{uuid}"
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
+    return {VARIABLE: str(folder)}
 
 
 def enter(uuid: str, pid: int, parent: Path | None = None) -> Path | None:

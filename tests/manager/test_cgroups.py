@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 
 from manager import cgroups, process_tree
 from manager.processes.children import reap
+from manager.processes.launchers import guard
 from manager.processes.launchers.command import CommandProcess
 from tests.support.spawning import CPU, Launchers, eventually, external, runs
 
@@ -73,6 +75,19 @@ def test_ends_nothing_but_cgroups_of_workers(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     assert not cgroups.end(tmp_path / "other")
     assert (tmp_path / "other").exists()
+
+
+def test_guard_enters_its_cgroup_before_its_server_starts(tmp_path: Path) -> None:
+    variables = cgroups.create("uuid", tmp_path)
+    (folder := tmp_path / "enginehouse-uuid").joinpath("cgroup.procs").write_text("")
+    assert variables == {cgroups.VARIABLE: str(folder)}
+    server = f"import os; print(open({str(folder / 'cgroup.procs')!r}).read(), os.environ.get({cgroups.VARIABLE!r}))"
+    command = [sys.executable, "-I", "-S", guard.__file__, sys.executable, "-c", server]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | variables
+    ) as process:
+        assert process.stdout
+        assert process.stdout.read() == b"0 None\n"
 
 
 @needs_cgroup

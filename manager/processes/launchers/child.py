@@ -87,6 +87,7 @@ class Child:
         # asyncio's own pipe would delay the exit until every process that inherited its read end has closed it. Both
         # ends of this one close on exec, so no other child keeps it open when the manager is gone.
         read_end, write_end = os.pipe()
+        cgroup = cgroups.create(self.uuid)
         try:
             with self.log.open() as log:
                 self._program = await Program.start(
@@ -94,12 +95,13 @@ class Child:
                     stdin=read_end,
                     stdout=log,
                     stderr=log,
-                    env={**inherited, "PYTHONUNBUFFERED": "1", **env, process_tree.MARK: self.uuid},
+                    env={**inherited, "PYTHONUNBUFFERED": "1", **env, **cgroup, process_tree.MARK: self.uuid},
                     cwd=cwd,
                     pass_fds=tuple(pass_fds),
                 )
         except BaseException:
             os.close(write_end)
+            cgroups.remove_empty()
             raise
         finally:
             os.close(read_end)

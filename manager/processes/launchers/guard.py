@@ -19,6 +19,7 @@ import sys
 import threading
 
 MARK = "ENGINEHOUSE_WORKER"
+CGROUP = "ENGINEHOUSE_CGROUP"
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -27,6 +28,7 @@ def main() -> int:
     # TERM goes to the whole group. The guard outlives it, to report the exit code and to kill what ignores TERM.
     signal.signal(signal.SIGTERM, lambda *_: None)
     become_subreaper()
+    enter_cgroup()
     try:
         server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     except OSError as error:
@@ -55,6 +57,13 @@ def become_subreaper() -> None:
     """Adopt descendants whose parent ends, where the system can do that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def enter_cgroup() -> None:
+    """Enter the cgroup that the manager has created, if it has, so that everything that the server starts is in it."""
+    if folder := os.environ.pop(CGROUP, None):
+        with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs", "w", encoding="utf-8") as processes:
+            processes.write("0")
 
 
 def wait_for(pid: int) -> int:
