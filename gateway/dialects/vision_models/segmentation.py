@@ -6,12 +6,13 @@ import base64
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
 from contract.arrays import Array
 from contract.errors import InvalidField
+from contract.known_fields import FieldTable, refused
 from contract.lazy_model import LazyModel
 from contract.limits import Items, Text
 from contract.omittable import Omittable
@@ -42,6 +43,12 @@ class Sam3Request(VisionModelRequest):
     `resolve_overlaps` leaves each pixel to the object with the highest score; a list of numbers multiplies the scores
     of each prompt's objects for that.
     """
+
+    known_fields: ClassVar[FieldTable] = refused(
+        "the vision models server",
+        "boxes box_labels points point_labels input_boxes input_points",
+        hint="POST /v1/vision/segment takes boxes and points, in `prompts`.",
+    )
 
     prompts: Annotated[Items[Text] | Items[Items[Text]], BeforeValidator(_to_texts)]
     threshold: Threshold = 0.5

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contract.errors import InvalidField, ModelNotFound
+from contract.errors import InvalidField, ModelNotFound, UnsupportedFeature
 from contract.status import ModelStatus, Status
 from contract.tasks import all_tasks
 from gateway.dialects.dialect import TaskAnswer
@@ -106,6 +106,14 @@ def test_images_may_be_texts_or_objects(images: Any) -> None:
 def test_wrong_fields_are_named_with_what_is_right(path: str, fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=r".*" + words.replace("(s)", r"\(s\)")):
         asked(path, **fields)
+
+
+@pytest.mark.parametrize("field", ["boxes", "points"])
+def test_boxes_and_points_are_refused_with_their_place(field: str) -> None:
+    body = {"images": [PICTURE], "prompts": ["person"], field: [[10, 10, 60, 60]]}
+    with pytest.raises(UnsupportedFeature, match="POST /v1/vision/segment takes") as error:
+        ROUTES["sam3"].request.model_validate(body).refuse()
+    assert error.value.param == field
 
 
 @pytest.mark.parametrize("prompts", [[], [" "], [[]], [["a"], [""]], [["a"]], [["a"], ["b"], ["c"]]])
