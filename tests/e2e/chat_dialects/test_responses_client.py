@@ -107,7 +107,7 @@ def test_errors_name_the_clients_field(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError):
         client.responses.create(model="gpt", input="Hi")
     with pytest.raises(openai.BadRequestError, match="`input`"):
-        client.responses.create(model="agent", input=[{"type": "item_reference", "id": "msg_1"}])
+        client.responses.create(model="agent", input=[{"type": "computer_call", "id": "cu_1"}])  # type: ignore[list-item, typeddict-item]
     with pytest.raises(openai.BadRequestError) as wrong:
         client.responses.create(model="echo", input="Hi", tools=[TOOL], tool_choice="required")
     assert wrong.value.param == "tools"
