@@ -17,6 +17,7 @@ from tests.support.chat_families import template_source
 CITY = "Zürich 🌦"
 THOUGHTS = "It asks for the weather."
 ANSWER = "It is 21 °C."
+COMMAND = "echo sunny"
 PLAIN = "Hello, 안녕!"
 FORECAST = {"city": "Genève 🌧", "days": 3}
 """What it answers when an object is wanted: as the arguments of a tool `Forecast`, or as JSON text."""
@@ -66,6 +67,7 @@ AGENT: Scripts = {
         f"'Forecast' in names and ({_IS_AFTER_RESULT} or 'get_weather' not in names)",
         call("Forecast", FORECAST),
     ),
+    "command": (f"'exec_command' in names and not {_IS_AFTER_RESULT}", call("exec_command", {"cmd": COMMAND})),
     "weather": (
         f"'get_weather' in names and not {_IS_AFTER_RESULT}",
         f"<think>\n{THOUGHTS}\n</think>\n\n{call('get_weather', {'city': CITY})}",

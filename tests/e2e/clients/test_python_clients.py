@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # the first run instal
 
 DIMENSIONS = 384
 """Of a vector of MiniLM."""
+MODELS = ["agent:latest", "minilm:latest", "ranker:latest", "slow:latest"]
 
 
 def run(run_client: Run, name: str) -> dict[str, Any]:
@@ -71,14 +72,10 @@ def test_instructor(run_client: Run) -> None:
 
 def test_openai_agents(run_client: Run) -> None:
     answers = run(run_client, "openai_agents")
-    assert answers.pop("events") > 4
-    assert answers == {
-        "agent": ANSWER,
-        "streamed": ANSWER,
-        "structured": FORECAST,
-        "image": PLAIN,
-        "cities": [CITY] * 2,
-    }
+    assert answers.pop("cities") == [CITY] * 4
+    for api in ("chat", "responses"):
+        assert answers[api].pop("events") > 4
+        assert answers[api] == {"agent": ANSWER, "streamed": ANSWER, "structured": FORECAST, "image": PLAIN}
 
 
 def test_smolagents(run_client: Run) -> None:
@@ -115,9 +112,54 @@ def test_ollama(run_client: Run) -> None:
         "structured": FORECAST,
         "image": PLAIN,
         "vectors": [DIMENSIONS] * 2,
-        "models": ["agent:latest", "minilm:latest"],
-        "running": ["agent:latest", "minilm:latest"],
+        "models": MODELS,
+        "running": True,
         "vision": True,
         "error": [404, True],
         "cities": [CITY] * 2,
+    }
+
+
+def test_langchains_providers(run_client: Run) -> None:
+    answered = {
+        "agent": ANSWER,
+        "streamed": ANSWER,
+        "structured": FORECAST,
+        "image": PLAIN,
+        "counted": True,
+        "thought": THOUGHTS,
+    }
+    assert run(run_client, "langchain_providers") == {
+        "ollama": answered,
+        "anthropic": answered,
+        "errors": [True, True],
+        "vectors": [DIMENSIONS] * 2,
+        "cities": [CITY] * 4,
+    }
+
+
+def test_litellm(run_client: Run) -> None:
+    round_trip = {"said": ANSWER, "cities": [CITY]}
+    answered = {"agent": round_trip, "streamed": round_trip, "image": PLAIN, "error": [404, True]}
+    answers = run(run_client, "litellm_client")
+    assert answers.pop("completion") > 0
+    assert answers == {
+        "openai": answered,
+        "anthropic": answered,
+        "ollama": answered,
+        "responses": [PLAIN] * 2,
+        "vectors": [DIMENSIONS] * 3,
+        "ranked": [[1, 2]] * 3,
+    }
+
+
+def test_cohere(run_client: Run) -> None:
+    assert run(run_client, "cohere_client") == {
+        "old": [[1, "a cat sleeps"]],
+        "new": [1, 2],
+        "units": [1.0, 1.0],
+        "vectors": [DIMENSIONS] * 2,
+        "encoded": True,
+        "refused": True,
+        "missing": True,
     }

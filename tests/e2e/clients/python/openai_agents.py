@@ -5,7 +5,14 @@ import json
 import sys
 from typing import Any
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
@@ -30,28 +37,35 @@ def get_weather(city: str) -> str:
     return "21 °C"
 
 
-def agent(**options: Any) -> Agent:
-    model = OpenAIChatCompletionsModel("agent", AsyncOpenAI(base_url=URL, api_key="none", max_retries=0))
+Api = type[OpenAIChatCompletionsModel] | type[OpenAIResponsesModel]
+
+
+def agent(api: Api, **options: Any) -> Agent:
+    model = api("agent", AsyncOpenAI(base_url=URL, api_key="none", max_retries=0))
     return Agent(name="agent", instructions="Help.", model=model, **options)
 
 
-async def main() -> dict[str, Any]:
-    streamed = Runner.run_streamed(agent(tools=[get_weather]), "Weather?")
+async def answers(api: Api) -> dict[str, Any]:
+    streamed = Runner.run_streamed(agent(api, tools=[get_weather]), "Weather?")
     events = [event.type async for event in streamed.stream_events()]
     picture = [
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": IMAGE, "detail": "auto"},
     ]
-    shown = await Runner.run(agent(), [{"role": "user", "content": picture}])
-    object_ = await Runner.run(agent(output_type=Forecast), "A forecast as JSON")
+    shown = await Runner.run(agent(api), [{"role": "user", "content": picture}])
+    object_ = await Runner.run(agent(api, output_type=Forecast), "A forecast as JSON")
     return {
-        "agent": (await Runner.run(agent(tools=[get_weather]), "Weather?")).final_output,
+        "agent": (await Runner.run(agent(api, tools=[get_weather]), "Weather?")).final_output,
         "streamed": streamed.final_output,
         "events": len(events),
         "structured": object_.final_output.model_dump(),
         "image": shown.final_output,
-        "cities": cities,
     }
+
+
+async def main() -> dict[str, Any]:
+    chat, responses = await answers(OpenAIChatCompletionsModel), await answers(OpenAIResponsesModel)
+    return {"chat": chat, "responses": responses, "cities": cities}
 
 
 print(json.dumps(asyncio.run(main())))
