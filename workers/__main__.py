@@ -30,7 +30,6 @@ import uvloop  # noqa: F401
 from contract.asgi import serve
 from contract.asgi.middleware import RequestMiddleware
 from contract.config import ModelSpec
-from contract.tasks import all_tasks
 from workers.app import App
 from workers.batchers import Batchers
 from workers.engine import Device, Engine
@@ -192,8 +191,6 @@ def main() -> NoReturn:
     sock = socket.socket(fileno=arguments.socket)
     sock.set_inheritable(False)
     import_all(arguments.imports)
-    for task in all_tasks().values():
-        task.request.model_rebuild()  # now, in a standby, and not with the first request
     gc.freeze()
     gc.enable()
     report("started")
