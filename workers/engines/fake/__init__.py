@@ -8,6 +8,7 @@ import math
 import struct
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, ClassVar
 
 from contract.config import ModelSpec
@@ -38,6 +39,7 @@ from workers.engines.fake.completing import completion_chunks
 from workers.engines.fake.drawing import png
 from workers.engines.fake.faults import FakeOptions, Faults
 from workers.engines.fake.ranking import word_scores
+from workers.engines.fake.words import count, words_of
 
 Calls = list[Call[Any]]
 Answers = Iterator[tuple[Call[Any], Output]]
@@ -160,7 +162,7 @@ class Fake(Engine):
         vectors = [_vector(text, size) for text in request.texts]
         as_text = request.encoding_format == "base64"
         data = [Embedding(index=n, embedding=_base64(v) if as_text else v) for n, v in enumerate(vectors)]
-        tokens = sum(len(text.split()) for text in request.texts)
+        tokens = sum(count(text) for text in request.texts)
         usage = EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens)
         return EmbeddingsResponse(model=self._name, data=data, usage=usage, batch=batch)
 
@@ -208,7 +210,7 @@ def _prompt(request: Any) -> str:
 def _words_read(request: ChatRequest) -> int:
     """The words of all messages."""
     parts = (part for message in request.messages for part in message.parts)
-    return sum(len(part.text.split()) for part in parts if isinstance(part, TextPart))
+    return sum(count(part.text) for part in parts if isinstance(part, TextPart))
 
 
 def _words(request: ChatRequest) -> tuple[list[str], str, str | None]:
@@ -217,9 +219,10 @@ def _words(request: ChatRequest) -> tuple[list[str], str, str | None]:
     for stop in request.stops:
         text, mark, _ = text.partition(stop)
         matched = mark or matched
-    words = [word if number == 0 else f" {word}" for number, word in enumerate(text.split())]
-    limit = request.limit or len(words)
-    return (words[:limit], "length", None) if limit < len(words) else (words, "stop", matched)
+    first = islice(words_of(text), request.limit + 1 if request.limit else None)
+    pieces = [word if number == 0 else f" {word}" for number, word in enumerate(first)]
+    limit = request.limit or len(pieces)
+    return (pieces[:limit], "length", None) if limit < len(pieces) else (pieces, "stop", matched)
 
 
 def _digest(text: str) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contract.tasks.rerank import RerankRequest, RerankResponse, RerankUsage, cohere_meta, ranked
+from workers.engines.fake.words import count, words_of
 
 
 def word_scores(request: RerankRequest, model: str, batch: int) -> RerankResponse:
     """The answer to a request; `batch` is how many requests were answered together."""
-    query, texts = set(request.query.lower().split()), request.texts
-    scores = [len(query & set(text.lower().split())) / max(1, len(query)) for text in texts]
-    tokens = sum(len(text.split()) for text in [request.query, *texts])
+    query, texts = set(words_of(request.query.lower())), request.texts
+    scores = [len(query & set(words_of(text.lower()))) / max(1, len(query)) for text in texts]
+    tokens = sum(count(text) for text in [request.query, *texts])
     return RerankResponse(
         id=f"rerank-{model}",
         model=model,
