@@ -47,7 +47,16 @@ async def start_serve_and_stop(launchers: Launchers) -> None:
         assert (await embed(worker), await embed(worker, "guess")) == (200, 401)
         assert worker.features == ["images", "languages"]
         assert (worker.facts.context_length, worker.facts.dimensions) == (4096, 16)
-        assert worker.tasks == ["analyze", "caption", "chat", "completions", "embeddings", "image-generation", "ocr"]
+        assert worker.tasks == [
+            "analyze",
+            "caption",
+            "chat",
+            "completions",
+            "embeddings",
+            "image-generation",
+            "ocr",
+            "rerank",
+        ]
         assert not worker.from_standby
         assert worker.log_path == launchers.home / "logs" / "org_name.log"
         assert launchers.recorded()[worker.uuid]["name"] == "org/name#1"
