@@ -127,7 +127,7 @@ class ResponsesEndpoint:
         content_type = header(scope, b"content-type") or "application/json"
         model = await self.inner.model_for(content_type, body)
         request = decode_body(ResponsesRequest, PATH, content_type, json.dumps({**fields, "input": "-"}).encode())
-        unique = uuid.uuid4().hex
+        unique = output.new_id()
         response = output.begin(request, f"resp_{unique}", time.time(), request.model or model)
         response.status = "queued"
         document = response.model_dump(mode="json", by_alias=True)

@@ -5,6 +5,7 @@ Source: platform.openai.com/docs/api-reference/responses/object.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -128,7 +129,7 @@ def usage_of(usage: ChatUsage | None) -> ResponseUsage | None:
 
 def whole(request: ResponsesRequest, chat: ChatResponse) -> ModelResponse:
     """A chat's only choice as a response."""
-    unique = unique_part(chat.id)
+    unique = new_id()
     response = begin(request, f"resp_{unique}", chat.created, chat.model)
     choice = chat.choices[0]
     status = finish(response, choice.finish_reason)
@@ -162,9 +163,12 @@ def fail(response: ModelResponse, error: ServeError) -> None:
     response.status, response.error = "failed", {"code": code, "message": error.message}
 
 
-def unique_part(chat_id: str) -> str:
-    """What of a chat's id is unique, for the ids of the response and its items."""
-    return chat_id.removeprefix("chatcmpl-")
+def new_id() -> str:
+    """What the ids of a response and of its items have in common.
+
+    It is not the chat's: external servers may number theirs, and a stored response must not replace another.
+    """
+    return uuid.uuid4().hex
 
 
 def message_item(

@@ -246,3 +246,11 @@ def test_broken_stream_ends_in_a_failure() -> None:
     assert document["response"]["error"] == {"code": "server_error", "message": "It died."}
     [too_long] = list(ResponseEvents(request(stream=True)).fail(ContextTooLong("Too long."), "r"))[-1:]
     assert json.loads(str(too_long.data))["response"]["error"]["code"] == ContextTooLong("").code
+
+
+@pytest.mark.parametrize("chunks", [[], [chunk({"content": "a"})]])
+def test_no_two_responses_have_the_same_id(chunks: list[ChatChunk]) -> None:
+    """Whatever ids a server gives its chats: a stored response must not replace another."""
+    first, second = (events(chunks)[-1]["response"] for _ in range(2))
+    assert first["id"] != second["id"]
+    assert first["output"][0]["id"] != second["output"][0]["id"]
