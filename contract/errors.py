@@ -291,8 +291,9 @@ BY_CODE = _tree(ServeError)
 """Error classes by code."""
 
 
-def from_envelope(envelope: dict[str, Any]) -> ServeError:
-    """Recreate the error from the envelope that another of our programs sent."""
+def from_envelope(envelope: dict[str, Any], retry_after: str | None = None) -> ServeError:
+    """Recreate the error from the envelope that another of our programs sent, and from its header `Retry-After`."""
     error = envelope["error"]
     kind, details = BY_CODE.get(error.get("code"), ServeError), error.get("details") or {}
-    return kind(error["message"], param=error.get("param"), details=details, retry_after=details.get("retry_after"))
+    seconds = details.get("retry_after", float(retry_after) if retry_after and retry_after.isdigit() else None)
+    return kind(error["message"], param=error.get("param"), details=details, retry_after=seconds)

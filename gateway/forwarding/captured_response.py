@@ -31,7 +31,7 @@ class CapturedResponse:
         """The whole body. Raises the ServeError that the response holds, if it is one."""
         body = self._reader.text()
         if self._status != 200:
-            raise from_envelope(json.loads(body))
+            raise from_envelope(json.loads(body), self._headers.get(b"retry-after", b"").decode())
         return body
 
     def header(self, name: bytes) -> bytes | None:

@@ -36,12 +36,13 @@ class ManagerReply:
     status: int
     content_type: str
     body: bytes
+    retry_after: str | None = None
 
     def json(self) -> Any:
         """The parsed JSON body. Raises the ServeError in it if the status is one of an error."""
         document = json.loads(self.body)
         if self.status >= 400:
-            raise from_envelope(document)
+            raise from_envelope(document, self.retry_after)
         return document
 
 
@@ -134,7 +135,8 @@ class ManagerClient:
                 async with self._client.request(
                     method, self.url(path), headers=sent, timeout=limit, json=content
                 ) as response:
-                    return ManagerReply(response.status, response.content_type, await response.read())
+                    retry_after = response.headers.get("retry-after")
+                    return ManagerReply(response.status, response.content_type, await response.read(), retry_after)
         except (aiohttp.ClientError, OSError, TimeoutError, UpstreamError) as error:
             raise self.unreachable(error) from error
 

@@ -117,15 +117,15 @@ class _Answer:
     def result(self) -> JobResult:
         """The answer. Raises the ServeError in it, such as one that the manager sent."""
         if self._status >= 400:
-            raise _error_in(bytes(self._body), self._status)
+            raise _error_in(bytes(self._body), self._status, self._headers.get(b"retry-after", b"").decode("latin-1"))
         content_type = self._headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
         return JobResult(self._status, content_type, len(self._body), bytes(self._body))
 
 
-def _error_in(body: bytes, status: int) -> ServeError:
+def _error_in(body: bytes, status: int, retry_after: str) -> ServeError:
     try:
         document: dict[str, Any] = json.loads(body)
-        return from_envelope(document)
+        return from_envelope(document, retry_after)
     except (ValueError, LookupError, TypeError, AttributeError):  # an external server has a form of its own
         text = body[:500].decode(errors="replace")
         return EngineFailed(f"The server answered with status {status}: {text}")

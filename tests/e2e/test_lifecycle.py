@@ -268,8 +268,8 @@ def test_new_manager_ends_orphans_of_a_killed_one(quiet: RunningServer) -> None:
 
 def test_reload_by_signal_restarts_changed_models_only(quiet: RunningServer) -> None:
     server = quiet
-    for model in "ab":
-        server.chat(model)
+    for model in "ab":  # the gateway may not have found the manager yet that the test before started
+        eventually(f"{model} answers", lambda model=model: server.chat(model).status_code == 200)
     server.write_config([fake_model("a"), fake_model("b", idle_timeout=77), fake_model("c")])
     server.processes["manager"].send_signal(signal.SIGHUP)
     eventually("c answers", lambda: server.chat("c").status_code == 200)

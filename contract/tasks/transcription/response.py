@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.tasks import EncodedResponse, Response
 
 
-class TranscriptSegment(BaseModel):
+class TranscriptSegment(LazyModel):
     """A part of the text, with its times in seconds.
 
     `avg_logprob` is the mean log-probability of its tokens, `compression_ratio` how well its text compresses (above 2.4
@@ -30,7 +31,7 @@ class TranscriptSegment(BaseModel):
     no_speech_prob: float
 
 
-class TranscriptWord(BaseModel):
+class TranscriptWord(LazyModel):
     """A word, with its times in seconds."""
 
     word: str
@@ -38,7 +39,7 @@ class TranscriptWord(BaseModel):
     end: float
 
 
-class DurationUsage(BaseModel):
+class DurationUsage(LazyModel):
     """Seconds of audio."""
 
     type: Literal["duration"] = "duration"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,9 +41,7 @@ class ResponseEvents:
     def close(self) -> Iterator[StreamEvent]:
         """The end of the open item and of the response, which a stream without any chunk has too."""
         if self._response is None:
-            yield from self._begin(
-                ChatChunk(id="", created=int(time.time()), model=self._request.model or "", choices=[])
-            )
+            yield from self._begin(ChatChunk(id="", created=0, model=self._request.model or "", choices=[]))
         assert self._response is not None
         if not self._items:
             yield from self._open_item("message", lambda id_: output.message_item(id_, None, status="in_progress"))
@@ -58,9 +55,7 @@ class ResponseEvents:
     def fail(self, error: ServeError, request_id: str) -> Iterator[StreamEvent]:  # noqa: ARG002 - the protocol's
         """The end of a response that broke off, with what there is of it."""
         if self._response is None:
-            yield from self._begin(
-                ChatChunk(id="", created=int(time.time()), model=self._request.model or "", choices=[])
-            )
+            yield from self._begin(ChatChunk(id="", created=0, model=self._request.model or "", choices=[]))
         assert self._response is not None
         output.fail(self._response, error)
         self._response.output = self._items
@@ -68,7 +63,7 @@ class ResponseEvents:
 
     def _without_answer(self) -> ChatChunk:
         """What a response begins with of which the model has said nothing."""
-        return ChatChunk(id="", created=int(time.time()), model=self._request.model or "", choices=[])
+        return ChatChunk(id="", created=0, model=self._request.model or "", choices=[])
 
     def _begin(self, chunk: ChatChunk) -> Iterator[StreamEvent]:
         self._unique = output.new_id()

@@ -5,7 +5,6 @@ Source: platform.openai.com/docs/api-reference/responses/object.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel
 from contract.errors import ServeError
 from contract.lazy_model import LazyModel
 from contract.tasks.chat import ChatResponse, ChatUsage, TokenLogprob
+from contract.unique_ids import unique_id
 from gateway.dialects.dialect import DialectResponse
 from gateway.dialects.responses.request import ResponsesRequest
 
@@ -168,7 +168,7 @@ def new_id() -> str:
 
     It is not the chat's: external servers may number theirs, and a stored response must not replace another.
     """
-    return uuid.uuid4().hex
+    return unique_id()
 
 
 def message_item(

@@ -26,7 +26,7 @@ MIB = 2**20
 SIZES = {"wide": (16_000, 80), "tall": (80, 16_000), "large": (2500, 2500)}
 BYTES_PER_PIXEL = 40
 """Processors scale images after they have converted them to three float32 channels, sometimes twice."""
-FIXED = 700 * MIB
+FIXED = 800 * MIB
 """For what does not depend on the image: squares of the processor's own size, and what libraries keep."""
 SIMILAR = {"pointcloud", "image-variation"}
 """Tasks that prepare images like another one of their engine."""
