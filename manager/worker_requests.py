@@ -53,6 +53,7 @@ async def send_worker_died(send: Send, worker: Worker, error: Exception, request
     with suppress(TimeoutError):  # the connection breaks a moment before the exit is noticed
         async with asyncio.timeout(1.0):
             code = await asyncio.shield(process.wait())
+            await worker.retired.wait()  # before that, the retry could get the same worker again
     how = f"exit code {code}" if code is not None else str(error)
     details = {"began": False, "exit_code": code, "worker": worker.name, "log_tail": process.log_tail()}
     died = WorkerDied(f"{worker.name} died while it worked on this request ({how}).", details=details)

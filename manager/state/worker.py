@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from contract.config import ModelSpec
-from contract.status import State, WorkerStatus
+from contract.status import LOADED, State, WorkerStatus
 from manager.state.process import Placement, Process
 
 TRANSITIONS: dict[State, frozenset[State]] = {
@@ -42,6 +42,7 @@ class Worker:
     state: State = State.STOPPED
     process: Process | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)  # set once there is a process, or there will be none
+    retired: asyncio.Event = field(default_factory=asyncio.Event)  # set once no more requests get it
     leases: int = 0
     job_leases: int = 0  # of them, those of jobs
     served: int = 0
@@ -121,6 +122,8 @@ class Worker:
         if state not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"{self.name}: {self.state} → {state}")
         previous, self.state = self.state, state
+        if previous in LOADED and state not in LOADED:
+            self.retired.set()
         return previous
 
     def status(self, now: float) -> WorkerStatus:
