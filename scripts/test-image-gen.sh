@@ -11,14 +11,14 @@ python=$(command -v python3)
 body=$("$python" -c '
 import json, os, sys
 fields = {"prompt": sys.argv[1], "model": os.environ.get("MODEL"), "size": os.environ.get("SIZE"), "steps": os.environ.get("STEPS")}
-print(json.dumps({name: int(value) if name == "steps" else value for name, value in fields.items() if value}))
+print(json.dumps({name: int(value) if name == "steps" and value.isdigit() else value for name, value in fields.items() if value}))
 ' "$prompt")
 echo "POST $gateway/v1/images/generations $body"
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 if ! curl -sS --fail-with-body --max-time 900 -o "$answer" -H 'Content-Type: application/json' \
   -H "Authorization: Bearer ${GATEWAY_API_KEY:-none}" -d "$body" "$gateway/v1/images/generations"; then
-  echo "FAILED: $(cat "$answer")"
+  if [ -s "$answer" ]; then echo "FAILED: $(cat "$answer")"; else echo "FAILED: no server answers. Run \`make start\`."; fi
   exit 1
 fi
 "$python" -c '

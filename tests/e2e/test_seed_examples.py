@@ -138,9 +138,13 @@ def test_smoke_scripts(server: RunningServer, tmp_path: Path) -> None:
     failed = run("test-image-gen.sh", server, MODEL="nowhere")
     assert failed.returncode == 1
     assert "model_not_found" in failed.stdout
+    wrong = run("test-image-gen.sh", server, STEPS="many")
+    assert wrong.returncode == 1
+    assert "`steps`" in wrong.stdout
 
 
 def test_smoke_script_fails_without_a_server(server: RunningServer) -> None:
     broken = run("test-local.sh", server, GATEWAY_URL="http://127.0.0.1:9")
     assert broken.returncode == 1
     assert "make status" in broken.stdout
+    assert "make start" in run("test-image-gen.sh", server, GATEWAY_URL="http://127.0.0.1:9").stdout
