@@ -239,7 +239,7 @@ def _refuses(worker: Worker) -> bool:
     try:
         with local_client(base_url=worker.url) as newcomer:
             newcomer.get("/healthz")
-    except httpx2.NetworkError:  # refused, or reset if it was just waiting to be accepted
+    except (httpx2.NetworkError, httpx2.RemoteProtocolError):  # refused, or closed if it was just being accepted
         return True
     return False
 
