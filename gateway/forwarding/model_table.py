@@ -53,10 +53,12 @@ class ModelTable:
         return self.find_known(name) or self.get(name)
 
     def find_known(self, name: str) -> ModelStatus | None:
-        """The model with this name, else one with the source of the catalogue's model of this name."""
+        """The model with this name, else one with the id or the source of the catalogue's model of this name."""
         known = None if name in self._by_name else catalogue.load().find(name)
-        same = (model for model in self.models if known and model.source in known.sources)
-        return self.find(name) or next(same, None)
+        if known is None:
+            return self.find(name)
+        same = (model for model in self.models if model.source in known.sources)
+        return self.find(known.id) or next(same, None)
 
     def choose(self, task: str, name: str | None) -> ModelStatus:
         """The model for a task: the named one, else the default or the only one.

@@ -37,3 +37,18 @@ def test_recommends_what_is_known_to_be_able(fields: dict[str, object], hint: st
     with pytest.raises(UnsupportedFeature) as refused:
         TABLE.check_features("chat", TABLE.get("plain"), request)
     assert hint in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": "depth-indoor-small", "source": "/models/my-own-copy"},
+        {"id": "mine", "source": "/models/my-own-copy", "aliases": ["depth-indoor-small"]},
+        {"id": "mine", "source": "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf"},
+    ],
+)
+def test_catalogues_other_names_mean_the_entry_for_its_model(entry: dict[str, object]) -> None:
+    table = ModelTable([ModelStatus.model_validate({**model("x", tasks=["depth"]), **entry})])
+    found = table.find_known("vits-hypersim")
+    assert found is not None
+    assert found.id == entry["id"]
