@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import binascii
 from functools import cache
-from typing import Any
+from typing import ClassVar
 
-from pydantic import BaseModel, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BaseModel
 
-from contract.media import as_base64, base64_pieces
+from contract.uploads import Upload, base64_pieces
 
 
-class AudioInput:
+class AudioInput(Upload):
     """One audio file as the client sent it: `value` is base64, a data URI, or the bytes of an upload."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: str | bytes) -> None:
-        self.value = value
+    __slots__ = ()
+    expected: ClassVar[tuple[str, str]] = (
+        "audio",
+        "send a form with an audio file that is not empty, or, in JSON, the file as base64",
+    )
 
     def read(self) -> bytes:
         """The file's bytes. Raises ValueError if the base64 is invalid."""
@@ -31,31 +31,6 @@ class AudioInput:
             return b"".join(base64_pieces(self.value, start))
         except binascii.Error as error:
             raise ValueError(f"the base64 is invalid: {error}. Encode the whole file again") from None
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
-        # In Python, because the library would read each upload as text, too.
-        either = core_schema.no_info_plain_validator_function(cls._from_python)
-        schema = core_schema.json_or_python_schema(
-            json_schema=text,
-            python_schema=either,
-            serialization=core_schema.plain_serializer_function_ser_schema(cls.as_text),
-        )
-        message = "send a form with an audio file that is not empty, or, in JSON, the file as base64"
-        return core_schema.custom_error_schema(schema, "audio", custom_error_message=message)
-
-    @classmethod
-    def _from_python(cls, value: Any) -> AudioInput:
-        if isinstance(value, cls):
-            return value
-        if not (isinstance(value, str | bytes) and value):
-            raise ValueError("neither a text nor a file")
-        return cls(value)
-
-    def as_text(self) -> str:
-        """The value in JSON: text unchanged, an upload as base64."""
-        return self.value if isinstance(self.value, str) else as_base64(self.value)
 
 
 @cache

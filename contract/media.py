@@ -12,15 +12,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 from urllib.parse import unquote
 
-from pydantic import BaseModel, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BaseModel
 
 from contract.errors import BadImage
 from contract.image_files import open_header, other_format, png_size
-from contract.long_texts import joined
+from contract.uploads import WINDOW, Upload, as_base64, base64_pieces
 
 MAX_PIXELS = 64_000_000
 """Larger images are rejected: a small file can decompress to gigabytes."""
@@ -36,17 +35,19 @@ _OTHER_FORMS = {"-": "+", "_": "/"}
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*", re.ASCII)
 _PADDING = re.compile(r"(?:=\s*){0,2}", re.ASCII)
 _MAX_URL = 8192
-_WINDOW = 2**20
-"""Characters that are checked at a time; other threads run in between."""
 
 
-class ImageInput:
+class ImageInput(Upload):
     """One image as the client sent it: `value` is text (data URI, base64, URL) or the bytes of an upload."""
 
-    __slots__ = ("value",)
+    __slots__ = ()
+    expected: ClassVar[tuple[str, str]] = (
+        "image",
+        "send an image as a data URI, base64, an http(s) URL or, in a form, a file that is not empty",
+    )
 
     def __init__(self, value: str | bytes) -> None:
-        self.value = _with_usual_base64(value) if isinstance(value, str) else value
+        super().__init__(_with_usual_base64(value) if isinstance(value, str) else value)
 
     @property
     def url(self) -> str | None:
@@ -125,31 +126,6 @@ class ImageInput:
         check_size(width, height)
         return True
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
-        # In Python, because the library would read each upload as text, too.
-        either = core_schema.no_info_plain_validator_function(cls._from_python)
-        schema = core_schema.json_or_python_schema(
-            json_schema=text,
-            python_schema=either,
-            serialization=core_schema.plain_serializer_function_ser_schema(cls.as_text),
-        )
-        message = "send an image as a data URI, base64, an http(s) URL or, in a form, a file that is not empty"
-        return core_schema.custom_error_schema(schema, "image", custom_error_message=message)
-
-    @classmethod
-    def _from_python(cls, value: Any) -> ImageInput:
-        if isinstance(value, cls):
-            return value
-        if not (isinstance(value, str | bytes) and value):
-            raise ValueError("neither a text nor a file")
-        return cls(value)
-
-    def as_text(self) -> str:
-        """The value in JSON: text unchanged, an upload as base64."""
-        return self.value if isinstance(self.value, str) else as_base64(self.value)
-
 
 def _is_data_uri(text: str) -> bool:
     return text[:5].lower() == "data:"
@@ -173,26 +149,12 @@ def _with_usual_base64(text: str) -> str:
 def _is_base64(text: str, position: int) -> bool:
     """Whether the text from `position` on has only characters of base64."""
     while position < len(text):
-        match = _BASE64.match(text, position, position + _WINDOW)
+        match = _BASE64.match(text, position, position + WINDOW)
         assert match is not None  # it matches the empty text
         if match.end() == position:
             break
         position = match.end()
     return _PADDING.fullmatch(text, position) is not None
-
-
-def base64_pieces(text: str, position: int) -> Iterator[bytes]:
-    """What base64 from `position` on encodes, decoded in windows, between which other threads run."""
-    rest, size = "", _WINDOW // 4
-    while position < len(text) - size:
-        window = rest + "".join(text[position : position + size].split())
-        position += size
-        whole = len(window) // 4 * 4
-        yield base64.b64decode(window[:whole], validate=False)
-        rest = window[whole:]
-    last = "".join((rest + text[position:]).split())
-    missing = -len(last) % 4
-    yield base64.b64decode(last + "=" * (missing if missing < 3 else 0), validate=False)
 
 
 def check_size(width: int, height: int) -> None:
@@ -271,10 +233,3 @@ def _may_hold_images(annotation: Any, parents: frozenset[Any]) -> bool:
 def data_uri(content: bytes, media_type: str = "image/png") -> str:
     """The bytes as a data URI."""
     return f"data:{media_type};base64,{as_base64(content)}"
-
-
-def as_base64(content: bytes) -> str:
-    """The bytes as base64, encoded in windows, between which other threads run."""
-    size = _WINDOW // 4 * 3
-    windows = (content[start : start + size] for start in range(0, len(content), size))
-    return joined(base64.b64encode(window).decode() for window in windows)
