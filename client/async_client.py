@@ -93,6 +93,8 @@ class AsyncClient:
     model = _awaiting(calls.models.get_model)
     catalogue = _awaiting(calls.models.catalogue)
     known_model = _awaiting(calls.models.known_model)
+    tasks = _awaiting(calls.models.tasks)
+    task = _awaiting(calls.models.task)
     evict = _awaiting(calls.models.evict)
     pin = _awaiting(calls.models.pin)
     unpin = _awaiting(calls.models.unpin)

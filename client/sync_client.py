@@ -92,6 +92,8 @@ class Client:
     model = _blocking(calls.models.get_model)
     catalogue = _blocking(calls.models.catalogue)
     known_model = _blocking(calls.models.known_model)
+    tasks = _blocking(calls.models.tasks)
+    task = _blocking(calls.models.task)
     evict = _blocking(calls.models.evict)
     pin = _blocking(calls.models.pin)
     unpin = _blocking(calls.models.unpin)

@@ -51,6 +51,7 @@ from gateway.routes import (
     reference,
     stored_responses,
     system,
+    task_schemas,
     tasks,
     upstream,
 )
@@ -120,6 +121,7 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     app.include_router(model_entries.router(manager, directory))
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
+    app.include_router(task_schemas.router(directory))
     app.include_router(reference.router())
     app.include_router(system.router(manager, directory, jobs, configuration))
 

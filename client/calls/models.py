@@ -54,6 +54,25 @@ class CatalogueModel:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferedTask:
+    """Something that models do: `models` are those that do it. `raw` has all fields, such as the request's schema."""
+
+    id: str
+    title: str
+    description: str
+    path: str
+    models: list[str]
+    default_model: str | None = None
+    streams: bool = False
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a request."""
+        return dict(self.raw["request"]["schema"])
+
+
+@dataclass(frozen=True, slots=True)
 class EvictedModel:
     """The workers that have stopped, and the memory that is free again."""
 
@@ -91,6 +110,16 @@ def catalogue(task: str | None = None) -> ApiCall[list[CatalogueModel]]:
 def known_model(model: str) -> ApiCall[CatalogueModel]:
     """One known model by its id, its name at the hub, or an alias."""
     return ApiCall("GET", f"/api/models/{quote(model)}", _known)
+
+
+def tasks() -> ApiCall[list[OfferedTask]]:
+    """What models can be asked to do, with the schema of each request."""
+    return ApiCall("GET", "/v1/tasks", lambda document: [_task(row) for row in document["data"]])
+
+
+def task(name: str) -> ApiCall[OfferedTask]:
+    """One task by its name."""
+    return ApiCall("GET", f"/v1/tasks/{quote(name)}", _task)
 
 
 def load(model: str) -> ApiCall[str]:
@@ -134,6 +163,10 @@ def _id_of_loaded(document: dict[str, Any]) -> str:
 
 def _added(document: dict[str, Any]) -> ListedModel:
     return known_fields(ListedModel, document, default_for=document.get("default", []), raw=document)
+
+
+def _task(row: dict[str, Any]) -> OfferedTask:
+    return known_fields(OfferedTask, row, raw=row)
 
 
 def _model(row: dict[str, Any]) -> ListedModel:

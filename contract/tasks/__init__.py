@@ -28,7 +28,11 @@ from contract.validation import Body, invalid_request, validate_json
 
 
 class Request(LazyModel):
-    """The fields that every task accepts besides its own. Unknown fields are kept, for engines that know them."""
+    """The fields that every task accepts besides its own. Unknown fields are kept, for engines that know them.
+
+    `model` is the name of a model; without it, the task's default one answers. `keep_alive` is how long its worker
+    stays after the request: seconds, or a text such as `5m`.
+    """
 
     # A form may bring files in unknown fields; they must be serializable when the request continues as JSON.
     model_config = ConfigDict(extra="allow", ser_json_bytes="base64")
@@ -105,6 +109,7 @@ class Task(Generic[Req, Res]):
     A task with `chunk` can stream; `fold` then combines all chunks into the whole response, and
     `wants_chunk(request, chunk)` says whether the client gets a chunk (default: every one).
     `media_types` are the types of `EncodedResponse`s that it may have besides JSON.
+    `title` is its name on pages (default: its name with a capital letter).
     `array_metadata` names the keys that `Array.metadata` may have in the task's responses. `inputs` and `outputs` are
     the modalities that every model of the task reads and writes: `text`, `image`, `embedding` or `json`. `example` is a
     request for the API reference, which works as it is.
@@ -123,6 +128,7 @@ class Task(Generic[Req, Res]):
     inputs: tuple[str, ...] = ("image",)
     outputs: tuple[str, ...] = ("json",)
     example: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
 
     def decode(self, content_type: str, body: bytes) -> Req:
         """Parse the request in a JSON or multipart body.

@@ -44,4 +44,12 @@ class OcrResponse(VisionResponse):
     data: list[OcrItem]
 
 
-OCR = Task("ocr", "/v1/vision/ocr", OcrRequest, OcrResponse, outputs=("text",), example={"image": SAMPLE_IMAGE})
+OCR = Task(
+    "ocr",
+    "/v1/vision/ocr",
+    OcrRequest,
+    OcrResponse,
+    outputs=("text",),
+    example={"image": SAMPLE_IMAGE},
+    title="OCR",
+)

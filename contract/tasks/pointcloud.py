@@ -66,4 +66,5 @@ POINTCLOUD = Task(
     PointcloudResponse,
     array_metadata=("unit",),
     example={"image": SAMPLE_IMAGE},
+    title="Point cloud",
 )

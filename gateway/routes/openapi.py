@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import typing
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,14 +11,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contract.arrays import holds_arrays
-from contract.audio import AudioInput
-from contract.media import ImageInput
 from contract.status import Status
 from contract.tasks import Task, all_tasks
 from gateway.dialects import all_dialects
 from gateway.dialects.dialect import ControlRoute, DialectRoute
+from gateway.routes.task_forms import BYTES, form_schema
 
-_BYTES = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{model}"
 _ERROR = {
     "type": "object",
@@ -105,7 +102,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     content = {
         "application/json": {"schema": references[task.request, "validation"], "example": dict(task.example)},
     }
-    if form := _form(task.request):
+    if form := form_schema(task.request):
         content["multipart/form-data"] = {"schema": form}
     responses = {"application/json": {"schema": references[task.response, "serialization"]}}
     if task.chunk:
@@ -113,7 +110,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     responses |= {media_type: {"schema": {"type": "string"}} for media_type in task.media_types}
     response: type[BaseModel] = task.response
     if holds_arrays(response):
-        responses |= {"application/octet-stream": {"schema": _BYTES}, "application/x-npz": {"schema": _BYTES}}
+        responses |= {"application/octet-stream": {"schema": BYTES}, "application/x-npz": {"schema": BYTES}}
     return {
         "tags": ["tasks"],
         "summary": task.name,
@@ -146,27 +143,6 @@ def _operation_id(path: str) -> str:
     """A name for a dialect's operation that no task has."""
     name = path.strip("/").replace("/", "_")
     return (f"{name}_of_dialect" if name in all_tasks() else name).replace("-", "_")
-
-
-def _form(request: type[BaseModel]) -> dict[str, Any] | None:
-    """The schema of a task's multipart form: images and audio are uploads, all else is text. None without uploads."""
-    fields = {name: field.annotation for name, field in request.model_fields.items()}
-    if not any(_is_upload(annotation) for annotation in fields.values()):
-        return None
-    text = {"type": "string"}
-    properties: dict[str, Any] = {}
-    for name, annotation in fields.items():
-        if not _is_upload(annotation):
-            properties[name] = text
-        elif any(typing.get_origin(part) is list for part in (annotation, *typing.get_args(annotation))):
-            properties[name] = {"type": "array", "items": _BYTES}
-        else:
-            properties[name] = _BYTES
-    return {"type": "object", "properties": properties}
-
-
-def _is_upload(annotation: Any) -> bool:
-    return annotation in {ImageInput, AudioInput} or any(_is_upload(part) for part in typing.get_args(annotation))
 
 
 def _add_security(document: dict[str, Any]) -> None:

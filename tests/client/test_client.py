@@ -105,6 +105,8 @@ def test_lists_models_and_the_catalogue(client: Client) -> None:
     assert client.model("m").engine == "fake"
     assert "sam3" in {model.id for model in client.catalogue("segment")}
     assert client.known_model("sam3").licence
+    assert {task.id: task.models for task in client.tasks()}["ocr"] == ["m", "org/late", "broken"]
+    assert "languages" in client.task("ocr").schema["properties"]
     assert client.ready()
     assert "requests_total" in client.metrics()
     assert client.reload() == []

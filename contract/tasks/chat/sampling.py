@@ -34,7 +34,15 @@ class StreamOptions(OpenModel):
 
 
 class SampledRequest(Request):
-    """A request whose answer is sampled token by token."""
+    """A request whose answer is sampled token by token.
+
+    `stream`: send the answer piece by piece, as events. `n`: how many answers. `stop`: texts that end the answer.
+    `temperature`: 0 always takes the most probable token, higher values vary more. `top_p`: sample among the most
+    probable tokens that together have this probability. `top_k`: sample among this many. `min_p`: leave out tokens less
+    probable than this share of the best one's. `repetition_penalty`: above 1, tokens of the text so far become less
+    likely. `frequency_penalty`, `presence_penalty`: the same by how often, or whether, the answer has a token. `seed`:
+    the same seed gives the same answer. `min_tokens`: the least length.
+    """
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None

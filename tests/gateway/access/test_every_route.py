@@ -61,6 +61,8 @@ EVERY_KEY = {
     "GET /metrics",
     "GET /v1/models",
     "GET /v1/models/{model_id:path}",
+    "GET /v1/tasks",
+    "GET /v1/tasks/{task}",
     "GET /props",
     "GET /api/models",
     "GET /api/models/{model_or_task:path}",
@@ -122,7 +124,7 @@ def request_to(route: str) -> tuple[str, str]:
         path = path.replace(f"{{{name}}}", "chat")
     path = path.replace("{path:path}", "external/v1/x")
     path = path.replace("/docs/{name}", "/docs/start-redoc.js")
-    for name in ("job_id", "file_id", "batch_id", "response_id", "id"):
+    for name in ("job_id", "file_id", "batch_id", "response_id", "task", "id"):
         path = path.replace(f"{{{name}}}", "unknown")
     assert "{" not in path
     return "POST" if method == "ANY" else method, path

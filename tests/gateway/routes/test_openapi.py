@@ -23,7 +23,9 @@ def test_openapi_describes_tasks_and_control_routes(gateway: GatewayProcess) -> 
     assert chat["responses"]["200"]["content"].keys() == {"application/json", "text/event-stream"}
     assert "messages" in _schema(document, chat["requestBody"]["content"]["application/json"])["properties"]
     ocr = document["paths"]["/v1/vision/ocr"]["post"]["requestBody"]["content"]
-    assert ocr["multipart/form-data"]["schema"]["properties"]["image"] == {"type": "string", "format": "binary"}
+    assert ocr["multipart/form-data"]["schema"]["properties"]["image"] == {
+        "type": "array", "items": {"type": "string", "format": "binary"},
+    }  # fmt: skip
     depth = document["paths"]["/v1/vision/depth"]["post"]["responses"]["200"]["content"]
     assert depth.keys() == {"application/json", "application/octet-stream", "application/x-npz"}
     assert {"/v1/models", "/v1/system/status", "/v1/system/events", "/metrics", "/ready"} <= document["paths"].keys()

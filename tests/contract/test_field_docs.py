@@ -1,0 +1,63 @@
+"""Descriptions of fields come from the docstrings of a model and its bases."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from contract.field_docs import field_descriptions
+from contract.tasks.crawl import CrawlRequest
+from contract.tasks.image_edit import ImageEditRequest
+from contract.tasks.segment import SegmentRequest
+
+
+class Base(BaseModel):
+    """Fields of all. `common` is in every request."""
+
+    common: int = 0
+
+
+class Example(Base):
+    """What it does needs `mentioned` now and then.
+
+    `first` and `second` come together. They are
+    numbers. `third`: a text.
+
+    - `item`: one of a list.
+      It may go on.
+    - `other`: the next one.
+    """
+
+    first: int = 0
+    second: int = 0
+    third: str = ""
+    item: int = 0
+    other: int = 0
+    mentioned: int = 0
+    silent: int = 0
+
+
+def test_describes_each_field_by_the_sentences_about_it() -> None:
+    assert field_descriptions(Example) == {
+        "common": "`common` is in every request.",
+        "first": "`first` and `second` come together. They are numbers.",
+        "second": "`first` and `second` come together. They are numbers.",
+        "third": "`third`: a text.",
+        "item": "`item`: one of a list. It may go on.",
+        "other": "`other`: the next one.",
+        "mentioned": "What it does needs `mentioned` now and then.",
+    }
+
+
+def test_describes_the_fields_of_real_requests() -> None:
+    segment = field_descriptions(SegmentRequest)
+    assert segment["threshold"].startswith("`threshold` is the minimum score of a segment")
+    assert "prompt" in segment["image"] or "image" in segment["image"]
+    assert (
+        field_descriptions(CrawlRequest)["wait_for"]
+        == "`wait_for`: a CSS selector; wait until such an element is visible."
+    )
+    edit = field_descriptions(ImageEditRequest)
+    assert edit["mask"].startswith("`mask`: an image of the same size")
+    assert "white is redrawn" in edit["mask"]
+    assert edit["guidance"]
+    assert edit["keep_alive"]
