@@ -61,6 +61,8 @@ from gateway.routes.jobs import JobEndpoint
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
+from gateway.ui.page_files import PageFiles
+from gateway.ui.routes import PageServer
 
 
 def build(settings: Settings, home: Path, requests: RequestsInProgress | None = None) -> DocumentedApp:
@@ -123,7 +125,9 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     app.include_router(listings.router())
     app.include_router(task_schemas.router(directory))
     app.include_router(reference.router())
-    app.include_router(system.router(manager, directory, jobs, configuration))
+    page = PageServer(PageFiles())
+    app.include_router(page.router())
+    app.include_router(system.router(manager, directory, jobs, configuration, page))
 
 
 def _jobs(settings: Settings, home: Path, executor: Executor, keyring: Keyring) -> JobEngine:

@@ -15,12 +15,12 @@ from gateway.access.keys import HOW_TO_SEND, Keyring, Principal
 from gateway.forwarding.client_headers import key_in_subprotocols
 
 OPEN_PATHS = frozenset(
-    {"/", "/v1", "/health", "/healthz", "/v1/health", "/ready", "/docs", "/redoc", "/openapi.json"}
+    {"/", "/v1", "/health", "/healthz", "/v1/health", "/ready", "/docs", "/redoc", "/openapi.json", "/ui"}
 )  # fmt: skip
 """Paths that need no key: information about the service, its health and its documentation."""
 
-_REFERENCE = re.compile(r"/docs/[^/]+")
-"""The files of the API reference need no key either."""
+_FILES = re.compile(r"/docs/[^/]+|/ui/[^/]+/[^/]+(?:/[^/]+)*")
+"""The files of the API reference and of the page need no key either."""
 
 _OF_OTHERS = frozenset({b"origin", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 """Headers that web pages and proxies add."""
@@ -59,7 +59,7 @@ class Auth:
 def _is_open(scope: Scope) -> bool:
     """Whether a request reads an open path; with other methods, and below these paths, external servers may answer."""
     path = scope["path"]
-    return scope["method"] == "GET" and (path in OPEN_PATHS or bool(_REFERENCE.fullmatch(path)))
+    return scope["method"] == "GET" and (path in OPEN_PATHS or bool(_FILES.fullmatch(path)))
 
 
 def _came_to_loopback(scope: Scope) -> bool:

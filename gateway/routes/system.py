@@ -30,16 +30,21 @@ from gateway.jobs import metrics as job_metrics
 from gateway.jobs.engine import JobEngine
 from gateway.routes.manager_events import ManagerEvents
 from gateway.routes.models import path_parameter
+from gateway.ui.routes import PageServer, wants_page
 
 _MAX_CONTROL_BODY = 4096
 
 
 def router(
-    manager: ManagerClient, directory: ModelDirectory, jobs: JobEngine, configuration: FollowedConfiguration
+    manager: ManagerClient,
+    directory: ModelDirectory,
+    jobs: JobEngine,
+    configuration: FollowedConfiguration,
+    page: PageServer,
 ) -> APIRouter:
     """All routes about the system."""
     routes = APIRouter(tags=["system"])
-    _add_overview(routes)
+    _add_overview(routes, page)
     _add_health(routes, manager, directory)
     _add_pages(routes, manager, jobs, configuration)
     _add_control(routes, manager, directory, configuration)
@@ -47,10 +52,11 @@ def router(
     return routes
 
 
-def _add_overview(routes: APIRouter) -> None:
+def _add_overview(routes: APIRouter, page: PageServer) -> None:
     about = {
         "name": "Enginehouse",
         "version": __version__,
+        "page": "/ui",
         "docs": "/docs",
         "openapi": "/openapi.json",
         "models": "/v1/models",
@@ -58,16 +64,29 @@ def _add_overview(routes: APIRouter) -> None:
         "health": "/healthz",
     }
 
-    async def root(_: Request) -> Response:
-        """The service's name, version and main paths."""
-        return JSONResponse(about | {"message": "Enginehouse", "latest": "/v1"})
+    async def root(request: Request) -> Response:
+        """The service's name, version and main paths; for browsers, the page at /ui."""
+        if wants_page(request):
+            return await page.index(request)
+        return JSONResponse(about | {"message": "Enginehouse", "latest": "/v1"}, headers={"vary": "accept"})
 
     async def v1(_: Request) -> Response:
         """The version of the API and its main paths."""
         return JSONResponse(about | {"api_version": "v1"})
 
+    async def access(request: Request) -> Response:
+        """What the client may do: the name of its key, or null if it needs none, and whether it may administer.
+
+        `rate_limit` is that of the key, in the notation of the configuration.
+        """
+        principal = request.scope.get("principal")
+        if principal is None:
+            return JSONResponse({"key": None, "admin": True, "rate_limit": None})
+        return JSONResponse({"key": principal.name, "admin": principal.admin, "rate_limit": principal.rate_limit})
+
     routes.get("/", summary="The service", response_model=None)(root)
     routes.get("/v1", summary="The version of the API", response_model=None)(v1)
+    routes.get("/v1/system/access", summary="What the client may do", response_model=None)(access)
 
 
 def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirectory) -> None:

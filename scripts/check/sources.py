@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("client", "contract", "gateway", "manager", "workers", "scripts")
+LIBRARIES = frozenset(ROOT / name for name in ("gateway/reference", "gateway/ui/static/vendor", "tests/support/axe"))
+"""Folders with files of others, unchanged."""
 
 
 def tracked(*patterns: str) -> list[Path]:

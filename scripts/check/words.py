@@ -32,15 +32,14 @@ _PROSE = {
     r"(?i)\bki[n]\b": "and similar",
     r"(?i)\broste[r]\b|\binbo[x]\b": "supervisor; request body",
 }
-_TEXT = {".md", ".py", ".yaml", ".yml", ".sh", ".toml", ".service", ".plist", ".mjs", ""}
+_TEXT = {".md", ".py", ".yaml", ".yml", ".sh", ".toml", ".service", ".plist", ".mjs", ".js", ".css", ".html", ""}
 _WRITTEN_BY_OTHERS = {"package-lock.json", "requirements.lock", "LICENSE"}
-_LIBRARIES = sources.ROOT / "gateway" / "reference"
 
 
 def problems() -> Iterable[str]:
     """One line for each use, with what to write instead."""
     for path in sources.tracked():
-        if path.name not in _WRITTEN_BY_OTHERS and path.parent != _LIBRARIES:
+        if path.name not in _WRITTEN_BY_OTHERS and path.parent not in sources.LIBRARIES:
             yield from _uses(path, _EVERYWHERE)
             if path.suffix in _TEXT:
                 yield from _uses(path, _PROSE)

@@ -56,6 +56,7 @@ OF_OWNERS = {
 }
 """Those that show each key its own."""
 EVERY_KEY = {
+    "GET /v1/system/access",
     "GET /v1/system/status",
     "GET /v1/system/events",
     "GET /metrics",
@@ -82,7 +83,7 @@ EVERY_KEY = {
     # Any method and path of an external server, never its control paths.
     "ANY /upstream/{path:path}",
 }
-OPEN = {"GET /docs/{name}", *(f"GET {path}" for path in OPEN_PATHS)}
+OPEN = {"GET /docs/{name}", "GET /ui/{version}/{path:path}", *(f"GET {path}" for path in OPEN_PATHS)}
 PROTECTED = ADMIN | OF_OWNERS | EVERY_KEY
 
 
@@ -122,6 +123,7 @@ def request_to(route: str) -> tuple[str, str]:
     method, path = route.split()
     for name in ("alias:path", "name:path", "id:path", "model_type:path", "model_id:path", "model_or_task:path"):
         path = path.replace(f"{{{name}}}", "chat")
+    path = path.replace("/ui/{version}/{path:path}", "/ui/1/lib/view.js")
     path = path.replace("{path:path}", "external/v1/x")
     path = path.replace("/docs/{name}", "/docs/start-redoc.js")
     for name in ("job_id", "file_id", "batch_id", "response_id", "task", "id"):
@@ -149,6 +151,11 @@ def test_every_route_needs_a_key_unless_it_is_open(secured: GatewayProcess, rout
         "POST /",
         "POST /docs",
         "POST /docs/x",
+        "POST /ui",
+        "POST /ui/1/app.js",
+        "GET /ui/",
+        "GET /ui/x",
+        "GET /ui/x//y",
         "GET /docs/a/b",
         "GET /docs/",
         "GET /docs//x",

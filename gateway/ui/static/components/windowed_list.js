@@ -1,0 +1,43 @@
+/** A list of any length that renders only the rows in sight. All rows are equally high. */
+
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/view.js";
+
+const MARGIN = 8; // rows rendered above and below
+
+/**
+ * `row` renders an item. With `stick`, the list stays at its end as items are added, unless the user has scrolled up.
+ * @template T
+ * @param {{ items: T[], rowHeight: number, row: (item: T, index: number) => unknown, keyOf: (item: T) => string | number,
+ *   label: string, stick?: boolean, className?: string }} props
+ */
+export function WindowedList({ items, rowHeight, row, keyOf, label, stick = false, className = "" }) {
+  const element = useRef(null);
+  const atEnd = useRef(true);
+  const [view, setView] = useState({ top: 0, height: 600 });
+  useEffect(() => {
+    const measure = () => setView({ top: element.current.scrollTop, height: element.current.clientHeight });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element.current);
+    return () => observer.disconnect();
+  }, []);
+  useLayoutEffect(() => {
+    if (stick && atEnd.current) element.current.scrollTop = element.current.scrollHeight;
+  }, [items, stick, view.height]);
+  const onScroll = ({ currentTarget: { scrollTop, clientHeight, scrollHeight } }) => {
+    atEnd.current = scrollTop + clientHeight >= scrollHeight - rowHeight;
+    setView({ top: scrollTop, height: clientHeight });
+  };
+  const first = Math.max(0, Math.floor(view.top / rowHeight) - MARGIN);
+  const last = Math.min(items.length, Math.ceil((view.top + view.height) / rowHeight) + MARGIN);
+  return html`<div ref=${element} class="windowed-list ${className}" onScroll=${onScroll} tabindex="0" role="region"
+    aria-label=${label}>
+    <div role="list" class="windowed-rows" style=${{ height: `${items.length * rowHeight}px` }}>
+      ${items.slice(first, last).map(
+        (item, index) => html`<div key=${keyOf(item)} role="listitem" class="windowed-row" aria-setsize=${items.length}
+          aria-posinset=${first + index + 1} style=${{ top: `${(first + index) * rowHeight}px`, height: `${rowHeight}px` }}>
+          ${row(item, first + index)}
+        </div>`,
+      )}
+    </div>
+  </div>`;
+}

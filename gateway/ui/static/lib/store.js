@@ -1,0 +1,58 @@
+/** Values that components share: a component renders again when what it selects has changed. */
+
+import { useEffect, useState } from "./view.js";
+
+/**
+ * @template T
+ * @typedef {{ get: () => T, set: (value: T) => void, update: (change: (value: T) => T) => void,
+ *   subscribe: (listener: () => void) => () => void }} Store
+ */
+
+/**
+ * A value with listeners.
+ * @template T
+ * @param {T} value
+ * @returns {Store<T>}
+ */
+export function createStore(value) {
+  const listeners = new Set();
+  const set = (next) => {
+    if (Object.is(next, value)) return;
+    value = next;
+    for (const listener of [...listeners]) listener();
+  };
+  return {
+    get: () => value,
+    set,
+    update: (change) => set(change(value)),
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/**
+ * What `select` takes from the store's value, followed as it changes.
+ * @template T, S
+ * @param {Store<T>} store
+ * @param {(value: T) => S} select
+ * @returns {S}
+ */
+export function useStore(store, select = (value) => value) {
+  const [, render] = useState(0);
+  const selected = select(store.get());
+  useEffect(() => {
+    let last = selected;
+    const look = () => {
+      const next = select(store.get());
+      if (!Object.is(next, last)) {
+        last = next;
+        render((count) => count + 1);
+      }
+    };
+    look(); // it may have changed between rendering and now
+    return store.subscribe(look);
+  }, [store]);
+  return selected;
+}

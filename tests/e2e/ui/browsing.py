@@ -1,0 +1,107 @@
+"""A browser with the page open. Messages in its console, and requests to other servers, fail the test."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import LoadFailed
+from scripts.testbed.server import PATIENCE
+from workers.engines.crawl import chromium
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+expect.set_options(timeout=PATIENCE * 1000)
+
+AXE = Path(__file__).parents[2] / "support" / "axe" / "axe.min.js"
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+SERIOUS = {"serious", "critical"}
+_FAILED_REQUEST = re.compile(r"^Failed to load resource: (the server responded with a status of [45]|net::ERR_)")
+"""Chromium's own line for a request that failed. Pages cannot prevent it, so tests of failures expect it."""
+
+
+@contextmanager
+def running_browser() -> Iterator[Any]:
+    """Chromium of this system. Skips the test where there is none."""
+    with sync_api.sync_playwright() as playwright:
+        try:
+            program = chromium.find(None, playwright.chromium.executable_path)
+        except LoadFailed as error:
+            pytest.skip(error.message)
+        # Points are drawn with WebGL, which software draws here.
+        arguments = ["--enable-unsafe-swiftshader"]
+        browser = playwright.chromium.launch(
+            executable_path=program, chromium_sandbox=os.geteuid() != 0, args=arguments
+        )
+        yield browser
+        browser.close()
+
+
+class OpenPage:
+    """The page in a window of its own: `page` is Playwright's. `check` fails if the browser has complained."""
+
+    def __init__(self, browser: Any, url: str, *, key: str | None = None, **options: Any) -> None:
+        self.url = url
+        self.context = browser.new_context(viewport=DESKTOP, **options)
+        if key:
+            self.context.add_init_script(f"sessionStorage.setItem('enginehouse-key', {key!r})")
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.addresses: list[str] = []
+        self.messages: list[str] = []
+        self.allow_failed_requests = False
+        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+
+    def open(self, view: str = "") -> Any:
+        """Open the page at a view, such as `now`, and wait for its heading."""
+        self.page.goto(f"{self.url}/ui#/{view}")
+        self.page.locator("main h1").first.wait_for()
+        return self.page
+
+    def check(self) -> None:
+        """Fail if there is a message in the console, or if anything was asked of another server."""
+        foreign = [address for address in self.addresses if not address.startswith((self.url, "data:", "blob:"))]
+        messages = [
+            message for message in self.messages if not (self.allow_failed_requests and _FAILED_REQUEST.match(message))
+        ]
+        assert (foreign, messages) == ([], [])
+
+    def check_accessible(self) -> None:
+        """Fail if axe-core finds something serious on a desktop or a phone, light or dark."""
+        for size in (DESKTOP, PHONE):
+            self.page.set_viewport_size(size)
+            for scheme in ("light", "dark"):
+                self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                self._check_with_axe(f"{size['width']} px, {scheme}")
+            self._check_width(size["width"])
+        self.page.set_viewport_size(DESKTOP)
+
+    def _check_with_axe(self, where: str) -> None:
+        if not self.page.evaluate("typeof window.axe === 'object'"):
+            self.page.evaluate(AXE.read_text())
+        violations = self.page.evaluate(
+            "() => axe.run(document, {resultTypes: ['violations']}).then(result => result.violations)"
+        )
+        serious = [
+            (violation["id"], [node["html"][:200] for node in violation["nodes"][:3]])
+            for violation in violations
+            if violation["impact"] in SERIOUS
+        ]
+        assert serious == [], where
+
+    def _check_width(self, width: int) -> None:
+        """Nothing makes the page wider than the screen."""
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+
+    def close(self) -> None:
+        """Close the window and forget what it has stored."""
+        self.context.close()
