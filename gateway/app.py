@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from gateway.forwarding.model_directory import ModelDirectory
 from gateway.forwarding.task_forwarder import TaskForwarder
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.execution import Executor
+from gateway.jobs.watch import JobWatch
 from gateway.responses.background import BackgroundResponses
 from gateway.responses.endpoint import PATH, ResponsesEndpoint
 from gateway.responses.store import ResponseStore
@@ -57,7 +58,7 @@ from gateway.routes import (
 )
 from gateway.routes import files as file_routes
 from gateway.routes import jobs as job_routes
-from gateway.routes.jobs import JobEndpoint
+from gateway.routes.jobs import JobEndpoint, JobRoutes, JobSubmission
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
@@ -91,12 +92,15 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     )
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
     _add_routes(app, services, jobs, configuration)
-    for router in (*_job_routers(jobs, services, endpoints, settings), stored_responses.router(responses, background)):
+    handlers = JobRoutes(jobs, JobWatch(jobs, services.manager), endpoints, services.body_limit)
+    routers = _job_routers(jobs, handlers, settings)
+    for router in (*routers, stored_responses.router(responses, background)):
         app.include_router(router)
     app.router.routes.append(upstream.route(services))
     app.router.default = Passthrough(services, app.router)
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
-    counted = BodyMemory(tasks.TaskRoutes(_inner(app.build_middleware_stack()), endpoints, services.pacing), bodies)
+    inner, submissions = _inner(app.build_middleware_stack()), {job_routes.SUBMIT: JobSubmission(handlers)}
+    counted = BodyMemory(tasks.TaskRoutes(inner, endpoints, submissions, services.pacing), bodies)
     access = LiveAccess(counted, settings, keyring, origins, _checks(keyring, requests))
     _follow(configuration, app, access, keyring)
     app.middleware_stack = access
@@ -135,14 +139,12 @@ def _jobs(settings: Settings, home: Path, executor: Executor, keyring: Keyring) 
     return JobEngine(Path(settings.jobs.folder or home / "jobs"), settings.jobs, executor, keyring.admits, allowed)
 
 
-def _job_routers(
-    jobs: JobEngine, services: Services, endpoints: Mapping[str, JobEndpoint], settings: Settings
-) -> tuple[APIRouter, ...]:
-    batches = jobs.batches(endpoints, services.body_limit)
+def _job_routers(jobs: JobEngine, handlers: JobRoutes, settings: Settings) -> tuple[APIRouter, ...]:
+    batches = jobs.batches(handlers.endpoints, handlers.body_limit)
     return (
-        job_routes.router(jobs, services.manager, endpoints, services.body_limit),
+        job_routes.router(handlers),
         file_routes.router(jobs, jobs.files, int(settings.jobs.max_file_mb * 2**20)),
-        batch_routes.router(jobs, batches, endpoints),
+        batch_routes.router(jobs, batches, handlers.endpoints),
     )
 
 

@@ -21,7 +21,7 @@ from gateway.jobs import metrics
 from gateway.jobs.batches import Batches, JobControl, ModelChooser
 from gateway.jobs.execution import Executor
 from gateway.jobs.files import FileStore
-from gateway.jobs.job import Job, JobFilter, JobState, Submission
+from gateway.jobs.job import Accepted, Job, JobFilter, JobState, Run, Submission
 from gateway.jobs.leases import BEAT
 from gateway.jobs.queries import no_such_job
 from gateway.jobs.store import JobStore
@@ -107,17 +107,19 @@ class JobEngine:
                 self._loops += [asyncio.create_task(loop) for loop in loops]
         return self._store
 
-    async def submit(self, submission: Submission) -> tuple[Job, bool]:
-        """Store a job, which runs from now on; False: it was submitted before, with the same key.
+    async def submit(self, submission: Submission) -> Accepted:
+        """Store a job, which runs from now on.
 
         Raises Unavailable if it cannot be stored, InvalidField for its webhook, IdempotencyConflict or QueueFull.
         """
         submission = self._webhooks.checked(submission)
         store = await self.store()
         with storing("Jobs"):
-            job, is_new = await store.add(submission)
-        self._wake.set()
-        return job, is_new
+            accepted = await store.add(submission)
+        # Where as many jobs of its model run as may, the end of one of them wakes the engine.
+        if submission.expires or self._of_model[submission.model] < self._settings.max_running:
+            self._wake.set()
+        return accepted
 
     async def get(self, owner: str | None, id_: str) -> Job:
         """The owner's job; None: that of any owner. Raises NotFound, also for the job of another owner."""
@@ -188,10 +190,6 @@ class JobEngine:
 
     async def _step(self) -> float:
         """Begin what may run now, and end what is over. Returns the seconds until the next step."""
-        for id_ in await self._store.expire():
-            metrics.ended(JobState.EXPIRED)
-            self._stop(id_)
-            self._webhooks.wake()
         now = asyncio.get_running_loop().time()
         if self._store.shared and now >= self._beat_at + BEAT:
             self._beat_at = now
@@ -201,13 +199,18 @@ class JobEngine:
             await self._cancel_revoked()
             for id_ in await self._store.prune(self._settings.keep, int(self._settings.max_result_gb * 2**30)):
                 log.info("removed the job %s and its result", id_)
-        jobs = await self._store.claim(lambda model: self._room(model, now))
-        if not all(self._admits(job.owner) for job in jobs):
+        longest = _SHARED_INTERVAL if self._store.shared else _PRUNE_INTERVAL
+        turn = await self._store.turn(lambda model: self._room(model, now), longest)
+        for id_ in turn.expired:
+            metrics.ended(JobState.EXPIRED)
+            self._stop(id_)
+            self._webhooks.wake()
+        if not all(self._admits(run.job.owner) for run in turn.runs):
             await self._cancel_revoked()
-        for job in jobs:
-            if self._admits(job.owner):
-                self._begin(job)
-        return await self._store.seconds_to_next(_SHARED_INTERVAL if self._store.shared else _PRUNE_INTERVAL)
+        for run in turn.runs:
+            if self._admits(run.job.owner):
+                self._begin(run)
+        return turn.seconds
 
     async def _beat(self) -> None:
         """Show that this gateway lives, and end the work on jobs that others have cancelled or taken over."""
@@ -226,10 +229,11 @@ class JobEngine:
         """How many more jobs of a model may run. Called in the database's thread."""
         return 0 if self._paused_until.get(model, now) > now else self._settings.max_running - self._of_model[model]
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, run: Run) -> None:
+        job = run.job
         metrics.began(job)
         self._of_model[job.model] += 1
-        task = self._running[job.id] = asyncio.create_task(self._work(job))
+        task = self._running[job.id] = asyncio.create_task(self._work(run))
         task.add_done_callback(lambda task: self._done(job, task))
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
@@ -242,10 +246,11 @@ class JobEngine:
         if job.batch and self._batches:
             self._batches.wake()
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, run: Run) -> None:
         """One run of a job, until what follows from it is stored."""
+        job = run.job
         try:
-            await self._attempt(job)
+            await self._attempt(run)
         except asyncio.CancelledError:
             if self._closing:  # it was not cancelled by its owner: the next start runs it again
                 await self._store.run_again(job, 0.0, counted=False)
@@ -257,10 +262,11 @@ class JobEngine:
             log.exception("the end of %s cannot be stored", job.id)
             await self._run_again_when_possible(job)
 
-    async def _attempt(self, job: Job) -> None:
+    async def _attempt(self, run: Run) -> None:
+        job = run.job
         error: ServeError | None = None
         try:
-            result = await self._executor.run(job, await self._store.request_of(job))
+            result = await self._executor.run(job, await self._store.request_of(run))
         except ServeError as failure:
             error = failure
         verdict = judge(error, job.failures, self._settings.attempts)

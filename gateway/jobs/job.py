@@ -100,6 +100,35 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A submission that is stored as a job; unless it `is_new`, it was submitted before, with the same key.
+
+    `ahead` is how many queued jobs of its model come first; None: it does not wait any more.
+    """
+
+    job: Job
+    is_new: bool
+    ahead: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a job that has begun, with its request; None: the request is in a file."""
+
+    job: Job
+    request: StoredRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTurn:
+    """What one look at all jobs led to: runs that have begun, the ids of expired jobs, and when to look again."""
+
+    runs: list[Run]
+    expired: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What a completed job was answered: bytes in memory, or the name of a file in the state folder."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sized
+from typing import Any
 
 from contract.errors import Forbidden, IdempotencyConflict, NotFound, QueueFull
-from gateway.jobs.job import ENDED, Job, JobFilter, JobState, Submission
+from gateway.jobs.job import ENDED, Job, JobFilter, JobState, Run, StoredRequest, Submission
 from gateway.jobs.payloads import LARGE, request_file
 from gateway.jobs.schema import COLUMNS, job_in
 from gateway.storage.database import SqlConnection
@@ -17,7 +18,6 @@ Which = tuple[str, tuple[object, ...]]
 UNFINISHED = "state IN ('queued', 'running')"
 OVER = "state NOT IN ('queued', 'running')"
 
-AHEAD = "(priority > ? OR (priority = ? AND seq < ?))"
 OF_RUN = "id = ? AND run = ? AND state = 'running'"
 
 
@@ -34,19 +34,44 @@ def get(connection: SqlConnection, owner: str | None, id_: str) -> Job:
     return job
 
 
-def add(connection: SqlConnection, submission: Submission, max_queued: int, now: float) -> tuple[Job, bool]:
+class QueueLimit:
+    """Refuses jobs beyond a number of those that wait and run. It counts them as rarely as it can, not for each one."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._room = 0  # at least so many more may be added: others only end, unless other gateways add some
+
+    def take(self, connection: SqlConnection) -> None:
+        """Take a place for a job. Raises QueueFull."""
+        if self._room <= 0 or connection.shared:
+            query = f"SELECT COUNT(*) FROM jobs WHERE {UNFINISHED} AND batch IS NULL"
+            unfinished = connection.execute(query).fetchone()[0]
+            self._room = self._most - unfinished
+            if self._room <= 0:
+                message = f"{unfinished} jobs wait or run already. Try again later, or raise jobs.max_queued."
+                raise QueueFull(message, details={"waiting": unfinished}, retry_after=10)
+        self._room -= 1
+
+
+def add(connection: SqlConnection, submission: Submission, limit: QueueLimit, now: float) -> tuple[Job, bool]:
     """Insert a job, or find the one that was submitted with the same key. Raises IdempotencyConflict or QueueFull."""
     if earlier := _submitted_before(connection, submission):
         return earlier, False
-    unfinished = connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {UNFINISHED} AND batch IS NULL").fetchone()[0]
-    if unfinished >= max_queued:
-        message = f"{unfinished} jobs wait or run already. Try again later, or raise jobs.max_queued."
-        raise QueueFull(message, details={"waiting": unfinished}, retry_after=10)
-    if not insert(connection, submission, now):  # another gateway was faster
-        earlier = _submitted_before(connection, submission)
-        assert earlier is not None
-        return earlier, False
-    return get(connection, submission.owner, submission.id), True
+    limit.take(connection)
+    if row := insert(connection, submission, now):
+        return job_in(row), True
+    earlier = _submitted_before(connection, submission)  # another gateway was faster
+    assert earlier is not None
+    return earlier, False
+
+
+def place(connection: SqlConnection, job: Job) -> int | None:
+    """How many queued jobs of the same model are ahead of a queued one; None for a job that is not queued."""
+    if job.state is not JobState.QUEUED:
+        return None
+    count = "SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND model = ? AND"
+    query = f"SELECT ({count} priority > ?) + ({count} priority = ? AND seq < ?)"  # an OR would read each job
+    return int(connection.execute(query, (job.model, job.priority, job.model, job.priority, job.seq)).fetchone()[0])
 
 
 def _submitted_before(connection: SqlConnection, submission: Submission) -> Job | None:
@@ -63,8 +88,8 @@ def _submitted_before(connection: SqlConnection, submission: Submission) -> Job 
     return job
 
 
-def insert(connection: SqlConnection, submission: Submission, now: float) -> int:
-    """Insert a job that is queued, unless there is one with its key; how many were inserted."""
+def insert(connection: SqlConnection, submission: Submission, now: float) -> Any:
+    """Insert a job that is queued, and return its row; None: there is one with its key."""
     request = submission.request
     values = {
         "id": submission.id,
@@ -88,8 +113,10 @@ def insert(connection: SqlConnection, submission: Submission, now: float) -> int
         "not_before": now,
         "expires": submission.expires,
     }
-    query = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)}) ON CONFLICT DO NOTHING"
-    return connection.execute(query, tuple(values.values())).rowcount
+    query = f"""
+        INSERT INTO jobs ({", ".join(values)}) VALUES ({_marks(values)}) ON CONFLICT DO NOTHING RETURNING {COLUMNS}
+    """
+    return connection.execute(query, tuple(values.values())).fetchone()
 
 
 def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
@@ -109,11 +136,11 @@ def page(connection: SqlConnection, wanted: JobFilter) -> list[Job]:
     return [job_in(row) for row in connection.execute(query, values).fetchall()]
 
 
-def claim(connection: SqlConnection, free: Callable[[str], int], gateway: str, now: float) -> list[Job]:
-    ready = "state = 'queued' AND not_before <= ?"
-    models = connection.execute(f"SELECT DISTINCT model FROM jobs WHERE {ready}", (now,)).fetchall()
-    jobs: list[Job] = []
-    for (model,) in models:
+def claim(connection: SqlConnection, free: Callable[[str], int], gateway: str, now: float) -> list[Run]:
+    """Begin a run of the jobs that come next, by priority and then in order; of each model as many as `free`."""
+    ready = "state = 'queued' AND not_before + 0 <= ?"  # the sum keeps SQLite from the index by time, and from sorting
+    runs: list[Run] = []
+    for (model,) in connection.execute(_MODELS).fetchall():
         room = free(model)
         if room > 0:
             query = f"""
@@ -123,11 +150,42 @@ def claim(connection: SqlConnection, free: Callable[[str], int], gateway: str, n
             ids = [row[0] for row in connection.execute(query, (now, model)).fetchall()]
             query = f"""
                 UPDATE jobs SET state = 'running', run = run + 1, started = COALESCE(started, ?), gateway = ?
-                WHERE id IN ({_marks(ids)}) RETURNING {COLUMNS}
+                WHERE id IN ({_marks(ids)}) RETURNING query, headers, body, {COLUMNS}
             """
             rows = connection.execute(query, (now, gateway, *ids)).fetchall() if ids else []
-            jobs += [job_in(row) for row in rows]
-    return sorted(jobs, key=lambda job: (-job.priority, job.seq))
+            runs += [_run_in(row) for row in rows]
+    return sorted(runs, key=lambda run: (-run.job.priority, run.job.seq))
+
+
+_MODELS = """
+    WITH RECURSIVE waiting (model) AS (
+        SELECT MIN(model) FROM jobs WHERE state = 'queued'
+        UNION ALL
+        SELECT (SELECT MIN(model) FROM jobs WHERE state = 'queued' AND jobs.model > waiting.model) FROM waiting
+        WHERE waiting.model IS NOT NULL
+    )
+    SELECT model FROM waiting WHERE model IS NOT NULL
+"""
+"""The models for which jobs wait: one look at the index for each, where DISTINCT would read all jobs that wait."""
+
+
+def _run_in(row: Any) -> Run:
+    query, headers, body, *columns = row
+    return Run(job := job_in(columns), None if body is None else stored_request(job.path, query, headers, body))
+
+
+def stored_request(path: str, query: str, headers: str, body: bytes) -> StoredRequest:
+    """The request in columns of a row."""
+    return StoredRequest(path, query, [(name, value) for name, value in json.loads(headers)], bytes(body))
+
+
+def expire(connection: SqlConnection, now: float) -> list[str]:
+    """End the jobs whose time is over. Returns their ids."""
+    due = f"{UNFINISHED} AND expires <= ?"
+    ids = [row[0] for row in connection.execute(f"SELECT id FROM jobs WHERE {due}", (now,)).fetchall()]
+    if ids:
+        finish(connection, (due, (now,)), JobState.EXPIRED, now)
+    return ids
 
 
 def _marks(values: Sized) -> str:

@@ -111,7 +111,13 @@ _GATEWAYS = (
 )
 """Which gateway runs a job, and when each has last shown that it lives."""
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES, _GATEWAYS)
+_TIMES = (
+    "CREATE INDEX jobs_by_time ON jobs (state, not_before) WHERE state = 'queued'",
+    "CREATE INDEX jobs_by_expiry ON jobs (state, expires) WHERE expires IS NOT NULL",
+)
+"""When waiting jobs may run, and when jobs expire: the engine looks these up after each job, however many wait."""
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES, _GATEWAYS, _TIMES)
 """The statements of each version, on top of those before. Steps that were released never change; add one instead.
 
 The first one also accepts a database from before versions were counted.

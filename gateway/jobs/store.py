@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from contract.errors import EngineFailed, ServeError
 from gateway.jobs import leases, queries
-from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
+from gateway.jobs.job import Accepted, EngineTurn, Job, JobFilter, JobResult, JobState, Run, StoredRequest, Submission
 from gateway.jobs.payloads import LARGE, Payloads, request_file, result_file
 from gateway.jobs.schema import STEPS
 from gateway.storage.database import Database, DatabaseFailed, SqlConnection, T
@@ -26,7 +26,7 @@ from gateway.storage.sqlite import SqliteBackend
 
 _STRAY = 3600.0
 """Seconds after which a file without a row is removed where other gateways use the folder, which may be writing it."""
-
+_HEAD = "SELECT path, query, headers FROM jobs WHERE id = ?"
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class JobStore:
         self._database = Database(self._backend)
         self._payloads = self.payloads = Payloads(folder / "files")
         self._gateway = uuid.uuid4().hex
-        self._max_queued = max_queued
+        self._limit = queries.QueueLimit(max_queued)
         self._clock = clock
 
     async def open(self) -> None:
@@ -83,24 +83,27 @@ class JobStore:
                 await self._database.run(lambda connection: leases.leave(connection, self._gateway))
         await self._database.close()
 
-    async def add(self, submission: Submission) -> tuple[Job, bool]:
-        """Store a job, and return it once it is on the disk; False: it was submitted before, with the same key.
+    async def add(self, submission: Submission) -> Accepted:
+        """Store a job, and return it once it is on the disk.
 
         Raises IdempotencyConflict, QueueFull, OSError or DatabaseFailed.
         """
-        body = submission.request.body
-        if len(body) > LARGE:
-            await asyncio.to_thread(self._payloads.write, request_file(submission.id), body)
+
+        def work(connection: SqlConnection) -> Accepted:
+            job, is_new = queries.add(connection, submission, self._limit, self._clock())
+            return Accepted(job, is_new, queries.place(connection, job))
+
+        file = request_file(submission.id) if len(submission.request.body) > LARGE else None
+        if file:
+            await asyncio.to_thread(self._payloads.write, file, submission.request.body)
         try:
-            job, is_new = await self._database.run(
-                lambda c: queries.add(c, submission, self._max_queued, self._clock())
-            )
+            accepted = await self._database.run(work)
         except Exception:  # not a cancellation: then the job may be stored all the same
-            self._payloads.remove([request_file(submission.id)])
+            self._payloads.remove([file] if file else [])
             raise
-        if not is_new:
-            self._payloads.remove([request_file(submission.id)])
-        return job, is_new
+        if file and not accepted.is_new:
+            self._payloads.remove([file])
+        return accepted
 
     async def get(self, owner: str | None, id_: str) -> Job:
         """The owner's job; None: that of any owner. Raises NotFound, also for the job of another owner."""
@@ -110,27 +113,24 @@ class JobStore:
         """Jobs, newest first. Raises NotFound if `before` is no job of the owner's."""
         return await self._database.run(lambda connection: queries.page(connection, wanted))
 
-    async def place(self, job: Job) -> int:
+    async def place(self, job: Job) -> int | None:
         """How many queued jobs of the same model are ahead of a queued one."""
-        query = f"SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND model = ? AND {queries.AHEAD}"
-        values = (job.model, job.priority, job.priority, job.seq)
-        return await self._database.run(lambda connection: int(connection.execute(query, values).fetchone()[0]))
+        return await self._database.run(lambda connection: queries.place(connection, job), durable=False)
 
-    async def request_of(self, job: Job) -> StoredRequest:
-        """What a job runs. Raises ServeError if it is gone."""
-        query = "SELECT path, query, headers, body FROM jobs WHERE id = ?"
-        row = await self._database.run(
-            lambda connection: connection.execute(query, (job.id,)).fetchone(), durable=False
-        )
+    async def request_of(self, run: Run) -> StoredRequest:
+        """What a run sends. Raises ServeError if it is gone."""
+        if run.request:
+            return run.request
+        id_ = run.job.id
+        row = await self._database.run(lambda connection: connection.execute(_HEAD, (id_,)).fetchone(), durable=False)
         if row is None:
-            raise queries.no_such_job(job.id)
-        path, text, headers, body = row
-        if body is None:
-            try:
-                body = await asyncio.to_thread(self._payloads.read, request_file(job.id))
-            except FileNotFoundError:
-                raise EngineFailed("The job's request is gone from the state folder. Submit it again.") from None
-        return StoredRequest(path, text, [(name, value) for name, value in json.loads(headers)], bytes(body))
+            raise queries.no_such_job(id_)
+        try:
+            body = await asyncio.to_thread(self._payloads.read, request_file(id_))
+        except FileNotFoundError:
+            raise EngineFailed("The job's request is gone from the state folder. Submit it again.") from None
+        path, query, headers = row
+        return queries.stored_request(path, query, headers, body)
 
     async def result_of(self, job: Job) -> JobResult:
         """What a completed job was answered. Raises NotFound if it has been removed meanwhile."""
@@ -149,19 +149,22 @@ class JobStore:
         except FileNotFoundError:
             raise queries.no_such_job(result.file.partition(".")[0]) from None
 
-    async def claim(self, free: Callable[[str], int]) -> list[Job]:
-        """Begin a run of the jobs that come next, by priority and then in order; of each model as many as `free`.
+    async def turn(self, free: Callable[[str], int], longest: float) -> EngineTurn:
+        """End the jobs whose time is over, and begin a run of those that come next, of each model as many as `free`.
 
-        What a power cut undoes of this, the next start does again.
+        The next turn is due after at most `longest` seconds. What a power cut undoes, the next start does again.
         """
-        return await self._database.run(
-            lambda connection: queries.claim(connection, free, self._gateway, self._clock()), durable=False
-        )
 
-    async def seconds_to_next(self, longest: float) -> float:
-        """Seconds until the next job may run again or expires; at most `longest`."""
-        time = await self._database.run(lambda connection: queries.next_time(connection, self._clock()), durable=False)
-        return longest if time is None else max(0.0, min(longest, time - self._clock()))
+        def work(connection: SqlConnection) -> EngineTurn:
+            now = self._clock()
+            expired = queries.expire(connection, now)
+            runs = queries.claim(connection, free, self._gateway, now)
+            time = queries.next_time(connection, now)
+            return EngineTurn(runs, expired, longest if time is None else max(0.0, min(longest, time - now)))
+
+        turn = await self._database.run(work, durable=False)
+        self._payloads.remove(map(request_file, turn.expired))
+        return turn
 
     async def complete(self, job: Job, result: JobResult) -> bool:
         """End a run's job with a result; False: this run may not. Raises OSError or DatabaseFailed."""
@@ -223,21 +226,6 @@ class JobStore:
 
         job = await self._database.run(work)
         self._payloads.remove([job.result_file] if job.result_file else [])
-
-    async def expire(self) -> list[str]:
-        """End the jobs whose time is over. Returns their ids."""
-
-        def work(connection: SqlConnection) -> list[str]:
-            now = self._clock()
-            due = f"{queries.UNFINISHED} AND expires <= ?"
-            ids = [row[0] for row in connection.execute(f"SELECT id FROM jobs WHERE {due}", (now,)).fetchall()]
-            if ids:
-                queries.finish(connection, (due, (now,)), JobState.EXPIRED, now)
-            return ids
-
-        ids = await self._database.run(work, durable=False)  # after a power cut, they expire again
-        self._payloads.remove(map(request_file, ids))
-        return ids
 
     async def prune(self, keep: float, max_bytes: int) -> list[str]:
         """Remove jobs that ended more than `keep` seconds ago, and the oldest while results take over `max_bytes`."""

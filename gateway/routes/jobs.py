@@ -20,7 +20,6 @@ from contract.asgi.body import ClientDisconnected, read_body
 from contract.errors import InvalidField, NotFound
 from contract.tasks import all_tasks
 from gateway.access.keys import owner_of, visible_to
-from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.offload import offload
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Job, JobFilter, JobState, StoredRequest, Submission
@@ -29,6 +28,9 @@ from gateway.jobs.watch import JobWatch
 from gateway.routes import job_headers
 from gateway.routes.models import path_parameter
 
+SUBMIT = "/jobs/submit/"
+"""What the paths of submissions begin with."""
+_SUBMIT = "/jobs/submit/{model_type:path}"
 _MAX_PAGE = 1000
 _PIECE = 2**20
 _WINDOW = 64 * 1024
@@ -79,9 +81,10 @@ class JobRoutes:
             idempotency_key=(key := job_headers.idempotency_key(request.scope)),
             digest=await offload(len(body), _digest, path, request.url.query, content_type, body) if key else "",
         )
-        job, is_new = await self.engine.submit(submission)
-        headers = {"location": f"/jobs/{job.id}"}
-        return JSONResponse(await self.watch.look(job), 202 if is_new else 200, headers)
+        accepted = await self.engine.submit(submission)
+        job, ahead = accepted.job, accepted.ahead
+        document = await self.watch.look(job) if ahead is None else view(job, ahead=ahead)
+        return JSONResponse(document, 202 if accepted.is_new else 200, {"location": f"/jobs/{job.id}"})
 
     async def list(self, request: Request) -> Response:
         """Your jobs, newest first; for an admin, those of all keys.
@@ -209,17 +212,27 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def router(
-    engine: JobEngine, manager: ManagerClient, endpoints: Mapping[str, JobEndpoint], body_limit: int
-) -> APIRouter:
+class JobSubmission:
+    """The ASGI app behind `SUBMIT`, which needs none of what FastAPI does for a route."""
+
+    def __init__(self, handlers: JobRoutes) -> None:
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["endpoint_label"] = _SUBMIT
+        scope["path_params"] = {"model_type": scope["path"].removeprefix(SUBMIT)}
+        response = await self._handlers.submit(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def router(handlers: JobRoutes) -> APIRouter:
     """All routes of jobs."""
-    handlers = JobRoutes(engine, JobWatch(engine, manager), endpoints, body_limit)
     routes = APIRouter(tags=["jobs"])
     add = partial(routes.add_api_route, response_model=None)
     submit, of_job = path_parameter("model_type", "chat"), path_parameter("job_id", "job_0123456789abcdef")
     job = "/jobs/{job_id}"
     add(
-        "/jobs/submit/{model_type:path}",
+        _SUBMIT,
         handlers.submit,
         methods=["POST"],
         summary="Submit a job",

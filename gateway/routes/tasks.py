@@ -73,11 +73,17 @@ class TaskEndpoint:
 
 
 class TaskRoutes:
-    """Middleware that sends requests for tasks and dialects straight to their endpoints, and all others to FastAPI."""
+    """Middleware that sends requests for tasks and dialects straight to their endpoints, and all others to FastAPI.
 
-    def __init__(self, app: ASGIApp, endpoints: Mapping[str, ASGIApp], pacing: Pacing) -> None:
+    `below` are endpoints for all paths that begin with a text.
+    """
+
+    def __init__(
+        self, app: ASGIApp, endpoints: Mapping[str, ASGIApp], below: Mapping[str, ASGIApp], pacing: Pacing
+    ) -> None:
         self.app = app
         self._endpoints = endpoints
+        self._below = below
         self._pacing = pacing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +94,10 @@ class TaskRoutes:
         await (endpoint or self.app)(scope, receive, send)
 
     def _meant(self, path: str) -> ASGIApp | None:
-        """The endpoint that clients mean whose base URL ends with a slash, or lacks `/v1`."""
+        """The endpoint above a path, or the one that clients mean whose base URL ends with a slash or lacks `/v1`."""
+        for start, endpoint in self._below.items():
+            if path.startswith(start):
+                return endpoint
         plain = _SLASHES.sub("/", path).rstrip("/")
         return self._endpoints.get(plain) or self._endpoints.get(f"/v1{plain}")
 

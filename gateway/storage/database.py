@@ -136,7 +136,8 @@ class Database:
         for delay in (*_DELAYS, None):
             try:
                 self._backend.begin(durable=durable)
-                results = [self._attempt(work) for work in batch]
+                # Work that is alone needs no savepoint: what it raises undoes the transaction.
+                results = [batch[0](self._backend)] if len(batch) == 1 else [self._attempt(work) for work in batch]
                 self._backend.execute("COMMIT")
             except Exception as error:  # such as a full disk: nothing of it is stored
                 self._backend.rollback()

@@ -19,6 +19,7 @@ from scripts.bench import (
     dialects,
     embeddings,
     idle,
+    jobs,
     memory,
     overhead,
     report,
@@ -40,6 +41,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "dialects": dialects.measure,
     "chat_dialects": chat_dialects.measure,
     "bodies": bodies.measure,
+    "jobs": jobs.measure,
     "memory": memory.measure,
     "idle": idle.measure,
 }

@@ -31,8 +31,9 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Answers per second, and the median and 99th percentile of their latency in milliseconds."""
+    """How many answers, answers per second, and the median and 99th percentile of their latency in milliseconds."""
 
+    requests: int
     rate: float
     p50: float
     p99: float
@@ -57,7 +58,7 @@ def run(url: str, bodies: Sequence[dict[str, object]], *, clients: int, seconds:
     result = json.loads(output.splitlines()[-1])
     if result["failed"] or not result["requests"]:
         raise RuntimeError(f"{url}: {result['failed']} of {result['requests']} requests failed under load\n{output}")
-    return Load(result["requests"] / result["seconds"], result["p50"], result["p99"])
+    return Load(result["requests"], result["requests"] / result["seconds"], result["p50"], result["p99"])
 
 
 def _lua_string(text: str) -> str:

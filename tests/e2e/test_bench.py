@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.bench import bodies, chat, overhead, stream, structured, wrk
+from scripts.bench import bodies, chat, jobs, overhead, stream, structured, wrk
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.report import page, summary
 
@@ -19,7 +19,7 @@ def test_measurement_has_a_value_for_every_goal(bench: Any, tmp_path: Path) -> N
     assert result.title in page([result], "make bench", 0.0)
 
 
-@pytest.mark.parametrize("bench", [overhead, chat, structured], ids=lambda bench: bench.__name__)
+@pytest.mark.parametrize("bench", [overhead, chat, structured, jobs], ids=lambda bench: bench.__name__)
 def test_rates_are_skipped_without_wrk(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wrk, "is_installed", lambda: False)
     goals = bench.measure(Setup(tmp_path, quick=True)).goals

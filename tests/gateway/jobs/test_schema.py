@@ -39,8 +39,8 @@ async def test_jobs_of_earlier_versions_go_on(tmp_path: Path, version: int) -> N
     await store.open()
     third, second, first = await store.page(JobFilter("key:a"))
     assert (first.state, (await store.result_of(first)).body) == (JobState.COMPLETED, b'{"a": 12}')
-    claimed = await store.claim(lambda _: 9)
-    assert [(job.id, job.run) for job in claimed] == [(second.id, 2), (third.id, 1)]
+    claimed = (await store.turn(lambda _: 9, 30)).runs
+    assert [(run.job.id, run.job.run) for run in claimed] == [(second.id, 2), (third.id, 1)]
     assert (await store.request_of(claimed[0])).body == b'{"n": 2}'
     await store.close()
     again = sqlite3.connect(tmp_path / "jobs.db")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from contract.errors import EngineFailed, IdempotencyConflict, NotFound, QueueFull
-from gateway.jobs.job import Job, JobFilter, JobResult, JobState, StoredRequest, Submission
+from gateway.jobs.job import Job, JobFilter, JobResult, JobState, Run, StoredRequest, Submission
 from gateway.jobs.leases import MAX_INTERRUPTIONS
 from gateway.jobs.payloads import LARGE
 from gateway.jobs.store import JobStore
@@ -45,11 +45,15 @@ def submission(body: bytes = b"{}", **fields: Any) -> Submission:
 
 
 async def add(store: JobStore, **fields: Any) -> Job:
-    return (await store.add(submission(**fields)))[0]
+    return (await store.add(submission(**fields))).job
+
+
+async def runs(store: JobStore, free: Callable[[str], int] = lambda _: 100) -> list[Run]:
+    return (await store.turn(free, 30)).runs
 
 
 async def claim(store: JobStore, room: int = 100) -> list[Job]:
-    return await store.claim(lambda _: room)
+    return [run.job for run in await runs(store, lambda _: room)]
 
 
 def answer(body: bytes = b'{"a": 1}') -> JobResult:
@@ -67,8 +71,9 @@ def files(folder: Path) -> list[str]:
 @pytest.mark.parametrize("body", [b'{"n": 1}', LARGE_BODY], ids=["small", "large"])
 async def test_request_and_result_come_back_as_they_were(store: JobStore, tmp_path: Path, body: bytes) -> None:
     await add(store, body=body)
-    [job] = await claim(store)
-    assert await store.request_of(job) == submission(body).request
+    [run] = await runs(store)
+    job = run.job
+    assert await store.request_of(run) == submission(body).request
     assert await store.complete(job, answer(body))
     ended = await store.get("key:a", job.id)
     result = await store.result_of(ended)
@@ -90,14 +95,14 @@ async def test_higher_priority_first_then_in_order(store: JobStore) -> None:
 async def test_each_model_has_its_own_room(store: JobStore) -> None:
     for model in ("a", "a", "b", "c"):
         await add(store, model=model)
-    claimed = await store.claim(lambda model: {"a": 1, "b": 1, "c": 0}[model])
-    assert [job.model for job in claimed] == ["a", "b"]
+    claimed = await runs(store, lambda model: {"a": 1, "b": 1, "c": 0}[model])
+    assert [run.job.model for run in claimed] == ["a", "b"]
 
 
 async def test_same_key_submits_once(store: JobStore, tmp_path: Path) -> None:
     first = await add(store, idempotency_key="k", digest="d")
-    again, is_new = await store.add(submission(LARGE_BODY, idempotency_key="k", digest="d"))
-    assert (again.id, is_new) == (first.id, False)
+    again = await store.add(submission(LARGE_BODY, idempotency_key="k", digest="d"))
+    assert (again.job.id, again.is_new) == (first.id, False)
     assert files(tmp_path) == []
     assert (await add(store, owner="key:b", idempotency_key="k", digest="other")).id != first.id
     with pytest.raises(IdempotencyConflict, match=first.id):
@@ -149,16 +154,16 @@ async def test_waits_before_it_runs_again(store: JobStore, clock: Clock) -> None
     await add(store)
     [job] = await claim(store)
     await store.run_again(job, 8, counted=True)
-    assert await claim(store) == []
-    assert await store.seconds_to_next(30) == 8
+    turn = await store.turn(lambda _: 9, 30)
+    assert (turn.runs, turn.seconds) == ([], 8)
     clock.now += 8
-    assert [again.id for again in await claim(store)] == [job.id]
-    assert await store.seconds_to_next(30) == 30
+    turn = await store.turn(lambda _: 9, 30)
+    assert ([run.job.id for run in turn.runs], turn.seconds) == ([job.id], 30)
 
 
 async def test_restart_queues_what_ran_and_removes_strays(tmp_path: Path, store: JobStore, url: str | None) -> None:
     running, waiting = await add(store, body=LARGE_BODY), await add(store, model="other")
-    await store.claim(lambda model: int(model == "m"))
+    await runs(store, lambda model: int(model == "m"))
     (tmp_path / "files" / "job_never_accepted.request").write_bytes(b"x")
     os.utime(tmp_path / "files" / "job_never_accepted.request", (0, 0))
     await store.close()
@@ -187,9 +192,10 @@ async def test_expires_waiting_and_running_jobs(store: JobStore, clock: Clock) -
     running = await add(store, expires=1005.0)
     await claim(store)
     waiting, later = await add(store, expires=1005.0), await add(store, expires=1006.0)
-    assert await store.expire() == []
+    turn = await store.turn(lambda _: 0, 30)
+    assert (turn.expired, turn.seconds) == ([], 5)
     clock.now = 1005
-    assert set(await store.expire()) == {running.id, waiting.id}
+    assert set((await store.turn(lambda _: 0, 30)).expired) == {running.id, waiting.id}
     assert await state(store, waiting) is JobState.EXPIRED
     assert await state(store, later) is JobState.QUEUED
 
@@ -213,8 +219,44 @@ async def test_oldest_results_make_room_for_new_ones(store: JobStore, clock: Clo
 
 
 async def test_refuses_jobs_beyond_the_limit(store: JobStore, tmp_path: Path) -> None:
-    for _ in range(20):
-        await add(store)
+    jobs = [await add(store) for _ in range(20)]
     with pytest.raises(QueueFull, match=r"jobs\.max_queued"):
         await add(store, body=LARGE_BODY)
     assert files(tmp_path) == []
+    await store.cancel("key:a", jobs[0].id)
+    await add(store)
+    with pytest.raises(QueueFull):
+        await add(store)
+
+
+async def test_says_how_many_come_first(store: JobStore) -> None:
+    ahead = [(await store.add(submission(model=model))).ahead for model in ("m", "m", "other", "m")]
+    assert ahead == [0, 1, 0, 2]
+    assert (await store.add(submission(priority=1))).ahead == 0
+
+
+async def test_a_turn_reads_no_more_when_many_jobs_wait(tmp_path: Path) -> None:
+    store = JobStore(tmp_path, max_queued=10_000)
+    await store.open()
+    few = await _steps_of_a_turn(store)
+    for _ in range(400):
+        await add(store, expires=1e12)
+    assert await _steps_of_a_turn(store) < 2 * few
+    await store.close()
+
+
+async def _steps_of_a_turn(store: JobStore) -> int:
+    """Tens of SQLite's own steps in a turn that begins one of at least two jobs, and in a submission."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    for _ in range(2):
+        await add(store, expires=1e12)
+    await store.run(lambda connection, _: cast(Any, connection)._connection.set_progress_handler(count, 10))
+    assert len(await runs(store, lambda _: 1)) == 1
+    await add(store, priority=100)
+    return steps

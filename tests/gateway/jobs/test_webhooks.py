@@ -49,7 +49,8 @@ class House:
         request = StoredRequest("/v1/chat/completions", "", [], b"{}")
         submission = Submission("key:a", "chat", "m", request, webhook=url, webhook_secret=SECRET)
         await self.store.add(submission)
-        [job] = await self.store.claim(lambda _: 9)
+        [run] = (await self.store.turn(lambda _: 9, 30)).runs
+        job = run.job
         await self.webhooks.send_due()  # nothing is sent before the end
         assert await self.store.complete(job, JobResult(200, "application/json", 2, b"{}"))
         return await self.store.get("key:a", job.id)
