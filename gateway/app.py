@@ -50,6 +50,7 @@ from gateway.routes import (
     models,
     props,
     reference,
+    status,
     stored_responses,
     system,
     task_schemas,
@@ -129,6 +130,7 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     app.include_router(listings.router())
     app.include_router(task_schemas.router(directory))
     app.include_router(reference.router())
+    app.include_router(status.router(manager, jobs, configuration))
     page = PageServer(PageFiles())
     app.include_router(page.router())
     app.include_router(system.router(manager, directory, jobs, configuration, page))

@@ -1,8 +1,7 @@
-"""Routes about the system itself: health, metrics, status, events, eviction and reload."""
+"""Routes about the system itself: health, metrics, events, logs, eviction and reload."""
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -46,7 +45,7 @@ def router(
     routes = APIRouter(tags=["system"])
     _add_overview(routes, page)
     _add_health(routes, manager, directory)
-    _add_pages(routes, manager, jobs, configuration)
+    _add_metrics(routes, manager, jobs)
     _add_control(routes, manager, directory, configuration)
     _add_logs(routes, manager)
     return routes
@@ -114,9 +113,7 @@ def _add_health(routes: APIRouter, manager: ManagerClient, directory: ModelDirec
     routes.get("/ready", summary="Requests can be served", response_model=None)(ready)
 
 
-def _add_pages(
-    routes: APIRouter, manager: ManagerClient, jobs: JobEngine, configuration: FollowedConfiguration
-) -> None:
+def _add_metrics(routes: APIRouter, manager: ManagerClient, jobs: JobEngine) -> None:
     async def page(request: Request) -> Response:
         """Prometheus metrics of the gateway and the manager."""
         with suppress(Unavailable):  # the log says why there is no database
@@ -131,21 +128,6 @@ def _add_pages(
             response.headers["content-length"] = str(len(response.body))
         return response
 
-    async def status(_: Request) -> Response:
-        """The current state of models, workers, devices and their memory, and how many jobs wait and run."""
-        reply = await manager.call("GET", "/status")
-        if reply.status != 200:
-            return _as_response(reply)
-        try:
-            counts: dict[str, int | str] = {**await jobs.counts()}
-        except Unavailable as error:
-            counts = {"error": error.message}
-        own = {"jobs": counts, "gateway": {"configuration_error": configuration.error}}
-        # Put in without parsing what the manager has sent.
-        body = reply.body.rstrip().removesuffix(b"}") + b", " + json.dumps(own).encode().removeprefix(b"{")
-        return Response(body, media_type=reply.content_type)
-
-    routes.get("/v1/system/status", summary="Models, workers and memory", response_model=None)(status)
     routes.get("/metrics", summary="Prometheus metrics", response_model=None)(page)
 
 
