@@ -114,6 +114,7 @@ class AsyncClient:
     health = _awaiting(calls.system.health)
     ready = _awaiting(calls.system.ready)
     status = _awaiting(calls.system.status)
+    history = _awaiting(calls.system.history)
     metrics = _awaiting(calls.system.metrics)
     reload = _awaiting(calls.system.reload)
     events = _streaming(calls.system.events)

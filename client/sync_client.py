@@ -113,6 +113,7 @@ class Client:
     health = _blocking(calls.system.health)
     ready = _blocking(calls.system.ready)
     status = _blocking(calls.system.status)
+    history = _blocking(calls.system.history)
     metrics = _blocking(calls.system.metrics)
     reload = _blocking(calls.system.reload)
     events = _streaming(calls.system.events)

@@ -44,6 +44,7 @@ from gateway.routes import (
     catalogue,
     dialect_controls,
     dialects,
+    history,
     listings,
     model_downloads,
     model_entries,
@@ -129,6 +130,7 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     app.include_router(catalogue.router(manager, directory))
     app.include_router(listings.router())
     app.include_router(task_schemas.router(directory))
+    app.include_router(history.router(manager))
     app.include_router(reference.router())
     app.include_router(status.router(manager, jobs, configuration))
     page = PageServer(PageFiles())

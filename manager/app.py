@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +35,8 @@ from manager.scheduling import snapshot, wait_report
 from manager.scheduling.wait_queue import Claim
 from manager.state.model import Model
 from manager.worker_requests import MODEL
+
+_SECONDS = re.compile(r"\d{1,15}(\.\d{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,14 @@ class ControlRoutes:
             configuration=self.runtime.configuration.status(),
             downloads=[download.status() for download in self.runtime.model_downloads.all if download.running],
         )
+        return Response(page.model_dump_json(), media_type="application/json")
+
+    async def history(self, request: Request) -> Response:
+        """GET /history?since=TIME: the points of the last hour, or those after a time in seconds."""
+        since = request.query_params.get("since", "0")
+        if not _SECONDS.fullmatch(since):
+            raise InvalidField("`since` must be a time in seconds, such as one of `times`.", param="since")
+        page = self.runtime.history.history(float(since))
         return Response(page.model_dump_json(), media_type="application/json")
 
     async def wait(self, request: Request) -> Response:
@@ -233,6 +244,7 @@ def build(
         Route("/models", control.models),
         *ModelRoutes(runtime).routes(),
         Route("/status", control.status),
+        Route("/history", control.history),
         Route("/waits", control.wait, methods=["GET"]),
         Route("/waits", control.waits, methods=["POST"]),
         Route("/events", control.events),

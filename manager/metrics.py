@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from contract.asgi.metrics import REGISTRY
+from manager.recent_work import RECENT, WorkCounts
 
 LOAD_SECONDS = Histogram(
     "model_load_duration_seconds",
@@ -36,6 +37,7 @@ PROMPT_TOKENS = Counter(
     ["model", "source"],
     registry=REGISTRY,
 )
+PICTURES = Counter("pictures_total", "Pictures that were drawn or looked at", ["model"], registry=REGISTRY)
 DOWNLOADS = Counter(
     "model_downloads_total",
     "Downloads of models that have ended, `done`, `failed` or `cancelled`",
@@ -75,3 +77,7 @@ def count_work(model: str, report: Mapping[str, Any]) -> None:
             rows.observe(int(number))
     for source, tokens in report["tokens"].items():
         PROMPT_TOKENS.labels(model, source).inc(tokens)
+    pictures = report.get("pictures", 0)
+    PICTURES.labels(model).inc(pictures)
+    generated = sum(int(number) * steps for number, steps in report["steps"].items())  # each row has a token of a step
+    RECENT.count(model, WorkCounts(tokens=generated, prompt_tokens=report["tokens"].get("read", 0), pictures=pictures))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from contract.errors import BadRequest, WorkerDied
 from contract.tasks import all_tasks
 from manager.answer_body import AnswerBody
 from manager.metrics import INFERENCE_SECONDS
+from manager.recent_work import RECENT
 from manager.request_body import RequestBody
 from manager.scheduling.missing_files import MissingFiles
 from manager.scheduling.pool import Pool
@@ -67,7 +68,8 @@ class Proxy:
         keep_alive, max_wait = _seconds(scope, KEEP_ALIVE), _seconds(scope, DEADLINE)
         claim = Claim(id_, _job_priority(scope))
         while_waiting = partial(self._while_waiting, scope, body)
-        with suppress(ClientDisconnected):
+        succeeded: bool | None = False
+        try:
             try:
                 if header(scope, WAITS) is None:  # a client without signs of life would give up a long download
                     await self._files.refuse_if_missing(model)
@@ -76,13 +78,20 @@ class Proxy:
                 ) as lease:
                     if scope.get("websocket"):
                         await relay_websocket(lease, scope, body, send)
+                        succeeded = True
                         return
                     with self._at_work(id_, lease.worker):
                         await self._relay(lease, scope, body, answer, send)
                 await answer.finish(body)
+                succeeded = lease.status < 400
             finally:
                 body.close()
                 answer.close()
+        except ClientDisconnected:
+            succeeded = None
+        finally:
+            if succeeded is not None:
+                RECENT.count_request(model, succeeded=succeeded)
 
     async def progress(self, request_id: str) -> dict[str, int] | None:
         """How far the workers are with a request, in `done` and `total` steps; None if they do not say."""

@@ -13,6 +13,7 @@ from manager.background import BackgroundTasks
 from manager.configuration import Configuration
 from manager.entries import ModelEntries
 from manager.events import EventLog
+from manager.history.recorder import Recorder
 from manager.memory.device import Meter
 from manager.memory.monitor import MemoryMonitor
 from manager.models import configured, downloads, model_removal
@@ -70,6 +71,7 @@ class Runtime:
         self._pins.restore(self.pool.models)
         self.waiting_requests = WaitingRequests()
         self.spool_space = SpoolSpace(home / "manager", lambda: self.models.settings.resources.spool_mb * 2**20)
+        self.history = Recorder(self.pool, self.monitor)
         REGISTRY.register(PoolCollector(self.pool, self.monitor))
 
     async def start(self) -> None:
@@ -79,6 +81,7 @@ class Runtime:
         self._tasks.spawn(asyncio.to_thread(model_removal.remove_leftovers, hub_cache()))
         self._tasks.spawn(self._logs.keep_within_bounds())
         self._tasks.spawn(self._children.record_descendants())
+        self._tasks.spawn(self.history.run())
         self._tasks.spawn(self.folders.watch(lambda: self.models.settings.manager, self.event_log, self.reload))
         self._tasks.spawn(self.configuration.watch(lambda: self.models.settings.manager.config_scan_interval))
 

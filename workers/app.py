@@ -19,8 +19,8 @@ from contract.asgi.errors import send_error
 from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
-from contract.media import field_path
-from contract.tasks import EncodedResponse, Response, all_tasks
+from contract.media import field_path, images_in
+from contract.tasks import EncodedResponse, Request, Response, Task, all_tasks
 from workers import content_negotiation, defaults, presets
 from workers.batcher import Ticket
 from workers.batchers import Batchers
@@ -60,7 +60,7 @@ class App:
         self._interviewer = Interviewer(batchers.model, spec.id, spec.defaults)
         self._authorization = f"Bearer {token}".encode()
         self._stop = stop
-        self._extra_fields = engine.extra_fields
+        self._extra_fields, self._meter = engine.extra_fields, engine.meter
         served, tasks = served_by(type(engine)), all_tasks()
         self._routes = {
             tasks[name].path: Route(served[name], presets.defaults_by_name(spec, tasks[name]))
@@ -126,6 +126,8 @@ class App:
                     await _stream(self._batchers.submit(route.served, call), send, started)
                 else:
                     response = await self._whole_response(route.served, call)
+                    if pictures := _pictures(task, request, response):
+                        self._meter.see(pictures)
                     writer = content_negotiation.writer_for(header(scope, b"accept"))
                     await _send_response(response, send, writer, started)
         except BadImage as error:
@@ -153,6 +155,13 @@ def progress_of(calls: Iterable[Call[Any]]) -> bytes:
     """How far calls are together, in the engine's steps, as JSON; null if it does not say."""
     done, total = (sum(getattr(call, name) for call in calls) for name in ("done", "total"))
     return json.dumps({"done": done, "total": total} if total else None).encode()
+
+
+def _pictures(task: Task[Any, Any], request: Request, response: BaseModel) -> int:
+    """How many pictures a request has had drawn or, if it draws none, looked at."""
+    if "image" in task.outputs:
+        return len(getattr(response, "data", ()))
+    return sum(1 for _ in images_in(request)) if "image" in task.inputs else 0
 
 
 def _preset(scope: Scope) -> str | None:

@@ -1,4 +1,4 @@
-"""Counts what an engine does in steps: how many rows share each, what is read of prompts, what is kept for later."""
+"""Counts what an engine does: how many rows share each step, what is read of prompts, pictures, what is kept."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 
 class StepMeter:
-    """Written by the engine's thread, read by the one that reports to the manager."""
+    """Written by the threads that answer requests, read by the one that reports to the manager."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._steps: Counter[int] = Counter()
         self._tokens: Counter[str] = Counter()
+        self._pictures = 0
         self._held: Mapping[str, int] = {}
 
     def step(self, rows: int) -> None:
@@ -28,6 +29,12 @@ class StepMeter:
         """Count tokens of prompts that were read, and those that did not have to be."""
         with self._lock:
             self._tokens.update({"read": read, "reused": reused})
+        self._news.set()
+
+    def see(self, pictures: int) -> None:
+        """Count pictures that were drawn or looked at."""
+        with self._lock:
+            self._pictures += pictures
         self._news.set()
 
     def hold(self, held: Mapping[str, int]) -> None:
@@ -48,4 +55,6 @@ class StepMeter:
         with self._lock:
             steps, self._steps = self._steps, Counter()
             tokens, self._tokens = self._tokens, Counter()
-        return {"steps": {str(rows): count for rows, count in steps.items()}, "tokens": tokens, "held": self._held}
+            pictures, self._pictures = self._pictures, 0
+        counts = {str(rows): count for rows, count in steps.items()}
+        return {"steps": counts, "tokens": tokens, "pictures": pictures, "held": self._held}

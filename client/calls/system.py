@@ -88,6 +88,30 @@ class ServerEvent:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ServerHistory:
+    """The last hour, with a point every `interval` seconds, whose wall-clock `times` are in seconds.
+
+    Lists have a value for each point: how many requests succeeded and `failed`, and how many tokens were generated,
+    since the point before; how many requests were `waiting` and `running`. `devices` have the memory in bytes, by
+    worker; `starts` are those of workers, by phase. `raw` has all fields.
+    """
+
+    interval: float
+    times: list[float]
+    seconds: list[float]
+    requests: list[int]
+    failed: list[int]
+    tokens: list[int]
+    pictures: list[int]
+    waiting: list[int]
+    running: list[int]
+    devices: list[dict[str, Any]] = field(default_factory=list)
+    models: list[dict[str, Any]] = field(default_factory=list)
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
 def health() -> ApiCall[dict[str, Any]]:
     """What the server says of itself."""
     return ApiCall("GET", "/health", plain)
@@ -101,6 +125,12 @@ def ready() -> ApiCall[bool]:
 def status() -> ApiCall[ServerStatus]:
     """Models, workers, devices and their memory, now."""
     return ApiCall("GET", "/v1/system/status", _status)
+
+
+def history(since: float | None = None) -> ApiCall[ServerHistory]:
+    """The last hour of memory and work; with `since`, only the points after that time, in seconds since 1970."""
+    query = {} if since is None else {"since": f"{since:.3f}"}
+    return ApiCall("GET", "/v1/system/history", _history, query=query)
 
 
 def metrics() -> ApiCall[str]:
@@ -134,6 +164,10 @@ def _status(document: dict[str, Any]) -> ServerStatus:
         models=[known_fields(ModelState, row) for row in document["models"]],
         raw=document,
     )
+
+
+def _history(document: dict[str, Any]) -> ServerHistory:
+    return known_fields(ServerHistory, document, raw=document)
 
 
 def _event(document: dict[str, Any]) -> ServerEvent:

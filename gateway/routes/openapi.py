@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contract.arrays import holds_arrays
+from contract.history import History
 from contract.status import Status
 from contract.tasks import Task, all_tasks
 from gateway.dialects import all_dialects
@@ -52,6 +53,13 @@ _FAILURE = {
 }
 
 
+_ANSWERS: dict[tuple[str, str], type[BaseModel]] = {
+    ("get", "/v1/system/status"): Status,
+    ("get", "/v1/system/history"): History,
+}
+"""What answers of FastAPI's own routes look like, by method and path."""
+
+
 class DocumentedApp(FastAPI):
     """FastAPI whose OpenAPI document includes tasks and dialects, which FastAPI's own routing does not serve."""
 
@@ -72,7 +80,7 @@ def _add_bodies(document: dict[str, Any]) -> None:
     tasks, dialects = list(all_tasks().values()), list(all_dialects().values())
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _ERROR
-    models: list[tuple[type[BaseModel], Any]] = [(Status, "serialization")]
+    models: list[tuple[type[BaseModel], Any]] = [(model, "serialization") for model in _ANSWERS.values()]
     for task in tasks:
         models += [(task.request, "validation"), (task.response, "serialization")]
         models += [(task.chunk, "serialization")] if task.chunk else []
@@ -82,8 +90,9 @@ def _add_bodies(document: dict[str, Any]) -> None:
         models += [(route.response, "serialization") for route in described]
     references, definitions = models_json_schema(models, ref_template=_REF)
     schemas.update(definitions.get("$defs", {}))
-    status = document["paths"]["/v1/system/status"]["get"]["responses"]["200"]
-    status["content"] = {"application/json": {"schema": references[Status, "serialization"]}}
+    for (method, path), model in _ANSWERS.items():
+        answer = document["paths"][path][method]["responses"]["200"]
+        answer["content"] = {"application/json": {"schema": references[model, "serialization"]}}
     for task in tasks:
         document["paths"][task.path] = {"post": _operation(task, references)}
     families = _FAMILIES | {dialect.title: dialect.description for dialect in dialects}

@@ -39,16 +39,19 @@ class Lifecycle:
 
     async def start(self, worker: Worker, report: ReportHandler) -> None:
         """Return once the worker is ready. Raises LoadFailure if it fails, exits, falls silent or takes too long."""
-        launcher = self._launchers(worker.spec)
+        launcher, began = self._launchers(worker.spec), time.monotonic()
         try:
             worker.process = await launcher.start(worker.spec, worker.placement, worker.name, report)
         finally:
             worker.launched.set()
+            worker.phases["process"] = (launched := time.monotonic()) - began
         ready = asyncio.ensure_future(worker.process.ready())
         try:
             await self._watch_progress(worker, worker.process, ready)
         finally:
             ready.cancel()
+            imported = max(launched, getattr(worker.process, "imported_at", None) or launched)
+            worker.phases |= {"imports": imported - launched, "load": time.monotonic() - imported}
 
     async def watch(self, worker: Worker) -> int | None:
         """Return the exit code once a ready worker's process has ended; None once it hangs while requests need it."""

@@ -17,6 +17,7 @@ from manager.memory.device import GIB
 from manager.memory.monitor import MemoryMonitor
 from manager.metrics import LOAD_SECONDS, count_work
 from manager.processes.lifecycle import Leak, Lifecycle
+from manager.recent_work import RECENT
 from manager.state.model import MAX_KILLED_STARTS, Model
 from manager.state.process import LoadFailure, Placement
 from manager.state.worker import Worker
@@ -163,17 +164,20 @@ class Supervisor:
 
     async def _measure_loaded(self, worker: Worker) -> None:
         """Measure what loading took, before the first request adds to it."""
+        began = _now()
         try:
             async with asyncio.timeout(MEASURE_TIMEOUT):
                 await self._monitor.measure_loaded(worker, self.workers)
         except Exception:  # it serves requests all the same, and is measured when it is idle
             log.exception("measuring %s failed", worker.name)
+        worker.phases["measure"] = _now() - began
 
     def _handle_ready(self, worker: Worker, model: Model) -> None:
         worker.ready_at = worker.last_used = _now()
         model.reset_backoff()
         seconds = worker.ready_at - worker.started
         LOAD_SECONDS.labels(model.id).observe(seconds)
+        RECENT.add_start(worker.cold_start(seconds))
         model.load_seconds.append(seconds)
         model.joins = getattr(worker.process, "joins", None)
         model.facts = model.facts.updated(getattr(worker.process, "facts", ModelFacts()))
@@ -216,6 +220,7 @@ class Supervisor:
             )
             model.back_off(record, _now())
             self._event_log.add("failure", model=model.id, worker=worker.name, reason=failure.message)
+        RECENT.add_start(worker.cold_start(_now() - worker.started, failure.message))
         self._move(worker, State.STOPPING, f"did not start: {failure.message}")
         if final and not self.is_serving(model.id):
             self._scheduler.on_start_failed(model)

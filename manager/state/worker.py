@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from contract.config import ModelSpec
+from contract.history import ColdStart
 from contract.status import LOADED, State, WorkerStatus
 from manager.state.process import Placement, Process
 
@@ -48,6 +49,7 @@ class Worker:
     served: int = 0
     started: float = 0.0
     ready_at: float | None = None
+    phases: dict[str, float] = field(default_factory=dict)  # of its start, in seconds: see `ColdStart`
     last_used: float = 0.0
     guarded_until: float = float("-inf")  # until then, its last use by a request that is no job's keeps jobs away
     measured: int = 0
@@ -125,6 +127,18 @@ class Worker:
         if previous in LOADED and state not in LOADED:
             self.retired.set()
         return previous
+
+    def cold_start(self, seconds: float, error: str | None = None) -> ColdStart:
+        """Its start, which has ended after so many seconds, as the history keeps it."""
+        return ColdStart(
+            time=time.time(),
+            model=self.model,
+            worker=self.name,
+            seconds=round(seconds, 3),
+            phases={name: round(span, 3) for name, span in self.phases.items()},
+            from_standby=bool(self.process and self.process.from_standby),
+            error=error,
+        )
 
     def status(self, now: float) -> WorkerStatus:
         """The worker as the status page shows it."""

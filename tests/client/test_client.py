@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from client import AsyncClient, Client, LoadProgress, ServerError
-from scripts.testbed.server import RunningServer, fake_model
+from scripts.testbed.server import RunningServer, eventually, fake_model
 from tests.support.odd_images import drawing, encoded
 
 
@@ -98,6 +99,28 @@ def test_load_reports_progress_until_ready(server: RunningServer, client: Client
     assert client.evict("org/late", force=True).evicted == ["org/late#1"]
     with pytest.raises(ServerError, match="there are no weights"):
         client.load("broken", steps.append)
+
+
+def test_history_shows_starts_by_phase(client: Client) -> None:
+    client.load("m")
+    history = client.history()
+    start = next(start for start in history.starts if start["worker"] == "m#1")
+    assert set(start["phases"]) == {"process", "imports", "load", "measure"}
+    assert sum(start["phases"].values()) <= start["seconds"] + 0.01
+    assert {device["id"] for device in history.devices} == {device.id for device in client.status().devices}
+    assert client.history(since=4e9).starts == []
+    with pytest.raises(ServerError, match="`since` must be a time in seconds"):
+        client.request("GET", "/v1/system/history", since="yesterday")
+
+
+def test_pictures_and_requests_are_counted(client: Client) -> None:
+    client.draw("a red square", model="m", n=2, size="32x16")
+    client.ocr(encoded(drawing()), model="m")
+    counted = eventually(
+        "the worker has reported", lambda: re.search(r'pictures_total{model="m"} (\d+)', client.metrics())
+    )
+    assert int(counted[1]) >= 2
+    eventually("a point has the requests", lambda: sum(client.history().requests) >= 2)
 
 
 def test_lists_models_and_the_catalogue(client: Client) -> None:

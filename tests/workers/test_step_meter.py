@@ -19,10 +19,12 @@ def test_counts_are_taken_once() -> None:
     for rows in (1, 3, 3):
         meter.step(rows)
     meter.read(10, 5)
+    meter.see(2)
     meter.hold({"prefix_cache": 7})
     assert meter.take() == {
         "steps": {"1": 1, "3": 2},
         "tokens": {"read": 10, "reused": 5},
+        "pictures": 2,
         "held": {"prefix_cache": 7},
     }
     assert meter.take() == {}

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class LocalProcess(Child):
         self.tasks: list[str] | None = None
         self.joins: str | None = None
         self.started = asyncio.Event()
+        self.imported_at: float | None = None  # in monotonic seconds
         self._logs = logs
         self._outcome: asyncio.Future[LoadFailure | None] = asyncio.get_running_loop().create_future()
         self._report: ReportHandler = lambda _: None
@@ -161,6 +163,7 @@ class LocalProcess(Child):
     def _handle_report(self, report: dict[str, Any]) -> None:
         match report["event"]:
             case "started":
+                self.imported_at = time.monotonic()
                 self.started.set()
             case "ready":
                 self.features, self.tasks, self.joins = (report.get(name) for name in ("features", "tasks", "joins"))

@@ -59,6 +59,7 @@ EVERY_KEY = {
     "GET /v1/system/access",
     "GET /v1/system/status",
     "GET /v1/system/events",
+    "GET /v1/system/history",
     "GET /metrics",
     "GET /v1/models",
     "GET /v1/models/{model_id:path}",
