@@ -13,13 +13,14 @@ from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
 from contract.errors import BadImage
+from contract.heif_files import is_heif, open_heif
 
 if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF")
-"""Pillow's names of the accepted formats. EPS files are programs; files of many others can have far more pixels than
-their header says."""
+"""Pillow's names of the accepted formats, beside HEIC, which pillow-heif reads. EPS files are programs; files of many
+others can have far more pixels than their header says."""
 
 MAX_BLOCKS = 4096
 """The most blocks of metadata in a file. Real files have a few; a large colour profile in a JPEG has up to 255."""
@@ -37,8 +38,9 @@ _MAX_TILE_PIXELS = 2**26
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IDAT", b"fdAT", b"fcTL"}
 _PNG_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
-_HEIF = {b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")}
-"""The types of files of the HEIF family but AVIF."""
+_TIFF = (b"II*\0", b"MM\0*")
+_BITS, _SAMPLES, _SAMPLE_FORMAT = 258, 277, 339
+"""The tags of TIFF for the bits of each of a pixel's values, the number of these values, and what they are."""
 _SCAN_MARKER = b"\xff\xda"
 _SCAN, _WITHOUT_LENGTH = 0xDA, {0x01, *range(0xD0, 0xD9)}
 """JPEG's marker before the pixels, and those that no length follows."""
@@ -58,6 +60,8 @@ def open_header(content: bytes) -> Image.Image:
 
     check_metadata(content)
     _bound_directories()
+    if is_heif(content):
+        return open_heif(content)
     return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
@@ -69,11 +73,15 @@ def png_size(content: bytes) -> tuple[int, int] | None:
     return width, height
 
 
-def other_format(head: bytes) -> str | None:
-    """What the beginning of a file is that is no image of an accepted format, in words; None if it is unknown."""
-    text = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head[4:12] in _HEIF:
-        return "a HEIC file, as phones make them, which is not supported"
+def unreadable(content: bytes) -> BadImage:
+    """The error for a file that Pillow does not open: it names the format, if that is known."""
+    what = _other_format(content) or "damaged or its format is unknown"
+    return BadImage(f"The image is {what}. Send PNG, JPEG, WebP, HEIC, AVIF, GIF, TIFF or BMP.")
+
+
+def _other_format(content: bytes) -> str | None:
+    """What a file is that is no image of an accepted format, in words; None if it is unknown."""
+    text = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"%pdf"):
         return "a PDF document; render its pages"
     if text.startswith((b"%!ps", b"\xc5\xd0\xd3\xc6")):
@@ -82,7 +90,23 @@ def other_format(head: bytes) -> str | None:
         return "an SVG drawing; render it"
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page; send the address or the bytes of the image itself"
-    return None
+    return _tiff_pixels(content) if content.startswith(_TIFF) else None
+
+
+def _tiff_pixels(content: bytes) -> str | None:
+    """The pixels of a TIFF that Pillow does not read, in words; None if the file does not say."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    directory, file = ImageFileDirectory_v2(content[:8]), io.BytesIO(content)
+    try:
+        file.seek(directory.next)
+        directory.load(file)
+        bits, number = max(directory[_BITS]), directory.get(_SAMPLE_FORMAT, (1,))[0]
+        values = directory.get(_SAMPLES, 1)
+    except (KeyError, ValueError, TypeError, OSError, SyntaxError, struct.error):
+        return None
+    kind = {1: "unsigned integers", 2: "signed integers", 3: "floating-point numbers"}.get(number, "numbers")
+    return f"a TIFF file of {bits}-bit {kind} ({values} for each pixel), which is not read; convert it"
 
 
 def check_metadata(content: bytes) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel
 
 from contract.errors import BadImage
-from contract.image_files import open_header, other_format, png_size
+from contract.image_files import open_header, png_size, unreadable
 from contract.uploads import WINDOW, Upload, as_base64, base64_pieces
 
 MAX_PIXELS = 64_000_000
@@ -121,8 +121,7 @@ class ImageInput(Upload):
         except Exception as error:  # Pillow's decoders raise all kinds of errors for damaged files
             if not whole_file:
                 return False
-            what = other_format(head) or "damaged or its format is unknown"
-            raise BadImage(f"The image is {what}. Send PNG, JPEG, WebP, AVIF, GIF, TIFF or BMP.") from error
+            raise unreadable(head) from error
         check_size(width, height)
         return True
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import BadImage
-from contract.image_files import open_header
+from contract.image_files import open_header, unreadable
 from contract.media import MAX_PIXELS, ImageInput, check_size, too_many_pixels
+from workers.toolkit.displayed import check_pixels, to_rgb, transparent_part
+from workers.toolkit.jpeg_ends import with_end
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,7 +21,6 @@ MAX_PIXELS_TOGETHER = 4 * MAX_PIXELS
 MAX_IMAGES_TOGETHER = 256
 """The most images that one request needs at the same time: some models enlarge each to many tiles."""
 
-_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _ORIENTATION, _SIDEWAYS = 0x0112, {5, 6, 7, 8}
 """The EXIF tag, and its values that swap width and height."""
 _PNG_WITH_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
@@ -31,12 +32,12 @@ def open_image(source: ImageInput) -> Image.Image:
 
     Raises BadImage if it is damaged, too large, of an unknown format, or a URL that has not been fetched.
     """
-    return _opened(source, _to_rgb)
+    return _opened(source, to_rgb)
 
 
 def open_with_transparency(source: ImageInput) -> tuple[Image.Image, Image.Image | None]:
     """The image like `open_image`, and its fully transparent part as a mask (255 in mode L), or None."""
-    return _opened(source, lambda image: (_to_rgb(image), _transparent_part(image)))
+    return _opened(source, lambda image: (to_rgb(image), transparent_part(image)))
 
 
 def open_mask(source: ImageInput) -> Image.Image:
@@ -45,7 +46,7 @@ def open_mask(source: ImageInput) -> Image.Image:
     That is where the mask is fully transparent (OpenAI's convention) or, if nothing in it is transparent, where it is
     white.
     """
-    return _opened(source, lambda image: _transparent_part(image) or _white(_to_rgb(image)))
+    return _opened(source, lambda image: transparent_part(image) or _white(to_rgb(image)))
 
 
 def image_size(source: ImageInput) -> tuple[int, int]:
@@ -98,24 +99,36 @@ def _parsed(content: bytes, parse: Callable[[bytes], T]) -> T:
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # decoders of some thirty formats raise all kinds of errors for damaged files
-        raise BadImage(f"The image is damaged or of an unknown format ({error}). Send it as PNG or JPEG.") from error
+        raise BadImage(f"The image is damaged ({error}). Send it again, as PNG or JPEG.") from error
 
 
 def _decode(content: bytes) -> Image.Image:
+    try:
+        return _decode_whole(content)
+    except OSError:
+        if not (whole := with_end(content)):
+            raise
+        return _decode_whole(whole)
+
+
+def _decode_whole(content: bytes) -> Image.Image:
     from PIL import ImageOps
 
     with _header(content) as image:
         image.load()  # decodes the first frame, and raises for truncated files
+        check_pixels(image)
         return ImageOps.exif_transpose(image)
 
 
 def _header(content: bytes) -> Image.Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         image = open_header(content)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise too_many_pixels("far too many") from None
+    except UnidentifiedImageError as error:
+        raise unreadable(content) from error
     check_size(*image.size)
     return image
 
@@ -131,40 +144,5 @@ def _upright_size(content: bytes) -> tuple[int, int]:
         return (height, width) if sideways else (width, height)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _to_eight_bits(image).convert("RGB")
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _on_white(image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _transparent_part(image: Image.Image) -> Image.Image | None:
-    """A mask in mode L: 255 where the image is fully transparent; None if that is nowhere."""
-    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
-        return None
-    mask = image.convert("RGBA").getchannel("A").point(lambda value: 255 * (value == 0))
-    return mask if mask.getbbox() else None
-
-
 def _white(image: Image.Image) -> Image.Image:
     return image.convert("L").point(lambda value: 255 * (value >= 128))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit and float greys to 0..255; a plain conversion would clip everything above 255."""
-    deep = image.mode.startswith("I;")
-    if deep:
-        image = image.convert("I")  # from either byte order
-    brightest = float(image.getextrema()[1])
-    factor = 1 / 256 if deep or brightest > 255 else 1.0
-    if image.mode == "F":
-        factor = 255.0 if brightest <= 1 else 1.0  # floats range to 1 or to 255
-    return image.point(lambda value: value * factor + 0).convert("L")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,10 @@ class TextPart(OpenModel):
     text: Text
 
 
+_IMAGES = ("image", "url", "base64", "data", "source")
+"""Where other APIs have the image of a part of type `image`."""
+
+
 class RefusalPart(OpenModel):
     """A refusal in an earlier answer. For a model it is text."""
 
@@ -31,11 +35,24 @@ class RefusalPart(OpenModel):
 
 
 class ImagePart(OpenModel):
-    """An image; `input_image` is its name in the Responses API. Some clients send the URL without an object around."""
+    """An image; `input_image` is its name in the Responses API. Some clients send the URL without an object around.
 
-    type: Literal["image_url", "input_image"]
+    `image` is its name in Anthropic's API (`source`), LangChain (`url`, `base64`) and transformers (`image`).
+    """
+
+    type: Literal["image_url", "input_image", "image"]
     # The object comes first: trying it as an image would copy the text in it.
     image_url: Annotated[ImageUrl | ImageInput, Field(union_mode="left_to_right")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_other_spellings(cls, part: Any) -> Any:
+        if not isinstance(part, dict) or part.get("type") != "image":
+            return part
+        source = part.get("source")
+        sent = {**part, **source} if isinstance(source, dict) else part
+        image = next((sent[name] for name in ("image_url", *_IMAGES) if sent.get(name)), None)
+        return {name: value for name, value in part.items() if name not in _IMAGES} | {"image_url": image}
 
     @property
     def image(self) -> ImageInput:
@@ -54,6 +71,8 @@ Part = Annotated[ImagePart | TextPart | RefusalPart | OtherPart, Field(union_mod
 _FORMS = {
     "text": 'a part of type text needs its `text`: {"type": "text", "text": "..."}',
     "image_url": 'a part of type image_url needs {"type": "image_url", "image_url": {"url": "..."}}',
+    "image": 'an image is a part {"type": "image_url", "image_url": {"url": "..."}}, or, as in Anthropic\'s API, '
+    '{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "..."}}',
     "input_text": 'a part of type input_text needs its `text`: {"type": "input_text", "text": "..."}',
     "output_text": 'a part of type output_text needs its `text`: {"type": "output_text", "text": "..."}',
     "input_image": 'a part of type input_image needs {"type": "input_image", "image_url": "..."}',

@@ -1,0 +1,25 @@
+"""The tables of pictures in docs/vision.md: which files, texts and parts of messages are taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from scripts.testbed.pictures import FILES, PARTS, TEXTS
+
+PictureRows = list[Sequence[str]]
+
+
+def files() -> PictureRows:
+    """Files, and what becomes of them."""
+    return [(file.kind, f"refused as {file.refusal}" if file.refusal else "read") for file in FILES]
+
+
+def texts() -> PictureRows:
+    """The texts as which a file can be sent."""
+    return [(text.kind, f"`{text.shown}`") for text in TEXTS]
+
+
+def parts() -> PictureRows:
+    """The parts of messages that hold an image."""
+    return [(part.source, f"`{json.dumps(part.part('…'), ensure_ascii=False)}`") for part in PARTS]
