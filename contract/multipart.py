@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
+import re
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -24,6 +24,8 @@ MAX_JSON = 4 * 2**20
 MAX_CONTENT_TYPE = 1024
 """Characters of a form's content type. A boundary has at most 70; parsing parameters of 60 KiB would take a second."""
 
+_INDEX = re.compile(r"\[[0-9]*\]\Z")
+"""What programs add to the name of a field that occurs several times."""
 _JSON = frozenset("{[")
 """The first characters of JSON that is a list or an object."""
 
@@ -32,23 +34,22 @@ FormValues = dict[str, Any]
 
 
 def parse(content_type: str, body: bytes | bytearray) -> FormValues:
-    """The form's fields. A name that occurs twice, or ends in `[]`, becomes a list.
+    """The form's fields. A name that occurs twice, or ends in `[]` or `[0]`, becomes a list.
 
-    Raises BadRequest when the form is malformed.
+    Fields without a value are left out: programs and web pages send all that they have. A part without a file name is a
+    file if it is no text. Raises BadRequest when the form is malformed.
     """
     if len(content_type) > MAX_CONTENT_TYPE:
         raise BadRequest(f"The Content-Type of a form may have at most {MAX_CONTENT_TYPE} characters.")
-    form: dict[str, list[str | bytes]] = {}
-    count = itertools.count(1)
+    form = _Form()
 
     def on_field(field: Field) -> None:
-        name = _name(field.field_name, next(count))
-        form.setdefault(name, []).append(decoded(field.value or b""))
+        form.add(field.field_name, _text_or_file(field.value or b""), empty=not field.value)
 
     def on_file(file: File) -> None:
-        name = _name(file.field_name, next(count))
         file.file_object.seek(0)
-        form.setdefault(name, []).append(file.file_object.read())
+        content = file.file_object.read()
+        form.add(file.field_name, content, empty=not (content or file.file_name))
         file.close()
 
     headers = {"Content-Type": content_type.encode(), "Content-Length": str(len(body)).encode()}
@@ -57,17 +58,39 @@ def parse(content_type: str, body: bytes | bytearray) -> FormValues:
     except (FormParserError, ValueError) as error:
         message = f"The multipart body is malformed: {error}. Let your HTTP library build the form."
         raise BadRequest(message) from None
-    return {name.removesuffix("[]"): _value(name, parts) for name, parts in form.items()}
+    return form.values()
 
 
-def _name(name: bytes | None, count: int) -> str:
-    if count > MAX_PARTS:
-        raise ValueError(f"it has more than {MAX_PARTS} parts")
-    return (name or b"").decode()
+class _Form:
+    """The parts of a form, by the names of their fields."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[str | bytes]] = {}
+        self._lists: set[str] = set()
+        self._count = 0
+
+    def add(self, field: bytes | None, value: str | bytes, *, empty: bool) -> None:
+        """Add a part. Raises ValueError for too many."""
+        self._count += 1
+        if self._count > MAX_PARTS:
+            raise ValueError(f"it has more than {MAX_PARTS} parts")
+        name = (field or b"").decode()
+        base = _INDEX.sub("", name)
+        if not empty:
+            self._parts.setdefault(base, []).append(value)
+            self._lists |= {base} if base != name else set()
+
+    def values(self) -> FormValues:
+        """The fields as JSON would give them."""
+        several = {name for name, parts in self._parts.items() if len(parts) > 1} | self._lists
+        return {name: parts if name in several else parts[0] for name, parts in self._parts.items()}
 
 
-def _value(name: str, parts: list[str | bytes]) -> Any:
-    return parts if name.endswith("[]") or len(parts) > 1 else parts[0]
+def _text_or_file(content: bytes) -> str | bytes:
+    try:
+        return decoded(content)
+    except UnicodeDecodeError:
+        return content
 
 
 def fit_to_model(form: FormValues, model: type[BaseModel], files: Collection[str]) -> FormValues:

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 
 from contract.asgi.body_memory import hold
 from contract.asgi.middleware import header
+from contract.asgi.unpacking import unpacker_for
 from contract.errors import TooLarge
 
 _PIECE = 2**20
@@ -22,25 +23,16 @@ class ClientDisconnected(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Read the whole body.
+    """Read the whole body, unpacked if it is compressed.
 
-    Raises TooLarge above `limit` bytes (before reading, if `Content-Length` says so), BodyMemoryFull, or
-    ClientDisconnected.
+    Raises TooLarge above `limit` bytes (before reading, if `Content-Length` says so), BodyMemoryFull, UnsupportedMedia
+    for an unknown `Content-Encoding`, BadRequest for a body that cannot be unpacked, or ClientDisconnected.
     """
-    _check_declared(scope, limit)
     pieces: list[bytes] = []
-    piece, size, more = bytearray(), 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        chunk = message.get("body", b"")
+    piece = bytearray()
+    async for chunk in body_chunks(scope, receive, limit):
         piece += chunk
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
         hold(len(chunk))
-        more = message.get("more_body", False)
         if len(piece) >= _PIECE:
             pieces.append(bytes(piece))
             piece = bytearray()
@@ -52,19 +44,31 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 async def body_chunks(scope: Scope, receive: Receive, limit: int) -> AsyncIterator[bytes]:
-    """The body in chunks as they arrive. Raises the errors of `read_body`."""
+    """The body in chunks as they arrive, unpacked if it is compressed. Raises the errors of `read_body`."""
     _check_declared(scope, limit)
-    size, more = 0, True
+    unpacker = unpacker_for(scope)
+    received, size, more = 0, 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
         more = message.get("more_body", False)
-        yield chunk
+        received = _checked(received + len(chunk), limit)
+        if unpacker is None:
+            yield chunk
+            continue
+        async for piece in unpacker.unpacked(chunk):
+            size = _checked(size + len(piece), limit)
+            yield piece
+    if unpacker:
+        unpacker.finish()
+
+
+def _checked(size: int, limit: int) -> int:
+    if size > limit:
+        raise _too_large(limit)
+    return size
 
 
 def _check_declared(scope: Scope, limit: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from contract import long_texts
 from contract.errors import BadRequest, InvalidField
 from contract.long_texts import PIECE
+from contract.media import images_in
 from contract.multipart import MAX_JSON
 from contract.tasks import Request, all_tasks
 
@@ -107,9 +108,9 @@ def test_rejects_an_empty_file_as_image(task: str) -> None:
 def test_long_text_is_decoded_across_pieces() -> None:
     text = "x" * (PIECE - 1) + "é😀" * PIECE
     assert getattr(decode("segment", ("prompt", text)), "prompt") == text  # noqa: B009 - of this task alone
-    with pytest.raises(BadRequest, match="malformed"):
-        all_tasks()["ocr"].decode(
-            f"multipart/form-data; boundary={BOUNDARY}", fields(("a", text)).replace(b"\x98", b"\xff")
+    with pytest.raises(InvalidField, match="`prompt` takes text"):
+        all_tasks()["segment"].decode(
+            f"multipart/form-data; boundary={BOUNDARY}", fields(("prompt", text)).replace(b"\x98", b"\xff")
         )
 
 
@@ -117,3 +118,56 @@ def test_too_much_json_stays_text() -> None:
     prompts = [{"text": "x" * MAX_JSON}]
     with pytest.raises(InvalidField, match="prompts"):
         decode("segment", ("prompts", json.dumps(prompts)))
+
+
+def parts(*heads: str, content: bytes = b"\x89PNG\xff") -> bytes:
+    """A form of parts with these heads and the same content."""
+    body = b"".join(f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode() + content + b"\r\n" for head in heads)
+    return body + f"--{BOUNDARY}--\r\n".encode()
+
+
+def decode_parts(task: str, body: bytes) -> Any:
+    return all_tasks()[task].decode(f"multipart/form-data; boundary={BOUNDARY}", body)
+
+
+@pytest.mark.parametrize(
+    "names", [("image", "image[]"), ("image[]", "image"), ("image[0]", "image[1]"), ("image", "images"), ("image",) * 2]
+)
+def test_every_picture_of_a_form_is_read(names: tuple[str, str]) -> None:
+    for task in ("ocr", "features", "embeddings"):
+        body = parts(*(f'Content-Disposition: form-data; name="{name}"; filename="a.png"' for name in names))
+        assert [image.read() for image in images_in(decode_parts(task, body))] == [b"\x89PNG\xff"] * 2
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "\r\nContent-Type: image/png",
+        "\r\nContent-Type: application/octet-stream",
+        "; filename*=UTF-8''a%20b.png",
+        "; filename=a.png",
+        '; filename=""',
+    ],
+)
+def test_a_file_needs_no_name(rest: str) -> None:
+    body = parts(f'Content-Disposition: form-data; name="image"{rest}')
+    assert [image.read() for image in images_in(decode_parts("ocr", body))] == [b"\x89PNG\xff"]
+
+
+@pytest.mark.parametrize("task", ["ocr", "image-edit", "transcription"])
+def test_empty_fields_of_a_form_are_not_given(task: str) -> None:
+    model = all_tasks()[task].request
+    file_field = "file" if task == "transcription" else "image"
+    required = [("prompt", "a cat")] if task == "image-edit" else []
+    names = model.model_fields.keys() - {file_field, *dict(required)}
+    values = (*required, *((name, "") for name in sorted(names)))
+    unchosen = b'Content-Disposition: form-data; name="mask"; filename=""\r\n\r\n\r\n'
+    chosen = parts(f'Content-Disposition: form-data; name="{file_field}"; filename="a"')
+    texts = b"".join(_text_part(*value) for value in values)
+    request = decode_parts(task, texts + f"--{BOUNDARY}\r\n".encode() + unchosen + chosen)
+    assert request.model_fields_set == {file_field, *dict(required)}
+
+
+def _text_part(name: str, text: str) -> bytes:
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()

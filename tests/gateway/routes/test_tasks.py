@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 
@@ -57,6 +58,20 @@ def test_forwards_the_original_bytes_with_our_headers(gateway: GatewayProcess, m
     removed = {"x-api-key", "cookie", "x-enginehouse-anything", "x-max-wait", "accept-encoding"}
     removed |= {"origin", "sec-fetch-site"}
     assert not removed & sent.keys()
+
+
+@pytest.mark.parametrize("model", ["fine", "external"])
+def test_compressed_body_is_forwarded_unpacked(
+    gateway: GatewayProcess, manager: FakeManagerProcess, model: str
+) -> None:
+    body = json.dumps({"model": model, "messages": SAY}).encode()
+    headers = {"content-type": "application/json", "content-encoding": "gzip", "x-request-id": f"packed-{model}"}
+    answer = gateway.http.post("/v1/chat/completions", content=gzip.compress(body), headers=headers)
+    assert answer.status_code == 200, answer.text
+    [received] = manager.received(f"packed-{model}")
+    assert json.loads(received["body"])["messages"] == SAY
+    assert "content-encoding" not in received["headers"]
+    assert received["headers"]["content-length"] == str(len(received["body"]))
 
 
 def test_uses_the_default_model_or_the_only_one(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
