@@ -119,6 +119,8 @@ class AsyncClient:
     reload = _awaiting(calls.system.reload)
     events = _streaming(calls.system.events)
     logs = _streaming(calls.system.logs)
+    log_files = _awaiting(calls.system.log_files)
+    log_page = _awaiting(calls.system.log_page)
 
     async def load(self, model: str, on_progress: OnProgress | None = None) -> str:
         """Load a model, wait until it is loaded, and return its id. `on_progress` is called for each step."""

@@ -118,6 +118,8 @@ class Client:
     reload = _blocking(calls.system.reload)
     events = _streaming(calls.system.events)
     logs = _streaming(calls.system.logs)
+    log_files = _blocking(calls.system.log_files)
+    log_page = _blocking(calls.system.log_page)
 
     def load(self, model: str, on_progress: OnProgress | None = None) -> str:
         """Load a model, wait until it is loaded, and return its id. `on_progress` is called for each step."""

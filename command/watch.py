@@ -42,11 +42,12 @@ def logs(
     name: ModelName,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the model writes, until Ctrl-C")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=10000, help="How many lines to begin with")] = 50,
+    search: Annotated[str, typer.Option("--search", "-s", help="Only lines that contain this text, in any case")] = "",
 ) -> None:
     """Show the log of a model's workers. `manager` and `gateway` name the programs' own logs."""
     session = Session.of(context)
     with session.client() as client:
-        for line in client.logs(name, lines=lines, follow=follow):
+        for line in client.logs(name, lines=lines, follow=follow, search=search):
             if session.as_json:
                 session.show({"line": line})
             else:

@@ -46,6 +46,7 @@ from gateway.routes import (
     dialects,
     history,
     listings,
+    logs,
     model_downloads,
     model_entries,
     models,
@@ -131,6 +132,7 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     app.include_router(listings.router())
     app.include_router(task_schemas.router(directory))
     app.include_router(history.router(manager))
+    app.include_router(logs.router(manager))
     app.include_router(reference.router())
     app.include_router(status.router(manager, jobs, configuration))
     page = PageServer(PageFiles())

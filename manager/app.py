@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,10 +23,9 @@ from contract.asgi.pacing import Pacing
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
 from contract.status import ModelStatus, Status
-from manager import log_stream
 from manager.access import guarded
+from manager.log_routes import LogRoutes
 from manager.model_routes import ModelRoutes
-from manager.processes.launchers.logs import PROGRAMS
 from manager.proxy import Proxy
 from manager.runtime import Runtime
 from manager.scheduling import snapshot, wait_report
@@ -162,28 +159,6 @@ class ControlRoutes:
             )
         return StreamingResponse(self._event_lines(int(since)), media_type="text/event-stream")
 
-    async def logs(self, request: Request) -> Response:
-        """GET /logs/{id}?lines=50&follow=true: the end of a log, as events; `manager` and `gateway` have logs too."""
-        name = request.path_params["name"]
-        model = self.runtime.models.find(name)
-        if model is None and name not in PROGRAMS:
-            raise ModelNotFound(f"There is no model {name!r}; GET /v1/models lists the available ones.")
-        lines = request.query_params.get("lines", "50")
-        if not (lines.isdecimal() and len(lines) < 6):
-            raise InvalidField("`lines` must be a number from 0 to 99999.", param="lines")
-        path = log_stream.log_file(self.runtime.home, model.id if model else name)
-        follows = request.query_params.get("follow") == "true"
-        return StreamingResponse(self._log_lines(path, int(lines), follows), media_type="text/event-stream")
-
-    async def _log_lines(self, path: Path, count: int, follows: bool) -> AsyncIterator[str]:
-        yield ": reading\n\n"
-        lines, position = await asyncio.to_thread(log_stream.last_lines, path, count)
-        for line in lines:
-            yield f"data: {json.dumps({'line': line})}\n\n"
-        if follows:
-            async for new in log_stream.follow(path, position, lambda: self.runtime.event_log.closed):
-                yield ": still here\n\n" if new is None else f"data: {json.dumps({'line': new})}\n\n"
-
     async def _event_lines(self, since: int) -> AsyncIterator[str]:
         yield ": watching\n\n"
         async for event in self.runtime.event_log.since(since):
@@ -248,7 +223,7 @@ def build(
         Route("/waits", control.wait, methods=["GET"]),
         Route("/waits", control.waits, methods=["POST"]),
         Route("/events", control.events),
-        Route("/logs/{name:path}", control.logs),
+        *LogRoutes(runtime).routes(),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),
         Route("/load/{name:path}", control.load, methods=["POST"]),
         Route("/forget/{name:path}", control.forget, methods=["POST"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,13 +32,15 @@ def last_lines(path: Path, count: int) -> tuple[list[str], int]:
         file.seek(max(0, end - MAX_TAIL))
         content = file.read(MAX_TAIL)
         whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.decode(errors="replace").splitlines()
+        lines = _split(whole)
         return (lines[-count:] if count else []), end - (len(content) - len(whole))
     return [], 0
 
 
-async def follow(path: Path, position: int, is_over: Callable[[], bool]) -> AsyncIterator[str | None]:
-    """Yield the lines after `position` as they are written, and None for a sign of life, until `is_over`.
+async def follow(path: Path, position: int, is_over: Callable[[], bool]) -> AsyncIterator[tuple[str, int] | None]:
+    """Yield the lines after `position` as they are written, each with the position after it, until `is_over`.
+
+    None is a sign of life.
 
     A file that becomes shorter was rotated, and is read from its beginning.
     """
@@ -54,12 +57,24 @@ async def follow(path: Path, position: int, is_over: Callable[[], bool]) -> Asyn
             await asyncio.sleep(INTERVAL)
 
 
-def _lines_after(path: Path, position: int) -> tuple[list[str], int]:
+def _lines_after(path: Path, position: int) -> tuple[list[tuple[str, int]], int]:
+    """The whole lines after a position, and the position after them. A line longer than a piece comes in parts."""
     with suppress(FileNotFoundError), path.open("rb") as file:
         if file.seek(0, os.SEEK_END) < position:
             position = 0
         file.seek(position)
         content = file.read(_PIECE)
-        whole = content[: content.rfind(b"\n") + 1] if len(content) < _PIECE else content
-        return whole.decode(errors="replace").splitlines(), position + len(whole)
-    return [], 0
+        whole = content[: content.rfind(b"\n") + 1]
+        if not whole and len(content) == _PIECE:
+            whole = content
+        lines, end = [], position
+        for line in re.findall(rb"[^\n]*\n|[^\n]+", whole):
+            end += len(line)
+            lines.append((line.rstrip(b"\r\n").decode(errors="replace"), end))
+        return lines, position + len(whole)
+    return [], position
+
+
+def _split(whole: bytes) -> list[str]:
+    """The lines of whole lines. Only line feeds end them: what else a terminal acts on is part of the text."""
+    return [line.rstrip(b"\r").decode(errors="replace") for line in whole.split(b"\n")[:-1]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from client.call import ApiCall, EventCall, known_fields, plain
+from client.call import ApiCall, EventCall, body_of, known_fields, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,30 @@ class ServerHistory:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLog:
+    """A log: `name` is that of a program or a model, `older` is how many rotated files come before it."""
+
+    name: str
+    kind: str
+    bytes: int
+    modified: float
+    older: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Lines of a log, each with its `position` and `text`, the oldest first. The page before ends at `before`."""
+
+    name: str
+    lines: list[dict[str, Any]]
+    before: int
+    end: int
+    size: int
+    older: int = 0
+    has_older: bool = False
+
+
 def health() -> ApiCall[dict[str, Any]]:
     """What the server says of itself."""
     return ApiCall("GET", "/health", plain)
@@ -149,10 +173,28 @@ def events(since: int | None = None) -> EventCall[ServerEvent]:
     return EventCall("GET", "/v1/system/events", _event, query=query)
 
 
-def logs(name: str, *, lines: int = 50, follow: bool = False) -> EventCall[str]:
-    """The last lines of a model's log, or of `manager` or `gateway`; with `follow`, those that are written too."""
-    query = {"lines": str(lines), "follow": "true" if follow else "false"}
+def logs(name: str, *, lines: int = 50, follow: bool = False, search: str = "") -> EventCall[str]:
+    """The last lines of a model's log, or of `manager` or `gateway`; with `follow`, those that are written too.
+
+    With `search`, only those of them that contain the text, in any case.
+    """
+    query = {"lines": str(lines), "follow": "true" if follow else "false", **({"search": search} if search else {})}
     return EventCall("GET", f"/v1/system/logs/{quote(name)}", lambda document: str(document["line"]), query=query)
+
+
+def log_files() -> ApiCall[list[ServerLog]]:
+    """The logs that there are: of the programs, and of models."""
+    path = "/v1/system/logs"
+    return ApiCall("GET", path, lambda document: [known_fields(ServerLog, row) for row in document["logs"]])
+
+
+def log_page(
+    name: str, *, lines: int = 200, before: int | None = None, search: str = "", older: int = 0
+) -> ApiCall[LogLines]:
+    """Lines of a log before a position, the oldest first, or those of them that contain a text."""
+    wanted = {"lines": lines, "before": before, "search": search or None, "older": older or None}
+    query = {key: str(value) for key, value in body_of(**wanted).items()}
+    return ApiCall("GET", f"/v1/system/log-pages/{quote(name)}", lambda page: known_fields(LogLines, page), query=query)
 
 
 def _status(document: dict[str, Any]) -> ServerStatus:

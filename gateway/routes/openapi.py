@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from contract.arrays import holds_arrays
 from contract.history import History
+from contract.logs import LogFiles, LogPage
 from contract.status import Status
 from contract.tasks import Task, all_tasks
 from gateway.dialects import all_dialects
@@ -56,6 +57,8 @@ _FAILURE = {
 _ANSWERS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/system/status"): Status,
     ("get", "/v1/system/history"): History,
+    ("get", "/v1/system/logs"): LogFiles,
+    ("get", "/v1/system/log-pages/{name}"): LogPage,
 }
 """What answers of FastAPI's own routes look like, by method and path."""
 

@@ -47,7 +47,6 @@ def router(
     _add_health(routes, manager, directory)
     _add_metrics(routes, manager, jobs)
     _add_control(routes, manager, directory, configuration)
-    _add_logs(routes, manager)
     return routes
 
 
@@ -181,20 +180,6 @@ def _add_control(
     )(evict)
     routes.post("/v1/system/reload", summary="Apply a changed configuration", response_model=None)(reload)
     routes.get("/v1/system/events", summary="Events, as a stream", response_model=None)(events)
-
-
-def _add_logs(routes: APIRouter, manager: ManagerClient) -> None:
-    async def logs(request: Request) -> Response:
-        """The last lines of a model's log, or of `manager`'s or `gateway`'s, as events. Needs the scope `admin`.
-
-        `?lines=50` is how many lines come first; with `?follow=true`, those that are written follow.
-        """
-        require_admin(request.scope.get("principal"))
-        name = quote(request.path_params["name"], safe="")
-        return ManagerEvents(manager, f"/logs/{name}", request.url.query)
-
-    logged = path_parameter("name", "ocr")
-    routes.get("/v1/system/logs/{name:path}", summary="A model's log", response_model=None, openapi_extra=logged)(logs)
 
 
 class _Eviction(LazyModel):

@@ -123,6 +123,24 @@ def test_pictures_and_requests_are_counted(client: Client) -> None:
     eventually("a point has the requests", lambda: sum(client.history().requests) >= 2)
 
 
+def test_logs_are_listed_and_paged(server: RunningServer, client: Client) -> None:
+    log = server.home / "logs" / "org_late.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("one\ntwo\nthree\n")
+    assert ("org/late", "model", 14) in [(one.name, one.kind, one.bytes) for one in client.log_files()]
+    page = client.log_page("org/late", lines=2)
+    assert [line["text"] for line in page.lines] == ["two", "three"]
+    assert [line["text"] for line in client.log_page("org/late", before=page.before).lines] == ["one"]
+    assert [line["text"] for line in client.log_page("org/late", search="T", lines=1).lines] == ["three"]
+    assert list(client.logs("org/late", search="tw")) == ["two"]
+    (server.home / "logs" / "secret.log").write_text("hidden\n")
+    for name in ("secret", "..%2Fmanager%2Ftoken", "/etc/passwd", "m.2", "manager.log"):
+        with pytest.raises(ServerError, match="There is no model"):
+            client.log_page(name)
+    with pytest.raises(ServerError, match="`lines` must be a number"):
+        client.log_page("m", lines=99999)
+
+
 def test_lists_models_and_the_catalogue(client: Client) -> None:
     assert [model.id for model in client.models("ocr")] == ["m", "org/late", "broken"]
     assert client.model("m").engine == "fake"

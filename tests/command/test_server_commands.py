@@ -90,6 +90,8 @@ def test_logs_come_from_the_server(server: RunningServer, enginehouse: Enginehou
     assert following.stdout.readline() == "new\n"
     following.terminate()
     following.communicate()
+    assert enginehouse("logs", "m", "-s", "NEW").stdout == "new\n"
+    assert enginehouse("logs", "m", "-s", "old").stdout == ""
     assert "no model 'nope'" in enginehouse("logs", "nope").stderr
 
 

@@ -20,7 +20,9 @@ from tests.support.gateway_processes import GatewayProcess
 ADMIN = {
     "POST /v1/system/reload",
     "POST /v1/system/evict/{alias:path}",
+    "GET /v1/system/logs",
     "GET /v1/system/logs/{name:path}",
+    "GET /v1/system/log-pages/{name:path}",
     "POST /api/models",
     "DELETE /api/models/{id:path}",
     "POST /api/models/download",
