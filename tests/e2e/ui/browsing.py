@@ -73,7 +73,8 @@ class OpenPage:
         messages = [
             message for message in self.messages if not (self.allow_failed_requests and _FAILED_REQUEST.match(message))
         ]
-        assert (foreign, messages) == ([], [])
+        assert not foreign, foreign
+        assert not messages, messages
 
     def check_accessible(self) -> None:
         """Fail if axe-core finds something serious on a desktop or a phone, light or dark."""

@@ -6,6 +6,7 @@ import { session, signIn, signOut } from "../lib/session.js";
 import { useStore } from "../lib/store.js";
 import { theme } from "../lib/theme.js";
 import { views } from "../views.js";
+import { ConnectionBanner } from "./connection_banner.js";
 import { Confirmation } from "./dialog.js";
 import { ErrorBox } from "./error_box.js";
 import { Icon } from "./icons.js";
@@ -47,7 +48,7 @@ function Shell() {
       </nav>
       <${Footer} />
     </header>
-    <main id="content" tabindex="-1"><${ViewLoader} key=${current.id} view=${current} route=${route} /></main>
+    <main id="content" tabindex="-1"><${ConnectionBanner} /><${ViewLoader} key=${current.id} view=${current} route=${route} /></main>
     <${Confirmation} />
     <${Toasts} />
   </div>`;

@@ -5,19 +5,19 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/view.
 const MARGIN = 8; // rows rendered above and below
 
 /**
- * `row` renders an item. With `stick`, the list stays at its end as items are added, unless the user has scrolled up.
+ * `row` renders an item; `height` is that of the list, in pixels, unless styles set one. With `stick`, the list stays at its end as items are added, unless the user has scrolled up.
  * @template T
  * @param {{ items: T[], rowHeight: number, row: (item: T, index: number) => unknown, keyOf: (item: T) => string | number,
- *   label: string, stick?: boolean, className?: string }} props
+ *   label: string, stick?: boolean, className?: string, height?: number }} props
  */
-export function WindowedList({ items, rowHeight, row, keyOf, label, stick = false, className = "" }) {
+export function WindowedList({ items, rowHeight, row, keyOf, label, stick = false, className = "", height }) {
   const element = useRef(null);
   const atEnd = useRef(true);
   const [view, setView] = useState({ top: 0, height: 600 });
   useEffect(() => {
-    const measure = () => setView({ top: element.current.scrollTop, height: element.current.clientHeight });
-    const observer = new ResizeObserver(measure);
-    observer.observe(element.current);
+    const list = element.current; // the observer may be called once more after the list is gone
+    const observer = new ResizeObserver(() => setView({ top: list.scrollTop, height: list.clientHeight }));
+    observer.observe(list);
     return () => observer.disconnect();
   }, []);
   useLayoutEffect(() => {
@@ -30,7 +30,7 @@ export function WindowedList({ items, rowHeight, row, keyOf, label, stick = fals
   const first = Math.max(0, Math.floor(view.top / rowHeight) - MARGIN);
   const last = Math.min(items.length, Math.ceil((view.top + view.height) / rowHeight) + MARGIN);
   return html`<div ref=${element} class="windowed-list ${className}" onScroll=${onScroll} tabindex="0" role="region"
-    aria-label=${label}>
+    aria-label=${label} style=${height ? { height: `${height}px` } : undefined}>
     <div role="list" class="windowed-rows" style=${{ height: `${items.length * rowHeight}px` }}>
       ${items.slice(first, last).map(
         (item, index) => html`<div key=${keyOf(item)} role="listitem" class="windowed-row" aria-setsize=${items.length}

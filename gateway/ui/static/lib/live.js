@@ -1,0 +1,105 @@
+/**
+ * What the server does, live: its status and its events. The streams run while at least one component uses them, come
+ * back by themselves, and begin again from the start when the server was restarted.
+ */
+
+import { createStore } from "./store.js";
+import { follow } from "./sse.js";
+import { useEffect } from "./view.js";
+
+/** Events that are kept; the oldest go first. */
+export const MAX_EVENTS = 10_000;
+const BATCH = 100; // milliseconds that events are collected before the page shows them
+
+/** The status as `GET /v1/system/status` answers it, or null before the first answer. */
+export const status = createStore(null);
+
+/** Events, oldest first, each with a `key` that is unique in this tab. */
+export const events = createStore([]);
+
+/**
+ * `live`: the status is current; `lost`: it is that of the past, and `error` says why; `waiting`: there is none yet.
+ * @type {import("./store.js").Store<{ state: "waiting" | "live" | "lost", error: Error | null }>}
+ */
+export const connection = createStore({ state: "waiting", error: null });
+
+let users = 0;
+let stopStatus = () => {};
+let stopEvents = () => {};
+let pending = [];
+let timer = 0;
+let lastSeq = 0;
+let lastKey = 0;
+
+/** Keep the streams running while the component is shown. */
+export function useLive() {
+  useEffect(() => {
+    if (users++ === 0) start();
+    return () => {
+      if (--users === 0) stop();
+    };
+  }, []);
+}
+
+function start() {
+  connection.set({ state: "waiting", error: null });
+  stopStatus = follow("v1/system/status", {
+    resume: false,
+    onEvent: onStatus,
+    onState: (state, error) => state === "lost" && lose(error),
+  });
+  startEvents();
+}
+
+function stop() {
+  stopStatus();
+  stopEvents();
+}
+
+function startEvents() {
+  stopEvents();
+  lastSeq = 0;
+  stopEvents = follow("v1/system/events?since=0", { onEvent: onManagerEvent });
+}
+
+function lose(error) {
+  connection.set({ state: "lost", error });
+}
+
+function onStatus({ event, data }) {
+  const document = JSON.parse(data);
+  if (event === "error") {
+    lose(new Error(document.error.message));
+    return;
+  }
+  status.update((current) => (event === "status" ? document : merged(current, document)));
+  connection.set({ state: "live", error: null });
+  if (event === "status" && document.seq < lastSeq) startEvents(); // a new manager counts from the start
+}
+
+/**
+ * The status with its changes put in.
+ * @param {object} current
+ * @param {object} changes
+ */
+export function merged(current, changes) {
+  if (!changes.models) return { ...current, ...changes };
+  const changed = new Map(changes.models.map((model) => [model.id, model]));
+  return { ...current, ...changes, models: current.models.map((model) => changed.get(model.id) ?? model) };
+}
+
+function onManagerEvent({ data }) {
+  const event = JSON.parse(data);
+  if (event.seq <= lastSeq) return; // repeated after a reconnect
+  lastSeq = event.seq;
+  pending.push({ ...event, key: ++lastKey });
+  timer ||= setTimeout(flush, BATCH);
+}
+
+/** Show the collected events; of the progress of one start, only the last. */
+function flush() {
+  timer = 0;
+  const list = [...events.get(), ...pending];
+  pending = [];
+  events.set(list.length > MAX_EVENTS ? list.slice(-MAX_EVENTS) : list);
+}

@@ -1,0 +1,143 @@
+"""The view Now of a running server: memory, models, the queue, events and charts, live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+from tests.e2e.ui.browsing import expect
+from tests.e2e.ui.conftest import Opener
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script><svg onload=alert(3)>\x1b[31mred\x1b[0m"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("now")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RunningServer]:
+    models = [
+        fake_model("quick", memory_mb=60, memory_gb=0.1),
+        fake_model("gated", gate=str(folder / "gate"), memory_gb=0.1),
+        fake_model("hostile", fail_at_load=HOSTILE, memory_gb=0.1),
+        fake_model("huge", memory_gb=90_000),
+    ]
+    with RunningServer(folder / "server", models) as server:
+        server.chat("quick")
+        yield server
+
+
+def row_of(page: Any, model: str) -> Any:
+    return page.get_by_role("listitem").filter(has=page.get_by_role("button", name=model, exact=True))
+
+
+def test_shows_memory_and_what_each_model_does(opener: Opener, server: RunningServer) -> None:
+    window = opener()
+    page = window.open("now")
+    memory = page.get_by_role("region", name="Memory", exact=True)
+    expect(memory.get_by_role("img")).to_have_accessible_name(
+        re.compile("quick#1 .* MiB, Other programs .*, Free .*, Margin")
+    )
+    quick = row_of(page, "quick")
+    expect(quick).to_contain_text("ready")
+    expect(quick).to_contain_text(re.compile(r"goes in \d+ min"))
+    expect(quick).to_contain_text(re.compile(r"quick#1 starting → ready .* \(after [\d.]+ s\)"))
+    expect(row_of(page, "huge")).to_contain_text("can never fit here")
+    for chart in ("Memory used on cpu", "Requests a minute", "Tokens and pictures a second"):
+        expect(page.get_by_role("img", name=re.compile(f"^{chart}"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^process .*, load .*, measure"))).to_be_visible()
+    window.check_accessible()
+
+
+def test_loads_pins_keeps_and_evicts(opener: Opener, server: RunningServer) -> None:
+    page = opener().open("now")
+    quick = row_of(page, "quick")
+    page.get_by_role("button", name="Pin quick").click()
+    expect(quick).to_contain_text("pinned")
+    page.get_by_role("button", name="Pin quick").click()
+    page.get_by_role("button", name="Evict quick").click()
+    expect(quick).to_contain_text("stopped")
+    page.get_by_role("button", name="Keep quick for a while").click()
+    page.get_by_label("Keep for").select_option("8 hours")
+    page.get_by_role("dialog").get_by_role("button", name="Keep", exact=True).click()
+    expect(quick).to_contain_text(re.compile(r"goes in (8 h|7 h 59 min)"))
+    page.get_by_role("button", name="Evict quick").click()
+    page.get_by_role("button", name="Load quick").click()
+    expect(quick).to_contain_text(re.compile(r"goes in \d+ min"))
+
+
+def test_queue_shows_what_each_request_waits_for(opener: Opener, server: RunningServer, folder: Path) -> None:
+    page = opener().open("now")
+    queue = page.get_by_role("region", name="Queue", exact=True)
+    expect(queue).to_contain_text("No request waits.")
+    requests = [in_background(server.chat, "gated", f"number {n}") for n in range(2)]
+    expect(row_of(page, "gated")).to_contain_text("2 at work")
+    page.get_by_role("button", name="Evict gated").click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 requests at work")
+    page.get_by_role("button", name="Cancel").click()
+    (folder / "gate").touch()
+    assert [request.result().status_code for request in requests] == [200, 200]
+    expect(row_of(page, "gated")).not_to_contain_text("at work")
+
+
+def test_details_explain_a_model(opener: Opener, server: RunningServer) -> None:
+    page = opener().open("now")
+    page.get_by_role("button", name="quick", exact=True).click()
+    details = page.get_by_role("dialog", name="quick")
+    expect(details.get_by_role("table")).to_contain_text("quick#")
+    expect(details.get_by_role("list")).to_contain_text("stopped → starting")
+    page.keyboard.press("Escape")
+    expect(details).to_have_count(0)
+
+
+def test_text_of_a_failing_model_is_only_text(opener: Opener, server: RunningServer) -> None:
+    window = opener()
+    page = window.open("now")
+    page.on("dialog", lambda dialog: window.messages.append(f"ran: {dialog.message}"))
+    assert server.chat("hostile").status_code >= 400
+    expect(row_of(page, "hostile")).to_contain_text("<script>alert(2)</script>")
+    expect(page.get_by_role("region", name="Events").first).to_contain_text("<svg onload=alert(3)>")
+    page.get_by_role("button", name="hostile", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("onerror=alert(1)")
+    assert page.locator("main img, main script, main svg[onload]").count() == 0
+
+
+def test_comes_back_after_a_lost_network_and_shows_the_truth(opener: Opener, server: RunningServer) -> None:
+    window = opener()
+    window.allow_failed_requests = True
+    page = window.open("now")
+    expect(row_of(page, "quick")).to_contain_text("ready")
+    window.context.set_offline(True)
+    expect(page.get_by_role("status").filter(has_text="Trying again")).to_be_visible()
+    server.post("/v1/system/evict/quick")
+    window.context.set_offline(False)
+    expect(row_of(page, "quick")).to_contain_text("stopped")
+    expect(page.get_by_role("status").filter(has_text="Trying again")).to_have_count(0)
+
+
+def test_comes_back_after_restarts_of_the_server(opener: Opener, server: RunningServer) -> None:
+    window = opener()
+    window.allow_failed_requests = True
+    page = window.open("now")
+    banner = page.get_by_role("status").filter(has_text="Trying again")
+    port = int(server.url.rpartition(":")[2])
+    server.stop("manager")
+    expect(banner).to_be_visible()
+    server.start("manager")
+    eventually("the gateway finds the new manager", lambda: server.get("/ready").status_code == 200)
+    expect(banner).to_have_count(0)
+    expect(row_of(page, "quick")).to_contain_text("stopped")
+    server.stop("gateway")
+    expect(banner).to_be_visible()
+    server.start("gateway", {"GATEWAY_PORT": str(port)})
+    expect(banner).to_have_count(0)
+    server.chat("quick")
+    expect(row_of(page, "quick")).to_contain_text("ready")
+    expect(page.get_by_role("region", name="Events").first).to_contain_text("quick#1 stopped → starting")
