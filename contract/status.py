@@ -100,7 +100,7 @@ class WorkerStatus(BaseModel):
     leases: int = 0
     served: int = 0
     memory_bytes: int = 0
-    cache_bytes: dict[str, int] = {}  # of it, what is kept of earlier requests: `prefix_cache`, `image_cache`
+    cache_bytes: dict[str, int] = {}  # of it, what is kept for later: `prefix_cache`, `image_cache`, `buffer_cache`
     started_at: float | None = None
     ready_after: float | None = None
     from_standby: bool = False

@@ -17,7 +17,7 @@ class StepMeter:
         self._steps: Counter[int] = Counter()
         self._tokens: Counter[str] = Counter()
         self._pictures = 0
-        self._held: Mapping[str, int] = {}
+        self.held: Mapping[str, int] = {}
 
     def step(self, rows: int) -> None:
         """Count a step of the model that so many rows share."""
@@ -39,8 +39,8 @@ class StepMeter:
 
     def hold(self, held: Mapping[str, int]) -> None:
         """Note how many bytes are kept for requests to come, by what they are."""
-        if held != self._held:
-            self._held = dict(held)
+        if held != self.held:
+            self.held = dict(held)
             self._news.set()
 
     def wait(self) -> None:
@@ -57,4 +57,4 @@ class StepMeter:
             tokens, self._tokens = self._tokens, Counter()
             pictures, self._pictures = self._pictures, 0
         counts = {str(rows): count for rows, count in steps.items()}
-        return {"steps": counts, "tokens": tokens, "pictures": pictures, "held": self._held}
+        return {"steps": counts, "tokens": tokens, "pictures": pictures, "held": self.held}

@@ -40,9 +40,9 @@ class Case:
         return f"{self.engine}-{self.task}"
 
 
-def text_image(text: str) -> str:
+def text_image(text: str, size: tuple[int, int] = (120, 60)) -> str:
     """An image of a text, as base64 of a PNG file."""
-    image = Image.new("RGB", (120, 60), "white")
+    image = Image.new("RGB", size, "white")
     ImageDraw.Draw(image).text((15, 10), text, fill="black", font=ImageFont.load_default(32))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

@@ -43,7 +43,14 @@ POISON = {"fail_on_prompt": "poison"}
 CAMERA = {"fx": 100, "fy": 100, "cx": 60, "cy": 30}
 EXACT = {"threads": 1, "batch_size": 1}
 """For answers in base64, which are compared byte by byte: batched ones differ by about 1e-5."""
-PICTURES = ({"image": text_image("Hello")}, {"image": text_image("World")}, {"image": "data:image/png;base64,abcde"})
+SIZE = (150, 90)
+"""Another size than that of the first image: an answer does not depend on what else is in its batch."""
+PICTURES = (
+    {"image": text_image("Hello")},
+    {"image": text_image("World", SIZE)},
+    {"image": "data:image/png;base64,abcde"},
+)
+LONGER = "a longer text, about many dogs"
 RECORDINGS = tuple({"file": b64encode(file).decode()} for file in (wav(1), wav(3, seed=1), b"no recording"))
 EARS = {"threads": 1, "fallback_temperatures": []}
 IMAGE_PART = {"type": "image_url", "image_url": {"url": text_image("Hello")}}
@@ -76,10 +83,10 @@ CASES = [
     Case("moondream", "caption", *PICTURES, model="moondream", trusted=True),
     Case("moondream", "detect", detect("cat"), detect("remote control"), detect(None), model="moondream",
          trusted=True),
-    Case("sentence_transformers", "embeddings", {"input": "a cat"}, {"input": "a dog"},
+    Case("sentence_transformers", "embeddings", {"input": "a cat"}, {"input": LONGER},
          {"input": "a cat", "dimensions": 10**6}, model="minilm", options={"threads": 1}),
     Case("fake", "rerank", documents("a cat", "a dog"), documents("dogs"), documents("poison"), options=POISON),
-    Case("cross_encoder", "rerank", documents("a cat", "a dog"), documents("dogs"),
+    Case("cross_encoder", "rerank", documents("a cat", "a dog"), documents(LONGER),
          documents("a", "far " * 99, truncate=False), model="bge_reranker", options={"threads": 1}),
     Case("transformers_chat", "chat", chat("hello you"), chat("hello they"), chat("far " * 20_000), model="lm"),
     Case("diffusers_image", "image-generation", draw("cat"), draw("dog"), draw("cat", size="17x17"),
@@ -89,7 +96,7 @@ CASES = [
     Case("diffusers_image", "image-variation", *(draw("", **sent) for sent in PICTURES),
          model="sd", options={"threads": 1}),
     Case("mlx", "chat", chat("hello you"), chat("hello they"), chat("far " * 20_000), model="mlx_smolvlm"),
-    Case("mlx", "embeddings", {"input": "a cat"}, {"input": "a dog"}, {"input": "a cat", "dimensions": 10**6},
+    Case("mlx", "embeddings", {"input": "a cat"}, {"input": LONGER}, {"input": "a cat", "dimensions": 10**6},
          model="mlx_minilm"),
     Case("whisper", "transcription", *RECORDINGS, model="whisper", options=EARS),
     Case("whisper", "translation", *RECORDINGS, model="whisper", options=EARS),

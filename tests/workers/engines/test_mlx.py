@@ -271,3 +271,16 @@ def test_last_answer_of_a_batch_is_kept(models: Any) -> None:
             break
     answers.close()
     assert engine.meter.take()["held"]["prefix_cache"] > 0
+
+
+@pytest.mark.parametrize("limit", [0, 0.25])
+def test_buffers_kept_for_later_are_bounded_and_counted(limit: float, models: Any) -> None:
+    import mlx.core as mx
+
+    engine = load(models("mlx_lm"), options={"buffer_cache_gb": limit})
+    assert mx.set_cache_limit(int(limit * 2**30)) == int(limit * 2**30)
+    answers = engine.chat(feed_of([Call(request("Hello", max_tokens=40, ignore_eos=True))]))
+    kept = [engine.meter.take().get("held", {}).get("buffer_cache", 0) for _ in answers]
+    assert (max(kept) > 0) == (limit > 0)
+    assert max(kept) <= limit * 2**30
+    assert mx.get_cache_memory() == engine.meter.held["buffer_cache"] == 0

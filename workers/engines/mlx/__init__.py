@@ -67,7 +67,7 @@ class Mlx(Engine):
                 f"An mlx model does only one of {', '.join(sorted(purposes))}: list only one of them in the `tasks` of "
                 f"{spec.id}, and give each model an entry of its own."
             )
-        loading.use(device)
+        loading.use(device, options.buffer_cache_gb)
         if purposes == {EMBEDDINGS.name}:
             self._embedding = _load_embedding(spec, device, options)
         elif purposes == {IMAGE_GENERATION.name}:
@@ -94,21 +94,21 @@ class Mlx(Engine):
         """Answer conversations; see `workers.engine.serves` for what is yielded."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._chat.run(feed, self.meter))
+        yield from releasing(self._chat.run(feed, self.meter), self.meter)
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed texts."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._embedding.run(calls))
+        yield from releasing(self._embedding.run(calls), self.meter)
 
     @serves(IMAGE_GENERATION)
     def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Output]]:
         """Generate images from text."""
         from workers.engines.mlx.loading import releasing
 
-        yield from releasing(self._drawing.run(calls))
+        yield from releasing(self._drawing.run(calls), self.meter)
 
 
 def _load_drawing(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:

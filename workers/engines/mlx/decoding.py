@@ -7,7 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from workers.engines.mlx.loading import LoadedMlx
+from workers.engines.mlx.loading import LoadedMlx, count_buffers
 from workers.engines.mlx.prefix_cache import MlxPrefixCache
 from workers.engines.mlx.prompts import MlxPrompt
 from workers.engines.mlx.sampling import MlxSampler
@@ -62,6 +62,7 @@ class Decoder:
         _, responses = self._generator.next()
         if responses:
             self._meter.step(len(responses))
+            count_buffers(self._meter)
         tokens = [
             (response.uid, response.token if self._rows[response.uid].take_finite() else NO_TOKEN)
             for response in responses
@@ -82,7 +83,7 @@ class Decoder:
                 for cache, tokens in self._generator.remove([row], return_prompt_caches=True).values():
                     self._prefixes.put(tokens, cache)
             self._rows.pop(row, None)
-        self._meter.hold({"prefix_cache": self._prefixes.bytes})
+        count_buffers(self._meter, prefix_cache=self._prefixes.bytes)
 
     def _insert(self, prompt: MlxPrompt, limits: list[int], processors: list[Any]) -> tuple[Any, int]:
         if self._vision:

@@ -10,7 +10,8 @@ from workers.toolkit.pretrained import Quantization
 
 
 class MlxOptions(engine.Options):
-    """`quantization` quantises weights that are not quantised yet.
+    """`quantization` quantises weights that are not quantised yet. `buffer_cache_gb` limits the memory, in GiB,
+    that MLX keeps for its next computations.
 
     Chat: `context` limits prompt and answer together, in tokens; `chat_template` is a Jinja template that replaces the
     model's own. `tool_format` and `reasoning_format` say how the model writes calls of tools and thoughts, where its
@@ -26,6 +27,7 @@ class MlxOptions(engine.Options):
     chat_template: str | None = None
     tool_format: ToolFormatName | None = None
     reasoning_format: ReasoningFormatName | None = None
+    buffer_cache_gb: float = Field(1.0, ge=0)
     prefix_cache_gb: float = Field(0.5, ge=0)
     truncate: bool | None = None
     batch_size: int = Field(32, ge=1)

@@ -18,6 +18,8 @@ from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput
 from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions
 
+_READ_PADDING = {"siglip", "siglip2"}
+
 
 class SentenceOptions(TorchOptions):
     """How texts are read.
@@ -73,6 +75,7 @@ class SentenceTransformers(Engine):
             model_kwargs=arguments,
         ).eval()
         pretrained.patch_bitsandbytes(self.model)
+        _pad_as_trained(self.model)
         pretrained.check_tokenizer(getattr(self.model, "tokenizer", None), spec)
         self.prompt = self._prompt()
         self.max_tokens: int | None = self.model.max_seq_length
@@ -141,6 +144,20 @@ class SentenceTransformers(Engine):
         if self.max_tokens is None or tokens <= self.max_tokens:
             return None
         return text_too_long(self.name, item.position, tokens, self.max_tokens)
+
+
+def _pad_as_trained(model: Any) -> None:
+    """Pad all texts to the one length with which SigLIP was trained: it reads padding, too.
+
+    The library pads to the longest text of a batch, so that a text's vector would depend on its neighbours.
+    """
+    for module in model:
+        config: Any = getattr(module, "config", None)
+        if getattr(config, "model_type", None) in _READ_PADDING:
+            length = config.text_config.max_position_embeddings
+            kwargs = module.processing_kwargs
+            padding = {"padding": "max_length", "max_length": length}
+            module.processing_kwargs = {**kwargs, "text": padding | kwargs.get("text", {})}
 
 
 def _opened(item: EmbeddingInput) -> Any:
