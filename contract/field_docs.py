@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 _ITEM = re.compile(r"\n\s*\n|\n(?=- )")
-_SENTENCE = re.compile(r"(?<=[.:!?])\s+(?=[`A-Z])")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[`A-Z])")
 _LEADING_NAMES = re.compile(r"`(\w+)`(?:,? (?:and )?`(\w+)`)*")
 _NAME = re.compile(r"`(\w+)`")
 

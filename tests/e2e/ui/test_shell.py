@@ -39,7 +39,7 @@ def test_asks_for_the_key_once_and_keeps_it_for_the_tab(opener: Opener) -> None:
     expect(page.get_by_role("alert")).to_contain_text("unknown")
     page.get_by_label("API key").fill(ADMIN)
     page.keyboard.press("Enter")
-    navigation = page.get_by_role("navigation").get_by_role("link")
+    navigation = page.get_by_role("navigation", name="Views").get_by_role("link")
     expect(navigation).to_have_text(VIEWS)
     page.reload()
     expect(navigation).to_have_text(VIEWS)
@@ -54,7 +54,7 @@ def test_asks_for_the_key_once_and_keeps_it_for_the_tab(opener: Opener) -> None:
 def test_plain_key_sees_the_playground_only(opener: Opener) -> None:
     window = opener(key=PLAIN)
     page = window.open("keys")
-    expect(page.get_by_role("navigation").get_by_role("link")).to_have_text(["Playground"])
+    expect(page.get_by_role("navigation", name="Views").get_by_role("link")).to_have_text(["Playground"])
     expect(page.get_by_role("heading", level=1)).to_have_text("Playground")
 
 

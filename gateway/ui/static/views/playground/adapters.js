@@ -1,0 +1,30 @@
+/** What the forms of some tasks have beside the fields of their schemas. */
+
+import { CameraField, prepareCamera } from "./inputs/camera_field.js";
+import { MaskInput } from "./inputs/mask_painter.js";
+import { prepareSegment, SegmentPrompts } from "./inputs/segment_prompts.js";
+
+/**
+ * What the form of a task has beside the fields of its schema: `Input` is entered by hand in place of `fields`, `preset`
+ * are values to begin with, `prepare` completes the body, `asJob` runs it as a job, which reports its steps.
+ * @typedef {{ Input?: Function, fields?: string[], preset?: object, prepare: (body: object, values: object) => object,
+ *   asJob?: boolean }} Adapter
+ */
+
+const PLAIN = { prepare: (body) => body };
+
+/** @type {Record<string, Partial<Adapter>>} */
+const ADAPTERS = {
+  depth: { preset: { format: undefined } },
+  features: { preset: { patches: true, encoding_format: "base64" } },
+  "image-edit": { asJob: true, Input: MaskInput, fields: ["mask"] },
+  "image-generation": { asJob: true },
+  "image-variation": { asJob: true },
+  pointcloud: { preset: { colors: true, depth: false }, Input: CameraField, fields: ["camera_intrinsics"], prepare: prepareCamera },
+  segment: { Input: SegmentPrompts, fields: ["prompt", "prompts", "automatic"], prepare: prepareSegment },
+};
+
+/** @param {{ id: string }} task @returns {Adapter} */
+export function adapterFor(task) {
+  return { ...PLAIN, ...ADAPTERS[task.id] };
+}

@@ -1,0 +1,55 @@
+/** Where the next message is written: text, and pictures by file, drop, paste or camera. */
+
+import { html, useRef, useState } from "../../../lib/view.js";
+import { attempt } from "../../../components/toasts.js";
+import { chosenFile, filesIn } from "../lib/files.js";
+import { Camera, usePaste } from "../inputs/picture_input.js";
+
+/** @param {{ busy: boolean, onSend: (text: string, pictures: any[]) => void, onStop: () => void }} props */
+export function Composer({ busy, onSend, onStop }) {
+  const [text, setText] = useState("");
+  const [files, setFiles] = useState([]);
+  const [camera, setCamera] = useState(false);
+  const input = useRef(null);
+  const add = (blobs) => attempt(async () => {
+    const chosen = await Promise.all(blobs.map(chosenFile));
+    setFiles((current) => [...current, ...chosen]);
+  });
+  usePaste(add);
+  const send = (event) => {
+    event?.preventDefault();
+    if (busy || (!text.trim() && !files.length)) return;
+    onSend(text, files);
+    setText("");
+    setFiles([]);
+    input.current?.focus();
+  };
+  const onKey = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && send(event);
+  const drop = (event) => (event.preventDefault(), add(filesIn(event.dataTransfer)));
+  return html`<form class="composer card" onSubmit=${send} onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>
+    ${files.length > 0 && html`<${Attached} files=${files} onInput=${setFiles} />`}
+    <textarea ref=${input} aria-label="Message" rows="2" placeholder="Write a message. Shift+Enter begins a new line." value=${text}
+      onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${onKey}></textarea>
+    <div class="row spread">
+      <div class="row">
+        <label class="button small file-button">Add pictures
+          <input type="file" accept="image/*" multiple class="visually-hidden" onChange=${(event) => (add([...event.currentTarget.files]), (event.currentTarget.value = ""))} />
+        </label>
+        <button type="button" class="button small" onClick=${() => setCamera(true)}>Camera</button>
+      </div>
+      ${busy
+        ? html`<button type="button" class="button" onClick=${onStop}>Stop</button>`
+        : html`<button type="submit" class="button primary">Send</button>`}
+    </div>
+    ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPicture=${(blob) => add([blob])} />`}
+  </form>`;
+}
+
+function Attached({ files, onInput }) {
+  return html`<ul class="plain thumbnails">
+    ${files.map(
+      (file, index) => html`<li key=${index}><img src=${file.dataUrl} alt=${file.name} />
+        <button type="button" class="button small icon-only" aria-label="Remove ${file.name}" onClick=${() => onInput(files.filter((_, other) => other !== index))}>×</button></li>`,
+    )}
+  </ul>`;
+}

@@ -1,0 +1,86 @@
+/** The part of an image that is drawn again: painted over it by hand, or a file. */
+
+import { html, useRef, useState } from "../../../lib/view.js";
+import { canvasFile } from "../lib/files.js";
+import { Stage } from "../panes/stage.js";
+import { SchemaField } from "./schema_field.js";
+import { usePictureSize } from "./use_picture_size.js";
+
+/** @param {{ values: any, set: (name: string, value: any) => void, fields: any[] }} props */
+export function MaskInput({ values, set, fields }) {
+  const field = fields.find(({ name }) => name === "mask");
+  const picture = [values.image ?? []].flat()[0];
+  const setMask = (file) => set("mask", file);
+  return html`<details class="more-fields" open=${Boolean(values.mask)}>
+    <summary>Mask <span class="muted">${values.mask ? "set" : "draws all of it again"}</span></summary>
+    <div class="stack">
+      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${setMask} />`}
+      <${SchemaField} field=${field} value=${values.mask} onInput=${(files) => set("mask", files.length ? files : undefined)} />
+    </div>
+  </details>`;
+}
+
+function Painter({ picture, onMask }) {
+  const size = usePictureSize(picture.dataUrl);
+  return size && html`<${SizedPainter} picture=${picture} size=${size} onMask=${onMask} />`;
+}
+
+function SizedPainter({ picture, size, onMask }) {
+  const canvas = useRef(null);
+  const last = useRef(null);
+  const [width, setWidth] = useState(Math.round(Math.max(size.width, size.height) / 12));
+  const [erasing, setErasing] = useState(false);
+  const stroke = (from, to) => {
+    const context = canvas.current.getContext("2d");
+    context.globalCompositeOperation = erasing ? "destination-out" : "source-over";
+    Object.assign(context, { lineCap: "round", lineJoin: "round", lineWidth: width, strokeStyle: "#14b8a6" });
+    context.beginPath();
+    context.moveTo(...from);
+    context.lineTo(to[0] + 0.01, to[1]);
+    context.stroke();
+  };
+  const down = (place, event) => {
+    event.currentTarget.setPointerCapture(event.pointerId);
+    last.current = place;
+    stroke(place, place);
+  };
+  const move = (place) => {
+    if (!last.current) return;
+    stroke(last.current, place);
+    last.current = place;
+  };
+  const up = async () => {
+    if (!last.current) return;
+    last.current = null;
+    onMask([await maskOf(canvas.current)]);
+  };
+  const clear = () => {
+    canvas.current.getContext("2d").clearRect(0, 0, size.width, size.height);
+    onMask(undefined);
+  };
+  const layer = html`<canvas ref=${canvas} width=${size.width} height=${size.height} class="stage-layer painted" aria-hidden="true"></canvas>`;
+  return html`<${Stage} src=${picture.dataUrl} ...${size} label="The image, to paint on" layers=${layer}
+      pointer=${{ onPointerDown: down, onPointerMove: move, onPointerUp: up }} />
+    <div class="row">
+      <button type="button" class="button small" aria-pressed=${!erasing} onClick=${() => setErasing(false)}>Paint</button>
+      <button type="button" class="button small" aria-pressed=${erasing} onClick=${() => setErasing(true)}>Erase</button>
+      <button type="button" class="button small quiet" onClick=${clear}>Clear</button>
+      <label class="row grow"><span class="muted">Brush</span>
+        <input type="range" min="2" max=${Math.round(Math.max(size.width, size.height) / 3)} value=${width} onInput=${(event) => setWidth(Number(event.currentTarget.value))} /></label>
+    </div>`;
+}
+
+/** What was painted in white on black: white is drawn again. */
+function maskOf(painted) {
+  const { width, height } = painted;
+  const white = Object.assign(document.createElement("canvas"), { width, height });
+  const context = white.getContext("2d");
+  context.drawImage(painted, 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.globalCompositeOperation = "destination-over";
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, width, height);
+  return canvasFile(white, "painted mask");
+}

@@ -1,0 +1,23 @@
+/** Which model answers, and which second one answers the same request beside it. */
+
+import { html } from "../../../lib/view.js";
+import { SelectField } from "../../../components/fields.js";
+import { useStore } from "../../../lib/store.js";
+import { catalogue, modelsFor } from "../lib/tasks.js";
+
+/** @param {{ task: any, models: string[], onInput: (models: string[]) => void }} props */
+export function ModelChoice({ task, models, onInput }) {
+  const { models: all } = useStore(catalogue);
+  const serving = modelsFor(task.id, all);
+  const options = serving.map((model) => ({ value: model.id, label: model.state === "ready" ? `${model.id} · loaded` : model.id }));
+  const [first, second] = models;
+  const choices = [{ value: "", label: task.default_model ? `Default (${task.default_model})` : "Default" }, ...options];
+  const other = serving.find((model) => model.id !== (first || task.default_model))?.id ?? "";
+  return html`<div class="row model-choice">
+    <div class="grow"><${SelectField} label="Model" value=${first} options=${choices} onInput=${(id) => onInput([id, ...models.slice(1)])} /></div>
+    ${second !== undefined &&
+    html`<div class="grow"><${SelectField} label="Beside it" value=${second} options=${choices} onInput=${(id) => onInput([first, id])} /></div>`}
+    <button type="button" class="button" aria-pressed=${second !== undefined}
+      onClick=${() => onInput(second === undefined ? [first, other] : [first])}>Compare</button>
+  </div>`;
+}

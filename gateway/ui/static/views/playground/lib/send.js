@@ -1,0 +1,96 @@
+/** Sends requests of the playground: at once, as a stream, or as a job that reports its steps. */
+
+import { ApiError, request, requestJson } from "../../../lib/api.js";
+import { eventsOf } from "../../../lib/sse.js";
+
+/**
+ * An answer. `value` is its JSON; `blob` any other content; `events` those of a stream.
+ * @typedef {{ path: string, body: object, value?: any, blob?: Blob, events?: any[], type: string, total: number,
+ *   first: number, timing: string | null, requestId: string | null, job?: object }} Outcome
+ */
+
+/**
+ * Send a request and read its answer.
+ * @param {string} path
+ * @param {object} body
+ * @param {{ signal?: AbortSignal, onEvent?: (event: any, events: any[]) => void }} [options] `onEvent` gets the JSON of
+ *   each event of a stream as it arrives
+ * @returns {Promise<Outcome>}
+ */
+export async function send(path, body, { signal, onEvent = () => {} } = {}) {
+  const start = performance.now();
+  const response = await request(path, { json: body, signal });
+  const first = performance.now() - start;
+  const type = response.headers.get("content-type") ?? "";
+  const head = {
+    path,
+    body,
+    type,
+    first,
+    timing: response.headers.get("server-timing"),
+    requestId: response.headers.get("x-request-id"),
+  };
+  const content = await contentOf(response, type, onEvent);
+  return { ...head, ...content, total: performance.now() - start };
+}
+
+async function contentOf(response, type, onEvent) {
+  if (type.startsWith("text/event-stream")) return { events: await readEvents(response, onEvent) };
+  if (type.startsWith("application/json")) return { value: await response.json() };
+  return { blob: await response.blob() };
+}
+
+async function readEvents(response, onEvent) {
+  const events = [];
+  for await (const { data } of eventsOf(response)) {
+    if (data === "[DONE]") break;
+    const event = JSON.parse(data);
+    if (event.error) throw failure(event.error, 200, response.headers.get("x-request-id"));
+    events.push(event);
+    onEvent(event, events);
+  }
+  return events;
+}
+
+/** An error in a stream or a job, as the API's other errors. @param {any} error @param {number} status @param {string | null} requestId */
+export function failure(error, status, requestId) {
+  const { message, code, param, details, request_id: id } = error;
+  return new ApiError({ status, message, code, param, details, requestId: id ?? requestId });
+}
+
+/**
+ * Run a request as a job, so that its steps are known, and remove the job once its result is here.
+ * @param {string} jobPath
+ * @param {object} body
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: object | null, job: object) => void }} [options]
+ * @returns {Promise<Outcome>}
+ */
+export async function sendAsJob(jobPath, body, { signal, onProgress = () => {} } = {}) {
+  const start = performance.now();
+  const { job_id: id } = await requestJson(jobPath, { json: body, signal });
+  let job = null;
+  try {
+    const events = await request(`jobs/${id}/events`, { headers: { accept: "text/event-stream" }, signal });
+    for await (const { data } of eventsOf(events)) {
+      job = JSON.parse(data);
+      onProgress(job.progress, job);
+    }
+    if (job?.status !== "completed") throw failure(job?.error ?? { message: `The job is ${job?.status}.` }, 0, id);
+    const response = await request(`jobs/${id}/result`, { signal });
+    const type = response.headers.get("content-type") ?? "";
+    const content = await contentOf(response, type, () => {});
+    return { path: jobPath, body, type, first: 0, timing: null, requestId: id, job, ...content, total: performance.now() - start };
+  } finally {
+    discard(id, job?.completed_at === undefined || job?.completed_at === null);
+  }
+}
+
+/** A job that runs is cancelled by the first DELETE and removed by the second. */
+async function discard(id, running) {
+  try {
+    await request(`jobs/${id}`, { method: "DELETE" });
+    if (running) await request(`jobs/${id}`, { method: "DELETE" });
+  } catch {
+    // It expires by itself.
+  }
+}

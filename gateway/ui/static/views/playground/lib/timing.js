@@ -1,0 +1,24 @@
+/** Where the time of a request went, from the header `Server-Timing` and what the browser saw. */
+
+/**
+ * @param {string | null} header such as `queue;dur=1.5, load;dur=0, infer;dur=220`
+ * @returns {{ name: string, ms: number }[]}
+ */
+export function phasesOf(header) {
+  return (header ?? "")
+    .split(",")
+    .map((part) => part.trim().split(";"))
+    .map(([name, ...fields]) => ({ name, ms: Number(fields.find((field) => field.trim().startsWith("dur="))?.split("=")[1]) }))
+    .filter(({ name, ms }) => name && Number.isFinite(ms));
+}
+
+/**
+ * The phases of the server, and the rest of the time that the browser measured.
+ * @param {string | null} header
+ * @param {number} total milliseconds
+ */
+export function shares(header, total) {
+  const phases = phasesOf(header).filter(({ ms }) => ms > 0);
+  const known = phases.reduce((sum, { ms }) => sum + ms, 0);
+  return total > known ? [...phases, { name: "transfer", ms: total - known }] : phases;
+}

@@ -1,0 +1,89 @@
+/** Objects in a picture: their boxes and labels over it, and a slider that hides those with lower scores. */
+
+import { html, useState } from "../../../lib/view.js";
+import { number } from "../../../lib/format.js";
+import { css, labelColour } from "../lib/colours.js";
+import { picturesOf, Stage } from "./stage.js";
+
+/** @param {{ outcome: import("../lib/send.js").Outcome }} props */
+export function DetectionsPane({ outcome }) {
+  const [least, setLeast] = useState(0);
+  const pictures = picturesOf(outcome.body);
+  const items = outcome.value.data;
+  const labels = [...new Set(items.flatMap((item) => item.detections.map(({ label }) => label)))];
+  const colourOf = (label) => labelColour(labels.indexOf(label));
+  return html`
+    <${ScoreSlider} value=${least} onInput=${setLeast} scores=${items.flatMap((item) => item.detections.map(({ score }) => score))} />
+    ${items.map(
+      (item) => html`<${Detections} key=${item.index} item=${item} src=${pictures[item.index]} least=${least} colourOf=${colourOf} />`,
+    )}`;
+}
+
+function Detections({ item, src, least, colourOf }) {
+  const [pointed, setPointed] = useState(-1);
+  const shown = item.detections.map((detection, index) => ({ ...detection, index })).filter(({ score }) => score >= least);
+  const inside = (place) => {
+    if (!place) return -1;
+    const under = shown.filter(({ box: [x0, y0, x1, y1] }) => place[0] >= x0 && place[0] <= x1 && place[1] >= y0 && place[1] <= y1);
+    return under.sort((one, other) => area(one.box) - area(other.box))[0]?.index ?? -1;
+  };
+  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture with ${shown.length} objects"
+      onPlace=${(place) => setPointed(inside(place))}>
+      ${shown.map(
+        ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${colourOf(label)} picture=${item}
+          text="${label} ${number(score, 2)}" faded=${pointed >= 0 && pointed !== index} />`,
+      )}
+      ${(item.points ?? []).map(
+        ({ label, point: [x, y] }, index) => html`<circle key=${`p${index}`} cx=${x} cy=${y} r=${item.width / 100} fill=${css(colourOf(label))} />`,
+      )}
+    </${Stage}>
+    <${ScoredList} rows=${shown} colourOf=${(row) => colourOf(row.label)} pointed=${pointed} onPoint=${setPointed}
+      detail=${({ box }) => box.map((side) => Math.round(side)).join(", ")} empty="No object has such a score." />`;
+}
+
+function area([x0, y0, x1, y1]) {
+  return (x1 - x0) * (y1 - y0);
+}
+
+/** A box with its label at its top, in sizes that fit the picture. */
+export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, picture, faded }) {
+  const unit = Math.max(picture.width, picture.height) / 100;
+  const height = unit * 3;
+  const width = text.length * unit * 1.35 + unit;
+  const top = y0 > height ? y0 - height : y0;
+  const left = Math.max(0, Math.min(x0, picture.width - width));
+  return html`<g opacity=${faded ? 0.25 : 1}>
+    <rect x=${x0} y=${y0} width=${Math.max(0, x1 - x0)} height=${Math.max(0, y1 - y0)} fill="none" stroke=${css(colour)} stroke-width=${unit * 0.5} />
+    <rect x=${left} y=${top} width=${width} height=${height} fill=${css(colour)} />
+    <text x=${left + unit * 0.5} y=${top + unit * 2.2} font-size=${unit * 2.2} class="box-label">${text}</text>
+  </g>`;
+}
+
+/** Shows what has at least this score; the answer has the rest, so nothing is sent again. */
+export function ScoreSlider({ value, onInput, scores }) {
+  if (!scores.length) return html`<p class="muted">The model found nothing. A lower threshold in the form finds more.</p>`;
+  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  const step = Math.max((high - low) / 100, 0.001);
+  const shown = scores.filter((score) => score >= value).length;
+  return html`<label class="field score-slider">
+    <span>Score of at least <output>${number(Math.max(value, low), 2)}</output> <span class="muted">${shown} of ${scores.length}</span></span>
+    <input type="range" min=${low} max=${high + step} step=${step} value=${Math.max(value, low)} disabled=${low === high}
+      onInput=${(event) => onInput(Number(event.currentTarget.value))} />
+  </label>`;
+}
+
+/** What was found, as a list whose rows show their place in the picture. */
+export function ScoredList({ rows, colourOf, pointed, onPoint, detail, empty }) {
+  if (!rows.length) return html`<p class="muted">${empty}</p>`;
+  return html`<ol class="plain scored-list" tabindex="0" aria-label="What was found">
+    ${rows.map(
+      (row) => html`<li key=${row.index} data-pointed=${row.index === pointed} onPointerEnter=${() => onPoint(row.index)}
+        onPointerLeave=${() => onPoint(-1)}>
+        <span class="swatch" style=${{ background: css(colourOf(row)) }}></span>
+        <span class="grow cut">${row.label ?? `object ${row.index + 1}`}</span>
+        <span class="mono muted">${detail(row)}</span>
+        <span class="mono">${number(row.score, 3)}</span>
+      </li>`,
+    )}
+  </ol>`;
+}

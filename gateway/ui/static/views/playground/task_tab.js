@@ -1,0 +1,133 @@
+/** The tab of a task: a form made from the schema of its requests, and the answers of one model or of two. */
+
+import { html, useEffect, useMemo, useState } from "../../lib/view.js";
+import { ErrorBox } from "../../components/error_box.js";
+import { EmptyState } from "../../components/empty_state.js";
+import { useStore } from "../../lib/store.js";
+import { linkTo } from "../../lib/router.js";
+import { SchemaField } from "./inputs/schema_field.js";
+import { ModelChoice } from "./inputs/model_choice.js";
+import { OutcomeCard } from "./outcome_card.js";
+import { RequestCode } from "./request_code.js";
+import { adapterFor } from "./adapters.js";
+import { bodyOf, fieldsOf, valuesOf } from "./lib/schema.js";
+import { send, sendAsJob } from "./lib/send.js";
+import { catalogue, draftOf, keepDraft, modelsFor, pictures, usualModel } from "./lib/tasks.js";
+import { useRun } from "./lib/use_run.js";
+
+/** @param {{ task: any }} props */
+export default function TaskTab({ task }) {
+  const adapter = adapterFor(task);
+  const fields = useMemo(() => fieldsOf(task), [task.id]);
+  const example = useMemo(() => valuesOf(fields, task.request.example), [task.id]);
+  const { draft, change } = useDraft(task, fields, example, adapter);
+  const runs = [useRun(), useRun()];
+  const [invalid, setInvalid] = useState(null);
+  const bodies = bodiesOf(fields, draft, adapter);
+  const start = (event) => {
+    event?.preventDefault();
+    setInvalid(bodies.error);
+    if (bodies.error) return;
+    bodies.list.forEach((body, index) => runs[index][1](workOf(task, body, draft)));
+    if (bodies.list.length === 1) runs[1][3]({ ...runs[1][0], state: "idle", outcome: null, error: null });
+  };
+  const compared = draft.models.length > 1;
+  const shown = runs.slice(0, draft.models.length).filter(([run]) => run.state !== "idle");
+  return html`<div class="task-tab">
+    <form class="card stack task-form" novalidate onSubmit=${start}>
+      <header><h2>${task.title}</h2><p class="muted">${task.description}</p></header>
+      <${ModelChoice} task=${task} models=${draft.models} onInput=${(models) => change({ models })} />
+      <${TaskFields} task=${task} fields=${fields} draft=${draft} change=${change} example=${example} adapter=${adapter} />
+      <${ErrorBox} error=${invalid} />
+      <div class="row run-row">
+        <button type="submit" class="button primary">Run</button>
+        <button type="button" class="button quiet" onClick=${() => change({ values: { ...example, ...adapter.preset } })}>Fill in the example</button>
+        <${JobChoice} draft=${draft} change=${change} />
+      </div>
+    </form>
+    <div class="stack task-output" data-columns=${compared && shown.length > 1 ? 2 : 1}>
+      ${shown.map(
+        ([run, , stop], index) => html`<${OutcomeCard} key=${index} task=${task} run=${run} onStop=${stop}
+          title=${compared ? draft.models[index] || "Default model" : null} />`,
+      )}
+      ${!shown.length && html`<${Waiting} task=${task} />`}
+      <${RequestCode} task=${task} bodies=${bodies.list} />
+    </div>
+  </div>`;
+}
+
+/** What is entered: kept for the tab, and begun with the task's example and the picture that was chosen last. */
+function useDraft(task, fields, example, adapter) {
+  const [draft, setDraft] = useState(() => draftOf(task.id) ?? begin(task, fields, example, adapter));
+  useEffect(() => keepDraft(task.id, draft), [draft]);
+  const change = (made) => setDraft((current) => ({ ...current, ...(typeof made === "function" ? made(current) : made) }));
+  return { draft, change };
+}
+
+function begin(task, fields, example, adapter) {
+  const chosen = pictures.get();
+  const image = fields.find((field) => field.kind === "image" && field.name === "image");
+  const values = { ...example, ...adapter.preset };
+  if (image && chosen.length) values.image = image.several ? chosen : chosen.slice(0, 1);
+  return { models: [usualModel(task)], values, asJob: Boolean(adapter.asJob) };
+}
+
+function bodiesOf(fields, draft, adapter) {
+  try {
+    const plain = adapter.prepare(bodyOf(fields, draft.values), draft.values);
+    return { list: draft.models.map((model) => (model ? { model, ...plain } : plain)), error: null };
+  } catch (error) {
+    return { list: [], error };
+  }
+}
+
+function workOf(task, body, draft) {
+  if (draft.asJob && !body.stream) {
+    return (signal, report) => sendAsJob(task.job_path, body, { signal, onProgress: (progress) => report({ progress }) });
+  }
+  const onEvent = (report) => (_, events) => report({ partial: [...events] });
+  return (signal, report) => send(task.path, body, { signal, onEvent: onEvent(report) });
+}
+
+function TaskFields({ task, fields, draft, change, example, adapter }) {
+  const set = (name, value) => {
+    change(({ values }) => ({ values: { ...values, [name]: value } }));
+    if (name === "image" && value?.length) pictures.set(value);
+  };
+  const show = (field) => html`<${SchemaField} key=${field.name} field=${field} value=${draft.values[field.name]}
+    example=${example[field.name]?.[0]} onInput=${(value) => set(field.name, value)} />`;
+  const own = new Set(adapter.fields ?? []);
+  const group = (name) => fields.filter((field) => field.group === name && !own.has(field.name));
+  return html`
+    ${group("main").filter((field) => field.kind === "image" || field.kind === "audio").map(show)}
+    ${adapter.Input && html`<${adapter.Input} fields=${fields} values=${draft.values} set=${set} model=${draft.models[0] || task.default_model} />`}
+    ${group("main").filter((field) => field.kind !== "image" && field.kind !== "audio").map(show)}
+    <${MoreFields} title="More options" fields=${group("more")} show=${show} values=${draft.values} />
+    <${MoreFields} title="Fields of other APIs, without effect here" fields=${group("inert")} show=${show} values=${draft.values} />`;
+}
+
+function MoreFields({ title, fields, show, values }) {
+  if (!fields.length) return null;
+  const used = fields.filter((field) => values[field.name] !== undefined && values[field.name] !== "").length;
+  return html`<details class="more-fields">
+    <summary>${title} <span class="muted">${used ? `${used} of ${fields.length} set` : fields.length}</span></summary>
+    <div class="stack">${fields.map(show)}</div>
+  </details>`;
+}
+
+function JobChoice({ draft, change }) {
+  return html`<label class="check-field" title="A job is stored, and reports its steps. It yields to other requests.">
+    <input type="checkbox" checked=${draft.asJob} onChange=${(event) => change({ asJob: event.currentTarget.checked })} />
+    <span>As a job, with its progress</span>
+  </label>`;
+}
+
+function Waiting({ task }) {
+  const { models } = useStore(catalogue);
+  if (modelsFor(task.id, models).length) {
+    return html`<${EmptyState} title="The answer appears here">The form has an example that works as it is.</${EmptyState}>`;
+  }
+  return html`<${EmptyState} title="No configured model does this">
+    <a href=${linkTo("models", [], { task: task.id })}>Look in the catalogue</a>, or add one to config.yaml.
+  </${EmptyState}>`;
+}

@@ -1,0 +1,29 @@
+/** Where the time of a request went, as a bar. */
+
+import { html } from "../../lib/view.js";
+import { duration } from "../../lib/format.js";
+import { shares } from "./lib/timing.js";
+
+const MEANINGS = {
+  queue: "waited for its turn",
+  load: "waited for the model to load",
+  infer: "the model worked",
+  transfer: "gateway and network",
+};
+
+/** @param {{ timing: string | null, total: number }} props milliseconds */
+export function TimingBar({ timing, total }) {
+  const parts = shares(timing, total);
+  const all = parts.reduce((sum, { ms }) => sum + ms, 0) || 1;
+  return html`<figure class="timing" aria-label="Where the time went">
+    <div class="timing-bar" aria-hidden="true">
+      ${parts.map(({ name, ms }) => html`<span key=${name} data-phase=${name} style=${{ width: `${(ms / all) * 100}%` }}></span>`)}
+    </div>
+    <figcaption class="row timing-legend">
+      ${parts.map(
+        ({ name, ms }) => html`<span key=${name} data-phase=${name} title=${MEANINGS[name] ?? name}>${name} ${duration(ms / 1000)}</span>`,
+      )}
+      <span class="muted">total ${duration(total / 1000)}</span>
+    </figcaption>
+  </figure>`;
+}
