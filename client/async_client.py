@@ -89,6 +89,9 @@ class AsyncClient:
     crawl = _awaiting(calls.pages.crawl)
     transcribe = _awaiting(calls.speech.transcribe)
     translate_speech = _awaiting(calls.speech.translate_speech)
+    speak = _awaiting(calls.speech.speak)
+    stream_speech = _streaming(calls.speech.stream_speech)
+    voices = _awaiting(calls.speech.voices)
     models = _awaiting(calls.models.list_models)
     model = _awaiting(calls.models.get_model)
     catalogue = _awaiting(calls.models.catalogue)
@@ -154,7 +157,7 @@ class AsyncClient:
             raise unreachable(url, error) from error
         if response.status_code >= 400:
             raise error_in(response)
-        return call.decode(parse(response.text, response.headers.get("content-type", "")))
+        return call.decode(parse(response.content, response.text, response.headers.get("content-type", "")))
 
     async def stream(self, call: EventCall[Answer]) -> AsyncIterator[Answer]:
         """Send a call and yield what its events report, until the stream ends."""

@@ -15,7 +15,7 @@ Known = TypeVar("Known")
 
 @dataclass(frozen=True, slots=True)
 class ApiCall(Generic[Answer]):
-    """A request whose answer is read whole. `decode` gets the answer's JSON, or its text if it is not JSON."""
+    """A request whose answer is read whole. `decode` gets the answer's JSON, the bytes of its sound, or its text."""
 
     method: str
     path: str
@@ -74,8 +74,10 @@ def plain(document: Any) -> Any:
     return document
 
 
-def parse(text: str, content_type: str) -> Any:
-    """The JSON of an answer, or its text. Raises ServerError for broken JSON."""
+def parse(content: bytes, text: str, content_type: str) -> Any:
+    """The JSON of an answer, the bytes of sound, or else the text. Raises ServerError for broken JSON."""
+    if content_type.startswith("audio/"):
+        return content
     if "json" not in content_type:
         return text
     try:

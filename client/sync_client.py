@@ -88,6 +88,9 @@ class Client:
     crawl = _blocking(calls.pages.crawl)
     transcribe = _blocking(calls.speech.transcribe)
     translate_speech = _blocking(calls.speech.translate_speech)
+    speak = _blocking(calls.speech.speak)
+    stream_speech = _streaming(calls.speech.stream_speech)
+    voices = _blocking(calls.speech.voices)
     models = _blocking(calls.models.list_models)
     model = _blocking(calls.models.get_model)
     catalogue = _blocking(calls.models.catalogue)
@@ -144,7 +147,7 @@ class Client:
             raise unreachable(url, error) from error
         if response.status_code >= 400:
             raise error_in(response)
-        return call.decode(parse(response.text, response.headers.get("content-type", "")))
+        return call.decode(parse(response.content, response.text, response.headers.get("content-type", "")))
 
     def stream(self, call: EventCall[Answer]) -> Iterator[Answer]:
         """Send a call and yield what its events report, until the stream ends."""

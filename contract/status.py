@@ -125,7 +125,7 @@ class ModelFacts(BaseModel):
 
     `context_length` is in tokens, `dimensions` is the length of its vectors. `tools` and `reasoning` are the forms in
     which the model calls tools and thinks, or `no, because …`. `sandbox`: whether the browser of a crawler confines its
-    pages, `yes` or `no: …`.
+    pages, `yes` or `no: …`. `voices` are the names of those that read texts aloud.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -136,6 +136,7 @@ class ModelFacts(BaseModel):
     tools: str | None = None
     reasoning: str | None = None
     sandbox: str | None = None
+    voices: list[str] | None = None
 
     def updated(self, newer: ModelFacts) -> ModelFacts:
         """These facts, replaced by the newer ones that are known."""

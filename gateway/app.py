@@ -58,6 +58,7 @@ from gateway.routes import (
     task_schemas,
     tasks,
     upstream,
+    voices,
 )
 from gateway.routes import files as file_routes
 from gateway.routes import jobs as job_routes
@@ -126,6 +127,7 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     manager, directory = services.manager, services.directory
     app.include_router(models.router(directory))
     app.include_router(props.router(directory))
+    app.include_router(voices.router(directory))
     app.include_router(model_downloads.router(manager))
     app.include_router(model_entries.router(manager, directory))
     app.include_router(catalogue.router(manager, directory))

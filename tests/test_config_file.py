@@ -50,6 +50,7 @@ def test_every_task_has_a_default_model() -> None:
         "rerank": "bge-reranker",
         "transcription": "whisper",
         "translation": "whisper",
+        "speech": "mms-english",
         "chat": "demo-chat",
         "completions": "demo-chat",
         "tokenize": "demo-chat",

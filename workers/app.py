@@ -42,6 +42,10 @@ _EVENT_STREAM = [
 ]
 
 
+class BrokenOff(Exception):
+    """A file that was sent in part cannot be completed: the server aborts the connection, as its client must see."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A task at its path, with the defaults for it of the entry (None) and of each of its presets."""
@@ -122,7 +126,7 @@ class App:
         try:
             async with body.cancel_on_disconnect(receive):
                 started = time.perf_counter()
-                if task.chunk and request.wants_stream:
+                if task.chunk and (request.wants_stream or request.wants_pieces):
                     await _stream(self._batchers.submit(route.served, call), send, started)
                 else:
                     response = await self._whole_response(route.served, call)
@@ -212,19 +216,41 @@ async def _send_response(
 
 
 async def _stream(ticket: Ticket, send: Send, started: float) -> None:
-    """Send server-sent events, each as soon as it is ready. An error before the first one sets the HTTP status."""
+    """Send server-sent events, or the pieces of a file, as they get ready. An error before the first sets the status.
+
+    A later error is the last event of a stream; it breaks off a file, which is then known to be incomplete.
+    """
     outputs = await ticket.next()
-    if isinstance(outputs[0], ServeError):
-        raise outputs[0]
-    await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, _server_timing(started)]})
+    first = outputs[0]
+    if isinstance(first, ServeError):
+        raise first
+    if isinstance(first, EncodedResponse):
+        _add_warnings(first, ticket.call)
+        headers, take = content_negotiation.as_it_is(first)[0], _pieces
+    else:
+        headers, take = _EVENT_STREAM, _events
+    await send({"type": "http.response.start", "status": 200, "headers": [*headers, _server_timing(started)]})
     while True:
-        events, ended = _events(ticket, outputs)
-        if events:
-            await send({"type": "http.response.body", "body": events, "more_body": True})
+        content, ended = take(ticket, outputs)
+        if content:
+            await send({"type": "http.response.body", "body": content, "more_body": True})
         if ended:
             break
         outputs = await ticket.next()
     await send({"type": "http.response.body", "body": b""})
+
+
+def _pieces(ticket: Ticket, outputs: list[Output]) -> tuple[bytes, bool]:  # noqa: ARG001 - as `_events`
+    """The outputs as one piece of a file, and whether it is the last. Raises BrokenOff for an error among them."""
+    content = bytearray()
+    for output in outputs:
+        if isinstance(output, ServeError):
+            raise BrokenOff(output.message)
+        if output is None:
+            return bytes(content), True
+        assert isinstance(output, EncodedResponse), "a file has no events"
+        content += output.content
+    return bytes(content), False
 
 
 def _events(ticket: Ticket, outputs: list[Output]) -> tuple[bytes, bool]:

@@ -1,4 +1,4 @@
-"""Speech: the text of a recording."""
+"""Speech: the text of a recording, and texts read aloud."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from client.call import ApiCall, body_of, known_fields
+from client.call import ApiCall, EventCall, body_of, known_fields, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,48 @@ def translate_speech(
 ) -> ApiCall[SpokenText]:
     """The text of a recording in English, with the times of its segments."""
     return _call("/v1/audio/translations", recording, model, body_of(prompt=prompt, **fields))
+
+
+def speak(
+    text: str,
+    *,
+    model: str | None = None,
+    voice: str | None = None,
+    response_format: str | None = None,
+    speed: float | None = None,
+    **fields: Any,
+) -> ApiCall[bytes]:
+    """A text read aloud, as the bytes of a file. `response_format`: mp3 (the default), opus, aac, flac, wav or pcm."""
+    body = body_of(model=model, input=text, voice=voice, response_format=response_format, speed=speed, **fields)
+    return ApiCall("POST", "/v1/audio/speech", plain, body)
+
+
+def stream_speech(
+    text: str,
+    *,
+    model: str | None = None,
+    voice: str | None = None,
+    response_format: str | None = None,
+    speed: float | None = None,
+    **fields: Any,
+) -> EventCall[bytes]:
+    """A text read aloud: the pieces of the file, as they are ready."""
+    body = body_of(model=model, input=text, voice=voice, response_format=response_format, speed=speed, **fields)
+    return EventCall("POST", "/v1/audio/speech", _sound, {**body, "stream_format": "sse"})
+
+
+def voices(model: str | None = None) -> ApiCall[list[str]]:
+    """The names of voices: a model's, or those of every model that speaks."""
+    return ApiCall("GET", "/v1/audio/voices", _voice_names, query=body_of(model=model))
+
+
+def _sound(event: Any) -> bytes | None:
+    audio = event.get("audio")
+    return base64.b64decode(audio) if audio else None
+
+
+def _voice_names(document: Any) -> list[str]:
+    return [voice["id"] for voice in document["voices"]]
 
 
 def _call(path: str, recording: Recording, model: str | None, body: Mapping[str, Any]) -> ApiCall[SpokenText]:

@@ -26,7 +26,7 @@ def run(
     prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="What to ask, find or draw")] = None,
     task: Annotated[str | None, typer.Option(help="The task, for a model that does several")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the answer: an image, .npz, .npy, .json, .txt")
+        Path | None, typer.Option("--out", "-o", help="Write the answer: an image, sound, .npz, .npy, .json, .txt")
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-O", help="Another field of the API: -O box_threshold=0.4")
@@ -38,7 +38,8 @@ def run(
         raise CommandError(f"{out.absolute().parent} is no folder")
     with session.client() as client:
         model, doing = _choose(client, name, task)
-        question = _question(model, words or [], prompt, option or [])
+        ending = out.suffix.lower() if out else ""
+        question = _question(model, words or [], prompt, option or [], ending)
         if doing == "chat":
             _chat(session, client, question, out)
             return
@@ -64,12 +65,12 @@ def _choose(client: Client, name: str, task: str | None) -> tuple[str | None, st
     return name, task
 
 
-def _question(model: str | None, words: list[str], prompt: str | None, options: list[str]) -> Question:
+def _question(model: str | None, words: list[str], prompt: str | None, options: list[str], ending: str) -> Question:
     images = [word for word in words if is_image(word) or Path(word).is_file() or _is_url(word)]
     if missing := [word for word in words if word not in images and looks_like_image(word)]:
         raise CommandError(f"There is no file {missing[0]}")
     text = " ".join([*([prompt] if prompt else []), *(word for word in words if word not in images)])
-    return Question(model, text or None, images, dict(map(_option, options)))
+    return Question(model, text or None, images, dict(map(_option, options)), ending)
 
 
 def _is_url(word: str) -> bool:

@@ -16,12 +16,16 @@ from command.session import CommandError
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call of `run`: the model (None: the task's default), texts, images, and options of the task."""
+    """One call of `run`: the model (None: the task's default), texts, images, and options of the task.
+
+    `ending` is that of the file to write the answer to, such as `.mp3`; empty without one.
+    """
 
     model: str | None
     prompt: str | None = None
     images: Sequence[str] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    ending: str = ""
 
     @property
     def image(self) -> str:
@@ -59,13 +63,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer: sentences for people, a document for scripts, and what `--out` writes."""
+    """An answer: sentences for people, a document for scripts, and what `--out` writes.
+
+    `endings` are those of `file`, if it is no image.
+    """
 
     said: str
     document: Any
     picture: Image.Image | None = None
     file: bytes | None = None
     arrays: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    endings: Sequence[str] = ()
 
     def save(self, path: Path) -> None:
         """Write what the file's ending names. Raises CommandError if the answer has no such form."""
@@ -78,6 +86,8 @@ class Outcome:
                 np.save(path, next(iter(self.arrays.values())), allow_pickle=False)
             case ".txt" | ".md":
                 path.write_text(self.said + "\n", encoding="utf-8")
+            case suffix if self.file and suffix in self.endings:
+                path.write_bytes(self.file)
             case ".png" if self.file and self.file.startswith(b"\x89PNG"):
                 path.write_bytes(self.file)
             case suffix if self.picture and suffix in Image.registered_extensions():
@@ -89,4 +99,4 @@ class Outcome:
 
     def _endings(self) -> list[str]:
         pictures = [".png", ".jpg", ".webp"] if self.picture else []
-        return [*pictures, *([".npz", ".npy"] if self.arrays else []), ".json", ".txt"]
+        return [*self.endings, *pictures, *([".npz", ".npy"] if self.arrays else []), ".json", ".txt"]

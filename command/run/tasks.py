@@ -20,6 +20,10 @@ from command.run.question import Outcome, Question
 from command.session import CommandError
 
 Ask = Callable[[Client, Question], Outcome]
+_SOUNDS = {
+    ".mp3": "mp3", ".opus": "opus", ".ogg": "opus", ".aac": "aac", ".flac": "flac", ".wav": "wav", ".pcm": "pcm",
+}  # fmt: skip
+"""The format of speech for the ending of its file."""
 
 
 def detect(client: Client, question: Question) -> Outcome:
@@ -148,11 +152,20 @@ def translate(client: Client, question: Question) -> Outcome:
     return _spoken(client.translate_speech(question.recording, model=question.model, **_prompted(question)))
 
 
+def speak(client: Client, question: Question) -> Outcome:
+    """Read a text aloud, or text files."""
+    text = question.prompt or "\n".join(_lines(question.images))
+    sound = _SOUNDS.get(question.ending, "wav")
+    file = client.speak(text, model=question.model, **{"response_format": sound, **question.options})
+    said = f"{len(file)} bytes of speech" if question.ending else "Spoken. Save it with --out speech.mp3"
+    return Outcome(said, {"bytes": len(file), "format": sound}, file=file, endings=_endings(sound))
+
+
 TASKS: dict[str, Ask] = {
     "detect": detect, "segment": segment, "depth": depth, "pointcloud": pointcloud, "features": features,
     "caption": caption, "ocr": ocr, "analyze": analyze, "embeddings": embeddings, "rerank": rerank,
     "image-generation": generate, "image-edit": edit, "image-variation": vary, "crawl": crawl,
-    "transcription": transcribe, "translation": translate,
+    "transcription": transcribe, "translation": translate, "speech": speak,
 }  # fmt: skip
 """Every task but chat, which is a conversation."""
 
@@ -163,6 +176,10 @@ def _prompted(question: Question) -> dict[str, Any]:
 
 def _spoken(spoken: SpokenText) -> Outcome:
     return Outcome(spoken.text, dataclasses.asdict(spoken))
+
+
+def _endings(sound: str) -> list[str]:
+    return [ending for ending, name in _SOUNDS.items() if name == sound]
 
 
 def _labels(question: Question) -> list[str] | None:

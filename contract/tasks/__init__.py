@@ -41,6 +41,8 @@ class Request(LazyModel):
     """Fields that an entry's `defaults` never fill, because the right value depends on the request."""
     known_fields: ClassVar[FieldTable] = {}
     """What happens to the fields of the APIs that the task's clients are written for."""
+    stream_field: ClassVar[str] = "stream"
+    """The field that asks for server-sent events."""
 
     model: Name | None = None
     keep_alive: Duration = Field(None, allow_inf_nan=False)
@@ -70,6 +72,11 @@ class Request(LazyModel):
         """Whether the client wants the response as server-sent events."""
         return bool(getattr(self, "stream", False))
 
+    @property
+    def wants_pieces(self) -> bool:
+        """Whether the client wants a response that is not JSON piece by piece, each as soon as it is ready."""
+        return False
+
 
 class Response(LazyModel):
     """A task's response. Unknown fields are kept.
@@ -84,6 +91,8 @@ class Response(LazyModel):
 
 class EncodedResponse(Response):
     """A response whose body is not JSON, because the request asked for another format."""
+
+    model_config = ConfigDict(ser_json_bytes="base64")
 
     media_type: str
     content: bytes
@@ -108,7 +117,7 @@ class Task(Generic[Req, Res]):
 
     A task with `chunk` can stream; `fold` then combines all chunks into the whole response, and
     `wants_chunk(request, chunk)` says whether the client gets a chunk (default: every one).
-    `media_types` are the types of `EncodedResponse`s that it may have besides JSON.
+    `media_types` are the types of `EncodedResponse`s that it may have, besides JSON unless `response` is that class.
     `title` is its name on pages (default: its name with a capital letter).
     `array_metadata` names the keys that `Array.metadata` may have in the task's responses. `inputs` and `outputs` are
     the modalities that every model of the task reads and writes: `text`, `image`, `embedding` or `json`. `example` is a

@@ -20,7 +20,7 @@ _BESIDE = {
     "rerank": {"chat", "embeddings"},
 }
 """Tasks that external servers for others often serve as well. Only they know, so requests for them pass."""
-_OF_ANY_SERVER = frozenset({"transcription", "translation"})
+_OF_ANY_SERVER = frozenset({"transcription", "translation", "speech"})
 """Tasks that external servers may serve whatever their entries say, because their paths were not always tasks."""
 MAX_NAMES = 8
 """How many names an error message lists."""

@@ -78,8 +78,9 @@ def check_images(request: BaseModel) -> None:
 def check_whole(request: Request) -> None:
     """Raise UnsupportedFeature for a request that wants a stream, which a job cannot have."""
     if request.wants_stream:
-        message = "`stream`: the answer of a job is kept whole, at GET /jobs/{id}/result. Leave the field out."
-        raise UnsupportedFeature(message, param="stream")
+        field = request.stream_field
+        message = f"`{field}`: the answer of a job is kept whole, at GET /jobs/{{id}}/result. Leave the field out."
+        raise UnsupportedFeature(message, param=field)
 
 
 class TaskForwarder:

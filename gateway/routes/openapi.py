@@ -14,7 +14,7 @@ from contract.arrays import holds_arrays
 from contract.history import History
 from contract.logs import LogFiles, LogPage
 from contract.status import Status
-from contract.tasks import Task, all_tasks
+from contract.tasks import EncodedResponse, Task, all_tasks
 from gateway.dialects import all_dialects
 from gateway.dialects.dialect import ControlRoute, DialectRoute
 from gateway.routes.task_forms import BYTES, form_schema
@@ -85,7 +85,8 @@ def _add_bodies(document: dict[str, Any]) -> None:
     schemas["Error"] = _ERROR
     models: list[tuple[type[BaseModel], Any]] = [(model, "serialization") for model in _ANSWERS.values()]
     for task in tasks:
-        models += [(task.request, "validation"), (task.response, "serialization")]
+        models += [(task.request, "validation")]
+        models += [(task.response, "serialization")] if task.response is not EncodedResponse else []
         models += [(task.chunk, "serialization")] if task.chunk else []
     for dialect in dialects:
         described: list[DialectRoute | ControlRoute] = [*dialect.routes, *dialect.controls]
@@ -116,11 +117,14 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
     }
     if form := form_schema(task.request):
         content["multipart/form-data"] = {"schema": form}
-    responses = {"application/json": {"schema": references[task.response, "serialization"]}}
+    response: type[BaseModel] = task.response
+    responses: dict[str, Any] = {}
+    if response is not EncodedResponse:
+        responses["application/json"] = {"schema": references[response, "serialization"]}
     if task.chunk:
         responses["text/event-stream"] = {"schema": references[task.chunk, "serialization"]}
-    responses |= {media_type: {"schema": {"type": "string"}} for media_type in task.media_types}
-    response: type[BaseModel] = task.response
+    for media_type in task.media_types:
+        responses[media_type] = {"schema": {"type": "string"} if media_type.startswith("text/") else BYTES}
     if holds_arrays(response):
         responses |= {"application/octet-stream": {"schema": BYTES}, "application/x-npz": {"schema": BYTES}}
     return {

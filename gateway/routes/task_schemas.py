@@ -17,7 +17,7 @@ from contract.arrays import holds_arrays
 from contract.errors import NotFound
 from contract.field_docs import field_descriptions
 from contract.status import ModelStatus
-from contract.tasks import Task, all_tasks
+from contract.tasks import EncodedResponse, Task, all_tasks
 from gateway.forwarding.model_directory import ModelDirectory
 from gateway.routes.models import path_parameter
 from gateway.routes.task_forms import form_schema, takes_several, uploads
@@ -60,13 +60,17 @@ def _fixed(name: str) -> dict[str, Any]:
             "example": dict(task.example),
         },
         "response": {
-            "media_types": [JSON, *([EVENTS] if task.chunk else []), *task.media_types, *arrays],
+            "media_types": [*_json(response), *([EVENTS] if task.chunk else []), *task.media_types, *arrays],
             "arrays": list(arrays),
         },
         "streams": task.chunk is not None,
         "job_path": f"/jobs/submit/{name}",
         "listings": [listing.path for listing in task.listings],
     }
+
+
+def _json(response: type) -> list[str]:
+    return [] if response is EncodedResponse else [JSON]
 
 
 def _summary(task: Task[Any, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a model's config.json says of it before its first start: its context, its vectors and its quantization."""
+"""What a model's files say of it before its first start: its context, its vectors, its quantization and its voices."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def facts_of(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> ModelF
         context_length=min(limits, default=None),
         dimensions=_number(pooling.get("word_embedding_dimension")),
         quantization=spec.options.get("quantization") or _quantization(config) or _quantization(text),
+        voices=_voices(spec, folder, config),
     )
 
 
@@ -49,6 +50,18 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _voices(spec: ModelSpec, folder: Path | None, config: Mapping[str, Any]) -> list[str] | None:
+    """The names of voices: the numbers of VITS' speakers, or the files of Kokoro's; the entry's own names come last."""
+    if config.get("model_type") == "vits":
+        speakers = _number(config.get("num_speakers")) or 1
+        names = [str(number) for number in range(speakers)] if speakers > 1 else ["default"]
+    else:
+        names = sorted(file.stem for file in folder.glob("voices/*.bin")) if folder else []
+    aliases = spec.options.get("voices")
+    own = [str(name) for name in aliases] if isinstance(aliases, dict) else []
+    return list(dict.fromkeys([*names, *own])) or None
 
 
 def _number(value: Any) -> int | None:

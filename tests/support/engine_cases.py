@@ -61,6 +61,10 @@ def documents(*texts: str, **fields: Any) -> Body:
     return {"query": "a dog", "documents": texts, **fields}
 
 
+def say(text: str, **fields: Any) -> Body:
+    return {"input": text, "response_format": "wav", "seed": 1, **fields}
+
+
 def segment(x: float, y: float) -> Body:
     return {"image": text_image("Hello"), "prompts": [{"points": [[x, y]]}]}
 

@@ -1,8 +1,9 @@
-"""Speech models: a Whisper with a few thousand random weights, and its tokenizer of bytes."""
+"""Speech models with a few thousand random weights: Whisper with its tokenizer of bytes, and VITS."""
 
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,34 @@ def _generation_config(ids: Any, languages: tuple[str, ...], multilingual: bool)
         values["task_to_id"] = {task: ids(f"<|{task}|>") for task in _TASKS}
         values["alignment_heads"] = [[0, 0], [0, 1]]
     return GenerationConfig(**values)
+
+
+def build_vits(folder: Path) -> None:
+    """VITS with one voice, which reads small letters, as those of MMS do."""
+    _build_vits(folder, speakers=1)
+
+
+def build_vits_speakers(folder: Path) -> None:
+    """VITS with three voices."""
+    _build_vits(folder, speakers=3)
+
+
+def _build_vits(folder: Path, speakers: int) -> None:
+    from transformers import VitsConfig, VitsModel, VitsTokenizer
+
+    folder.mkdir(exist_ok=True)
+    characters = ["<pad>", *"abcdefghijklmnopqrstuvwxyz '-", "<unk>"]
+    vocabulary = folder / "vocab.json"
+    vocabulary.write_text(json.dumps({character: number for number, character in enumerate(characters)}))
+    tokenizer = VitsTokenizer(str(vocabulary), language="eng", add_blank=True, normalize=True, phonemize=False)
+    tokenizer.save_pretrained(folder)
+    config = VitsConfig(
+        vocab_size=len(characters), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=32,
+        flow_size=16, spectrogram_bins=9, num_speakers=speakers, speaker_embedding_size=8 if speakers > 1 else 0,
+        upsample_initial_channel=16, upsample_rates=[8, 8], upsample_kernel_sizes=[16, 16],
+        resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3]], prior_encoder_num_flows=2,
+        prior_encoder_num_wavenet_layers=1, posterior_encoder_num_wavenet_layers=1, wavenet_dilation_rate=1,
+        duration_predictor_num_flows=2, duration_predictor_filter_channels=16, depth_separable_num_layers=1,
+    )  # fmt: skip
+    model = spread(VitsModel(config), matrices=0.15, seed=5)
+    model.save_pretrained(folder)

@@ -68,6 +68,7 @@ EVERY_KEY = {
     "GET /v1/tasks",
     "GET /v1/tasks/{task}",
     "GET /props",
+    "GET /v1/audio/voices",
     "GET /api/models",
     "GET /api/models/{model_or_task:path}",
     "GET /api/models/downloads",

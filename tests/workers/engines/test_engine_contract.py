@@ -27,6 +27,7 @@ from tests.support.engine_cases import (
     detect,
     documents,
     draw,
+    say,
     segment,
     text_image,
 )
@@ -100,6 +101,8 @@ CASES = [
          model="mlx_minilm"),
     Case("whisper", "transcription", *RECORDINGS, model="whisper", options=EARS),
     Case("whisper", "translation", *RECORDINGS, model="whisper", options=EARS),
+    Case("vits", "speech", say("hello you"), say("hello they. And you"), say("3 + 4"), model="vits",
+         options={"threads": 1}),
     Case("transformers_ocr", "ocr", *PICTURES, model="trocr", options={"threads": 1, "max_tokens": 8}),
     Case("transformers_detect", "detect", detect("cat"), detect("remote control"), detect(None),
          model="grounding_dino", options={"threads": 1}),
