@@ -1,16 +1,19 @@
-/** Labelled inputs. Each tells its new value to `onInput`. */
+/** Labelled inputs. Each passes its new value to `onInput`. */
 
-import { html, useId } from "../lib/view.js";
+import { html, useEffect, useId, useRef } from "../lib/view.js";
 
 /**
  * A line of text; other properties, such as `type` or `placeholder`, are those of the input.
- * @param {{ label: string, value: string | number, onInput: (value: string) => void, hint?: string, hideLabel?: boolean }} props
+ * @param {{ label: string, value: string | number, onInput: (value: string) => void, hint?: string, hideLabel?: boolean,
+ *   focused?: boolean }} props `focused`: it has the focus when it appears
  */
-export function TextField({ label, value, onInput, hint, hideLabel, ...rest }) {
+export function TextField({ label, value, onInput, hint, hideLabel, focused, ...rest }) {
   const id = useId();
+  const input = useRef(null);
+  useEffect(() => focused && input.current.focus(), []);
   return html`<div class="field">
     <label for=${id} class=${hideLabel ? "visually-hidden" : ""}>${label}</label>
-    <input id=${id} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}
+    <input id=${id} ref=${input} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}
       aria-describedby=${hint ? `${id}-hint` : undefined} ...${{ type: "text", ...rest }} />
     ${hint && html`<small id="${id}-hint" class="muted">${hint}</small>`}
   </div>`;

@@ -17,7 +17,7 @@ export function KeyPrompt() {
     <form class="card stack" onSubmit=${submit}>
       <h1>Enginehouse</h1>
       <p class="muted">This server asks for an API key. It stays in this tab, and is forgotten when the tab is closed.</p>
-      <${TextField} label="API key" type="password" autocomplete="current-password" autofocus value=${value}
+      <${TextField} label="API key" type="password" autocomplete="current-password" focused value=${value}
         onInput=${setValue} />
       <${ErrorBox} error=${error} />
       <button class="button primary" type="submit">Open</button>

@@ -45,6 +45,7 @@ function start() {
   connection.set({ state: "waiting", error: null });
   stopStatus = follow("v1/system/status", {
     resume: false,
+    pauseHidden: true,
     onEvent: onStatus,
     onState: (state, error) => state === "lost" && lose(error),
   });
@@ -59,7 +60,7 @@ function stop() {
 function startEvents() {
   stopEvents();
   lastSeq = 0;
-  stopEvents = follow("v1/system/events?since=0", { onEvent: onManagerEvent });
+  stopEvents = follow("v1/system/events?since=0", { pauseHidden: true, onEvent: onManagerEvent });
 }
 
 function lose(error) {

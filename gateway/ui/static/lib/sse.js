@@ -57,20 +57,24 @@ function parse(block) {
 
 /**
  * Follow a stream for as long as the page wants it. `onState` is called with "open" when it begins and "lost", with the
- * error, when it has ended. The stream continues after the last event's id, unless `resume` is false.
+ * error, when it has ended. The stream continues after the last event's id, unless `resume` is false. With `pauseHidden`, it
+ * is closed while the page is hidden: a browser has six connections to a server for all its tabs together.
  * @param {string} path
  * @param {{ onEvent: (event: ServerEvent) => void, onState?: (state: "open" | "lost", error?: Error) => void,
- *   resume?: boolean }} options
+ *   resume?: boolean, pauseHidden?: boolean }} options
  * @returns {() => void} ends it
  */
-export function follow(path, { onEvent, onState = () => {}, resume = true }) {
-  const stream = { stopped: false, pause: FIRST_PAUSE, lastId: null, heard: 0, abort: null, wake: () => {} };
+export function follow(path, { onEvent, onState = () => {}, resume = true, pauseHidden = false }) {
+  const stream = { stopped: false, pauseHidden, pause: FIRST_PAUSE, lastId: null, heard: 0, abort: null, wake: () => {} };
   const wake = () => {
     stream.pause = FIRST_PAUSE;
     stream.wake();
     if (stream.abort && Date.now() - stream.heard > SILENCE) stream.abort.abort();
   };
-  const onVisible = () => document.visibilityState === "visible" && wake();
+  const onVisible = () => {
+    if (document.visibilityState === "visible") wake();
+    else if (pauseHidden) stream.abort?.abort();
+  };
   const onOffline = () => stream.abort?.abort();
   addEventListener("online", wake);
   addEventListener("offline", onOffline);
@@ -92,8 +96,13 @@ export function follow(path, { onEvent, onState = () => {}, resume = true }) {
 
 async function run(path, stream, { onEvent, onState, resume }) {
   while (!stream.stopped) {
+    if (stream.pauseHidden && document.visibilityState === "hidden") {
+      await new Promise((resolve) => (stream.wake = resolve));
+      continue;
+    }
     const error = await once(path, stream, { onEvent, onState, resume });
     if (stream.stopped) return;
+    if (stream.pauseHidden && document.visibilityState === "hidden") continue;
     onState("lost", error);
     if (error instanceof ApiError && [401, 403, 404].includes(error.status)) return; // again would end the same way
     await new Promise((resolve) => {
