@@ -16,7 +16,7 @@ INSTALL := $(BIN)/python -m scripts.packages install $(if $(LATEST),--latest)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart status reload forget models import-config logs logs-manager logs-gateway logs-workers install \
-        uninstall demo test e2e check format lock bench docker-up docker-down env-depth-anything-3
+        uninstall demo test e2e check format lock bench bench-gpu docker-up docker-down env-depth-anything-3
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -143,6 +143,9 @@ bench: setup  ## Run the benchmarks and write docs/benchmarks.md; PEERS=litellm 
 	@command -v wrk >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="wrk"
 	@command -v nginx >/dev/null || $(MAKE) --no-print-directory apt PACKAGES="nginx-light"
 	@$(BIN)/python -m scripts.bench $(if $(PEERS),--peers $(PEERS))
+
+bench-gpu: setup  ## Run the benchmarks of large models on an NVIDIA GPU and write docs/benchmarks-gpu.md
+	@$(BIN)/python -m scripts.bench gpu_starts gpu_swaps gpu_chat gpu_image gpu_embeddings
 
 docker-up: $(READY)  ## Start only the gateway in a container; the manager must be running on the host
 	@$(CONTROL) docker-up

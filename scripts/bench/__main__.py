@@ -1,4 +1,7 @@
-"""`python -m scripts.bench [name ...] [--quick]` runs measurements. Without names it rewrites docs/benchmarks.md."""
+"""`python -m scripts.bench [name ...] [--quick]` runs measurements. Without names it rewrites docs/benchmarks.md.
+
+The names `gpu_*` need an NVIDIA GPU; all of them together rewrite docs/benchmarks-gpu.md.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from scripts.bench import (
     cold,
     dialects,
     embeddings,
+    gpu,
     idle,
     jobs,
     memory,
@@ -45,19 +49,21 @@ MEASUREMENTS: dict[str, Measure] = {
     "memory": memory.measure,
     "idle": idle.measure,
 }
+ALL = {**MEASUREMENTS, **gpu.MEASUREMENTS}  # what the GPU does has a page of its own, written on another machine
 PAGE = ROOT / "docs" / "benchmarks.md"
+GPU_PAGE = ROOT / "docs" / "benchmarks-gpu.md"
 
 
 def main(arguments: list[str]) -> int:
     """Measure and print; write the page after a complete run. Returns 1 with `--check` if a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(MEASUREMENTS)}; default: all")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(ALL)}; default: all but gpu_*")
     parser.add_argument("--quick", action="store_true", help="one short round each, to test that everything works")
     parser.add_argument("--peers", default="", help="optional peers to compare with, separated by commas: litellm")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
     options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(MEASUREMENTS):
-        parser.error(f"unknown measurement {', '.join(sorted(unknown))}; choose from {', '.join(MEASUREMENTS)}")
+    if unknown := set(options.names) - ALL.keys():
+        parser.error(f"unknown measurement {', '.join(sorted(unknown))}; choose from {', '.join(ALL)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the cleanup that ends all started processes
     load = os.getloadavg()[0]
     results = []
@@ -65,12 +71,15 @@ def main(arguments: list[str]) -> int:
         setup = Setup(Path(folder), options.quick, frozenset(filter(None, options.peers.split(","))))
         for name in options.names or MEASUREMENTS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            results.append(MEASUREMENTS[name](setup))
+            results.append(ALL[name](setup))
     print(report.summary(results))
     if not (options.names or options.quick):
         command = f"make bench PEERS={options.peers}" if options.peers else "make bench"
         report.write(PAGE, report.page(results, command, load))
         print(f"written: {PAGE.relative_to(ROOT)}")
+    if options.names == [*gpu.MEASUREMENTS] and not options.quick:
+        report.write(GPU_PAGE, report.page(results, "make bench-gpu", load))
+        print(f"written: {GPU_PAGE.relative_to(ROOT)}")
     missed = any(goal.met is False for result in results for goal in result.goals)
     return int(options.check and missed)
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scripts.bench import gpu_memory
 from scripts.bench.measurement import Goal, Result, Setup
 from scripts.demo_models.__main__ import build
 from scripts.testbed.server import RunningServer, eventually
@@ -24,7 +25,7 @@ GPU, the same is done with a chat model on the GPU, and NVML's memory in use is 
 def measure(setup: Setup) -> Result:
     """Seconds after the timeout, and MiB that stay in use."""
     delays = [_until_gone(setup.folder / "idle") for _ in range(setup.rounds(3))]
-    unfreed = _unfreed_gpu_memory(setup) if _gpu_used() is not None else None
+    unfreed = _unfreed_gpu_memory(setup) if gpu_memory.used() is not None else None
     goals = [
         Goal("all processes are gone after the timeout within", 2, max(delays), " s"),
         Goal("GPU memory that stays in use", 0, unfreed, " MiB", why=NO_GPU),
@@ -48,23 +49,9 @@ def _unfreed_gpu_memory(setup: Setup) -> float | None:
         return None
     source = str(build(setup.folder / "models", "chat"))
     model: dict[str, Any] = {"id": "chat", "engine": "transformers_chat", "source": source, "device": "cuda"}
-    before = _gpu_used() or 0
+    before = gpu_memory.used() or 0
     with RunningServer(setup.folder / "gpu", [model | {"idle_timeout": TIMEOUT}]) as server:
         server.chat("chat", max_tokens=4).raise_for_status()
-        assert (_gpu_used() or 0) > before, "the model was not on the GPU"
+        assert (gpu_memory.used() or 0) > before, "the model was not on the GPU"
         eventually("the worker is gone", lambda: not server.descendants())
-        return max(0.0, ((_gpu_used() or 0) - before) / 2**20)
-
-
-def _gpu_used() -> int | None:
-    """Bytes in use on the first GPU; None without a GPU."""
-    if importlib.util.find_spec("pynvml") is None:
-        return None
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        used: int = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used
-    except pynvml.NVMLError:
-        return None
-    return used
+        return max(0.0, ((gpu_memory.used() or 0) - before) / 2**20)
