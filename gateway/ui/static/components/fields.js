@@ -20,6 +20,18 @@ export function TextField({ label, value, onInput, hint, hideLabel, focused, ...
 }
 
 /**
+ * Several lines of text.
+ * @param {{ label: string, value: string, onInput: (value: string) => void, hideLabel?: boolean }} props
+ */
+export function TextArea({ label, value, onInput, hideLabel, ...rest }) {
+  const id = useId();
+  return html`<div class="field">
+    <label for=${id} class=${hideLabel ? "visually-hidden" : ""}>${label}</label>
+    <textarea id=${id} value=${value} onInput=${(event) => onInput(event.currentTarget.value)} ...${rest}></textarea>
+  </div>`;
+}
+
+/**
  * One of several values.
  * @param {{ label: string, value: string, options: (string | { value: string, label: string })[],
  *   onInput: (value: string) => void, hideLabel?: boolean }} props
