@@ -50,7 +50,7 @@ def test_every_task_has_a_default_model() -> None:
         "rerank": "bge-reranker",
         "transcription": "whisper",
         "translation": "whisper",
-        "speech": "mms-english",
+        "speech": "kokoro",
         "chat": "demo-chat",
         "completions": "demo-chat",
         "tokenize": "demo-chat",

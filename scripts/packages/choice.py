@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 EXTRAS: dict[str, str] = {
-    "audio": "what recordings say",
+    "audio": "what recordings say, and texts read aloud",
     "chat": "language and vision-language models",
     "crawl": "web pages, with Chromium",
     "embeddings": "embeddings, with MiniLM's weights",

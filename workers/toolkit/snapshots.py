@@ -28,6 +28,9 @@ _UNUSED = (
 _PICKLED = ("*.bin", "*.pt", "*.ckpt")
 """Weights that are downloaded only if there are no safetensors."""
 
+_ONNX = "onnx/model.onnx"
+"""The weights of a repository that has none in another format."""
+
 _CONFIG_PATTERNS = ("*.json", "*.txt", "*.model")
 """Configuration files and tokenizers."""
 
@@ -92,9 +95,16 @@ def _weights(paths: Sequence[str]) -> Sequence[str]:
     needed = _filtered(paths, ignore=(*_UNUSED, *_PICKLED))
     if not any(path.endswith(".safetensors") for path in needed):
         needed = _filtered(paths, ignore=_UNUSED)
+    if _ONNX in paths and not any(_is_weights(path) for path in needed):
+        needed = [*needed, _ONNX]
     if "model_index.json" not in paths:
         return needed
     return [path for path in needed if "/" in path or PurePosixPath(path).suffix not in _WEIGHTS]
+
+
+def _is_weights(path: str) -> bool:
+    """Whether a file has weights; those of a speaking model's voices do not count."""
+    return PurePosixPath(path).suffix in _WEIGHTS and not path.startswith("voices/")
 
 
 def _only(source: str, name: str, paths: Sequence[str]) -> Sequence[str]:

@@ -120,3 +120,43 @@ def _build_vits(folder: Path, speakers: int) -> None:
     )  # fmt: skip
     model = spread(VitsModel(config), matrices=0.15, seed=5)
     model.save_pretrained(folder)
+
+
+def build_kokoro(folder: Path) -> None:
+    """A network with Kokoro's inputs, output and voices, whose sound depends on all of them."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(6)
+    width, repeats = 64, 20
+    constants = {
+        "letters": random.normal(0, 1, (256, width)).astype("f4"), "styles": random.normal(0, 0.1, (256, width)),
+        "flat": np.array([1, -1]), "times": np.array([1, repeats]), "middle": np.array([1]),
+    }  # fmt: skip
+    steps = [
+        ("Gather", ["letters", "input_ids"], "read"), ("MatMul", ["style", "styles"], "voice"),
+        ("Unsqueeze", ["voice", "middle"], "voices"), ("Add", ["read", "voices"], "mixed"),
+        ("Mul", ["mixed", "speed"], "fast"), ("Reshape", ["fast", "flat"], "line"), ("Tanh", ["line"], "wave"),
+        ("Tile", ["wave", "times"], "waveform"),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node(kind, inputs, [output]) for kind, inputs, output in steps],
+        "kokoro",
+        [
+            helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"]),
+            helper.make_tensor_value_info("style", TensorProto.FLOAT, [1, 256]),
+            helper.make_tensor_value_info("speed", TensorProto.FLOAT, [1]),
+        ],
+        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, "samples"])],
+        [
+            numpy_helper.from_array(value.astype("f4" if value.dtype.kind == "f" else "i8"), name)
+            for name, value in constants.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (folder / "onnx").mkdir(parents=True)
+    (folder / "voices").mkdir()
+    onnx.save(model, str(folder / "onnx" / "model.onnx"))
+    for name in ("af_heart", "af_alloy", "bf_emma"):
+        random.normal(0, 1, (510, 1, 256)).astype("f4").tofile(folder / "voices" / f"{name}.bin")

@@ -36,8 +36,9 @@ from tests.support.recordings import wav
 from workers.engine import Call, Device, Engine
 from workers.registry import engine_names, find_engine
 
-TESTED_ELSEWHERE = {"command", "crawl"}
-"""An external server is no model in a worker, and a crawler needs web sites: test_crawl.py."""
+TESTED_ELSEWHERE = {"command", "crawl", "kokoro"}
+"""An external server is no model in a worker, a crawler needs web sites, and Kokoro's library is not there for every
+Python."""
 
 
 POISON = {"fail_on_prompt": "poison"}

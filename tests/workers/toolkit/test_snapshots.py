@@ -30,11 +30,22 @@ def pickled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def speaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("speaking")
+    for name in ("config.json", "onnx/model.onnx", "onnx/model_fp16.onnx", "voices/anna.bin"):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(name)
+    return path
+
+
 @pytest.fixture
-def served(folder: Path, pickled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.Hub]:
+def served(
+    folder: Path, pickled: Path, speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[hub.Hub]:
     """A local hub, and an empty cache for this process."""
     with hub.serve(
-        {"a/model": folder, "a/pickled": pickled, "a/gated": folder}, gated=frozenset({"a/gated"})
+        {"a/model": folder, "a/pickled": pickled, "a/onnx": speaking, "a/gated": folder}, gated=frozenset({"a/gated"})
     ) as running:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
@@ -57,6 +68,12 @@ def test_downloads_only_the_needed_weights(served: hub.Hub) -> None:
 
 def test_downloads_pickled_weights_only_without_safetensors(served: hub.Hub) -> None:
     assert (snapshots.folder("a/pickled") / "pytorch_model.bin").read_text() == "weights"
+
+
+def test_downloads_onnx_weights_only_without_others(served: hub.Hub) -> None:
+    path = snapshots.folder("a/onnx")
+    names = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    assert names == {"config.json", "onnx/model.onnx", "voices/anna.bin"}
 
 
 def test_cached_model_needs_no_hub(served: hub.Hub) -> None:
