@@ -121,6 +121,8 @@ class AsyncClient:
     metrics = _awaiting(calls.system.metrics)
     reload = _awaiting(calls.system.reload)
     events = _streaming(calls.system.events)
+    requests = _awaiting(calls.request_log.requests)
+    watch_requests = _streaming(calls.request_log.watch_requests)
     logs = _streaming(calls.system.logs)
     log_files = _awaiting(calls.system.log_files)
     log_page = _awaiting(calls.system.log_page)

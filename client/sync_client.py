@@ -120,6 +120,8 @@ class Client:
     metrics = _blocking(calls.system.metrics)
     reload = _blocking(calls.system.reload)
     events = _streaming(calls.system.events)
+    requests = _blocking(calls.request_log.requests)
+    watch_requests = _streaming(calls.request_log.watch_requests)
     logs = _streaming(calls.system.logs)
     log_files = _blocking(calls.system.log_files)
     log_page = _blocking(calls.system.log_page)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from command import bench, import_config, jobs, keys, models, pull, serve, status, watch
+from command import bench, import_config, jobs, keys, models, pull, requests, serve, status, watch
 from command.doctor import command as doctor_command
 from command.run import command as run_command
 from command.session import Session, guarded, hoisted
@@ -29,6 +29,7 @@ for command in (
     pull.pin,
     pull.unpin,
     watch.logs,
+    requests.requests,
     watch.events,
     run_command.run,
     bench.bench,

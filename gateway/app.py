@@ -36,6 +36,7 @@ from gateway.forwarding.task_forwarder import TaskForwarder
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.execution import Executor
 from gateway.jobs.watch import JobWatch
+from gateway.request_log import RequestLog
 from gateway.responses.background import BackgroundResponses
 from gateway.responses.endpoint import PATH, ResponsesEndpoint
 from gateway.responses.store import ResponseStore
@@ -52,6 +53,7 @@ from gateway.routes import (
     models,
     props,
     reference,
+    request_log,
     status,
     stored_responses,
     system,
@@ -77,8 +79,9 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     requests = requests or RequestsInProgress()
     endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
     keyring, configuration = Keyring(settings), FollowedConfiguration(settings)
-    bodies = _body_budget(settings)
-    jobs = _jobs(settings, home, Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit)), keyring)
+    bodies, log = _body_budget(settings), RequestLog()
+    watched = Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit), log.middleware)
+    jobs = _jobs(settings, home, watched, keyring)
     responses = ResponseStore(home / "responses", settings.responses)
     background = BackgroundResponses(responses, jobs)
     endpoints[PATH] = ResponsesEndpoint(endpoints[PATH], responses, background, services.body_limit)
@@ -97,7 +100,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
     _add_routes(app, services, jobs, configuration)
     handlers = JobRoutes(jobs, JobWatch(jobs, services.manager), endpoints, services.body_limit)
-    routers = _job_routers(jobs, handlers, settings)
+    routers = (*_job_routers(jobs, handlers, settings), request_log.router(log))
     for router in (*routers, stored_responses.router(responses, background)):
         app.include_router(router)
     app.router.routes.append(upstream.route(services))
@@ -105,7 +108,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     # Built now and not at the first request, so that an invalid network or rate limit prevents the start.
     inner, submissions = _inner(app.build_middleware_stack()), {job_routes.SUBMIT: JobSubmission(handlers)}
     counted = BodyMemory(tasks.TaskRoutes(inner, endpoints, submissions, services.pacing), bodies)
-    access = LiveAccess(counted, settings, keyring, origins, _checks(keyring, requests))
+    access = LiveAccess(counted, settings, keyring, origins, _checks(keyring, requests, log))
     _follow(configuration, app, access, keyring)
     app.middleware_stack = access
     return app
@@ -185,7 +188,7 @@ def _body_budget(settings: Settings) -> BodyBudget:
     return BodyBudget(int(max(settings.gateway.max_bodies_mb, settings.gateway.max_body_mb) * 2**20))
 
 
-def _checks(keyring: Keyring, requests: RequestsInProgress) -> Callable[[ASGIApp, Settings], ASGIApp]:
+def _checks(keyring: Keyring, requests: RequestsInProgress, log: RequestLog) -> Callable[[ASGIApp, Settings], ASGIApp]:
     """Wraps routes in the checks of every request. Those for tasks skip FastAPI's, which would slow them by a tenth.
 
     RequestMiddleware turns exceptions into error envelopes; with CORS, Cors does, so that pages can read them.
@@ -197,7 +200,7 @@ def _checks(keyring: Keyring, requests: RequestsInProgress) -> Callable[[ASGIApp
         if origins:
             app = Cors(app, origins)
         app = HostCheck(app, settings.gateway.hosts, "gateway.hosts (GATEWAY_HOSTS)")
-        return HeadAsGet(RequestMiddleware(app, form_of))
+        return HeadAsGet(RequestMiddleware(log.middleware(app), form_of))
 
     return wrap
 

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from client.calls import chat, downloads, drawing, embeddings, jobs, models, pages, ranking, speech, system, vision
+from client.calls import (
+    chat,
+    downloads,
+    drawing,
+    embeddings,
+    jobs,
+    models,
+    pages,
+    ranking,
+    request_log,
+    speech,
+    system,
+    vision,
+)
 
 __all__ = [
-    "chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "speech", "system", "vision",
+    "chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "request_log",
+    "speech", "system", "vision",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +15,8 @@ from contract.asgi.middleware import RequestMiddleware
 from contract.errors import EngineFailed, ServeError, from_envelope
 from gateway.jobs.job import Job, JobResult, StoredRequest
 
+Watch = Callable[[ASGIApp], ASGIApp]
+
 _ERROR = "job_error"
 
 
@@ -22,11 +24,13 @@ class Executor:
     """Runs requests on `endpoints`, the ASGI apps of the tasks' and dialects' paths.
 
     Their bodies count among those of all requests, and take at most `limit` bytes of `bodies`: they may wait for long,
-    and clients need the rest.
+    and clients need the rest. `watch` wraps the app, to see its requests.
     """
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp], bodies: BodyBudget, limit: int) -> None:
-        self._app = RequestMiddleware(_Endpoints(endpoints))
+    def __init__(
+        self, endpoints: Mapping[str, ASGIApp], bodies: BodyBudget, limit: int, watch: Watch = lambda app: app
+    ) -> None:
+        self._app = RequestMiddleware(watch(_Endpoints(endpoints)))
         self._bodies, self._limit = bodies, limit
 
     async def run(self, job: Job, request: StoredRequest) -> JobResult:

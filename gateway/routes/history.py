@@ -7,17 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.forwarding.manager_client import ManagerClient
+from gateway.routes.models import query_parameter
 
 _SINCE = {
     "parameters": [
-        {
-            "name": "since",
-            "in": "query",
-            "required": False,
-            "description": "Only the points after this time, in seconds since 1970: the last one of `times` you have.",
-            "schema": {"type": "number", "minimum": 0},
-            "example": 1795719598.466,
-        }
+        query_parameter("since", "number", "only points after this time, in seconds since 1970", 1795719598.466),
     ]
 }
 

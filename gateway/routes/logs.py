@@ -12,34 +12,24 @@ from starlette.responses import Response
 from gateway.access.keys import require_admin
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.routes.manager_events import ManagerEvents
-from gateway.routes.models import path_parameter
+from gateway.routes.models import path_parameter, query_parameter
 
-
-def _parameters(*names: str) -> list[dict[str, Any]]:
-    known: dict[str, tuple[str, str, Any]] = {
-        "lines": ("how many lines at most", "integer", 200),
-        "before": ("only lines before this byte of the file: `before` of the page that you have", "integer", 65536),
-        "after": ("follow from this byte of the file on, instead of from its end", "integer", 65536),
-        "older": ("the number of a rotated file; 0 is the current one", "integer", 1),
-        "follow": ("go on with the lines that are written", "boolean", True),
-        "search": ("only lines that contain this text, in any case", "string", "error"),
-    }
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": known[name][0],
-            "schema": {"type": known[name][1]},
-            "example": known[name][2],
-        }
-        for name in names
-    ]
+_PARAMETERS = {
+    parameter["name"]: parameter
+    for parameter in (
+        query_parameter("lines", "integer", "how many lines at most", 200),
+        query_parameter("before", "integer", "only lines before this byte: `before` of the page that you have", 65536),
+        query_parameter("after", "integer", "follow from this byte of the file on, instead of from its end", 65536),
+        query_parameter("older", "integer", "the number of a rotated file; 0 is the current one", 1),
+        query_parameter("follow", "boolean", "go on with the lines that are written", True),
+        query_parameter("search", "string", "only lines that contain this text, in any case", "error"),
+    )
+}
 
 
 def _described(*names: str) -> dict[str, Any]:
     logged = path_parameter("name", "ocr")
-    return {**logged, "parameters": [*logged["parameters"], *_parameters(*names)]}
+    return {**logged, "parameters": [*logged["parameters"], *(_PARAMETERS[name] for name in names)]}
 
 
 def router(manager: ManagerClient) -> APIRouter:

@@ -124,3 +124,11 @@ def path_parameter(name: str, example: str) -> dict[str, Any]:
     """The OpenAPI description of a path parameter."""
     schema = {"type": "string"}
     return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schema, "example": example}]}
+
+
+def query_parameter(name: str, kind: str, description: str, example: Any) -> dict[str, Any]:
+    """The description of an optional query parameter; `kind` is a type of JSON schemas."""
+    schema = {"type": kind}
+    return {
+        "name": name, "in": "query", "required": False, "description": description, "schema": schema, "example": example
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from contract.arrays import holds_arrays
 from contract.history import History
 from contract.logs import LogFiles, LogPage
+from contract.request_log import LoggedRequests
 from contract.status import Status
 from contract.tasks import EncodedResponse, Task, all_tasks
 from gateway.dialects import all_dialects
@@ -57,6 +58,7 @@ _FAILURE = {
 _ANSWERS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/system/status"): Status,
     ("get", "/v1/system/history"): History,
+    ("get", "/v1/system/requests"): LoggedRequests,
     ("get", "/v1/system/logs"): LogFiles,
     ("get", "/v1/system/log-pages/{name}"): LogPage,
 }

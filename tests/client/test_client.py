@@ -141,6 +141,21 @@ def test_logs_are_listed_and_paged(server: RunningServer, client: Client) -> Non
         client.log_page("m", lines=99999)
 
 
+def test_requests_are_listed_and_watched(client: Client) -> None:
+    client.chat("hello", model="m")
+    with pytest.raises(ServerError) as refused:
+        client.chat("hi", model="nope")
+    failed, succeeded = client.requests(limit=2)
+    assert (failed.id, failed.status, failed.error) == (refused.value.request_id, 404, "model_not_found")
+    assert (succeeded.path, succeeded.model, succeeded.status) == ("/v1/chat/completions", "m", 200)
+    assert {"queue", "load", "infer"} <= set(succeeded.phases)
+    assert client.requests(search=failed.id) == client.requests(outcome="failed", limit=1) == [failed]
+    changes = client.watch_requests(since=succeeded.seq - 1)
+    assert [next(changes).number for _ in range(2)] == [succeeded.number, failed.number]
+    with pytest.raises(ServerError, match="outcome"):
+        client.requests(outcome="perhaps")
+
+
 def test_lists_models_and_the_catalogue(client: Client) -> None:
     assert [model.id for model in client.models("ocr")] == ["m", "org/late", "broken"]
     assert client.model("m").engine == "fake"

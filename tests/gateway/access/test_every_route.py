@@ -20,6 +20,8 @@ from tests.support.gateway_processes import GatewayProcess
 ADMIN = {
     "POST /v1/system/reload",
     "POST /v1/system/evict/{alias:path}",
+    "GET /v1/system/requests",
+    "GET /v1/system/requests/events",
     "GET /v1/system/logs",
     "GET /v1/system/logs/{name:path}",
     "GET /v1/system/log-pages/{name:path}",
