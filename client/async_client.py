@@ -121,6 +121,13 @@ class AsyncClient:
     metrics = _awaiting(calls.system.metrics)
     reload = _awaiting(calls.system.reload)
     events = _streaming(calls.system.events)
+    keys = _awaiting(calls.administration.keys)
+    make_key = _awaiting(calls.administration.make_key)
+    change_key = _awaiting(calls.administration.change_key)
+    revoke_key = _awaiting(calls.administration.revoke_key)
+    configuration = _awaiting(calls.administration.configuration)
+    check_configuration = _awaiting(calls.administration.check_configuration)
+    save_configuration = _awaiting(calls.administration.save_configuration)
     requests = _awaiting(calls.request_log.requests)
     watch_requests = _streaming(calls.request_log.watch_requests)
     logs = _streaming(calls.system.logs)
@@ -154,7 +161,9 @@ class AsyncClient:
         """Send a call and read the answer."""
         url = self.base_url + call.path
         try:
-            response = await self._http.request(call.method, url, json=call.body, params=call.query)
+            response = await self._http.request(
+                call.method, url, json=call.body, params=call.query, headers=call.headers
+            )
         except httpx2.HTTPError as error:
             raise unreachable(url, error) from error
         if response.status_code >= 400:

@@ -22,6 +22,7 @@ class ApiCall(Generic[Answer]):
     decode: Callable[[Any], Answer]
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

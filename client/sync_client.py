@@ -120,6 +120,13 @@ class Client:
     metrics = _blocking(calls.system.metrics)
     reload = _blocking(calls.system.reload)
     events = _streaming(calls.system.events)
+    keys = _blocking(calls.administration.keys)
+    make_key = _blocking(calls.administration.make_key)
+    change_key = _blocking(calls.administration.change_key)
+    revoke_key = _blocking(calls.administration.revoke_key)
+    configuration = _blocking(calls.administration.configuration)
+    check_configuration = _blocking(calls.administration.check_configuration)
+    save_configuration = _blocking(calls.administration.save_configuration)
     requests = _blocking(calls.request_log.requests)
     watch_requests = _streaming(calls.request_log.watch_requests)
     logs = _streaming(calls.system.logs)
@@ -144,7 +151,7 @@ class Client:
         """Send a call and read the answer."""
         url = self.base_url + call.path
         try:
-            response = self._http.request(call.method, url, json=call.body, params=call.query)
+            response = self._http.request(call.method, url, json=call.body, params=call.query, headers=call.headers)
         except httpx2.HTTPError as error:
             raise unreachable(url, error) from error
         if response.status_code >= 400:

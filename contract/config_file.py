@@ -64,7 +64,7 @@ def _settings(temporary: Path, path: Path) -> Settings:
     try:
         return config.load(temporary)
     except ConfigError as error:
-        raise ConfigError(str(error).replace(str(temporary), str(path))) from None
+        raise ConfigError(str(error).replace(str(temporary), str(path)), error.problems) from None
 
 
 def _content(path: Path) -> bytes | None:

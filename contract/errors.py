@@ -15,6 +15,8 @@
     ├── MethodNotAllowed                         405     method_not_allowed
     ├── IdempotencyConflict                      409     idempotency_conflict (the key belongs to another request)
     ├── ModelConflict                            409     model_conflict      (it exists, is in use, or shares files)
+    ├── KeyConflict                              409     key_conflict        (it exists, or no key could administer)
+    ├── ConfigurationChanged                     412     configuration_changed (since the editor has read it)
     ├── NotAcceptable                            406     not_acceptable      (no such representation)
     ├── UnsupportedMedia                         415     unsupported_media_type
     ├── RequestTimedOut                          408     request_timeout     (head or body arrive too slowly)
@@ -81,16 +83,8 @@ class ServeError(Exception):
 
     def envelope(self, request_id: str | None = None) -> dict[str, Any]:
         """The JSON body of the error response."""
-        return {
-            "error": {
-                "message": self.message,
-                "type": self.type,
-                "code": self.code,
-                "param": self.param,
-                "request_id": request_id,
-                "details": self.details,
-            }
-        }
+        known = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
+        return {"error": {**known, "request_id": request_id, "details": self.details}}
 
     def body(self, request_id: str | None = None) -> bytes:
         """The envelope as JSON bytes."""
@@ -99,9 +93,7 @@ class ServeError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Response headers that say whether and when to retry."""
-        if self.retry_after is None:
-            return {}
-        return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+        return {} if self.retry_after is None else {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
 class BadRequest(ServeError):
@@ -164,6 +156,14 @@ class IdempotencyConflict(ServeError):
 
 class ModelConflict(ServeError):
     status, code, type = 409, "model_conflict", "invalid_request_error"
+
+
+class KeyConflict(ServeError):
+    status, code, type = 409, "key_conflict", "invalid_request_error"
+
+
+class ConfigurationChanged(ServeError):
+    status, code, type = 412, "configuration_changed", "invalid_request_error"
 
 
 class NotAcceptable(ServeError):

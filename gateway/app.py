@@ -64,7 +64,9 @@ from gateway.routes import (
 )
 from gateway.routes import files as file_routes
 from gateway.routes import jobs as job_routes
+from gateway.routes.configuration import ConfigurationFileRoutes
 from gateway.routes.jobs import JobEndpoint, JobRoutes, JobSubmission
+from gateway.routes.keys import KeyRoutes
 from gateway.routes.openapi import DocumentedApp
 from gateway.routes.passthrough import Passthrough
 from gateway.services import Services
@@ -100,7 +102,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     app.router.routes.extend([*tasks.routes(endpoints), *dialect_controls.routes(services)])
     _add_routes(app, services, jobs, configuration)
     handlers = JobRoutes(jobs, JobWatch(jobs, services.manager), endpoints, services.body_limit)
-    routers = (*_job_routers(jobs, handlers, settings), request_log.router(log))
+    routers = (*_job_routers(jobs, handlers, settings), *_admin_routers(services, configuration, keyring, log))
     for router in (*routers, stored_responses.router(responses, background)):
         app.include_router(router)
     app.router.routes.append(upstream.route(services))
@@ -157,6 +159,14 @@ def _job_routers(jobs: JobEngine, handlers: JobRoutes, settings: Settings) -> tu
         file_routes.router(jobs, jobs.files, int(settings.jobs.max_file_mb * 2**20)),
         batch_routes.router(jobs, batches, handlers.endpoints),
     )
+
+
+def _admin_routers(
+    services: Services, configuration: FollowedConfiguration, keyring: Keyring, log: RequestLog
+) -> tuple[APIRouter, ...]:
+    manager, directory = services.manager, services.directory
+    keys = KeyRoutes(manager, directory, configuration, keyring)
+    return request_log.router(log), keys.router(), ConfigurationFileRoutes(manager, directory, configuration).router()
 
 
 def _services(settings: Settings, home: Path, origins: OriginPolicy) -> Services:

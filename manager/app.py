@@ -24,6 +24,8 @@ from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
 from contract.status import ModelStatus, Status
 from manager.access import guarded
+from manager.configuration_edits import ConfigurationEdits
+from manager.configuration_routes import ConfigurationRoutes
 from manager.log_routes import LogRoutes
 from manager.model_routes import ModelRoutes
 from manager.proxy import Proxy
@@ -224,6 +226,7 @@ def build(
         Route("/waits", control.waits, methods=["POST"]),
         Route("/events", control.events),
         *LogRoutes(runtime).routes(),
+        *ConfigurationRoutes(ConfigurationEdits.of(runtime)).routes(),
         Route("/evict/{name:path}", control.evict, methods=["POST"]),
         Route("/load/{name:path}", control.load, methods=["POST"]),
         Route("/forget/{name:path}", control.forget, methods=["POST"]),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 
 import yaml
 
 from contract import config
 from contract.config import ConfigError, GatewaySettings, JobSettings, Settings
 from contract.config.responses import StoredResponseSettings
-from contract.config_file import changing
+from contract.config_file import ConfigChange, changing
 from contract.config_watch import ConfigurationFile
 from contract.default_config import MODELS
 from contract.status import ConfigurationStatus
@@ -86,6 +86,15 @@ class Configuration:
         self._tasks.spawn(self._change_into(result, change))
         return await asyncio.shield(result)
 
+    async def try_out(self, change: Change) -> Settings:
+        """The settings after a change, which is not made. Raises as `change` does."""
+        async with self._one_at_a_time, self._tried(change) as (prepared, _):
+            return prepared.settings
+
+    def waiting_for_restart(self, settings: Settings) -> list[str]:
+        """Which keys of these settings take effect with the next start only."""
+        return _needs_restart(self._started_with, settings)
+
     async def watch(self, interval: Callable[[], float]) -> None:
         """Reload whenever the file has changed, forever. `interval` is in seconds; 0: do not look."""
         while True:
@@ -117,13 +126,9 @@ class Configuration:
         return self._put_in_force(models)
 
     async def _change_into(self, result: asyncio.Future[list[str]], change: Change) -> None:
-        default: str = yaml.safe_dump({"models": [dict(entry) for entry in MODELS]}, sort_keys=False)
         try:
             async with self._one_at_a_time:
-                with ExitStack() as stack:
-                    prepare = changing(config.default_path(), change, default)
-                    prepared = await asyncio.to_thread(lambda: stack.enter_context(prepare))
-                    models = await self._describe(prepared.settings)
+                async with self._tried(change) as (prepared, models):
                     prepared.apply()
                     self._file.note_read()
                 result.set_result(self._put_in_force(models))
@@ -134,6 +139,14 @@ class Configuration:
             result.set_exception(ConfigError(f"{self._status.path}: {error}"))
         except Exception as error:
             result.set_exception(error)
+
+    @asynccontextmanager
+    async def _tried(self, change: Change) -> AsyncIterator[tuple[ConfigChange, ConfiguredModels]]:
+        """A change that is written beside the file, and what its engines say of its models."""
+        with ExitStack() as stack:
+            prepare = changing(config.default_path(), change, default_text())
+            prepared = await asyncio.to_thread(lambda: stack.enter_context(prepare))
+            yield prepared, await self._describe(prepared.settings)
 
     def _put_in_force(self, models: ConfiguredModels) -> list[str]:
         changed = self._apply(models)
@@ -159,6 +172,12 @@ class Configuration:
             await self.reload()
         except ConfigError as error:
             log.error("the configuration was not applied, and the last valid one stays in force: %s", error)
+
+
+def default_text() -> str:
+    """What a configuration file begins with that does not exist yet: the default models."""
+    text: str = yaml.safe_dump({"models": [dict(entry) for entry in MODELS]}, sort_keys=False)
+    return text
 
 
 def _needs_restart(before: Settings, now: Settings) -> list[str]:

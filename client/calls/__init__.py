@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from client.calls import (
+    administration,
     chat,
     downloads,
     drawing,
@@ -18,6 +19,6 @@ from client.calls import (
 )
 
 __all__ = [
-    "chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "request_log",
+    "administration", "chat", "downloads", "drawing", "embeddings", "jobs", "models", "pages", "ranking", "request_log",
     "speech", "system", "vision",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from contract.config.jobs import JobSettings
 from contract.config.logs import LogSettings
 from contract.config.manager import ManagerSettings, MemorySettings, ResourceSettings
 from contract.config.models import ModelSpec
-from contract.config.reading import load
+from contract.config.reading import load, variables
 from contract.config.security import ApiKey, SecuritySettings, hash_key
 from contract.config.settings import OPEN_WARNING, Settings
 
@@ -36,4 +36,5 @@ __all__ = [
     "hash_key",
     "home",
     "load",
+    "variables",
 ]

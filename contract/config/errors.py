@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+Place = tuple[int | str, ...]
+
 
 class ConfigError(Exception):
-    """The configuration is invalid; the message names the key and says what to write instead."""
+    """The configuration is invalid; the message names the key and says what to write instead.
+
+    `problems` are its parts, each with the place in the file: keys and numbers of entries.
+    """
+
+    def __init__(self, message: str, problems: Sequence[tuple[Place, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 def explain(error: Any, model: type[BaseModel]) -> str:

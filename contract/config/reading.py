@@ -28,12 +28,19 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     path = path or default_path(environ)
     data = _read(path) if required or path.exists() else {"models": MODELS}
     _resolve_paths(data, path.parent)
-    dotenv = {k: v for k, v in dotenv_values(path.parent / ".env").items() if v is not None}
-    override(data, {**dotenv, **environ})
+    override(data, variables(path, environ))
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(explain(e, Settings) for e in error.errors())) from None
+        problems = [(problem["loc"], explain(problem, Settings)) for problem in error.errors()]
+        raise ConfigError(f"{path}: " + "; ".join(message for _, message in problems), problems) from None
+
+
+def variables(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment's variables, which win over those of the `.env` beside the file."""
+    path = path or default_path(environ)
+    dotenv = {name: value for name, value in dotenv_values(path.parent / ".env").items() if value is not None}
+    return {**dotenv, **environ}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class Keyring:
         """Whether no key or token is valid."""
         return not (self._keys or self._jwt_secret)
 
+    @property
+    def accepts_tokens(self) -> bool:
+        """Whether JSON web tokens are valid."""
+        return bool(self._jwt_secret)
+
     def __bool__(self) -> bool:
         return self._is_required
 

@@ -11,6 +11,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contract.arrays import holds_arrays
+from contract.configuration import (
+    ConfigurationCheck,
+    ConfigurationPage,
+    KeyDescription,
+    KeyList,
+    NewKey,
+    SavedConfiguration,
+)
 from contract.history import History
 from contract.logs import LogFiles, LogPage
 from contract.request_log import LoggedRequests
@@ -59,6 +67,12 @@ _ANSWERS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/system/status"): Status,
     ("get", "/v1/system/history"): History,
     ("get", "/v1/system/requests"): LoggedRequests,
+    ("get", "/v1/system/keys"): KeyList,
+    ("post", "/v1/system/keys"): NewKey,
+    ("patch", "/v1/system/keys/{name}"): KeyDescription,
+    ("get", "/v1/system/configuration"): ConfigurationPage,
+    ("post", "/v1/system/configuration/check"): ConfigurationCheck,
+    ("put", "/v1/system/configuration"): SavedConfiguration,
     ("get", "/v1/system/logs"): LogFiles,
     ("get", "/v1/system/log-pages/{name}"): LogPage,
 }
