@@ -59,7 +59,7 @@ def _written(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     output = file.with_name("written.json")
     file.write_text(json.dumps(vectors()))
     run = subprocess.run(
-        ["node", "--test", "--test-reporter=tap", str(FOLDER / "pure.test.mjs")],
+        ["node", "--test", "--test-reporter=tap", *map(str, sorted(FOLDER.glob("*.test.mjs")))],
         env={**os.environ, "VECTORS": str(file), "WRITTEN": str(output)},
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ const MEANINGS = {
   queue: "waited for its turn",
   load: "waited for the model to load",
   infer: "the model worked",
+  job: "the job ran: its model loaded and worked",
   transfer: "gateway and network",
 };
 

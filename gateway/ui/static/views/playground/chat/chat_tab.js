@@ -110,6 +110,6 @@ function Conversation({ conversation, busy, settings, title, onEdit }) {
           onEdit=${(text) => onEdit(index, text)} onAgain=${() => answer(turns.slice(0, index), settings())} />`,
       )}
     </ol>
-    <span ref=${end}></span>
+    <span ref=${end} class="conversation-end"></span>
   </section>`;
 }

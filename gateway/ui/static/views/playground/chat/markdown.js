@@ -2,7 +2,9 @@
 
 import { DOMPurify, Marked } from "../../../vendor/markdown.js";
 
-const marked = new Marked({ gfm: true, breaks: true, async: false });
+// HTML in an answer is shown as text, and a picture as its description: the page loads nothing from elsewhere.
+const renderer = { html: ({ text }) => escaped(text), image: ({ text, href }) => escaped(text || href) };
+const marked = new Marked({ gfm: true, breaks: true, async: false, renderer });
 const ALLOWED = {
   ALLOWED_TAGS: [
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "strong",
@@ -19,6 +21,10 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   node.setAttribute("target", "_blank");
   node.setAttribute("rel", "noopener noreferrer");
 });
+
+function escaped(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+}
 
 /**
  * @param {string} text

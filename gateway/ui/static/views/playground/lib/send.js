@@ -79,10 +79,15 @@ export async function sendAsJob(jobPath, body, { signal, onProgress = () => {} }
     const response = await request(`jobs/${id}/result`, { signal });
     const type = response.headers.get("content-type") ?? "";
     const content = await contentOf(response, type, () => {});
-    return { path: jobPath, body, type, first: 0, timing: null, requestId: id, job, ...content, total: performance.now() - start };
+    return { path: jobPath, body, type, first: 0, timing: timesOf(job), requestId: id, job, ...content, total: performance.now() - start };
   } finally {
     discard(id, job?.completed_at === undefined || job?.completed_at === null);
   }
+}
+
+/** How long a job waited and worked, in the form of `Server-Timing`. */
+function timesOf({ created_at: created, started_at: started, completed_at: ended }) {
+  return `queue;dur=${Date.parse(started) - Date.parse(created)}, job;dur=${Date.parse(ended) - Date.parse(started)}`;
 }
 
 /** A job that runs is cancelled by the first DELETE and removed by the second. */
