@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -88,6 +88,10 @@ class LocalCopy(BaseModel):
         return self.downloaded is False and self.disk_bytes > 0
 
 
+EngineActivity = Literal["idle", "working", "abandoned"]
+"""What an engine does; `abandoned`: it works on what no client waits for any more."""
+
+
 class WorkerStatus(BaseModel):
     """One worker process: `worker` is `model#n`; memory is in bytes, times in seconds."""
 
@@ -100,6 +104,7 @@ class WorkerStatus(BaseModel):
     leases: int = 0
     served: int = 0
     memory_bytes: int = 0
+    engine: EngineActivity | None = None  # of an external server, it is unknown
     cache_bytes: dict[str, int] = {}  # of it, what is kept for later: `prefix_cache`, `image_cache`, `buffer_cache`
     started_at: float | None = None
     ready_after: float | None = None

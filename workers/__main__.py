@@ -30,6 +30,7 @@ import uvloop  # noqa: F401
 from contract.asgi import serve
 from contract.asgi.middleware import RequestMiddleware
 from contract.config import ModelSpec
+from workers.activity import ActivityReporter
 from workers.app import App
 from workers.batchers import Batchers
 from workers.engine import Device, Engine
@@ -88,6 +89,7 @@ class ModelServer:
         thread = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         thread.start()
         work = WorkReporter(self._engine.meter, self._report)
+        ActivityReporter(self._batchers.model, self._report)
         self._server.run(sockets=[sock])
         self._batchers.stop()
         if self._loaded and not self._batchers.model.busy:

@@ -22,11 +22,11 @@ from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Un
 from contract.media import field_path, images_in
 from contract.tasks import EncodedResponse, Request, Response, Task, all_tasks
 from workers import content_negotiation, defaults, presets
-from workers.batcher import Ticket
 from workers.batchers import Batchers
 from workers.engine import Call, Engine, Output, ServedTask
 from workers.interviewer import Interviewer
 from workers.served_tasks import served_by, tasks_of
+from workers.tickets import Ticket
 
 _MAX_BODY = 1 << 30
 """The gateway has already applied the configured limit; this one only guards against nonsense."""

@@ -13,102 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
-
 from contract.errors import EngineFailed, OutOfMemory, ServeError
+from contract.status import EngineActivity
 from workers.engine import Call, Engine, Feed, Options, Output, ServedTask
 from workers.failures import is_fatal, to_serve_error
+from workers.tickets import Outbox, Ticket
 
 log = logging.getLogger(__name__)
-
-
-class Ticket:
-    """One call in the batcher, and the answers that have come back for it."""
-
-    __slots__ = ("_answers", "_waiter", "alone", "answered", "call", "ended", "group", "served")
-
-    def __init__(self, served: ServedTask, call: Call[Any]) -> None:
-        self.served = served
-        self.call = call
-        self.group = served.group(call.request) if served.group else None
-        self.alone = call.alone  # also set when a batch with this call has failed
-        self.answered = False  # the engine's thread has delivered at least one answer
-        self.ended = False  # ... and the last one
-        self._answers: deque[Output] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-
-    async def next(self) -> list[Output]:
-        """Wait for answers; at least one. None ends a stream, a ServeError ends any call."""
-        if not self._answers:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        answers = list(self._answers)
-        self._answers.clear()
-        return answers
-
-    async def whole(self) -> BaseModel:
-        """The call's response, folded from its chunks if the task streams. Raises the call's ServeError."""
-        fold = self.served.task.fold
-        chunks: list[BaseModel] = []
-        while True:
-            for answer in await self.next():
-                if isinstance(answer, ServeError):
-                    raise answer
-                if answer is None:
-                    assert fold, "only a task with chunks ends with None"
-                    folded: BaseModel = fold(chunks)
-                    return folded
-                if not fold:
-                    return answer
-                chunks.append(answer)
-
-    def deliver(self, answer: Output) -> None:
-        """Add an answer. Called on the event loop."""
-        self._answers.append(answer)
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def fits(self, other: Ticket) -> bool:
-        """Whether both calls may share a batch."""
-        same_method = self.served.method == other.served.method
-        return same_method and not (self.alone or other.alone) and self.group == other.group
-
-    @property
-    def finished(self) -> bool:
-        """Whether the call needs no further answer: it has ended, or its client has disconnected."""
-        return self.ended or self.call.cancelled
-
-
-class Outbox:
-    """Carries answers from the engine's thread to the event loop, with one wake-up for all that have gathered."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._pending: deque[tuple[Ticket, Output]] = deque()
-        self._wakeup_scheduled = False
-
-    def put(self, ticket: Ticket, answer: Output) -> None:
-        """Hand over an answer. Called on the engine's thread."""
-        self._pending.append((ticket, answer))
-        if not self._wakeup_scheduled:
-            self._wakeup_scheduled = True
-            with suppress(RuntimeError):  # the loop is closed: the worker is shutting down, and no client waits
-                self._loop.call_soon_threadsafe(self._drain)
-
-    def _drain(self) -> None:
-        self._wakeup_scheduled = False  # reset before reading: an answer put from now on schedules another wake-up
-        while self._pending:
-            ticket, answer = self._pending.popleft()
-            ticket.deliver(answer)
 
 
 class Batch:
@@ -147,7 +65,8 @@ class Batcher:
         self._waiting: deque[Ticket] = deque()  # used by the engine's thread only
         self._stopped = False
         self._outbox: Outbox | None = None
-        self.busy = False
+        self._batch: Batch | None = None
+        self.begun = threading.Event()  # set with each batch; whoever follows the engine's work clears it
 
     def submit(self, served: ServedTask, call: Call[Any]) -> Ticket:
         """Queue a call. Called on the event loop. Raises what the task's `group` raises."""
@@ -163,9 +82,23 @@ class Batcher:
     def run(self) -> None:
         """Answer calls until `stop`. Raises errors that are fatal to the process, such as a lost GPU context."""
         while (oldest := self._next_oldest()) is not None:
-            self.busy = True
-            self._run_batch(Batch(oldest))
-            self.busy = False
+            self._batch = Batch(oldest)
+            self.begun.set()
+            self._run_batch(self._batch)
+            self._batch = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the engine's thread is in a batch."""
+        return self._batch is not None
+
+    @property
+    def activity(self) -> EngineActivity:
+        """What the engine's thread does. It is `abandoned` while it works on what no client waits for any more."""
+        batch = self._batch
+        if batch is None:
+            return "idle"
+        return "working" if batch.unfinished() or not batch.size else "abandoned"
 
     # Forming a batch ------------------------------------------------------------------------------------------
 

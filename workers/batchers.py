@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from workers.batcher import Batcher, Ticket
+from workers.batcher import Batcher
 from workers.engine import Call, Engine, Options, ServedTask
+from workers.tickets import Ticket
 
 
 class Batchers:

@@ -17,8 +17,9 @@ from contract.media import ImageInput
 from contract.tasks import Response
 from contract.tasks.chat import CHAT, ChatRequest, ChatResponse, ImagePart, ImageUrl, Message, TextPart
 from workers import defaults
-from workers.batcher import Batcher, Ticket
+from workers.batcher import Batcher
 from workers.engine import Call, ServedTask
+from workers.tickets import Ticket
 from workers.toolkit.image_loading import image_size
 from workers.vision_by_chat import conversions
 from workers.vision_by_chat.conversion import ImageReply, Interview

@@ -44,6 +44,7 @@ class ModelSpec(Frozen):
     start_silence: float = Field(120, gt=0)
     start_deadline: float = Field(3600, gt=0)
     hang_timeout: float = Field(60, gt=0)
+    abandoned_timeout: float = Field(60, gt=0)
     stop_grace: float = Field(10, ge=0)
     max_queue: int = Field(64, ge=1)
     pinned: bool = False

@@ -19,8 +19,10 @@ from contract.json_writer import json_pieces
 from contract.media import images_in, name_bad_image
 from contract.status import ModelStatus
 from contract.tasks import Request, Task
+from contract.tasks.embeddings import EmbeddingsRequest
 from gateway.forwarding.captured_response import CapturedResponse
 from gateway.forwarding.client_headers import Headers
+from gateway.forwarding.external_vectors import CheckedVectors
 from gateway.forwarding.forward import ForwardedRequest, forward
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
@@ -44,7 +46,7 @@ class TaskCall:
     Without it, the request is serialized; `size` is then about how many bytes it has, if that is known. `max_wait` can
     shorten the model's own. `keep_alive` counts if the request has none. `loading_messages`: a chat that waits says
     why, in chunks. `job_priority`: it is a job's request, which yields to others and waits as long as it takes. `model`
-    is set once it is chosen.
+    is set once it is chosen, and so is `vectors`: the form to which the vectors of an external server are held.
     """
 
     task: Task[Any, Any]
@@ -59,6 +61,7 @@ class TaskCall:
     loading_messages: bool = False
     job_priority: int | None = None
     model: str | None = None
+    vectors: str | None = None
 
 
 def decode(task: Task[Any, Any], content_type: str, body: bytes) -> Request:
@@ -100,7 +103,10 @@ class TaskForwarder:
 
     async def forward(self, call: TaskCall, send: Send) -> None:
         """Answer the call through `send`, and use it up: its request and body are released. Raises ServeError."""
-        await forward(self._manager, await self.prepare(call), send)
+        request = await self.prepare(call)
+        if call.vectors:
+            send = CheckedVectors(send, request.model, call.vectors)
+        await forward(self._manager, request, send)
 
     async def ask(
         self, task: Task[Any, Any], request: Request, request_id: str, job_priority: int | None = None
@@ -116,6 +122,8 @@ class TaskForwarder:
         model = table.choose(call.task.name, call.request.model)
         call.model = model.id
         table.check_features(call.task.name, model, call.request)
+        if isinstance(call.request, EmbeddingsRequest) and table.is_external(model):
+            call.vectors = call.request.encoding_format
         name, keep_alive = call.request.model, call.request.keep_alive
         keep_alive = call.keep_alive if keep_alive is None else keep_alive
         signs = self._signs(call)

@@ -54,13 +54,18 @@ class Lifecycle:
             worker.phases |= {"imports": imported - launched, "load": time.monotonic() - imported}
 
     async def watch(self, worker: Worker) -> int | None:
-        """Return the exit code once a ready worker's process has ended; None once it hangs while requests need it."""
+        """Return the exit code once a ready worker's process has ended; None once it has to be ended.
+
+        That is when it hangs while requests need it, or does not get done with what no client waits for any more.
+        """
         process = worker.process
         assert process is not None
         silence = Silence(process, worker.spec.hang_timeout)
         ended = asyncio.ensure_future(process.wait())
         try:
             while not (await asyncio.wait({ended}, timeout=silence.interval))[0]:
+                if worker.overdue(asyncio.get_running_loop().time()):
+                    return None
                 if not worker.leases or worker.state is State.STOPPING:
                     silence.reset()
                 elif await silence.exceeds_limit(worker.measured):

@@ -194,7 +194,7 @@ class Supervisor:
         worker.exit_code, worker.log_tail, worker.hung = code, worker.process.log_tail(), code is None
         reason = f"exited unexpectedly with exit code {code}"
         if worker.hung:
-            reason = f"hung: no sign of life for {worker.spec.hang_timeout:g} s"
+            reason = worker.why_hung(_now())
         model.failure = Failure(time=time.time(), reason=f"It {reason}.", exit_code=code, log_tail=worker.log_tail)
         self._event_log.add("failure", model=model.id, worker=worker.name, reason=f"It {reason}.")
         self._move(worker, State.STOPPING, reason)
@@ -244,6 +244,8 @@ class Supervisor:
         if report.get("event") == "progress":
             loaded, total = report.get("bytes"), report.get("total")
             self._event_log.add("progress", model=worker.model, worker=worker.name, bytes=loaded, total=total)
+        elif report.get("event") == "activity":
+            worker.note_activity(report["activity"], _now())
         elif report.get("event") == "work":
             worker.cache_bytes = dict(report["held"])
             count_work(worker.model, report)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from contract.config import ModelSpec
 from contract.history import ColdStart
-from contract.status import LOADED, State, WorkerStatus
+from contract.status import LOADED, EngineActivity, State, WorkerStatus
 from manager.state.process import Placement, Process
 
 TRANSITIONS: dict[State, frozenset[State]] = {
@@ -63,6 +63,8 @@ class Worker:
     keep_alive: float | None = None  # what the request that ended last asked for
     resumable: bool = False
     draining_since: float = 0.0
+    activity: EngineActivity | None = None  # what its engine's thread does, as it has reported last
+    abandoned_since: float | None = None  # since when it works on what no client waits for
     cut_short: bool = False  # it is ended at once, whatever it works on
     hung: bool = False  # it is ended because it showed no sign of life
     reason: str = ""
@@ -119,6 +121,22 @@ class Worker:
         if not job:
             self.guarded_until = now + self.idle_timeout if self.idle_timeout >= 0 else float("inf")
 
+    def note_activity(self, activity: EngineActivity, now: float) -> None:
+        """Note what its engine's thread does from now on."""
+        if activity != self.activity:
+            self.activity = activity
+            self.abandoned_since = now if activity == "abandoned" else None
+
+    def overdue(self, now: float) -> bool:
+        """Whether it has worked for too long on what no client waits for."""
+        return self.abandoned_since is not None and now - self.abandoned_since >= self.spec.abandoned_timeout
+
+    def why_hung(self, now: float) -> str:
+        """Why it counts as hung."""
+        if self.overdue(now):
+            return f"worked for {self.spec.abandoned_timeout:g} s on what no client waits for any more"
+        return f"hung: no sign of life for {self.spec.hang_timeout:g} s"
+
     def move_to(self, state: State) -> State:
         """Change the state. Returns the previous one. Raises IllegalTransition."""
         if state not in TRANSITIONS[self.state]:
@@ -154,6 +172,7 @@ class Worker:
             leases=self.leases,
             served=self.served,
             memory_bytes=self.measured,
+            engine=self.activity,
             cache_bytes=self.cache_bytes,
             started_at=self.started_at,
             ready_after=None if self.ready_at is None else round(self.ready_at - self.started, 3),

@@ -208,7 +208,7 @@ def is_running(process: psutil.Process) -> bool:
 def fake_model(id_: str = "m", **fields: Any) -> dict[str, Any]:
     """An entry of config.yaml for the fake engine; fields that an entry does not have become options of the engine."""
     entry = {"idle_timeout", "pinned", "preload", "memory_gb", "max_queue", "replicas"}
-    entry |= {"start_silence", "hang_timeout", "stop_grace"}
+    entry |= {"start_silence", "hang_timeout", "abandoned_timeout", "stop_grace"}
     options = {key: value for key, value in fields.items() if key not in entry}
     return {"id": id_, "engine": "fake", **{k: v for k, v in fields.items() if k in entry}, "options": options}
 

@@ -10,7 +10,14 @@ from typing import Any
 import psutil
 import pytest
 
-from scripts.testbed.server import PATIENCE, RunningServer, eventually, fake_model, in_background
+from scripts.testbed.server import (
+    PATIENCE,
+    RunningServer,
+    disconnecting_client,
+    eventually,
+    fake_model,
+    in_background,
+)
 from tests.support.external_server import external_command
 
 
@@ -32,6 +39,7 @@ def server(folder: Path) -> Iterator[RunningServer]:
         fake_model("next", **large),
         fake_model("slow", step_seconds=0.1, **stubborn, **small),
         fake_model("stopped", hang_timeout=1, **small),
+        fake_model("busy", hang_on_prompt="huge", abandoned_timeout=0.1, hang_timeout=4, **small),
         {"id": "external", "engine": "command", "tasks": ["chat"], "hang_timeout": 1, "options": command, **small},
     ]
     memory = {"max_ram_gb": 0.6, "safety_margin_gb": 0}
@@ -78,6 +86,16 @@ def test_stream_of_an_evicted_worker_ends_with_an_error_event(server: RunningSer
         assert server.post("/v1/system/evict/slow", {"force": True}).status_code == 200
         last = list(lines)[-1]
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "evicted"
+
+
+def test_abandoned_work_is_shown_and_ends_with_its_worker(server: RunningServer) -> None:
+    server.chat("busy")
+    with disconnecting_client(server, "busy", "huge"):
+        eventually("it works", lambda: server.workers("busy")[0]["engine"] == "working")
+    assert server.chat("busy", "small").status_code == 200
+    assert [worker["worker"] for worker in server.workers("busy")] == ["busy#2"]
+    reason = server.model("busy")["failure"]["reason"]
+    assert reason == "It worked for 0.1 s on what no client waits for any more."
 
 
 @pytest.mark.parametrize("model", ["stopped", "external"])

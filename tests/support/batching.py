@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from contract.tasks import Request, Response, Task
-from workers.batcher import Batcher, Ticket
+from workers.batcher import Batcher
 from workers.engine import Call, Engine, Feed, Options, Output
+from workers.tickets import Ticket
 
 E = TypeVar("E", bound=Engine)
 

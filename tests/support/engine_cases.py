@@ -17,8 +17,9 @@ from pydantic import BaseModel
 
 from contract.errors import ServeError
 from contract.tasks import all_tasks
-from workers.batcher import Batcher, Ticket
+from workers.batcher import Batcher
 from workers.engine import Call, Engine, Options, Output
+from workers.tickets import Ticket
 
 Body = dict[str, Any]
 

@@ -13,8 +13,8 @@ import pytest
 from contract.errors import EngineFailed, InvalidField, OutOfMemory
 from tests.support import batching
 from tests.support.batching import STREAM, WHOLE, TextRequest, TextResponse, answer, stream, text
-from workers.batcher import Ticket
 from workers.engine import Call, Engine, Output, serves
+from workers.tickets import Ticket
 
 Calls = list[Call[TextRequest]]
 Answers = Iterator[tuple[Call[TextRequest], Output]]
@@ -114,6 +114,20 @@ async def test_batches_calls_queued_while_busy(start: Callable[..., RecordingBat
     responses = [await answer(ticket) for ticket in (first, *tickets)]
     assert batcher.engine.batches == [["first"], ["a", "b", "c"]]
     assert [(t.text, t.batch) for t in responses] == [("first", 1), ("a", 3), ("b", 3), ("c", 3)]
+
+
+async def test_work_that_no_client_waits_for_is_abandoned(start: Callable[..., RecordingBatcher]) -> None:
+    batcher = start()
+    assert batcher.batcher.activity == "idle"
+    first = await batcher.occupied()
+    assert batcher.batcher.activity == "working"
+    first.call.cancel()
+    assert batcher.batcher.activity == "abandoned"
+    later = batcher.ask("later")
+    batcher.engine.gate.set()
+    await answer(later)
+    batcher.close()
+    assert batcher.batcher.activity == "idle"
 
 
 async def test_batch_has_one_group_up_to_the_limit_oldest_first(

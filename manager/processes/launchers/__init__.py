@@ -13,7 +13,7 @@ from contract.config import ModelSpec
 from manager.state.process import Placement, Process
 
 ReportHandler = Callable[[dict[str, Any]], None]
-"""Takes what a running worker reports to its manager: `{"event": "out_of_memory" | "progress" | "work", …}`."""
+"""Takes what a running worker reports: `{"event": "out_of_memory" | "progress" | "activity" | "work", …}`."""
 
 
 class Launcher(Protocol):

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import struct
 
 import openai
 import pytest
@@ -125,6 +126,14 @@ def test_external_server_gets_its_model_name_and_all_fields(
     assert json.loads(received["body"]) == body | {"model": "gguf"}
     assert received["headers"]["x-enginehouse-model"] == "external"
     assert received["headers"]["x-enginehouse-keep-alive"] == "0.0"
+
+
+def test_vectors_of_external_servers_come_as_asked_for(gateway: GatewayProcess) -> None:
+    """The fake manager answers with numbers, whatever the request says."""
+    packed = base64.b64encode(struct.pack("<2f", 0.5, 0.25)).decode()
+    for form, expected in (("float", [0.5, 0.25]), ("base64", packed)):
+        body = {"model": "external-vectors", "input": "x", "encoding_format": form}
+        assert gateway.http.post("/v1/embeddings", json=body).json()["data"][0]["embedding"] == expected
 
 
 def test_unknown_paths_reach_only_external_servers(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:

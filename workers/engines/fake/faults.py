@@ -48,6 +48,7 @@ class FakeOptions(Options):
     gate: str | None = None  # the answer waits for this file
     started_dir: str | None = None  # gets a file named by the request's id, and `<id>.cancelled` on disconnect
     hang: bool = False  # never answers, and ignores cancellation
+    hang_on_prompt: str | None = None  # ... to a prompt with this text
     raise_mid_answer: bool = False  # an exception after the first word
     crash_mid_answer: bool = False  # killed after the first word, or instead of a whole answer
     crash_gate: str | None = None  # ... once this file is there
@@ -162,6 +163,8 @@ class Faults:
         if _contains(prompt, options.crash_on_prompt):
             log.error("killed by a prompt, as configured")
             os.kill(os.getpid(), signal.SIGKILL)
+        while _contains(prompt, options.hang_on_prompt):
+            time.sleep(3600)
         if _contains(prompt, options.oom_on_prompt):
             raise MemoryError("out of memory in this request, as configured")
         if _contains(prompt, options.break_on_prompt):
