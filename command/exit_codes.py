@@ -26,7 +26,9 @@ _LATER = {
 
 
 def exit_code(error: ServerError) -> int:
-    """The exit code for an error of the server."""
+    """The exit code for an error of the server. One that lasts until something is put right has failed."""
+    if error.details.get("permanent") and error.status in {200, 503}:
+        return FAILED
     if error.status == 200 and error.code in _LATER:
         return TRY_LATER
     return _BY_STATUS.get(error.status, FAILED)

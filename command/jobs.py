@@ -15,6 +15,7 @@ from rich.text import Text
 from client.calls.jobs import BatchReport, JobReport
 from command import exit_codes
 from command.session import CommandError, Session, console
+from command.tables import make_table
 from command.units import seconds
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id")]
@@ -144,7 +145,7 @@ def _webhook(webhook: dict[str, Any]) -> Text:
 
 
 def _batch_table(batches: list[BatchReport]) -> Table:
-    table = Table("batch", "state", "path", "done", "failed", "created", box=None, pad_edge=False)
+    table = make_table("batch", "state", "path", "done", "failed", "created")
     for batch in batches:
         counts, created = batch.request_counts, datetime.fromtimestamp(batch.created_at, UTC).isoformat()
         done = f"{counts.get('completed', 0)} of {counts.get('total', 0)}"
@@ -154,7 +155,7 @@ def _batch_table(batches: list[BatchReport]) -> Table:
 
 
 def _table(jobs: list[JobReport]) -> Table:
-    table = Table("job", "state", "type", "model", "created", "took", "attempts", box=None, pad_edge=False)
+    table = make_table("job", "state", "type", "model", "created", "took", "attempts")
     for job in jobs:
         state = Text(job.status, style=STYLES.get(job.status, ""))
         took, created = seconds(job.processing_time), _utc(job.created_at or "")

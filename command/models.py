@@ -15,6 +15,7 @@ from client import Client, LoadProgress
 from client.calls.models import CatalogueModel, ListedModel
 from command.session import Session, console
 from command.status import STYLES
+from command.tables import make_table, short_list
 from command.units import gib, megabytes
 
 
@@ -49,28 +50,21 @@ def models(
             session.show([row.raw for row in listed], _configured(listed))
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _configured(rows: list[ListedModel]) -> Table:
-    table = _table("id", "state", "tasks", "engine", "memory", "source")
+    table = make_table("id", "state", "tasks", "engine", "memory", "source")
     for row in rows:
         state = Text(row.state, style=STYLES.get(row.state, ""))
-        table.add_row(row.id, state, ", ".join(row.tasks), row.engine, gib(row.memory_bytes), row.source)
+        table.add_row(row.id, state, short_list(row.tasks), row.engine, gib(row.memory_bytes), row.source)
     return table
 
 
 def _catalogue(rows: list[CatalogueModel]) -> Table:
-    table = _table("id", "tasks", "size", "memory", "licence", "downloaded", "configured as")
+    table = make_table("id", "tasks", "size", "memory", "licence", "downloaded", "configured as")
     for row in rows:
         least = min((row.memory_gb or {}).values(), default=None)
         table.add_row(
             row.id,
-            ", ".join(row.tasks),
+            short_list(row.tasks),
             megabytes(row.size_mb),
             "" if least is None else f"{least} GiB",
             (row.licence or "") + (", gated" if row.gated else ""),
@@ -81,7 +75,7 @@ def _catalogue(rows: list[CatalogueModel]) -> Table:
 
 
 def _details(model: CatalogueModel) -> Table:
-    table = _table("", "")
+    table = make_table("", "")
     table.show_header = False
     facts: dict[str, Any] = {name: value for name, value in model.raw.items() if name not in {"entry", "apple"}}
     for name, value in facts.items():

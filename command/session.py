@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from client import AsyncClient, Client, ServerError
 from command import exit_codes
 
 Options = ParamSpec("Options")
+_WIDE = 240
 GLOBAL_OPTIONS = {"--url": True, "--key": True, "--json": False}
 """Options of every command, and whether a value follows."""
 
@@ -71,8 +73,11 @@ class Session:
 
 
 def console() -> Console:
-    """The terminal."""
-    return Console(highlight=False)
+    """The terminal. Output that goes elsewhere is not cut at the width of one."""
+    found = Console(highlight=False)
+    if not (found.is_terminal or "COLUMNS" in os.environ):
+        found.width = _WIDE
+    return found
 
 
 def guarded(command: Callable[Options, None]) -> Callable[Options, None]:

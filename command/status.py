@@ -16,6 +16,7 @@ from rich.text import Text
 from client import Client
 from client.calls.system import DeviceMemory, ServerStatus
 from command.session import Session, console
+from command.tables import make_table, short_list
 from command.units import file_size, gib, seconds
 
 STYLES = {
@@ -78,13 +79,6 @@ def view(page: ServerStatus) -> Group:
     return Group(*parts)
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _configuration(state: dict[str, Any], gateway: dict[str, Any]) -> list[Text]:
     """What of the configuration file is not in force, in the manager or in the gateway."""
     texts = []
@@ -96,7 +90,7 @@ def _configuration(state: dict[str, Any], gateway: dict[str, Any]) -> list[Text]
 
 
 def _devices(devices: list[DeviceMemory]) -> Table:
-    table = _table("\nMemory", "device", "in use", "", "of", "for models", "reserved", "other programs")
+    table = make_table("device", "in use", "", "of", "for models", "reserved", "other programs", title="\nMemory")
     for device in devices:
         bar = ProgressBar(total=max(device.total, 1), completed=min(device.used, device.total), width=24)
         numbers = [gib(count) for count in (device.total, device.budget, device.committed, device.foreign)]
@@ -105,20 +99,20 @@ def _devices(devices: list[DeviceMemory]) -> Table:
 
 
 def _models(page: ServerStatus) -> Table:
-    table = _table("\nModels", "id", "state", "waiting", "memory", "engine", "tasks")
+    table = make_table("id", "state", "waiting", "memory", "engine", "tasks", title="\nModels")
     for model in page.models:
         memory = gib(model.footprint_bytes) + (
             "" if model.footprint_learned or not model.footprint_bytes else " (estimate)"
         )
         state = Text(model.state + (", pinned" if model.pinned else ""), style=STYLES.get(model.state, ""))
-        table.add_row(model.id, state, str(model.waiting or ""), memory, model.engine, ", ".join(model.tasks))
+        table.add_row(model.id, state, str(model.waiting or ""), memory, model.engine, short_list(model.tasks))
     return table
 
 
 def _workers(page: ServerStatus) -> Table | Text:
     if not page.workers:
         return Text("\nNo model is loaded.", style="dim")
-    table = _table("\nWorkers", "worker", "state", "pid", "device", "memory", "running", "served", "ends in")
+    table = make_table("worker", "state", "pid", "device", "memory", "running", "served", "ends in", title="\nWorkers")
     for worker in page.workers:
         table.add_row(
             worker.worker,
@@ -142,7 +136,7 @@ def _jobs(jobs: dict[str, Any]) -> Text | None:
 
 
 def _downloads(downloads: list[dict[str, Any]]) -> Table:
-    table = _table("\nDownloads", "source", "phase", "", "of", "left")
+    table = make_table("source", "phase", "", "of", "left", title="\nDownloads")
     for download in downloads:
         done, total = download["bytes"], download["total"]
         bar = ProgressBar(total=max(total or 1, 1), completed=done, width=24)
@@ -152,7 +146,7 @@ def _downloads(downloads: list[dict[str, Any]]) -> Table:
 
 
 def _waits(waits: list[dict[str, Any]]) -> Table:
-    table = _table("\nQueue", "", "request", "model", "waits for", "since")
+    table = make_table("", "request", "model", "waits for", "since", title="\nQueue")
     for place, wait in enumerate(waits, start=1):
         table.add_row(str(place), wait["request"], wait["model"], wait["message"], seconds(wait["waited"]))
     return table

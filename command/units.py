@@ -6,8 +6,10 @@ GIB = 2**30
 
 
 def gib(count: int | None) -> str:
-    """Bytes in GiB; empty if they are unknown."""
-    return "" if count is None else f"{count / GIB:.1f} GiB"
+    """Bytes in GiB, or in MiB below a tenth of one; empty if they are unknown."""
+    if count is None:
+        return ""
+    return f"{count / 2**20:.0f} MiB" if 0 < count < GIB / 10 else f"{count / GIB:.1f} GiB"
 
 
 def megabytes(count: int | None) -> str:

@@ -29,7 +29,7 @@
     ├── PageNotFetched                           502     page_not_fetched    (a web site did not answer as it should)
     ├── Unavailable                              503     unavailable         (retry later: Retry-After)
     │   ├── QueueFull                            503     queue_full
-    │   ├── LoadFailed                           503     model_load_failed
+    │   ├── LoadFailed                           503     model_load_failed   (`details.permanent`: do not retry)
     │   │   └── DownloadFailed                   503     download_failed
     │   │       ├── FileDamaged                  503     file_damaged        (names the file)
     │   │       ├── HubStalled                   503     hub_stalled
@@ -46,8 +46,7 @@
     │   └── ShuttingDown                         503     shutting_down
     └── DeadlinePassed                           504     deadline_passed
 
-The envelope is `{"error": {message, type, code, param, request_id, details}}`: OpenAI's, plus `request_id` and
-`details`.
+The envelope is `{"error": {message, type, code, param, request_id, details}}`: OpenAI's and the last two.
 """
 
 from __future__ import annotations
@@ -106,8 +105,7 @@ class InvalidField(BadRequest):
 
 class BadImage(BadRequest):
     code = "invalid_image"
-    image: object = None
-    """The ImageInput that is bad, so that code that has the request can set `param` to its path."""
+    image: object = None  # the ImageInput that is bad: code that has the request sets `param` to its path
 
 
 class ContextTooLong(BadRequest):
@@ -208,6 +206,15 @@ class PageNotFetched(ServeError):
 
 class Unavailable(ServeError):
     status, code, type = 503, "unavailable", "service_unavailable_error"
+    always_lasts: ClassVar[bool] = False  # no attempt can succeed before something is put right, as `details` may say
+
+    @property
+    def is_permanent(self) -> bool:
+        return self.always_lasts or bool(self.details.get("permanent"))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"x-should-retry": "false"} if self.is_permanent else super().headers
 
 
 class QueueFull(Unavailable):
@@ -231,7 +238,7 @@ class HubStalled(DownloadFailed):
 
 
 class ModelGated(DownloadFailed):
-    status, code, type = 403, "model_gated", "permission_error"
+    status, code, type, always_lasts = 403, "model_gated", "permission_error", True
 
 
 class DiskFull(DownloadFailed):
@@ -247,16 +254,11 @@ class OutOfMemory(Unavailable):
 
 
 class NeverFits(Unavailable):
-    code = "never_fits"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Without this header, the OpenAI SDK retries every 503."""
-        return {"x-should-retry": "false"}
+    code, always_lasts = "never_fits", True
 
 
 class NotDownloaded(Unavailable):
-    code, headers = "model_not_downloaded", NeverFits.headers
+    code, always_lasts = "model_not_downloaded", True
 
 
 class ManagerUnreachable(Unavailable):
@@ -287,8 +289,7 @@ def _tree(root: type[ServeError]) -> dict[str, type[ServeError]]:
     return {root.code: root} | {k: v for sub in root.__subclasses__() for k, v in _tree(sub).items()}
 
 
-BY_CODE = _tree(ServeError)
-"""Error classes by code."""
+BY_CODE = _tree(ServeError)  # error classes by code
 
 
 def from_envelope(envelope: dict[str, Any], retry_after: str | None = None) -> ServeError:

@@ -115,12 +115,16 @@ class WorkerStatus(BaseModel):
 
 
 class Failure(BaseModel):
-    """How a model's last worker failed: its exit code and the last lines of its log."""
+    """How a model's last worker failed: its exit code and the last lines of its log.
+
+    `permanent`: no attempt can succeed before something is put right.
+    """
 
     time: float
     reason: str
     exit_code: int | None = None
     out_of_memory: bool = False
+    permanent: bool = False
     log_tail: str = ""
     retry_at: float | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -34,6 +35,46 @@ def _port_range(value: Any) -> Any:
 
 PortRange = Annotated[tuple[int, int] | None, BeforeValidator(_port_range)]
 """The first and the last port of a range, written as `8001-8099`; None for any."""
+
+
+_UNITS = {"": 1.0, "g": 1.0, "gb": 1.0, "gib": 1.0, "m": 2**-10, "mb": 2**-10, "mib": 2**-10}
+_UNITS |= {"t": 2.0**10, "tb": 2.0**10, "tib": 2.0**10}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def _gigabytes(value: Any) -> Any:
+    """`8GB` and `8 GiB` as 8; its ValueError says what is wrong. A GB is 2^30 bytes in the whole configuration."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError(f"write a number of GiB such as 8, or a size such as 8GB or 500MB, not {value!r}")
+    return float(match[1]) * _UNITS[match[2].lower()]
+
+
+def _megabytes(value: Any) -> Any:
+    """`64MB` as 64 and `1GB` as 1024; a plain number is one of MiB."""
+    if not isinstance(value, str) or value.strip().replace(".", "", 1).isdigit():
+        return value
+    return _gigabytes(value) * 1024
+
+
+Gigabytes = Annotated[float, BeforeValidator(_gigabytes)]
+"""Memory or disk space in GiB; as a text, with its unit."""
+Megabytes = Annotated[float, BeforeValidator(_megabytes)]
+"""A size in MiB; as a text, with its unit."""
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        scheme, mark, rest = origin.partition("://")
+        if origin != "*" and not (mark and scheme and rest and "/" not in rest):
+            raise ValueError(f"write an origin as browsers send it, such as https://{rest.partition('/')[0] or origin}")
+    return origins
+
+
+Origins = Annotated[NameList, AfterValidator(_check_origins)]
+"""Origins of web pages: scheme, host and port, without a path; or `*`."""
 
 
 def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:

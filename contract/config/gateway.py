@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from contract.config.fields import Frozen, NameList, Networks
+from contract.config.fields import Frozen, Megabytes, NameList, Networks, Origins
 from contract.credentials import Credential
 
 
@@ -30,12 +30,12 @@ class GatewaySettings(Frozen):
     manager_silence: float = Field(30, gt=0)
     stream_wait: Annotated[float | None, Field(gt=0), BeforeValidator(_unless_off)] = 5
     api_key: Credential = ""
-    cors_origins: NameList = ()
+    cors_origins: Origins = ()
     hosts: NameList = ()
     trusted_proxies: Networks = ()
     allow_private: Networks = ()
-    max_body_mb: float = Field(64, gt=0)
-    max_bodies_mb: float = Field(1024, gt=0)
+    max_body_mb: Megabytes = Field(64, gt=0)
+    max_bodies_mb: Megabytes = Field(1024, gt=0)
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)
     send_timeout: float = Field(60, gt=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from contract.config.fields import Frozen, NameList, PortRange
+from contract.config.fields import Frozen, Gigabytes, Megabytes, NameList, PortRange
 from contract.credentials import Credential
 
 
@@ -37,9 +37,9 @@ class ManagerSettings(Frozen):
 class MemorySettings(Frozen):
     """Limits for the memory of all workers, in GiB."""
 
-    safety_margin_gb: float = Field(2, ge=0)
-    max_gpu_memory_gb: float | None = Field(None, gt=0)
-    max_ram_gb: float | None = Field(None, gt=0)
+    safety_margin_gb: Gigabytes = Field(2, ge=0)
+    max_gpu_memory_gb: Gigabytes | None = Field(None, gt=0)
+    max_ram_gb: Gigabytes | None = Field(None, gt=0)
 
 
 class ResourceSettings(Frozen):
@@ -51,4 +51,4 @@ class ResourceSettings(Frozen):
     job_max_wait: float = Field(600, ge=0)
     drain_timeout: float = Field(300, ge=0)
     shutdown_timeout: float = Field(30, ge=0)
-    spool_mb: float = Field(1024, ge=0)
+    spool_mb: Megabytes = Field(1024, ge=0)

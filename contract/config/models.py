@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contract.config.fields import Frozen, NameList
+from contract.config.fields import Frozen, Gigabytes, NameList
 
 ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s#]+$")]
 
@@ -36,7 +36,7 @@ class ModelSpec(Frozen):
     tasks: NameList = ()
     default: NameList = ()
     aliases: NameList = ()
-    memory_gb: float | None = Field(None, gt=0)
+    memory_gb: Gigabytes | None = Field(None, gt=0)
     device: str = Field("auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     replicas: Annotated[int, Field(ge=1)] | Literal["per-gpu"] = 1

@@ -32,7 +32,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        problems = [(problem["loc"], explain(problem, Settings)) for problem in error.errors()]
+        problems = [(problem["loc"], explain(problem, Settings, data)) for problem in error.errors()]
         raise ConfigError(f"{path}: " + "; ".join(message for _, message in problems), problems) from None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from contract.config.fields import Frozen
+from contract.config.fields import Frozen, Gigabytes
 
 
 class StoredResponseSettings(Frozen):
     """Responses that clients may continue or retrieve; `keep` is in seconds since their last use."""
 
     keep: float = Field(30 * 86400, ge=0)
-    max_gb: float = Field(1, ge=0)
+    max_gb: Gigabytes = Field(1, ge=0)

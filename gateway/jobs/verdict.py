@@ -25,13 +25,14 @@ class Verdict:
 def judge(error: ServeError | None, failures: int, attempts: int) -> Verdict:
     """The verdict on a run that ended with `error`, or well, of a job that has had `failures` before.
 
-    A request that is wrong, and one whose workers died again and again, fails. A worker that died in the middle and a
-    model that could not be loaded are tried again, up to `attempts` times. What is no fault of the job, such as a
+    A request fails that is wrong, whose workers died again and again, or whose model cannot be loaded until something
+    is put right. A worker that died in the middle and a model that could not be loaded otherwise are tried again, up to
+    `attempts` times. What is no fault of the job, such as a
     manager that restarts, is tried again without end.
     """
     if error is None:
         return Verdict("completed")
-    if isinstance(error, NeverFits | KilledWorkers):
+    if isinstance(error, NeverFits | KilledWorkers) or (isinstance(error, LoadFailed) and error.is_permanent):
         return Verdict("failed")
     if isinstance(error, _COUNTED):
         if failures + 1 >= attempts:

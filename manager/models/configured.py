@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import psutil
+
 from contract.config import ConfigError, ModelSpec, Settings
 from manager import process_tree
+from manager.models.downloads import missing_path
 from manager.models.folders import entries_of
 from manager.models.local_facts import facts_of
 from manager.models.model_files import ModelFile, file_of
@@ -44,6 +47,7 @@ class ConfiguredModels:
 
 async def describe(settings: Settings, files: Mapping[str, ModelFile] = MappingProxyType({})) -> ConfiguredModels:
     """Describe every entry, and every file of the model folders. Raises ConfigError naming each invalid entry."""
+    check_margin(settings)
     scanned = entries_of(files, {name for spec in settings.models for name in (spec.id, *spec.aliases, *spec.presets)})
     entries = await _run_describe([*settings.models, *scanned])
     if invalid := [f"model {spec.id}: {error}" for spec in settings.models if (error := entries[spec.id]["error"])]:
@@ -60,9 +64,21 @@ async def describe(settings: Settings, files: Mapping[str, ModelFile] = MappingP
     return ConfiguredModels(settings, models)
 
 
+def check_margin(settings: Settings) -> None:
+    """Raise ConfigError for a safety margin that leaves no memory for models."""
+    margin, total = settings.memory.safety_margin_gb, psutil.virtual_memory().total / 2**30
+    if margin >= total:
+        raise ConfigError(
+            f"`memory.safety_margin_gb` is {margin:g} GiB, and this machine has {total:.1f} GiB of memory, so that no "
+            "model would ever fit. Write how much other programs need, such as 2."
+        )
+
+
 def read_facts(models: Iterable[Model], scanned: Mapping[str, ModelFile] = MappingProxyType({})) -> None:
     """Note what the models' files say of them. Reads the disk."""
     for model in models:
+        if model.capabilities.needs_source and (problem := missing_path(model.spec)):
+            log.warning("model %s: %s", model.id, problem)
         model.facts = facts_of(model.spec)
         file = scanned.get(model.id) or file_of(model.spec)
         model.file, model.scanned = file.status if file else None, model.scanned or model.id in scanned

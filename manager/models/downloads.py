@@ -80,6 +80,13 @@ def cache_folder(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> Pa
     return repository_folder(hub_cache({**environ, **spec.env}), repository)
 
 
+def missing_path(spec: ModelSpec) -> str | None:
+    """What to say of a `source` that is a path of this machine and does not exist; None for any other."""
+    if not spec.source.startswith(("/", "~", "./", "../")) or Path(spec.source).expanduser().exists():
+        return None
+    return f"{spec.source} does not exist: put the model there, or correct the entry's `source`."
+
+
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether an entry's source names a repository of the hub, or a file in one, and nothing on this machine."""
     if spec.is_external or spec.source.startswith(PACKAGE) or not _has_form_of_hub_id(spec.source):

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 from contract.config import ManagerSettings, ModelSpec
-from contract.errors import DownloadFailed, HubStalled, ServeError, from_envelope
+from contract.errors import DownloadFailed, HubStalled, LoadFailed, ServeError, from_envelope
 from contract.status import DownloadState, DownloadStatus
 from manager import process_tree
 from manager.background import BackgroundTasks
@@ -193,7 +193,8 @@ class ModelDownloads:
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**failures)
         self._failures[download.key] = (failures + 1, time.monotonic() + delay)
         DOWNLOADS.labels("failed").inc()
-        download.end(DownloadState.FAILED, _with_retry(error, delay))
+        lasting = isinstance(error, LoadFailed) and error.is_permanent
+        download.end(DownloadState.FAILED, error if lasting else _with_retry(error, delay))
         self._events.add("download failed", model=download.model, reason=error.message)
 
 

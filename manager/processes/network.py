@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contract.asgi.serve import listen
 from contract.startup_errors import CannotListen
-from manager.state.process import LoadFailure
+from manager.state.process import lasting_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class WorkerNetwork:
             except CannotListen:
                 continue
         message = f"Every port of manager.worker_ports ({first}-{last}) is in use. Set a longer range."
-        raise LoadFailure(message, certain=True)
+        raise lasting_failure(message)
 
     def free_port(self) -> int:
         """A port on which no program listens at this moment, for a server that opens it itself. Raises LoadFailure."""

@@ -216,6 +216,7 @@ class Supervisor:
                 reason=failure.message,
                 exit_code=failure.exit_code,
                 out_of_memory=failure.out_of_memory,
+                permanent=failure.permanent,
                 log_tail=worker.log_tail,
             )
             model.back_off(record, _now())

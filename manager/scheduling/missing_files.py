@@ -9,8 +9,8 @@ from typing import Any
 
 from contract.asgi.draining import shutting_down
 from contract.config import ManagerSettings
-from contract.errors import Downloading, NotDownloaded
-from manager.models.downloads import downloaded, is_hub_id
+from contract.errors import Downloading, LoadFailed, NotDownloaded
+from manager.models.downloads import downloaded, is_hub_id, missing_path
 from manager.models.model_download import ModelDownload
 from manager.models.model_downloads import ModelDownloads
 from manager.state.model import Model
@@ -90,9 +90,17 @@ class MissingFiles:
         self._closing = True
 
     async def _begin(self, model: Model) -> ModelDownload | None:
-        """The download that a request for the model has to wait for; None if its files are there."""
+        """The download that a request for the model has to wait for; None if its files are there.
+
+        Raises LoadFailed for a path of this machine that does not exist.
+        """
         spec = model.spec
-        if not model.capabilities.needs_source or not is_hub_id(spec):
+        if not model.capabilities.needs_source:
+            return None
+        if not is_hub_id(spec):
+            if problem := await asyncio.to_thread(missing_path, spec):
+                details = {"model": model.id, "permanent": True}
+                raise LoadFailed(f"{model.id} could not be loaded: {problem}", details=details)
             return None
         present = await asyncio.to_thread(lambda: downloaded(spec))
         if present:

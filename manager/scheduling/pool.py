@@ -151,7 +151,7 @@ class Pool:
 
     def on_start_failed(self, model: Model) -> None:
         """Refuse the requests that wait for a model which could not be loaded. For the supervisor."""
-        self.queue.refuse_all(model.id, model.load_error(_now()))
+        self.queue.refuse_all(model.id, model.load_error(_now(), debug=self.settings.logs.debug))
 
     def _schedule(self) -> None:
         """Decide. An event that occurs meanwhile makes it decide once more."""
@@ -192,7 +192,7 @@ class Pool:
         for ticket, name in decision.grants:
             self._grant(ticket, self.supervisor.worker(name))
         for id_ in decision.backing_off:
-            self.queue.refuse_all(id_, self.models[id_].load_error(now))
+            self.queue.refuse_all(id_, self.models[id_].load_error(now, debug=self.settings.logs.debug))
         if decision.needs_fresh_memory and self._sampler.fresh:
             self._carry_out(decision)
         elif decision.needs_fresh_memory:

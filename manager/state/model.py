@@ -75,16 +75,21 @@ class Model:
         self.failures = self.killed_starts = self.out_of_memory_starts = 0
         self.retry_at = None
 
-    def load_error(self, now: float) -> LoadFailed | OutOfMemory:
-        """The error for a request while the model backs off: why it failed, and when it is tried again."""
+    def load_error(self, now: float, *, debug: bool = False) -> LoadFailed | OutOfMemory:
+        """The error for a request while the model backs off: why it failed, and when it is tried again.
+
+        With `debug`, the details have the end of the log, tracebacks included; without, its last line.
+        """
         wait = max(0.0, (self.retry_at or now) - now)
-        details: dict[str, Any] = {"model": self.id, "retry_after": round(wait, 3)}
-        reason = "it did not start."
-        if self.failure:
-            reason = self.failure.reason
-            details |= {"exit_code": self.failure.exit_code, "log_tail": self.failure.log_tail}
-        message = f"{self.id} could not be loaded: {reason} The next attempt is in {max(1, round(wait))} s."
-        if self.failure and self.failure.out_of_memory:
+        failure = self.failure or Failure(time=time.time(), reason="it did not start.")
+        log_tail = failure.log_tail if debug else failure.log_tail.rstrip().rpartition("\n")[2]
+        details: dict[str, Any] = {"model": self.id, "exit_code": failure.exit_code, "log_tail": log_tail}
+        message = f"{self.id} could not be loaded: {failure.reason}"
+        if failure.permanent:
+            return LoadFailed(message, details={**details, "permanent": True})
+        message += f" The next attempt is in {max(1, round(wait))} s."
+        details["retry_after"] = round(wait, 3)
+        if failure.out_of_memory:
             advice = "Free memory, or choose a smaller or quantised model."
             return OutOfMemory(f"{message} {advice}", details=details, retry_after=wait)
         return LoadFailed(message, details=details, retry_after=wait)

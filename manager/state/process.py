@@ -19,15 +19,25 @@ class Placement:
 
 @dataclass(eq=False)  # not frozen: raising an exception sets its traceback
 class LoadFailure(Exception):
-    """Why a worker did not become ready. `certain`: trying again at once would fail in the same way."""
+    """Why a worker did not become ready.
+
+    `certain`: trying again at once would fail in the same way. `permanent`: so would every attempt, until the entry,
+    its files or what is installed are put right.
+    """
 
     message: str
     certain: bool = False
     out_of_memory: bool = False
     exit_code: int | None = None
+    permanent: bool = False
 
     def __str__(self) -> str:
         return self.message
+
+
+def lasting_failure(message: str) -> LoadFailure:
+    """A failure that lasts until something is put right, which the message says."""
+    return LoadFailure(message, certain=True, permanent=True)
 
 
 class Process(Protocol):

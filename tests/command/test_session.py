@@ -26,3 +26,4 @@ def test_exit_codes_follow_the_status() -> None:
     codes = {0: 3, 400: 2, 401: 4, 403: 4, 404: 5, 413: 2, 429: 6, 500: 1, 502: 1, 503: 6, 504: 6}
     assert {status: exit_code(ServerError("", status)) for status in codes} == codes
     assert exit_code(ServerError("", 200, "model_load_failed")) == 6  # it ended a stream
+    assert exit_code(ServerError("", 503, "model_load_failed", details={"permanent": True})) == 1

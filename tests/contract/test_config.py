@@ -71,11 +71,19 @@ def test_knows_whether_the_gateway_is_open(tmp_path: Path, text: str, is_open: b
         ('manager: {token: "two\\nlines"}', "header"),
         ("security: {jwt_secret: zu-schön-kurz}", "header"),
         ("gateway: {port: 70000}", "`gateway.port`"),
-        ("models: [{id: a b, engine: fake}]", "`models.0.id`"),
+        ("models: [{id: a b, engine: fake}]", "model a b: `id` must fit the pattern"),
         ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),
         ("models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]", "keep one"),
-        ("models: [{id: m, engine: fake, device: tpu}]", "`models.0.device`"),
-        ("models: [{id: m, engine: fake, dtype: fp8}]", "`models.0.dtype`"),
+        ("models: [{id: m, engine: fake, device: tpu}]", "model m: `device` must fit the pattern ^(auto|"),
+        ("models: [{id: m, engine: fake, dtype: fp8}]", "model m: `dtype` must be one of 'auto', 'float32'"),
+        ("models: [{idd: m, engine: fake}]", "entry 1 of `models`: unknown key `idd`; did you mean `id`?"),
+        ("models: [{id: m, engine: fake, default: 5}]", "model m: `default` must be a list, such as [a, b], not 5"),
+        ("models: [{id: m, engine: fake, presets: {a: 5}}]", "model m: `presets.a` must have keys and values"),
+        ("models: [7]", "entry 1 of `models`: `it` must have keys and values"),
+        ("models: [{id: m, engine: fake, memory_gb: lots}]", "write a number of GiB such as 8, or a size such as 8GB"),
+        ("memory: {safety_margin_gb: -1}", "`memory.safety_margin_gb` must be at least 0"),
+        ("gateway: {cors_origins: [ai.example.com]}", "such as https://ai.example.com"),
+        ("gateway: {cors_origins: [https://ai.example.com/page]}", "such as https://ai.example.com"),
         ("- a list", "must contain sections"),
         ("a: [", "is not valid YAML"),
         ("models: []\n\nmodels: [{id: m, engine: fake}]", "the key `models` is in line 1 and again in line 3"),
@@ -101,3 +109,18 @@ def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("written", "seconds"), [("off", None), ("null", None), ("2.5", 2.5)])
 def test_stream_wait_can_be_off(tmp_path: Path, written: str, seconds: float | None) -> None:
     assert load(write(tmp_path, f"gateway: {{stream_wait: {written}}}"), {}).gateway.stream_wait == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "gigabytes"),
+    [("8", 8), ("8GB", 8), ('"8 GiB"', 8), ('"8"', 8), ("1.5g", 1.5), ("512MB", 0.5), ("1TB", 1024)],
+)
+def test_sizes_may_have_units(tmp_path: Path, written: str, gigabytes: float) -> None:
+    text = f"memory: {{max_ram_gb: {written}}}\nmodels: [{{id: m, engine: fake, memory_gb: {written}}}]"
+    settings = load(write(tmp_path, text), {})
+    assert (settings.memory.max_ram_gb, settings.models[0].memory_gb) == (gigabytes, gigabytes)
+
+
+def test_sizes_in_megabytes_may_have_units(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, "gateway: {max_body_mb: 1GB}\nlogs: {max_mb: 5MB}"), {})
+    assert (settings.gateway.max_body_mb, settings.logs.max_mb) == (1024, 5)

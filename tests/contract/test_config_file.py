@@ -41,7 +41,7 @@ def test_keeps_the_mode_and_the_link(file: Path, tmp_path: Path) -> None:
 
 def test_invalid_change_leaves_the_file_alone(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
-    with pytest.raises(ConfigError, match=r"config\.yaml: unknown key `models\.0\.sorce`; did you mean `source`"):
+    with pytest.raises(ConfigError, match=r"config\.yaml: model a: unknown key `sorce`; did you mean `source`"):
         add(file, "a", sorce="x")
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]

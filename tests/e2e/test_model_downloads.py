@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from scripts.testbed import hub
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 from tests.support import hub_repositories
+from tests.support.doc_examples import blocks, run_example
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ def setting(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterato
         {"id": "lm", "engine": "transformers_chat", "source": "a/lm"},
         {"id": "manual", "engine": "transformers_chat", "source": "a/other", "auto_download": False},
         {"id": "gated", "engine": "transformers_chat", "source": "a/gated"},
+        {"id": "missing", "engine": "transformers_chat", "source": "/no/such/folder"},
+        {"id": "unknown", "engine": "transformers_chat", "source": "a/nothing"},
     ]
-    folders = {"a/lm": models("lm"), **others}
+    folders = {"a/lm": models("lm"), "HuggingFaceTB/SmolVLM-500M-Instruct": models("lm"), **others}
     with hub.serve(folders, gated=frozenset({"a/gated"})) as served, pytest.MonkeyPatch.context() as patch:
         for name, value in hub_repositories.environment(served, folder / "cache").items():
             patch.setenv(name, value)
@@ -96,7 +100,25 @@ def test_failed_download_can_be_polled_and_says_why(setting: Setting) -> None:
     assert "No token is set" in status["error"]["message"]
     refused = server.chat("gated")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_gated")
+    assert (refused.headers["x-should-retry"], refused.headers.get("retry-after")) == ("false", None)
     assert setting.row("gated")["downloaded"] is False
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [("missing", "/no/such/folder does not exist: put the model there"), ("unknown", "correct the entry's `source`")],
+)
+def test_failure_that_stays_is_not_to_be_retried(setting: Setting, model: str, advice: str) -> None:
+    server = setting.server
+    if model == "unknown":
+        started = server.post("/api/models/download", {"model": model})
+        eventually("it has failed", lambda: _ended(server, started.headers["location"]))
+    refused = server.chat(model)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["details"]["permanent"]) == (503, True)
+    assert advice in error["message"]
+    assert (refused.headers["x-should-retry"], refused.headers.get("retry-after")) == ("false", None)
+    assert "Traceback" not in refused.text
 
 
 def _ended(server: RunningServer, path: str) -> dict[str, Any] | None:
@@ -116,3 +138,28 @@ def test_wrong_orders_are_explained(setting: Setting, body: dict[str, Any], mess
 
 def test_unknown_download_is_not_found(setting: Setting) -> None:
     assert setting.server.get("/api/models/downloads/none").status_code == 404
+
+
+def lines_of(title: str) -> list[str]:
+    [block] = [block for block in blocks("docs/models.md") if block.title == title]
+    return block.text.splitlines()
+
+
+def test_examples_of_downloads_in_the_docs_run(setting: Setting, tmp_path: Path) -> None:
+    start, look, stream, end = lines_of("Downloads")
+    url = setting.server.url
+    id_ = json.loads(run_example("bash", start, url, tmp_path))["id"]
+    assert json.loads(run_example("bash", look.replace("ID", id_), url, tmp_path))["source"].endswith(
+        "SmolVLM-500M-Instruct"
+    )
+    assert '"state": "done"' in run_example("bash", stream, url, tmp_path).replace('":"', '": "')
+    assert json.loads(run_example("bash", end.replace("ID", id_), url, tmp_path))["id"] == id_
+
+
+def test_examples_of_entries_in_the_docs_run(setting: Setting, tmp_path: Path) -> None:
+    answers = [
+        json.loads(run_example("bash", line, setting.server.url, tmp_path))
+        for line in lines_of("Adding and removing models")
+    ]
+    assert len(answers) == 6
+    assert {"bge", "bge-base", "mine"} & {model["id"] for model in setting.server.status()["models"]} == {"mine"}

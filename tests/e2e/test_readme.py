@@ -1,4 +1,4 @@
-"""Every example of the README, run as printed against a server with the configuration that ships."""
+"""The examples of README and docs, run as printed against a server with the configuration that ships."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from scripts.demo_models.__main__ import build
 from scripts.testbed.server import RunningServer
-from tests.support.doc_examples import examples, run_example
+from tests.support.doc_examples import Block, run_example
+from tests.support.doc_table import SHIPPED_EXAMPLES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -26,9 +27,6 @@ PRINTS = {
 """What each example prints."""
 
 
-EXAMPLES = examples(README.split("## What there is")[0], "###")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("readme")
@@ -39,29 +37,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the image that the examples send."""
-    image = Image.new("RGB", (320, 80), "white")
-    ImageDraw.Draw(image).text((20, 20), "Open at nine", fill="black", font=ImageFont.load_default(size=32))
-    image.save(tmp_path / "sign.png")
-    return tmp_path
-
-
 def test_every_task_has_both_examples() -> None:
-    assert [example.values[:2] for example in EXAMPLES] == [
-        (title, language) for title in PRINTS for language in ("bash", "python")
-    ]
+    readme = [(block.title, block.language) for block in SHIPPED_EXAMPLES if block.page == "README.md"]
+    assert readme == [(title, language) for title in PRINTS for language in ("bash", "python")]
 
 
-@pytest.mark.parametrize(("title", "language", "text"), EXAMPLES)
-def test_example_prints_what_it_promises(
-    server: RunningServer, folder: Path, title: str, language: str, text: str
-) -> None:
-    assert PRINTS[title][language] in run_example(language, text, server.url, folder)
-    if title == "Image generation" and language == "python":
-        with Image.open(folder / "barn.png") as image:
-            assert image.size == (128, 128)
+@pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in SHIPPED_EXAMPLES])
+def test_example_prints_what_it_promises(server: RunningServer, tmp_path: Path, block: Block) -> None:
+    printed = run_example(block.language, block.text, server.url, tmp_path)
+    assert PRINTS.get(block.title, {}).get(block.language, "") in printed
+    for path in re.findall(r'Path\("(\w+\.png)"\)\.write_bytes', block.text):
+        with Image.open(tmp_path / path) as image:
+            assert image.size == ((128, 128) if block.page == "README.md" else (640, 480))
 
 
 def test_error_shown_is_the_real_one(server: RunningServer) -> None:

@@ -14,6 +14,7 @@ from openai import BadRequestError, OpenAI
 from client import Client
 from scripts.testbed.server import RunningServer
 from tests.conftest import Models
+from tests.support.doc_examples import blocks, run_example
 from tests.support.recordings import encoded, wav
 
 SECONDS = 9
@@ -23,7 +24,7 @@ OPTIONS = {"threads": 1, "fallback_temperatures": []}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
     entry = {"id": "ears", "engine": "whisper", "source": str(models("whisper")), "options": OPTIONS}
-    with RunningServer(tmp_path_factory.mktemp("speech"), [{**entry, "aliases": ["whisper-1"]}]) as running:
+    with RunningServer(tmp_path_factory.mktemp("speech"), [{**entry, "aliases": ["whisper-1", "whisper"]}]) as running:
         yield running
 
 
@@ -138,3 +139,10 @@ def test_unknown_fields_are_warned_of_in_every_format(server: RunningServer) -> 
     assert "`langauge`" in warning
     whole = server.request("POST", "/v1/audio/transcriptions", data=form, files=files)
     assert whole.json()["warnings"] == [warning]
+
+
+@pytest.mark.parametrize("language", ["bash", "python"])
+def test_example_in_the_docs_runs(server: RunningServer, text: str, tmp_path: Path, language: str) -> None:
+    (tmp_path / "meeting.mp3").write_bytes(wav(SECONDS))
+    [block] = [block for block in blocks("docs/speech.md") if block.language == language]
+    assert run_example(language, block.text, server.url, tmp_path).strip()

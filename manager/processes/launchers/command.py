@@ -19,7 +19,7 @@ from manager.processes.launchers.child import Child
 from manager.processes.launchers.logs import Log, Logs
 from manager.processes.network import WorkerNetwork
 from manager.processes.progress import Probes
-from manager.state.process import LoadFailure, Placement
+from manager.state.process import LoadFailure, Placement, lasting_failure
 
 GUARD = Path(__file__).with_name("guard.py")
 PORT_ATTEMPTS = 3
@@ -59,9 +59,11 @@ class CommandProcess(Child):
             argv = [sys.executable, "-I", "-S", str(GUARD), *program]
             await self.spawn(argv, {**env, **environment}, cwd=options.get("cwd"))
         except ValueError as error:
-            raise LoadFailure(f"`cmd` is not a valid command line: {error}: {options['cmd']}", certain=True) from error
+            raise LoadFailure(
+                f"`cmd` is not a valid command line: {error}: {options['cmd']}", certain=True, permanent=True
+            ) from error
         except OSError as error:
-            raise LoadFailure(f"`cmd` cannot be run: {error}.", certain=True) from error
+            raise lasting_failure(f"`cmd` cannot be run: {error}.") from error
 
     async def ready(self) -> None:
         """Return once the server's ready path answers 2xx. Raises LoadFailure if the server ends before."""

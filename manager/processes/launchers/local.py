@@ -75,7 +75,9 @@ class LocalProcess(Child):
             os.close(read_end)
             process.discard_log()
             if isinstance(error, OSError):
-                raise LoadFailure(f"{python} cannot be run: {error}.{_install_hint(python)}", certain=True) from error
+                raise LoadFailure(
+                    f"{python} cannot be run: {error}.{_install_hint(python)}", certain=True, permanent=True
+                ) from error
             raise
         finally:
             os.close(write_end)
@@ -171,7 +173,8 @@ class LocalProcess(Child):
                 self._end_start(None)
             case "failed":
                 certain, memory = bool(report.get("certain")), bool(report.get("out_of_memory"))
-                self._end_start(LoadFailure(str(report["message"]), certain, memory, exit_code=3))
+                permanent = certain and not memory
+                self._end_start(LoadFailure(str(report["message"]), certain, memory, exit_code=3, permanent=permanent))
             case _:
                 self._report(report)
 

@@ -50,9 +50,23 @@ def chat_body() -> dict[str, Any]:
 
 
 FAMILIES = [
-    Family("grounding-dino", "transformers_detect", "grounding_dino", "detect", detect("a cat")),
+    Family(
+        "grounding-dino",
+        "transformers_detect",
+        "grounding_dino",
+        "detect",
+        detect("a cat"),
+        entry={"default": ["detect"]},
+    ),
     Family("sam2", "transformers_segment", "sam2", "segment", segment(30, 30)),
-    Family("sam3", "transformers_segment", "sam3", "segment", image_body(prompt="a cat", threshold=0, semantic=True)),
+    Family(
+        "sam3",
+        "transformers_segment",
+        "sam3",
+        "segment",
+        image_body(prompt="a cat", threshold=0, semantic=True),
+        entry={"default": ["segment"]},
+    ),
     Family(
         "depth-indoor-large",
         "depth_anything",
@@ -73,13 +87,17 @@ FAMILIES = [
 ]
 """The names are those of the shipped configuration, which the examples use; tiny models stand in for the real ones."""
 
-MODELS = [*(family.id for family in FAMILIES), "minilm"]
+_DEFAULTS = {"demo-chat": "chat", "demo-image": "image-generation", "bge-reranker": "rerank"}
+_FAKES = [{**fake_model(name), "default": [task]} for name, task in _DEFAULTS.items()]
+"""Models of the shipped configuration that only the examples in the docs use."""
+
+MODELS = [*(family.id for family in FAMILIES), "minilm", *(entry["id"] for entry in _FAKES)]
 """The models of the server, in the order of its configuration."""
 
 
 @pytest.fixture(scope="session")
 def server(models: Models, model_code: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     fake = {**fake_model("minilm"), "default": ["embeddings", "ocr"]}
-    entries = [*(family.spec(models) for family in FAMILIES), fake]
+    entries = [*(family.spec(models) for family in FAMILIES), fake, *_FAKES]
     with RunningServer(tmp_path_factory.mktemp("vision"), entries) as server:
         yield server

@@ -13,12 +13,10 @@ import pytest
 from PIL import Image
 
 from scripts.testbed.server import RunningServer
-from tests.support.doc_examples import examples, run_client, run_example
+from tests.support.doc_examples import run_client
 from tests.support.odd_images import drawing
 from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as_printed
 
-PAGE = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
-PRINTS = {"Depth Anything V2 server": "(60, 80) ", "Vision models server": "person ["}
 SIZE = [60, 80]
 
 
@@ -161,16 +159,6 @@ def test_bad_image_is_named(server: RunningServer, path: str) -> None:
     answer = server.post(f"/inference/{path}", body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_image", "images.1")
-
-
-@pytest.mark.parametrize(
-    ("title", "language", "text"), [example for example in examples(PAGE, "##") if example.values[0] in PRINTS]
-)
-def test_example_prints_what_it_promises(
-    server: RunningServer, tmp_path: Path, title: str, language: str, text: str
-) -> None:
-    drawing().save(tmp_path / "street.png")
-    assert PRINTS[title] in run_example(language, text, server.url, tmp_path)
 
 
 def test_depth_client_draws_depth_and_points(server: RunningServer, tmp_path: Path) -> None:

@@ -16,22 +16,11 @@ from contract.tasks import all_tasks
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 from tests.e2e.vision.conftest import FAMILIES, PICTURE, Family
-from tests.support.doc_examples import examples, run_example
 from tests.support.engine_cases import Case, ask, content
 from tests.support.odd_images import drawing
 from tests.support.peak_memory import peak
 from workers.engine import Device
 from workers.registry import find_engine
-
-PAGE = (Path(__file__).parents[3] / "docs" / "vision.md").read_text()
-PRINTS = {
-    "Detection": {"bash": ['"detections":['], "python": [" found"]},
-    "Segmentation": {"bash": ['"polygons":'], "python": [" found"]},
-    "Depth and point clouds": {"bash": ["x-array-shape: 60,80"], "python": ["(4800, 3) uint8", '{"object": "list"']},
-    "Features": {"python": ["32 "]},
-    "Captions, text, questions": {"bash": ['"text":"', '"task":"objects"', '"describe"']},
-}
-"""What the examples print."""
 
 
 def family_params() -> list[Any]:
@@ -59,15 +48,6 @@ def image() -> str:
     out = io.BytesIO()
     drawing().save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
-
-
-@pytest.mark.parametrize(("title", "language", "text"), examples(PAGE, "##"))
-def test_example_prints_what_it_promises(
-    server: RunningServer, tmp_path: Path, title: str, language: str, text: str
-) -> None:
-    drawing().save(tmp_path / "street.png")
-    output = run_example(language, text, server.url, tmp_path)
-    assert any(words in output for words in PRINTS[title][language]), output
 
 
 def test_detector_boxes_prompt_the_segmenter(server: RunningServer, image: str) -> None:

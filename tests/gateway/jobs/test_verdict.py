@@ -19,6 +19,11 @@ def test_error_that_stays_fails_the_job(error: type[errors.ServeError]) -> None:
     assert judge(error("x"), 0, 3).kind == "failed"
 
 
+def test_model_that_cannot_be_loaded_as_it_is_fails_the_job() -> None:
+    assert judge(errors.LoadFailed("x", details={"permanent": True}), 0, 3).kind == "failed"
+    assert judge(errors.ModelGated("x"), 0, 3).kind == "failed"
+
+
 @pytest.mark.parametrize("error", [errors.WorkerDied, errors.LoadFailed, errors.OutOfMemory])
 def test_crash_is_tried_again_a_few_times(error: type[errors.ServeError]) -> None:
     verdicts = [judge(error("x"), failures, 3) for failures in range(3)]

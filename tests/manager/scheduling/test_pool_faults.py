@@ -30,6 +30,18 @@ def test_a_failed_start_backs_off_and_reports_why(make: Make) -> None:
     assert harness.pool.models["a"].failures == 0
 
 
+def test_lasting_failure_says_what_to_do_and_not_to_retry(make: Make) -> None:
+    harness = make({"a": {"needs": 1}})
+    request = harness.request("a")
+    harness.finish_start("a#1", LoadFailure("Install the library.", certain=True, exit_code=3, permanent=True))
+    harness.finish_stop("a#1")
+    for error in (request.error, harness.request("a").error):
+        assert isinstance(error, LoadFailed)
+        assert error.headers == {"x-should-retry": "false"}
+        assert error.message == "a could not be loaded: Install the library."
+        assert "retry_after" not in error.details
+
+
 def test_a_killed_start_is_retried_twice(make: Make) -> None:
     harness = make({"a": {"needs": 1}})
     request = harness.request("a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from contract.config.fields import Gigabytes
 from workers import engine
 from workers.toolkit.chat.dialect import ReasoningFormatName, ToolFormatName
 from workers.toolkit.pretrained import Quantization
@@ -27,7 +28,7 @@ class MlxOptions(engine.Options):
     chat_template: str | None = None
     tool_format: ToolFormatName | None = None
     reasoning_format: ReasoningFormatName | None = None
-    buffer_cache_gb: float = Field(1.0, ge=0)
-    prefix_cache_gb: float = Field(0.5, ge=0)
+    buffer_cache_gb: Gigabytes = Field(1.0, ge=0)
+    prefix_cache_gb: Gigabytes = Field(0.5, ge=0)
     truncate: bool | None = None
     batch_size: int = Field(32, ge=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from contract.config.fields import Gigabytes
 from workers.toolkit.chat.dialect import ReasoningFormatName, ToolFormatName
 from workers.toolkit.pretrained import TorchOptions
 
@@ -23,5 +24,5 @@ class ChatOptions(TorchOptions):
     tool_format: ToolFormatName | None = None
     reasoning_format: ReasoningFormatName | None = None
     prefill_chunk: int = Field(512, ge=0)
-    prefix_cache_gb: float = Field(0.5, ge=0)
-    image_cache_gb: float = Field(0.125, ge=0)
+    prefix_cache_gb: Gigabytes = Field(0.5, ge=0)
+    image_cache_gb: Gigabytes = Field(0.125, ge=0)
