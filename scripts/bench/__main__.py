@@ -27,6 +27,7 @@ from scripts.bench import (
     memory,
     overhead,
     report,
+    sampling,
     stream,
     structured,
 )
@@ -39,6 +40,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "cold": cold.measure,
     "chat": chat.measure,
     "turns": chat_turns.measure,
+    "sampling": sampling.measure,
     "structured": structured.measure,
     "embeddings": embeddings.measure,
     "arrays": arrays.measure,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from scripts.bench import bodies, chat, jobs, overhead, stream, structured, wrk
+from scripts.bench import bodies, chat, jobs, overhead, sampling, stream, structured, wrk
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
 from scripts.bench.report import page, summary
 
 
-@pytest.mark.parametrize("bench", [stream, bodies], ids=lambda bench: bench.__name__)
+@pytest.mark.parametrize("bench", [stream, bodies, sampling], ids=lambda bench: bench.__name__)
 def test_measurement_has_a_value_for_every_goal(bench: Any, tmp_path: Path) -> None:
     result = bench.measure(Setup(tmp_path, quick=True))
     assert all(goal.value is not None for goal in result.goals)

@@ -81,7 +81,8 @@ def test_logprobs_match_the_text(engine: Any) -> None:
 
 
 def test_every_choice_has_its_own_logprobs(engine: Any) -> None:
-    answer = ask(engine, "Hello", **FREE, n=3, logprobs=True)
+    no_specials = {str(token): -100 for token in range(256, 259)}  # texts leave them out
+    answer = ask(engine, "Hello", **FREE, n=3, logprobs=True, logit_bias=no_specials)
     for index in range(3):
         content = b"".join(bytes(entry.bytes or ()) for entry in logprobs(answer, index))
         assert content.decode(errors="replace") == text(answer, index)

@@ -49,7 +49,7 @@ class ChoiceMaker:
         The prompt is None if `generate` gives its tokens to the sampler.
         """
         request = answer.call.request
-        sampler = TokenSampler(request, self.recommended, ends_of(request, self.end_tokens), number, self._device)
+        sampler = TokenSampler(request, self.recommended, ends_of(request, self.end_tokens), number)
         if prompt is not None:
             sampler.begin(prompt.to(self._device))
         choice = ChatChoice(answer, len(answer.choices), sampler, output, limit)

@@ -14,7 +14,7 @@ from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.kv_cache import KVCache
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import Prefill
-from workers.engines.transformers_chat.sampling import exclude
+from workers.engines.transformers_chat.sampling import exclude, pick
 from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
@@ -150,8 +150,14 @@ def _pick(scores: Any, are_numbers: Any, rows: Sequence[Row]) -> list[int]:
     NO_TOKEN for rows that are False in `are_numbers`.
     """
     picked: list[int] = scores.argmax(-1).where(are_numbers, NO_TOKEN).tolist()
-    for number, row in enumerate(rows):
-        choice = row.choice
-        if picked[number] != NO_TOKEN and not (choice.is_finished or choice.sampler.is_plain):
-            picked[number] = choice.sampler.pick(scores[number])
+    sampled = [
+        number
+        for number, row in enumerate(rows)
+        if picked[number] != NO_TOKEN and not (row.choice.is_finished or row.choice.sampler.is_plain)
+    ]
+    if sampled:
+        chosen = scores if len(sampled) == len(rows) else scores[sampled]
+        tokens = pick([rows[number].choice.sampler for number in sampled], chosen)
+        for number, token in zip(sampled, tokens, strict=True):
+            picked[number] = token
     return picked

@@ -15,7 +15,7 @@ from workers.engines.transformers_chat.answer_maker import AnswerMaker
 from workers.engines.transformers_chat.chat_prompt import ChatPrompt
 from workers.engines.transformers_chat.prompt_queue import PromptQueue
 from workers.engines.transformers_chat.prompt_row import moved
-from workers.engines.transformers_chat.sampling import exclude
+from workers.engines.transformers_chat.sampling import exclude, pick
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import NO_TOKEN, AnswerEvent, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
@@ -126,7 +126,7 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]
         row = scores[:1].to(torch.float32, copy=True)
         constraint = self._choice.constraint
         exclude(row, RowMasks([constraint], row.shape[-1]))
-        token: int = self._choice.sampler.pick(row[0])
+        [token] = pick([self._choice.sampler], row)
         self._choice.sampler.note(token, scores[0])
         if constraint is not None:
             constraint.advance(constraint.tokens + 1, token)  # before the next step, for which `put` does not wait

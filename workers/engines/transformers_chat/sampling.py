@@ -1,4 +1,4 @@
-"""Picks a choice's next token from the model's scores: greedily, or sampled with the choice's own random generator."""
+"""Picks the next tokens of choices from the model's scores: the best, or drawn with a choice's own random generator."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers.generation import logits_process as library
 
 from contract.tasks.chat import SampledRequest
 from workers.engines.transformers_chat.score_processors import Processors, processors_of
+from workers.engines.transformers_chat.token_draw import TokenFilter, draw
 from workers.toolkit.chat.constraints.masks import RowMasks
 from workers.toolkit.chat.logprobs import PickedToken
 from workers.toolkit.chat.sampling_settings import biases_of, settings_of
-
-_WARPERS = (
-    ("temperature", library.TemperatureLogitsWarper, 1.0),
-    ("top_k", library.TopKLogitsWarper, 0),
-    ("top_p", library.TopPLogitsWarper, 1.0),
-    ("min_p", library.MinPLogitsWarper, 0.0),
-    ("typical_p", library.TypicalLogitsWarper, 1.0),
-    ("epsilon_cutoff", library.EpsilonLogitsWarper, 0.0),
-    ("eta_cutoff", library.EtaLogitsWarper, 0.0),
-)
-"""Name in a generation configuration, class that applies it to the scores, and value at which it has no effect."""
-
 
 _SCORED_TOGETHER = 64
 """For how many tokens probabilities are computed at a time: each needs a vocabulary of float32."""
@@ -39,7 +27,7 @@ class TokenSampler:
     """
 
     def __init__(
-        self, request: SampledRequest, recommended: Mapping[str, Any], ends: frozenset[int], index: int, device: Any
+        self, request: SampledRequest, recommended: Mapping[str, Any], ends: frozenset[int], index: int
     ) -> None:
         self.ends = ends
         self.picked: deque[PickedToken] = deque()
@@ -50,8 +38,9 @@ class TokenSampler:
         self._frequency = request.frequency_penalty or 0.0
         self._presence = request.presence_penalty or 0.0
         self._counts: Any = None  # (vocabulary,) occurrences in the answer; None until a penalty needs them
-        self._warpers = _warpers(self._settings)
-        self._random = _generator(request.seed, index, device) if self._warpers is not None else None
+        self.filter = TokenFilter.of(self._settings)
+        """From which tokens to draw; None: it takes the best."""
+        self.random = _generator(request.seed, index)
         self._processors: Processors | None = None
         self._tokens: Any = None  # (1, tokens) of prompt and answer; None if no processor needs them
 
@@ -74,35 +63,51 @@ class TokenSampler:
     @property
     def is_plain(self) -> bool:
         """Whether it always picks the best score, without penalties or processors."""
-        penalized = self._frequency or self._presence
-        return self._warpers is None and self._processors is None and not penalized
+        return self.filter is None and not self.adjusts
 
-    def pick(self, scores: Any) -> int:
-        """The next token, given the scores (vocabulary,) as float32."""
+    @property
+    def adjusts(self) -> bool:
+        """Whether penalties or processors change the scores."""
+        return bool(self._processors or self._frequency or self._presence)
+
+    def adjusted(self, scores: Any) -> Any:
+        """The scores (vocabulary,) after penalties and processors, which do not change what they are given."""
         if self._processors is not None:
             processed = self._processors(self._tokens, scores[None])[0]
             # They may exclude all that a constraint has left, such as the repetition of a bracket.
             scores = torch.where(processed.isneginf().all(), scores, processed)
         if self._frequency or self._presence:
             scores = self._penalized(scores)
-        token = int(scores.argmax()) if self._warpers is None else self._sample(scores)
+        return scores
+
+    def add(self, token: int) -> None:
+        """Count a token that was picked."""
         if self._counts is not None:
             self._counts[token] += 1
         if self._tokens is not None:
             self._tokens = torch.cat([self._tokens, self._tokens.new_tensor([[token]])], dim=-1)
-        return token
-
-    def _sample(self, scores: Any) -> int:
-        row = scores[None]
-        for warper in self._warpers or ():
-            row = warper(None, row)
-        return int(torch.multinomial(row.softmax(-1), 1, generator=self._random))
 
     def _penalized(self, scores: Any) -> Any:
         """Apply OpenAI's penalties, which count the answer's tokens, not the prompt's."""
         if self._counts is None:
             self._counts = torch.zeros_like(scores)
         return scores - self._frequency * self._counts - self._presence * (self._counts > 0)
+
+
+def pick(samplers: Sequence[TokenSampler], scores: Any) -> list[int]:
+    """The next token of each row, given scores (rows, vocabulary) in float32."""
+    if any(sampler.adjusts for sampler in samplers):
+        scores = torch.stack([sampler.adjusted(row) for sampler, row in zip(samplers, scores, strict=True)])
+    drawn = [number for number, sampler in enumerate(samplers) if sampler.filter is not None]
+    tokens: list[int] = scores.argmax(-1).tolist() if len(drawn) < len(samplers) else [0] * len(samplers)
+    if drawn:
+        rows = scores if len(drawn) == len(samplers) else scores[drawn]
+        filters = [item for number in drawn if (item := samplers[number].filter)]
+        for number, token in zip(drawn, draw(rows, filters, [samplers[n].random for n in drawn]), strict=True):
+            tokens[number] = token
+    for sampler, token in zip(samplers, tokens, strict=True):
+        sampler.add(token)
+    return tokens
 
 
 def picked_tokens(tokens: Sequence[int], scores: Any, alternatives: int) -> list[PickedToken]:
@@ -129,19 +134,8 @@ def exclude(scores: Any, masks: RowMasks) -> None:
             scores[row].masked_fill_(tokens, -torch.inf)
 
 
-def _warpers(settings: Mapping[str, Any]) -> list[Any] | None:
-    """What to apply to the scores before sampling; None for greedy decoding."""
-    if not settings.get("do_sample"):
-        return None
-    return [
-        warper(float(value) if isinstance(neutral, float) else int(value))
-        for name, warper, neutral in _WARPERS
-        if (value := settings.get(name)) is not None and value != neutral
-    ]
-
-
-def _generator(seed: int | None, index: int, device: Any) -> Any:
-    generator = torch.Generator(device)
+def _generator(seed: int | None, index: int) -> torch.Generator:
+    generator = torch.Generator()
     if seed is None:
         generator.seed()
     else:
