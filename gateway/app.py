@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from gateway.jobs.execution import Executor
 from gateway.jobs.watch import JobWatch
 from gateway.request_log import RequestLog
 from gateway.responses.background import BackgroundResponses
+from gateway.responses.earlier_items import TOKENS_PATH, EarlierItems, WithEarlierItems
 from gateway.responses.endpoint import PATH, ResponsesEndpoint
 from gateway.responses.store import ResponseStore
 from gateway.routes import batches as batch_routes
@@ -86,7 +87,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     jobs = _jobs(settings, home, watched, keyring)
     responses = ResponseStore(home / "responses", settings.responses)
     background = BackgroundResponses(responses, jobs)
-    endpoints[PATH] = ResponsesEndpoint(endpoints[PATH], responses, background, services.body_limit)
+    endpoints |= _stored_conversations(endpoints, EarlierItems(responses, background), services.body_limit)
     app = DocumentedApp(
         title="Enginehouse",
         version=__version__,
@@ -145,6 +146,16 @@ def _add_routes(app: DocumentedApp, services: Services, jobs: JobEngine, configu
     page = PageServer(PageFiles())
     app.include_router(page.router())
     app.include_router(system.router(manager, directory, jobs, configuration, page))
+
+
+def _stored_conversations(
+    endpoints: Mapping[str, JobEndpoint], earlier: EarlierItems, limit: int
+) -> dict[str, JobEndpoint]:
+    """The endpoints of the paths whose requests may name stored responses, around those that answer them."""
+    return {
+        PATH: ResponsesEndpoint(endpoints[PATH], earlier, limit),
+        TOKENS_PATH: WithEarlierItems(endpoints[TOKENS_PATH], earlier, limit),
+    }
 
 
 def _jobs(settings: Settings, home: Path, executor: Executor, keyring: Keyring) -> JobEngine:

@@ -52,6 +52,25 @@ def test_text_is_answered_and_counted(client: OpenAI) -> None:
     assert counted.input_tokens == response.usage.input_tokens
 
 
+def test_counts_what_a_request_continues_and_refers_to(client: OpenAI) -> None:
+    def count(*items: Any, **fields: Any) -> int:
+        return client.responses.input_tokens.count(model="agent", input=list(items), **fields).input_tokens
+
+    first = client.responses.create(model="agent", input=[QUESTION])
+    said = first.output[-1]
+    whole = count(QUESTION, said.to_dict(), QUESTION)
+    assert whole > count(QUESTION)
+    assert count(QUESTION, {"type": "item_reference", "id": said.id}, QUESTION) == whole
+    assert count(QUESTION, previous_response_id=first.id) == count(
+        QUESTION, *(o.to_dict() for o in first.output), QUESTION
+    )
+    with pytest.raises(openai.NotFoundError, match="Send the item itself"):
+        count({"type": "item_reference", "id": "msg_nope_0"})
+    with pytest.raises(openai.NotFoundError) as gone:
+        count(QUESTION, previous_response_id="resp_nope")
+    assert gone.value.param == "previous_response_id"
+
+
 def test_tools_make_a_round_with_thoughts_and_pictures(client: OpenAI) -> None:
     called = client.responses.create(model="agent", input=[QUESTION], tools=[TOOL])
     thought, call = called.output
