@@ -5,12 +5,14 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/view.
 const MARGIN = 8; // rows rendered above and below
 
 /**
- * `row` renders an item; `height` is that of the list, in pixels, unless styles set one. With `stick`, the list stays at its end as items are added, unless the user has scrolled up.
+ * `row` renders an item; `height` is that of the list, in pixels, unless styles set one. With `stick`, the list stays at
+ * its end as items are added, unless the user has scrolled up. With `hold`, the rows in sight stay in their places as items
+ * are added before them: `always`, or only once it was `scrolled`, so that a list that begins with the newest shows them.
  * @template T
  * @param {{ items: T[], rowHeight: number, row: (item: T, index: number) => unknown, keyOf: (item: T) => string | number,
- *   label: string, stick?: boolean, className?: string, height?: number }} props
+ *   label: string, stick?: boolean, hold?: "always" | "scrolled", className?: string, height?: number }} props
  */
-export function WindowedList({ items, rowHeight, row, keyOf, label, stick = false, className = "", height }) {
+export function WindowedList({ items, rowHeight, row, keyOf, label, stick = false, hold, className = "", height }) {
   const element = useRef(null);
   const atEnd = useRef(true);
   const [view, setView] = useState({ top: 0, height: 600 });
@@ -20,6 +22,7 @@ export function WindowedList({ items, rowHeight, row, keyOf, label, stick = fals
     observer.observe(list);
     return () => observer.disconnect();
   }, []);
+  useHold(element, items.length ? keyOf(items[0]) : null, hold, (key) => rowHeight * items.findIndex((item) => keyOf(item) === key));
   useLayoutEffect(() => {
     if (stick && atEnd.current) element.current.scrollTop = element.current.scrollHeight;
   }, [items, stick, view.height]);
@@ -40,4 +43,15 @@ export function WindowedList({ items, rowHeight, row, keyOf, label, stick = fals
       )}
     </div>
   </div>`;
+}
+
+/** Keep the rows in sight in their places when others are added before them; `heightBefore` are pixels above a key. */
+function useHold(element, first, hold, heightBefore) {
+  const known = useRef(first);
+  useLayoutEffect(() => {
+    const before = known.current;
+    known.current = first;
+    if (!hold || before === null || (hold === "scrolled" && element.current.scrollTop === 0)) return;
+    element.current.scrollTop += Math.max(0, heightBefore(before));
+  }, [first]);
 }

@@ -1,0 +1,42 @@
+/** Has the server check an edited text, once the user pauses. */
+
+import { useEffect, useState } from "../../lib/view.js";
+import { requestJson } from "../../lib/api.js";
+
+const PAUSE = 500;
+
+/**
+ * @typedef {{ message: string, line: number | null, column: number | null, key: string | null }} Problem
+ * @typedef {{ state: "unchanged" | "checking" | "checked" | "failed", valid: boolean, problems: Problem[], diff: string,
+ *   needs_restart: string[], error: Error | null }} Check
+ */
+
+const UNCHANGED = { state: "unchanged", valid: false, problems: [], diff: "", needs_restart: [], error: null };
+
+/**
+ * @param {string} path of the configuration
+ * @param {string} text
+ * @param {boolean} isChanged
+ * @returns {Check}
+ */
+export function useCheck(path, text, isChanged) {
+  const [check, setCheck] = useState(UNCHANGED);
+  useEffect(() => {
+    if (!isChanged) {
+      setCheck(UNCHANGED);
+      return undefined;
+    }
+    const end = new AbortController();
+    setCheck((before) => ({ ...before, state: "checking", valid: false }));
+    const timer = setTimeout(async () => {
+      try {
+        const answer = await requestJson(`${path}/check`, { json: { text }, signal: end.signal });
+        setCheck({ ...UNCHANGED, ...answer, state: "checked" });
+      } catch (error) {
+        if (error.name !== "AbortError") setCheck({ ...UNCHANGED, state: "failed", error });
+      }
+    }, PAUSE);
+    return () => (clearTimeout(timer), end.abort());
+  }, [path, text, isChanged]);
+  return check;
+}
