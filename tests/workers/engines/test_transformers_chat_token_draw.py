@@ -73,7 +73,7 @@ def test_keeps_what_the_library_keeps(settings: dict[str, Any], seed: int, sprea
     scores = scores_of(seed, spread, excluded=excluded)
     found, wanted = probabilities(scores, settings), expected(scores, settings)
     # Sums are rounded otherwise, so a token or two at the limit may be kept by one of the two only.
-    assert np.abs(found - wanted).sum() < 0.01 or np.count_nonzero((found > 0) != (wanted > 0)) <= 1
+    assert np.abs(found - wanted).sum() < 0.01 or np.count_nonzero((found > 0) != (wanted > 0)) <= 2
 
 
 @given(st.integers(0, 2**31), st.integers(1, CANDIDATES))
