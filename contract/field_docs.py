@@ -1,16 +1,21 @@
-"""What each field of a request means, taken from the docstrings of its model, where it is written once.
+"""What each field of a request means, from the docstrings of its model, and from a table of fields that need no more.
 
 A description is the sentence or list item that begins with the field's name in backticks, with the sentences after it
-that begin with no other name; else the first sentence that mentions the field.
+that begin with no other name; else that in `field_docs.yaml`; else the first sentence that mentions the field.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
+
+from contract.yaml_file import read_yaml
 
 _ITEM = re.compile(r"\n\s*\n|\n(?=- )")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[`A-Z])")
@@ -19,13 +24,57 @@ _NAME = re.compile(r"`(\w+)`")
 
 
 def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """A description for each field that the docstrings of the model and its bases mention."""
+    """A description for each field that the table has, or the docstrings of the model and its bases mention."""
     mentioned: dict[str, str] = {}
     defined: dict[str, str] = {}
     for names, sentence, is_definition in _statements(model):
         for name in names:
             (defined if is_definition else mentioned).setdefault(name, sentence)
-    return {name: text for name in model.model_fields if (text := defined.get(name) or mentioned.get(name))}
+    found = {}
+    for name, field in model.model_fields.items():
+        text = defined.get(name) or _in_table(model, field.alias or name) or mentioned.get(name)
+        if text:
+            found[name] = text
+    return found
+
+
+def describe_fields(schemas: dict[str, Any], requests: Iterable[type[BaseModel]]) -> None:
+    """Add descriptions to the JSON schemas of requests and of the models in them, by the names of their classes."""
+    seen: set[type[BaseModel]] = set()
+    for request in requests:
+        _collect(request, seen)
+    for model in seen:
+        describe(schemas.get(model.__name__, {}), model)
+
+
+def describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Add descriptions to the properties of a schema."""
+    properties = schema.get("properties", {})
+    for name, text in field_descriptions(model).items():
+        key = model.model_fields[name].alias or name
+        if key in properties:
+            properties[key].setdefault("description", text)
+
+
+def _collect(annotation: Any, seen: set[type[BaseModel]]) -> None:
+    """Add the models in an annotation, and in their fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:
+        seen.add(annotation)
+        for field in annotation.model_fields.values():
+            _collect(field.annotation, seen)
+    for part in getattr(annotation, "__args__", ()):
+        _collect(part, seen)
+
+
+def _in_table(model: type[BaseModel], name: str) -> str | None:
+    table = _table()
+    return table.get(f"{model.__name__}.{name}") or table.get(name)
+
+
+@cache
+def _table() -> dict[str, str]:
+    table: dict[str, str] = read_yaml(Path(__file__).with_name("field_docs.yaml").read_text(encoding="utf-8"))
+    return table
 
 
 def _statements(model: type[BaseModel]) -> Iterator[tuple[list[str], str, bool]]:

@@ -19,6 +19,7 @@ from contract.configuration import (
     NewKey,
     SavedConfiguration,
 )
+from contract.field_docs import describe, describe_fields
 from contract.history import History
 from contract.logs import LogFiles, LogPage
 from contract.request_log import LoggedRequests
@@ -110,6 +111,7 @@ def _add_bodies(document: dict[str, Any]) -> None:
         models += [(route.response, "serialization") for route in described]
     references, definitions = models_json_schema(models, ref_template=_REF)
     schemas.update(definitions.get("$defs", {}))
+    describe_fields(schemas, (model for model, mode in models if mode == "validation"))
     for (method, path), model in _ANSWERS.items():
         answer = document["paths"][path][method]["responses"]["200"]
         answer["content"] = {"application/json": {"schema": references[model, "serialization"]}}
@@ -132,6 +134,7 @@ def _operation(task: Task[Any, Any], references: dict[Any, Any]) -> dict[str, An
         "application/json": {"schema": references[task.request, "validation"], "example": dict(task.example)},
     }
     if form := form_schema(task.request):
+        describe(form, task.request)
         content["multipart/form-data"] = {"schema": form}
     response: type[BaseModel] = task.response
     responses: dict[str, Any] = {}

@@ -22,7 +22,7 @@ def form_schema(request: type[BaseModel]) -> dict[str, Any] | None:
         return None
     properties: dict[str, Any] = {name: {"type": "string"} for name in request.model_fields}
     for name in kinds:
-        properties[name] = {"type": "array", "items": BYTES} if takes_several(request, name) else BYTES
+        properties[name] = {"type": "array", "items": BYTES} if takes_several(request, name) else dict(BYTES)
     return {"type": "object", "properties": properties}
 
 

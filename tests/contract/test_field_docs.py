@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from contract.field_docs import field_descriptions
+from contract.field_docs import describe_fields, field_descriptions
 from contract.tasks.crawl import CrawlRequest
 from contract.tasks.image_edit import ImageEditRequest
 from contract.tasks.segment import SegmentRequest
@@ -61,3 +61,26 @@ def test_describes_the_fields_of_real_requests() -> None:
     assert "white is redrawn" in edit["mask"]
     assert edit["guidance"]
     assert edit["keep_alive"]
+
+
+def test_table_describes_fields_that_docstrings_do_not() -> None:
+    class Grid(BaseModel):
+        """`width` is that of the grid."""
+
+        width: int
+        top_k: int
+
+    assert field_descriptions(Grid)["width"] == "`width` is that of the grid."
+    assert field_descriptions(Grid)["top_k"].startswith("Samples among")
+
+
+def test_models_in_a_model_are_described() -> None:
+    class Inner(BaseModel):
+        top_k: int
+
+    class Outer(BaseModel):
+        parts: list[Inner | None]
+
+    schemas = {"Inner": {"properties": {"top_k": {}}}}
+    describe_fields(schemas, [Outer])
+    assert "description" in schemas["Inner"]["properties"]["top_k"]

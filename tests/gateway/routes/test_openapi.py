@@ -23,9 +23,8 @@ def test_openapi_describes_tasks_and_control_routes(gateway: GatewayProcess) -> 
     assert chat["responses"]["200"]["content"].keys() == {"application/json", "text/event-stream"}
     assert "messages" in _schema(document, chat["requestBody"]["content"]["application/json"])["properties"]
     ocr = document["paths"]["/v1/vision/ocr"]["post"]["requestBody"]["content"]
-    assert ocr["multipart/form-data"]["schema"]["properties"]["image"] == {
-        "type": "array", "items": {"type": "string", "format": "binary"},
-    }  # fmt: skip
+    image = ocr["multipart/form-data"]["schema"]["properties"]["image"]
+    assert (image["type"], image["items"]) == ("array", {"type": "string", "format": "binary"})
     depth = document["paths"]["/v1/vision/depth"]["post"]["responses"]["200"]["content"]
     assert depth.keys() == {"application/json", "application/octet-stream", "application/x-npz"}
     assert {"/v1/models", "/v1/system/status", "/v1/system/events", "/metrics", "/ready"} <= document["paths"].keys()
@@ -75,3 +74,20 @@ def test_every_path_has_an_example(document: dict[str, Any]) -> None:
 
 def _schema(document: dict, content: dict) -> dict:
     return document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+
+
+def test_every_field_of_every_request_is_described(document: dict[str, Any]) -> None:
+    schemas, described, undescribed = document["components"]["schemas"], set[str](), list[str]()
+
+    def visit(part: Any) -> None:
+        for name in set(re.findall(r"#/components/schemas/(\w+)", json.dumps(part))) - described:
+            described.add(name)
+            fields = schemas[name].get("properties", {})
+            undescribed.extend(f"{name}.{field}" for field, schema in fields.items() if "description" not in schema)
+            visit(fields)
+
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            visit(operation.get("requestBody", {}))
+    assert {"ChatRequest", "DetectRequest", "MessagesRequest", "OllamaChatRequest", "Message"} <= described
+    assert undescribed == []
