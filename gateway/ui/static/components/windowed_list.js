@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/view.js";
 
-const MARGIN = 8; // rows rendered above and below
+const MARGIN = 3; // rows rendered above and below
 
 /**
  * `row` renders an item; `height` is that of the list, in pixels, unless styles set one. With `stick`, the list stays at

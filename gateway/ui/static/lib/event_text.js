@@ -15,16 +15,13 @@ export function eventText(event) {
 }
 
 /**
- * Of each model, the last event that says why it came or went.
- * @param {object[]} events oldest first
- * @returns {Map<string, object>}
+ * Note an event as the reason of its model's present state, if it is one.
+ * @param {Map<string, object>} reasons of each model, the last event that says why it came or went
+ * @param {object} event
  */
-export function lastReasons(events) {
-  const reasons = new Map();
-  for (const event of events) {
-    const isEnd = event.to === "stopping" || event.to === "stopped" || event.to === "backoff";
-    const explained = isEnd && reasons.get(event.model)?.type === "failure"; // the failure says more than its end
-    if (event.model && !explained && (event.type === "state" || event.type === "failure")) reasons.set(event.model, event);
-  }
-  return reasons;
+export function noteReason(reasons, event) {
+  if (!event.model || (event.type !== "state" && event.type !== "failure")) return;
+  const isEnd = event.to === "stopping" || event.to === "stopped" || event.to === "backoff";
+  const explained = isEnd && reasons.get(event.model)?.type === "failure"; // the failure says more than its end
+  if (!explained) reasons.set(event.model, event);
 }

@@ -39,21 +39,30 @@ function joined(large, largeUnit, small, smallUnit) {
  */
 export function number(value, digits = 0) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  return value.toLocaleString("en", { maximumFractionDigits: digits });
+  return formatOf(digits).format(value);
+}
+
+const formats = new Map();
+
+function formatOf(digits) {
+  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en", { maximumFractionDigits: digits }));
+  return formats.get(digits);
 }
 
 /**
- * The time of day, with the date if it is not today's.
+ * The time of day, with the date if it is not today's. By hand, because the browser's own formatting is slow in long lists.
  * @param {number} time seconds since 1970
  */
 export function clock(time) {
   const date = new Date(time * 1000);
-  const clockTime = date.toLocaleTimeString("en-GB");
-  return date.toDateString() === new Date().toDateString() ? clockTime : `${isoDate(date)} ${clockTime}`;
+  const clockTime = [date.getHours(), date.getMinutes(), date.getSeconds()].map(padded).join(":");
+  const age = Date.now() / 1000 - time;
+  const isToday = age < 86400 && date.getDate() === new Date().getDate();
+  return isToday ? clockTime : `${date.getFullYear()}-${padded(date.getMonth() + 1)}-${padded(date.getDate())} ${clockTime}`;
 }
 
-function isoDate(date) {
-  return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+function padded(value) {
+  return String(value).padStart(2, "0");
 }
 
 /**

@@ -3,6 +3,7 @@
  * back by themselves, and begin again from the start when the server was restarted.
  */
 
+import { noteReason } from "./event_text.js";
 import { createStore } from "./store.js";
 import { follow } from "./sse.js";
 import { useEffect } from "./view.js";
@@ -16,6 +17,9 @@ export const status = createStore(null);
 
 /** Events, oldest first, each with a `key` that is unique in this tab. */
 export const events = createStore([]);
+
+/** Of each model, the last event that says why it came or went, by the model's id. */
+export const reasons = createStore(new Map());
 
 /**
  * `live`: the status is current; `lost`: it is that of the past, and `error` says why; `waiting`: there is none yet.
@@ -97,10 +101,13 @@ function onManagerEvent({ data }) {
   timer ||= setTimeout(flush, BATCH);
 }
 
-/** Show the collected events; of the progress of one start, only the last. */
+/** Show the collected events. */
 function flush() {
   timer = 0;
   const list = [...events.get(), ...pending];
+  const noted = new Map(reasons.get());
+  for (const event of pending) noteReason(noted, event);
   pending = [];
   events.set(list.length > MAX_EVENTS ? list.slice(-MAX_EVENTS) : list);
+  reasons.set(noted);
 }

@@ -40,6 +40,7 @@ export default function Jobs({ route }) {
     <${ErrorBox} error=${error} onRetry=${refresh} />
     ${list.length > 0 &&
     html`<${WindowedList} items=${list} rowHeight=${height} keyOf=${(job) => job.job_id} label="Jobs" className="card job-rows"
+      height=${list.length * height}
       row=${(job) => html`<${JobRow} job=${job} onChange=${refresh} onAgain=${setDraft} />`} />`}
     ${value && !list.length &&
     html`<${EmptyState} title="No jobs">A job is a request that is stored now and runs when there is room.</${EmptyState}>`}

@@ -49,10 +49,10 @@ function sizeOf(model) {
   return [files, memoryOf(model)].filter(Boolean).join(" · ");
 }
 
-/** What the model takes: as it was measured here, or else as the catalogue says. */
+/** What the model takes: as it was measured here, or else as the catalogue says for the usual precision. */
 export function memoryOf({ live, memory_gb: memory }) {
   if (live?.footprint_bytes && live.footprint_learned) return `${bytes(live.footprint_bytes)} of memory, measured`;
-  const sizes = Object.entries(memory ?? {}).map(([precision, gib]) => `${gib} GiB (${precision})`);
-  if (sizes.length) return `takes ${sizes.join(", ")}`;
+  const [precision, gib] = Object.entries(memory ?? {}).find(([name]) => name === "bfloat16") ?? Object.entries(memory ?? {})[0] ?? [];
+  if (gib) return `takes ${gib} GiB of memory in ${precision}`;
   return live?.footprint_bytes ? `takes about ${bytes(live.footprint_bytes)}` : "";
 }

@@ -18,7 +18,7 @@ import { PullDialog } from "./pull_dialog.js";
 import { Removal } from "./remove_dialog.js";
 
 const INTERVAL = 30_000; // changes of models and downloads are seen at once, by the status
-const ROW = { wide: 92, narrow: 172 };
+const ROW = { wide: 92, narrow: 156 };
 
 /** @param {{ route: import("../../lib/router.js").Route }} props */
 export default function Models({ route }) {
@@ -42,6 +42,7 @@ export default function Models({ route }) {
     <${ErrorBox} error=${error} onRetry=${refresh} />
     ${rows.length > 0 &&
     html`<${WindowedList} items=${rows} rowHeight=${height} keyOf=${(model) => model.id} label="Catalogue" className="card catalogue"
+      height=${rows.length * height}
       row=${(model) => html`<${CatalogueRow} model=${model} onOpen=${open} onChange=${refresh} />`} />`}
     ${value && !rows.length && html`<${EmptyState} title="No model matches">Take a filter away.</${EmptyState}>`}
     ${opened && html`<${Details} model=${opened} onClose=${() => open(null)} />`}

@@ -2,8 +2,7 @@
 
 import { html, useMemo, useState } from "../../lib/view.js";
 import { counted } from "../../lib/format.js";
-import { lastReasons } from "../../lib/event_text.js";
-import { events } from "../../lib/live.js";
+import { reasons } from "../../lib/live.js";
 import { useStore } from "../../lib/store.js";
 import { useWide } from "../../lib/width.js";
 import { EmptyState } from "../../components/empty_state.js";
@@ -23,8 +22,7 @@ export function ModelList({ current }) {
   const [loadedOnly, setLoadedOnly] = useState(false);
   const [opened, setOpened] = useState(null);
   const [kept, setKept] = useState(null);
-  const all = useStore(events);
-  const reasons = useMemo(() => lastReasons(all), [all]);
+  const why = useStore(reasons);
   const rates = useRates();
   const rows = useMemo(() => rowsOf(current, text, loadedOnly), [current, text, loadedOnly]);
   const height = useWide() ? ROW.wide : ROW.narrow;
@@ -39,7 +37,7 @@ export function ModelList({ current }) {
     ${rows.length
       ? html`<${WindowedList} items=${rows} rowHeight=${height} keyOf=${(row) => row.model.id} label="Models"
           className="model-rows" height=${Math.min(rows.length, SHOWN) * height}
-          row=${(row) => html`<${ModelRow} row=${row} reason=${reasons.get(row.model.id)} rate=${rates.get(row.model.id)}
+          row=${(row) => html`<${ModelRow} row=${row} reason=${why.get(row.model.id)} rate=${rates.get(row.model.id)}
             onOpen=${setOpened} onKeep=${setKept} />`} />`
       : html`<${EmptyState} title="No model here">
           ${current.models.length ? counted(current.models.length, "model is", "models are") + " configured." : "Add one under Models."}
@@ -49,6 +47,7 @@ export function ModelList({ current }) {
   </section>`;
 }
 
+const byName = new Intl.Collator("en", { numeric: true }).compare;
 const ORDER = { ready: 0, draining: 0, starting: 1, stopping: 2, backoff: 3, stopped: 4 };
 
 /** A row for each model that the filters let through, in their order. */
@@ -59,7 +58,7 @@ function rowsOf({ models, workers }, text, loadedOnly) {
     .filter((model) => !loadedOnly || model.state !== "stopped" || model.waiting)
     .filter((model) => !wanted || [model.id, model.engine, ...model.tasks, ...model.aliases].join(" ").toLowerCase().includes(wanted))
     .map((model) => rowOf(model, ofModel.get(model.id) ?? []))
-    .sort((a, b) => a.place - b.place || a.model.id.localeCompare(b.model.id));
+    .sort((a, b) => a.place - b.place || byName(a.model.id, b.model.id));
 }
 
 function rowOf(model, workers) {

@@ -14,7 +14,7 @@ import { evict, load, pin } from "./actions.js";
  */
 export function ModelRow({ row, reason, rate, onOpen, onKeep }) {
   const { model, isLoaded } = row;
-  return html`<article class="model-row" data-series=${isLoaded ? seriesOf({ kind: "worker", model: model.id }) : 0}>
+  return html`<article class=${reason ? "model-row" : "model-row plain"} data-series=${isLoaded ? seriesOf({ kind: "worker", model: model.id }) : 0}>
     <div class="model-name">
       <button class="link cut" onClick=${() => onOpen(model.id)}>${model.id}</button>
       <${Badge} state=${model.state} />
