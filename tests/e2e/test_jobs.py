@@ -13,7 +13,6 @@ import pytest
 
 from scripts.testbed.http import local_client
 from scripts.testbed.server import RunningServer, eventually, fake_model
-from tests.support.doc_examples import ROOT, run_example
 
 JOBS = 50
 KILLS = 10
@@ -54,9 +53,7 @@ def content(kind: int, result: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def painter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(
-        tmp_path_factory.mktemp("painter"), [fake_model("painter", step_seconds=0.1), fake_model("vlm-small")]
-    ) as server:
+    with RunningServer(tmp_path_factory.mktemp("painter"), [fake_model("painter", step_seconds=0.1)]) as server:
         yield server
 
 
@@ -96,21 +93,6 @@ def test_cancelling_ends_the_work_at_its_next_step(painter: RunningServer) -> No
     eventually("the worker is free", lambda: painter.workers("painter")[0]["leases"] == 0)
     assert before < 150
     assert painter.get(f"/jobs/{id_}").json()["status"] == "cancelled"
-
-
-def test_first_example_in_the_docs_runs(painter: RunningServer, tmp_path: Path) -> None:
-    page = (ROOT / "docs/jobs.md").read_text()
-    text = page.partition("```bash\n")[2].partition("```")[0]
-    printed = run_example("bash", text, painter.url, tmp_path)
-    assert "event: completed" in printed
-    assert json.loads(printed.splitlines()[-1])["result"]["choices"]
-
-
-def test_example_of_a_batch_in_the_docs_runs(painter: RunningServer, tmp_path: Path) -> None:
-    page = (ROOT / "docs/jobs.md").read_text().partition("## Batches")[2]
-    text = page.partition("```python\n")[2].partition("```")[0]
-    printed = run_example("python", text, painter.url, tmp_path)
-    assert [line.split()[0] for line in printed.splitlines()] == ["request-0", "request-1", "request-2"]
 
 
 @pytest.mark.e2e
