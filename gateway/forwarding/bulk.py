@@ -22,6 +22,11 @@ _LARGE = 16 * 1024
 """Bytes from which on it costs less to send a piece on its own than to copy it."""
 
 
+_TEXT = re.compile(rb'"([0-9a-f]{16}):(\d+);"|([0-9a-f]{16}):(\d+);')
+"""What stands for a value, after the mark of its answer. A pattern with the mark would have to be made for each answer,
+which takes a millisecond."""
+
+
 class Bulk:
     """The large values of some JSON texts. `keys` are the names of the fields that may hold them.
 
@@ -32,9 +37,7 @@ class Bulk:
         # Random, so that no text in an answer is mistaken for a value's.
         self._mark = secrets.token_hex(8).encode()
         self._values: list[Sequence[bytes]] = []
-        names = b"|".join(re.escape(key).encode() for key in sorted(keys))
-        self.field = re.compile(rb'"(?:%b)"\s*:\s*(?=["\[])' % names) if keys else None
-        self._text = re.compile(rb'"%b:(\d+);"|%b:(\d+);' % (self._mark, self._mark))
+        self.field = _field(keys) if keys else None
 
     def keep(self, value: Sequence[bytes]) -> bytes:
         """Keep the pieces of a value; the JSON text that stands for it."""
@@ -47,11 +50,20 @@ class Bulk:
 
     def _pieces(self, body: bytes) -> Iterator[bytes]:
         position = 0
-        for text in self._text.finditer(body):
+        for text in _TEXT.finditer(body):
+            if self._mark not in {text[1], text[3]}:
+                continue
             yield body[position : text.start()]
-            yield from self._values[int(text[1])] if text[1] else _unquoted(self._values[int(text[2])])
+            yield from self._values[int(text[2])] if text[1] else _unquoted(self._values[int(text[4])])
             position = text.end()
         yield body[position:]
+
+
+@cache
+def _field(keys: frozenset[str]) -> re.Pattern[bytes]:
+    """Matches the name of one of these fields, up to its value."""
+    names = b"|".join(re.escape(key).encode() for key in sorted(keys))
+    return re.compile(rb'"(?:%b)"\s*:\s*(?=["\[])' % names)
 
 
 def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -257,6 +257,8 @@ def _queries(route: DialectRoute, request: BaseModel, table: ModelTable) -> Sequ
 
 async def _side_by_side(queries: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """The results in order. The first failure is raised, and ends the others."""
+    if len(queries) == 1:
+        return [await queries[0]]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(query) for query in queries]

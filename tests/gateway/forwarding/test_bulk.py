@@ -111,3 +111,12 @@ def test_text_that_looks_like_a_value_is_none() -> None:
 def test_arrays_and_images_are_bulk(task: str, keys: set[str]) -> None:
     assert keys <= bulk_keys(all_tasks()[task].response)
     assert "text" not in bulk_keys(all_tasks()[task].response)
+
+
+def test_another_answers_mark_stands_for_no_value() -> None:
+    bulk = Bulk(frozenset({"data"}))
+    kept = bulk.keep([b'"', b"x" * 100, b'"'])
+    others = b'["0123456789abcdef:0;", "cafe0123456789abcdef:0;", "f' + kept[1:-1] + b'"]'
+    body = b'{"data": ' + kept + b', "other": ' + others + b"}"
+    values = b'["0123456789abcdef:0;", "cafe0123456789abcdef:0;", "f' + b"x" * 100 + b'"]'
+    assert b"".join(bulk.put_back(body)) == b'{"data": "' + b"x" * 100 + b'", "other": ' + values + b"}"
