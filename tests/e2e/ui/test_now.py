@@ -141,3 +141,27 @@ def test_comes_back_after_restarts_of_the_server(opener: Opener, server: Running
     server.chat("quick")
     expect(row_of(page, "quick")).to_contain_text("ready")
     expect(page.get_by_role("region", name="Events").first).to_contain_text("quick#1 stopped → starting")
+
+
+MANY = """async () => {
+  const app = [...document.scripts].find((script) => script.src.endsWith("/app.js"));
+  const live = await import(new URL("lib/live.js", app.src));
+  const [model] = live.status.get().models;
+  const models = Array.from({ length: 1000 }, (_, n) => ({ ...model, id: `many-${n}`, state: "stopped", waiting: 0 }));
+  live.status.set({ ...live.status.get(), models });
+  const event = (n) => ({ seq: n, key: `many ${n}`, time: n, type: "state", worker: `w-${n}` });
+  live.events.set(Array.from({ length: 10000 }, (_, n) => event(n)));
+}"""
+
+
+def test_long_lists_render_only_what_is_in_sight(opener: Opener, server: RunningServer) -> None:
+    page = opener().open("now")
+    expect(row_of(page, "quick")).to_be_visible()
+    page.evaluate(MANY)
+    expect(page.get_by_text("10,000 events")).to_be_visible()
+    expect(row_of(page, "many-0")).to_be_visible()
+    assert page.get_by_role("listitem").count() < 80
+    page.get_by_label("Find events").fill("w-9876")
+    expect(page.get_by_text("1 event", exact=True)).to_be_visible()
+    page.get_by_label("Find a model").fill("many-777")
+    expect(page.get_by_role("button", name="many-777", exact=True)).to_be_visible()
