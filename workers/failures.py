@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
 from contract.config import ConfigError
 from contract.errors import EngineFailed, OutOfMemory, ServeError
+from contract.validation import invalid_request
 from workers.registry import UnknownEngine
 
 _MEMORY_PHRASES = (
@@ -72,6 +75,9 @@ def to_serve_error(error: BaseException) -> ServeError:
     if is_out_of_memory(error):
         message = f"The model ran out of memory ({summarize(error)}). Send a smaller request, or try again later."
         return OutOfMemory(message, retry_after=1)
+    if isinstance(error, ValidationError):  # the engine's own answer, or an object that it made for a library
+        problem = invalid_request(error).message
+        return EngineFailed(f"The engine made an answer that is not valid: {problem} The worker's log has the details.")
     return EngineFailed(f"The model failed on this request: {summarize(error)}. The worker's log has the details.")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from contract.errors import EngineFailed, InvalidField, LoadFailed, OutOfMemory
+from contract.tasks.embeddings import EmbeddingsResponse
 from workers.failures import is_fatal, is_out_of_memory, is_permanent, load_failure_message, summarize, to_serve_error
 
 
@@ -106,3 +108,14 @@ def test_missing_library_says_what_installs_it() -> None:
         "ModuleNotFoundError: No module named 'diffusers'. A library that this engine needs is missing: "
         "`make setup ENGINES=diffusers_image` installs it."
     )
+
+
+def test_an_answer_that_breaks_its_schema_is_explained_in_a_sentence() -> None:
+    with pytest.raises(ValidationError) as caught:
+        EmbeddingsResponse.model_validate({"model": "m", "data": [{"index": "a"}]})
+    error = to_serve_error(caught.value)
+    assert isinstance(error, EngineFailed)
+    assert error.message.startswith("The engine made an answer that is not valid: `data.0.index`: Input should be")
+    assert "`usage`: this field is required." in error.message
+    assert "pydantic" not in error.message
+    assert "\n" not in error.message

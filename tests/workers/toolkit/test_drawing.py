@@ -109,10 +109,18 @@ def test_unsupported_file_format_is_refused_before_drawing() -> None:
 
 
 def test_size_must_be_a_multiple() -> None:
-    assert requested_size(ask(size="96x64").request, 16) == (96, 64)
-    assert requested_size(ask(size="auto").request, 16) is None
+    assert requested_size(ask(size="96x64").request, 16, 64) == (96, 64)
+    assert requested_size(ask(size="auto").request, 16, 64) is None
     with pytest.raises(InvalidField, match="multiples of 16; the nearest are 96x48 and 112x64"):
-        requested_size(ask(size="100x50").request, 16)
+        requested_size(ask(size="100x50").request, 16, 64)
+
+
+def test_size_is_bounded_by_what_the_model_draws() -> None:
+    assert requested_size(ask(size="128x128").request, 16, 64) == (128, 128)
+    assert requested_size(ask(size="256x64").request, 16, 64) == (256, 64)
+    with pytest.raises(InvalidField, match="at most 4 times as many pixels, such as 128x128") as caught:
+        requested_size(ask(size="4096x4096").request, 16, 64)
+    assert caught.value.param == "size"
 
 
 def test_long_prompt_is_cut_with_a_warning_or_refused() -> None:

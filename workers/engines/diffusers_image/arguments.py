@@ -52,7 +52,7 @@ class PipelineAdapter:
 
     def requested_size(self, request: DiffusionRequest) -> Size | None:
         """The size that the client asks for, or None. Raises InvalidField if the model cannot draw it."""
-        return requested_size(request, self.multiple)
+        return requested_size(request, self.multiple, self.native)
 
     def size_arguments(self, size: Size) -> dict[str, int]:
         """A size as the pipeline's arguments; some take none, and draw at the size of the image that they get."""
@@ -62,16 +62,17 @@ class PipelineAdapter:
 
     @property
     def max_pixels(self) -> int:
-        """At most 1.5 times the model's native square, enough for 2:3.
+        """At most 1.5 times the model's native square, enough for 2:3."""
+        return int(self.native**2 * 1.5)
 
-        A model that does not state its native size is taken to draw 1024 x 1024, as most do today.
-        """
+    @property
+    def native(self) -> int:
+        """The side of the square that the model was trained to draw: 1024, as for most today, if it does not say."""
         side = getattr(self.pipe, "default_sample_size", None)
         for part in ("unet", "transformer"):
             config = getattr(getattr(self.pipe, part, None), "config", {})
             side = side or config.get("sample_size")
-        native = side * getattr(self.pipe, "vae_scale_factor", 8) if isinstance(side, int) else 1024
-        return int(native**2 * 1.5)
+        return side * getattr(self.pipe, "vae_scale_factor", 8) if isinstance(side, int) else 1024
 
     def strength(self, request: DiffusionRequest, strength: float | None) -> dict[str, float]:
         """`strength` as an argument. Raises UnsupportedFeature, or InvalidField if it leaves no step to draw."""

@@ -23,6 +23,8 @@ from workers.toolkit.drawing.limits import (
     requested_size,
 )
 
+_NATIVE = 1024
+"""The side of the square that FLUX was trained to draw."""
 _MULTIPLE = 16
 """Widths and heights must be multiples of it: eight pixels per latent, two latents per patch."""
 _STEPS = {"schnell": 4, "dev": 25}
@@ -65,7 +67,7 @@ class MlxDrawing:
         tokens = len(encoder.tokenizer(request.prompt)["input_ids"])
         warnings = prompt_warnings("prompt", tokens, encoder.max_length, truncate=self._truncate)
         arguments = {"prompt": request.prompt, "num_inference_steps": request.steps or self._default_steps}
-        if size := requested_size(request, _MULTIPLE):
+        if size := requested_size(request, _MULTIPLE, _NATIVE):
             arguments["width"], arguments["height"] = size
         if request.guidance is not None and self._guided:
             arguments["guidance"] = request.guidance

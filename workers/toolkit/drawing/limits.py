@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import math
+
 from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
 from contract.tasks.image_generation import DiffusionRequest
 
+LARGEST = 4
+"""How many times the pixels of its native square a model draws at most."""
 Size = tuple[int, int]
 """Width and height in pixels."""
 
 GUIDANCE_HAS_NO_EFFECT = "`guidance` has no effect on this model."
 
 
-def requested_size(request: DiffusionRequest, multiple: int) -> Size | None:
-    """The size that the client asks for, or None. Raises InvalidField unless both sides are multiples of `multiple`."""
+def requested_size(request: DiffusionRequest, multiple: int, native: int) -> Size | None:
+    """The size that the client asks for, or None.
+
+    Raises InvalidField unless both sides are multiples of `multiple`, and for more than `LARGEST` times the pixels of
+    the model's native square, of which `native` is a side.
+    """
     if request.pixels is None:
         return None
     width, height = request.pixels
+    side = _round_down(math.isqrt(LARGEST * native**2), multiple)
+    if width * height > LARGEST * native**2:
+        raise InvalidField(
+            f"`size` {width}x{height}: this model draws {native}x{native}, and at most {LARGEST} times as many pixels, "
+            f"such as {side}x{side}. Beyond that, one step takes minutes, and shapes repeat.",
+            param="size",
+        )
     if width % multiple or height % multiple:
         smaller, larger = (f"{fit(width, multiple)}x{fit(height, multiple)}" for fit in (_round_down, _round_up))
         raise InvalidField(
