@@ -187,6 +187,7 @@ class ModelStatus(BaseModel):
     default: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}
+    normalize_images: bool = False  # of an external server: it gets pictures as engines do
     passthrough: str | None = None  # for an external server: the name it expects as a request's `model`
     source: str = ""
     created: int = 0

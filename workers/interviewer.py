@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from contract.errors import ContextTooLong, ServeError
+from contract.image_loading import image_size
 from contract.media import ImageInput
 from contract.tasks import Response
 from contract.tasks.chat import CHAT, ChatRequest, ChatResponse, ImagePart, ImageUrl, Message, TextPart
@@ -20,7 +21,6 @@ from workers import defaults
 from workers.batcher import Batcher
 from workers.engine import Call, ServedTask
 from workers.tickets import Ticket
-from workers.toolkit.image_loading import image_size
 from workers.vision_by_chat import conversions
 from workers.vision_by_chat.conversion import ImageReply, Interview
 

@@ -27,6 +27,7 @@ from gateway.forwarding.forward import ForwardedRequest, forward
 from gateway.forwarding.image_fetcher import ImageFetcher
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.forwarding.model_directory import ModelDirectory
+from gateway.forwarding.normalized_images import normalize
 from gateway.forwarding.offload import offload
 from gateway.forwarding.pieced_body import PiecedBody, body_of
 from gateway.forwarding.prerequisite import apply_prerequisite
@@ -159,7 +160,7 @@ class TaskForwarder:
 
     async def _body(self, call: TaskCall, model: ModelStatus) -> bytes | PiecedBody:
         """The body to forward: the client's own if possible, else the completed request as JSON."""
-        is_completed = await self._complete(call)
+        is_completed = await self._complete(call, model)
         if is_completed or call.body is None:
             # The bytes are released before the request is serialized, and the request after: the client's body, the
             # decoded request and the new body are never in memory at the same time.
@@ -179,14 +180,17 @@ class TaskForwarder:
             return await offload(len(body), replace_form_model, form, body, model.passthrough)
         return await offload(len(body), replace_model, body, model.passthrough)
 
-    async def _complete(self, call: TaskCall) -> bool:
-        """Fetch the request's images and apply its prerequisite; whether that changed the request."""
+    async def _complete(self, call: TaskCall, model: ModelStatus) -> bool:
+        """Fetch the request's images, and apply its prerequisite; whether that changed the request."""
 
         async def ask(task: Task[Any, Any], request: Request) -> bytes:
             return await self.ask(task, request, call.request_id, call.job_priority)
 
-        fetched = await self._fetch_images(call.request)
-        return await apply_prerequisite(call.request, ask) or fetched
+        changed = await self._fetch_images(call.request)
+        if model.normalize_images:
+            with name_bad_image(call.request):
+                changed = await normalize(list(images_in(call.request))) or changed
+        return await apply_prerequisite(call.request, ask) or changed
 
     async def _fetch_images(self, request: Request) -> bool:
         """Replace image URLs with the images themselves; whether there were any."""

@@ -108,6 +108,7 @@ class Model:
             default=tuple(task for task in spec.default if task in self.capabilities.tasks),
             features=self.capabilities.features,
             defaults=spec.defaults,
+            normalize_images=bool(spec.is_external and spec.options.get("normalize_images")),
             passthrough=spec.options.get("model_name") if spec.is_external else None,
             source=spec.source,
             created=self.created,

@@ -12,9 +12,9 @@ from PIL import Image
 from contract import heif_files
 from contract.errors import BadImage
 from contract.heif_files import open_heif
+from contract.image_loading import open_image
 from contract.media import ImageInput
 from scripts.testbed.pictures import drawing, heic
-from workers.toolkit.image_loading import open_image
 
 
 @cache

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from PIL import ImageFile
 
+from contract import image_loading
 from contract.errors import BadImage, BadRequest, ContextTooLong, UnsupportedFeature
 from contract.tasks.chat import ChatChunk
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, drawn_image, image_part, request, run, text, uri, whole, with_images
 from workers.engine import Call
-from workers.toolkit import image_loading
 from workers.toolkit.chat.answer import ChatChoice
 
 ChatEngine = Callable[..., Any]

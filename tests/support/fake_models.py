@@ -33,6 +33,7 @@ MODELS = [
     model("external", engine="command", features=["*"], passthrough="gguf"),
     model("external-detector", engine="command", tasks=["detect"], features=["*"], passthrough="yolo"),
     model("external-vectors", engine="command", tasks=["embeddings"], features=["*"]),
+    model("external-seer", engine="command", tasks=["chat", "ocr"], features=["*"], normalize_images=True),
     model("ends-early", engine="command", features=["*"]),
     model("segment-anything", tasks=["segment"], source="facebook/sam3", state="ready"),
     model("our-vlm", engine="transformers_chat", source="Qwen/Qwen2.5-VL-7B-Instruct", state="ready"),

@@ -110,7 +110,7 @@ def test_missing_library_says_what_installs_it() -> None:
     )
 
 
-def test_an_answer_that_breaks_its_schema_is_explained_in_a_sentence() -> None:
+def test_answer_that_breaks_its_schema_is_explained() -> None:
     with pytest.raises(ValidationError) as caught:
         EmbeddingsResponse.model_validate({"model": "m", "data": [{"index": "a"}]})
     error = to_serve_error(caught.value)

@@ -14,6 +14,7 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import BadImage, ContextTooLong
+from contract.image_loading import open_image
 from contract.media import ImageInput
 from contract.tasks import all_tasks
 from contract.tasks.analyze import DESCRIPTIONS, PROMPTS
@@ -26,7 +27,6 @@ from workers.engine import Call, Engine, Options
 from workers.interviewer import Interviewer
 from workers.registry import find_engine
 from workers.served_tasks import served_by, tasks_of_loaded
-from workers.toolkit.image_loading import open_image
 from workers.vision_by_chat import conversions
 
 CAPTION, OCR, ANALYZE = "/v1/vision/caption", "/v1/vision/ocr", "/v1/vision/analyze"

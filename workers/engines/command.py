@@ -16,13 +16,15 @@ class CommandOptions(Options):
     """`cmd` may contain the macros `${PORT}`, `${TOKEN}` and `${MODEL_ID}`; `ready` answers 2xx once it is ready.
 
     `model_name` is the `model` that the server expects in requests (default: the entry's id). `cwd` is the folder in
-    which the command runs.
+    which the command runs. `normalize_images`: pictures in requests for tasks reach the server upright, on white and in
+    RGB, as engines get them.
     """
 
     cmd: str = Field(min_length=1)
     ready: str = Field("/health", pattern="^/")
     model_name: str | None = None
     cwd: str | None = None
+    normalize_images: bool = False
 
     @field_validator("cmd")
     @classmethod

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contract.errors import ServeError
+from contract.image_loading import open_image
 from contract.media import MAX_PIXELS
 from contract.tasks import Response
 from contract.tasks.vision import VisionItem, VisionRequest, VisionUsage
 from workers.engine import Call, Output
 from workers.toolkit.finite import is_finite, not_finite
-from workers.toolkit.image_loading import open_image
 
 if TYPE_CHECKING:
     from PIL import Image

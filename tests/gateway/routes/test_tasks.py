@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import json
 import struct
 
 import openai
 import pytest
+from PIL import Image
 
+from contract.image_loading import open_image
+from contract.media import ImageInput, data_uri
+from scripts.testbed.pictures import FILES
 from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess
 from tests.support.sample_images import png
 
@@ -134,6 +139,30 @@ def test_vectors_of_external_servers_come_as_asked_for(gateway: GatewayProcess) 
     for form, expected in (("float", [0.5, 0.25]), ("base64", packed)):
         body = {"model": "external-vectors", "input": "x", "encoding_format": form}
         assert gateway.http.post("/v1/embeddings", json=body).json()["data"][0]["embedding"] == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG with EXIF orientation", "HEIC, as phones make them", "PNG with alpha"])
+def test_external_server_gets_normalized_pictures(
+    gateway: GatewayProcess, manager: FakeManagerProcess, kind: str
+) -> None:
+    picture = next(file for file in FILES if file.kind == kind)
+    headers = {"x-request-id": f"seer-{kind.partition(' ')[0].rstrip(',').lower()}-{len(kind)}"}
+    body = {"model": "external-seer", "image": data_uri(picture.content())}
+    gateway.http.post("/v1/vision/ocr", json=body, headers=headers)
+    [received] = manager.received(headers["x-request-id"])
+    sent = base64.b64decode(json.loads(received["body"])["image"].partition(",")[2])
+    with Image.open(io.BytesIO(sent)) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        assert image.tobytes() == open_image(ImageInput(picture.content())).tobytes()
+
+
+def test_plain_picture_reaches_an_external_server_as_it_is(
+    gateway: GatewayProcess, manager: FakeManagerProcess
+) -> None:
+    body = json.dumps({"image": data_uri(png(8, 8)), "model": "external-seer"}).encode()
+    headers = {"x-request-id": "seer-plain", "content-type": "application/json"}
+    gateway.http.post("/v1/vision/ocr", content=body, headers=headers)
+    assert manager.received("seer-plain")[0]["body"].encode() == body
 
 
 def test_unknown_paths_reach_only_external_servers(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from contract.config import ModelSpec
 from contract.errors import BadImage, ContextTooLong, LoadFailed
+from contract.image_loading import open_image
 from contract.media import ImageInput
 from contract.tasks.caption import CaptionRequest, CaptionResponse
 from scripts.testbed.models.caption import CONTEXT
@@ -18,7 +19,6 @@ from tests.conftest import Models
 from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
-from workers.toolkit.image_loading import open_image
 
 UPRIGHT, ROTATED, RED = drawing(), drawing().rotate(180), Image.new("RGB", (40, 90), "red")
 IMAGES = [UPRIGHT, ROTATED, RED]

@@ -8,6 +8,7 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import BadImage, BadRequest, ContextTooLong, InvalidField, UnsupportedFeature
+from contract.image_loading import open_image
 from contract.media import ImageInput
 from contract.tasks.caption import CaptionRequest, CaptionResponse
 from contract.tasks.chat import ChatRequest
@@ -19,7 +20,6 @@ from tests.support.moondream_engines import load
 from tests.support.odd_images import ODD_IMAGES, OddImage, drawing, encoded
 from workers.engine import Call, Engine
 from workers.served_tasks import tasks_of_loaded
-from workers.toolkit.image_loading import open_image
 
 RED, BLUE = drawn_image("red", (80, 60)), drawn_image("blue", (60, 80))
 GREEDY = {"temperature": 0, "max_tokens": 12}

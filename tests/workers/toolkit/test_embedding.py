@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from contract.errors import ContextTooLong, EngineFailed, InvalidField, ServeError
+from contract.image_loading import open_image
 from contract.tasks.embeddings import EmbeddingsRequest, EmbeddingsResponse
 from tests.support.odd_images import encoded
 from workers.engine import Call, Output
 from workers.toolkit import embedding
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
-from workers.toolkit.image_loading import open_image
 
 BATCHER = EmbeddingBatcher("model", dimensions=4, batch_size=2)
 

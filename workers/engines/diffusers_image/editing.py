@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contract.errors import InvalidField, UnsupportedFeature, UnsupportedTask
+from contract.image_loading import open_image, open_mask, open_with_transparency, sizes_together
 from contract.tasks.image_edit import ImageEditRequest
 from contract.tasks.image_generation import DiffusionRequest
 from contract.tasks.image_variation import ImageVariationRequest
@@ -15,7 +16,6 @@ from workers.engines.diffusers_image.drawing import PipelineCall
 from workers.engines.diffusers_image.pipelines import Pipelines
 from workers.toolkit.drawing.answering import Drawing
 from workers.toolkit.drawing.limits import Size
-from workers.toolkit.image_loading import open_image, open_mask, open_with_transparency, sizes_together
 
 if TYPE_CHECKING:
     from PIL import Image

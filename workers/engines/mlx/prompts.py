@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from contract.image_loading import open_image
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
 from workers.engines.mlx.guard import Guard
 from workers.engines.mlx.loading import LoadedMlx
@@ -23,7 +24,6 @@ from workers.toolkit.chat.conversation import (
     unsupported_part,
 )
 from workers.toolkit.chat.dialect import find_dialect
-from workers.toolkit.image_loading import open_image
 
 _END_TOKENS = 16
 """More tokens than the mark has with which a chat template begins a thought."""

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, InvalidField, ServeError
+from contract.image_loading import open_image
 from contract.status import ModelFacts
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from contract.tasks.chat import CHAT, ChatChunk, ChatRequest
@@ -25,7 +26,6 @@ from workers.toolkit.chat.chunks import ChatChunks
 from workers.toolkit.chat.detokenizer import StopStrings
 from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
-from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions, set_up_torch
 
 if TYPE_CHECKING:

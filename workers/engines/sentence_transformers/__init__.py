@@ -10,12 +10,12 @@ from pydantic import Field
 
 from contract.config import ModelSpec
 from contract.errors import ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
+from contract.image_loading import open_image
 from contract.status import ModelFacts
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit import pretrained, snapshots
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
-from workers.toolkit.image_loading import open_image
 from workers.toolkit.pretrained import TorchOptions
 
 _READ_PADDING = {"siglip", "siglip2"}
@@ -56,7 +56,7 @@ class SentenceTransformers(Engine):
         "transformers.models.mpnet.modeling_mpnet",
         "transformers.models.xlm_roberta.modeling_xlm_roberta",
         "workers.toolkit.pretrained",
-        "workers.toolkit.image_loading",
+        "contract.image_loading",
         f"{__name__}.warm",
     )
 

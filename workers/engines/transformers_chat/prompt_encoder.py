@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from contract.config import ModelSpec
+from contract.image_loading import open_image
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.loading import LoadedModel
@@ -26,7 +27,6 @@ from workers.toolkit.chat.conversation import (
 )
 from workers.toolkit.chat.dialect import find_dialect
 from workers.toolkit.chat.fill_in_middle import FillInMiddle, find_fill_in_middle
-from workers.toolkit.image_loading import open_image
 
 _END_TOKENS = 16
 """More tokens than the mark has with which a chat template begins a thought."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from contract.config import ModelSpec
 from contract.errors import BadRequest, ContextTooLong, LoadFailed, ServeError, UnsupportedFeature
+from contract.image_loading import sizes_together
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.registry import engine_names, find_engine
-from workers.toolkit.image_loading import sizes_together
 
 Conversation = list[dict[str, Any]]
 """Messages as chat templates read them; for a vision-language model, each content is a list of parts."""

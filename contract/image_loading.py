@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from contract.displayed import check_pixels, to_rgb, transparent_part
 from contract.errors import BadImage
 from contract.image_files import open_header, unreadable
+from contract.jpeg_ends import with_end
 from contract.media import MAX_PIXELS, ImageInput, check_size, too_many_pixels
-from workers.toolkit.displayed import check_pixels, to_rgb, transparent_part
-from workers.toolkit.jpeg_ends import with_end
 
 if TYPE_CHECKING:
     from PIL import Image

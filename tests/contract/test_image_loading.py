@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from contract.errors import BadImage
+from contract.image_loading import image_size, open_image
 from contract.media import ImageInput, data_uri
 from tests.support.odd_images import ODD_IMAGES, OddImage, encoded
-from workers.toolkit.image_loading import image_size, open_image
 
 
 def opened(content: bytes) -> Image.Image:

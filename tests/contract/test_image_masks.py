@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from contract.errors import BadImage
+from contract.image_loading import open_mask, open_with_transparency
 from contract.media import ImageInput
 from tests.support.odd_images import encoded
-from workers.toolkit.image_loading import open_mask, open_with_transparency
 
 
 def sent(image: Image.Image, file_format: str = "PNG", **options: Any) -> ImageInput:

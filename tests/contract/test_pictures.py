@@ -8,11 +8,11 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from contract.errors import BadImage
+from contract.image_loading import image_size, open_image
 from contract.media import ImageInput, images_in
 from contract.tasks.chat import ChatRequest
 from contract.tasks.embeddings import EmbeddingsRequest
 from scripts.testbed.pictures import FILES, PARTS, SIZE, TEXTS, PictureFile, PicturePart, PictureText, as_base64, file
-from workers.toolkit.image_loading import image_size, open_image
 
 READ = [picture for picture in FILES if not picture.refusal]
 REFUSED = [picture for picture in FILES if picture.refusal]

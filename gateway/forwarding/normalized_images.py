@@ -1,0 +1,46 @@
+"""Gives external servers the pictures that engines get: upright, on white, in RGB with 8 bits a colour, as a PNG.
+
+What every server reads alike stays as the client sent it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+
+from PIL import Image
+
+from contract.image_files import open_header
+from contract.image_loading import open_image, sizes_together
+from contract.media import ImageInput, data_uri
+
+_ORIENTATION = 0x0112
+_PLAIN = {"JPEG": {"RGB", "L"}, "PNG": {"RGB", "L"}}
+"""The formats and modes that need no change, if nothing is transparent or on its side."""
+
+
+async def normalize(images: Sequence[ImageInput]) -> bool:
+    """Replace the images that servers may read differently; whether there were any. Raises BadImage."""
+    return await asyncio.to_thread(_normalize, images)
+
+
+def _normalize(images: Sequence[ImageInput]) -> bool:
+    sizes_together(images)
+    odd = [image for image in images if not _is_plain(image.read())]
+    for image in odd:
+        content = io.BytesIO()
+        open_image(image).save(content, "PNG")
+        image.value = data_uri(content.getvalue())
+    return bool(odd)
+
+
+def _is_plain(content: bytes) -> bool:
+    try:
+        with open_header(content) as image:
+            modes = _PLAIN.get(image.format or "", set())
+            turned = image.getexif().get(_ORIENTATION, 1) != 1
+            animated = getattr(image, "is_animated", False)
+            return image.mode in modes and not (turned or animated or "transparency" in image.info)
+    except (OSError, Image.DecompressionBombError):
+        return False  # opening it says what is wrong
