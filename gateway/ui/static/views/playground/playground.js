@@ -11,7 +11,7 @@ import TaskTab from "./task_tab.js";
 /** The tabs that people look for first; all others follow in the order of the API. */
 const FIRST = [
   "chat", "image-generation", "image-edit", "detect", "segment", "depth", "pointcloud", "features", "ocr", "caption",
-  "analyze", "embeddings", "rerank", "transcription",
+  "analyze", "embeddings", "rerank", "transcription", "speech",
 ];
 
 /** @param {{ route: import("../../lib/router.js").Route }} props */

@@ -1,6 +1,6 @@
 /** The tab of a task: a form made from the schema of its requests, and the answers of one model or of two. */
 
-import { html, useEffect, useMemo, useState } from "../../lib/view.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/view.js";
 import { ErrorBox } from "../../components/error_box.js";
 import { EmptyState } from "../../components/empty_state.js";
 import { useStore } from "../../lib/store.js";
@@ -23,11 +23,13 @@ export default function TaskTab({ task }) {
   const { draft, change } = useDraft(task, fields, example, adapter);
   const runs = [useRun(), useRun()];
   const [invalid, setInvalid] = useState(null);
+  const output = useRef(null);
   const bodies = bodiesOf(fields, draft, adapter);
   const start = (event) => {
     event?.preventDefault();
     setInvalid(bodies.error);
     if (bodies.error) return;
+    showBelow(output.current);
     bodies.list.forEach((body, index) => runs[index][1](workOf(task, body, draft)));
     if (bodies.list.length === 1) runs[1][3]({ ...runs[1][0], state: "idle", outcome: null, error: null });
   };
@@ -35,17 +37,13 @@ export default function TaskTab({ task }) {
   const shown = runs.slice(0, draft.models.length).filter(([run]) => run.state !== "idle");
   return html`<div class="task-tab">
     <form class="card stack task-form" novalidate onSubmit=${start}>
-      <header><h2>${task.title}</h2><p class="muted">${task.description}</p></header>
+      <${TaskHead} task=${task} />
       <${ModelChoice} task=${task} models=${draft.models} onInput=${(models) => change({ models })} />
       <${TaskFields} task=${task} fields=${fields} draft=${draft} change=${change} example=${example} adapter=${adapter} />
       <${ErrorBox} error=${invalid} />
-      <div class="row run-row">
-        <button type="submit" class="button primary">Run</button>
-        <button type="button" class="button quiet" onClick=${() => change({ values: { ...example, ...adapter.preset } })}>Fill in the example</button>
-        <${JobChoice} draft=${draft} change=${change} />
-      </div>
+      <${RunRow} draft=${draft} change=${change} example=${{ ...example, ...adapter.preset }} />
     </form>
-    <div class="stack task-output" data-columns=${compared && shown.length > 1 ? 2 : 1}>
+    <div ref=${output} class="stack task-output" data-columns=${compared && shown.length > 1 ? 2 : 1}>
       ${shown.map(
         ([run, , stop], index) => html`<${OutcomeCard} key=${index} task=${task} run=${run} onStop=${stop}
           title=${compared ? draft.models[index] || "Default model" : null} />`,
@@ -54,6 +52,16 @@ export default function TaskTab({ task }) {
       <${RequestCode} task=${task} bodies=${bodies.list} />
     </div>
   </div>`;
+}
+
+/** @param {{ task: any }} props */
+export function TaskHead({ task }) {
+  return html`<header><h2>${task.title}</h2><p class="muted">${task.description}</p></header>`;
+}
+
+/** Where answers are below the form, as on a phone, bring them into sight. */
+function showBelow(output) {
+  if (output.getBoundingClientRect().top > innerHeight * 0.7) output.scrollIntoView({ block: "start" });
 }
 
 /** What is entered: kept for the tab, and begun with the task's example and the picture that was chosen last. */
@@ -115,11 +123,15 @@ function MoreFields({ title, fields, show, values }) {
   </details>`;
 }
 
-function JobChoice({ draft, change }) {
-  return html`<label class="check-field" title="A job is stored, and reports its steps. It yields to other requests.">
-    <input type="checkbox" checked=${draft.asJob} onChange=${(event) => change({ asJob: event.currentTarget.checked })} />
-    <span>As a job, with its progress</span>
-  </label>`;
+function RunRow({ draft, change, example }) {
+  return html`<div class="row run-row">
+    <button type="submit" class="button primary">Run</button>
+    <button type="button" class="button quiet" onClick=${() => change({ values: example })}>Fill in the example</button>
+    <label class="check-field" title="A job is stored, and reports its steps. It yields to other requests.">
+      <input type="checkbox" checked=${draft.asJob} onChange=${(event) => change({ asJob: event.currentTarget.checked })} />
+      <span>As a job, with its progress</span>
+    </label>
+  </div>`;
 }
 
 function Waiting({ task }) {

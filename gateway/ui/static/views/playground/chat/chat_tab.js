@@ -20,10 +20,10 @@ export default function ChatTab({ task }) {
   const [draft, setDraft] = useState(() => draftOf(task.id) ?? { models: [usualModel(task)], system: "", values: {}, turns: [[], []] });
   const latest = useRef(draft);
   latest.current = draft;
-  useEffect(() => keepDraft(task.id, draft), [draft]);
+  useEffect(() => keepDraft(task.id, { ...draft, turns: draftOf(task.id)?.turns ?? draft.turns }), [draft]);
   const change = (fields) => setDraft((current) => ({ ...current, ...fields }));
   const fields = useMemo(() => fieldsOf(task).filter(({ name, group }) => !BY_HAND.has(name) && group !== "inert"), [task]);
-  const keep = (index) => (turns) => keepDraft(task.id, { ...latest.current, turns: Object.assign([...(draftOf(task.id)?.turns ?? [[], []])], { [index]: turns }) });
+  const keep = (index) => (turns) => keepTurns(task.id, latest.current, index, turns);
   const all = [useConversation(draft.turns[0], keep(0)), useConversation(draft.turns[1], keep(1))];
   const conversations = all.slice(0, draft.models.length);
   const [invalid, setInvalid] = useState(null);
@@ -35,8 +35,7 @@ export default function ChatTab({ task }) {
   };
   const send = (text, pictures) => go(({ turns }) => [...turns, { role: "user", text, pictures }]);
   const busy = conversations.some((conversation) => conversation.busy);
-  const turns = conversations[0].turns;
-  const shownBody = settings.error ? [] : draft.models.map((model) => requestOf(settings.of(model), turns.length ? withoutRunning(turns) : SAMPLE));
+  const { turns } = conversations[0];
   return html`<div class="task-tab chat-tab">
     <div class="card stack task-form">
       <header><h2>${task.title}</h2><p class="muted">${task.description}</p></header>
@@ -53,9 +52,20 @@ export default function ChatTab({ task }) {
         )}
       </div>
       <${Composer} busy=${busy} onSend=${send} onStop=${() => conversations.forEach(({ stop }) => stop())} />
-      <${RequestCode} task=${task} bodies=${shownBody} />
+      <${RequestCode} task=${task} bodies=${bodiesOf(settings, draft.models, turns)} />
     </div>
   </div>`;
+}
+
+function keepTurns(id, draft, index, turns) {
+  const kept = draftOf(id)?.turns ?? [[], []];
+  keepDraft(id, { ...draft, turns: kept.map((own, other) => (other === index ? turns : own)) });
+}
+
+/** What the code beside the conversation shows: the request for the last answer, or a first one. */
+function bodiesOf(settings, models, turns) {
+  if (settings.error) return [];
+  return models.map((model) => requestOf(settings.of(model), turns.length ? withoutRunning(turns) : SAMPLE));
 }
 
 const SAMPLE = [{ role: "user", text: "Hello!" }];

@@ -11,7 +11,7 @@ export function CameraField({ values, set, fields }) {
   const size = usePictureSize([values.image ?? []].flat()[0]?.dataUrl);
   useEffect(() => set("picture_size", size), [size]);
   const field = fields.find(({ name }) => name === "camera_intrinsics");
-  return html`<label class="field"><span>Horizontal angle of view <output>${values.angle ?? USUAL}°</output></span>
+  return html`<label class="field"><span>Horizontal angle of view <span class="mono">${values.angle ?? USUAL}°</span></span>
       <input type="range" min="20" max="120" value=${values.angle ?? USUAL} onInput=${(event) => set("angle", Number(event.currentTarget.value))} /></label>
     <details class="more-fields"><summary>Measured intrinsics</summary>
       <${SchemaField} field=${field} value=${values.camera_intrinsics} onInput=${(value) => set("camera_intrinsics", value)} /></details>`;

@@ -61,13 +61,17 @@ function SizedPainter({ picture, size, onMask }) {
   const layer = html`<canvas ref=${canvas} width=${size.width} height=${size.height} class="stage-layer painted" aria-hidden="true"></canvas>`;
   return html`<${Stage} src=${picture.dataUrl} ...${size} label="The image, to paint on" layers=${layer}
       pointer=${{ onPointerDown: down, onPointerMove: move, onPointerUp: up }} />
-    <div class="row">
-      <button type="button" class="button small" aria-pressed=${!erasing} onClick=${() => setErasing(false)}>Paint</button>
-      <button type="button" class="button small" aria-pressed=${erasing} onClick=${() => setErasing(true)}>Erase</button>
-      <button type="button" class="button small quiet" onClick=${clear}>Clear</button>
-      <label class="row grow"><span class="muted">Brush</span>
-        <input type="range" min="2" max=${Math.round(Math.max(size.width, size.height) / 3)} value=${width} onInput=${(event) => setWidth(Number(event.currentTarget.value))} /></label>
-    </div>`;
+    <${Brush} erasing=${erasing} onErase=${setErasing} onClear=${clear} width=${width} onWidth=${setWidth} most=${Math.round(Math.max(size.width, size.height) / 3)} />`;
+}
+
+function Brush({ erasing, onErase, onClear, width, onWidth, most }) {
+  return html`<div class="row">
+    <button type="button" class="button small" aria-pressed=${!erasing} onClick=${() => onErase(false)}>Paint</button>
+    <button type="button" class="button small" aria-pressed=${erasing} onClick=${() => onErase(true)}>Erase</button>
+    <button type="button" class="button small quiet" onClick=${onClear}>Clear</button>
+    <label class="row grow"><span class="muted">Brush</span>
+      <input type="range" min="2" max=${most} value=${width} onInput=${(event) => onWidth(Number(event.currentTarget.value))} /></label>
+  </div>`;
 }
 
 /** What was painted in white on black: white is drawn again. */

@@ -16,7 +16,8 @@ export function PictureInput({ label, value, several, example, onInput, compact 
   const add = (blobs) =>
     attempt(async () => {
       const files = await Promise.all(blobs.map(chosenFile));
-      if (files.length) onInput(several ? [...value, ...files] : files.slice(-1));
+      const own = value.filter((file) => file !== example);
+      if (files.length) onInput(several ? [...own, ...files] : files.slice(-1));
     });
   usePaste(add);
   const drop = (event) => {

@@ -63,7 +63,7 @@ function Range({ field, label, value, onInput }) {
     <div class="range-row">
       <input id=${id} type="range" ...${limits} value=${shown === "" ? field.minimum : shown}
         onInput=${(event) => onInput(Number(event.currentTarget.value))} />
-      <input type="number" aria-label="${field.label}, as a number" ...${limits} value=${shown} placeholder="default"
+      <input type="number" aria-label="${field.label}, as a number" ...${limits} value=${shown} placeholder="auto"
         onInput=${(event) => onInput(event.currentTarget.value)} />
     </div>
     <${Hint} text=${field.description} />

@@ -78,7 +78,7 @@ function DrawnPrompts({ picture, prompts, set }) {
     setCorner(place);
     setNow(place);
   };
-  const pointer = { onPointerDown: down, onPointerMove: (place) => corner && setNow(place), onPointerUp: up };
+  const pointer = { onPointerDown: down, onPointerMove: (place) => corner && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
   return html`<${Stage} src=${picture.dataUrl} ...${size} label="The picture, to draw on" pointer=${pointer}>
       ${prompts.map((prompt, index) => html`<${DrawnPrompt} key=${index} prompt=${prompt} colour=${labelColour(index)} size=${size} />`)}
       ${corner && isBox(boxBetween(corner, now)) && html`<${BoxOutline} box=${boxBetween(corner, now)} colour=${[255, 255, 255]} size=${size} />`}

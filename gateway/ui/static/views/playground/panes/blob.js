@@ -7,11 +7,16 @@ import { save } from "../lib/files.js";
 /** @param {{ blob: Blob }} props */
 export function BlobPane({ blob }) {
   if (blob.type.startsWith("text/")) return html`<${TextBlob} blob=${blob} />`;
-  if (blob.type.startsWith("image/")) return html`<${ImageBlob} blob=${blob} />`;
-  return html`<button type="button" class="button" onClick=${() => save(blob, "answer")}>
-    Save ${blob.type || "the file"} (${bytes(blob.size)})
-  </button>`;
+  const [kind, subtype = "bin"] = blob.type.split(";")[0].split("/");
+  return html`
+    ${kind === "image" && html`<${MediaBlob} blob=${blob} show=${(url) => html`<img src=${url} alt="Answer" />`} />`}
+    ${kind === "audio" && html`<${MediaBlob} blob=${blob} show=${(url) => html`<audio controls src=${url} aria-label="Answer"></audio>`} />`}
+    <div class="row"><button type="button" class="button small" onClick=${() => save(blob, `answer.${EXTENSIONS[subtype] ?? subtype}`)}>
+      Save ${blob.type || "the file"} (${bytes(blob.size)})
+    </button></div>`;
 }
+
+const EXTENSIONS = { mpeg: "mp3", "x-wav": "wav", "octet-stream": "bin", "x-npz": "npz" };
 
 function TextBlob({ blob }) {
   const [text, setText] = useState("");
@@ -21,12 +26,13 @@ function TextBlob({ blob }) {
   return html`<pre class="code" tabindex="0">${text}</pre>`;
 }
 
-function ImageBlob({ blob }) {
+/** Something that the browser shows or plays, from an address that lasts as long as this. */
+function MediaBlob({ blob, show }) {
   const [url, setUrl] = useState("");
   useEffect(() => {
     const made = URL.createObjectURL(blob);
     setUrl(made);
     return () => URL.revokeObjectURL(made);
   }, [blob]);
-  return url && html`<img src=${url} alt="Answer" />`;
+  return url && show(url);
 }

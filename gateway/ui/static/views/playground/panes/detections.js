@@ -66,7 +66,7 @@ export function ScoreSlider({ value, onInput, scores }) {
   const step = Math.max((high - low) / 100, 0.001);
   const shown = scores.filter((score) => score >= value).length;
   return html`<label class="field score-slider">
-    <span>Score of at least <output>${number(Math.max(value, low), 2)}</output> <span class="muted">${shown} of ${scores.length}</span></span>
+    <span>Score of at least <span class="mono">${number(Math.max(value, low), 2)}</span> <span class="muted">${shown} of ${scores.length}</span></span>
     <input type="range" min=${low} max=${high + step} step=${step} value=${Math.max(value, low)} disabled=${low === high}
       onInput=${(event) => onInput(Number(event.currentTarget.value))} />
   </label>`;

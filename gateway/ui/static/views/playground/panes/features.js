@@ -39,7 +39,7 @@ function PatchGrid({ item, src }) {
       layers=${layer} onPlace=${(place) => place && setChosen(at(place))} pointer=${{ onPointerDown: (place) => setChosen(at(place)) }}>
       <rect class="patch" x=${(column * item.width) / columns} y=${(row * item.height) / rows} width=${item.width / columns} height=${item.height / rows} />
     </${Stage}>
-    <label class="field"><span>Patch <output>${chosen + 1}</output> of ${rows * columns}</span>
+    <label class="field"><span>Patch <span class="mono">${chosen + 1}</span> of ${rows * columns}</span>
       <input type="range" min="0" max=${rows * columns - 1} value=${chosen} onInput=${(event) => setChosen(Number(event.currentTarget.value))} />
     </label>`;
 }

@@ -58,7 +58,10 @@ function Scene({ cloud }) {
         stage.current = new PointScene(canvas.current, cloud);
         setState("ready");
       })
-      .catch(() => setState("failed"));
+      .catch((error) => {
+        console.warn(`Points cannot be drawn: ${error.message}`);
+        setState("failed");
+      });
     return () => {
       closed = true;
       stage.current?.close();

@@ -20,7 +20,7 @@ export function Stage({ src, width, height, children, layers, label, onPlace, po
   return html`<div class="stage-frame">
     <div ref=${element} class="stage" data-active=${Object.keys(pointer).length > 0} style=${{ aspectRatio: `${width} / ${height}` }}
       ...${on} ...${handlers}>
-      <img src=${src} alt=${label} draggable="false" />
+      <img src=${src} alt=${label} draggable=${false} />
       ${layers}
       <svg viewBox="0 0 ${width} ${height}" class="stage-drawing" aria-hidden="true">${children}</svg>
     </div>
