@@ -13,7 +13,7 @@ export class PointScene {
   /** @param {HTMLCanvasElement} canvas @param {{ positions: Float32Array, colours: Uint8Array }} cloud camera: X right, Y down, Z forward */
   constructor(canvas, { positions, colours }) {
     this.canvas = canvas;
-    this.renderer = new WebGLRenderer({ canvas, antialias: true });
+    this.renderer = new WebGLRenderer({ canvas });
     this.scene = new Scene();
     this.camera = new PerspectiveCamera(50, 1, 0.001, 1e6);
     this.material = new PointsMaterial({ vertexColors: true, sizeAttenuation: true });
@@ -22,7 +22,9 @@ export class PointScene {
     this.distance = medianDepth(positions) || this.geometry.boundingSphere.radius || 1;
     this.scene.add(new Points(this.geometry, this.material));
     this.controls = new OrbitControls(this.camera, canvas);
-    this.draw = () => this.renderer.render(this.scene, this.camera);
+    this.frame = 0;
+    // At most once in each frame of the screen: without a graphics card, drawing many points takes a second.
+    this.draw = () => (this.frame ||= requestAnimationFrame(() => this.render()));
     this.controls.addEventListener("change", this.draw);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(canvas.parentElement);
@@ -30,11 +32,16 @@ export class PointScene {
     this.resize();
   }
 
+  render() {
+    this.frame = 0;
+    this.renderer.render(this.scene, this.camera);
+  }
+
   /** Look from a little behind where the picture was taken, and turn around what is in its middle. */
   reset() {
     const { radius } = this.geometry.boundingSphere;
     this.controls.target.set(0, 0, -this.distance);
-    this.camera.position.set(0, 0, this.distance * 0.15);
+    this.camera.position.set(0, 0, this.distance * 0.3);
     this.camera.near = this.distance / 1000;
     this.camera.far = radius * 100;
     this.camera.updateProjectionMatrix();
@@ -45,7 +52,7 @@ export class PointScene {
   /** @param {{ size: number, dark: boolean }} look `size`: 1 is about the distance between points */
   show({ size, dark }) {
     const count = this.geometry.getAttribute("position").count;
-    this.material.size = (size * this.distance * 1.6) / Math.sqrt(Math.max(count, 1));
+    this.material.size = (size * this.distance) / Math.sqrt(Math.max(count, 1));
     this.scene.background = new Color(dark ? BACKGROUNDS.dark : BACKGROUNDS.light);
     this.draw();
   }
@@ -87,6 +94,7 @@ export class PointScene {
 
   /** Free what the graphics card holds. */
   close() {
+    cancelAnimationFrame(this.frame);
     this.observer.disconnect();
     this.controls.dispose();
     this.geometry.dispose();
