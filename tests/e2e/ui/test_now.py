@@ -26,6 +26,7 @@ def server(folder: Path) -> Iterator[RunningServer]:
     models = [
         fake_model("quick", memory_mb=60, memory_gb=0.1),
         fake_model("gated", gate=str(folder / "gate"), memory_gb=0.1),
+        fake_model("late", load_gate=str(folder / "load gate"), memory_gb=0.1),
         fake_model("hostile", fail_at_load=HOSTILE, memory_gb=0.1),
         fake_model("huge", memory_gb=90_000),
     ]
@@ -77,6 +78,17 @@ def test_queue_shows_what_each_request_waits_for(opener: Opener, server: Running
     page = opener().open("now")
     queue = page.get_by_role("region", name="Queue", exact=True)
     expect(queue).to_contain_text("No request waits.")
+    requests = [in_background(server.chat, "late", f"number {n}") for n in range(2)]
+    waiting = queue.get_by_role("listitem")
+    expect(waiting).to_have_text([re.compile(f"^{place}late.*loading late") for place in (1, 2)])
+    expect(row_of(page, "late")).to_contain_text("2 waiting")
+    (folder / "load gate").touch()
+    assert [request.result().status_code for request in requests] == [200, 200]
+    expect(queue).to_contain_text("No request waits.")
+
+
+def test_eviction_of_a_busy_model_asks_first(opener: Opener, server: RunningServer, folder: Path) -> None:
+    page = opener().open("now")
     requests = [in_background(server.chat, "gated", f"number {n}") for n in range(2)]
     expect(row_of(page, "gated")).to_contain_text("2 at work")
     page.get_by_role("button", name="Evict gated").click()
