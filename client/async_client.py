@@ -129,6 +129,7 @@ class AsyncClient:
     check_configuration = _awaiting(calls.administration.check_configuration)
     save_configuration = _awaiting(calls.administration.save_configuration)
     requests = _awaiting(calls.request_log.requests)
+    request_bodies = _awaiting(calls.request_log.request_bodies)
     watch_requests = _streaming(calls.request_log.watch_requests)
     logs = _streaming(calls.system.logs)
     log_files = _awaiting(calls.system.log_files)

@@ -128,6 +128,7 @@ class Client:
     check_configuration = _blocking(calls.administration.check_configuration)
     save_configuration = _blocking(calls.administration.save_configuration)
     requests = _blocking(calls.request_log.requests)
+    request_bodies = _blocking(calls.request_log.request_bodies)
     watch_requests = _streaming(calls.request_log.watch_requests)
     logs = _streaming(calls.system.logs)
     log_files = _blocking(calls.system.log_files)

@@ -32,6 +32,35 @@ class LoggedRequest(BaseModel):
     bytes_sent: int = 0
 
 
+class CapturedPicture(BaseModel):
+    """A picture in a body: the field that held it, its size, and a small JPEG of it as a `data:` URL."""
+
+    field: str
+    bytes: int
+    width: int
+    height: int
+    thumbnail: str
+
+
+class CapturedBody(BaseModel):
+    """A body as text, in which words stand for pictures. `cut`: it was longer. `bytes` is the size of all of it."""
+
+    content_type: str
+    bytes: int
+    text: str
+    cut: bool
+    pictures: list[CapturedPicture] = []
+
+
+class CapturedRequest(BaseModel):
+    """The response of `GET /v1/system/requests/{id}`. Bodies are null if they are empty, or not `captured`."""
+
+    request: LoggedRequest
+    captured: bool
+    sent: CapturedBody | None = None
+    answer: CapturedBody | None = None
+
+
 class LoggedRequests(BaseModel):
     """The response of `GET /v1/system/requests`: the newest first. Of all requests, the last `kept` are listed.
 

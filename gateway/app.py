@@ -25,6 +25,7 @@ from gateway.access.cors import Cors
 from gateway.access.keys import Keyring
 from gateway.access.live_access import LiveAccess
 from gateway.access.origins import OriginCheck, OriginPolicy
+from gateway.captured_bodies import BodyCapture
 from gateway.configuration import FollowedConfiguration
 from gateway.dialects.error_forms import form_of
 from gateway.forwarding.auto_add import AutoAdd
@@ -82,7 +83,7 @@ def build(settings: Settings, home: Path, requests: RequestsInProgress | None = 
     requests = requests or RequestsInProgress()
     endpoints: dict[str, JobEndpoint] = {**dialects.endpoints(services, settings.gateway), **tasks.endpoints(services)}
     keyring, configuration = Keyring(settings), FollowedConfiguration(settings)
-    bodies, log = _body_budget(settings), RequestLog()
+    bodies, log = _body_budget(settings), RequestLog(BodyCapture(settings.gateway))
     watched = Executor(endpoints, bodies, max(bodies.limit // 2, services.body_limit), log.middleware)
     jobs = _jobs(settings, home, watched, keyring)
     responses = ResponseStore(home / "responses", settings.responses)

@@ -12,9 +12,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contract.asgi.middleware import QUIET
+from contract.asgi.middleware import QUIET, header
 from contract.errors import ServeError
 from contract.request_log import LoggedRequest
+from gateway.captured_bodies import BodyCapture, BodyPieces
 
 KEPT = 1000
 """Requests that are listed."""
@@ -39,6 +40,7 @@ class _SeenAnswer:
     status: int = 0
     first_byte: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
+    content_type: str = ""
     is_stream: bool = False
     sent: int = 0
     beginning: bytes = b""  # of an error
@@ -51,6 +53,7 @@ class _SeenAnswer:
             headers = dict(message.get("headers", ()))
             timing = _PHASE.findall(headers.get(b"server-timing", b""))
             self.phases = {name.decode(): round(float(value) / 1e3, 4) for name, value in timing if len(name) < 20}
+            self.content_type = headers.get(b"content-type", b"").decode("latin-1")
             self.is_stream = headers.get(b"content-type", b"").startswith(b"text/event-stream")
         elif body := message.get("body", b""):
             self.sent += len(body)
@@ -72,7 +75,9 @@ class _SeenAnswer:
 class RequestLog:
     """The last requests, in memory. Used from the event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, capture: BodyCapture | None = None) -> None:
+        self.capture = capture or BodyCapture()
+        self._keeping: set[asyncio.Task[None]] = set()
         self.seq = 0
         self._count = 0
         self._requests: dict[int, LoggedRequest] = {}  # by number, in order of arrival
@@ -117,13 +122,23 @@ class RequestLog:
         if not is_read:
             self._put(request)
 
+        sent, answered = BodyPieces(), BodyPieces()
+        captures = self.capture.count > 0 and not is_read
+
         async def seeing(message: Message) -> None:
             answer.see(message)
+            if captures:
+                self.capture.take(answered, message.get("body", b""))
             await send(message)
+
+        async def reading() -> Message:
+            message = await receive()
+            self.capture.take(sent, message.get("body", b""))
+            return message
 
         error: str | None = None
         try:
-            await app(scope, receive, seeing)
+            await app(scope, reading if captures else receive, seeing)
         except Exception as failure:
             error = failure.code if isinstance(failure, ServeError) else ServeError.code
             if not answer.status:
@@ -132,6 +147,18 @@ class RequestLog:
         finally:
             if not is_read or scope.get("model") or answer.status >= 500:
                 self._put(_ended(request, scope, answer, error))
+            if captures:
+                types = (header(scope, b"content-type") or "", answer.content_type)
+                self._keep(request.number, (sent, types[0]), (answered, types[1]))
+
+    def found(self, id_: str) -> LoggedRequest | None:
+        """The newest request with an id."""
+        return next((request for request in self.listed() if request.id == id_), None)
+
+    def _keep(self, number: int, sent: tuple[BodyPieces, str], answer: tuple[BodyPieces, str]) -> None:
+        task = asyncio.get_running_loop().create_task(self.capture.keep(number, sent, answer))
+        self._keeping.add(task)  # the event loop itself holds tasks only weakly
+        task.add_done_callback(self._keeping.discard)
 
     def _begun(self, scope: Scope) -> LoggedRequest:
         self._count += 1

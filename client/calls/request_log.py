@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
-from client.call import ApiCall, EventCall, body_of, known_fields
+from client.call import ApiCall, EventCall, body_of, known_fields, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ def requests(
     query = {name: str(value) for name, value in body_of(**wanted).items()}
     path = "/v1/system/requests"
     return ApiCall("GET", path, lambda document: [_request(row) for row in document["requests"]], query=query)
+
+
+def request_bodies(id_: str) -> ApiCall[dict[str, Any]]:
+    """A request by its id, with what was `sent` and the `answer`, if the server captures them."""
+    return ApiCall("GET", f"/v1/system/requests/{quote(id_, safe='')}", plain)
 
 
 def watch_requests(since: int | None = None) -> EventCall[ServerRequest]:

@@ -22,6 +22,8 @@ class GatewaySettings(Frozen):
     `auto_add`: a model of the catalogue that a request of a dialect needs is added to config.yaml.
 
     `infer_steps` and `infer_guidance` are the defaults of `/infer`.
+
+    The bodies of the last `capture_requests` requests are kept in memory, `capture_body_kb` of text of each.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
@@ -42,3 +44,5 @@ class GatewaySettings(Frozen):
     auto_add: bool = False
     infer_steps: int = Field(30, ge=1, le=150)
     infer_guidance: float = Field(7.5, ge=1, le=20)
+    capture_requests: int = Field(0, ge=0, le=200)
+    capture_body_kb: float = Field(64, gt=0, le=1024)

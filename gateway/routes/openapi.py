@@ -22,7 +22,7 @@ from contract.configuration import (
 from contract.field_docs import describe, describe_fields
 from contract.history import History
 from contract.logs import LogFiles, LogPage
-from contract.request_log import LoggedRequests
+from contract.request_log import CapturedRequest, LoggedRequests
 from contract.status import Status
 from contract.tasks import EncodedResponse, Task, all_tasks
 from gateway.dialects import all_dialects
@@ -68,6 +68,7 @@ _ANSWERS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/system/status"): Status,
     ("get", "/v1/system/history"): History,
     ("get", "/v1/system/requests"): LoggedRequests,
+    ("get", "/v1/system/requests/{id}"): CapturedRequest,
     ("get", "/v1/system/keys"): KeyList,
     ("post", "/v1/system/keys"): NewKey,
     ("patch", "/v1/system/keys/{name}"): KeyDescription,

@@ -10,13 +10,13 @@ from pydantic import ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from contract.errors import InvalidField
+from contract.errors import InvalidField, NotFound
 from contract.lazy_model import LazyModel
-from contract.request_log import LoggedRequest, LoggedRequests
+from contract.request_log import CapturedRequest, LoggedRequest, LoggedRequests
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.request_log import KEPT, RequestLog
-from gateway.routes.models import query_parameter
+from gateway.routes.models import path_parameter, query_parameter
 
 _FILTER = {
     "parameters": [
@@ -94,7 +94,28 @@ def router(log: RequestLog) -> APIRouter:
     routes.get(
         "/v1/system/requests/events", summary="Requests, as a stream", response_model=None, openapi_extra=_SINCE
     )(events)
+    _add_bodies(routes, log)
     return routes
+
+
+def _add_bodies(routes: APIRouter, log: RequestLog) -> None:
+    async def captured(request: Request) -> Response:
+        """A request and, if `gateway.capture_requests` is set, what was sent and answered. Needs the scope `admin`.
+
+        Pictures are thumbnails; of each body, `gateway.capture_body_kb` of text are kept.
+        """
+        require_admin(request.scope.get("principal"))
+        found = log.found(request.path_params["id"])
+        if found is None:
+            raise NotFound(f"The request {request.path_params['id'][:100]!r} is not among the last {KEPT}.")
+        bodies = log.capture.of(found.number)
+        sent, answer = bodies or (None, None)
+        page = CapturedRequest(request=found, captured=bodies is not None, sent=sent, answer=answer)
+        return Response(page.model_dump_json(), media_type="application/json")
+
+    by_id = path_parameter("id", "4b3c0d")
+    path = "/v1/system/requests/{id:path}"
+    routes.get(path, summary="A request with its bodies", response_model=None, openapi_extra=by_id)(captured)
 
 
 async def _lines(log: RequestLog, seq: int) -> AsyncIterator[str]:

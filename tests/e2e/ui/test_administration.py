@@ -25,7 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         {"name": EVIL, "key_hash": hash_key("evil-secret"), "rate_limit": "60/minute"},
     ]
     models = [fake_model("m"), fake_model(EVIL_MODEL)]
-    with RunningServer(tmp_path_factory.mktemp("administration"), models, security={"api_keys": keys}) as server:
+    sections = {"security": {"api_keys": keys}, "gateway": {"capture_requests": 9}}
+    with RunningServer(tmp_path_factory.mktemp("administration"), models, **sections) as server:
         yield server
 
 
@@ -63,6 +64,8 @@ def test_requests_arrive_live_and_open_by_keyboard(server: RunningServer, opener
     dialog = page.get_by_role("dialog")
     for text in (id_, EVIL, "POST /v1/chat/completions", "waited for its model to load"):
         expect(dialog).to_contain_text(text)
+    dialog.get_by_text("Sent").click()
+    expect(dialog.locator("pre").first).to_contain_text("<script>window.hacked=1</script>")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(rows.first).to_be_focused()

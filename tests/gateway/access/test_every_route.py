@@ -21,6 +21,7 @@ ADMIN = {
     "POST /v1/system/reload",
     "POST /v1/system/evict/{alias:path}",
     "GET /v1/system/requests",
+    "GET /v1/system/requests/{id:path}",
     "GET /v1/system/requests/events",
     "GET /v1/system/logs",
     "GET /v1/system/keys",

@@ -5,6 +5,7 @@ import { Badge } from "../../components/badge.js";
 import { Dialog } from "../../components/dialog.js";
 import { bytes, clock, duration } from "../../lib/format.js";
 import { PhaseBar } from "./request_row.js";
+import { Bodies } from "./bodies.js";
 import { outcomeOf } from "./use_requests.js";
 
 const TONES = { ok: "good", failed: "bad", running: "busy" };
@@ -45,6 +46,7 @@ export function RequestDetails({ request, onClose }) {
           ([name, value]) => html`<div key=${name}><dt class="muted">${name}</dt><dd class="wrap-anywhere">${value}</dd></div>`,
         )}
       </dl>
+      <${Bodies} id=${request.id} isOver=${request.status !== null} />
       <a href="#/logs/gateway?search=${encodeURIComponent(request.id)}">Find it in the gateway's log</a>
     </div>
   </${Dialog}>`;

@@ -1,0 +1,35 @@
+/** What was sent and answered, if the server captures it. */
+
+import { html, useEffect, useState } from "../../lib/view.js";
+import { requestJson } from "../../lib/api.js";
+import { bytes } from "../../lib/format.js";
+
+/** @param {{ id: string, isOver: boolean }} props */
+export function Bodies({ id, isOver }) {
+  const [page, setPage] = useState(null);
+  useEffect(() => {
+    const end = new AbortController();
+    requestJson(`v1/system/requests/${encodeURIComponent(id)}`, { signal: end.signal }).then(setPage, () => setPage(null));
+    return () => end.abort();
+  }, [id, isOver]);
+  if (!page?.captured) return null;
+  return html`<div class="stack">
+    ${page.sent && html`<${Body} title="Sent" body=${page.sent} />`}
+    ${page.answer && html`<${Body} title="Answered" body=${page.answer} />`}
+  </div>`;
+}
+
+function Body({ title, body }) {
+  return html`<details class="captured-body">
+    <summary>${title} <small class="muted">${body.content_type} · ${bytes(body.bytes)}${body.cut && " · only the beginning"}</small></summary>
+    <div class="row">
+      ${body.pictures.map(
+        (picture) => html`<figure key=${picture.field} class="captured-picture">
+          <img src=${picture.thumbnail} alt="The picture in ${picture.field || "the body"}" />
+          <figcaption class="muted">${picture.field} ${picture.width} × ${picture.height}</figcaption>
+        </figure>`,
+      )}
+    </div>
+    <pre class="pre-wrap">${body.text}</pre>
+  </details>`;
+}
