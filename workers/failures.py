@@ -63,6 +63,11 @@ def load_failure_message(error: BaseException, source: str | None, engine: str =
     summary = summarize(error).removesuffix(".")
     if isinstance(error, ImportError):
         return f"{summary}. A library that this engine needs is missing: `make setup ENGINES={engine}` installs it."
+    if "Unsupported global" in str(error):  # torch's refusal of a pickle with objects of its own
+        return (
+            f"A file of {source} is not read, because it contains more than weights, and reading it could run code. "
+            "Use a model whose weights are safetensors."
+        )
     if _DAMAGED_FILE_NAMES & {kind.__name__ for kind in type(error).__mro__}:
         return f"A file of {source} is damaged ({summarize(error)}). Download it again."
     return f"{summary}."

@@ -104,8 +104,8 @@ async def check_all(folder: Path, seen: Seen) -> Counter[str]:
 
 
 async def submit_again(jobs: JobEngine, key: str, seen: Seen) -> None:
-    job, _ = await jobs.submit(job_engine_process.submission(key))
-    seen.note("accepted", key, job.id)
+    accepted = await jobs.submit(job_engine_process.submission(key))
+    seen.note("accepted", key, accepted.job.id)
 
 
 @pytest.mark.timeout(120 + 5 * KILLS)

@@ -65,7 +65,7 @@ async def _run(folder: Path, start: int, dice: random.Random, reports: Connectio
 
 async def _submit(jobs: JobEngine, key: str, reports: Connection) -> None:
     reports.send(("submits", key, None))
-    job, _ = await jobs.submit(submission(key))
+    job = (await jobs.submit(submission(key))).job
     reports.send(("accepted", key, job.id))
 
 

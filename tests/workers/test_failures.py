@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,16 @@ def test_answer_that_breaks_its_schema_is_explained() -> None:
     assert "`usage`: this field is required." in error.message
     assert "pydantic" not in error.message
     assert "\n" not in error.message
+
+
+def test_refused_pickle_is_not_called_damaged(tmp_path: Path) -> None:
+    import torch
+
+    file = tmp_path / "model.bin"
+    file.write_bytes(pickle.dumps({"weights": Path("x")}, protocol=2))
+    with pytest.raises(pickle.UnpicklingError) as refused:
+        torch.load(file, weights_only=True)
+    message = load_failure_message(refused.value, "org/model")
+    assert message.startswith("A file of org/model is not read, because it contains more than weights")
+    assert "safetensors" in message
+    assert "damaged" not in message
