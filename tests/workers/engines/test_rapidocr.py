@@ -59,6 +59,16 @@ def test_lines_are_in_reading_order_with_positions_and_scores(engine: RapidOcr) 
     assert answer.usage.images == 1
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_lines_of_digits_are_read_upright_and_upside_down(engine: RapidOcr, turned: bool) -> None:
+    lines = ("1 16 16 16 15", "11 16 91", "24 75 310")
+    content = _bytes(image_uri(*((20, 20 + 45 * row, line) for row, line in enumerate(lines))))
+    with Image.open(io.BytesIO(content)) as image:
+        sent = image.rotate(180) if turned else image.copy()
+    [item] = read(engine, image=uri(sent)).data
+    assert sorted(line.text for line in item.lines) == sorted(lines)
+
+
 def test_applies_exif_rotation_before_reading(engine: RapidOcr) -> None:
     upright = Image.open(io.BytesIO(_bytes(image_uri((20, 20, "Upright"), size=(160, 80)))))
     exif = Image.Exif()
