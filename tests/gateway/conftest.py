@@ -36,7 +36,8 @@ def gateway(manager: FakeManagerProcess, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def secured(manager: FakeManagerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with keys, tokens, a rate limit and CORS."""
-    keys = [key("app", "app-key"), key("slow", "slow-key", "2/hour")]
+    limited = [key("slow", "slow-key", "2/hour"), key("limited", "limited-key", "1000/hour")]
+    keys = [key("app", "app-key"), *limited]  # the first of these is used up by the tests of rate limits
     settings = configuration(
         manager.port,
         gateway={"api_key": "gateway-key", "cors_origins": ["https://page.example"]},

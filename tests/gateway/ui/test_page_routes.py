@@ -89,4 +89,4 @@ def test_access_says_what_a_key_may_do(gateway: GatewayProcess, secured: Gateway
 
     assert access(gateway) == {"key": None, "admin": True, "rate_limit": None}
     assert access(secured, "gateway-key") == {"key": "gateway", "admin": True, "rate_limit": None}
-    assert access(secured, "slow-key") == {"key": "slow", "admin": False, "rate_limit": "2/hour"}
+    assert access(secured, "limited-key") == {"key": "limited", "admin": False, "rate_limit": "1000/hour"}
