@@ -19,7 +19,6 @@ export class PointScene {
     this.material = new PointsMaterial({ vertexColors: true, sizeAttenuation: true });
     this.geometry = geometryOf(positions, colours);
     this.geometry.computeBoundingSphere();
-    this.distance = medianDepth(positions) || this.geometry.boundingSphere.radius || 1;
     this.scene.add(new Points(this.geometry, this.material));
     this.controls = new OrbitControls(this.camera, canvas);
     this.frame = 0;
@@ -37,12 +36,12 @@ export class PointScene {
     this.renderer.render(this.scene, this.camera);
   }
 
-  /** Look from a little behind where the picture was taken, and turn around what is in its middle. */
+  /** Look at all points from the side of the camera that took the picture. */
   reset() {
-    const { radius } = this.geometry.boundingSphere;
-    this.controls.target.set(0, 0, -this.distance);
-    this.camera.position.set(0, 0, this.distance * 0.3);
-    this.camera.near = this.distance / 1000;
+    const { center, radius } = this.geometry.boundingSphere;
+    this.controls.target.copy(center);
+    this.camera.position.set(center.x, center.y, center.z + radius * 1.8);
+    this.camera.near = radius / 1000;
     this.camera.far = radius * 100;
     this.camera.updateProjectionMatrix();
     this.controls.update();
@@ -52,7 +51,7 @@ export class PointScene {
   /** @param {{ size: number, dark: boolean }} look `size`: 1 is about the distance between points */
   show({ size, dark }) {
     const count = this.geometry.getAttribute("position").count;
-    this.material.size = (size * this.distance) / Math.sqrt(Math.max(count, 1));
+    this.material.size = (size * this.geometry.boundingSphere.radius * 1.6) / Math.sqrt(Math.max(count, 1));
     this.scene.background = new Color(dark ? BACKGROUNDS.dark : BACKGROUNDS.light);
     this.draw();
   }
@@ -110,12 +109,4 @@ function geometryOf(positions, colours) {
   geometry.setAttribute("position", new BufferAttribute(turned, 3));
   geometry.setAttribute("color", new BufferAttribute(colours, 3, true));
   return geometry;
-}
-
-/** The depth that half of the points exceed. @param {Float32Array} positions */
-function medianDepth(positions) {
-  const step = Math.max(1, Math.floor(positions.length / 3 / 2000));
-  const depths = [];
-  for (let index = 2; index < positions.length; index += 3 * step) depths.push(positions[index]);
-  return depths.sort((one, other) => one - other)[Math.floor(depths.length / 2)];
 }
