@@ -138,6 +138,16 @@ def test_too_long_prompt_error_says_by_how_much(engine: Any) -> None:
     assert caught.value.details == {"prompt_tokens": 4105, "context": 4096, "over": 10}
 
 
+def test_too_long_conversation_loses_its_oldest_messages(engine: Any) -> None:
+    def turns(*lengths: int) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": "x" * length} for length in lengths]}
+
+    with pytest.raises(ContextTooLong):
+        ask(engine, "", **turns(2000, 2000, 1000), truncation="disabled")
+    cut = ask(engine, "", **turns(2000, 2000, 1000), truncation="auto")
+    assert text(cut) == text(ask(engine, "", **turns(2000, 1000)))
+
+
 def test_too_long_prompt_fails_alone(engine: Any) -> None:
     long, fine = run(engine, request("x" * 5000), request("Hello"))
     assert isinstance(long[0], ContextTooLong)

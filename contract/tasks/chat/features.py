@@ -2,8 +2,8 @@
 
 An engine lists in `features` what its models can do: `images`, `tools`, `structured_output` (JSON that fits a schema,
 and calls that must be made), `reasoning` (a model that thinks), `template` (fields that reach the chat template),
-`prefill` (continuing the last message), `sampling` (`top_k` and the like), `penalties`, `logit_bias`, `logprobs` and
-`token_control` (which tokens end an answer).
+`prefill` (continuing the last message), `sampling` (`top_k` and the like), `penalties`, `logit_bias`, `logprobs`,
+`token_control` (which tokens end an answer) and `truncation` (leaving out the oldest messages).
 """
 
 from __future__ import annotations

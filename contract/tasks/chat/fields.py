@@ -40,6 +40,7 @@ FIELDS: FieldTable = {
     **honoured("Qwen, Ollama, LiteLLM", "enable_thinking think thinking", hint="Needs `reasoning`, if it is on."),
     **honoured("vLLM, SGLang, llama.cpp", "chat_template_kwargs", feature="template"),
     **honoured("vLLM, SGLang", "continue_final_message", feature="prefill"),
+    **honoured("OpenAI's Responses", "truncation", feature="truncation", also=("disabled",)),
     **honoured("vLLM", "add_generation_prompt", hint="`false` needs `prefill`."),
     # What cannot be denied
     **neutral("OpenAI", "user metadata store service_tier safety_identifier prediction"),

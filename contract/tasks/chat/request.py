@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -72,6 +72,7 @@ class ChatRequest(SampledRequest):
     chat_template_kwargs: JsonObject | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
+    truncation: Literal["auto", "disabled"] | None = None
 
     # Without effect, or refused: `fields` says which
     modalities: Items[Name] | None = None

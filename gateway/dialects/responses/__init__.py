@@ -16,21 +16,28 @@ from gateway.dialects.responses.request import InputTokensRequest, ResponsesRequ
 from gateway.forwarding.model_table import ModelTable
 
 _NEEDED_TO_THINK = "reasoning"
+_NEEDED_TO_TRUNCATE = "truncation"
 _NO_EFFORT = "`reasoning.effort` had no effect: the model does not think."
+_NO_TRUNCATION = "`truncation` had no effect: this model's engine refuses a conversation that is too long."
 
 
 def _to_chat(request: ResponsesRequest, models: ModelTable) -> Sequence[TaskQuery]:
     fields = chat_fields(request) | _generation(request)
-    warnings: tuple[str, ...] = ()
+    warnings: list[str] = []
     if (effort := request.reasoning and request.reasoning.effort) and effort != "none":
         model = models.choose(CHAT.name, request.model)
         if models.is_external(model) or _NEEDED_TO_THINK in model.features:
             fields["reasoning_effort"] = effort
         else:  # clients send it to every model
-            warnings = (_NO_EFFORT,)
+            warnings.append(_NO_EFFORT)
     elif effort:
         fields["reasoning_effort"] = effort
-    return [TaskQuery(CHAT, ChatRequest(**fields), warnings=warnings)]
+    if request.truncation == "auto":
+        if _NEEDED_TO_TRUNCATE in models.choose(CHAT.name, request.model).features:
+            fields["truncation"] = "auto"
+        else:  # an external server, whose chats have no such field, or an engine that cannot
+            warnings.append(_NO_TRUNCATION)
+    return [TaskQuery(CHAT, ChatRequest(**fields), warnings=tuple(warnings))]
 
 
 def _generation(request: ResponsesRequest) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from contract.known_fields import FieldTable, ignored, neutral, refused
+from contract.known_fields import FieldTable, honoured, ignored, neutral, refused
 from contract.limits import Items, Name, Text
 from contract.tasks.chat.open_model import JsonObject, OpenModel
 from contract.tasks.chat.tools import FunctionName, Mode
@@ -82,7 +82,7 @@ class InputTokensRequest(DialectRequest):
         **neutral(_ORIGIN, "max_tool_calls", hint="Only calls of OpenAI's own tools count."),
         **neutral(_ORIGIN, _WITHOUT_EFFECT),
         **ignored(_ORIGIN, "context_management moderation"),
-        **ignored(_ORIGIN, "truncation", also=("disabled",), hint="A conversation that is too long is refused."),
+        **neutral(_ORIGIN, "truncation", hint="The whole conversation is counted."),
         **refused(_ORIGIN, "prompt conversation", hint="Only OpenAI stores them. Send `input`."),
     }
 
@@ -122,6 +122,11 @@ class InputTokensRequest(DialectRequest):
 class ResponsesRequest(InputTokensRequest):
     """A conversation that the model continues, with text, thoughts and calls of functions."""
 
+    known_fields: ClassVar[FieldTable] = {
+        **InputTokensRequest.known_fields,
+        **honoured(_ORIGIN, "truncation", hint="`auto` needs an engine with `truncation`."),
+    }
+
     stream: bool | None = None
     max_output_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
@@ -131,7 +136,7 @@ class ResponsesRequest(InputTokensRequest):
     metadata: JsonObject | None = None
     store: bool | None = None
     background: bool | None = None
-    truncation: Name | None = None
+    truncation: Literal["auto", "disabled"] | None = None
     user: Name | None = None
     service_tier: Name | None = None
 

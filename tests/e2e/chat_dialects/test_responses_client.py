@@ -115,6 +115,26 @@ def test_codex_request_is_answered_with_warnings(client: OpenAI) -> None:
     assert any("web_search" in sentence for sentence in warnings)
 
 
+def test_long_conversation_is_cut_only_if_truncation_is_auto(client: OpenAI) -> None:
+    stored = client.responses.create(model="short", input="Do you know Bern?" * 10, instructions="Be kind.")
+    long: Any = [{"role": "user", "content": "x" * 200}, {"role": "assistant", "content": "y" * 200}]
+    fields: Any = {"model": "short", "input": [*long, *long, QUESTION], "tools": [TOOL]}
+    for refused in ({}, {"truncation": "disabled"}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(**fields, **refused)
+        assert caught.value.code == "context_length_exceeded"
+    whole = client.responses.create(**fields, truncation="auto", previous_response_id=stored.id)
+    assert whole.truncation == "auto"
+    assert whole.output[-1].to_dict()["name"] == "get_weather"
+    [warning] = [warning for warning in whole.to_dict()["warnings"] if "truncation" in warning]  # type: ignore[attr-defined]
+    assert "messages, the oldest, were left out" in warning
+    with client.responses.stream(**fields, truncation="auto") as stream:
+        summed = stream.get_final_response()
+    assert (summed.status, summed.output[-1].to_dict()["name"]) == ("completed", "get_weather")
+    with pytest.raises(openai.BadRequestError, match="context of 600"):
+        client.responses.create(model="short", input="x" * 2000, truncation="auto")
+
+
 def test_limit_makes_the_response_incomplete(client: OpenAI) -> None:
     response = client.responses.create(model="agent", input="Hi", max_output_tokens=1)
     assert response.status == "incomplete"

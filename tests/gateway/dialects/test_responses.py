@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import ContextTooLong, UnsupportedFeature, WorkerDied
 from contract.media import ImageInput
@@ -22,7 +22,8 @@ from tests.support.sample_images import png
 
 MODEL = ModelStatus(id="m", engine="fake", tasks=("chat",))
 THINKER = ModelStatus(id="thinker", engine="fake", tasks=("chat",), features=("reasoning",))
-TABLE = ModelTable([MODEL, THINKER])
+SHORTENER = ModelStatus(id="shortener", engine="mlx", tasks=("chat",), features=("truncation",))
+TABLE = ModelTable([MODEL, THINKER, SHORTENER])
 [ROUTE] = [route for route in RESPONSES.routes if route.path == "/v1/responses"]
 IMAGE = ImageInput(png(8, 8)).as_text()
 TOOL = {"type": "function", "name": "look", "description": "Looks.", "parameters": {"type": "object"}}
@@ -168,6 +169,17 @@ def test_thoughts_answers_and_calls_are_one_turn() -> None:
 )  # fmt: skip
 def test_tool_choice_keeps_its_meaning(choice: Any, expected: Any) -> None:
     assert chat(tools=[TOOL], tool_choice=choice)["tool_choice"] == expected
+
+
+def test_truncation_is_left_to_engines_that_can() -> None:
+    assert chat(model="shortener", truncation="auto")["truncation"] == "auto"
+    for fields in ({"truncation": "disabled"}, {"truncation": None}, {}):
+        assert "truncation" not in chat(model="shortener", **fields)
+    [query] = ROUTE.to_task(request(truncation="auto"), TABLE)
+    assert "truncation" not in query.request.model_fields_set
+    assert [warning for warning in query.warnings if "`truncation` had no effect" in warning]
+    with pytest.raises(ValidationError, match="truncation"):
+        request(truncation="some")
 
 
 def test_form_of_the_answer_is_kept() -> None:

@@ -36,7 +36,11 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = frozenset({"images", "structured_output", "prefill", "truncate"}) | SAMPLING_FEATURES | DIALECT_FEATURES
+    features = (
+        frozenset({"images", "structured_output", "prefill", "truncate", "truncation"})
+        | SAMPLING_FEATURES
+        | DIALECT_FEATURES
+    )
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",

@@ -24,6 +24,7 @@ from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint, wait_a_moment
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
+from workers.toolkit.chat.truncation import fitting_prompt
 from workers.toolkit.finite import not_finite_scores
 
 _UNBOUNDED = 4096
@@ -64,7 +65,7 @@ class MlxChat:
         """Read a call's prompt and add its choices to the waiting ones; yields an error if that fails."""
         try:
             check_token_ids(call.request, self.loaded.token_count)
-            prompt = self.prompts.read(call.request)
+            prompt = fitting_prompt(call, self.prompts.read, lambda prompt: len(prompt.tokens), self.prompts.context)
             tokens_left = self.prompts.tokens_left(prompt)
             dialect, end = self.prompts.dialect, self.prompts.end_of(prompt)
             form = form_of(call.request, dialect, end)

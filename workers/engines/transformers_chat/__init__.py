@@ -71,7 +71,7 @@ class TransformersChat(Engine):
     extras: ClassVar[tuple[str, ...]] = ("chat",)
     Options = ChatOptions
     features = SAMPLING_FEATURES | DIALECT_FEATURES | {
-        "images", "structured_output", "prefill", "prompt_logprobs", "fill_in_middle",
+        "images", "structured_output", "prefill", "prompt_logprobs", "fill_in_middle", "truncation",
     }  # fmt: skip
     imports = (
         "workers.toolkit.torchvision_shim",

@@ -29,6 +29,7 @@ from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.completion_chunks import CompletionChunks
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.dialect import decoder
+from workers.toolkit.chat.truncation import fitting_prompt
 from workers.toolkit.finite import not_finite_scores
 
 
@@ -72,8 +73,9 @@ class AnswerMaker:
         return choice.answer.advance(choice, token, ends)
 
     def _chat(self, call: Call[ChatRequest]) -> ChatPrompt:
-        request, dialect, inputs = call.request, self._encoder.dialect, self._encoder.encode(call.request)
-        tokens = int(inputs["input_ids"].shape[-1])
+        request, dialect = call.request, self._encoder.dialect
+        inputs = fitting_prompt(call, self._encoder.encode, _length, self._encoder.context)
+        tokens = _length(inputs)
         limit = self.maker.limit(request, self._encoder.check(tokens))
         row = self.family.row(inputs) if self.family else PromptRow(inputs["input_ids"][0], whole=inputs)
         answer = chat_answer(call, self.maker.model, id_length=dialect.id_length)
@@ -153,3 +155,8 @@ class AnswerMaker:
 
     def _starts_with(self, text: str, token: int) -> bool:
         return text.startswith(self._encoder.text_of([token]))
+
+
+def _length(inputs: Any) -> int:
+    """The number of tokens of a prompt."""
+    return int(inputs["input_ids"].shape[-1])
