@@ -8,12 +8,13 @@ Heavy libraries are imported in `load` only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from contract.status import ModelFacts
-from contract.tasks.chat import CHAT, ChatRequest
+from contract.tasks.chat import CHAT
+from contract.tasks.completions import COMPLETIONS
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
 from workers.engine import Call, Device, Engine, Feed, Joins, Output, serves
@@ -37,7 +38,7 @@ class Mlx(Engine):
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
     features = (
-        frozenset({"images", "structured_output", "prefill", "truncate", "truncation"})
+        frozenset({"images", "structured_output", "prefill", "truncate", "truncation", "fill_in_middle"})
         | SAMPLING_FEATURES
         | DIALECT_FEATURES
     )
@@ -91,11 +92,14 @@ class Mlx(Engine):
         features = self.features - {"truncate"} - DIALECT_FEATURES | self._chat.prompts.dialect.features
         if not self._chat.grammars.is_supported:
             features -= {"structured_output"}
+        if self._chat.prompts.fill_in_middle is None:
+            features -= {"fill_in_middle"}
         return features if self._chat.loaded.vision else features - {"images"}
 
     @serves(CHAT, max_batch=16, joins=True)
-    def chat(self, feed: Feed[ChatRequest]) -> Iterator[tuple[Call[ChatRequest], Output]]:
-        """Answer conversations; see `workers.engine.serves` for what is yielded."""
+    @serves(COMPLETIONS, max_batch=16, joins=True)
+    def chat(self, feed: Feed[Any]) -> Iterator[tuple[Call[Any], Output]]:
+        """Answer conversations and continue texts, in the same steps; see `workers.engine.serves`."""
         from workers.engines.mlx.loading import releasing
 
         yield from releasing(self._chat.run(feed, self.meter), self.meter)

@@ -9,7 +9,8 @@ from itertools import count
 from typing import Any
 
 from contract.errors import ServeError
-from contract.tasks.chat import ChatRequest
+from contract.tasks.chat import ChatRequest, SampledRequest
+from contract.tasks.completions import CompletionPrompt, CompletionRequest
 from workers.engine import Call, Feed
 from workers.engines.mlx.decoding import Decoder
 from workers.engines.mlx.loading import LoadedMlx
@@ -18,10 +19,13 @@ from workers.engines.mlx.prompts import MlxPrompt, MlxPrompts
 from workers.engines.mlx.sampling import MlxSampler
 from workers.failures import to_serve_error
 from workers.step_meter import StepMeter
-from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice, chat_answer
+from workers.toolkit.chat.answer import NO_TOKEN, ChatAnswer, ChatChoice, OutputReader, chat_answer
 from workers.toolkit.chat.answer_grammar import form_of
+from workers.toolkit.chat.completion_chunks import CompletionChunks
+from workers.toolkit.chat.completion_prompts import prompt_echo, prompt_tokens
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint, wait_a_moment
+from workers.toolkit.chat.dialect import decoder
 from workers.toolkit.chat.logprobs import TokenTexts
 from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
 from workers.toolkit.chat.truncation import fitting_prompt
@@ -30,11 +34,13 @@ from workers.toolkit.finite import not_finite_scores
 _UNBOUNDED = 4096
 """The maximum number of tokens of an answer if neither the model nor the request sets a limit."""
 
-Pieces = Iterator[tuple[Call[ChatRequest], Any]]
+Pieces = Iterator[tuple[Call[Any], Any]]
+_Begun = tuple[ChatChoice, MlxPrompt]
+"""A choice and what it answers."""
 
 
 class MlxChat:
-    """Answers chat requests with a loaded model."""
+    """Answers chats and continues texts with a loaded model."""
 
     def __init__(self, loaded: LoadedMlx, prompts: MlxPrompts, prefixes: MlxPrefixCache) -> None:
         self.loaded = loaded
@@ -45,7 +51,7 @@ class MlxChat:
         self._name = loaded.checkpoint.spec.id
         self._texts = TokenTexts(loaded.tokenizer)
 
-    def run(self, feed: Feed[ChatRequest], meter: StepMeter) -> Pieces:
+    def run(self, feed: Feed[Any], meter: StepMeter) -> Pieces:
         """Take calls while rows are free, and decode a token for every row in each step, until no call is left."""
         with closing(Decoder(self.loaded, feed.limit, self._prefixes, meter)) as decoder:
             rows = _Rows(decoder, feed.limit)
@@ -61,44 +67,88 @@ class MlxChat:
                 for choice, token in rows.step():
                     yield from self._advance(choice, token)
 
-    def _begin(self, call: Call[ChatRequest], rows: _Rows) -> Pieces:
-        """Read a call's prompt and add its choices to the waiting ones; yields an error if that fails."""
+    def _begin(self, call: Call[Any], rows: _Rows) -> Pieces:
+        """Read a call's prompts and add its choices to the waiting ones; yields an error if that fails."""
         try:
             check_token_ids(call.request, self.loaded.token_count)
-            prompt = fitting_prompt(call, self.prompts.read, lambda prompt: len(prompt.tokens), self.prompts.context)
-            tokens_left = self.prompts.tokens_left(prompt)
-            dialect, end = self.prompts.dialect, self.prompts.end_of(prompt)
-            form = form_of(call.request, dialect, end)
+            begun = self._chat(call) if isinstance(call.request, ChatRequest) else self._completions(call)
         except ServeError as error:
             yield call, error
             return
         except Exception as error:  # must not fail the running requests
             yield call, to_serve_error(error)
             return
-        requested = call.request.limit or self.recommended.get("max_new_tokens")
-        limit = min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
-        call.warnings += [*dialect.warnings(call.request), *form.warnings]
+        for choice, prompt in begun:
+            if choice.echo is not None:
+                assert isinstance(choice.answer.written, CompletionChunks), "only completions repeat their prompts"
+                yield call, choice.answer.written.echo(choice.index, choice.echo, self._texts)
+            if choice.limit:
+                rows.add(choice, prompt)
+            else:
+                choice.end_at_once()
+                yield from choice.answer.send(choice, [])
+
+    def _chat(self, call: Call[ChatRequest]) -> list[_Begun]:
+        """The choices of a chat. Raises ServeError."""
+        request, dialect = call.request, self.prompts.dialect
+        prompt = fitting_prompt(call, self.prompts.read, lambda prompt: len(prompt.tokens), self.prompts.context)
+        limit = self._limit(request, self.prompts.tokens_left(len(prompt.tokens)))
+        end = self.prompts.end_of(prompt)
+        form = form_of(request, dialect, end)
+        call.warnings += [*dialect.warnings(request), *form.warnings]
         answer = chat_answer(call, self._name, id_length=dialect.id_length)
         answer.prompt_tokens = len(prompt.tokens)
-        ends = ends_of(call.request, self.loaded.ends)
+        ends = ends_of(request, self.loaded.ends)
         if form.grammar:  # the answer ends where the grammar allows it, whatever the request ignores
             ends |= self.loaded.ends
-        for index in range(call.request.n or 1):
+        for index in range(request.n or 1):
             constraint = self.grammars.constraint(form.grammar, form.param) if form.grammar else None
-            sampler = MlxSampler(call.request, self.recommended, ends, index, prompt.tokens)
+            sampler = MlxSampler(request, self.recommended, ends, index, prompt.tokens)
             sampler.constraint = constraint
-            output = dialect.reader(call.request, end, self.loaded.tokenizer)
+            output = dialect.reader(request, end, self.loaded.tokenizer)
             choice = ChatChoice(answer, index, sampler, output, limit)
             choice.constraint = constraint
             answer.choices.append(choice)
-            rows.add(choice, prompt)
+        return [(choice, prompt) for choice in answer.choices]
+
+    def _completions(self, call: Call[CompletionRequest]) -> list[_Begun]:
+        """The choices of all prompts of a request for completions. Raises ServeError."""
+        request = call.request
+        answer = ChatAnswer(call, CompletionChunks(request.model or self._name))
+        answer.reports_ends = True
+        return [
+            begun for number, prompt in enumerate(request.prompts) for begun in self._completion(answer, number, prompt)
+        ]
+
+    def _completion(self, answer: ChatAnswer, number: int, prompt: CompletionPrompt) -> Iterator[_Begun]:
+        request: CompletionRequest = answer.call.request
+        tokens = prompt_tokens(self.prompts, request, prompt, self.loaded.token_count)
+        needed = len(tokens) - (request.limit == 0)  # a completion of no tokens needs no room
+        limit = self._limit(request, self.prompts.tokens_left(needed, param="prompt"))
+        answer.prompt_tokens += len(tokens)
+        echo = prompt_echo(self.prompts, request, prompt, tokens)
+        ends = ends_of(request, self.loaded.ends)
+        if request.suffix and self.prompts.fill_in_middle:
+            ends |= self.prompts.fill_in_middle.ends
+        for index in range(request.n or 1):
+            sampler = MlxSampler(request, self.recommended, ends, index, tokens)
+            output = OutputReader(decoder(self.loaded.tokenizer, ()))
+            choice = ChatChoice(answer, len(answer.choices), sampler, output, limit)
+            choice.prompt, choice.echo = number, echo
+            answer.choices.append(choice)
+            yield choice, self.prompts.of_tokens(tokens)
+
+    def _limit(self, request: SampledRequest, tokens_left: int | None) -> int:
+        """The maximum number of tokens of a choice, given those that the context leaves."""
+        requested = self.recommended.get("max_new_tokens") if request.limit is None else request.limit
+        return min((limit for limit in (tokens_left, requested) if limit is not None), default=_UNBOUNDED)
 
     def _advance(self, choice: ChatChoice, token: int) -> Pieces:
         if token == NO_TOKEN:
             return choice.answer.fail(not_finite_scores(self._name, self.loaded.dtype))
         ends = choice.sampler.ends
         if picked := choice.sampler.take_picked():
-            choice.logprobs += [self._texts.entry(picked)] if token not in ends else []
+            choice.logprobs += [self._texts.entry(picked)] if choice.answer.reports(token, ends) else []
         return choice.answer.advance(choice, token, ends)
 
 

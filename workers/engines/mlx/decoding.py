@@ -88,7 +88,7 @@ class Decoder:
     def _insert(self, prompt: MlxPrompt, limits: list[int], processors: list[Any]) -> tuple[Any, int]:
         if self._vision:
             self._meter.read(len(prompt.tokens), 0)
-            inputs = [dict(prompt.inputs)]
+            inputs = [{**prompt.inputs, **prompt.embed()}]
             rows = self._generator.insert([prompt.tokens], limits, logits_processors=processors, prompt_kwargs=inputs)
             return rows, 0
         cache, unread = self._prefixes.match(prompt.tokens)

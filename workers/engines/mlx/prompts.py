@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
@@ -24,6 +25,7 @@ from workers.toolkit.chat.conversation import (
     unsupported_part,
 )
 from workers.toolkit.chat.dialect import find_dialect
+from workers.toolkit.chat.fill_in_middle import FillInMiddle, find_fill_in_middle
 
 _END_TOKENS = 16
 """More tokens than the mark has with which a chat template begins a thought."""
@@ -31,10 +33,14 @@ _END_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class MlxPrompt:
-    """A prompt's token ids; `inputs` are a vision-language model's other inputs, such as embeddings."""
+    """A prompt's token ids; `inputs` are a vision-language model's other inputs, such as embeddings.
+
+    `embed` makes the inputs of a text when its turn comes: those of all prompts of a request could fill the memory.
+    """
 
     tokens: list[int]
     inputs: dict[str, Any] = field(default_factory=dict)
+    embed: Callable[[], dict[str, Any]] = dict
 
 
 class MlxPrompts:
@@ -59,6 +65,31 @@ class MlxPrompts:
         with report_refusals():
             return self._read(request.messages, variables)
 
+    def of_tokens(self, tokens: list[int]) -> MlxPrompt:
+        """The prompt of a completion."""
+        return MlxPrompt(tokens)
+
+    def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
+        """The tokens of a text without a chat template; `special`: with those that the tokenizer adds, such as BOS."""
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special)
+        return tokens
+
+    def text_of(self, tokens: list[int]) -> str:
+        """The text of tokens, with control tokens."""
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+    @cached_property
+    def fill_in_middle(self) -> FillInMiddle | None:
+        """How the model fills in the middle of texts; None if its vocabulary has no tokens for it."""
+        return find_fill_in_middle(self._tokenizer)
+
+    @property
+    def begin_token(self) -> int | None:
+        """The token with which the tokenizer begins texts, if it has one."""
+        token: int | None = self._tokenizer.bos_token_id
+        return token
+
     def end_of(self, prompt: MlxPrompt) -> str:
         """The last text of a prompt, with its control tokens."""
         text: str = self._tokenizer.decode(prompt.tokens[-_END_TOKENS:], skip_special_tokens=False)
@@ -69,9 +100,12 @@ class MlxPrompts:
         """The maximum number of tokens of prompt and answer together; None if it is unknown."""
         return self._context
 
-    def tokens_left(self, prompt: MlxPrompt) -> int | None:
-        """The tokens that the context leaves for the answer; None if it is unknown. Raises ContextTooLong."""
-        return tokens_left(len(prompt.tokens), self._context)
+    def tokens_left(self, tokens: int, *, param: str = "messages") -> int | None:
+        """The tokens that the context leaves for the answer to a prompt of `tokens`; None if it is unknown.
+
+        Raises ContextTooLong.
+        """
+        return tokens_left(tokens, self._context, param=param)
 
     def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
         conversation = self._guard.hide_all(
@@ -106,6 +140,10 @@ class VisionPrompts(MlxPrompts):
         return self._embed(
             prepare_inputs(self._processor, images=images or None, prompts=[text], image_token_index=image_token)
         )
+
+    def of_tokens(self, tokens: list[int]) -> MlxPrompt:
+        """The prompt of a completion, whose tokens are embedded when its turn comes."""
+        return MlxPrompt(tokens, embed=lambda: self._embed({"input_ids": mx.array([tokens])}).inputs)
 
     @staticmethod
     def _content(message: Message, images: list[Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from contract.errors import InvalidField, UnsupportedFeature
 from contract.tasks.chat import ChatRequest
 from contract.tasks.completions import CompletionPrompt, CompletionRequest
 from workers.engine import Call
@@ -22,11 +21,11 @@ from workers.toolkit.chat.answer import (
     ChatAnswer,
     ChatChoice,
     OutputReader,
-    PromptEcho,
     chat_answer,
 )
 from workers.toolkit.chat.answer_grammar import form_of
 from workers.toolkit.chat.completion_chunks import CompletionChunks
+from workers.toolkit.chat.completion_prompts import prompt_echo, prompt_tokens
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.dialect import decoder
 from workers.toolkit.chat.truncation import fitting_prompt
@@ -100,13 +99,13 @@ class AnswerMaker:
     def _completion(self, answer: ChatAnswer, number: int, prompt: CompletionPrompt) -> ChatPrompt:
         """A prompt of a request for completions. Raises InvalidField for one without tokens."""
         request: CompletionRequest = answer.call.request
-        tokens = self._tokens(request, prompt)
+        tokens = prompt_tokens(self._encoder, request, prompt, self.maker.vocabulary)
         limit = self.maker.limit(request, self._tokens_left(request, tokens))
         answer.prompt_tokens += len(tokens)
         ids = torch.tensor(tokens)
         whole = None if self.family else {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]}
         row = PromptRow(ids, whole=whole, alternatives=request.logprobs if request.scores_prompt else None)
-        echo = self._echo(request, prompt, tokens) if request.echo else None
+        echo = prompt_echo(self._encoder, request, prompt, tokens)
         choices = []
         for index in range(request.n or 1):
             output = OutputReader(decoder(self.maker.tokenizer, ()))
@@ -117,44 +116,10 @@ class AnswerMaker:
             choices.append(choice)
         return ChatPrompt(answer.call, row, choices)
 
-    def _tokens(self, request: CompletionRequest, prompt: CompletionPrompt) -> list[int]:
-        """The tokens of a prompt. Raises InvalidField if it has none, or one that the model does not have."""
-        special = request.add_special_tokens is not False
-        if request.suffix:
-            tokens = self._with_suffix(prompt, request.suffix, special=special)
-        else:
-            tokens = self._encoder.tokens_of(prompt, special=special) if isinstance(prompt, str) else prompt
-        if not tokens:
-            raise InvalidField("`prompt`: this text has no tokens; send at least one.", param="prompt")
-        if max(tokens) >= self.maker.vocabulary:
-            last = self.maker.vocabulary - 1
-            message = f"`prompt`: there is no token {max(tokens)}; this model's tokens are 0 to {last}."
-            raise InvalidField(message, param="prompt")
-        return tokens
-
-    def _with_suffix(self, prompt: CompletionPrompt, suffix: str, *, special: bool) -> list[int]:
-        """The prompt for the text between two others. Raises UnsupportedFeature if the model cannot fill it in."""
-        form = self._encoder.fill_in_middle
-        if form is None:  # the gateway also refuses it, once it knows the loaded model
-            message = "`suffix`: this model has no tokens to fill in the middle of a text."
-            raise UnsupportedFeature(message, param="suffix")
-        before = self._encoder.tokens_of(prompt, special=False) if isinstance(prompt, str) else prompt
-        begin = self._encoder.tokens_of("", special=special)[:1]  # BOS, of a model that has it
-        return [*begin, *form.tokens(before, self._encoder.tokens_of(suffix, special=False))]
-
     def _tokens_left(self, request: CompletionRequest, tokens: list[int]) -> int | None:
         """The tokens that the context leaves for a completion. A completion of none needs no room."""
         needed = len(tokens) - (request.limit == 0)
         return self._encoder.check(needed, param="prompt")
-
-    def _echo(self, request: CompletionRequest, prompt: CompletionPrompt, tokens: list[int]) -> PromptEcho:
-        is_text = isinstance(prompt, str)
-        text = prompt if isinstance(prompt, str) else self._encoder.text_of(tokens)
-        is_hidden = is_text and tokens[0] == self._encoder.begin_token and not self._starts_with(text, tokens[0])
-        return PromptEcho(text, tokens[0] if request.scores_prompt else None, is_hidden)
-
-    def _starts_with(self, text: str, token: int) -> bool:
-        return text.startswith(self._encoder.text_of([token]))
 
 
 def _length(inputs: Any) -> int:
