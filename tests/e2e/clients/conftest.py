@@ -17,6 +17,13 @@ from PIL import Image
 from scripts.testbed.server import RunningServer, fake_model
 from tests.support import agent_model
 
+SETTINGS = {
+    "OPENAI_API_KEY": "none",
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+"""So that clients call only the server that they test: without a network, each other call waits for its time limit."""
+
 Run = Callable[[list[str | Path]], dict[str, Any]]
 """Runs a script with the server's address and an image, and returns what it prints."""
 
@@ -42,7 +49,7 @@ def run_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with RunningServer(tmp_path_factory.mktemp("clients"), entries) as server:
 
         def run(command: list[str | Path]) -> dict[str, Any]:
-            environment = {**os.environ, "OPENAI_API_KEY": "none", "HAYSTACK_TELEMETRY_ENABLED": "False"}
+            environment = {**os.environ, **SETTINGS}
             done = subprocess.run(
                 [*command, f"{server.url}/v1", image],
                 env=environment, cwd=tmp_path_factory.mktemp("client"), capture_output=True, text=True, timeout=300,
