@@ -34,8 +34,14 @@ def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
     for name, field in model.model_fields.items():
         text = defined.get(name) or _in_table(model, field.alias or name) or mentioned.get(name)
         if text:
-            found[name] = text
+            found[name] = _without_name(text, name)
     return found
+
+
+def _without_name(text: str, name: str) -> str:
+    """The text without the field's name before a colon: it is shown beside its name."""
+    rest = text.removeprefix(f"`{name}`: ")
+    return text if rest == text else rest[:1].upper() + rest[1:]
 
 
 def describe_fields(schemas: dict[str, Any], requests: Iterable[type[BaseModel]]) -> None:

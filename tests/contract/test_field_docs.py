@@ -41,9 +41,9 @@ def test_describes_each_field_by_the_sentences_about_it() -> None:
         "common": "`common` is in every request.",
         "first": "`first` and `second` come together. They are numbers.",
         "second": "`first` and `second` come together. They are numbers.",
-        "third": "`third`: a text.",
-        "item": "`item`: one of a list. It may go on.",
-        "other": "`other`: the next one.",
+        "third": "A text.",
+        "item": "One of a list. It may go on.",
+        "other": "The next one.",
         "mentioned": "What it does needs `mentioned` now and then.",
     }
 
@@ -52,12 +52,9 @@ def test_describes_the_fields_of_real_requests() -> None:
     segment = field_descriptions(SegmentRequest)
     assert segment["threshold"].startswith("`threshold` is the minimum score of a segment")
     assert "prompt" in segment["image"] or "image" in segment["image"]
-    assert (
-        field_descriptions(CrawlRequest)["wait_for"]
-        == "`wait_for`: a CSS selector; wait until such an element is visible."
-    )
+    assert field_descriptions(CrawlRequest)["wait_for"] == "A CSS selector; wait until such an element is visible."
     edit = field_descriptions(ImageEditRequest)
-    assert edit["mask"].startswith("`mask`: an image of the same size")
+    assert edit["mask"].startswith("An image of the same size")
     assert "white is redrawn" in edit["mask"]
     assert edit["guidance"]
     assert edit["keep_alive"]
