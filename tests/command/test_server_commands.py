@@ -106,7 +106,7 @@ def test_lists_models(enginehouse: EnginehouseCommand) -> None:
     ("arguments", "code", "words"),
     [
         (["run", "nope", "hello"], 5, "no model 'nope'"),
-        (["run", "broken", "hello"], 6, "there are no weights"),
+        (["run", "broken", "hello"], 1, "there are no weights"),
         (["run", "m", "-O", "max_tokens=-7", "hello"], 2, "max_tokens"),
         (["run", "m", "hello", "--task", "depth"], 1, "m does not do depth"),
         (["run", "m", "--task", "dance", "hello"], 1, "Tasks: analyze"),

@@ -81,7 +81,7 @@ def test_settings_have_no_secrets() -> None:
     ("wrong", "line", "words"),
     [
         ("gateway:\n  host: 0.0.0.0\n  prot: 1\n", 3, "did you mean `port`"),
-        ("models:\n  - id: a\n    engine: fake\n  - id: b\n    engine: fake\n    memory_gb: -1\n", 6, "greater than 0"),
+        ("models:\n  - id: a\n    engine: fake\n  - id: b\n    engine: fake\n    memory_gb: -1\n", 6, "more than 0"),
         ("gateway:\n  port: [\n", 3, "not valid YAML"),
         ("memory: 7\n", 1, "memory"),
     ],

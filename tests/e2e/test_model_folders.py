@@ -30,7 +30,7 @@ SMALL = {**PRINTED, "num_inference_steps": 2, "width": 256, "height": 256}
 def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
     """A server without entries, that looks into `ai-models` often, and a hub with the original Stable Diffusion 1."""
     folder = tmp_path_factory.mktemp("folders")
-    with hub.serve({SD_1: models("sd")}) as running, pytest.MonkeyPatch.context() as patch:
+    with hub.serve({SD_1: models("sd_256")}) as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", running.url)
         patch.setenv("HF_HOME", str(folder / "cache"))
         sections = {"manager": {"model_scan_interval": 0.2}, "gateway": {"infer_steps": 2}}

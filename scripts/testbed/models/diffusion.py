@@ -16,6 +16,11 @@ def build_sd(folder: Path) -> None:
     stable_diffusion(sample_size=8).save_pretrained(folder)
 
 
+def build_sd_256(folder: Path) -> None:
+    """Stable Diffusion 1 with a native size of 256 x 256, which also draws 512 x 512."""
+    stable_diffusion(sample_size=32).save_pretrained(folder)
+
+
 def build_sd_inpaint(folder: Path) -> None:
     """Stable Diffusion for inpainting: its UNet also sees the mask and the masked image."""
     from diffusers import StableDiffusionInpaintPipeline

@@ -193,7 +193,7 @@ def test_configuration_is_checked_compared_and_saved(server: RunningServer, open
     line = 1 + text.splitlines().index("- id: m")
     expect(problem).to_contain_text(f"Line {line}")
     problem.click()
-    assert page.evaluate("getSelection().toString()") == "- id: m"
+    page.wait_for_function("getSelection().toString() === '- id: m'")
     expect(save).to_be_disabled()
     window.check_accessible()
     editor.fill(text.replace("- id: m\n", f"- id: second\n  engine: fake\n  aliases: ['{EVIL_MODEL}2']\n- id: m\n"))
