@@ -175,7 +175,7 @@ def test_client_that_leaves_ends_the_work(client: Anthropic, server: DialectServ
 
 
 def test_models_are_listed_in_its_form(client: Anthropic, anthropic: Any) -> None:
-    assert [model.id for model in client.models.list(limit=2)] == ["agent", "echo", "dies", "slow"]
+    assert [model.id for model in client.models.list(limit=2)] == ["agent", "short", "echo", "dies", "slow"]
     agent = client.models.retrieve("agent")
     assert (agent.type, agent.display_name) == ("model", "agent")
     with pytest.raises(anthropic.NotFoundError):
