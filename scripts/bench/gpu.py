@@ -29,7 +29,6 @@ from scripts.bench.servers import ROOT
 from scripts.testbed.server import RunningServer, eventually
 
 TIMEOUT = 2.0
-NO_GPU = "NVML finds no GPU here"
 _TEXT = f"""
 The models have the shapes of Qwen2.5-7B (15.2 GB), Stable Diffusion XL (7 GB) and bge-large (0.7 GB), with random
 weights in bfloat16, in files that the system has cached. `weights alone` is the time of `from_pretrained` onto the GPU
@@ -51,7 +50,7 @@ def starts(setup: Setup) -> Result:
     """Seconds of starts, and MiB that stay in use after them."""
     title = "Starts of large models on a GPU"
     if gpu_memory.used() is None:
-        return Result(title, _TEXT, [Goal("GPU memory that stays in use", 0, None, " MiB", why=NO_GPU)])
+        return Result(title, _TEXT, [Goal("GPU memory that stays in use", 0, None, " MiB", why=gpu_memory.NO_GPU)])
     goals, rows = _starts(setup, {kind: _built(setup, kind) for kind in ("chat", "image")})
     return Result(title, _TEXT, goals, ("what", "value"), rows)
 
@@ -60,7 +59,7 @@ def swaps(setup: Setup) -> Result:
     """Seconds of first answers for which another model must go."""
     title = "Swaps of large models on a GPU"
     if gpu_memory.used() is None:
-        return Result(title, "", [Goal("swaps", 0, None, why=NO_GPU)])
+        return Result(title, "", [Goal("swaps", 0, None, why=gpu_memory.NO_GPU)])
     return Result(title, "See above.", [], ("what", "value"), [("chat", _median(_swaps(setup, _built(setup, "chat"))))])
 
 
@@ -68,7 +67,7 @@ def rates(kind: str, setup: Setup) -> Result:
     """Answers per second of one model with several clients, and those of the library."""
     title = f"Throughput of a large model on a GPU: {kind}"
     if gpu_memory.used() is None:
-        return Result(title, "", [Goal("throughput", 0, None, why=NO_GPU)])
+        return Result(title, "", [Goal("throughput", 0, None, why=gpu_memory.NO_GPU)])
     goals, rows = _rates(setup, kind, _built(setup, kind))
     return Result(title, "See above.", goals, ("what", "value"), rows)
 

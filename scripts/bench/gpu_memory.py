@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 
+NO_GPU = "NVML finds no GPU here"
+"""Why something was not measured or tested."""
+
 
 def used() -> int | None:
     """Bytes in use; None without a GPU."""

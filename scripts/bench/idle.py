@@ -14,7 +14,6 @@ from scripts.demo_models.__main__ import build
 from scripts.testbed.server import RunningServer, eventually
 
 TIMEOUT = 0.5
-NO_GPU = "NVML finds no GPU here"
 _TEXT = f"""
 A worker that has started another process, in a process group of its own, answers one request. Its idle timeout is
 {TIMEOUT:g} s. The value is the time between the timeout and the end of the last of these processes. With an NVIDIA
@@ -28,7 +27,7 @@ def measure(setup: Setup) -> Result:
     unfreed = _unfreed_gpu_memory(setup) if gpu_memory.used() is not None else None
     goals = [
         Goal("all processes are gone after the timeout within", 2, max(delays), " s"),
-        Goal("GPU memory that stays in use", 0, unfreed, " MiB", why=NO_GPU),
+        Goal("GPU memory that stays in use", 0, unfreed, " MiB", why=gpu_memory.NO_GPU),
     ]
     rows = [("gone after the timeout", f"{statistics.median(delays):.2f} s")]
     return Result("After an idle stop", _TEXT, goals, ("what", "median"), rows)

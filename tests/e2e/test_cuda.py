@@ -16,7 +16,7 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
-from scripts.bench.gpu_memory import used
+from scripts.bench.gpu_memory import NO_GPU, used
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 from tests.support.engine_cases import Case, ask, content
@@ -26,7 +26,7 @@ from workers.registry import find_engine
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(used() is None, reason="NVML finds no GPU here"),
+    pytest.mark.skipif(used() is None, reason=NO_GPU),
 ]
 
 GPU = "cuda"

@@ -15,6 +15,7 @@ from workers.engines.transformers_chat.kv_cache import KVCache
 from workers.engines.transformers_chat.model_runner import ModelRunner
 from workers.engines.transformers_chat.prefill import Prefill
 from workers.engines.transformers_chat.sampling import exclude, pick
+from workers.engines.transformers_chat.token_draw import rows_of
 from workers.toolkit.chat.answer import NO_TOKEN, ChatChoice
 from workers.toolkit.chat.constraints.masks import RowMasks
 from workers.toolkit.chat.constraints.token_constraint import TokenConstraint
@@ -156,8 +157,7 @@ def _pick(scores: Any, are_numbers: Any, rows: Sequence[Row]) -> list[int]:
         if picked[number] != NO_TOKEN and not (row.choice.is_finished or row.choice.sampler.is_plain)
     ]
     if sampled:
-        chosen = scores if len(sampled) == len(rows) else scores[sampled]
-        tokens = pick([rows[number].choice.sampler for number in sampled], chosen)
+        tokens = pick([rows[number].choice.sampler for number in sampled], rows_of(scores, sampled))
         for number, token in zip(sampled, tokens, strict=True):
             picked[number] = token
     return picked

@@ -10,7 +10,7 @@ import torch
 
 from contract.tasks.chat import SampledRequest
 from workers.engines.transformers_chat.score_processors import Processors, processors_of
-from workers.engines.transformers_chat.token_draw import TokenFilter, draw
+from workers.engines.transformers_chat.token_draw import TokenFilter, draw, rows_of
 from workers.toolkit.chat.constraints.masks import RowMasks
 from workers.toolkit.chat.logprobs import PickedToken
 from workers.toolkit.chat.sampling_settings import biases_of, settings_of
@@ -101,9 +101,10 @@ def pick(samplers: Sequence[TokenSampler], scores: Any) -> list[int]:
     drawn = [number for number, sampler in enumerate(samplers) if sampler.filter is not None]
     tokens: list[int] = scores.argmax(-1).tolist() if len(drawn) < len(samplers) else [0] * len(samplers)
     if drawn:
-        rows = scores if len(drawn) == len(samplers) else scores[drawn]
         filters = [item for number in drawn if (item := samplers[number].filter)]
-        for number, token in zip(drawn, draw(rows, filters, [samplers[n].random for n in drawn]), strict=True):
+        for number, token in zip(
+            drawn, draw(rows_of(scores, drawn), filters, [samplers[n].random for n in drawn]), strict=True
+        ):
             tokens[number] = token
     for sampler, token in zip(samplers, tokens, strict=True):
         sampler.add(token)

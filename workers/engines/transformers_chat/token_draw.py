@@ -92,9 +92,9 @@ class TokenFilter:
         if self.min_p:
             row = library.MinPLogitsWarper(self.min_p)(None, row)
         [ids] = row[0].isneginf().logical_not().nonzero(as_tuple=True)
-        return self._rarely(ids.cpu().numpy(), row[0, ids].double().cpu().numpy())
+        return self.refined(ids.cpu().numpy(), row[0, ids].double().cpu().numpy())
 
-    def _rarely(self, ids: Any, scores: Any) -> Kept:
+    def refined(self, ids: Any, scores: Any) -> Kept:
         """What the other filters leave of tokens that are sorted by their ids."""
         if self.others:
             row = torch.from_numpy(scores)[None]
@@ -127,7 +127,7 @@ def keep(scores: Any, rows: Sequence[int], filters: Sequence[TokenFilter]) -> li
 
 def _keep_of_best(scores: Any, rows: Sequence[int], filters: Sequence[TokenFilter]) -> list[Kept | None]:
     """The tokens that each row may have; None for rows of which more tokens must be looked at."""
-    selected = _rows_of(scores, rows)
+    selected = rows_of(scores, rows)
     best = selected.topk(min(CANDIDATES, selected.shape[-1]))
     totals = _totals(selected, [filters[number] for number in rows])
     values, ids = best.values.cpu().numpy(), best.indices.cpu().numpy()
@@ -147,7 +147,7 @@ def _cut(values: Any, ids: Any, total: float, wanted: TokenFilter, vocabulary: i
     if count is None:
         return None
     by_id = np.argsort(ids[:count])
-    return wanted._rarely(ids[by_id], values[by_id])
+    return wanted.refined(ids[by_id], values[by_id])
 
 
 def _totals(scores: Any, filters: Sequence[TokenFilter]) -> list[float]:
@@ -156,7 +156,7 @@ def _totals(scores: Any, filters: Sequence[TokenFilter]) -> list[float]:
     totals = [0.0] * len(filters)
     if needed:
         heat = scores.new_tensor([filters[number].temperature for number in needed])[:, None]
-        for number, total in zip(needed, (_rows_of(scores, needed) / heat).logsumexp(-1).tolist(), strict=True):
+        for number, total in zip(needed, (rows_of(scores, needed) / heat).logsumexp(-1).tolist(), strict=True):
             totals[number] = total
     return totals
 
@@ -164,7 +164,7 @@ def _totals(scores: Any, filters: Sequence[TokenFilter]) -> list[float]:
 def _draw_freely(scores: Any, rows: Sequence[int], filters: Sequence[TokenFilter], generators: Any) -> list[int]:
     """A token for each of these rows, of all that there are."""
     heat = scores.new_tensor([filters[number].temperature for number in rows])[:, None]
-    sums = (_rows_of(scores, rows) / heat).softmax(-1).cumsum(-1)
+    sums = (rows_of(scores, rows) / heat).softmax(-1).cumsum(-1)
     drawn = torch.cat([torch.rand((1, 1), generator=generators[number]) for number in rows]).to(sums)
     ends = sums[:, -1:].contiguous()
     tokens = torch.searchsorted(sums, drawn * ends, right=True)
@@ -180,7 +180,7 @@ def _draw_from(kept: Kept, generator: torch.Generator) -> int:
     return int(ids[min(int(np.searchsorted(sums, drawn, side="right")), len(ids) - 1)])
 
 
-def _rows_of(scores: Any, rows: Sequence[int]) -> Any:
+def rows_of(scores: Any, rows: Sequence[int]) -> Any:
     """These rows; a copy only if they are not all."""
     return scores if len(rows) == len(scores) else scores[rows]
 
