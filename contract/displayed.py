@@ -1,4 +1,4 @@
-"""Decoded images as they are displayed: RGB with eight bits a colour, on a white page.
+"""Decoded images as they are displayed: sRGB with eight bits a colour, on a white page.
 
 Deep pixels (16 bits, 32 bits, floats) are scaled to eight bits: greys of more bits are otherwise cut off at 255, which
 makes nearly all of them white.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from contract.colour_profiles import in_srgb
 from contract.errors import BadImage
 
 if TYPE_CHECKING:
@@ -22,24 +23,19 @@ _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANES, _SIGN = 258, 259, 262, 284, 339
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in Pillow's RGB mode; transparency becomes white. Raises BadImage for colours in Lab."""
-    if image.mode.startswith(("I", "F")):
-        return _deep_to_rgb(image)
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _on_white(_with_alpha(image))
+    """The image in Pillow's RGB mode and sRGB colours; transparency becomes white. Raises BadImage for Lab colours."""
+    from PIL import Image
+
     if image.mode == "LAB":
         raise BadImage("The image has Lab colours. Send it with RGB colours, as PNG or JPEG.")
-    return image.convert("RGB")
+    shown, alpha = in_srgb(_colours(image), image), _alpha(image)
+    return Image.composite(shown, Image.new("RGB", image.size, "white"), alpha) if alpha else shown
 
 
 def transparent_part(image: Image.Image) -> Image.Image | None:
     """A mask in mode L: 255 where the image is fully transparent; None if that is nowhere."""
-    if image.mode.startswith(("I", "F")):
-        mask = _transparent_value(image)
-    elif image.mode in _WITH_ALPHA or "transparency" in image.info:
-        mask = _with_alpha(image).getchannel("A").point(lambda value: 255 * (value == 0))
-    else:
-        return None
+    alpha = _alpha(image)
+    mask = alpha.point(lambda value: 255 * (value == 0)) if alpha else None
     return mask if mask and mask.getbbox() else None
 
 
@@ -67,37 +63,40 @@ def _unreadable(what: str) -> BadImage:
     return BadImage(f"The image is {what}, which is not read correctly. Send it as PNG, or with 8 bits a colour.")
 
 
-def _with_alpha(image: Image.Image) -> Image.Image:
-    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+def _is_deep(image: Image.Image) -> bool:
+    return bool(image.mode.startswith(("I", "F")))
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
-
-
-def _deep_to_rgb(image: Image.Image) -> Image.Image:
+def _colours(image: Image.Image) -> Image.Image:
+    """The pixels without transparency, with eight bits a colour, in mode L, RGB or CMYK."""
     from PIL import ImageOps
 
-    shown, clear = _to_eight_bits(image), _transparent_value(image)
-    if image.info.get(_INVERTED):
-        shown = ImageOps.invert(shown)
-    if clear:
-        shown.paste(255, mask=clear)
-    return shown.convert("RGB")
+    if _is_deep(image):
+        greys = _to_eight_bits(image)
+        return ImageOps.invert(greys) if image.info.get(_INVERTED) else greys
+    if image.mode in {"1", "L", "LA", "La"}:
+        return image.convert("LA").getchannel("L") if image.mode == "La" else image.convert("L")
+    return image if image.mode in {"RGB", "CMYK"} else image.convert("RGBA").convert("RGB")
 
 
-def _transparent_value(image: Image.Image) -> Image.Image | None:
-    """A mask of the pixels whose value a PNG names as transparent; None if it names none."""
+def _alpha(image: Image.Image) -> Image.Image | None:
+    """How opaque each pixel is, in mode L; None if all are."""
+    if _is_deep(image):
+        return _opaque_values(image)
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return (image.convert("LA") if image.mode == "La" else image).convert("RGBA").getchannel("A")
+    return None
+
+
+def _opaque_values(image: Image.Image) -> Image.Image | None:
+    """A mask without the pixels whose value a PNG names as transparent; None if it names none."""
     from PIL import ImageMath
 
     value = image.info.get("transparency")
     if not isinstance(value, int):
         return None
-    same = ImageMath.lambda_eval(lambda args: args["image"] == value, image=image.convert("I"))
-    return same.point(lambda flag: flag * 255 + 0).convert("L")
+    other = ImageMath.lambda_eval(lambda args: args["image"] != value, image=image.convert("I"))
+    return other.point(lambda flag: flag * 255 + 0).convert("L")
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from contract.colour_profiles import IGNORED
 from contract.displayed import check_pixels, to_rgb, transparent_part
 from contract.errors import BadImage
 from contract.image_files import open_header, unreadable
@@ -28,8 +29,9 @@ _PNG_WITH_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 
 
 def open_image(source: ImageInput) -> Image.Image:
-    """The image in Pillow's RGB mode, rotated as its EXIF data says; transparency becomes white.
+    """The image in Pillow's RGB mode and sRGB, rotated as its EXIF data says; transparency becomes white.
 
+    A colour profile that cannot be applied is ignored, and `source.warning` says so.
     Raises BadImage if it is damaged, too large, of an unknown format, or a URL that has not been fetched.
     """
     return _opened(source, to_rgb)
@@ -80,7 +82,13 @@ def sizes_together(sources: Iterable[ImageInput]) -> list[tuple[int, int]]:
 
 
 def _opened(source: ImageInput, convert: Callable[[Image.Image], T]) -> T:
-    return _read(source, lambda content: convert(_decode(content)))
+    def parse(content: bytes) -> T:
+        image = _decode(content)
+        shown = convert(image)
+        source.warning = image.info.get(IGNORED, "")
+        return shown
+
+    return _read(source, parse)
 
 
 def _read(source: ImageInput, parse: Callable[[bytes], T]) -> T:

@@ -40,7 +40,7 @@ _MAX_URL = 8192
 class ImageInput(Upload):
     """One image as the client sent it: `value` is text (data URI, base64, URL) or the bytes of an upload."""
 
-    __slots__ = ()
+    __slots__ = ("warning",)
     expected: ClassVar[tuple[str, str]] = (
         "image",
         "send an image as a data URI, base64, an http(s) URL or, in a form, a file that is not empty",
@@ -48,6 +48,8 @@ class ImageInput(Upload):
 
     def __init__(self, value: str | bytes) -> None:
         super().__init__(_with_usual_base64(value) if isinstance(value, str) else value)
+        self.warning = ""
+        """What was ignored when the image was opened, as a sentence; empty if nothing was."""
 
     @property
     def url(self) -> str | None:

@@ -151,6 +151,7 @@ class App:
             response: BaseModel = await self._interviewer.answer(served, call)
         else:
             response = await self._batchers.submit(served, call).whole()
+        _see_images(call)
         _add_warnings(response, call)
         return response
 
@@ -177,6 +178,12 @@ def _preset(scope: Scope) -> str | None:
 def _attempt(scope: Scope) -> int:
     value = header(scope, b"x-enginehouse-attempt") or "1"
     return int(value) if value.isdigit() else 1
+
+
+def _see_images(call: Call[Any]) -> None:
+    """Add the warnings about the call's images, which are open when its first output is there."""
+    said = (image.warning for image in images_in(call.request) if image.warning)
+    call.warnings += [warning for warning in dict.fromkeys(said) if warning not in call.warnings]
 
 
 def _add_warnings(output: BaseModel, call: Call[Any]) -> None:
@@ -224,6 +231,7 @@ async def _stream(ticket: Ticket, send: Send, started: float) -> None:
     first = outputs[0]
     if isinstance(first, ServeError):
         raise first
+    _see_images(ticket.call)
     if isinstance(first, EncodedResponse):
         _add_warnings(first, ticket.call)
         headers, take = content_negotiation.as_it_is(first)[0], _pieces

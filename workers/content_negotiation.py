@@ -43,10 +43,7 @@ def as_json(response: BaseModel) -> tuple[list[Header], bytes]:
 
 def as_it_is(response: EncodedResponse) -> tuple[list[Header], bytes]:
     """A response in the format that its request asked for; its warnings are in a header."""
-    headers = [_content_type(response.media_type)]
-    if response.warnings:
-        headers.append((b"x-enginehouse-warnings", json.dumps(response.warnings).encode()))
-    return headers, response.content
+    return [_content_type(response.media_type), *_warnings(response)], response.content
 
 
 def _as_bytes(response: BaseModel) -> tuple[list[Header], bytes]:
@@ -61,11 +58,17 @@ def _as_bytes(response: BaseModel) -> tuple[list[Header], bytes]:
         )
     [array] = arrays.values()
     headers = [(name.encode(), value.encode()) for name, value in array.headers().items()]
-    return [_content_type(BYTES), *headers], bytes(array.data)
+    return [_content_type(BYTES), *headers, *_warnings(response)], bytes(array.data)
 
 
 def _as_npz(response: BaseModel) -> tuple[list[Header], bytes]:
-    return [_content_type(NPZ)], npz(response)
+    return [_content_type(NPZ), *_warnings(response)], npz(response)
+
+
+def _warnings(response: BaseModel) -> list[Header]:
+    """The response's warnings as a header, for formats that have no place for them."""
+    warnings = getattr(response, "warnings", None)
+    return [(b"x-enginehouse-warnings", json.dumps(warnings).encode())] if warnings else []
 
 
 def _content_type(media: str) -> Header:

@@ -1,4 +1,4 @@
-"""Gives external servers the pictures that engines get: upright, on white, in RGB with 8 bits a colour, as a PNG.
+"""Gives external servers the pictures that engines get: upright, on white, in sRGB with 8 bits a colour, as a PNG.
 
 What every server reads alike stays as the client sent it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Sequence
 
 from PIL import Image
@@ -15,9 +16,11 @@ from contract.image_files import open_header
 from contract.image_loading import open_image, sizes_together
 from contract.media import ImageInput, data_uri
 
+logger = logging.getLogger(__name__)
+
 _ORIENTATION = 0x0112
 _PLAIN = {"JPEG": {"RGB", "L"}, "PNG": {"RGB", "L"}}
-"""The formats and modes that need no change, if nothing is transparent or on its side."""
+"""The formats and modes that need no change, if nothing is transparent or on its side and no colour has a profile."""
 
 
 async def normalize(images: Sequence[ImageInput]) -> bool:
@@ -32,6 +35,8 @@ def _normalize(images: Sequence[ImageInput]) -> bool:
         content = io.BytesIO()
         open_image(image).save(content, "PNG")
         image.value = data_uri(content.getvalue())
+        if image.warning:
+            logger.warning("%s", image.warning)
     return bool(odd)
 
 
@@ -41,6 +46,7 @@ def _is_plain(content: bytes) -> bool:
             modes = _PLAIN.get(image.format or "", set())
             turned = image.getexif().get(_ORIENTATION, 1) != 1
             animated = getattr(image, "is_animated", False)
-            return image.mode in modes and not (turned or animated or "transparency" in image.info)
+            special = turned or animated or "transparency" in image.info or "icc_profile" in image.info
+            return image.mode in modes and not special
     except (OSError, Image.DecompressionBombError):
         return False  # opening it says what is wrong

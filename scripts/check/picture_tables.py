@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from scripts.testbed.pictures import FILES, PARTS, TEXTS
+from scripts.testbed.picture_forms import PARTS, TEXTS
+from scripts.testbed.pictures import FILES
 
 PictureRows = list[Sequence[str]]
 

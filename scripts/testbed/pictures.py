@@ -1,6 +1,6 @@
-"""Pictures as people have them: files, the texts that they are sent as, and the parts of messages that hold them.
+"""Picture files as people have them.
 
-The tests try each of them, and the tables in docs/vision.md are made from them.
+The tests try each of them, and a table in docs/vision.md is made from them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image, ImageDraw, PngImagePlugin
+
+from scripts.testbed.colour_profiles import converted, dark_greys, display_p3, inks, srgb
 
 SIZE = (64, 48)
 
@@ -29,23 +30,6 @@ class PictureFile:
     refusal: str = ""
     tolerance: int = 2
     """The most by which a pixel's colour may differ from `plain`, on average."""
-
-
-@dataclass(frozen=True)
-class PictureText:
-    """A text as which a file is sent: `shown` is its beginning in the table, `text` makes it from the file's base64."""
-
-    kind: str
-    shown: str
-    text: Callable[[str], str]
-
-
-@dataclass(frozen=True)
-class PicturePart:
-    """A part of a message: `shown` is what the table shows of it, `part` makes it from a data URI or base64."""
-
-    source: str
-    part: Callable[[str], dict[str, Any]]
 
 
 def drawing() -> Image.Image:
@@ -175,7 +159,25 @@ def _png() -> bytes:
     return file(drawing(), "PNG", pnginfo=text)
 
 
+def in_display_p3() -> Image.Image:
+    """The drawing in the colours of Display P3."""
+    return converted(drawing(), srgb(), display_p3())
+
+
+def with_profile(file_format: str, mode: str, profile: bytes, **options: Any) -> PictureFile:
+    """A file in some mode with a colour profile, which says what the drawing's values mean."""
+    image = drawing().convert(mode)
+    space = {"L": "greys", "CMYK": "CMYK"}[mode]
+    return PictureFile(
+        f"{file_format}, {space} with a colour profile",
+        lambda: file(image, file_format, icc_profile=profile, **options),
+        lambda: converted(image, profile),
+        tolerance=6,
+    )
+
+
 JPEG: dict[str, Any] = {"quality": 95, "subsampling": 0}
+P3: dict[str, Any] = {"icc_profile": display_p3()}
 
 FILES = (
     PictureFile("PNG", _png, drawing),
@@ -185,24 +187,32 @@ FILES = (
     PictureFile("PNG, a palette with a transparent colour", palette, drawing),
     PictureFile("PNG, 1 bit", lambda: file(drawing().convert("1", dither=Image.Dither.NONE), "PNG"), bilevel),
     PictureFile("PNG with alpha", lambda: file(with_alpha(drawing()), "PNG"), drawing),
+    PictureFile("PNG with alpha, Display P3", lambda: file(with_alpha(in_display_p3()), "PNG", **P3), drawing),
     PictureFile("PNG, greys with alpha", lambda: file(with_alpha(drawing().convert("L")), "PNG"), grey),
     PictureFile("PNG, animated: the first frame", lambda: animated("PNG"), drawing),
     PictureFile("JPEG", lambda: file(drawing(), "JPEG", **JPEG), drawing, tolerance=6),
     PictureFile("JPEG with EXIF orientation", sideways, drawing, tolerance=6),
     PictureFile("JPEG, CMYK", lambda: file(drawing().convert("CMYK"), "JPEG", **JPEG), drawing, tolerance=6),
+    with_profile("JPEG", "CMYK", inks(), **JPEG),
+    with_profile("JPEG", "L", dark_greys(), **JPEG),
+    PictureFile("JPEG, Display P3", lambda: file(in_display_p3(), "JPEG", **JPEG, **P3), drawing, tolerance=6),
     PictureFile("JPEG, progressive", lambda: file(drawing(), "JPEG", progressive=True, **JPEG), drawing, tolerance=6),
     PictureFile("JPEG without its end marker", lambda: file(drawing(), "JPEG", **JPEG)[:-2], drawing, tolerance=6),
-    PictureFile("HEIC, as phones make them", lambda: heic(drawing()), drawing, tolerance=12),
+    PictureFile("HEIC", lambda: heic(drawing()), drawing, tolerance=12),
+    PictureFile("HEIC, Display P3, as phones make them", lambda: heic(in_display_p3(), **P3), drawing, tolerance=12),
     PictureFile("HEIC in tiles", lambda: heic(drawing(), tile_size=32), drawing, tolerance=12),
     PictureFile("HEIC with alpha", lambda: heic(with_alpha(drawing())), drawing, tolerance=12),
+    PictureFile("AVIF, Display P3", lambda: file(in_display_p3(), "AVIF", quality=95, **P3), drawing, tolerance=12),
     PictureFile("AVIF", lambda: file(drawing(), "AVIF", quality=95, subsampling="4:4:4"), drawing, tolerance=6),
     PictureFile("WebP", lambda: file(drawing(), "WEBP", lossless=True), drawing),
+    PictureFile("WebP, Display P3", lambda: file(in_display_p3(), "WEBP", lossless=True, **P3), drawing),
     PictureFile("WebP with alpha", lambda: file(with_alpha(drawing()), "WEBP", lossless=True), drawing),
     PictureFile("WebP, animated: the first frame", lambda: animated("WEBP"), drawing),
     PictureFile("GIF", lambda: file(drawing(), "GIF"), drawing),
     PictureFile("BMP", lambda: file(drawing(), "BMP"), drawing),
     PictureFile("TIFF", lambda: file(drawing(), "TIFF", compression="tiff_lzw"), drawing),
     PictureFile("TIFF, CMYK", lambda: file(drawing().convert("CMYK"), "TIFF"), drawing),
+    with_profile("TIFF", "CMYK", inks()),
     PictureFile("TIFF, 16-bit greys", lambda: tiff(deep("H", 65535), 16, 1), grey),
     PictureFile("TIFF, 16-bit greys, white is 0", lambda: tiff(_inverted(), 16, 1, t262=0), grey),
     PictureFile("TIFF, 32-bit floats from 0 to 1", lambda: tiff(deep("f", 1), 32, 3), grey),
@@ -227,65 +237,6 @@ FILES = (
 
 def _inverted() -> bytes:
     return struct.pack("<3072H", *(65535 - value for value in struct.unpack("<3072H", deep("H", 65535))))
-
-
-def _url_safe(text: str) -> str:
-    return text.replace("+", "-").replace("/", "_")
-
-
-TEXTS = (
-    PictureText("base64", "iVBORw0KGgo…", lambda text: text),
-    PictureText("base64, URL-safe", "iVBORw0KGgo_…", _url_safe),
-    PictureText(
-        "base64 in lines",
-        "iVBORw0KGgo…⏎",
-        lambda text: "\r\n".join(text[at : at + 76] for at in range(0, len(text), 76)),
-    ),
-    PictureText("base64 without padding", "iVBORw0KGgo…", lambda text: text.rstrip("=")),
-    PictureText("base64 after spaces", "␣iVBORw0KGgo…", lambda text: f"  \n{text}"),
-    PictureText("data URI", "data:image/png;base64,…", lambda text: f"data:image/png;base64,{text}"),
-    PictureText("data URI after a space", "␣data:image/png;base64,…", lambda text: f" data:image/png;base64,{text}"),
-    PictureText("data URI in capitals", "DATA:IMAGE/PNG;BASE64,…", lambda text: f"DATA:IMAGE/PNG;BASE64,{text}"),
-    PictureText("data URI without a type", "data:;base64,…", lambda text: f"data:;base64,{text}"),
-    PictureText(
-        "data URI with a parameter",
-        "data:image/png;name=a.png;base64,…",
-        lambda text: f"data:image/png;name=a-b_c.png;base64,{text}",
-    ),
-    PictureText(
-        "data URI with a quoted parameter",
-        'data:image/png;name="a, b.png";base64,…',
-        lambda text: f'data:image/png;name="a, b; c.png";base64,{text}',
-    ),
-    PictureText(
-        "data URI, URL-safe", "data:image/png;base64,…", lambda text: f"data:image/png;base64,{_url_safe(text)}"
-    ),
-    PictureText(
-        "data URI, percent-encoded",
-        "data:image/png;base64,iVBORw0KGgo%2F…",
-        lambda text: f"data:image/png;base64,{quote(text, safe='')}",
-    ),
-    PictureText(
-        "data URI without padding", "data:image/png;base64,…", lambda text: f"data:image/png;base64,{text.rstrip('=')}"
-    ),
-)
-
-PARTS = (
-    PicturePart("OpenAI", lambda uri: {"type": "image_url", "image_url": {"url": uri}}),
-    PicturePart("OpenAI, without the object", lambda uri: {"type": "image_url", "image_url": uri}),
-    PicturePart("OpenAI's Responses API", lambda uri: {"type": "input_image", "image_url": uri}),
-    PicturePart(
-        "Anthropic",
-        lambda uri: {
-            "type": "image",
-            "source": {"type": "base64", "media_type": "image/png", "data": uri.rpartition(",")[2]},
-        },
-    ),
-    PicturePart("Anthropic", lambda uri: {"type": "image", "source": {"type": "url", "url": uri}}),
-    PicturePart("transformers", lambda uri: {"type": "image", "image": uri}),
-    PicturePart("LangChain", lambda uri: {"type": "image", "url": uri}),
-    PicturePart("LangChain", lambda uri: {"type": "image", "base64": uri.rpartition(",")[2], "mime_type": "image/png"}),
-)
 
 
 def as_base64(content: bytes) -> str:

@@ -12,7 +12,8 @@ from contract.image_loading import image_size, open_image
 from contract.media import ImageInput, images_in
 from contract.tasks.chat import ChatRequest
 from contract.tasks.embeddings import EmbeddingsRequest
-from scripts.testbed.pictures import FILES, PARTS, SIZE, TEXTS, PictureFile, PicturePart, PictureText, as_base64, file
+from scripts.testbed.picture_forms import PARTS, TEXTS, PicturePart, PictureText
+from scripts.testbed.pictures import FILES, SIZE, PictureFile, as_base64, file
 
 READ = [picture for picture in FILES if not picture.refusal]
 REFUSED = [picture for picture in FILES if picture.refusal]

@@ -75,3 +75,12 @@ def test_refuses_bytes_of_no_array() -> None:
 def test_json_is_the_response_itself() -> None:
     answer = Answer(first=Array.from_numpy(ONE))
     assert json.loads(content_negotiation.as_json(answer)[1]) == answer.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("accept", [content_negotiation.BYTES, content_negotiation.NPZ])
+def test_warnings_of_formats_without_a_place_are_a_header(accept: str) -> None:
+    class Warned(Answer):
+        warnings: list[str]
+
+    headers, _ = content_negotiation.writer_for(accept)(Warned(first=Array.from_numpy(ONE), warnings=["nö"]))
+    assert json.loads(dict(headers)[b"x-enginehouse-warnings"]) == ["nö"]

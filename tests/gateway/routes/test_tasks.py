@@ -141,7 +141,7 @@ def test_vectors_of_external_servers_come_as_asked_for(gateway: GatewayProcess) 
         assert gateway.http.post("/v1/embeddings", json=body).json()["data"][0]["embedding"] == expected
 
 
-@pytest.mark.parametrize("kind", ["JPEG with EXIF orientation", "HEIC, as phones make them", "PNG with alpha"])
+@pytest.mark.parametrize("kind", ["JPEG with EXIF orientation", "HEIC", "JPEG, Display P3", "PNG with alpha"])
 def test_external_server_gets_normalized_pictures(
     gateway: GatewayProcess, manager: FakeManagerProcess, kind: str
 ) -> None:

@@ -1,0 +1,79 @@
+"""Colour profiles: applied as Little CMS applies them, and ignored with a sentence if that is impossible."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+
+import pytest
+from PIL import Image, ImageChops
+
+from contract.colour_profiles import MAX_PROFILE_BYTES, MAX_TAGS
+from contract.image_loading import open_image
+from contract.media import ImageInput
+from scripts.testbed.colour_profiles import converted, dark_greys, display_p3, inks, srgb
+from scripts.testbed.pictures import drawing, file
+
+
+def noise(mode: str) -> Image.Image:
+    """All kinds of colours."""
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    return Image.frombytes(mode, (64, 48), random.Random(7).randbytes(64 * 48 * bands))
+
+
+@pytest.mark.parametrize(("mode", "profile"), [("RGB", display_p3()), ("CMYK", inks()), ("L", dark_greys())])
+def test_profile_is_applied_as_its_library_does(mode: str, profile: bytes) -> None:
+    source = ImageInput(file(noise(mode), "TIFF", icc_profile=profile))
+    assert ImageChops.difference(open_image(source), converted(noise(mode), profile)).getbbox() is None
+    assert source.warning == ""
+
+
+def test_reds_of_display_p3_become_the_reds_of_srgb() -> None:
+    pixel = Image.new("RGB", (8, 8), (234, 51, 35))  # what Apple's ColorSync says of sRGB's red
+    red, green, blue = open_image(ImageInput(file(pixel, "PNG", icc_profile=display_p3()))).getpixel((0, 0))
+    assert red >= 254
+    assert green <= 3
+    assert blue <= 3
+
+
+def test_profile_of_srgb_changes_nothing() -> None:
+    opened = open_image(ImageInput(file(noise("RGB"), "PNG", icc_profile=srgb())))
+    assert ImageChops.difference(opened, noise("RGB")).getbbox() is None
+
+
+def test_greys_may_have_a_profile_for_colours() -> None:
+    source = ImageInput(file(noise("L"), "PNG", icc_profile=display_p3()))
+    assert (
+        ImageChops.difference(open_image(source), converted(noise("L").convert("RGB"), display_p3())).getbbox() is None
+    )
+    assert source.warning == ""
+
+
+def with_tags(number: int) -> bytes:
+    """A profile with `number` more tags, all of which refer to the same bytes."""
+    profile = display_p3()
+    [count] = struct.unpack_from(">I", profile, 128)
+    return profile[:128] + struct.pack(">I", count + number) + profile[132:144] * number + profile[132:]
+
+
+BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
+    "no profile at all": (lambda: b"not a profile", "damaged"),
+    "its end is missing": (lambda: display_p3()[:-40], "cut off"),
+    "a curve is missing": (lambda: display_p3().replace(b"rTRC", b"none"), "cannot build transform"),
+    "a curve of an unknown type": (lambda: display_p3().replace(b"para", b"none"), "cannot build transform"),
+    "inks": (inks, "for CMYK and the pixels are RGB"),
+    "greys": (dark_greys, "for L and the pixels are RGB"),
+    "named colours": (lambda: display_p3().replace(b"mntr", b"nmcl"), "nmcl"),
+    "too many tags": (lambda: with_tags(MAX_TAGS), "damaged"),
+    "elements that are read again and again": (lambda: display_p3().replace(b"para", b"mpet"), "multi-process"),
+    "far too large": (lambda: display_p3() + bytes(MAX_PROFILE_BYTES), "more than 16 MiB"),
+}
+
+
+@pytest.mark.parametrize(("profile", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_profile_that_cannot_be_applied_is_ignored(profile: Callable[[], bytes], reason: str) -> None:
+    source = ImageInput(file(drawing(), "TIFF", icc_profile=profile()))
+    assert ImageChops.difference(open_image(source), drawing()).getbbox() is None
+    assert source.warning.startswith("The image's colour profile is ignored: ")
+    assert reason in source.warning
