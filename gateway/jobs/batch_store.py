@@ -148,8 +148,9 @@ class BatchStore:
                 if file:
                     expires = None if batch.keep_output is None else now + batch.keep_output
                     files.insert(connection, dataclasses.replace(file, created=now, expires=expires))
-            query = "DELETE FROM jobs WHERE batch = ? RETURNING result_file"
-            return [row[0] for row in connection.execute(query, (batch.id,)).fetchall() if row[0]]
+            query = "DELETE FROM jobs WHERE batch = ? RETURNING id, result_file"
+            rows = connection.execute(query, (batch.id,)).fetchall()
+            return [name for id_, file in rows for name in (request_file(id_), file) if name]
 
         self._store.payloads.remove(await self._store.run(work))
 

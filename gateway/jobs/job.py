@@ -61,10 +61,10 @@ class Submission:
 class Job:
     """A stored job without its request and its result. Times are seconds since the epoch.
 
-    `run` counts the times that it was handed to the manager, `failures` those that ended with a dead worker or a model
-    that could not be loaded. `error` is the `error` of the envelope. `result_file` is the name of the result's file in
-    the state folder; smaller results are in the database. `webhook_sent` is when the URL `webhook` accepted its call,
-    `webhook_error` why the last attempt failed.
+    `request_bytes` is the size of its request; 0: that is not kept. `run` counts the times that it was handed to the
+    manager, `failures` those that ended with a dead worker or a model that could not be loaded. `error` is the `error`
+    of the envelope. `result_file` is the name of the result's file in the state folder; smaller results are in the
+    database. `webhook_sent` is when the URL `webhook` accepted its call, `webhook_error` why the last attempt failed.
     """
 
     seq: int
@@ -82,6 +82,7 @@ class Job:
     expires: float | None
     started: float | None
     ended: float | None
+    request_bytes: int
     result_status: int | None
     result_type: str | None
     result_bytes: int
@@ -97,6 +98,11 @@ class Job:
     @property
     def has_ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def keeps_request(self) -> bool:
+        """Whether its request can still be read. What an ended batch ran is in the batch's file."""
+        return not self.has_ended or (self.batch is None and self.request_bytes > 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ def insert(connection: SqlConnection, submission: Submission, now: float) -> Any
         "query": request.query,
         "headers": json.dumps(request.headers),
         "body": None if len(request.body) > LARGE else request.body,
+        "request_bytes": len(request.body),
         "idempotency_key": submission.idempotency_key,
         "digest": submission.digest,
         "model": submission.model,
@@ -209,10 +210,11 @@ def finish(
     now: float,
     values: Mapping[str, object] | None = None,
 ) -> int:
-    """End the jobs that fulfil a condition; how many there are. What they ran is not kept."""
+    """End the jobs that fulfil a condition; how many there are. What a batch ran is in the batch's own file."""
     assert state in ENDED
-    changed = {"state": state, "ended": now, "body": None, **(values or {})}
+    changed = {"state": state, "ended": now, **(values or {})}
     assignments = ", ".join(f"{name} = ?" for name in changed)
+    assignments += ", body = CASE WHEN batch IS NULL THEN body ELSE NULL END"
     assignments += f", webhook_due = CASE WHEN webhook IS NULL THEN NULL ELSE {now!r} END"
     condition, parameters = which
     query = f"UPDATE jobs SET {assignments} WHERE {condition}"
@@ -257,13 +259,17 @@ def cancel_without(connection: SqlConnection, admits: Callable[[str], bool], now
 
 
 def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> list[tuple[str, str | None]]:
-    """Remove jobs that ended before a time, and the oldest while results take more bytes. Returns ids and files."""
+    """Remove jobs that ended before a time, and the oldest while jobs that ended take more bytes.
+
+    Returns their ids, and the files of their results.
+    """
     old = "ended < ? AND webhook_due IS NULL AND batch IS NULL"
     rows = connection.execute(f"DELETE FROM jobs WHERE {old} RETURNING id, result_file", (ended_before,)).fetchall()
-    total = int(connection.execute("SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE batch IS NULL").fetchone()[0])
+    which, size = "ended IS NOT NULL AND batch IS NULL", "result_bytes + request_bytes"
+    query = f"SELECT COALESCE(SUM({size}), 0) FROM jobs WHERE {which}"
+    total = int(connection.execute(query).fetchone()[0])
     if total > max_bytes:
-        which = "ended IS NOT NULL AND batch IS NULL AND result_bytes > 0"
-        query = f"SELECT id, result_bytes FROM jobs WHERE {which} ORDER BY ended"
+        query = f"SELECT id, {size} FROM jobs WHERE {which} AND {size} > 0 ORDER BY ended"
         for id_, size in connection.execute(query).fetchall():
             rows += connection.execute("DELETE FROM jobs WHERE id = ? RETURNING id, result_file", (id_,)).fetchall()
             total -= size
@@ -274,7 +280,7 @@ def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> lis
 
 def files_in_use(connection: SqlConnection) -> set[str]:
     """The names of all files that rows refer to."""
-    rows = connection.execute("SELECT id, state, result_file FROM jobs").fetchall()
-    requests = {request_file(id_) for id_, state, _ in rows if state not in ENDED}
+    rows = connection.execute("SELECT id, batch IS NOT NULL, state, result_file FROM jobs").fetchall()
+    requests = {request_file(id_) for id_, in_batch, state, _ in rows if not in_batch or state not in ENDED}
     files = {row[0] for row in connection.execute("SELECT id FROM files").fetchall()}
-    return files | requests | {file for _, _, file in rows if file}
+    return files | requests | {file for *_, file in rows if file}

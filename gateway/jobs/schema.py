@@ -45,7 +45,7 @@ _FIRST = (
     "CREATE INDEX IF NOT EXISTS jobs_of_owner ON jobs (owner, seq)",
     "CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (ended) WHERE ended IS NOT NULL",
 )
-"""A request's body and a result are null if they are in a file. A job that has ended keeps no request."""
+"""A request's body and a result are null if they are in a file."""
 
 _WEBHOOKS = (
     "ALTER TABLE jobs ADD COLUMN webhook TEXT",
@@ -117,7 +117,13 @@ _TIMES = (
 )
 """When waiting jobs may run, and when jobs expire: the engine looks these up after each job, however many wait."""
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES, _GATEWAYS, _TIMES)
+_REQUESTS = (
+    "ALTER TABLE jobs ADD COLUMN request_bytes INTEGER NOT NULL DEFAULT 0",
+    "UPDATE jobs SET request_bytes = LENGTH(body) WHERE body IS NOT NULL",
+)
+"""The size of a request, which is kept as long as its job. It is 0 for jobs that ended when it was not kept."""
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _WEBHOOKS, _BATCHES, _GATEWAYS, _TIMES, _REQUESTS)
 """The statements of each version, on top of those before. Steps that were released never change; add one instead.
 
 The first one also accepts a database from before versions were counted.

@@ -6,6 +6,7 @@ A run that was taken from a job, because the job was cancelled or its gateway di
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import time
@@ -26,7 +27,7 @@ from gateway.storage.sqlite import SqliteBackend
 
 _STRAY = 3600.0
 """Seconds after which a file without a row is removed where other gateways use the folder, which may be writing it."""
-_HEAD = "SELECT path, query, headers FROM jobs WHERE id = ?"
+_REQUEST = "SELECT path, query, headers, body FROM jobs WHERE id = ?"
 
 log = logging.getLogger(__name__)
 
@@ -121,16 +122,26 @@ class JobStore:
         """What a run sends. Raises ServeError if it is gone."""
         if run.request:
             return run.request
-        id_ = run.job.id
-        row = await self._database.run(lambda connection: connection.execute(_HEAD, (id_,)).fetchone(), durable=False)
-        if row is None:
-            raise queries.no_such_job(id_)
+        request, file = await self.kept_request(run.job)
+        if not file:
+            return request
         try:
-            body = await asyncio.to_thread(self._payloads.read, request_file(id_))
+            return dataclasses.replace(request, body=await asyncio.to_thread(self._payloads.read, file))
         except FileNotFoundError:
             raise EngineFailed("The job's request is gone from the state folder. Submit it again.") from None
-        path, query, headers = row
-        return queries.stored_request(path, query, headers, body)
+
+    async def kept_request(self, job: Job) -> tuple[StoredRequest, str | None]:
+        """A job's request, and the name of the file with its body, if that is large.
+
+        Raises NotFound if the job has been removed meanwhile.
+        """
+        row = await self._database.run(
+            lambda connection: connection.execute(_REQUEST, (job.id,)).fetchone(), durable=False
+        )
+        if row is None:
+            raise queries.no_such_job(job.id)
+        path, query, headers, body = row
+        return queries.stored_request(path, query, headers, body or b""), request_file(job.id) if body is None else None
 
     async def result_of(self, job: Job) -> JobResult:
         """What a completed job was answered. Raises NotFound if it has been removed meanwhile."""
@@ -141,13 +152,12 @@ class JobStore:
         body = None if row[0] is None else bytes(row[0])
         return JobResult(job.result_status or 200, job.result_type or "", job.result_bytes, body, job.result_file)
 
-    def open_result(self, result: JobResult) -> BinaryIO:
-        """The file of a result that has one. Raises NotFound if it has been removed meanwhile."""
-        assert result.file
+    def open_file(self, name: str) -> BinaryIO:
+        """The file of a request or a result. Raises NotFound if it has been removed meanwhile."""
         try:
-            return self._payloads.open(result.file)
+            return self._payloads.open(name)
         except FileNotFoundError:
-            raise queries.no_such_job(result.file.partition(".")[0]) from None
+            raise queries.no_such_job(name.partition(".")[0]) from None
 
     async def turn(self, free: Callable[[str], int], longest: float) -> EngineTurn:
         """End the jobs whose time is over, and begin a run of those that come next, of each model as many as `free`.
@@ -162,9 +172,7 @@ class JobStore:
             time = queries.next_time(connection, now)
             return EngineTurn(runs, expired, longest if time is None else max(0.0, min(longest, time - now)))
 
-        turn = await self._database.run(work, durable=False)
-        self._payloads.remove(map(request_file, turn.expired))
-        return turn
+        return await self._database.run(work, durable=False)
 
     async def complete(self, job: Job, result: JobResult) -> bool:
         """End a run's job with a result; False: this run may not. Raises OSError or DatabaseFailed."""
@@ -206,32 +214,31 @@ class JobStore:
                 queries.finish(connection, which, JobState.CANCELLED, self._clock())
             return queries.get(connection, owner, id_)
 
-        job = await self._database.run(work)
-        self._payloads.remove([request_file(id_)])
-        return job
+        return await self._database.run(work)
 
     async def cancel_without(self, admits: Callable[[str], bool]) -> list[str]:
         """Cancel the jobs of owners that are not admitted any more. Returns the ids of those that ran or waited."""
-        ids = await self._database.run(lambda connection: queries.cancel_without(connection, admits, self._clock()))
-        self._payloads.remove(map(request_file, ids))
-        return ids
+        return await self._database.run(lambda connection: queries.cancel_without(connection, admits, self._clock()))
 
     async def remove(self, owner: str | None, id_: str) -> None:
-        """Remove a job that has ended, with its result. Raises NotFound."""
+        """Remove a job that has ended, with its request and its result. Raises NotFound."""
 
-        def work(connection: SqlConnection) -> Job:
+        def work(connection: SqlConnection) -> list[str]:
             job = queries.get(connection, owner, id_)
-            connection.execute(f"DELETE FROM jobs WHERE id = ? AND {queries.OVER}", (id_,))
-            return job
+            removed = connection.execute(f"DELETE FROM jobs WHERE id = ? AND {queries.OVER}", (id_,)).rowcount
+            return [name for name in (request_file(id_), job.result_file) if name] if removed else []
 
-        job = await self._database.run(work)
-        self._payloads.remove([job.result_file] if job.result_file else [])
+        self._payloads.remove(await self._database.run(work))
 
     async def prune(self, keep: float, max_bytes: int) -> list[str]:
-        """Remove jobs that ended more than `keep` seconds ago, and the oldest while results take over `max_bytes`."""
+        """Remove jobs that ended more than `keep` seconds ago, and the oldest while they take over `max_bytes`.
+
+        Returns their ids.
+        """
         rows = await self._database.run(lambda connection: queries.prune(connection, self._clock() - keep, max_bytes))
-        self._payloads.remove(file for _, file in rows if file)
-        return [id_ for id_, _ in rows]
+        ids = [id_ for id_, _ in rows]
+        self._payloads.remove([*map(request_file, ids), *(file for _, file in rows if file)])
+        return ids
 
     async def claim_webhooks(self, limit: int, seconds: float) -> list[tuple[Job, str]]:
         """Begin an attempt at the webhooks that are due, with their secrets; the next one follows after `seconds`."""
@@ -263,5 +270,5 @@ class JobStore:
         ended = await self._database.run(
             lambda connection: queries.finish(connection, run, state, self._clock(), values)
         )
-        self._payloads.remove([request_file(job.id)] if ended else [])
+        self._payloads.remove([request_file(job.id)] if ended and job.batch else [])
         return bool(ended)

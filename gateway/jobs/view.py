@@ -30,6 +30,8 @@ def view(job: Job, ahead: int | None = None, progress: dict[str, Any] | None = N
         "completed_at": _iso(job.ended),
         "expires_at": _iso(job.expires),
         "processing_time": round(job.ended - job.started, 3) if job.ended and job.started else None,
+        "request_bytes": job.request_bytes,
+        "request_url": f"/jobs/{job.id}/request" if job.keeps_request else None,
         "result_type": job.result_type,
         "result_bytes": job.result_bytes if job.state is JobState.COMPLETED else None,
         "result_url": f"/jobs/{job.id}/result" if job.state is JobState.COMPLETED else None,

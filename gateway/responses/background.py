@@ -62,7 +62,8 @@ class BackgroundResponses:
         result = await store.result_of(job)
         if result.body is not None:
             return result.body
-        with await asyncio.to_thread(store.open_result, result) as file:
+        assert result.file
+        with await asyncio.to_thread(store.open_file, result.file) as file:
             return await asyncio.to_thread(file.read)
 
 

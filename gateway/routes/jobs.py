@@ -35,6 +35,8 @@ _MAX_PAGE = 1000
 _PIECE = 2**20
 _WINDOW = 64 * 1024
 _OF_STREAMS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+_ONLY_DATA = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+"""Keeps a browser from showing what a client has sent as a page of this server."""
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)')
 
 
@@ -119,6 +121,21 @@ class JobRoutes:
             raise NotFound(f"{message} GET /jobs/{job.id} says more.", details={"status": job.state})
         return await self._send_result(job, job.result_type or "", job.result_status or 200)
 
+    async def request(self, request: Request) -> Response:
+        """What a job runs: the body as it was submitted, with its content type. `X-Job-Path` is its path and query."""
+        job = await self._find(request)
+        if not job.keeps_request:
+            raise NotFound(f"The request of the job {job.id} was not kept. Submit it again.")
+        store = await self.engine.store()
+        stored, name = await store.kept_request(job)
+        content_type = next((value for key, value in stored.headers if key.lower() == "content-type"), "")
+        path = f"{stored.path}?{stored.query}" if stored.query else stored.path
+        headers = {"content-type": content_type or "application/octet-stream", "x-job-path": path, **_ONLY_DATA}
+        if name is None:
+            return Response(stored.body, headers=headers)
+        file = await asyncio.to_thread(store.open_file, name)
+        return StreamingResponse(_pieces(file), headers=headers)
+
     async def events(self, request: Request) -> Response:
         """A job's place in line, what it waits for, its steps and its end, as server-sent events."""
         job = await self._find(request)
@@ -126,7 +143,7 @@ class JobRoutes:
         return StreamingResponse(self.watch.events(job), media_type="text/event-stream", headers=_OF_STREAMS)
 
     async def delete(self, request: Request) -> Response:
-        """Cancel a job that has not ended; remove one that has, with its result."""
+        """Cancel a job that has not ended; remove one that has, with its request and result."""
         job, is_removed = await self.engine.delete(_visible(request), request.path_params["job_id"])
         what = "deleted" if is_removed else "cancelled"
         message = f"Job {job.id} {what}"
@@ -156,11 +173,12 @@ class JobRoutes:
         headers = {"content-length": str(size), "content-type": type_}
         if result.body is not None:
             return Response(head + result.body + tail, status, headers)
-        file = await asyncio.to_thread(store.open_result, result)
+        assert result.file
+        file = await asyncio.to_thread(store.open_file, result.file)
         return StreamingResponse(_pieces(file, head, tail), status, headers)
 
 
-async def _pieces(file: BinaryIO, head: bytes, tail: bytes) -> AsyncIterator[bytes]:
+async def _pieces(file: BinaryIO, head: bytes = b"", tail: bytes = b"") -> AsyncIterator[bytes]:
     with file:
         yield head
         while piece := await asyncio.to_thread(file.read, _PIECE):
@@ -242,5 +260,6 @@ def router(handlers: JobRoutes) -> APIRouter:
     add(job, handlers.get, methods=["GET"], summary="A job and its result", openapi_extra=of_job)
     add(job, handlers.delete, methods=["DELETE"], summary="Cancel or remove a job", openapi_extra=of_job)
     add(f"{job}/result", handlers.result, methods=["GET"], summary="The result of a job", openapi_extra=of_job)
+    add(f"{job}/request", handlers.request, methods=["GET"], summary="What a job runs", openapi_extra=of_job)
     add(f"{job}/events", handlers.events, methods=["GET"], summary="Follow a job", openapi_extra=of_job)
     return routes

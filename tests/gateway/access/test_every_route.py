@@ -50,6 +50,7 @@ OF_OWNERS = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "DELETE /jobs/{job_id}",
+    "GET /jobs/{job_id}/request",
     "GET /jobs/{job_id}/result",
     "GET /jobs/{job_id}/events",
     "POST /v1/files",

@@ -42,6 +42,7 @@ async def test_jobs_of_earlier_versions_go_on(tmp_path: Path, version: int) -> N
     claimed = (await store.turn(lambda _: 9, 30)).runs
     assert [(run.job.id, run.job.run) for run in claimed] == [(second.id, 2), (third.id, 1)]
     assert (await store.request_of(claimed[0])).body == b'{"n": 2}'
+    assert (first.keeps_request, second.request_bytes) == (False, 8)
     await store.close()
     again = sqlite3.connect(tmp_path / "jobs.db")
     assert again.execute("PRAGMA user_version").fetchone() == (len(STEPS),)

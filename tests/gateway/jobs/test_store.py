@@ -78,11 +78,23 @@ async def test_request_and_result_come_back_as_they_were(store: JobStore, tmp_pa
     ended = await store.get("key:a", job.id)
     result = await store.result_of(ended)
     if result.file:
-        with store.open_result(result) as file:
+        with store.open_file(result.file) as file:
             assert file.read() == body
     else:
         assert result.body == body
-    assert files(tmp_path) == ([f"{job.id}.1.result"] if len(body) > LARGE else []), "the request is not kept"
+    request, file = await store.kept_request(ended)
+    assert request.path == submission().request.path
+    if file:
+        with store.open_file(file) as opened:
+            assert opened.read() == body
+    else:
+        assert request.body == body
+    large = [f"{job.id}.1.result", f"{job.id}.request"] if len(body) > LARGE else []
+    assert files(tmp_path) == large
+    await store.remove("key:a", job.id)
+    assert files(tmp_path) == []
+    with pytest.raises(NotFound):
+        await store.kept_request(ended)
 
 
 async def test_higher_priority_first_then_in_order(store: JobStore) -> None:
@@ -136,7 +148,7 @@ async def test_cancelled_job_cannot_complete(store: JobStore, tmp_path: Path) ->
     assert not await store.complete(job, answer(LARGE_BODY))
     await store.run_again(job, 0, counted=False)
     assert await state(store, job) is JobState.CANCELLED
-    assert files(tmp_path) == []
+    assert files(tmp_path) == [f"{job.id}.request"]
 
 
 async def test_earlier_run_cannot_end_the_job(store: JobStore) -> None:
@@ -201,7 +213,7 @@ async def test_expires_waiting_and_running_jobs(store: JobStore, clock: Clock) -
 
 
 async def test_ended_jobs_are_removed_after_their_time(store: JobStore, clock: Clock, tmp_path: Path) -> None:
-    old, waiting = await add(store, priority=1), await add(store)
+    old, waiting = await add(store, priority=1, body=LARGE_BODY), await add(store)
     [job] = await claim(store, 1)
     await store.complete(job, answer(LARGE_BODY))
     clock.now += 61
@@ -216,6 +228,25 @@ async def test_oldest_results_make_room_for_new_ones(store: JobStore, clock: Clo
         clock.now += 1
         await store.complete(job, answer(b"x" * 100))
     assert await store.prune(10**6, 250) == [jobs[0].id, jobs[1].id]
+
+
+async def test_requests_of_ended_jobs_count_among_results(store: JobStore, clock: Clock) -> None:
+    jobs = [await add(store, body=b"x" * 100) for _ in range(5)]
+    for job in jobs[:4]:
+        clock.now += 1
+        await store.cancel("key:a", job.id)
+    assert await store.prune(10**6, 250) == [jobs[0].id, jobs[1].id]
+
+
+async def test_batch_keeps_no_requests_of_ended_jobs(store: JobStore, tmp_path: Path) -> None:
+    for line, body in enumerate((b"small", LARGE_BODY)):
+        await add(store, batch="b", line=line, body=body)
+    for run in await runs(store):
+        await store.complete(run.job, answer())
+        ended = await store.get("key:a", run.job.id)
+        assert not ended.keeps_request
+        assert (await store.kept_request(ended))[0].body == b""
+    assert files(tmp_path) == []
 
 
 async def test_refuses_jobs_beyond_the_limit(store: JobStore, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import jwt
 import pytest
 
 from gateway.jobs.job import JobState
+from gateway.jobs.payloads import LARGE
 from gateway.jobs.watch import JobWatch
 from gateway.routes import jobs
 from tests.gateway.conftest import JWT_SECRET
@@ -68,6 +69,24 @@ def test_form_runs_as_it_was_sent(gateway: GatewayProcess, manager: FakeManagerP
     assert ended(gateway, job)["status"] == "completed"
     [received] = manager.received(f"{job['job_id']}-1")
     assert received["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+
+
+@pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
+def test_request_can_be_read_and_sent_again_after_the_end(gateway: GatewayProcess, size: int) -> None:
+    body = {**CHAT, "messages": [{"role": "user", "content": "u" * size}]}
+    job = gateway.http.post("/jobs/submit/chat?a=1", json=body).json()
+    done = ended(gateway, job)
+    request = gateway.http.get(done["request_url"])
+    assert (request.json(), len(request.content)) == (body, done["request_bytes"])
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["content-disposition"] == "attachment"
+    path = request.headers["x-job-path"]
+    assert path == "/v1/chat/completions?a=1"
+    send = {"content": request.content, "headers": {"content-type": request.headers["content-type"]}}
+    again = gateway.http.post(f"/jobs/submit{path}", **send).json()
+    assert ended(gateway, again)["status"] == "completed"
+    gateway.http.delete(f"/jobs/{job['job_id']}")
+    assert gateway.http.get(done["request_url"]).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -204,11 +223,11 @@ def test_job_of_another_key_does_not_exist(secured: GatewayProcess) -> None:
     job = secured.http.post("/jobs/submit/chat", json=CHAT, headers=mine).json()
     url = f"/jobs/{job['job_id']}"
     eventually(lambda: secured.http.get(url, headers=mine).json()["status"] == "completed")
-    for path in ("/jobs", url, f"{url}/result", f"{url}/events"):
+    for path in ("/jobs", url, f"{url}/request", f"{url}/result", f"{url}/events"):
         assert secured.http.get(path).status_code == 401
     claims = {"sub": "other", "exp": time.time() + 3600}
     theirs = {"x-api-key": jwt.encode(claims, JWT_SECRET)}
-    for path in (url, f"{url}/result", f"{url}/events"):
+    for path in (url, f"{url}/request", f"{url}/result", f"{url}/events"):
         assert secured.http.get(path, headers=theirs).status_code == 404
     assert secured.http.delete(url, headers=theirs).status_code == 404
     assert secured.http.get("/jobs", headers=theirs).json()["jobs"] == []

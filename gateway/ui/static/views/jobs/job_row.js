@@ -6,9 +6,8 @@ import { clock, counted, duration } from "../../lib/format.js";
 import { linkTo } from "../../lib/router.js";
 import { Badge } from "../../components/badge.js";
 import { attempt } from "../../components/toasts.js";
-import { draftOf } from "./sent_requests.js";
 
-/** @param {{ job: object, onChange: () => void, onAgain: (draft: object) => void }} props */
+/** @param {{ job: object, onChange: () => void, onAgain: (job: object) => void }} props */
 export function JobRow({ job, onChange, onAgain }) {
   const ended = !["queued", "running"].includes(job.status);
   const remove = () => attempt(() => requestJson(`jobs/${job.job_id}`, { method: "DELETE" })).then(onChange);
@@ -20,7 +19,7 @@ export function JobRow({ job, onChange, onAgain }) {
     </div>
     <div class="job-progress"><${Progress} job=${job} /></div>
     <div class="row job-actions">
-      ${ended && html`<button class="button small" onClick=${() => onAgain(draftOf(job))} aria-label="Run ${job.job_id} again">Again</button>`}
+      ${job.request_url && ended && html`<button class="button small" onClick=${() => onAgain(job)} aria-label="Run ${job.job_id} again">Again</button>`}
       <button class="button small" onClick=${remove} aria-label="${ended ? "Remove" : "Cancel"} ${job.job_id}">${ended ? "Remove" : "Cancel"}</button>
     </div>
   </article>`;

@@ -24,7 +24,7 @@ const STATES = ["queued", "running", "completed", "failed", "cancelled", "expire
 export default function Jobs({ route }) {
   const state = route.query.status ?? "";
   const { value, error, refresh } = usePolled((signal) => jobs(state, signal), { interval: INTERVAL, inputs: [state] });
-  const [draft, setDraft] = useState(null);
+  const [submitted, setSubmitted] = useState(null); // `earlier`: the job to run again
   const list = useMemo(() => value ?? [], [value]);
   const height = useWide() ? ROW.wide : ROW.narrow;
   const openedId = route.path[0];
@@ -34,18 +34,18 @@ export default function Jobs({ route }) {
         <span class="muted">${value && counted(list.length, "job")}</span>
         <${SelectField} label="Status" hideLabel value=${state} options=${[{ value: "", label: "Every status" }, ...STATES]}
           onInput=${(status) => navigate(linkTo("jobs", [], { status }), { replace: true })} />
-        <button class="button primary" onClick=${() => setDraft({})}>New job …</button>
+        <button class="button primary" onClick=${() => setSubmitted({ earlier: null })}>New job …</button>
       </div>
     </header>
     <${ErrorBox} error=${error} onRetry=${refresh} />
     ${list.length > 0 &&
     html`<${WindowedList} items=${list} rowHeight=${height} keyOf=${(job) => job.job_id} label="Jobs" className="card job-rows"
       height=${list.length * height}
-      row=${(job) => html`<${JobRow} job=${job} onChange=${refresh} onAgain=${setDraft} />`} />`}
+      row=${(job) => html`<${JobRow} job=${job} onChange=${refresh} onAgain=${(earlier) => setSubmitted({ earlier })} />`} />`}
     ${value && !list.length &&
     html`<${EmptyState} title="No jobs">A job is a request that is stored now and runs when there is room.</${EmptyState}>`}
     ${openedId && html`<${Result} key=${openedId} id=${openedId} onClose=${() => navigate(linkTo("jobs", [], route.query))} />`}
-    ${draft && html`<${NewJob} draft=${draft} onClose=${() => setDraft(null)} onChange=${refresh} />`}`;
+    ${submitted && html`<${NewJob} earlier=${submitted.earlier} onClose=${() => setSubmitted(null)} onChange=${refresh} />`}`;
 }
 
 /** The newest jobs; those that run have their progress. */
