@@ -35,7 +35,7 @@ class Bulk:
 
     def __init__(self, keys: frozenset[str]) -> None:
         # Random, so that no text in an answer is mistaken for a value's.
-        self._mark = secrets.token_hex(8).encode()
+        self._mark = secrets.token_hex(8).encode() if keys else b""
         self._values: list[Sequence[bytes]] = []
         self.field = _field(keys) if keys else None
 

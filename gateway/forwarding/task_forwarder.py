@@ -168,8 +168,9 @@ class TaskForwarder:
             call.headers = _with_json_content_type(call.headers)
             if model.passthrough:
                 call.request.model = model.passthrough
-            large = is_completed or call.size is None or call.size > _LARGE_TO_WRITE
-            pieces = await asyncio.to_thread(json_pieces, call.request) if large else json_pieces(call.request)
+            if not is_completed and call.size is not None and call.size <= _LARGE_TO_WRITE:
+                return _small_json(call)
+            pieces = await asyncio.to_thread(json_pieces, call.request)
             del call.request
             return body_of(pieces)
         body, call.body = call.body or b"", None
@@ -199,6 +200,13 @@ class TaskForwarder:
             with name_bad_image(request):
                 await self._fetcher.inline(remote)
         return bool(remote)
+
+
+def _small_json(call: TaskCall) -> bytes:
+    """The request of a call as JSON, in one step: the short steps of `json_pieces` take ten times as long."""
+    body = call.request.model_dump_json(exclude_unset=True).encode()
+    del call.request
+    return body
 
 
 def _form_type(headers: Headers) -> str | None:

@@ -56,6 +56,7 @@ class DialectEndpoint:
 
     def __init__(self, routes: Sequence[DialectRoute], services: Services, settings: GatewaySettings) -> None:
         self._routes = routes
+        self._forms = [form_of_route(route) for route in routes]
         self._services = services
         self._settings = settings
 
@@ -88,8 +89,9 @@ class DialectEndpoint:
         return next(iter(models), "")
 
     def _decode(self, content_type: str, body: bytes, scope: Scope | None = None) -> tuple[DialectRoute, BaseModel]:
-        route = self._route_for(content_type, body)
-        if scope is not None and (form := form_of_route(route)):
+        number = self._number_of_route(content_type, body)
+        route = self._routes[number]
+        if scope is not None and (form := self._forms[number]):
             scope["error_form"] = form  # of several dialects at a path, the body has decided which
         request = decode_body(route.request, route.path, content_type, body)
         request = self._with_defaults(route, request)
@@ -105,13 +107,13 @@ class DialectEndpoint:
             return request
         return request.model_copy(update={field: getattr(self._settings, name) for field, name in missing.items()})
 
-    def _route_for(self, content_type: str, body: bytes) -> DialectRoute:
-        """The route whose selector is a field of the body, which only one of JSON may have; else the first."""
+    def _number_of_route(self, content_type: str, body: bytes) -> int:
+        """Of the route whose selector is a field of the body, which only one of JSON may have; else of the first."""
         if len(self._routes) == 1 or not content_type.lower().startswith("application/json"):
-            return self._routes[0]
+            return 0
         document = parse_json(body)
         fields = document.keys() if isinstance(document, dict) else ()
-        return next((route for route in self._routes if route.selector in fields), self._routes[0])
+        return next((number for number, route in enumerate(self._routes) if route.selector in fields), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class ResponseEvents:
     def close(self) -> Iterator[StreamEvent]:
         """The end of the open item and of the response, which a stream without any chunk has too."""
         if self._response is None:
-            yield from self._begin(ChatChunk(id="", created=0, model=self._request.model or "", choices=[]))
+            yield from self._begin(self._without_answer())
         assert self._response is not None
         if not self._items:
             yield from self._open_item("message", lambda id_: output.message_item(id_, None, status="in_progress"))
@@ -55,7 +55,7 @@ class ResponseEvents:
     def fail(self, error: ServeError, request_id: str) -> Iterator[StreamEvent]:  # noqa: ARG002 - the protocol's
         """The end of a response that broke off, with what there is of it."""
         if self._response is None:
-            yield from self._begin(ChatChunk(id="", created=0, model=self._request.model or "", choices=[]))
+            yield from self._begin(self._without_answer())
         assert self._response is not None
         output.fail(self._response, error)
         self._response.output = self._items
