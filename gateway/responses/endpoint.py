@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, read_body
 from contract.asgi.middleware import header
-from contract.errors import InvalidField, Unavailable, UnsupportedFeature
+from contract.errors import InvalidField, Unavailable
 from contract.tasks import decode_body
 from gateway.access.keys import owner_of
 from gateway.dialects.responses import output
@@ -23,9 +23,13 @@ from gateway.forwarding.offload import offload
 from gateway.jobs.job import StoredRequest, Submission
 from gateway.responses.earlier_items import Answering, EarlierItems, replay
 from gateway.responses.keeper import Keep, Keeper
+from gateway.responses.replayed_stream import stream_of
 from gateway.responses.store import StoredItem, StoredResponse
 
 PATH = "/v1/responses"
+
+_NOT_OF_JOBS = {"background", "previous_response_id", "stream", "stream_options"}
+"""Fields that the request of a job does not have: its answer is kept whole."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class ResponsesEndpoint:
         if request.get("store") is False and not previous:
             await self.inner(scope, replay(body, receive), send)
         elif request.get("background"):
-            await self._in_background(scope, request, own, send)
+            await self._in_background(scope, request, own, receive, send)
         elif request.get("store") is False or "job_priority" in scope:
             await self.inner(scope, replay(body, receive), send)
         else:
@@ -76,14 +80,16 @@ class ResponsesEndpoint:
 
         return keep
 
-    async def _in_background(self, scope: Scope, fields: dict[str, Any], own: list[StoredItem], send: Send) -> None:
-        """Submit a job, and answer with a queued response, whose id leads to the job."""
-        if fields.get("stream"):
-            message = "`stream`: a response in the background has no stream; retrieve it by its id."
-            raise UnsupportedFeature(message, param="stream")
+    async def _in_background(
+        self, scope: Scope, fields: dict[str, Any], own: list[StoredItem], receive: Receive, send: Send
+    ) -> None:
+        """Submit a job, and answer with a queued response, whose id leads to the job, or with its stream.
+
+        A client that leaves the stream does not end the job.
+        """
         if fields.get("store") is False:
             raise InvalidField("`store`: a response in the background is stored; leave the field out.", param="store")
-        whole = {name: value for name, value in fields.items() if name not in {"background", "previous_response_id"}}
+        whole = {name: value for name, value in fields.items() if name not in _NOT_OF_JOBS}
         body = await offload(0, lambda: json.dumps({**whole, "store": False}).encode())
         content_type = header(scope, b"content-type") or "application/json"
         model = await self.inner.model_for(content_type, body)
@@ -98,7 +104,11 @@ class ResponsesEndpoint:
         job_request = StoredRequest(PATH, "", [*forwarded_headers(scope)], body)
         submission = Submission(owner=owner, type="responses", model=model, request=job_request, id=job)
         await self.earlier.background.submit(stored, submission)
-        await send_json(send, document)
+        if request.stream:
+            scope["endless"] = True
+            await stream_of(stored, self.earlier.store, self.earlier.background)(scope, receive, send)
+        else:
+            await send_json(send, document)
 
 
 async def send_json(send: Send, document: Any) -> None:

@@ -9,10 +9,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from contract.errors import BadRequest, InvalidField, UnsupportedFeature
+from contract.errors import BadRequest, InvalidField
 from gateway.access.keys import visible_to
 from gateway.responses.background import BackgroundResponses
 from gateway.responses.endpoint import PATH
+from gateway.responses.replayed_stream import stream_of
 from gateway.responses.store import ResponseStore, StoredResponse
 from gateway.routes.models import path_parameter
 from gateway.routes.passthrough import UnlessForwarded
@@ -29,10 +30,12 @@ class StoredResponseRoutes:
     background: BackgroundResponses
 
     async def get(self, request: Request) -> Response:
-        """A response that was stored, or that runs in the background."""
-        if request.query_params.get("stream") == "true":
-            raise UnsupportedFeature("`stream`: a stored response is sent whole; leave it out.", param="stream")
-        return JSONResponse((await self.background.current(await self._find(request))).response)
+        """A response that was stored, or runs in the background; with `stream`, its events after an earlier one."""
+        stored = await self._find(request)
+        if request.query_params.get("stream") != "true":
+            return JSONResponse((await self.background.current(stored)).response)
+        request.scope["endless"] = True
+        return stream_of(stored, self.store, self.background, _starting_after(request))
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a response that runs in the background."""
@@ -71,6 +74,16 @@ class StoredResponseRoutes:
 def _visible(request: Request) -> str | None:
     """Whose responses the client may see; None: those of all."""
     return visible_to(request.scope.get("principal"))
+
+
+def _starting_after(request: Request) -> int:
+    """The sequence number after which the client wants events; -1: all of them."""
+    number = request.query_params.get("starting_after")
+    if number is None:
+        return -1
+    if not number.isdecimal():
+        raise InvalidField("`starting_after` must be the `sequence_number` of an event.", param="starting_after")
+    return int(number[:9])
 
 
 def router(store: ResponseStore, background: BackgroundResponses) -> APIRouter:

@@ -16,6 +16,7 @@ from contract.tasks.chat import ChatChunk, ChatRequest, fold
 from gateway.dialects.dialect import TaskAnswer
 from gateway.dialects.responses import RESPONSES
 from gateway.dialects.responses.events import ResponseEvents
+from gateway.dialects.responses.replay import events_of
 from gateway.dialects.responses.request import ResponsesRequest
 from gateway.forwarding.model_table import ModelTable
 from tests.support.sample_images import png
@@ -266,3 +267,22 @@ def test_no_two_responses_have_the_same_id(chunks: list[ChatChunk]) -> None:
     first, second = (events(chunks)[-1]["response"] for _ in range(2))
     assert first["id"] != second["id"]
     assert first["output"][0]["id"] != second["output"][0]["id"]
+
+
+def test_stored_response_is_replayed_as_the_client_expects() -> None:
+    document = ROUTE.from_task(request(tools=[TOOL]), [TaskAnswer(fold(ANSWER), MODEL)]).model_dump(by_alias=True)
+    for status, last in (("completed", "completed"), ("failed", "failed"), ("cancelled", "incomplete")):
+        for background in (True, False):
+            made = list(events_of({**document, "status": status, "background": background}))
+            for event in made:
+                EVENT.validate_python(event)
+            assert [event["sequence_number"] for event in made] == list(range(len(made)))
+            assert (made[-1]["type"], made[-1]["response"]["output"]) == (f"response.{last}", document["output"])
+            for unfinished, count in (("queued", 2), ("in_progress", 3)):
+                if background:
+                    begun = {**document, "status": unfinished, "output": [], "usage": None, "background": True}
+                    assert [e["type"] for e in events_of(begun)] == [e["type"] for e in made[:count]]
+    added = [event["item"] for event in made if event["type"] == "response.output_item.added"]
+    done = [event["item"] for event in made if event["type"] == "response.output_item.done"]
+    assert done == document["output"]
+    assert [item.get("content", item.get("arguments")) for item in added] == [[], [], ""]

@@ -112,9 +112,33 @@ def test_background_response_can_be_cancelled(client: OpenAI) -> None:
         client.responses.cancel(client.responses.create(model="echo", input="one").id)
 
 
-def test_background_response_has_no_stream(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="no stream"):
-        client.responses.create(model="echo", input="one", background=True, stream=True)
+def test_background_response_is_streamed_from_any_event_on(client: OpenAI) -> None:
+    events: Any = list(client.responses.create(model="echo", input="one two", background=True, stream=True))
+    assert [event.type.removeprefix("response.") for event in events] == [
+        "created", "queued", "in_progress", "output_item.added", "content_part.added", "output_text.delta",
+        "output_text.done", "content_part.done", "output_item.done", "completed",
+    ]  # fmt: skip
+    assert [event.sequence_number for event in events] == list(range(10))
+    assert (events[5].delta, events[-1].response.output_text) == ("one two", "one two")
+    for after in (None, 0, 4, 9):
+        fields = {} if after is None else {"starting_after": after}
+        again: Any = list(client.responses.retrieve(events[0].response.id, stream=True, **fields))
+        assert again == events[0 if after is None else after + 1 :]
+    with pytest.raises(openai.BadRequestError, match="sequence_number"):
+        client.responses.retrieve(events[0].response.id, stream=True, starting_after=-1)
+
+
+def test_stream_of_a_cancelled_background_response_ends(client: OpenAI) -> None:
+    events: Any = client.responses.create(model="slow", input="word " * 5000, background=True, stream=True)
+    created = next(events)
+    client.responses.cancel(created.response.id)
+    assert [(event.type, event.response.status) for event in events][-1] == ("response.incomplete", "cancelled")
+
+
+def test_stream_of_a_deleted_response_ends(client: OpenAI) -> None:
+    events: Any = client.responses.create(model="slow", input="word " * 5000, background=True, stream=True)
+    client.responses.delete(next(events).response.id)
+    assert not [event for event in events if event.type == "response.completed"]
 
 
 async def _add(store: ResponseStore, id_: str, owner: str = "", previous: str | None = None, size: int = 0) -> None:
