@@ -43,10 +43,12 @@ class Device:
     """Where a model runs. The manager chooses; workers never detect devices.
 
     `kind` is `cuda`, `mps`, `mlx` or `cpu`. On CUDA the process sees only its own device, so `torch` is `cuda:0`.
+    `memory`: the bytes of it that models may have in all; None if that is unknown.
     """
 
     kind: str
     dtype: str = "auto"
+    memory: int | None = None
 
     @property
     def torch(self) -> str:

@@ -212,7 +212,7 @@ class Pool:
             self.supervisor.stop(self.supervisor.worker(name), reason)
         for id_, candidate in decision.starts:
             model = self.models[id_]
-            placed = snapshot.placement_on(model, self._monitor.devices[candidate.devices[0]])
+            placed = snapshot.assigned_placement(model, self._monitor, candidate.devices[0])
             self.supervisor.start(model, placed, candidate.need, self.settings.manager.idle_timeout)
 
     def _snapshot(self, now: float) -> Snapshot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from manager.memory.budget import Ceilings
@@ -59,6 +60,11 @@ def possible_devices(model: Model, monitor: MemoryMonitor) -> list[MemoryDevice]
 def placement_on(model: Model, device: MemoryDevice) -> Placement:
     """The model's placement on one of its possible devices."""
     return placement.place(model.spec, model.capabilities.devices, device)
+
+
+def assigned_placement(model: Model, monitor: MemoryMonitor, device: str) -> Placement:
+    """The placement for a worker that starts there, which learns how much memory models may have."""
+    return replace(placement_on(model, monitor.devices[device]), memory=monitor.largest_budgets()[device])
 
 
 def footprint(model: Model, monitor: MemoryMonitor, device: MemoryDevice) -> tuple[int, bool]:

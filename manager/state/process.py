@@ -9,12 +9,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a worker runs: device ids as in `DeviceStatus.id`, the kind of device, and the dtype chosen for it."""
+    """Where a worker runs: device ids as in `DeviceStatus.id`, the kind of device, and the dtype chosen for it.
+
+    `memory`: the bytes of the device that models may have in all; None if that is unknown.
+    """
 
     devices: tuple[str, ...] = ("cpu",)
     kind: str = "cpu"
     dtype: str = "auto"
     environment: dict[str, str] = field(default_factory=dict)  # such as CUDA_VISIBLE_DEVICES, by UUID
+    memory: int | None = None
 
 
 @dataclass(eq=False)  # not frozen: raising an exception sets its traceback

@@ -28,11 +28,14 @@ _REQUESTS: dict[str, type[DiffusionRequest]] = {
 }
 
 
-def load(source: object, **options: Any) -> Any:
-    """The engine with a model, on one thread of the CPU: more would slow down tests that run in parallel."""
+def load(source: object, memory: int | None = None, **options: Any) -> Any:
+    """The engine with a model, on one thread of the CPU: more would slow down tests that run in parallel.
+
+    `memory`: what the device has for models, in bytes.
+    """
     engine = find_engine("diffusers_image")()
     spec = ModelSpec(id="painter", engine="diffusers_image", source=str(source), options={"threads": 1} | options)
-    engine.load(spec, Device("cpu", "float32"))
+    engine.load(spec, Device("cpu", "float32", memory))
     return engine
 
 

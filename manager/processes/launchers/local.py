@@ -93,7 +93,7 @@ class LocalProcess(Child):
         assignment = {
             "name": name,
             "spec": spec.model_dump(mode="json"),
-            "device": {"kind": placement.kind, "dtype": placement.dtype},
+            "device": {"kind": placement.kind, "dtype": placement.dtype, "memory": placement.memory},
             "token": self.token,
             "environment": placement.environment,
         }

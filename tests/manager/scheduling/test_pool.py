@@ -190,7 +190,9 @@ def test_a_model_goes_to_the_gpu_with_most_free_memory(make: Make) -> None:
         harness.request(name)
     devices = {worker.model: worker.placement.devices for worker in harness.supervisor.workers}
     assert devices == {"a": ("GPU-1",), "b": ("GPU-0",)}
-    assert harness.supervisor.worker("a#1").placement.environment["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+    placed = harness.supervisor.worker("a#1").placement
+    assert placed.environment["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+    assert placed.memory == harness.monitor.largest_budgets()["GPU-1"] > 0
 
 
 def test_per_gpu_replicas_go_to_different_gpus(make: Make) -> None:

@@ -14,6 +14,7 @@ from tests.conftest import Models
 from tests.support import worker_process
 from tests.support.image_engines import Painter, ask, draw, load, mosaic, opened, pixels
 from tests.support.odd_images import encoded
+from workers.engines.diffusers_image.pipelines import drawing_memory
 from workers.registry import find_engine
 
 FAMILIES = ("sd", "flux")
@@ -92,6 +93,22 @@ def test_refused_size_names_the_nearest(painter: Painter, family: str) -> None:
         draw(painter(family), size="100x64")
 
     assert caught.value.param == "size"
+
+
+@pytest.mark.parametrize("family", ["sd", "flux"])
+def test_size_is_bounded_by_the_devices_memory(models: Models, family: str) -> None:
+    own = drawing_memory(load(models(family)).pipelines.for_generation().pipe, 2**30)
+    assert own is not None
+    weights = 2**30 - own.available
+    engine = load(models(family), memory=weights + own.per_pixel * 48 * 32)
+
+    assert pixels(draw(engine, size="48x32", seed=1)).shape == (32, 48, 3)
+    with pytest.raises(InvalidField, match=r"beside the model. The largest square is 32x32") as caught:
+        draw(engine, size="64x32")
+    assert caught.value.details == {"max_pixels": 48 * 32}
+    answer = draw(engine, "edit", image=encoded(mosaic(64, 64)), strength=0.5)
+    assert pixels(answer).shape == (32, 32, 3)
+    assert "drawn at 32x32, all that the memory suffices for" in answer.model_dump()["warnings"][0]
 
 
 def test_negative_prompt_changes_the_image(sd: Any) -> None:

@@ -19,6 +19,7 @@ from contract.tasks.image_generation import ImageGenerationRequest, ImageGenerat
 from scripts.testbed.models import mflux as small
 from tests.support import chat_engines
 from workers.engine import Call
+from workers.toolkit.drawing.memory import DrawingMemory
 
 Engines = Callable[..., Any]
 
@@ -52,6 +53,13 @@ def draw(engine: Any, prompt: str = "a cat", **fields: Any) -> ImageGenerationRe
 
 def pixels(answer: ImageGenerationResponse, index: int = 0) -> Any:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer.data[index].b64_json))))
+
+
+def test_size_is_bounded_by_the_devices_memory(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine._drawing, "_memory", DrawingMemory(available=3072 * 10, per_pixel=10))
+    assert pixels(draw(engine, steps=1)).shape == (48, 64, 3)
+    with pytest.raises(InvalidField, match="The largest square is 48x48"):
+        draw(engine, size="64x64")
 
 
 def test_image_equals_mfluxs_own(engine: Any) -> None:

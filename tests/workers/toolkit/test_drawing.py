@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from contract.tasks.image_generation import MAX_SEED, ImageGenerationRequest, Im
 from workers.engine import Call
 from workers.toolkit.drawing.answering import Drawing, ImageProgress, answer_calls
 from workers.toolkit.drawing.limits import prompt_warnings, requested_size
+from workers.toolkit.drawing.memory import COPIES, GIB, DrawingMemory
 
 STEPS = 4
 
@@ -121,6 +123,24 @@ def test_size_is_bounded_by_what_the_model_draws() -> None:
     with pytest.raises(InvalidField, match="at most 4 times as many pixels, such as 128x128") as caught:
         requested_size(ask(size="4096x4096").request, 16, 64)
     assert caught.value.param == "size"
+
+
+def test_size_is_bounded_by_the_memory_beside_the_model() -> None:
+    memory = DrawingMemory.beside(weights=3 * GIB, device=5 * GIB, channels=256, value_bytes=2)
+    assert memory is not None
+    largest = math.isqrt(2 * GIB // (256 * 2 * COPIES)) // 16 * 16
+    assert requested_size(ask(size=f"{largest}x{largest}").request, 16, 1024, memory) == (largest, largest)
+    with pytest.raises(InvalidField) as caught:
+        requested_size(ask(size="2048x2048").request, 16, 1024, memory)
+    assert caught.value.param == "size"
+    assert caught.value.message == (
+        f"`size` 2048x2048: drawing it takes about {2048**2 * 256 * 2 * COPIES / GIB:.1f} GiB, and this device has at "
+        f"most 2.0 GiB beside the model. The largest square is {largest}x{largest}."
+    )
+
+
+def test_unknown_memory_bounds_nothing() -> None:
+    assert DrawingMemory.beside(weights=3 * GIB, device=None) is None
 
 
 def test_long_prompt_is_cut_with_a_warning_or_refused() -> None:

@@ -48,7 +48,12 @@ class DiffusersImage(Engine):
         options = ImageOptions.model_validate(spec.options)
         pretrained.set_up_torch(options)
         pipe = loading.load(spec, device, options)
-        self.pipelines = Pipelines(pipe, truncate=options.truncate, true_cfg_scale=options.true_cfg_scale)
+        self.pipelines = Pipelines(
+            pipe,
+            truncate=options.truncate,
+            true_cfg_scale=options.true_cfg_scale,
+            device_memory=device.memory,
+        )
 
     def loaded_features(self) -> frozenset[str]:
         return self.pipelines.features | {"output_format"}

@@ -17,13 +17,22 @@ from workers.toolkit.drawing.limits import (
     prompt_warnings,
     requested_size,
 )
+from workers.toolkit.drawing.memory import DrawingMemory
 
 
 class PipelineAdapter:
     """Reads requests for one pipeline, guided by its signature. What it leaves out keeps the pipeline's default."""
 
-    def __init__(self, pipe: Any, *, truncate: bool = True, true_cfg_scale: float | None = None) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        *,
+        truncate: bool = True,
+        true_cfg_scale: float | None = None,
+        memory: DrawingMemory | None = None,
+    ) -> None:
         self.pipe = pipe
+        self.memory = memory
         self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(pipe.__call__).parameters
         self.multiple = _multiple(pipe)
         self._truncate = truncate
@@ -52,7 +61,7 @@ class PipelineAdapter:
 
     def requested_size(self, request: DiffusionRequest) -> Size | None:
         """The size that the client asks for, or None. Raises InvalidField if the model cannot draw it."""
-        return requested_size(request, self.multiple, self.native)
+        return requested_size(request, self.multiple, self.native, self.memory)
 
     def size_arguments(self, size: Size) -> dict[str, int]:
         """A size as the pipeline's arguments; some take none, and draw at the size of the image that they get."""
@@ -62,8 +71,14 @@ class PipelineAdapter:
 
     @property
     def max_pixels(self) -> int:
-        """At most 1.5 times the model's native square, enough for 2:3."""
-        return int(self.native**2 * 1.5)
+        """At most 1.5 times the model's native square, enough for 2:3, and what the memory suffices for."""
+        own = int(self.native**2 * 1.5)
+        return min(own, self.memory.max_pixels) if self.memory else own
+
+    @property
+    def is_short_of_memory(self) -> bool:
+        """Whether memory bounds a drawing more than the model does."""
+        return self.max_pixels < int(self.native**2 * 1.5)
 
     @property
     def native(self) -> int:

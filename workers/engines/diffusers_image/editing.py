@@ -104,7 +104,8 @@ class Canvas:
         drawn = _nearest(size, adapter.multiple, adapter.max_pixels)
         if size[0] * size[1] <= adapter.max_pixels:
             return cls(drawn, size)
-        scaled = f"The image of {size[0]}x{size[1]} pixels was drawn at {drawn[0]}x{drawn[1]}, the model's own scale"
+        scale = "all that the memory suffices for" if adapter.is_short_of_memory else "the model's own scale"
+        scaled = f"The image of {size[0]}x{size[1]} pixels was drawn at {drawn[0]}x{drawn[1]}, {scale}"
         if masked:
             return cls(drawn, size, warnings=(f"{scaled}, and the masked part was enlarged again.",))
         return cls(drawn, drawn, warnings=(f"{scaled}; request another `size` if you need one.",))

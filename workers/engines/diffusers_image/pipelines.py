@@ -8,6 +8,7 @@ from typing import Any
 
 from contract.errors import LoadFailed, UnsupportedFeature, UnsupportedTask
 from workers.engines.diffusers_image.arguments import PipelineAdapter
+from workers.toolkit.drawing.memory import CHANNELS, DrawingMemory
 
 _COMBINING_IMAGES = frozenset({
     "Flux2KleinKVPipeline", "Flux2KleinPipeline", "Flux2Pipeline", "QwenImage21Pipeline", "QwenImageEditPlusPipeline",
@@ -26,12 +27,22 @@ class Pipelines:
     are found in diffusers' own tables of related pipelines, and by its class names.
     """
 
-    def __init__(self, loaded: Any, *, truncate: bool = True, true_cfg_scale: float | None = None) -> None:
-        """Raises LoadFailed if it can do none of these."""
+    def __init__(
+        self,
+        loaded: Any,
+        *,
+        truncate: bool = True,
+        true_cfg_scale: float | None = None,
+        device_memory: int | None = None,
+    ) -> None:
+        """`device_memory`: bytes. Raises LoadFailed if it can do none of these."""
+        memory = drawing_memory(loaded, device_memory)
 
         def adapter(pipeline_class: Any) -> PipelineAdapter | None:
             pipe = _related(loaded, pipeline_class) if pipeline_class else None
-            return PipelineAdapter(pipe, truncate=truncate, true_cfg_scale=true_cfg_scale) if pipe else None
+            if pipe is None:
+                return None
+            return PipelineAdapter(pipe, truncate=truncate, true_cfg_scale=true_cfg_scale, memory=memory)
 
         self.name = type(loaded).__name__
         family = _Family(loaded)
@@ -84,6 +95,19 @@ class Pipelines:
         else:
             message = f"This model ({self.name}) only fills masks: send a `mask` of what is to be redrawn."
         raise UnsupportedFeature(message, param="mask")
+
+
+def drawing_memory(pipe: Any, device_memory: int | None) -> DrawingMemory | None:
+    """What the pipeline's drawings may take, and take for each pixel; None if the device's memory is unknown."""
+    parts = [part for part in pipe.components.values() if hasattr(part, "parameters")]
+    weights = sum(weight.nbytes for part in parts for weight in part.parameters())
+    decoder = getattr(pipe, "vae", None) or getattr(pipe, "unet", None)
+    config = getattr(decoder, "config", {})
+    widths = config.get("block_out_channels") or (CHANNELS,)
+    channels = widths[min(1, len(widths) - 1)]  # the last step upwards keeps the channels of the step before it
+    sizes = [weight.element_size() for weight in decoder.parameters()] if decoder else []
+    exact = config.get("force_upcast") or not sizes  # in float32 whatever the weights are
+    return DrawingMemory.beside(weights, device_memory, channels, 4 if exact else max(sizes))
 
 
 class _Family:

@@ -76,7 +76,7 @@ class Mlx(Engine):
         if purposes == {EMBEDDINGS.name}:
             self._embedding = _load_embedding(spec, device, options)
         elif purposes == {IMAGE_GENERATION.name}:
-            self._drawing = _load_drawing(spec, options)
+            self._drawing = _load_drawing(spec, device, options)
         else:
             self._chat = _load_chat(spec, device, options)
             self.joins = Joins()  # both libraries' batch generators take newcomers between two steps, of any model
@@ -119,10 +119,10 @@ class Mlx(Engine):
         yield from releasing(self._drawing.run(calls), self.meter)
 
 
-def _load_drawing(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:
+def _load_drawing(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxDrawing:
     from workers.engines.mlx import drawing
 
-    return drawing.load(spec, options)
+    return drawing.load(spec, device, options)
 
 
 def _load_embedding(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxEmbedding:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+from mlx.utils import tree_flatten
 
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from contract.tasks.image_generation import ImageGenerationRequest
-from workers.engine import Call, Output
+from workers.engine import Call, Device, Output
 from workers.engines.mlx.loading import BITS
 from workers.engines.mlx.options import MlxOptions
 from workers.toolkit import snapshots
@@ -22,6 +23,7 @@ from workers.toolkit.drawing.limits import (
     prompt_warnings,
     requested_size,
 )
+from workers.toolkit.drawing.memory import DrawingMemory
 
 _NATIVE = 1024
 """The side of the square that FLUX was trained to draw."""
@@ -34,8 +36,9 @@ _STEPS = {"schnell": 4, "dev": 25}
 class MlxDrawing:
     """A loaded FLUX.1. It draws one image at a time, each from its own seed."""
 
-    def __init__(self, flux: Any, variant: str, *, truncate: bool = True) -> None:
+    def __init__(self, flux: Any, variant: str, *, truncate: bool = True, memory: DrawingMemory | None = None) -> None:
         self._flux = flux
+        self._memory = memory
         self._truncate = truncate
         self._default_steps = _STEPS[variant]
         self._guided = bool(flux.model_config.supports_guidance)
@@ -67,7 +70,7 @@ class MlxDrawing:
         tokens = len(encoder.tokenizer(request.prompt)["input_ids"])
         warnings = prompt_warnings("prompt", tokens, encoder.max_length, truncate=self._truncate)
         arguments = {"prompt": request.prompt, "num_inference_steps": request.steps or self._default_steps}
-        if size := requested_size(request, _MULTIPLE, _NATIVE):
+        if size := requested_size(request, _MULTIPLE, _NATIVE, self._memory):
             arguments["width"], arguments["height"] = size
         if request.guidance is not None and self._guided:
             arguments["guidance"] = request.guidance
@@ -86,7 +89,7 @@ class _StepCallback:
         self._progress.report(t + 1, self._steps)
 
 
-def load(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:
+def load(spec: ModelSpec, device: Device, options: MlxOptions) -> MlxDrawing:
     """Load what `spec.source` names. Raises LoadFailed if mflux is missing, or if the model is no FLUX.1."""
     try:
         from mflux.models.common.config.model_config import ModelConfig
@@ -103,7 +106,9 @@ def load(spec: ModelSpec, options: MlxOptions) -> MlxDrawing:
         quantize=BITS[options.quantization] if options.quantization else None,
     )
     mx.eval(flux.parameters())
-    return MlxDrawing(flux, variant, truncate=options.truncate is not False)
+    weights = sum(array.nbytes for _, array in tree_flatten(flux.parameters()))
+    memory = DrawingMemory.beside(weights, device.memory)
+    return MlxDrawing(flux, variant, truncate=options.truncate is not False, memory=memory)
 
 
 def flux_variant(folder: Path, spec: ModelSpec) -> str:

@@ -6,6 +6,7 @@ import math
 
 from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
 from contract.tasks.image_generation import DiffusionRequest
+from workers.toolkit.drawing.memory import DrawingMemory
 
 LARGEST = 4
 """How many times the pixels of its native square a model draws at most."""
@@ -15,11 +16,13 @@ Size = tuple[int, int]
 GUIDANCE_HAS_NO_EFFECT = "`guidance` has no effect on this model."
 
 
-def requested_size(request: DiffusionRequest, multiple: int, native: int) -> Size | None:
+def requested_size(
+    request: DiffusionRequest, multiple: int, native: int, memory: DrawingMemory | None = None
+) -> Size | None:
     """The size that the client asks for, or None.
 
-    Raises InvalidField unless both sides are multiples of `multiple`, and for more than `LARGEST` times the pixels of
-    the model's native square, of which `native` is a side.
+    Raises InvalidField unless both sides are multiples of `multiple`, for more than `LARGEST` times the pixels of the
+    model's native square, of which `native` is a side, and for more than the memory suffices for.
     """
     if request.pixels is None:
         return None
@@ -30,6 +33,13 @@ def requested_size(request: DiffusionRequest, multiple: int, native: int) -> Siz
             f"`size` {width}x{height}: this model draws {native}x{native}, and at most {LARGEST} times as many pixels, "
             f"such as {side}x{side}. Beyond that, one step takes minutes, and shapes repeat.",
             param="size",
+        )
+    if memory and width * height > memory.max_pixels:
+        largest = _round_down(math.isqrt(memory.max_pixels), multiple)
+        raise InvalidField(
+            f"`size` {width}x{height}: {memory.shortage(width * height)}. The largest square is {largest}x{largest}.",
+            param="size",
+            details={"max_pixels": memory.max_pixels},
         )
     if width % multiple or height % multiple:
         smaller, larger = (f"{fit(width, multiple)}x{fit(height, multiple)}" for fit in (_round_down, _round_up))
