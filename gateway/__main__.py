@@ -25,6 +25,7 @@ log = logging.getLogger("gateway")
 
 def main() -> int:
     """Serve until a signal arrives. Returns the exit code: 2 when the configuration or the port is unusable."""
+    gc.disable()  # imports create many objects that stay, so collecting now is wasted work
     serve.log_to_stderr()
     try:
         settings = config.load()
@@ -55,6 +56,7 @@ def _run(settings: config.Settings) -> int:
         signal.signal(signal_number, lambda *_: setattr(server, "should_exit", True))
     return_large_blocks()
     gc.freeze()  # these objects live as long as the process; collections need not visit them
+    gc.enable()
     host, port = sock.getsockname()[:2]
     with _address_file(config.home() / "gateway" / "address", host, port):
         log.info("listening on %s:%s", host, port)

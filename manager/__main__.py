@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import signal
@@ -27,6 +28,7 @@ cuts off those that have stalled itself."""
 
 def main() -> int:
     """Returns the exit code: 0 after an orderly shutdown, 2 when the configuration is invalid."""
+    gc.disable()  # imports create many objects that stay, so collecting now is wasted work
     home = config.home()
     try:
         (home / "manager").mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,8 @@ async def serve(settings: Settings, home: Path) -> None:
         loop.add_signal_handler(signal.SIGHUP, runtime.reload_in_background)
         (home / "manager" / "address").write_text(f"http://127.0.0.1:{port}\n")
         log.info("the manager listens on %s, port %d", ", ".join(settings.manager.listen), port)
+        gc.freeze()  # these objects live as long as the process; collections need not visit them
+        gc.enable()
         await server.serve(sockets)
 
 

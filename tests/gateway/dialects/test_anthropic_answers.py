@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from contract.errors import InvalidField, QueueFull, WorkerDied
@@ -19,6 +18,9 @@ from gateway.dialects.anthropic.errors import error_document
 from gateway.dialects.anthropic.request import MessagesRequest
 from gateway.dialects.dialect import StreamEvent, TaskAnswer
 
+if TYPE_CHECKING:
+    from anthropic.types import Message
+
 MODEL = ModelStatus(id="m", engine="fake", tasks=("chat",))
 [ROUTE] = [route for route in ANTHROPIC.routes if route.path == "/v1/messages"]
 REQUEST = MessagesRequest.model_validate(
@@ -28,6 +30,8 @@ REQUEST = MessagesRequest.model_validate(
 
 def answer(reason: str, usage: Any = None, **message: Any) -> Message:
     """A chat's response as Anthropic's client reads it."""
+    from anthropic.types import Message  # takes seconds, so only the process that runs these tests imports it
+
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": reason, "stop_reason": "END"}
     response = {"id": "chatcmpl-1", "created": 1, "model": "m", "choices": [choice], "usage": usage}
     replies = [TaskAnswer(ChatResponse.model_validate(response), MODEL)]
@@ -79,6 +83,8 @@ def deltas(*pieces: dict[str, Any], reason: str | None = "stop", stop: str | Non
 
 def read(events: Iterable[StreamEvent]) -> list[dict[str, Any]]:
     """The events, each as the client's type for it accepts it."""
+    from anthropic.types import RawMessageStreamEvent
+
     documents = []
     for event in events:
         assert isinstance(event.data, str)
