@@ -136,7 +136,7 @@ def _write_exact_pins() -> Path:
 
 
 def _install_mlx(options: list[str]) -> None:
-    """Install MLX for the CPU without the dependencies of mlx-vlm and mflux; pyproject.toml says why."""
+    """Install MLX for the CPU without the dependencies of mlx-vlm, mlx-audio and mflux; pyproject.toml says why."""
     try:
         run_pip("install", *options, "--no-deps", "--group", _MLX_GROUP)
     except PipFailed:

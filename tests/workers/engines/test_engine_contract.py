@@ -98,6 +98,7 @@ CASES = [
          model="mlx_minilm"),
     Case("whisper", "transcription", *RECORDINGS, model="whisper", options=EARS),
     Case("whisper", "translation", *RECORDINGS, model="whisper", options=EARS),
+    Case("mlx_whisper", "transcription", *RECORDINGS, model="mlx_whisper", options={"fallback_temperatures": []}),
     Case("vits", "speech", say("hello you"), say("hello they. And you"), say("3 + 4"), model="vits",
          options={"threads": 1}),
     Case("transformers_ocr", "ocr", *PICTURES, model="trocr", options={"threads": 1, "max_tokens": 8}),

@@ -159,6 +159,13 @@ def test_prompt_stands_before_the_first_window_alone(engine: Engine) -> None:
     assert [answer.text for answer in ask(engine, long, short)] == alone
 
 
+def test_prompt_with_a_control_token_is_refused_alone(engine: Engine) -> None:
+    error, other = ask(engine, request(wav(3), prompt="so <|endoftext|>"), request(wav(3), prompt="so"))
+    assert isinstance(error, InvalidField), error
+    assert error.param == "prompt"
+    assert isinstance(other, TranscriptionResponse)
+
+
 def test_words_have_times_within_the_recording(engine: Engine) -> None:
     answer = transcript(engine, wav(9), timestamp_granularities=["word"])
     assert answer.words

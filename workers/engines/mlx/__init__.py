@@ -63,7 +63,7 @@ class Mlx(Engine):
 
     def load(self, spec: ModelSpec, device: Device) -> None:
         import workers.toolkit.torchvision_shim  # noqa: F401  (before transformers)
-        from workers.engines.mlx import loading
+        from workers.toolkit import mlx_runtime
 
         options = MlxOptions.model_validate(spec.options)
         purposes = {task if task in self.opt_in_tasks else CHAT.name for task in tasks_of(spec, type(self))}
@@ -72,7 +72,7 @@ class Mlx(Engine):
                 f"An mlx model does only one of {', '.join(sorted(purposes))}: list only one of them in the `tasks` of "
                 f"{spec.id}, and give each model an entry of its own."
             )
-        loading.use(device, options.buffer_cache_gb)
+        mlx_runtime.use(device, options.buffer_cache_gb)
         if purposes == {EMBEDDINGS.name}:
             self._embedding = _load_embedding(spec, device, options)
         elif purposes == {IMAGE_GENERATION.name}:
@@ -100,21 +100,21 @@ class Mlx(Engine):
     @serves(COMPLETIONS, max_batch=16, joins=True)
     def chat(self, feed: Feed[Any]) -> Iterator[tuple[Call[Any], Output]]:
         """Answer conversations and continue texts, in the same steps; see `workers.engine.serves`."""
-        from workers.engines.mlx.loading import releasing
+        from workers.toolkit.mlx_runtime import releasing
 
         yield from releasing(self._chat.run(feed, self.meter), self.meter)
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed texts."""
-        from workers.engines.mlx.loading import releasing
+        from workers.toolkit.mlx_runtime import releasing
 
         yield from releasing(self._embedding.run(calls), self.meter)
 
     @serves(IMAGE_GENERATION)
     def draw(self, calls: list[Call[ImageGenerationRequest]]) -> Iterator[tuple[Call[ImageGenerationRequest], Output]]:
         """Generate images from text."""
-        from workers.engines.mlx.loading import releasing
+        from workers.toolkit.mlx_runtime import releasing
 
         yield from releasing(self._drawing.run(calls), self.meter)
 

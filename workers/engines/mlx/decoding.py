@@ -7,12 +7,13 @@ from typing import Any
 
 import mlx.core as mx
 
-from workers.engines.mlx.loading import LoadedMlx, count_buffers
+from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.prefix_cache import MlxPrefixCache
 from workers.engines.mlx.prompts import MlxPrompt
 from workers.engines.mlx.sampling import MlxSampler
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import NO_TOKEN
+from workers.toolkit.mlx_runtime import count_buffers
 
 _PREFILL = 512
 """The largest prefill chunk, in tokens: running rows wait for at most one chunk between two decode steps."""

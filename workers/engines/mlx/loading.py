@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import mlx.core as mx
 from mlx import nn
@@ -17,12 +17,9 @@ from mlx.utils import tree_flatten
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
-from workers.step_meter import StepMeter
 from workers.toolkit import pretrained
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 from workers.toolkit.pretrained import unsupported_message
-
-Answered = TypeVar("Answered")
 
 BITS = {"4bit": 4, "8bit": 8}
 _GROUP_SIZES = (64, 32)
@@ -81,32 +78,6 @@ class LoadedMlx:
         """The precision of its weights; of quantised ones, that of their scales."""
         weights = (value for _, value in tree_flatten(self.model.parameters()))
         return next(value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating))
-
-
-def use(device: Device, buffer_cache_gb: float) -> None:
-    """Compute on the assigned device. `mlx` is Apple's GPU, or the CPU if there is none (`mlx[cpu]` on Linux).
-
-    MLX keeps the memory of earlier computations for later ones, by default nearly all of the machine's.
-    """
-    mx.set_cache_limit(int(buffer_cache_gb * 2**30))
-    on_gpu = device.kind == "mlx" and mx.metal.is_available()
-    mx.set_default_device(mx.gpu if on_gpu else mx.cpu)
-    if not on_gpu:
-        mx.disable_compile()  # on the CPU it needs a C++ compiler, and takes seconds per function
-
-
-def releasing(answers: Iterator[Answered], meter: StepMeter) -> Iterator[Answered]:
-    """Pass the answers on; after the last one, free the memory that MLX caches for later computations."""
-    try:
-        yield from answers
-    finally:
-        mx.clear_cache()
-        count_buffers(meter)
-
-
-def count_buffers(meter: StepMeter, **held: int) -> None:
-    """Note how much memory MLX keeps for its next computations, and what else is `held`."""
-    meter.hold({**meter.held, **held, "buffer_cache": mx.get_cache_memory()})
 
 
 def read_checkpoint(spec: ModelSpec) -> MlxCheckpoint:

@@ -5,28 +5,23 @@ The library's own loop over windows answers only when all are read, and takes no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
-from pydantic import BaseModel
-from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
-from contract.errors import InvalidField, LoadFailed, ServeError, UnsupportedFeature
-from workers.engine import Call, Device
+from contract.errors import LoadFailed
+from workers.engine import Device
 from workers.engines.whisper.options import WhisperOptions
-from workers.engines.whisper.transcript import Piece, Transcript
 from workers.engines.whisper.words import words_of
-from workers.failures import to_serve_error
-from workers.toolkit.audio_reader import AudioReader
 from workers.toolkit.finite import not_finite_scores
 from workers.toolkit.pretrained import Checkpoint
 from workers.toolkit.stopping import stop_when_cancelled
+from workers.toolkit.transcription.transcript import Piece, Transcript
+from workers.toolkit.transcription.windows import Events, failed
 
 _THRESHOLDS = {"compression_ratio_threshold": 1.35, "logprob_threshold": -1.0, "no_speech_threshold": 0.6}
 """When a text is read again at the next temperature, or is none: the values of the paper, the first one in tokens."""
-
-Events = Iterator[tuple[Call[Any], BaseModel | ServeError | None]]
 
 
 class Recognizer:
@@ -49,65 +44,26 @@ class Recognizer:
         self._languages: dict[int, str] = {
             token: name.strip("<|>") for name, token in getattr(settings, "lang_to_id", {}).items()
         }
-        self._is_multilingual = bool(getattr(settings, "is_multilingual", self._languages))
+        self.is_multilingual = bool(getattr(settings, "is_multilingual", self._languages))
+        self.knows_words = bool(getattr(settings, "alignment_heads", None))
 
-    def open(self, call: Call[Any], max_minutes: float) -> Transcript:
-        """Begin a call. Raises InvalidField or UnsupportedFeature for one that this model cannot answer."""
-        request = call.request
-        task = "transcribe" if "language" in type(request).model_fields else "translate"
-        if task == "translate" and not self._is_multilingual:
-            raise UnsupportedFeature(f"{self.name} knows English only, so it does not translate.")
-        if request.wants_words and not getattr(self.model.generation_config, "alignment_heads", None):
-            raise UnsupportedFeature(
-                f"{self.name} has no `alignment_heads` in its generation_config.json, so it knows no times of words: "
-                "leave `word` out of `timestamp_granularities`.",
-                param="timestamp_granularities",
-            )
-        language = self._language(getattr(request, "language", None))
-        try:
-            content = request.file.read()
-        except ValueError as error:
-            raise InvalidField(f"`file`: {error}.", param="file") from None
-        audio = AudioReader(content, self.sample_rate)
-        transcript = Transcript(call, audio, max_minutes * 60, task, language)
-        transcript.check_length()
-        if audio.ended:
-            raise InvalidField("The recording is empty, or damaged as a whole. Send another file.", param="file")
-        return transcript
+    @property
+    def languages(self) -> Collection[str]:
+        """The codes of the languages that it knows."""
+        return frozenset(self._languages.values()) if self.is_multilingual else frozenset({"en"})
 
-    def _language(self, name: str | None) -> str | None:
-        """The code of a language. Raises InvalidField for one that the model does not know."""
-        codes = set(self._languages.values()) if self._is_multilingual else {"en"}
-        wanted = (name or "").strip().lower()
-        code = TO_LANGUAGE_CODE.get(wanted, wanted)
-        if code and code not in codes:
-            raise InvalidField(
-                f"`language`: {self.name} does not know {name!r}. It knows {', '.join(sorted(codes))}.",
-                param="language",
-            )
-        return code or (None if self._is_multilingual else "en")
-
-    def advance(self, work: Sequence[Transcript]) -> Events:
-        """Read the next window of each transcript, all of one group."""
-        windows, reading = [], []
-        for transcript in _alike(work):
-            try:
-                windows.append(transcript.audio.window(self.window_seconds))
-                reading.append(transcript)
-            except ServeError as error:
-                yield from _failed(transcript, error)
-        if not reading:
-            return
+    def advance(self, work: Sequence[Transcript], windows: Sequence[Any]) -> Events:
+        """Read the next window of each transcript, all of one group. A window has the shape (samples,)."""
         with torch.inference_mode():
             inputs = self._inputs(windows)
-            self._look(reading, inputs["input_features"])
-            rows = self._generate(reading, inputs)
-        for transcript, window, segments in zip(reading, windows, rows, strict=True):
+            self._look(work, inputs["input_features"])
+            rows = self._generate(work, inputs)
+        for transcript, window, segments in zip(work, windows, rows, strict=True):
             try:
                 seconds = len(window) / self.sample_rate
                 yield from transcript.add(*self._read(transcript, segments, seconds))
             except Exception as error:  # the others go on
-                yield from _failed(transcript, to_serve_error(error))
+                yield from failed(transcript, error)
 
     def _inputs(self, windows: Sequence[Any]) -> dict[str, Any]:
         """Spectrograms of shape (windows, frequencies, frames), and which of the frames are no padding."""
@@ -137,7 +93,7 @@ class Recognizer:
         """The segments of each window, as the library returns them."""
         request = work[0].call.request  # equal in all of them, as the group says
         arguments: dict[str, Any] = {}
-        if self._is_multilingual:
+        if self.is_multilingual:
             arguments |= {"language": [transcript.language for transcript in work], "task": work[0].task}
         if request.prompt and all(transcript.is_first_window for transcript in work):
             arguments["prompt_ids"] = self.processor.get_prompt_ids(request.prompt, return_tensors="pt").to(
@@ -185,17 +141,6 @@ class Recognizer:
             avg_logprob=_avg_logprob(segment["result"]),
             words=words if transcript.call.request.wants_words else (),
         )
-
-
-def _alike(work: Sequence[Transcript]) -> Sequence[Transcript]:
-    """Those whose next window may share a batch: a prompt stands before the first windows alone."""
-    first = [transcript for transcript in work if transcript.is_first_window]
-    return first if first and work[0].call.request.prompt else work
-
-
-def _failed(transcript: Transcript, error: ServeError) -> Events:
-    transcript.ended = True
-    yield transcript.call, error
 
 
 def _avg_logprob(result: Any) -> float:

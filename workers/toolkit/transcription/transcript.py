@@ -33,6 +33,7 @@ class Piece:
     text: str
     tokens: Sequence[int]
     avg_logprob: float = 0.0
+    temperature: float | None = None  # that of the request, if no other was tried
     words: Sequence[TranscriptWord] = ()
 
 
@@ -54,6 +55,11 @@ class Transcript:
     @property
     def is_first_window(self) -> bool:
         return self.audio.position == 0
+
+    @property
+    def last_word_end(self) -> float:
+        """Where the last word so far ends, in seconds; 0 without any."""
+        return self._words[-1].end if self._words else 0.0
 
     def add(self, pieces: Sequence[Piece], seconds: float) -> Iterator[tuple[Call[Any], BaseModel | None]]:
         """Note what the window said, and go on `seconds` later. Yields the events, and None after the last one."""
@@ -81,7 +87,7 @@ class Transcript:
                 end=round(offset + piece.end, 2),
                 text=piece.text,
                 tokens=list(piece.tokens),
-                temperature=self.call.request.temperature,
+                temperature=self.call.request.temperature if piece.temperature is None else piece.temperature,
                 avg_logprob=piece.avg_logprob,
                 compression_ratio=_compression_ratio(piece.text),
                 no_speech_prob=self.no_speech_prob,
