@@ -95,20 +95,35 @@ def test_refused_size_names_the_nearest(painter: Painter, family: str) -> None:
     assert caught.value.param == "size"
 
 
-@pytest.mark.parametrize("family", ["sd", "flux"])
-def test_size_is_bounded_by_the_devices_memory(models: Models, family: str) -> None:
-    own = drawing_memory(load(models(family)).pipelines.for_generation().pipe, 2**30)
+def short_of_memory(source: object, native: int) -> Any:
+    """The engine where the memory beside the model suffices for 1.25 times its own square."""
+    own = drawing_memory(load(source).pipelines.for_generation().pipe, 2**30)
     assert own is not None
     weights = 2**30 - own.available
-    engine = load(models(family), memory=weights + own.per_pixel * 48 * 32)
+    return load(source, memory=weights + own.per_pixel * native**2 * 5 // 4)
 
-    assert pixels(draw(engine, size="48x32", seed=1)).shape == (32, 48, 3)
-    with pytest.raises(InvalidField, match=r"beside the model. The largest square is 32x32") as caught:
-        draw(engine, size="64x32")
-    assert caught.value.details == {"max_pixels": 48 * 32}
-    answer = draw(engine, "edit", image=encoded(mosaic(64, 64)), strength=0.5)
-    assert pixels(answer).shape == (32, 32, 3)
-    assert "drawn at 32x32, all that the memory suffices for" in answer.model_dump()["warnings"][0]
+
+def test_size_is_bounded_by_the_devices_memory(models: Models) -> None:
+    engine = short_of_memory(models("sd"), 64)
+    assert pixels(draw(engine, size="80x64", seed=1)).shape == (64, 80, 3)
+    with pytest.raises(InvalidField, match=r"beside the model. The largest square is 64x64") as caught:
+        draw(engine, size="96x64")
+    assert caught.value.details == {"max_pixels": 80 * 64}
+    answer = draw(engine, "edit", image=encoded(mosaic(128, 128)), strength=0.5)
+    assert pixels(answer).shape == (64, 64, 3)
+    assert "drawn at 64x64, all that the memory suffices for" in answer.model_dump()["warnings"][0]
+
+
+def test_flux_refuses_what_its_memory_does_not_suffice_for(models: Models) -> None:
+    with pytest.raises(InvalidField, match=r"beside the model. The largest square is 1136x1136"):
+        draw(short_of_memory(models("flux"), 1024), size="2048x1024")
+
+
+def test_models_own_square_is_never_refused_for_memory(models: Models) -> None:
+    engine = load(models("sd"), memory=1)
+    assert pixels(draw(engine, size="64x64", seed=1)).shape == (64, 64, 3)
+    with pytest.raises(InvalidField, match="largest square is 64x64"):
+        draw(engine, size="72x64")
 
 
 def test_negative_prompt_changes_the_image(sd: Any) -> None:

@@ -56,10 +56,10 @@ def pixels(answer: ImageGenerationResponse, index: int = 0) -> Any:
 
 
 def test_size_is_bounded_by_the_devices_memory(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine._drawing, "_memory", DrawingMemory(available=3072 * 10, per_pixel=10))
+    monkeypatch.setattr(engine._drawing, "_memory", DrawingMemory(available=1200**2 * 10, per_pixel=10))
     assert pixels(draw(engine, steps=1)).shape == (48, 64, 3)
-    with pytest.raises(InvalidField, match="The largest square is 48x48"):
-        draw(engine, size="64x64")
+    with pytest.raises(InvalidField, match="The largest square is 1200x1200"):
+        draw(engine, size="2048x1024")
 
 
 def test_image_equals_mfluxs_own(engine: Any) -> None:

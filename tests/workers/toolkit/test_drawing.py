@@ -129,12 +129,13 @@ def test_size_is_bounded_by_the_memory_beside_the_model() -> None:
     memory = DrawingMemory.beside(weights=3 * GIB, device=5 * GIB, channels=256, value_bytes=2)
     assert memory is not None
     largest = math.isqrt(2 * GIB // (256 * 2 * COPIES)) // 16 * 16
-    assert requested_size(ask(size=f"{largest}x{largest}").request, 16, 1024, memory) == (largest, largest)
+    assert requested_size(ask(size=f"{largest}x{largest}").request, 16, 512, memory) == (largest, largest)
+    assert requested_size(ask(size="1024x1024").request, 16, 1024, memory) == (1024, 1024)  # the model's own square
     with pytest.raises(InvalidField) as caught:
-        requested_size(ask(size="2048x2048").request, 16, 1024, memory)
+        requested_size(ask(size="1024x1024").request, 16, 512, memory)
     assert caught.value.param == "size"
     assert caught.value.message == (
-        f"`size` 2048x2048: drawing it takes about {2048**2 * 256 * 2 * COPIES / GIB:.1f} GiB, and this device has at "
+        f"`size` 1024x1024: drawing it takes about {1024**2 * 256 * 2 * COPIES / GIB:.1f} GiB, and this device has at "
         f"most 2.0 GiB beside the model. The largest square is {largest}x{largest}."
     )
 

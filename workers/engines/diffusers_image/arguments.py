@@ -73,7 +73,7 @@ class PipelineAdapter:
     def max_pixels(self) -> int:
         """At most 1.5 times the model's native square, enough for 2:3, and what the memory suffices for."""
         own = int(self.native**2 * 1.5)
-        return min(own, self.memory.max_pixels) if self.memory else own
+        return min(own, self.memory.max_pixels(self.native)) if self.memory else own
 
     @property
     def is_short_of_memory(self) -> bool:

@@ -34,12 +34,12 @@ def requested_size(
             f"such as {side}x{side}. Beyond that, one step takes minutes, and shapes repeat.",
             param="size",
         )
-    if memory and width * height > memory.max_pixels:
-        largest = _round_down(math.isqrt(memory.max_pixels), multiple)
+    if memory and width * height > (max_pixels := memory.max_pixels(native)):
+        largest = _round_down(math.isqrt(max_pixels), multiple)
         raise InvalidField(
             f"`size` {width}x{height}: {memory.shortage(width * height)}. The largest square is {largest}x{largest}.",
             param="size",
-            details={"max_pixels": memory.max_pixels},
+            details={"max_pixels": max_pixels},
         )
     if width % multiple or height % multiple:
         smaller, larger = (f"{fit(width, multiple)}x{fit(height, multiple)}" for fit in (_round_down, _round_up))

@@ -31,10 +31,12 @@ class DrawingMemory:
             return None
         return cls(max(0, device - weights), max(1, channels) * value_bytes * COPIES)
 
-    @property
-    def max_pixels(self) -> int:
-        """The most pixels of a drawing."""
-        return self.available // self.per_pixel
+    def max_pixels(self, native: int) -> int:
+        """The most pixels of a drawing, at least those of the model's own square, of which `native` is a side.
+
+        What a drawing takes is an estimate, which must not refuse what every user of the model draws.
+        """
+        return max(native**2, self.available // self.per_pixel)
 
     def shortage(self, pixels: int) -> str:
         """Why so many pixels cannot be drawn, as the beginning of a sentence."""
