@@ -42,7 +42,7 @@ class Viewport(LazyModel):
 
 
 class CrawlRequest(Request):
-    """`url` is the page. All other fields are optional.
+    """`url` is the address of the page. All other fields are optional.
 
     - `wait_for_js`: run the page's scripts, and wait until they have loaded what they show. Without it, the answer is
       the page as the server sent it.

@@ -97,6 +97,7 @@ def _fields(task: Task[Any, Any]) -> dict[str, dict[str, Any]]:
     for name, known in task.request.known_fields.items():
         if name in task.request.model_fields:
             facts = {"treatment": known.treatment, "feature": known.feature, "hint": known.hint, "apis": known.origins}
+            facts |= {"values": [] if None in known.neutral else list(known.neutral)}
             fields.setdefault(name, {}).update({key: value for key, value in facts.items() if value})
     return fields
 

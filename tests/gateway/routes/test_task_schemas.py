@@ -48,6 +48,8 @@ def test_says_which_fields_are_files_and_which_do_nothing(listed: dict[str, Any]
     assert edit["fields"]["image"]["several"]
     assert edit["form"]["properties"]["mask"] == {"type": "string", "format": "binary"}
     assert listed["transcription"]["request"]["fields"]["file"]["upload"] == "audio"
+    assert listed["transcription"]["request"]["fields"]["response_format"]["values"][:2] == ["json", "text"]
+    assert "values" not in edit["fields"]["background"]
     chat = listed["chat"]["request"]
     assert (chat["form"], chat["media_types"]) == (None, ["application/json"])
     assert chat["fields"]["audio"]["treatment"] == "refused"
