@@ -48,7 +48,7 @@ if "SSL_CERT_FILE" not in os.environ and (authorities := ssl.create_default_cont
 # What is imported and collected stays until the end. Searching it for garbage took a fifth of the time of collecting.
 gc.disable()
 
-SHARED = ("tests/e2e/chat_dialects", "tests/e2e/vision")
+SHARED = ("tests/e2e/chat_dialects", "tests/e2e/ui/playground", "tests/e2e/vision")
 
 Models = Callable[[str], Path]
 """Returns the folder of a tiny model: `models("sd")` is made by `build_sd(folder)` in scripts/testbed/models."""

@@ -35,8 +35,12 @@ def running_browser() -> Iterator[Any]:
             program = chromium.find(None, playwright.chromium.executable_path)
         except LoadFailed as error:
             pytest.skip(error.message)
-        # Points are drawn with WebGL, which software draws here.
-        arguments = ["--enable-unsafe-swiftshader"]
+        # Points are drawn with WebGL, which software draws here. Camera and microphone are Chromium's own test devices.
+        arguments = [
+            "--enable-unsafe-swiftshader",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+        ]
         browser = playwright.chromium.launch(
             executable_path=program, chromium_sandbox=os.geteuid() != 0, args=arguments
         )
@@ -76,21 +80,42 @@ class OpenPage:
         assert not foreign, foreign
         assert not messages, messages
 
+    def start_over(self) -> None:
+        """Forget the page and what it has complained of; the files that the browser has loaded stay in its cache."""
+        self.page.goto("about:blank")
+        self.page.set_viewport_size(DESKTOP)
+        self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        self.addresses.clear()
+        self.messages.clear()
+        self.allow_failed_requests = False
+
     def check_accessible(self) -> None:
         """Fail if axe-core finds something serious on a desktop or a phone, light or dark."""
         for size in (DESKTOP, PHONE):
-            self.page.set_viewport_size(size)
             for scheme in ("light", "dark"):
-                self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-                self._check_with_axe(f"{size['width']} px, {scheme}")
-            self._check_width(size["width"])
+                self._check_look(size, scheme)
         self.page.set_viewport_size(DESKTOP)
 
-    def _check_with_axe(self, where: str) -> None:
+    def check_part(self, selector: str) -> None:
+        """Fail if axe-core finds something serious in one part of the page, on a light desktop or a dark phone."""
+        self._check_look(DESKTOP, "light", selector)
+        self._check_look(PHONE, "dark", selector)
+        self.page.set_viewport_size(DESKTOP)
+        self.page.emulate_media(color_scheme="light")
+
+    def _check_look(self, size: dict[str, int], scheme: str, selector: str | None = None) -> None:
+        self.page.set_viewport_size(size)
+        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        self._check_with_axe(selector, f"{size['width']} px, {scheme}")
+        self._check_width(size["width"])
+
+    def _check_with_axe(self, selector: str | None, where: str) -> None:
         if not self.page.evaluate("typeof window.axe === 'object'"):
             self.page.evaluate(AXE.read_text())
         violations = self.page.evaluate(
-            "() => axe.run(document, {resultTypes: ['violations']}).then(result => result.violations)"
+            "(part) => axe.run(part ?? document, {resultTypes: ['violations'], preload: false})"
+            ".then((result) => result.violations)",
+            selector,
         )
         serious = [
             (violation["id"], [node["html"][:200] for node in violation["nodes"][:3]])

@@ -14,8 +14,8 @@ Opener = Callable[..., OpenPage]
 """Opens a window: `opener()`, with the arguments of `OpenPage`."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+@pytest.fixture(name="browser", scope="module")
+def browser_fixture() -> Iterator[Any]:
     with running_browser() as browser:
         yield browser
 
@@ -33,3 +33,18 @@ def opener(browser: Any, server: RunningServer) -> Iterator[Opener]:
     for window in opened:
         window.check()
         window.close()
+
+
+@pytest.fixture(scope="module")
+def shared_window(browser: Any, server: RunningServer) -> Iterator[OpenPage]:
+    window = OpenPage(browser, server.url)
+    yield window
+    window.close()
+
+
+@pytest.fixture(name="window")
+def window_fixture(shared_window: OpenPage) -> Iterator[OpenPage]:
+    """A window that all tests of a file share, because the first load takes longest; each test loads the page again."""
+    shared_window.start_over()
+    yield shared_window
+    shared_window.check()

@@ -21,7 +21,7 @@ export function Dialog({ title, onClose, children, wide }) {
     onClose=${onClose} onMouseDown=${onOutside}>
     <header class="row">
       <h2 id=${id}>${title}</h2>
-      <button class="button quiet icon-only" onClick=${onClose} aria-label="Close"><${Icon} name="close" /></button>
+      <button type="button" class="button quiet icon-only" onClick=${onClose} aria-label="Close"><${Icon} name="close" /></button>
     </header>
     ${children}
   </dialog>`;

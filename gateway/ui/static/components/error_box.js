@@ -13,7 +13,7 @@ export function ErrorBox({ error, onRetry }) {
     <p>${error.message}</p>
     <div class="row">
       <small class="muted mono">${facts.filter(Boolean).join(" · ")}</small>
-      ${onRetry && html`<button class="button small" onClick=${onRetry}>Try again</button>`}
+      ${onRetry && html`<button type="button" class="button small" onClick=${onRetry}>Try again</button>`}
     </div>
   </div>`;
 }

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { newAnswer, openCalls, requestOf, speedOf, withChunk } from "../../../../gateway/ui/static/views/playground/chat/conversation.js";
 
 const chunk = (delta, rest = {}) => ({ choices: [{ index: 0, delta, ...rest }] });
-const folded = (...chunks) => chunks.reduce((answer, piece, index) => withChunk(answer, piece, 100 + index * 10), newAnswer(50));
+const folded = (...chunks) => chunks.reduce((answer, piece, index) => withChunk(answer, piece, 100 + index * 10), newAnswer(50, "r"));
 
 test("puts text, reasoning and times of an answer together", () => {
   const answer = folded(
@@ -16,7 +16,7 @@ test("puts text, reasoning and times of an answer together", () => {
     { choices: [], usage: { completion_tokens: 5, prompt_tokens: 9 } },
   );
   assert.deepEqual([answer.text, answer.reasoning, answer.finish], ["Hello", "Hm", "stop"]);
-  assert.deepEqual(answer.stats, { start: 50, first: 110, tokens: 5, promptTokens: 9 });
+  assert.deepEqual(answer.stats, { start: 50, requestId: "r", first: 110, tokens: 5, promptTokens: 9 });
   assert.deepEqual(speedOf({ ...answer.stats, end: 2110 }), { toFirst: 0.06, rate: 2, total: 2.06 });
   assert.deepEqual(speedOf({ start: 0 }), { toFirst: null, rate: null, total: null });
 });

@@ -104,10 +104,13 @@ test("chooses how each field is entered", () => {
   assert.deepEqual(kinds("transcription", "file", "stream", "temperature"), ["audio", "flag", "range"]);
   assert.deepEqual(kinds("crawl", "url", "wait_for_js", "viewport"), ["text", "flag", "json"]);
   assert.deepEqual(kinds("image-edit", "prompt", "mask", "strength"), ["long", "image", "range"]);
+  const hints = ["max_detections", "points", "prompt"].map((name) => fieldIn("detect", name).description.split(/[:.]/)[0]);
+  assert.deepEqual(hints, ["Keeps the best", "Asks for a point on each object instead of a box", "What to find"]);
   const prompt = fieldIn("completions", "prompt");
   assert.equal(prompt.kind, "long");
   assert.deepEqual(["[1, 2]", "[odd", "a b"].map((text) => bodyOf([prompt], { prompt: text }).prompt), [[1, 2], "[odd", "a b"]);
   assert.equal(fieldIn("image-edit", "background").group, "inert");
+  assert.deepEqual(fieldIn("transcription", "response_format").options, ["json", "text", "srt", "verbose_json", "vtt"]);
   assert.equal(fieldIn("detect", "images"), undefined);
   assert.ok(fieldIn("image-edit", "image").several && !fieldIn("image-edit", "mask").several);
   assert.ok(fieldIn("rerank", "query").required);

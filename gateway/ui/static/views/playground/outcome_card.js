@@ -6,6 +6,7 @@ import { paneFor } from "./panes.js";
 import { JsonPane } from "./panes/json.js";
 import { CopyButton } from "./request_code.js";
 import { TimingBar } from "./timing_bar.js";
+import { asSentence, useWait } from "./lib/waits.js";
 
 /**
  * @param {{ task: any, run: import("./lib/use_run.js").Run, title: string | null, onStop: () => void }} props
@@ -25,7 +26,8 @@ export function OutcomeCard({ task, run, title, onStop }) {
 
 function Progress({ run, onStop }) {
   const { done, total, message } = run.progress ?? {};
-  const text = message ?? (total ? `Step ${done} of ${total}` : "Working …");
+  const wait = useWait(run.progress || run.partial.length ? null : run.requestId) ?? message;
+  const text = wait ? asSentence(wait) : total ? `Step ${done} of ${total}` : "Working …";
   return html`<div class="row spread">
     <div class="grow stack tight" role="status">
       <span class="muted">${text}</span>
@@ -37,7 +39,7 @@ function Progress({ run, onStop }) {
 
 function ErrorDetails({ error }) {
   if (!error?.body && !Object.keys(error?.details ?? {}).length) return null;
-  return html`<details><summary>The answer as it is</summary><${JsonPane} value=${error.body ?? error.details} /></details>`;
+  return html`<details><summary>The whole answer</summary><${JsonPane} value=${error.body ?? error.details} /></details>`;
 }
 
 function Answer({ task, outcome, Pane }) {
@@ -47,7 +49,7 @@ function Answer({ task, outcome, Pane }) {
   return html`
     ${(outcome.value?.warnings ?? []).map((text) => html`<p key=${text} class="warning">${text}</p>`)}
     ${raw && value !== null ? html`<${JsonPane} value=${value} />` : html`<${Pane} task=${task} outcome=${outcome} />`}
-    <${TimingBar} timing=${outcome.timing} total=${outcome.total} />
+    <${TimingBar} timing=${outcome.timing} total=${outcome.total} first=${outcome.events ? outcome.first : null} />
     <footer class="row spread">
       <small class="muted mono wrap-anywhere">${facts}</small>
       ${value !== null &&

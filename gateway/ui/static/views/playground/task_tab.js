@@ -21,7 +21,7 @@ export default function TaskTab({ task }) {
   const fields = useMemo(() => fieldsOf(task), [task.id]);
   const example = useMemo(() => valuesOf(fields, task.request.example), [task.id]);
   const { draft, change } = useDraft(task, fields, example, adapter);
-  const runs = [useRun(), useRun()];
+  const runs = [useRun(`${task.id} 0`), useRun(`${task.id} 1`)];
   const [invalid, setInvalid] = useState(null);
   const output = useRef(null);
   const bodies = bodiesOf(fields, draft, adapter);
@@ -30,11 +30,11 @@ export default function TaskTab({ task }) {
     setInvalid(bodies.error);
     if (bodies.error) return;
     showBelow(output.current);
-    bodies.list.forEach((body, index) => runs[index][1](workOf(task, body, draft)));
-    if (bodies.list.length === 1) runs[1][3]({ ...runs[1][0], state: "idle", outcome: null, error: null });
+    bodies.list.forEach((body, index) => runs[index].start(workOf(task, body, draft)));
+    if (bodies.list.length === 1) runs[1].clear();
   };
   const compared = draft.models.length > 1;
-  const shown = runs.slice(0, draft.models.length).filter(([run]) => run.state !== "idle");
+  const shown = runs.slice(0, draft.models.length).filter(({ run }) => run.state !== "idle");
   return html`<div class="task-tab">
     <form class="card stack task-form" novalidate onSubmit=${start}>
       <${TaskHead} task=${task} />
@@ -45,7 +45,7 @@ export default function TaskTab({ task }) {
     </form>
     <div ref=${output} class="stack task-output" data-columns=${compared && shown.length > 1 ? 2 : 1}>
       ${shown.map(
-        ([run, , stop], index) => html`<${OutcomeCard} key=${index} task=${task} run=${run} onStop=${stop}
+        ({ run, stop }, index) => html`<${OutcomeCard} key=${index} task=${task} run=${run} onStop=${stop}
           title=${compared ? draft.models[index] || "Default model" : null} />`,
       )}
       ${!shown.length && html`<${Waiting} task=${task} />`}
@@ -91,10 +91,10 @@ function bodiesOf(fields, draft, adapter) {
 
 function workOf(task, body, draft) {
   if (draft.asJob && !body.stream) {
-    return (signal, report) => sendAsJob(task.job_path, body, { signal, onProgress: (progress) => report({ progress }) });
+    return ({ signal, report }) => sendAsJob(task.job_path, body, { signal, onProgress: (progress) => report({ progress }) });
   }
   const onEvent = (report) => (_, events) => report({ partial: [...events] });
-  return (signal, report) => send(task.path, body, { signal, onEvent: onEvent(report) });
+  return ({ signal, requestId, report }) => send(task.path, body, { signal, requestId, onEvent: onEvent(report) });
 }
 
 function TaskFields({ task, fields, draft, change, example, adapter }) {
@@ -111,7 +111,7 @@ function TaskFields({ task, fields, draft, change, example, adapter }) {
     ${adapter.Input && html`<${adapter.Input} fields=${fields} values=${draft.values} set=${set} model=${draft.models[0] || task.default_model} />`}
     ${group("main").filter((field) => field.kind !== "image" && field.kind !== "audio").map(show)}
     <${MoreFields} title="More options" fields=${group("more")} show=${show} values=${draft.values} />
-    <${MoreFields} title="Fields of other APIs, without effect here" fields=${group("inert")} show=${show} values=${draft.values} />`;
+    <${MoreFields} title="Fields from other APIs, with no effect here" fields=${group("inert")} show=${show} values=${draft.values} />`;
 }
 
 function MoreFields({ title, fields, show, values }) {
@@ -127,9 +127,9 @@ function RunRow({ draft, change, example }) {
   return html`<div class="row run-row">
     <button type="submit" class="button primary">Run</button>
     <button type="button" class="button quiet" onClick=${() => change({ values: example })}>Fill in the example</button>
-    <label class="check-field" title="A job is stored, and reports its steps. It yields to other requests.">
+    <label class="check-field" title="A job is stored and reports its steps. Other requests go first.">
       <input type="checkbox" checked=${draft.asJob} onChange=${(event) => change({ asJob: event.currentTarget.checked })} />
-      <span>As a job, with its progress</span>
+      <span>Run as a job, with progress</span>
     </label>
   </div>`;
 }
@@ -137,9 +137,9 @@ function RunRow({ draft, change, example }) {
 function Waiting({ task }) {
   const { models } = useStore(catalogue);
   if (modelsFor(task.id, models).length) {
-    return html`<${EmptyState} title="The answer appears here">The form has an example that works as it is.</${EmptyState}>`;
+    return html`<${EmptyState} title="The answer appears here">The form starts with an example that works.</${EmptyState}>`;
   }
-  return html`<${EmptyState} title="No configured model does this">
+  return html`<${EmptyState} title="No configured model can do this">
     <a href=${linkTo("models", [], { task: task.id })}>Look in the catalogue</a>, or add one to config.yaml.
   </${EmptyState}>`;
 }

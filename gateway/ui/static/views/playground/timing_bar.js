@@ -10,11 +10,13 @@ const MEANINGS = {
   infer: "the model worked",
   job: "the job ran: its model loaded and worked",
   transfer: "gateway and network",
+  wait: "until the first word: its turn, the model's start, and reading the request",
+  answer: "from the first word to the last",
 };
 
-/** @param {{ timing: string | null, total: number }} props milliseconds */
-export function TimingBar({ timing, total }) {
-  const parts = shares(timing, total);
+/** @param {{ timing: string | null, total: number, first?: number | null }} props milliseconds; `first`: until the first word */
+export function TimingBar({ timing, total, first }) {
+  const parts = shares(timing, total, first);
   const all = parts.reduce((sum, { ms }) => sum + ms, 0) || 1;
   return html`<figure class="timing" aria-label="Where the time went">
     <div class="timing-bar" aria-hidden="true">

@@ -17,14 +17,11 @@ const FIRST = ["temperature", "max_tokens", "top_p", "reasoning_effort", "seed",
 
 /** @param {{ task: any }} props */
 export default function ChatTab({ task }) {
-  const [draft, setDraft] = useState(() => draftOf(task.id) ?? { models: [usualModel(task)], system: "", values: {}, turns: [[], []] });
-  const latest = useRef(draft);
-  latest.current = draft;
-  useEffect(() => keepDraft(task.id, { ...draft, turns: draftOf(task.id)?.turns ?? draft.turns }), [draft]);
+  const [draft, setDraft] = useState(() => draftOf(task.id) ?? { models: [usualModel(task)], system: "", values: {} });
+  useEffect(() => keepDraft(task.id, draft), [draft]);
   const change = (fields) => setDraft((current) => ({ ...current, ...fields }));
   const fields = useMemo(() => fieldsOf(task).filter(({ name, group }) => !BY_HAND.has(name) && group !== "inert"), [task]);
-  const keep = (index) => (turns) => keepTurns(task.id, latest.current, index, turns);
-  const all = [useConversation(draft.turns[0], keep(0)), useConversation(draft.turns[1], keep(1))];
+  const all = [useConversation(0), useConversation(1)];
   const conversations = all.slice(0, draft.models.length);
   const [invalid, setInvalid] = useState(null);
   const settings = settingsOf(draft, fields);
@@ -42,7 +39,7 @@ export default function ChatTab({ task }) {
       <${ModelChoice} task=${task} models=${draft.models} onInput=${(models) => change({ models })} />
       <${Options} fields=${fields} draft=${draft} change=${change} />
       <${ErrorBox} error=${invalid} />
-      <button type="button" class="button" disabled=${!turns.length} onClick=${() => all.forEach(({ stop, clear }) => (stop(), clear()))}>New conversation</button>
+      <button type="button" class="button" disabled=${!turns.length} onClick=${() => all.forEach(({ clear }) => clear())}>New conversation</button>
     </div>
     <div class="stack task-output">
       <div class="conversations" data-columns=${conversations.length}>
@@ -55,11 +52,6 @@ export default function ChatTab({ task }) {
       <${RequestCode} task=${task} bodies=${bodiesOf(settings, draft.models, turns)} />
     </div>
   </div>`;
-}
-
-function keepTurns(id, draft, index, turns) {
-  const kept = draftOf(id)?.turns ?? [[], []];
-  keepDraft(id, { ...draft, turns: kept.map((own, other) => (other === index ? turns : own)) });
 }
 
 /** What the code beside the conversation shows: the request for the last answer, or a first one. */

@@ -3,7 +3,8 @@
 import { html, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
 import { chosenFile, filesIn } from "../lib/files.js";
-import { Camera, usePaste } from "../inputs/picture_input.js";
+import { Camera } from "../inputs/camera.js";
+import { usePaste } from "../inputs/use_paste.js";
 
 /** @param {{ busy: boolean, onSend: (text: string, pictures: any[]) => void, onStop: () => void }} props */
 export function Composer({ busy, onSend, onStop }) {
@@ -11,11 +12,12 @@ export function Composer({ busy, onSend, onStop }) {
   const [files, setFiles] = useState([]);
   const [camera, setCamera] = useState(false);
   const input = useRef(null);
+  const form = useRef(null);
   const add = (blobs) => attempt(async () => {
     const chosen = await Promise.all(blobs.map(chosenFile));
     setFiles((current) => [...current, ...chosen]);
   });
-  usePaste(add);
+  usePaste(form, add);
   const send = (event) => {
     event?.preventDefault();
     if (busy || (!text.trim() && !files.length)) return;
@@ -25,8 +27,11 @@ export function Composer({ busy, onSend, onStop }) {
     input.current?.focus();
   };
   const onKey = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && send(event);
-  const drop = (event) => (event.preventDefault(), add(filesIn(event.dataTransfer)));
-  return html`<form class="composer card" onSubmit=${send} onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>
+  const drop = (event) => {
+    event.preventDefault();
+    attempt(async () => add(filesIn(event.dataTransfer)));
+  };
+  return html`<form ref=${form} class="composer card" onSubmit=${send} onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>
     ${files.length > 0 && html`<${Attached} files=${files} onInput=${setFiles} />`}
     <textarea ref=${input} aria-label="Message" rows="2" placeholder="Write a message. Shift+Enter begins a new line." value=${text}
       onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${onKey}></textarea>

@@ -42,9 +42,9 @@ function asCall({ id, name, arguments: text }) {
   return { id, type: "function", function: { name, arguments: text } };
 }
 
-/** An answer that has not begun. @param {number} now @returns {Turn} */
-export function newAnswer(now) {
-  return { role: "assistant", text: "", reasoning: "", calls: [], state: "running", error: null, stats: { start: now } };
+/** An answer that has not begun. @param {number} now @param {string | null} [requestId] @returns {Turn} */
+export function newAnswer(now, requestId = null) {
+  return { role: "assistant", text: "", reasoning: "", calls: [], state: "running", error: null, stats: { start: now, requestId } };
 }
 
 /**

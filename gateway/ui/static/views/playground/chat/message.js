@@ -4,6 +4,7 @@ import { html, useMemo, useState } from "../../../lib/view.js";
 import { ErrorBox } from "../../../components/error_box.js";
 import { duration, number } from "../../../lib/format.js";
 import { CopyButton } from "../request_code.js";
+import { asSentence, useWait } from "../lib/waits.js";
 import { TimingBar } from "../timing_bar.js";
 import { speedOf } from "./conversation.js";
 import { safeHtml } from "./markdown.js";
@@ -36,8 +37,14 @@ export function Message({ turn, open, busy, onEdit, onAgain, onResult }) {
 function Content({ turn }) {
   const markup = useMemo(() => (turn.role === "assistant" && turn.text ? safeHtml(turn.text) : ""), [turn.text, turn.role]);
   if (markup) return html`<div class="markdown" dangerouslySetInnerHTML=${{ __html: markup }}></div>`;
-  if (turn.state === "running" && !turn.reasoning && !turn.calls.length) return html`<p class="muted typing" role="status">Waiting for the first word …</p>`;
+  if (turn.state === "running" && !turn.reasoning && !turn.calls.length) return html`<${FirstWord} requestId=${turn.stats.requestId} />`;
   return turn.text ? html`<p class="pre-wrap">${turn.text}</p>` : null;
+}
+
+/** Why there is no word yet, if the server knows a reason. */
+function FirstWord({ requestId }) {
+  const wait = useWait(requestId);
+  return html`<p class="muted typing" role="status">${wait ? asSentence(wait) : "Waiting for the first word …"}</p>`;
 }
 
 function Reasoning({ turn }) {
@@ -95,7 +102,7 @@ function Speed({ stats }) {
     stats.promptTokens !== undefined && `prompt ${number(stats.promptTokens)}`,
   ].filter(Boolean);
   return html`<details class="speed"><summary class="muted">${parts.join(" · ") || `total ${duration(total)}`}</summary>
-    <${TimingBar} timing=${stats.timing} total=${stats.end - stats.start} />
+    <${TimingBar} timing=${stats.timing} total=${stats.end - stats.start} first=${toFirst === null ? null : toFirst * 1000} />
     <small class="muted mono">request ${stats.requestId}</small>
   </details>`;
 }

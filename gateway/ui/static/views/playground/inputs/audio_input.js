@@ -4,7 +4,7 @@ import { html, useEffect, useId, useMemo, useRef, useState } from "../../../lib/
 import { attempt } from "../../../components/toasts.js";
 import { bytesOf } from "../lib/arrays.js";
 import { chosenFile, filesIn } from "../lib/files.js";
-import { record } from "../lib/recorder.js";
+import { record, withoutDevice } from "../lib/recorder.js";
 
 /**
  * @param {{ label: string, value: import("../lib/files.js").ChosenFile[], example?: object | null,
@@ -15,7 +15,7 @@ export function AudioInput({ label, value, example, onInput }) {
   const choose = (blob) => attempt(async () => blob && onInput([await chosenFile(blob)]));
   const drop = (event) => {
     event.preventDefault();
-    choose(filesIn(event.dataTransfer, "audio")[0]);
+    attempt(async () => choose(filesIn(event.dataTransfer, "audio")[0]));
   };
   return html`<div class="field">
     <label for=${id}>${label}</label>
@@ -48,6 +48,7 @@ function Player({ file }) {
 export function Microphone({ onFile }) {
   const finish = useRef(null);
   const [recording, setRecording] = useState(false);
+  useEffect(() => () => finish.current?.().catch(() => {}), []); // the microphone is off once this is gone
   const toggle = () =>
     attempt(async () => {
       if (finish.current) {
@@ -56,8 +57,8 @@ export function Microphone({ onFile }) {
         setRecording(false);
         onFile(await end());
       } else {
-        finish.current = await record().catch(() => {
-          throw new Error("The browser gives no microphone to this page. It does so over HTTPS and on localhost only.");
+        finish.current = await record().catch((error) => {
+          throw new Error(withoutDevice("microphone", error));
         });
         setRecording(true);
       }

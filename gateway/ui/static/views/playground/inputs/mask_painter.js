@@ -1,4 +1,4 @@
-/** The part of an image that is drawn again: painted over it by hand, or a file. */
+/** The part of an image that is redrawn: painted over it by hand, or a file. */
 
 import { html, useRef, useState } from "../../../lib/view.js";
 import { canvasFile } from "../lib/files.js";
@@ -12,7 +12,7 @@ export function MaskInput({ values, set, fields }) {
   const picture = [values.image ?? []].flat()[0];
   const setMask = (file) => set("mask", file);
   return html`<details class="more-fields" open=${Boolean(values.mask)}>
-    <summary>Mask <span class="muted">${values.mask ? "set" : "draws all of it again"}</span></summary>
+    <summary>Mask <span class="muted">${values.mask ? "set" : "none: all of the image is redrawn"}</span></summary>
     <div class="stack">
       ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${setMask} />`}
       <${SchemaField} field=${field} value=${values.mask} onInput=${(files) => set("mask", files.length ? files : undefined)} />
@@ -74,7 +74,7 @@ function Brush({ erasing, onErase, onClear, width, onWidth, most }) {
   </div>`;
 }
 
-/** What was painted in white on black: white is drawn again. */
+/** What was painted in white on black: white is redrawn. */
 function maskOf(painted) {
   const { width, height } = painted;
   const white = Object.assign(document.createElement("canvas"), { width, height });

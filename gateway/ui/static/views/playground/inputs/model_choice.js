@@ -16,7 +16,7 @@ export function ModelChoice({ task, models, onInput }) {
   return html`<div class="row model-choice">
     <div class="grow"><${SelectField} label="Model" value=${first} options=${choices} onInput=${(id) => onInput([id, ...models.slice(1)])} /></div>
     ${second !== undefined &&
-    html`<div class="grow"><${SelectField} label="Beside it" value=${second} options=${choices} onInput=${(id) => onInput([first, id])} /></div>`}
+    html`<div class="grow"><${SelectField} label="Second model" value=${second} options=${choices} onInput=${(id) => onInput([first, id])} /></div>`}
     <button type="button" class="button" aria-pressed=${second !== undefined}
       onClick=${() => onInput(second === undefined ? [first, other] : [first])}>Compare</button>
   </div>`;

@@ -1,6 +1,7 @@
 /** What to segment: words, points and boxes that the pointer draws, or everything. */
 
 import { html, useEffect, useState } from "../../../lib/view.js";
+import { counted } from "../../../lib/format.js";
 import { useStore } from "../../../lib/store.js";
 import { css, labelColour } from "../lib/colours.js";
 import { boxBetween, isBox } from "../lib/geometry.js";
@@ -21,7 +22,7 @@ export function SegmentPrompts({ values, set, model, fields }) {
   const field = (name) => fields.find((candidate) => candidate.name === name);
   return html`<fieldset class="stack">
     <legend>What to segment</legend>
-    <div class="row" role="group" aria-label="Way of choosing">
+    <div class="row" role="group" aria-label="How to choose">
       ${Object.entries(WAYS).map(
         ([way, title]) => html`<button key=${way} type="button" class="button small" aria-pressed=${values.by === way} onClick=${() => set("by", way)}>${title}</button>`,
       )}
@@ -84,12 +85,12 @@ function DrawnPrompts({ picture, prompts, set }) {
       ${corner && isBox(boxBetween(corner, now)) && html`<${BoxOutline} box=${boxBetween(corner, now)} colour=${[255, 255, 255]} size=${size} />`}
     </${Stage}>
     <div class="row">
-      <button type="button" class="button small" aria-pressed=${label === 1} onClick=${() => setLabel(1)}>Belongs to it</button>
-      <button type="button" class="button small" aria-pressed=${label === 0} onClick=${() => setLabel(0)}>Does not</button>
+      <button type="button" class="button small" aria-pressed=${label === 1} onClick=${() => setLabel(1)}>Include</button>
+      <button type="button" class="button small" aria-pressed=${label === 0} onClick=${() => setLabel(0)}>Exclude</button>
       <button type="button" class="button small" disabled=${fresh} onClick=${() => setFresh(true)}>Next object</button>
       <button type="button" class="button small quiet" disabled=${!prompts.length} onClick=${() => (set([]), setFresh(true))}>Clear</button>
     </div>
-    <small class="muted">Click for a point, drag for a box. ${prompts.length ? `${prompts.length} drawn.` : ""}</small>`;
+    <small class="muted">Click for a point, drag for a box. ${prompts.length ? `${counted(prompts.length, "object")} drawn.` : ""}</small>`;
 }
 
 function withPoint(prompt, place, label) {

@@ -15,13 +15,25 @@ export function chosenFile(blob) {
   });
 }
 
+/** The kinds of files whose type browsers do not know. */
+const BY_NAME = { image: /\.(heic|heif|avif|jxl|tiff?)$/i, audio: /\.(flac|opus|m4a|ogg|wav|mp3|mp4|webm|mkv)$/i };
+
 /**
- * The pictures of a drop or a paste.
+ * The pictures, or the recordings, of a drop or a paste.
  * @param {DataTransfer | null} transfer
- * @param {string} [kind]
+ * @param {"image" | "audio"} [kind]
+ * @throws {Error} if a file is of another kind
  */
 export function filesIn(transfer, kind = "image") {
-  return [...(transfer?.files ?? [])].filter((file) => file.type.startsWith(`${kind}/`));
+  const files = [...(transfer?.files ?? [])];
+  const other = files.find((file) => !file.type.startsWith(`${kind}/`) && !isVideo(file, kind) && !BY_NAME[kind].test(file.name));
+  if (other) throw new Error(`${other.name} is not ${kind === "image" ? "a picture" : "a recording"}.`);
+  return files;
+}
+
+/** Recordings may be videos, whose sound is read. */
+function isVideo(file, kind) {
+  return kind === "audio" && file.type.startsWith("video/");
 }
 
 /**

@@ -6,6 +6,7 @@ import {
 
 const TURN = 0.1;
 const ZOOM = 0.9;
+const AS_IS = "srgb-linear"; // three.js converts no colour from and to it
 const BACKGROUNDS = { light: 0xeef1f1, dark: 0x10151a };
 
 /** One cloud on one canvas. It draws only when something has changed. */
@@ -14,6 +15,7 @@ export class PointScene {
   constructor(canvas, { positions, colours }) {
     this.canvas = canvas;
     this.renderer = new WebGLRenderer({ canvas });
+    this.renderer.outputColorSpace = AS_IS; // the colours of points are those of pixels
     this.scene = new Scene();
     this.camera = new PerspectiveCamera(50, 1, 0.001, 1e6);
     this.material = new PointsMaterial({ vertexColors: true, sizeAttenuation: true });
@@ -52,7 +54,7 @@ export class PointScene {
   show({ size, dark }) {
     const count = this.geometry.getAttribute("position").count;
     this.material.size = (size * this.geometry.boundingSphere.radius * 1.6) / Math.sqrt(Math.max(count, 1));
-    this.scene.background = new Color(dark ? BACKGROUNDS.dark : BACKGROUNDS.light);
+    this.scene.background = new Color().setHex(dark ? BACKGROUNDS.dark : BACKGROUNDS.light, AS_IS);
     this.draw();
   }
 

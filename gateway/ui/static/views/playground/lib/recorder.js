@@ -25,6 +25,18 @@ export async function record() {
   };
 }
 
+/**
+ * Why there is no camera or microphone.
+ * @param {"camera" | "microphone"} device
+ * @param {Error} error that of `getUserMedia`; without HTTPS there is no such function
+ */
+export function withoutDevice(device, error) {
+  if (error.name === "NotAllowedError") return `The browser does not let this page use the ${device}. Allow it at the address of the page.`;
+  if (error.name === "NotFoundError") return `This computer has no ${device}.`;
+  if (error.name === "NotReadableError") return `Another program uses the ${device}.`;
+  return `The browser lets pages use the ${device} over HTTPS and on localhost only.`;
+}
+
 /** @param {Blob} blob a recording of any format that the browser decodes */
 async function asWav(blob) {
   const decoder = new OfflineAudioContext(1, 1, RATE);

@@ -40,7 +40,7 @@ function fieldOf(name, schema, facts) {
   const property = schema.properties[name];
   const required = (schema.required ?? []).includes(name);
   const shape = facts.upload ? { kind: facts.upload, several: facts.several } : shapeOf(name, property, schema.$defs ?? {});
-  const inert = ["refused", "neutral", "ignored"].includes(facts.treatment);
+  const inert = ["refused", "neutral", "ignored"].includes(facts.treatment) && !facts.values;
   const main = required || facts.upload || MAIN.has(name);
   return {
     name,
@@ -48,9 +48,10 @@ function fieldOf(name, schema, facts) {
     group: inert ? "inert" : main ? "main" : "more",
     required,
     fallback: property.default ?? null,
-    description: plain(property.description ?? facts.hint ?? ""),
+    description: plain(withoutName(property.description ?? facts.hint ?? "", name)),
     feature: facts.feature,
     ...shape,
+    ...(facts.values ? { kind: "choice", options: facts.values } : {}), // those that are not refused
   };
 }
 
@@ -58,6 +59,13 @@ function fieldOf(name, schema, facts) {
 export function labelOf(name) {
   const words = name.replaceAll("_", " ");
   return words[0].toUpperCase() + words.slice(1);
+}
+
+/** A description that begins with its field's name, without it: "`n` is how many" as "How many". The label has the name. */
+function withoutName(text, name) {
+  const start = new RegExp(`^\`${name}\` (?:is |are )?(?=[\\w\`])`).exec(text)?.[0] ?? "";
+  const rest = text.slice(start.length);
+  return rest ? rest[0].toUpperCase() + rest.slice(1) : "";
 }
 
 /** A description without the marks of code. */
@@ -135,7 +143,7 @@ export function bodyOf(fields, values) {
     const value = valueOf(field, values[field.name]);
     if (value === undefined) {
       if (field.required) throw new FieldError(field.name, `${field.label} is missing.`);
-    } else if (JSON.stringify(value) !== JSON.stringify(field.fallback)) {
+    } else if (isFile(field) || JSON.stringify(value) !== JSON.stringify(field.fallback)) {
       body[field.name] = value;
     }
   }
@@ -144,13 +152,18 @@ export function bodyOf(fields, values) {
 
 function valueOf(field, entered) {
   if (entered === undefined || entered === null || entered === "") return undefined;
-  if (field.kind === "image" || field.kind === "audio") return filesOf(field, entered);
+  if (isFile(field)) return filesOf(field, entered);
   if (field.kind === "number" || field.kind === "range") return numberOf(field, entered);
   if (field.kind === "maybe") return entered === "yes" || entered === true;
   if (field.kind === "strings") return linesOf(field, entered);
   if (field.kind === "json") return jsonOf(field, entered);
   if (field.orJson && /^\s*[[{]/.test(entered)) return jsonOrText(entered);
   return entered;
+}
+
+/** Files have many megabytes, so they are not written out and compared at every keystroke. */
+function isFile({ kind }) {
+  return kind === "image" || kind === "audio";
 }
 
 function filesOf(field, entered) {

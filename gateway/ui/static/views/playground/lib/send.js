@@ -13,31 +13,41 @@ import { eventsOf } from "../../../lib/sse.js";
  * Send a request and read its answer.
  * @param {string} path
  * @param {object} body
- * @param {{ signal?: AbortSignal, onEvent?: (event: any, events: any[]) => void }} [options] `onEvent` gets the JSON of
- *   each event of a stream as it arrives
+ * @param {{ signal?: AbortSignal, requestId?: string, onEvent?: (event: any, events: any[]) => void }} [options] `onEvent`
+ *   gets the JSON of each event of a stream as it arrives
  * @returns {Promise<Outcome>}
  */
-export async function send(path, body, { signal, onEvent = () => {} } = {}) {
+export async function send(path, body, { signal, requestId, onEvent = () => {} } = {}) {
   const start = performance.now();
-  const response = await request(path, { json: body, signal });
-  const first = performance.now() - start;
+  const headers = requestId ? { "x-request-id": requestId } : {};
+  const response = await request(path, { json: body, headers, signal });
   const type = response.headers.get("content-type") ?? "";
-  const head = {
-    path,
-    body,
-    type,
-    first,
-    timing: response.headers.get("server-timing"),
-    requestId: response.headers.get("x-request-id"),
+  let first = performance.now() - start;
+  const noteFirst = (event, events) => {
+    if (events.length === 1) first = performance.now() - start; // the head of a stream may come while it waits
+    onEvent(event, events);
   };
-  const content = await contentOf(response, type, onEvent);
-  return { ...head, ...content, total: performance.now() - start };
+  const content = await contentOf(response, type, noteFirst);
+  const timing = response.headers.get("server-timing");
+  const answered = response.headers.get("x-request-id");
+  return { path, body, type, timing, requestId: answered, ...content, first, total: performance.now() - start };
 }
 
 async function contentOf(response, type, onEvent) {
-  if (type.startsWith("text/event-stream")) return { events: await readEvents(response, onEvent) };
-  if (type.startsWith("application/json")) return { value: await response.json() };
-  return { blob: await response.blob() };
+  try {
+    if (type.startsWith("text/event-stream")) return { events: await readEvents(response, onEvent) };
+    if (type.startsWith("application/json")) return { value: await response.json() };
+    return { blob: await response.blob() };
+  } catch (error) {
+    throw brokenOff(error);
+  }
+}
+
+/** The error of an answer that could not be read to its end. Browsers say `network error` and the like. @param {Error} error */
+export function brokenOff(error) {
+  if (!(error instanceof TypeError || error instanceof SyntaxError)) return error;
+  const message = "The answer broke off: the connection to Enginehouse was lost. Send the request again.";
+  return new ApiError({ status: 0, code: "unreachable", message });
 }
 
 async function readEvents(response, onEvent) {
@@ -70,11 +80,7 @@ export async function sendAsJob(jobPath, body, { signal, onProgress = () => {} }
   const { job_id: id } = await requestJson(jobPath, { json: body, signal });
   let job = null;
   try {
-    const events = await request(`jobs/${id}/events`, { headers: { accept: "text/event-stream" }, signal });
-    for await (const { data } of eventsOf(events)) {
-      job = JSON.parse(data);
-      onProgress(job.progress, job);
-    }
+    job = await followJob(id, signal, onProgress);
     if (job?.status !== "completed") throw failure(job?.error ?? { message: `The job is ${job?.status}.` }, 0, id);
     const response = await request(`jobs/${id}/result`, { signal });
     const type = response.headers.get("content-type") ?? "";
@@ -83,6 +89,21 @@ export async function sendAsJob(jobPath, body, { signal, onProgress = () => {} }
   } finally {
     discard(id, job?.completed_at === undefined || job?.completed_at === null);
   }
+}
+
+/** The job as it ended. */
+async function followJob(id, signal, onProgress) {
+  const events = await request(`jobs/${id}/events`, { headers: { accept: "text/event-stream" }, signal });
+  let job = null;
+  try {
+    for await (const { data } of eventsOf(events)) {
+      job = JSON.parse(data);
+      onProgress(job.progress, job);
+    }
+  } catch (error) {
+    throw brokenOff(error);
+  }
+  return job;
 }
 
 /** How long a job waited and worked, in the form of `Server-Timing`. */

@@ -13,12 +13,15 @@ export function phasesOf(header) {
 }
 
 /**
- * The phases of the server, and the rest of the time that the browser measured.
+ * The phases of the server, and the rest of the time that the browser measured. A stream that began while it waited for its
+ * model has no phases: then the browser's own times are all that is known.
  * @param {string | null} header
  * @param {number} total milliseconds
+ * @param {number | null} [first] milliseconds until the first word
  */
-export function shares(header, total) {
+export function shares(header, total, first = null) {
   const phases = phasesOf(header).filter(({ ms }) => ms > 0);
+  if (!phases.length && first !== null) return [{ name: "wait", ms: first }, { name: "answer", ms: total - first }];
   const known = phases.reduce((sum, { ms }) => sum + ms, 0);
   return total > known ? [...phases, { name: "transfer", ms: total - known }] : phases;
 }

@@ -19,7 +19,7 @@ export function DepthPane({ outcome }) {
 export function DepthMap({ item, depth, kind, src }) {
   if (depth.format !== "float32") {
     return html`<img src="data:image/png;base64,${depth.data}" alt="The depth as a picture" class="depth-picture" />
-      <p class="muted">The format float32 shows values under the pointer.</p>`;
+      <p class="muted">Choose the format float32 to see the values under the pointer.</p>`;
   }
   return html`<${DepthValues} item=${item} depth=${depth} kind=${kind} src=${src} />`;
 }
@@ -47,7 +47,7 @@ function DepthValues({ item, depth, kind, src }) {
       <span class="ramp grow" aria-hidden="true"></span>
       <span class="mono">far ${number(nearIsSmall ? item.max : item.min, 2)} ${unit}</span>
     </div>
-    <p class="mono" role="status">${place ? `${number(value, 4)} ${unit} at ${Math.floor(place[0])}, ${Math.floor(place[1])}` : `${kind}, ${item.unit}`}</p>
+    <p class="mono" role="status">${place ? `${number(value, 4)} ${unit} at ${Math.floor(place[0])}, ${Math.floor(place[1])}` : `Point at the picture to read its ${kind}.`}</p>
     <label class="field"><span>Colours over the picture</span>
       <input type="range" min="0" max="1" step="0.01" value=${mix} onInput=${(event) => setMix(Number(event.currentTarget.value))} />
     </label>`;

@@ -38,7 +38,7 @@ function Detections({ item, src, least, colourOf }) {
       )}
     </${Stage}>
     <${ScoredList} rows=${shown} colourOf=${(row) => colourOf(row.label)} pointed=${pointed} onPoint=${setPointed}
-      detail=${({ box }) => box.map((side) => Math.round(side)).join(", ")} empty="No object has such a score." />`;
+      detail=${({ box }) => box.map((side) => Math.round(side)).join(", ")} empty="No object has a score this high." />`;
 }
 
 function area([x0, y0, x1, y1]) {
@@ -61,7 +61,7 @@ export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, picture, fade
 
 /** Shows what has at least this score; the answer has the rest, so nothing is sent again. */
 export function ScoreSlider({ value, onInput, scores }) {
-  if (!scores.length) return html`<p class="muted">The model found nothing. A lower threshold in the form finds more.</p>`;
+  if (!scores.length) return html`<p class="muted">The model found nothing. Try a lower threshold in the form.</p>`;
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
   const step = Math.max((high - low) / 100, 0.001);
   const shown = scores.filter((score) => score >= value).length;

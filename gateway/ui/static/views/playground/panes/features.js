@@ -17,7 +17,7 @@ function PictureFeatures({ item, src }) {
   return html`
     ${item.patches && html`<${PatchGrid} item=${item} src=${src} />`}
     <p class="muted">${number(item.dimensions)} numbers in each vector${item.patches ? `, ${item.patches.shape[0]} × ${item.patches.shape[1]} patches` : ""}.
-      ${item.patches ? "" : "Set Patches to see which parts of the picture are alike."}</p>
+      ${item.patches ? "" : "Turn on Patches to see which parts of the picture are alike."}</p>
     ${item.pooled && html`<${Vector} values=${floatsOf(item.pooled)} />`}`;
 }
 

@@ -2,6 +2,7 @@
 
 import { html } from "../../../lib/view.js";
 import { duration } from "../../../lib/format.js";
+import { labelOf } from "../lib/schema.js";
 import { CopyButton } from "../request_code.js";
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
@@ -9,11 +10,11 @@ export function CrawledPage({ outcome }) {
   const page = outcome.value;
   const facts = Object.entries(page.metadata ?? {}).filter(([, value]) => value);
   return html`
-    <header><h3>${page.title || "Without a title"}</h3>
+    <header><h3>${page.title || "Untitled page"}</h3>
       <p class="muted wrap-anywhere"><${SafeLink} url=${page.url} /> · status ${page.status} · ${duration(page.fetch_time_ms / 1000)}</p></header>
-    ${facts.length > 0 && html`<dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${String(value)}</dd>`)}</dl>`}
-    ${page.screenshot_base64 && html`<img src="data:image/png;base64,${page.screenshot_base64}" alt="The page as the browser shows it" class="screenshot" />`}
-    <div class="answer-text pre-wrap page-text" tabindex="0" role="group" aria-label="Text of the page">${page.text}</div>
+    ${facts.length > 0 && html`<dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${labelOf(name)}</dt><dd>${String(value)}</dd>`)}</dl>`}
+    ${page.screenshot_base64 && html`<img src="data:image/png;base64,${page.screenshot_base64}" alt="Screenshot of the page" class="screenshot" />`}
+    <div class="answer-text pre-wrap page-text" tabindex="0" role="group" aria-label="Text of the page">${page.text || "The page has no text."}</div>
     <div class="row end"><${CopyButton} text=${page.text} label="Copy the text" /></div>
     ${page.links?.length > 0 &&
     html`<details><summary>${page.links.length} links</summary>

@@ -22,7 +22,7 @@ function Cloud({ item }) {
   const download = () => save(new Blob([writePly(cloud.positions, cloud.saved)], { type: "application/octet-stream" }), "points.ply");
   return html`<${Scene} cloud=${cloud} />
     <div class="row spread">
-      <span class="muted">${number(cloud.positions.length / 3)} points, ${item.unit}, ${number(item.min, 2)} to ${number(item.max, 2)}</span>
+      <span class="muted">${number(cloud.positions.length / 3)} points, ${number(item.min, 2)} to ${number(item.max, 2)}${item.unit === "metre" ? " m" : ""} away</span>
       <button type="button" class="button small" onClick=${download}>Save as PLY</button>
     </div>`;
 }
@@ -72,11 +72,11 @@ function Scene({ cloud }) {
   return html`<div class="cloud" data-state=${state}>
       <canvas ref=${canvas} tabindex="0" role="img" aria-label="Point cloud. Drag to turn, scroll to zoom; arrow keys turn it, + and - zoom."
         onKeyDown=${(event) => stage.current?.onKey(event)}></canvas>
-      ${state === "failed" && html`<p class="muted">This browser has no WebGL, which draws the points. They can be saved.</p>`}
+      ${state === "failed" && html`<p class="muted">This browser has no WebGL, so it cannot draw the points. You can still save them.</p>`}
     </div>
     <div class="row">
       <button type="button" class="button small" onClick=${() => stage.current?.reset()}>Reset the view</button>
-      <label class="row grow"><span class="muted">Size of points</span>
+      <label class="row grow"><span class="muted">Point size</span>
         <input type="range" min="0.3" max="4" step="0.1" value=${size} onInput=${(event) => setSize(Number(event.currentTarget.value))} /></label>
     </div>`;
 }

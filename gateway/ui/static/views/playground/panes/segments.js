@@ -45,7 +45,7 @@ function Segments({ item, src, least }) {
     </${Stage}>
     <label class="check-field"><input type="checkbox" checked=${boxes} onChange=${() => setBoxes(!boxes)} /><span>Boxes and labels</span></label>
     <${ScoredList} rows=${shown} colourOf=${({ index }) => labelColour(index)} pointed=${pointed} onPoint=${setPointed}
-      detail=${({ area }) => `${number(area)} pixels`} empty="No mask has such a score." />`;
+      detail=${({ area }) => `${number(area)} pixels`} empty="No mask has a score this high." />`;
 }
 
 /** The masks of an item as pixels and as pictures in their colours; those in PNG files are decoded first. */

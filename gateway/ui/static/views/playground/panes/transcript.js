@@ -10,7 +10,7 @@ export function TranscriptPane({ outcome }) {
   if (outcome.blob) return html`<${BlobPane} blob=${outcome.blob} />`;
   const text = outcome.events ? streamed(outcome.events) : outcome.value.text;
   return html`
-    <p class="answer-text pre-wrap" aria-live="polite">${text || "Nothing was said."}</p>
+    <p class="answer-text pre-wrap" aria-live="polite">${text || "No words were recognised."}</p>
     ${outcome.value?.segments &&
     html`<ol class="plain scored-list" tabindex="0" aria-label="Segments">
       ${outcome.value.segments.map(

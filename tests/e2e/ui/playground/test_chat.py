@@ -1,0 +1,181 @@
+"""Chat in the playground: streamed Markdown that can do nothing, pictures, tools, stop, edit and again, two models."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.ui.browsing import OpenPage, expect
+from tests.e2e.ui.playground.conftest import EVIL_NAME
+from tests.e2e.ui.playground_page import give, open_tab
+from tests.support import agent_model
+from tests.support.sample_images import png
+
+HOSTILE = """# A title
+
+- *one* & `two`
+
+<img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script><svg onload=alert(1)>
+
+[a link](javascript:alert(1)) ![a picture](http://127.0.0.1:9/x.png) [good](http://127.0.0.1:9/page) \x1b[31mred
+"""
+
+SAFE_HTML = """async (text) => {
+    const start = document.querySelector('script[type="module"]').src;
+    return (await import(start.replace('app.js', 'views/playground/chat/markdown.js'))).safeHtml(text);
+}"""
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def say(page: Any, text: str) -> None:
+    page.get_by_role("textbox", name="Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def answers(page: Any) -> Any:
+    return page.locator('.message[data-role="assistant"]')
+
+
+def picture(name: str) -> dict[str, Any]:
+    return {"name": name, "mimeType": "image/png", "buffer": png(9, 9)}
+
+
+def test_answers_are_markdown_that_can_do_nothing(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    say(page, HOSTILE)  # the fake engine repeats it in one line
+    answer = answers(page)
+    expect(answer.locator(".speed summary")).to_contain_text(re.compile("first token after .* tokens"))
+    expect(answer.locator("em")).to_have_text("one")
+    expect(answer.locator("code").first).to_have_text("two")
+    expect(answer).to_contain_text("onerror=")
+    expect(answer.get_by_role("link")).to_have_text(["good"])
+    expect(answer.locator(".markdown").locator("img, script, svg, iframe, [onerror], [onload], [style]")).to_have_count(
+        0
+    )
+    assert "pwned" not in page.title()
+    answer.locator(".speed summary").click()
+    expect(answer.get_by_label("Where the time went")).to_contain_text(re.compile("infer|answer"))
+    markup = page.evaluate(SAFE_HTML, HOSTILE + "\n| a |\n|---|\n| <b onclick=x>1</b> |\n\n```html\n<script>\n```\n")
+    assert "<h1>A title</h1>" in markup
+    assert "<li><em>one</em> &amp; <code>two</code></li>" in markup
+    assert "&lt;script&gt;" in markup
+    assert '<a href="http://127.0.0.1:9/page" target="_blank" rel="noopener noreferrer">good</a>' in markup
+    assert all(tag not in markup for tag in ("<img", "<script", "<svg", "<b ", "javascript:"))
+
+
+def test_pictures_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    page.get_by_label("Add pictures").set_input_files(picture(EVIL_NAME.replace("/", " ") + ".png"))
+    give(page.locator(".composer"), "drop", picture("dropped.png"), picture("too.png"))
+    give(page.locator("body"), "paste", picture("pasted.png"))
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Take the picture").click()
+    attached = page.locator(".composer .thumbnails img")
+    expect(attached).to_have_count(5)
+    assert attached.evaluate_all("(all) => all.map((image) => image.alt)")[-1] == "camera.jpg"
+    page.get_by_role("button", name="Remove too.png").click()
+    give(page.locator(".composer"), "drop", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"?"})
+    expect(page.get_by_text("notes.txt is not a picture.")).to_be_visible()
+    with page.expect_request("**/v1/chat/completions") as sent:
+        say(page, "What are they?")
+    content = sent.value.post_data_json["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["image_url"] * 4 + ["text"]
+    assert content[3]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
+    expect(answers(page).locator(".markdown")).to_contain_text("(4 pictures)")
+    assert "pwned" not in page.title()
+
+
+def test_closed_camera_sends_nothing(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    page.get_by_role("textbox", name="Message", exact=True).fill("not yet")
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(answers(page)).to_have_count(0)
+
+
+def test_answer_is_stopped_then_edited_and_sent_again(window: OpenPage, gates: Path) -> None:
+    page = open_tab(window, "chat", "gated")
+    say(page, "never mind")
+    page.get_by_role("button", name="Stop").click()
+    expect(answers(page)).to_contain_text("Stopped.")
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edited message").fill("better words")
+    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("link", name="OCR", exact=True).click()
+    page.get_by_role("heading", name="OCR", level=2).wait_for()
+    (gates / "answer").touch()
+    page.get_by_role("link", name="Chat", exact=True).click()
+    expect(answers(page).locator(".markdown")).to_contain_text("better words")  # it was written meanwhile
+    page.get_by_role("button", name="Again").click()
+    expect(answers(page)).to_have_count(1)
+    expect(answers(page).locator(".speed")).to_be_visible()
+    page.get_by_role("button", name="New conversation").click()
+    expect(answers(page)).to_have_count(0)
+
+
+def test_waiting_message_says_what_it_waits_for(window: OpenPage, gates: Path) -> None:
+    page = open_tab(window, "chat", "cold")
+    say(page, "good morning")
+    expect(answers(page).get_by_role("status")).to_have_text("Loading cold for the first time …")
+    (gates / "chat").touch()
+    expect(answers(page).locator(".markdown")).to_contain_text("good morning")
+    answers(page).locator(".speed summary").click()
+    expect(answers(page).get_by_label("Where the time went")).to_contain_text(re.compile("wait|load"))
+
+
+def test_reasoning_is_folded_and_tools_are_answered(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "agent")
+    page.get_by_text("More options").click()
+    page.get_by_label("Tools", exact=True).fill(json.dumps([TOOL]))
+    say(page, "What is the weather?")
+    call = answers(page).locator(".tool-call")
+    expect(call.locator(".code")).to_contain_text(agent_model.CITY)
+    thoughts = answers(page).locator(".reasoning p")
+    expect(thoughts).to_be_hidden()
+    answers(page).get_by_text("Reasoning", exact=True).click()
+    expect(thoughts).to_have_text(agent_model.THOUGHTS)
+    call.get_by_label("Result of get_weather").fill(HOSTILE)
+    call.get_by_role("button", name="Answer").click()
+    expect(answers(page).last.locator(".markdown")).to_have_text(agent_model.ANSWER)
+    expect(answers(page).last.locator(".speed summary")).to_contain_text("tokens/s")
+    window.check_accessible()
+
+
+def test_two_models_answer_the_same_message(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_label("Second model").select_option(EVIL_NAME)
+    say(page, "both of you")
+    for model in ("first", EVIL_NAME):
+        conversation = page.get_by_label(f"Conversation with {model}", exact=True)
+        expect(conversation.locator(".markdown")).to_contain_text("both of you")
+    page.get_by_text("The same request in code").click()
+    expect(page.get_by_label("The request as curl")).to_contain_text("svg/onload")
+    assert "pwned" not in page.title()
+    window.check_part("main")
+
+
+def test_errors_are_part_of_the_conversation(window: OpenPage) -> None:
+    window.allow_failed_requests = True
+    page = open_tab(window, "chat", "first")
+    page.get_by_label("Max tokens").fill("0")
+    say(page, "hello")
+    expect(page.get_by_role("alert")).to_contain_text("max_tokens")
+    page.get_by_label("Max tokens").fill("")
+    page.get_by_label("Model", exact=True).select_option("broken")
+    page.get_by_role("button", name="Again").click()
+    expect(page.get_by_role("alert")).to_contain_text("onerror=")
+    page.get_by_text("More options").click()
+    page.get_by_label("Tools", exact=True).fill("[{]")
+    say(page, "hello")
+    expect(page.get_by_text("Tools is not JSON")).to_be_visible()
+    assert "pwned" not in page.title()
