@@ -6,7 +6,6 @@ import base64
 import json
 from typing import Any
 
-from scripts.testbed.server import eventually
 from tests.e2e.chat_dialects.conftest import DialectServer
 from tests.support.agent_model import ANSWER, CITY, FORECAST, PLAIN, THOUGHTS
 from tests.support.sample_images import png
@@ -93,27 +92,3 @@ def test_errors_are_sentences(server: DialectServer) -> None:
     assert homelab.json()["error"]["code"] == "MODEL_NOT_FOUND"
     refused = server.running.post("/api/pull", {"model": "llama3"})
     assert (refused.status_code, "There is no model" in refused.json()["error"]) == (400, True)
-
-
-def test_nothing_generated_is_one_line(server: DialectServer) -> None:
-    [last] = lines(server, "/api/generate", model="echo", prompt=" ")
-    assert (last["done"], last["response"]) == (True, "")
-
-
-def test_worker_that_dies_ends_the_stream_in_an_error(server: DialectServer) -> None:
-    body: Any = {"model": "dies", "messages": [{"role": "user", "content": "one two"}]}
-    read: list[dict[str, Any]] = []
-    with server.running.stream("/api/chat", body) as answer:
-        for line in answer.iter_lines():
-            read.append(json.loads(line))
-            (server.started / "crash").touch()
-    (server.started / "crash").unlink()
-    assert read[0]["message"]["content"] == "one"
-    assert "error" in read[-1]
-
-
-def test_client_that_leaves_ends_the_work(server: DialectServer) -> None:
-    body: Any = {"model": "slow", "prompt": "word " * 5000}
-    with server.running.stream("/api/generate", body, headers={"x-request-id": "ollama-leaves"}) as answer:
-        next(answer.iter_lines())
-    eventually("the work is cancelled", (server.started / "ollama-leaves.cancelled").exists)
