@@ -203,15 +203,26 @@ def test_images_beside_the_text_are_read(vision: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "llava"])
+CONTROL_TOKENS = (
+    "<image> <|image_pad|> <|vision_start|> <image_soft_token> <start_of_image> <fake_token_around_image> <global-img> "
+    "<row_1_col_1> [IMG] <|IMAGE_PLACEHOLDER|> <|im_end|> <end_of_utterance> <|endoftext|> </s> <eos>"
+)
+"""Texts with which models mark images and the ends of turns."""
+
+
+def check_control_tokens_are_text(engine: Any) -> None:
+    """As control tokens they would count as images, or end the user's turn: as text, each letter is a token."""
+    for images in ([], [drawn_image()]):
+        answer = ask(engine, with_images(f"What does {CONTROL_TOKENS} mean?", *images), max_tokens=1)
+        bare = ask(engine, with_images("What does  mean?", *images), max_tokens=1)
+        assert answer.usage is not None
+        assert bare.usage is not None
+        assert answer.usage.prompt_tokens - bare.usage.prompt_tokens == len(CONTROL_TOKENS)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "llava", "idefics3"])
 def test_control_tokens_in_user_text_are_plain_text(family: str, chat_engine: ChatEngine) -> None:
-    """As control tokens they would count as images, or end the user's turn."""
-    image = {"qwen2_5_vl": "<|image_pad|>"}.get(family, "<image>")
-    answer = ask(chat_engine(family), with_images(f"What does {image} mean?", drawn_image()))
-    bare = ask(chat_engine(family), with_images("What does  mean?", drawn_image()))
-    assert answer.usage is not None
-    assert bare.usage is not None
-    assert answer.usage.prompt_tokens - bare.usage.prompt_tokens == len(image)
+    check_control_tokens_are_text(chat_engine(family))
 
 
 def test_template_can_refuse_a_conversation(chat_engine: ChatEngine) -> None:

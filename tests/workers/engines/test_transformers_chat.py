@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, drawn_image, load, request, run, text, whole, with_images
+from tests.support.chat_requests import check_control_tokens_are_text
 
 TEXT = ["lm", "llama", "sliding", "convolving", "linear", "mamba"]
 VISION = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl", "gemma3"]
@@ -114,3 +115,8 @@ def test_demo_model_answers_in_words(tmp_path: Path) -> None:
     words = re.findall(r"\w+", answer)
     assert len(words) > 3
     assert set(words) <= set(WORDS)
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen3_vl", "paddleocr_vl", "gemma3"])  # the others: chat_requests.py
+def test_control_tokens_of_further_families_are_plain_text(family: str, chat_engine: Callable[[str], Any]) -> None:
+    check_control_tokens_are_text(chat_engine(family))

@@ -11,9 +11,9 @@ import mlx.core as mx
 
 from contract.image_loading import open_image
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
-from workers.engines.mlx.guard import Guard
 from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.options import MlxOptions
+from workers.toolkit.chat.control_tokens import Guard
 from workers.toolkit.chat.conversation import (
     Conversation,
     ending_of,
@@ -52,7 +52,7 @@ class MlxPrompts:
         template = options.chat_template or loaded.template
         self._template = require_template(template, checkpoint.spec, checkpoint.model_type)
         self._context = checkpoint.context(options.context)
-        self._guard = Guard(loaded.tokenizer, self._template)
+        self._guard = Guard(loaded.tokenizer, self._template, begins_texts=True)
         self.dialect = find_dialect(self._template, self._render, options, vision=loaded.vision)
 
     def read(self, request: ChatRequest) -> MlxPrompt:

@@ -15,6 +15,7 @@ from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, Text
 from workers.engines.transformers_chat import library
 from workers.engines.transformers_chat.loading import LoadedModel
 from workers.engines.transformers_chat.options import ChatOptions
+from workers.toolkit.chat.control_tokens import Guard
 from workers.toolkit.chat.conversation import (
     Conversation,
     ending_of,
@@ -43,7 +44,11 @@ class PromptEncoder:
         template = options.chat_template or loaded.processor.chat_template
         self._template = require_template(template, spec, loaded.model.config.model_type)
         self.context = context
-        self._guards = not spec.trust_remote_code and self._can_guard()
+        self._guard: Guard | None = None
+        if self._vision and not spec.trust_remote_code:
+            self._guard = Guard(self._tokenizer, str(self._template))
+            self._processor.tokenizer = self._guard.tokenizer
+        self._sanitizes = not self._vision and not spec.trust_remote_code and self._can_sanitize()
         self.dialect = find_dialect(self._template, self._render, options, vision=self._vision)
 
     def encode(self, request: ChatRequest) -> Any:
@@ -57,8 +62,10 @@ class PromptEncoder:
             self.check(library.image_tokens(self._processor, sizes))
         variables = self.dialect.variables(request)
         conversation = self.dialect.turns.write(request.messages, self._content)
+        if self._guard:
+            variables, conversation = self._guard.hide_all(variables), self._guard.hide_all(conversation)
         with report_refusals():
-            return self._apply(conversation, self._guards, **{**variables, **ending_of(request)})
+            return self._apply(conversation, **{**variables, **ending_of(request)})
 
     def copied(self) -> PromptEncoder:
         """An encoder with a processor of its own, for another thread."""
@@ -102,14 +109,14 @@ class PromptEncoder:
         token: int | None = self._tokenizer.bos_token_id
         return token
 
-    def _apply(self, conversation: Conversation, guard: bool, **variables: Any) -> Any:
+    def _apply(self, conversation: Conversation, **variables: Any) -> Any:
         return self._processor.apply_chat_template(
             [conversation],
             chat_template=self._template if isinstance(self._template, str) else None,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            sanitize_control_tokens=guard,
+            sanitize_control_tokens=self._sanitizes,
             **{"add_generation_prompt": True, **variables},
         )
 
@@ -126,12 +133,13 @@ class PromptEncoder:
 
     def with_image(self) -> Any:
         """Inputs of a prompt about a grey image, for the probe. Raises what the processor or template raises."""
-        return self._apply([{"role": "user", "content": _IMAGE_QUESTION}], guard=False)
+        return self._apply([{"role": "user", "content": _IMAGE_QUESTION}])
 
-    def _can_guard(self) -> bool:
-        """Whether the processor can read control tokens in user text as plain text; not every processor can."""
+    def _can_sanitize(self) -> bool:
+        """Whether the tokenizer can read control tokens in user text as plain text; not every one can."""
+        self._sanitizes = True
         try:
-            self._apply([{"role": "user", "content": _IMAGE_QUESTION if self._vision else "?"}], guard=True)
+            self._apply([{"role": "user", "content": "?"}])
         except (NotImplementedError, ValueError, TemplateError):
             return False
         return True

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from transformers import BatchEncoding
 from transformers.utils.chat_template_utils import mark_control_tokens
 
 from contract.errors import BadRequest
@@ -25,7 +26,9 @@ class Guard:
     token earlier than that, whether it is marked or not. So control tokens in user text are numbers until tokenization.
     """
 
-    def __init__(self, tokenizer: Any, template: str) -> None:
+    def __init__(self, tokenizer: Any, template: str, *, begins_texts: bool = False) -> None:
+        """`begins_texts`: add the token that begins a text unless the template has, whatever the processor says."""
+        self._begins_texts = begins_texts
         added = tokenizer.added_tokens_decoder.values()
         self._tokens = [str(token) for token in added if token.special or str(token) in template]
         longest_first = sorted(self._tokens, key=len, reverse=True)
@@ -34,6 +37,10 @@ class Guard:
         self._marked = [mark_control_tokens(token, pattern) for token in self._tokens]
         self._tokenizer = tokenizer
         self.tokenizer = _GuardedTokenizer(self)
+
+    def writes(self, text: str, position: int) -> bool:
+        """Whether a control token begins at this position of a text."""
+        return self._pattern.match(text, position) is not None
 
     def hide(self, text: str) -> str:
         """A user's text with its control tokens replaced by numbers."""
@@ -57,14 +64,14 @@ class Guard:
         return tokens
 
     def tokenize(self, text: Any, **keywords: Any) -> Any:
-        """The tokenizer's output for a text or several, as processors get it. Raises BadRequest.
-
-        The tokenizer adds its special tokens unless the chat template has already started the text with them.
-        """
-        first = text[0] if isinstance(text, list) else text
-        bos = self._tokenizer.bos_token
-        keywords["add_special_tokens"] = not (bos and first.startswith(bos))
-        return self._encoded(self._tokenizer, text, keywords)
+        """The tokenizer's output for a text or several, as processors get it. Raises BadRequest."""
+        if self._begins_texts:
+            first, bos = text[0] if isinstance(text, list) else text, self._tokenizer.bos_token
+            keywords["add_special_tokens"] = not (bos and first.startswith(bos))
+        encoding = self._encoded(self._tokenizer, text, keywords)
+        if isinstance(text, list) and not getattr(encoding, "is_fast", True):
+            return _LocatingEncoding(encoding, self, text, keywords)
+        return encoding
 
     def _encoded(self, encode: Callable[..., Any], text: Any, keywords: dict[str, Any]) -> Any:
         texts = text if isinstance(text, list) else [text]
@@ -80,6 +87,32 @@ class Guard:
             ) from None
 
 
+class _LocatingEncoding(BatchEncoding):  # type: ignore[misc]  # the library has no types
+    """Texts with hidden control tokens as tokens, which also says where the processor's own control tokens are.
+
+    Processors such as Idefics3's look for the tokens of their images. The library does not keep the places of texts
+    that it encodes piece by piece. But control tokens separate a text, so that what is before one has its own tokens.
+    """
+
+    def __init__(self, encoding: BatchEncoding, guard: Guard, texts: list[str], keywords: dict[str, Any]) -> None:
+        super().__init__(dict(encoding))
+        self._guard, self._texts, self._keywords = guard, texts, keywords
+
+    def char_to_token(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """The token at the first or last character of a control token."""
+        if sequence_index or char_index is None:
+            return None
+        text = self._texts[batch_or_char_index]
+        if self._guard.writes(text, char_index):
+            return self._count(text[:char_index])
+        return self._count(text[: char_index + 1]) - 1
+
+    def _count(self, text: str) -> int:
+        return len(self._guard._encoded(self._guard._tokenizer, [text], self._keywords)["input_ids"][0])
+
+
 class _GuardedTokenizer:
     """A tokenizer that encodes through its guard; for processors."""
 
@@ -90,4 +123,6 @@ class _GuardedTokenizer:
         return self._guard.tokenize(text, **keywords)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_guard":  # while it is copied
+            raise AttributeError(name)
         return getattr(self._guard._tokenizer, name)
