@@ -56,6 +56,10 @@ class Request(LazyModel):
         needs = known_fields.requirements(self, self.known_fields)
         return [*needs, *((name, name) for name in sorted(self.required_features()))]
 
+    def hint(self, requirement: Requirement) -> str:  # noqa: ARG002 - for tasks
+        """What to send instead of something that needs a feature; empty if that is clear."""
+        return ""
+
     def warnings(self, also_known: frozenset[str] = frozenset()) -> list[str]:
         """A sentence about each field that had no effect. `also_known` are unknown fields that the engine reads."""
         return known_fields.warnings(self, self.known_fields, also_known)

@@ -86,6 +86,8 @@ class EmbeddingsRequest(Request):
     def _check_messages(cls, messages: list[Message] | None) -> list[Message] | None:
         parts = [part for message in messages or () for part in message.parts]
         if messages is not None and (len(parts) != 1 or not isinstance(parts[0], TextPart | ImagePart)):
+            if other := next((part for part in parts if isinstance(part, OtherPart)), None):
+                raise ValueError(f"a vector is made of a text or an image, not of a {other.type}. {other.hint}")
             raise ValueError(
                 f"a vector is made of one text or one image, and these have {len(parts)} parts; send several as `input`"
             )

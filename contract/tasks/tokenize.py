@@ -13,7 +13,7 @@ from contract.known_fields import FieldTable, Requirement, honoured, ignored
 from contract.limits import Items, Name, Text
 from contract.omittable import Omittable
 from contract.tasks import Request, Response, Task
-from contract.tasks.chat import ChatRequest, Message, Tool
+from contract.tasks.chat import ChatRequest, Message, Tool, features
 
 _OF_CHAT = (
     "messages", "tools", "reasoning_effort", "add_generation_prompt", "continue_final_message", "chat_template_kwargs",
@@ -59,6 +59,9 @@ class TokenizeRequest(Request):
 
     def required_features(self) -> frozenset[str]:
         return frozenset(feature for _, feature in self.requirements())
+
+    def hint(self, requirement: Requirement) -> str:
+        return features.hint_of(requirement)
 
 
 class TokenizeResponse(Response):

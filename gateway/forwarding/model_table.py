@@ -91,6 +91,7 @@ class ModelTable:
         hint = self._alternatives(task, required, them)
         reason = f"the model {model.id} (engine {model.engine}) does not support {them}. Leave {them} out{hint}.{hints}"
         reason += _why_no_tools(model, missing)
+        reason += "".join(f" {hint}" for hint in dict.fromkeys(map(request.hint, missing)) if hint)
         details = {"model": model.id, "features": sorted(model.features), "missing": [list(need) for need in missing]}
         raise UnsupportedFeature(f"{fields}: {reason}", param=missing[0][0], details=details)
 

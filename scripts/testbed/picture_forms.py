@@ -72,6 +72,8 @@ TEXTS = (
 PARTS = (
     PicturePart("OpenAI", lambda uri: {"type": "image_url", "image_url": {"url": uri}}),
     PicturePart("OpenAI, without the object", lambda uri: {"type": "image_url", "image_url": uri}),
+    PicturePart("OpenAI, as a file", lambda uri: {"type": "file", "file": {"filename": "a.png", "file_data": uri}}),
+    PicturePart("OpenAI's Responses API, as a file", lambda uri: {"type": "input_file", "file_data": uri}),
     PicturePart("OpenAI's Responses API", lambda uri: {"type": "input_image", "image_url": uri}),
     PicturePart(
         "Anthropic",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contract.known_fields import Requirement
 from contract.tasks.chat import guided
 from contract.tasks.chat.guided import StructuredOutputs
-from contract.tasks.chat.messages import ImagePart, Message, OtherPart
+from contract.tasks.chat.messages import ImagePart, Message, OtherPart, instead_of
 from contract.tasks.chat.response_format import ResponseFormat
 from contract.tasks.chat.tools import Tool, ToolUse
 
@@ -44,6 +44,12 @@ def of_structured_outputs(form: StructuredOutputs | None) -> Iterator[Requiremen
         yield "structured_outputs", "structured_output"
     if form is not None and form.structural_tag:
         yield "structured_outputs", "structural_tag"
+
+
+def hint_of(requirement: Requirement) -> str:
+    """What to send instead of a part of a message; empty for other requirements."""
+    field, feature = requirement
+    return instead_of(feature) if field == "messages" and feature not in {"images", "tools"} else ""
 
 
 def of_messages(messages: Iterable[Message]) -> Iterator[Requirement]:

@@ -37,18 +37,23 @@ class RefusalPart(OpenModel):
 class ImagePart(OpenModel):
     """An image; `input_image` is its name in the Responses API. Some clients send the URL without an object around.
 
-    `image` is its name in Anthropic's API (`source`), LangChain (`url`, `base64`) and transformers (`image`).
+    `image` is its name in Anthropic's API (`source`), LangChain (`url`, `base64`) and transformers (`image`). A file
+    whose data URI is that of an image is one, too.
     """
 
-    type: Literal["image_url", "input_image", "image"]
+    type: Literal["image_url", "input_image", "image", "file", "input_file"]
     # The object comes first: trying it as an image would copy the text in it.
     image_url: Annotated[ImageUrl | ImageInput, Field(union_mode="left_to_right")]
 
     @model_validator(mode="before")
     @classmethod
     def _read_other_spellings(cls, part: Any) -> Any:
-        if not isinstance(part, dict) or part.get("type") != "image":
+        if not isinstance(part, dict) or part.get("type") not in {"image", "file", "input_file"}:
             return part
+        if part["type"] != "image":
+            nested = part.get("file")
+            uri = (nested if isinstance(nested, dict) else part).get("file_data")
+            return part | {"image_url": uri} if isinstance(uri, str) and uri[:11].lower() == "data:image/" else part
         source = part.get("source")
         sent = {**part, **source} if isinstance(source, dict) else part
         image = next((sent[name] for name in ("image_url", *_IMAGES) if sent.get(name)), None)
@@ -63,6 +68,11 @@ class OtherPart(OpenModel):
     """Audio, files and future types of content: kept for engines that support them."""
 
     type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+
+    @property
+    def hint(self) -> str:
+        """What to send instead."""
+        return instead_of(self.type)
 
 
 Part = Annotated[ImagePart | TextPart | RefusalPart | OtherPart, Field(union_mode="left_to_right")]
@@ -79,6 +89,26 @@ _FORMS = {
     "refusal": 'a part of type refusal needs its `refusal`: {"type": "refusal", "refusal": "..."}',
 }
 """What is wrong with a part of a known type that fits none of the models."""
+
+_INSTEAD = {
+    "file input_file document": "Send the text of a document as a part of type text, and its pages, or an image, as "
+    '{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}.',
+    "input_audio audio audio_url": "POST /v1/audio/transcriptions makes text of recordings, if a model for that is "
+    "configured.",
+    "video_url video input_video": 'Send some of its frames as {"type": "image_url", "image_url": {"url": "..."}}.',
+    "tool_use tool_call": "Calls of tools are `tool_calls` of the assistant's message. Anthropic's blocks are read at "
+    "POST /v1/messages.",
+    "tool_result": "The result of a tool is a message of its own, with the role tool and `tool_call_id`. Anthropic's "
+    "blocks are read at POST /v1/messages.",
+    "thinking redacted_thinking reasoning": "Thoughts are `reasoning_content` of the assistant's message. Anthropic's "
+    "blocks are read at POST /v1/messages.",
+}
+
+
+def instead_of(part_type: str) -> str:
+    """What to send instead of a part of a type that models do not read."""
+    hint = next((hint for types, hint in _INSTEAD.items() if part_type in types.split()), "")
+    return hint or "A part is of type text, image_url, input_text, output_text, input_image, image or refusal."
 
 
 class CalledFunction(OpenModel):

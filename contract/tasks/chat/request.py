@@ -161,6 +161,9 @@ class ChatRequest(SampledRequest):
     def required_features(self) -> frozenset[str]:
         return frozenset(feature for _, feature in self.requirements())
 
+    def hint(self, requirement: Requirement) -> str:
+        return features.hint_of(requirement)
+
 
 def _check_choice(choice: bool | ToolChoice | None, names: Sequence[str], has_tools: bool) -> None:
     """Raise ValueError for a choice that needs tools which the request does not have. True: any tool."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.batching import feed_of
 from tests.support.chat_engines import ask, drawn_image, load, request, run, text, whole, with_images
-from tests.support.chat_requests import check_control_tokens_are_text
+from tests.support.control_tokens import check_control_tokens_are_text
 
 TEXT = ["lm", "llama", "sliding", "convolving", "linear", "mamba"]
 VISION = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "llava", "idefics3", "paddleocr_vl", "gemma3"]

@@ -61,7 +61,8 @@ def image_sizes(messages: Sequence[Message]) -> list[tuple[int, int]]:
 
 def unsupported_part(part: ImagePart | OtherPart) -> UnsupportedFeature:
     """The error for a part that the model cannot read, such as audio."""
-    return UnsupportedFeature(f"This model does not accept content of type {part.type!r}.", param="messages")
+    hint = f" {part.hint}" if isinstance(part, OtherPart) else ""
+    return UnsupportedFeature(f"This model does not accept content of type {part.type!r}.{hint}", param="messages")
 
 
 @contextmanager
