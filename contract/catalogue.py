@@ -34,7 +34,7 @@ PROCESS_GIB = 0.5
 
 
 class AppleVariant(Frozen):
-    """A model's conversion for Apple silicon, run by the engine `mlx`; `precision` is that of its weight files."""
+    """A model's conversion for Apple silicon, run by an engine of MLX; `precision` is that of its weight files."""
 
     size_mb: int = Field(gt=0)
     precision: Precision = "bfloat16"

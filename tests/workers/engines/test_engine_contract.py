@@ -32,7 +32,7 @@ from tests.support.recordings import wav
 from workers.engine import Call, Device, Engine
 from workers.registry import engine_names, find_engine
 
-TESTED_ELSEWHERE = {"command", "crawl", "kokoro"}
+TESTED_ELSEWHERE = {"command", "crawl", "kokoro", "mlx_kokoro"}
 """An external server is no model in a worker, a crawler needs web sites, and Kokoro's library is not there for every
 Python."""
 

@@ -10,27 +10,19 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from kokoro_onnx import Kokoro
-from phonemizer.backend import EspeakBackend
 
 from contract.config import ModelSpec
-from contract.errors import InvalidField, LoadFailed
+from contract.errors import LoadFailed
 from contract.tasks.speech import SpeechRequest
 from workers.engines.kokoro.options import KokoroOptions
 from workers.toolkit import snapshots
+from workers.toolkit.speech.phonemes import FIRST, KokoroPhonemes, by_grade
 from workers.toolkit.speech.speaker import Sound
 from workers.toolkit.speech.voices import Voices
 
 _STYLE = (-1, 1, 256)
 """The shape of a voice: a vector of 256 numbers for each length of a sentence, in phonemes."""
 _SAMPLES_PER_FRAME = 600
-_LANGUAGES = {
-    "a": "en-us", "b": "en-gb", "e": "es", "f": "fr-fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "cmn",
-}  # fmt: skip
-"""espeak-ng's language for the first letter of a voice's name."""
-_SHORT = {"en": "en-us", "fr": "fr-fr", "pt": "pt-br", "zh": "cmn"}
-"""espeak-ng's names of languages for codes that it does not know."""
-_FIRST = "af_heart"
-"""The voice that the model's card grades best: the default one."""
 
 
 class KokoroVoice:
@@ -43,8 +35,7 @@ class KokoroVoice:
         self.name = spec.id
         folder = snapshots.folder(spec.source, spec.revision)
         self._styles = _styles(folder, spec)
-        names = sorted(self._styles, key=lambda name: (name != _FIRST, name))
-        self.voices = Voices(names, options.voices)
+        self.voices = Voices(by_grade(self._styles), options.voices)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = options.threads or 0
         settings.log_severity_level = 3
@@ -55,18 +46,11 @@ class KokoroVoice:
             voices = Path(scratch) / "voices.npz"
             np.savez(voices, none=np.zeros(1, np.float32))
             self._kokoro = Kokoro.from_session(session, str(voices))
-        self._known_languages = EspeakBackend.supported_languages()
+        self._phonemes = KokoroPhonemes(self._kokoro.tokenizer.vocab)
 
     def check(self, request: SpeechRequest, voice: str) -> None:
         """Raise InvalidField for a language that espeak-ng does not know."""
-        language = self._language(request, voice)
-        if language not in self._known_languages:
-            known = ", ".join(sorted({*_LANGUAGES.values()}))
-            raise InvalidField(
-                f"`language`: {language[:64]!r} is unknown. The voices were made for {known}; others may be tried, by "
-                "their codes such as `de`.",
-                param="language",
-            )
+        self._phonemes.check(request, voice)
 
     def unread(self, text: str) -> str:  # noqa: ARG002 - every text has phonemes
         """Nothing: espeak-ng reads all that it can, digits too."""
@@ -74,18 +58,11 @@ class KokoroVoice:
 
     def say(self, sentence: str, voice: str, request: SpeechRequest, seed: int) -> Sound:  # noqa: ARG002
         """Speak one sentence. The model draws its noise itself, so the seed has no effect."""
-        phonemes = self._kokoro.tokenizer.phonemize(sentence, self._language(request, voice))
-        tokens = len(self._kokoro.tokenizer.tokenize(phonemes, limit=None))
-        if not tokens:
+        phonemes = self._phonemes.write(sentence, voice, request)
+        if not phonemes:
             return Sound(np.zeros(0, np.float32), 0, 0)
         samples, _ = self._kokoro.create(phonemes, self._styles[voice], request.speed, is_phonemes=True)
-        return Sound(samples.astype(np.float32), tokens, len(samples) // _SAMPLES_PER_FRAME)
-
-    def _language(self, request: SpeechRequest, voice: str) -> str:
-        if request.language:
-            language = request.language.lower()
-            return _SHORT.get(language, language)
-        return _LANGUAGES.get(voice[:1], "en-us")
+        return Sound(samples.astype(np.float32), len(phonemes), len(samples) // _SAMPLES_PER_FRAME)
 
 
 def _styles(folder: Path, spec: ModelSpec) -> Mapping[str, Any]:
@@ -96,7 +73,7 @@ def _styles(folder: Path, spec: ModelSpec) -> Mapping[str, Any]:
         with np.load(together, allow_pickle=False) as archive:
             styles = {name: archive[name] for name in archive.files}
     if not styles:
-        raise LoadFailed(f"{spec.source} has no voices: files such as voices/{_FIRST}.bin, or voices-v1.0.bin.")
+        raise LoadFailed(f"{spec.source} has no voices: files such as voices/{FIRST}.bin, or voices-v1.0.bin.")
     return styles
 
 
