@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from contract.config import ConfigError
+from contract.yaml_file import problem_of
 
 HIDDEN = "(hidden)"
 """What stands for a secret. Left as it is in an edited text, it means the secret that the file has there."""
@@ -117,7 +118,7 @@ def _compose(text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = f"This is not valid YAML: {error.problem or error.context}"
+        message = f"This is not valid YAML: {problem_of(error)}"
         raise UnusableText([_problem(message, mark, ())]) from None
     except yaml.YAMLError as error:
         raise UnusableText([ConfigurationProblem(message=f"This is not valid YAML: {error}")]) from None

@@ -1,7 +1,10 @@
-"""What each field of a request means, from the docstrings of its model, and from a table of fields that need no more.
+"""What each field of a request or an answer means, from the docstrings of its model, and from tables of further fields.
 
-A description is the sentence or list item that begins with the field's name in backticks, with the sentences after it
-that begin with no other name; else that in `field_docs.yaml`; else the first sentence that mentions the field.
+A description is that of the table for this class and field; else the sentence or list item that begins with the
+field's name in backticks, with the sentences after it that begin with no other name; else that of the table for any
+field of the name; else the first sentence that mentions the field. Requests and answers have tables of their own,
+`field_docs.yaml` and `answer_docs.yaml`, because the same name often asks for something in one and holds it in the
+other.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ _ITEM = re.compile(r"\n\s*\n|\n(?=- )")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[`A-Z])")
 _LEADING_NAMES = re.compile(r"`(\w+)`(?:,? (?:and )?`(\w+)`)*")
 _NAME = re.compile(r"`(\w+)`")
+_OF_REQUESTS, _OF_ANSWERS = "field_docs.yaml", "answer_docs.yaml"
 
 
-def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
+def field_descriptions(model: type[BaseModel], table: str = _OF_REQUESTS) -> dict[str, str]:
     """A description for each field that the table has, or the docstrings of the model and its bases mention."""
     mentioned: dict[str, str] = {}
     defined: dict[str, str] = {}
@@ -32,7 +36,9 @@ def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
             (defined if is_definition else mentioned).setdefault(name, sentence)
     found = {}
     for name, field in model.model_fields.items():
-        text = defined.get(name) or _in_table(model, field.alias or name) or mentioned.get(name)
+        key = field.alias or name
+        own = next((text for base in model.__mro__ if (text := _table(table).get(f"{base.__name__}.{key}"))), None)
+        text = own or defined.get(name) or _table(table).get(key) or mentioned.get(name)
         if text:
             found[name] = _without_name(text, name)
     return found
@@ -46,20 +52,30 @@ def _without_name(text: str, name: str) -> str:
 
 def describe_fields(schemas: dict[str, Any], requests: Iterable[type[BaseModel]]) -> None:
     """Add descriptions to the JSON schemas of requests and of the models in them, by the names of their classes."""
-    seen: set[type[BaseModel]] = set()
-    for request in requests:
-        _collect(request, seen)
-    for model in seen:
+    for model in _with_their_parts(requests):
         describe(schemas.get(model.__name__, {}), model)
 
 
-def describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
+def describe_answers(schemas: dict[str, Any], answers: Iterable[type[BaseModel]]) -> None:
+    """Add descriptions to the JSON schemas of answers and of the models in them; those of requests stay."""
+    for model in _with_their_parts(answers):
+        describe(schemas.get(model.__name__, {}), model, _OF_ANSWERS)
+
+
+def describe(schema: dict[str, Any], model: type[BaseModel], table: str = _OF_REQUESTS) -> None:
     """Add descriptions to the properties of a schema."""
     properties = schema.get("properties", {})
-    for name, text in field_descriptions(model).items():
-        key = model.model_fields[name].alias or name
-        if key in properties:
+    for name, text in field_descriptions(model, table).items():
+        field = model.model_fields[name]
+        for key in {field.alias or name, field.serialization_alias or name} & properties.keys():
             properties[key].setdefault("description", text)
+
+
+def _with_their_parts(models: Iterable[type[BaseModel]]) -> set[type[BaseModel]]:
+    seen: set[type[BaseModel]] = set()
+    for model in models:
+        _collect(model, seen)
+    return seen
 
 
 def _collect(annotation: Any, seen: set[type[BaseModel]]) -> None:
@@ -72,15 +88,10 @@ def _collect(annotation: Any, seen: set[type[BaseModel]]) -> None:
         _collect(part, seen)
 
 
-def _in_table(model: type[BaseModel], name: str) -> str | None:
-    table = _table()
-    return table.get(f"{model.__name__}.{name}") or table.get(name)
-
-
 @cache
-def _table() -> dict[str, str]:
-    table: dict[str, str] = read_yaml(Path(__file__).with_name("field_docs.yaml").read_text(encoding="utf-8"))
-    return table
+def _table(name: str) -> dict[str, str]:
+    texts: dict[str, str] = read_yaml(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return texts
 
 
 def _statements(model: type[BaseModel]) -> Iterator[tuple[list[str], str, bool]]:

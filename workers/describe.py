@@ -56,6 +56,9 @@ def check(spec: ModelSpec, engine: type[Engine]) -> None:
     """Raises ConfigError, with what to write instead, when the engine cannot serve the entry."""
     if engine.needs_source and not spec.source:
         raise ConfigError("`source` is missing; write a hub id, a folder or a file")
+    if engine.needs_source and spec.source.startswith(("http://", "https://")):
+        name = "/".join(spec.source.split("/")[3:5]) or "organisation/model"
+        raise ConfigError(f"`source` is a URL; write the model's name at the hub, such as {name}, a folder or a file")
     try:
         engine.Options.model_validate(spec.options)
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 
@@ -22,11 +23,10 @@ def engine_names() -> list[str]:
 
 def find_engine(name: str) -> type[Engine]:
     """The engine class in the file of that name. Raises UnknownEngine."""
-    if name not in engine_names():
-        raise UnknownEngine(
-            f"unknown engine {name!r}; available engines: {', '.join(engine_names())}. A new engine is a file in "
-            "workers/engines/."
-        )
+    if name not in (known := engine_names()):
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else "a new engine is a file in workers/engines/."
+        raise UnknownEngine(f"unknown engine {name!r}; {hint} Available engines: {', '.join(known)}.")
     module = importlib.import_module(f"{_FOLDER}.{name}")
     classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Engine))
     return next(engine for engine in classes if engine.__module__.startswith(module.__name__))

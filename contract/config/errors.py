@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ _MUST_BE = {
     "model": "must have keys and values, such as {{key: value}}",
     "mapping": "must have keys and values, such as {{key: value}}",
     "string_type": "must be a text",
-    "string_pattern_mismatch": "must fit the pattern {pattern}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "greater_than": "must be more than {gt}",
@@ -30,6 +30,16 @@ _MUST_BE = {
     "string_too_long": "must have at most {max_length} characters",
 }
 """What a value must be, by what pydantic's type of an error begins with."""
+PATTERNS = {
+    r"^[^\s#]+$": "must be a name without spaces and without #",
+    r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$": "must be auto, cpu, cuda, cuda:1 (the second GPU), mps or mlx",
+    r"^sha256:[0-9a-f]{64}$": 'must be `sha256:` and what `printf %s "$KEY" | sha256sum` prints',
+    r"^postgres(ql)?://": "must be the URL of a PostgreSQL database, such as postgresql://user@host/name",
+}
+"""What a text must be, by the pattern that it must fit."""
+_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+_SECRET = re.compile(r"(api_key|key_hash|secret|token|database|env)(\.|$)")
+"""Keys whose values no message shows, since messages are logged."""
 _LONGEST = 60
 
 
@@ -51,26 +61,52 @@ def explain(error: Any, model: type[BaseModel], document: Any = None) -> str:
     """
     where, loc = _entry(error["loc"], document)
     key = ".".join(str(part) for part in loc)
+    name = f"`{key}` " if key else ""
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(sorted(known))}"
         return f"{where}unknown key `{key}`; {hint}"
+    found = "" if error["type"] == "missing" or _SECRET.search(key) else f", not {_shown(error['input'])}"
+    if error["type"] == "string_pattern_mismatch":
+        pattern = error["ctx"]["pattern"]
+        return f"{where}{name}{PATTERNS.get(pattern, f'must fit the pattern {pattern}')}{found}"
     if rule := next((rule for kind, rule in _MUST_BE.items() if error["type"].startswith(kind)), None):
-        found = "" if error["type"] == "missing" else f", not {_shown(error['input'])}"
-        return f"{where}`{key}` {rule.format(**error.get('ctx', {}))}{found}"
+        return f"{where}{name}{rule.format(**error.get('ctx', {}))}{found}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}`{key}`: {message}" if key else f"{where}{message}"
 
 
-def _entry(loc: tuple[Any, ...], document: Any) -> tuple[str, tuple[Any, ...]]:
-    """The entry of `models` that a location is in, as the beginning of a sentence, and the location inside it."""
-    if len(loc) < 2 or loc[0] != "models" or not isinstance(loc[1], int):
-        return "", loc
-    models = document.get("models") if isinstance(document, Mapping) else None
-    entry = models[loc[1]] if isinstance(models, list) and loc[1] < len(models) else None
-    id_ = entry.get("id") if isinstance(entry, Mapping) else None
-    return f"model {id_}: " if id_ else f"entry {loc[1] + 1} of `models`: ", loc[2:] or ("it",)
+def kind_of(value: Any) -> str:
+    """What a value of a YAML document is, in words."""
+    return _KINDS.get(type(value), f"{value!r}")
+
+
+_LISTS: Mapping[Place, tuple[str, str]] = {("models",): ("model", "id"), ("security", "api_keys"): ("key", "name")}
+"""Lists whose entries have names: what an entry is, and which of its keys has the name."""
+
+
+def _entry(loc: Place, document: Any) -> tuple[str, Place]:
+    """The entry of a list that a location is in, as the beginning of a sentence, and the location inside it."""
+    for place, (what, key) in _LISTS.items():
+        size = len(place)
+        if loc[:size] == place and len(loc) > size and isinstance(number := loc[size], int):
+            entry = _at(document, loc[: size + 1])
+            id_ = entry.get(key) if isinstance(entry, Mapping) else None
+            whole = f"entry {number + 1} of `{'.'.join(map(str, place))}`"
+            rest = loc[size + 1 :]
+            return (f"{what} {id_}: " if id_ else f"{whole}: " if rest else f"{whole} "), rest
+    return "", loc
+
+
+def _at(document: Any, place: Place) -> Any:
+    """The value at a place; None if there is none."""
+    for part in place:
+        try:
+            document = document[part]
+        except (LookupError, TypeError):
+            return None
+    return document
 
 
 def _shown(value: Any) -> str:

@@ -6,13 +6,26 @@ import ipaddress
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
+
+from contract import durations
 
 
 class Frozen(BaseModel):
     """An immutable section of the configuration; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `port: yes`, which YAML reads as true and Python as 1."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation in (int, float):
+            raise ValueError(
+                f"write a number, not {str(value).lower()}; YAML reads yes and on as true, no and off as false"
+            )
+        return value
 
 
 def split(value: Any) -> Any:
@@ -35,6 +48,18 @@ def _port_range(value: Any) -> Any:
 
 PortRange = Annotated[tuple[int, int] | None, BeforeValidator(_port_range)]
 """The first and the last port of a range, written as `8001-8099`; None for any."""
+
+
+def _seconds(value: Any) -> Any:
+    """`5m` as 300; its ValueError says what is wrong."""
+    try:
+        return durations.seconds(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"write seconds such as 300, or a time such as 30s, 5m or 1h30m, not {value!r}") from None
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+"""A time in seconds; as a text, with its units."""
 
 
 _UNITS = {"": 1.0, "g": 1.0, "gb": 1.0, "gib": 1.0, "m": 2**-10, "mb": 2**-10, "mib": 2**-10}
@@ -75,6 +100,18 @@ def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 Origins = Annotated[NameList, AfterValidator(_check_origins)]
 """Origins of web pages: scheme, host and port, without a path; or `*`."""
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if "/" in host:
+            name = host.partition("://")[2].partition("/")[0] or host.partition("/")[0]
+            raise ValueError(f"write the name alone, such as {name}, not {host!r}")
+    return hosts
+
+
+Hosts = Annotated[NameList, AfterValidator(_check_hosts)]
+"""Names by which clients address a server, without a scheme or a path."""
 
 
 def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from contract.config.fields import Frozen, Megabytes, NameList, Networks, Origins
+from contract.config.fields import Frozen, Hosts, Megabytes, Networks, Origins, Seconds
 from contract.credentials import Credential
 
 
@@ -29,18 +29,18 @@ class GatewaySettings(Frozen):
     host: str = "0.0.0.0"  # noqa: S104 - the gateway is the public entry point
     port: int = Field(8000, ge=0, le=65535)
     manager_host: str = "127.0.0.1"
-    manager_silence: float = Field(30, gt=0)
-    stream_wait: Annotated[float | None, Field(gt=0), BeforeValidator(_unless_off)] = 5
+    manager_silence: Seconds = Field(30, gt=0)
+    stream_wait: Annotated[Annotated[Seconds | None, Field(gt=0)], BeforeValidator(_unless_off)] = 5
     api_key: Credential = ""
     cors_origins: Origins = ()
-    hosts: NameList = ()
+    hosts: Hosts = ()
     trusted_proxies: Networks = ()
     allow_private: Networks = ()
     max_body_mb: Megabytes = Field(64, gt=0)
     max_bodies_mb: Megabytes = Field(1024, gt=0)
     max_connections: int = Field(4096, ge=1)
     max_connections_per_address: int = Field(512, ge=1)
-    send_timeout: float = Field(60, gt=0)
+    send_timeout: Seconds = Field(60, gt=0)
     auto_add: bool = False
     infer_steps: int = Field(30, ge=1, le=150)
     infer_guidance: float = Field(7.5, ge=1, le=20)

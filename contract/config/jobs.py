@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from contract.config.fields import Frozen, Gigabytes, Megabytes
+from contract.config.fields import Frozen, Gigabytes, Megabytes, Seconds
 from contract.webhooks import check_secret
 
 
 class JobSettings(Frozen):
     """Requests that run later; `keep` is in seconds. `max_running` counts the jobs of each model."""
 
-    keep: float = Field(86400, ge=0)
+    keep: Seconds = Field(86400, ge=0)
     max_result_gb: Gigabytes = Field(10, ge=0)
     max_queued: int = Field(10000, ge=1)
     max_running: int = Field(8, ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from contract.config.fields import Frozen, Gigabytes, Megabytes, NameList, PortRange
+from contract.config.fields import Frozen, Gigabytes, Megabytes, NameList, PortRange, Seconds
 from contract.credentials import Credential
 
 
@@ -24,14 +24,14 @@ class ManagerSettings(Frozen):
     listen: NameList = ("127.0.0.1",)
     port: int = Field(8100, ge=0, le=65535)
     token: Credential = ""
-    idle_timeout: float = Field(300, ge=-1)
+    idle_timeout: Seconds = Field(300, ge=-1)
     standby: int = Field(1, ge=0)
     worker_ports: PortRange = None
     model_dirs: NameList = ("ai-models",)
-    model_scan_interval: float = Field(10, gt=0)
-    config_scan_interval: float = Field(1, ge=0)
+    model_scan_interval: Seconds = Field(10, gt=0)
+    config_scan_interval: Seconds = Field(1, ge=0)
     auto_download: bool = True
-    download_silence: float = Field(120, gt=0)
+    download_silence: Seconds = Field(120, gt=0)
 
 
 class MemorySettings(Frozen):
@@ -46,9 +46,9 @@ class ResourceSettings(Frozen):
     """Limits for running and waiting requests; times are in seconds, `spool_mb` is in MiB."""
 
     max_concurrent_requests: int = Field(64, ge=1)
-    max_wait: float = Field(600, gt=0)
-    swap_after: float = Field(5, ge=0)
-    job_max_wait: float = Field(600, ge=0)
-    drain_timeout: float = Field(300, ge=0)
-    shutdown_timeout: float = Field(30, ge=0)
+    max_wait: Seconds = Field(600, gt=0)
+    swap_after: Seconds = Field(5, ge=0)
+    job_max_wait: Seconds = Field(600, ge=0)
+    drain_timeout: Seconds = Field(300, ge=0)
+    shutdown_timeout: Seconds = Field(30, ge=0)
     spool_mb: Megabytes = Field(1024, ge=0)

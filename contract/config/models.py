@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from contract.config.fields import Frozen, Gigabytes, NameList
+from contract.config.fields import Frozen, Gigabytes, NameList, Seconds
 
 ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s#]+$")]
 
@@ -17,6 +17,15 @@ HOST_ONLY = frozenset({"python", "env", "trust_remote_code"})
 HOST_ONLY_ENGINES = frozenset({"command"})
 HOST_ONLY_OPTIONS = frozenset({"executable", "sandbox", "allow_private"})
 """Options of the crawler that start a program or reach into private networks."""
+
+
+def _replicas(value: Any) -> Any:
+    if value == "per-gpu" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f"write how many workers there may be, 1 or more, or per-gpu, not {value!r}")
+
+
+Replicas = Annotated[int | Literal["per-gpu"], BeforeValidator(_replicas)]
 
 
 class Preset(Frozen):
@@ -39,13 +48,13 @@ class ModelSpec(Frozen):
     memory_gb: Gigabytes | None = Field(None, gt=0)
     device: str = Field("auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    replicas: Annotated[int, Field(ge=1)] | Literal["per-gpu"] = 1
-    idle_timeout: float | None = Field(None, ge=-1)
-    start_silence: float = Field(120, gt=0)
-    start_deadline: float = Field(3600, gt=0)
-    hang_timeout: float = Field(60, gt=0)
-    abandoned_timeout: float = Field(60, gt=0)
-    stop_grace: float = Field(10, ge=0)
+    replicas: Replicas = 1
+    idle_timeout: Seconds | None = Field(None, ge=-1)
+    start_silence: Seconds = Field(120, gt=0)
+    start_deadline: Seconds = Field(3600, gt=0)
+    hang_timeout: Seconds = Field(60, gt=0)
+    abandoned_timeout: Seconds = Field(60, gt=0)
+    stop_grace: Seconds = Field(10, ge=0)
     max_queue: int = Field(64, ge=1)
     pinned: bool = False
     preload: bool = False

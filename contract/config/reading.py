@@ -12,9 +12,10 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from contract.config.environment import default_path, override
-from contract.config.errors import ConfigError, explain
+from contract.config.errors import ConfigError, explain, kind_of
 from contract.config.settings import Settings
 from contract.default_config import MODELS
+from contract.yaml_file import explain as explain_yaml
 from contract.yaml_file import read_yaml
 
 
@@ -49,11 +50,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = read_yaml(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
+        raise ConfigError(f"{path} is not valid YAML: {explain_yaml(error)}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path} is not UTF-8 text, as line {line} shows; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if not isinstance(data, dict):
-        message = f"{path} must contain sections such as `gateway:` and `models:`, not a {type(data).__name__}"
+        message = f"{path} must contain sections such as `gateway:` and `models:`, not {kind_of(data)}"
         raise ConfigError(message)
     return {key: value for key, value in data.items() if value is not None}
 

@@ -57,5 +57,6 @@ class Settings(Frozen):
             raise ValueError(f"models: the name {repeated[0]!r} is used twice; ids, aliases and presets must be unique")
         defaults = Counter(task for model in self.models for task in model.default)
         if repeated := [task for task, count in defaults.items() if count > 1]:
-            raise ValueError(f"models: two models are the default for {repeated[0]!r}; keep one")
+            ids = " and ".join(model.id for model in self.models if repeated[0] in model.default)
+            raise ValueError(f"models: the task {repeated[0]!r} has several defaults, {ids}; keep one")
         return self

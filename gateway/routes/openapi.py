@@ -19,7 +19,7 @@ from contract.configuration import (
     NewKey,
     SavedConfiguration,
 )
-from contract.field_docs import describe, describe_fields
+from contract.field_docs import describe, describe_answers, describe_fields
 from contract.history import History
 from contract.logs import LogFiles, LogPage
 from contract.request_log import CapturedRequest, LoggedRequests
@@ -27,6 +27,7 @@ from contract.status import Status
 from contract.tasks import EncodedResponse, Task, all_tasks
 from gateway.dialects import all_dialects
 from gateway.dialects.dialect import ControlRoute, DialectRoute
+from gateway.routes.openapi_inputs import BODIES, describe_inputs
 from gateway.routes.task_forms import BYTES, form_schema
 
 _REF = "#/components/schemas/{model}"
@@ -36,14 +37,18 @@ _ERROR = {
     "properties": {
         "error": {
             "type": "object",
+            "description": "What went wrong.",
             "required": ["message", "type", "code", "param", "request_id", "details"],
             "properties": {
                 "message": {"type": "string", "description": "What is wrong and what to do."},
-                "type": {"type": "string"},
-                "code": {"type": "string"},
+                "type": {"type": "string", "description": "The kind of error, such as `invalid_request_error`."},
+                "code": {"type": "string", "description": "Which error it is, such as `model_not_found`."},
                 "param": {"type": ["string", "null"], "description": "The field that is wrong, if it is a single one."},
-                "request_id": {"type": ["string", "null"]},
-                "details": {"type": "object"},
+                "request_id": {
+                    "type": ["string", "null"],
+                    "description": "The request's id, which the logs have too.",
+                },
+                "details": {"type": "object", "description": "Numbers and names, for programs."},
             },
         }
     },
@@ -102,6 +107,7 @@ def _add_bodies(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _ERROR
     models: list[tuple[type[BaseModel], Any]] = [(model, "serialization") for model in _ANSWERS.values()]
+    models += [(model, "validation") for model, _ in BODIES.values()]
     for task in tasks:
         models += [(task.request, "validation")]
         models += [(task.response, "serialization")] if task.response is not EncodedResponse else []
@@ -113,9 +119,11 @@ def _add_bodies(document: dict[str, Any]) -> None:
     references, definitions = models_json_schema(models, ref_template=_REF)
     schemas.update(definitions.get("$defs", {}))
     describe_fields(schemas, (model for model, mode in models if mode == "validation"))
+    describe_answers(schemas, (model for model, mode in models if mode == "serialization"))
     for (method, path), model in _ANSWERS.items():
         answer = document["paths"][path][method]["responses"]["200"]
         answer["content"] = {"application/json": {"schema": references[model, "serialization"]}}
+    describe_inputs(document, references)
     for task in tasks:
         document["paths"][task.path] = {"post": _operation(task, references)}
     families = _FAMILIES | {dialect.title: dialect.description for dialect in dialects}

@@ -96,7 +96,7 @@ class Supervisor:
         worker = Worker(model.id, number, model.spec, placement, need, default_idle_timeout, started=now, last_used=now)
         worker.pinned = model.pinned
         self.workers.append(worker)
-        self._move(worker, State.STARTING, f"needs {need / GIB:.2f} GiB on {', '.join(placement.devices)}")
+        self._move(worker, State.STARTING, f"needs {max(need / GIB, 0.01):.2f} GiB on {', '.join(placement.devices)}")
         self._tasks.spawn(self._run(worker, model))
         return worker
 

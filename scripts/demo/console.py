@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+_OUT = sys.stdout
+"""Where events and checks go, also while the lines of a step are hidden."""
 _PLAIN = not sys.stdout.isatty() or "NO_COLOR" in os.environ
 
 
@@ -20,12 +22,12 @@ def line(text: str) -> None:
 
 def event(text: str) -> None:
     """An event of the server."""
-    print(_styled(f"   · {text}", 2), flush=True)
+    print(_styled(f"   · {text}", 2), file=_OUT, flush=True)
 
 
 def check(text: str, *, passed: bool) -> None:
     """The result of a check."""
-    print(f"   {_styled('ok' if passed else 'WRONG', 32 if passed else 31)}  {text}", flush=True)
+    print(f"   {_styled('ok' if passed else 'WRONG', 32 if passed else 31)}  {text}", file=_OUT, flush=True)
 
 
 def _styled(text: str, code: int) -> str:

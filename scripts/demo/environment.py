@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ DEMO_MODELS = ROOT / "data" / "demo-models"
 DEPTH = DEMO_MODELS / "demo-depth"
 """A tiny model with random weights, as the tests use it: the demo shows the APIs that need depth."""
 DETECT = DEMO_MODELS / "demo-detect"
+_TINY = {"demo-depth": build_depth_metric, "demo-detect": build_grounding_dino}
 PULLED = "demo/chat"
 """The repository of a hub on this machine that has the files of `demo-chat`."""
 FIRST_START = 600.0
@@ -56,18 +58,23 @@ MODELS: list[dict[str, Any]] = [
 ]
 
 
+def build_missing(models: Collection[str], folder: Path = DEMO_MODELS) -> None:
+    """Build the tiny models that do not exist yet, without the bars that the libraries draw."""
+    with redirect_stderr(io.StringIO()):
+        for kind in KINDS:
+            if f"demo-{kind}" in models:
+                build(folder, kind)
+        for name, build_tiny in _TINY.items():
+            if name in models and not (folder / name / "preprocessor_config.json").exists():  # it is written last
+                build_tiny(folder / name)
+
+
 class DemoEnvironment:
     """A server of some of MODELS that is not started yet, in a fresh folder, and its client."""
 
     def __init__(self, models: Collection[str]) -> None:
         shutil.rmtree(FOLDER / "data", ignore_errors=True)
-        for kind in KINDS:
-            if f"demo-{kind}" in models:
-                build(DEMO_MODELS, kind)
-        if "demo-depth" in models and not (DEPTH / "preprocessor_config.json").exists():  # it is written last
-            build_depth_metric(DEPTH)
-        if "demo-detect" in models and not (DETECT / "preprocessor_config.json").exists():
-            build_grounding_dino(DETECT)
+        build_missing(models)
         self.models = [model for model in MODELS if model["id"] in models]
         self.server = RunningServer(FOLDER, self.models)
         self.server.patience = FIRST_START

@@ -51,9 +51,10 @@ def chat(demo: DemoEnvironment) -> bool:
         extra_body=demo.extra,
     )
     pieces = 0
-    print("     ", end="", flush=True)
     for chunk in stream:
         if chunk.choices and chunk.choices[0].delta.content:
+            if not pieces:  # not before: until then, events are printed
+                print("     ", end="", flush=True)
             pieces += 1
             print(chunk.choices[0].delta.content, end="", flush=True)
     print()

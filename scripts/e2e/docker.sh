@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests the gateway in a real container with a manager on the host: does a chat request succeed, and does the gateway
-# survive kill -9? Needs root on Debian or Ubuntu, and a Python with our dependencies (PYTHON, default .venv/bin/python).
+# survive kill -9? Then all of Enginehouse in one container, as docs/installing.md runs it: does it read a picture, and are
+# its configuration and state still there after an upgrade? Needs root on Debian or Ubuntu, and a Python with our dependencies (PYTHON, default .venv/bin/python).
 #
 # Starts its own Docker engine with its data in the folder W. No image is downloaded: the base image that
 # gateway/Dockerfile names is created from Debian's packages. Firewall and forwarding are restored at the end.
@@ -77,6 +78,30 @@ start_manager() {
     within 30 "the manager is ready" curl -fs --noproxy '*' "http://127.0.0.1:$MANAGER_PORT/ready"
 }
 
+ALL_PORT=${ALL_PORT:-18400} ALL_URL=http://127.0.0.1:${ALL_PORT:-18400}
+run_all() { docker run -d --name enginehouse --init --stop-timeout 75 -p "127.0.0.1:$ALL_PORT:8000" -v enginehouse:/data enginehouse; }
+all_ready() { curl -fs --noproxy '*' -m 2 "$ALL_URL/ready"; }
+read_picture() { curl -fs --noproxy '*' -m 120 "$ALL_URL/v1/vision/ocr" -F image=@examples/sign.png | grep -o 'Open at nine'; }
+test_all_of_it() { # the commands of docs/installing.md, with the engine that downloads no model
+    docker build -f deploy/docker/Dockerfile --build-arg ENGINES=ocr -t enginehouse . >"$W/build.log" 2>&1 || fail "docker build"
+    say "built the image with everything, $(docker image inspect enginehouse --format '{{.Size}}' | awk '{print int($1 / 1e6)}') MB"
+    run_all >/dev/null
+    within 60 "the container is ready" all_ready
+    say "OCR in the container reads: $(read_picture)"
+    docker exec enginehouse enginehouse status | grep -q ocr || fail "status in the container"
+    docker cp enginehouse:/data/config.yaml "$W/copied.yaml"
+    sed -i 's/id: ocr/id: reader/' "$W/copied.yaml"
+    docker cp "$W/copied.yaml" enginehouse:/data/config.yaml
+    renamed() { docker exec enginehouse enginehouse models | grep -q reader; }
+    within 30 "the copied configuration is in force" renamed
+    docker rm -f enginehouse >/dev/null
+    run_all >/dev/null
+    within 60 "the new container is ready" all_ready
+    renamed || fail "the volume lost the configuration"
+    say "a changed configuration takes effect, and outlives the container; OCR reads: $(read_picture)"
+    docker rm -f enginehouse >/dev/null
+}
+
 install_tools
 start_docker
 say "$(docker info --format 'Docker {{.ServerVersion}}, storage {{.Driver}}')"
@@ -93,4 +118,5 @@ restarted() { [ "$(docker inspect --format '{{.RestartCount}}' "$(gateway)")" -g
 within 30 "Docker started it again" restarted
 within 30 "ready after kill -9" ready
 say "kill -9 of the gateway: restarts $(docker inspect --format '{{.RestartCount}}' "$(gateway)"), chat answers $(chat)"
+test_all_of_it
 say "all checks passed"

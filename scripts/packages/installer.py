@@ -117,7 +117,9 @@ def _install_extras(extras: set[str], *, latest: bool) -> None:
     else:
         options = ["--constraint", str(LOCK)]
         build_options = ["--build-constraint", str(LOCK)]
+    print("Updating pip in it:", flush=True)
     run_pip("install", *options, "pip")
+    print("Downloading the libraries, and then installing them, which takes minutes:", flush=True)
     if extras & choice.WITH_TORCH and (warning := torch_build.warning_for_this_machine(LOCK)):
         print(warning, flush=True)
     run_pip("install", *options, *build_options, "--editable", choice.requirement(extras))

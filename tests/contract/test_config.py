@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from contract.config import ConfigError, hash_key, load
+from contract.config import ConfigError, Settings, hash_key, load
+from contract.config.errors import PATTERNS
 
 MODEL = "models: [{id: m, engine: fake}]"
 
@@ -71,15 +74,31 @@ def test_knows_whether_the_gateway_is_open(tmp_path: Path, text: str, is_open: b
         ('manager: {token: "two\\nlines"}', "header"),
         ("security: {jwt_secret: zu-schön-kurz}", "header"),
         ("gateway: {port: 70000}", "`gateway.port`"),
-        ("models: [{id: a b, engine: fake}]", "model a b: `id` must fit the pattern"),
+        ("models: [{id: a b, engine: fake}]", "model a b: `id` must be a name without spaces"),
         ("models: [{id: m, engine: fake}, {id: n, engine: fake, aliases: [m]}]", "'m' is used twice"),
-        ("models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]", "keep one"),
-        ("models: [{id: m, engine: fake, device: tpu}]", "model m: `device` must fit the pattern ^(auto|"),
+        (
+            "models: [{id: m, engine: fake, default: [chat]}, {id: n, engine: fake, default: [chat]}]",
+            "several defaults, m and n; keep one",
+        ),
+        ("models: [{id: m, engine: fake, device: tpu}]", "model m: `device` must be auto, cpu, cuda"),
         ("models: [{id: m, engine: fake, dtype: fp8}]", "model m: `dtype` must be one of 'auto', 'float32'"),
         ("models: [{idd: m, engine: fake}]", "entry 1 of `models`: unknown key `idd`; did you mean `id`?"),
         ("models: [{id: m, engine: fake, default: 5}]", "model m: `default` must be a list, such as [a, b], not 5"),
         ("models: [{id: m, engine: fake, presets: {a: 5}}]", "model m: `presets.a` must have keys and values"),
-        ("models: [7]", "entry 1 of `models`: `it` must have keys and values"),
+        ("models: [7]", "entry 1 of `models` must have keys and values, such as {key: value}, not 7"),
+        ("models: [{id: m, engine: fake, replicas: 0}]", "model m: `replicas`: write how many workers there may be"),
+        ("models: [{id: m, engine: fake, idle_timeout: soon}]", "`idle_timeout`: write seconds such as 300, or a time"),
+        ("gateway: {port: yes}", "`gateway.port`: write a number, not true; YAML reads yes and on as true"),
+        (
+            "gateway: {hosts: [https://ai.example.com/]}",
+            "`gateway.hosts`: write the name alone, such as ai.example.com",
+        ),
+        ("security: {api_keys: [{name: app, key_hash: x}]}", "key app: `key_hash` must be `sha256:` and what `printf"),
+        ("jobs: {database: sqlite}", "`jobs.database` must be the URL of a PostgreSQL database, such as postgresql://"),
+        ("text", "must contain sections such as `gateway:` and `models:`, not a text"),
+        ("models:\n\t- id: m", "line 2: found character '\\t' that cannot start any token; indent with spaces"),
+        ("models:\n  - id:m\n    engine: fake", "line 3: mapping values are not allowed here; put a space after"),
+        ("models: [{id: m, engine: fake}", "line 1: expected ',' or ']', but got '<stream end>'; a comma or a closing"),
         ("models: [{id: m, engine: fake, memory_gb: lots}]", "write a number of GiB such as 8, or a size such as 8GB"),
         ("memory: {safety_margin_gb: -1}", "`memory.safety_margin_gb` must be at least 0"),
         ("gateway: {cors_origins: [ai.example.com]}", "such as https://ai.example.com"),
@@ -101,9 +120,38 @@ def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path, {})
     path = tmp_path / "config.yaml"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"config\.yaml"):
+    path.write_bytes(b"models:\n- caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml is not UTF-8 text, as line 2 shows; save it as UTF-8"):
         load(path, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jobs: {database: mysql://me:open-sesame@host/jobs}",
+        "gateway: {api_key: [open-sesame]}",
+        "security: {jwt_secret: [open-sesame]}",
+        "manager: {token: [open-sesame]}",
+        "security: {api_keys: [{name: a, key_hash: open-sesame}]}",
+        "models: [{id: m, engine: fake, env: {TOKEN: [open-sesame]}}]",
+    ],
+)
+def test_no_error_shows_a_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(write(tmp_path, text), {})
+    assert "sesame" not in str(error.value)
+
+
+def test_every_pattern_has_words() -> None:
+    patterns = set(re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(Settings.model_json_schema())))
+    assert {json.loads(f'"{pattern}"') for pattern in patterns} == PATTERNS.keys()
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("-1", -1)])
+def test_times_may_have_units(tmp_path: Path, written: str, seconds: float) -> None:
+    text = f"manager: {{idle_timeout: {written}}}\nmodels: [{{id: m, engine: fake, idle_timeout: {written}}}]"
+    settings = load(write(tmp_path, text), {})
+    assert (settings.manager.idle_timeout, settings.models[0].idle_timeout) == (seconds, seconds)
 
 
 @pytest.mark.parametrize(("written", "seconds"), [("off", None), ("null", None), ("2.5", 2.5)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from contract.field_docs import describe_fields, field_descriptions
+from contract.field_docs import describe_answers, describe_fields, field_descriptions
 from contract.tasks.crawl import CrawlRequest
 from contract.tasks.image_edit import ImageEditRequest
 from contract.tasks.segment import SegmentRequest
@@ -81,3 +81,21 @@ def test_models_in_a_model_are_described() -> None:
     schemas = {"Inner": {"properties": {"top_k": {}}}}
     describe_fields(schemas, [Outer])
     assert "description" in schemas["Inner"]["properties"]["top_k"]
+
+
+def test_answers_have_a_table_of_their_own() -> None:
+    class AnsweredPart(BaseModel):
+        token: str
+
+    schemas = {"AnsweredPart": {"properties": {"token": {}}}}
+    describe_answers(schemas, [AnsweredPart])
+    assert schemas["AnsweredPart"]["properties"]["token"] == {"description": "The token as text."}
+
+
+def test_table_for_one_class_comes_before_its_docstring() -> None:
+    class SpeechRequest(BaseModel):
+        """`instructions` are something else."""
+
+        instructions: str
+
+    assert field_descriptions(SpeechRequest)["instructions"].startswith("How to speak.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scripts.demo.environment import build_missing
 from scripts.demo.other_apis import REQUESTS
 from scripts.testbed.server import PATIENCE
 
@@ -41,6 +42,12 @@ def test_demo_passes_all_its_checks(models: list[str]) -> None:
     assert "demo/chat is here" in demo.stdout
     assert "are free again" in demo.stdout
     assert ("completed after" in demo.stdout) == ("demo-image" in models)
+
+
+def test_models_are_built_without_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    build_missing(["demo-detect"], tmp_path)
+    assert (tmp_path / "demo-detect" / "preprocessor_config.json").exists()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_terminated_demo_leaves_no_process() -> None:

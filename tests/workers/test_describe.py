@@ -86,6 +86,15 @@ def test_describing_imports_no_slow_library() -> None:
     [
         ({"options": {"answer_second": 1}}, "options: unknown key `answer_second`; did you mean `answer_seconds`?"),
         ({"options": {"memory_mb": "much"}}, "`memory_mb`"),
+        ({"engine": "rapid_ocr"}, "unknown engine 'rapid_ocr'; did you mean `rapidocr`? Available engines: blip, "),
+        (
+            {"engine": "xyz"},
+            "unknown engine 'xyz'; a new engine is a file in workers/engines/. Available engines: blip",
+        ),
+        (
+            {"engine": "transformers_chat", "source": "https://huggingface.co/organisation/name"},
+            "`source` is a URL; write the model's name at the hub, such as organisation/name, a folder or a file",
+        ),
         ({"tasks": ["depth"]}, "does not serve the task 'depth'; it serves: analyze, caption, chat, completions"),
         ({"tasks": ["chat"], "default": ["ocr"]}, "default for 'ocr', which it does not serve"),
         ({"engine": "rapidocr", "device": "cuda:1"}, "does not run on cuda; write one of: cpu"),

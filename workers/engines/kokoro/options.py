@@ -8,9 +8,9 @@ from workers.toolkit.speech.options import SpeechOptions
 
 
 class KokoroOptions(SpeechOptions):
-    """`file` is the model's file in its repository, such as `onnx/model_q8f16.onnx`. `threads`: CPU threads (null:
-    all). `voices` gives voices of the model further names, such as `{narrator: bm_george}`, and `default` is the name
-    for requests without one. `max_characters` limits a text. `sentence_pause`: seconds of silence between sentences.
+    """`file` is the model's file in its repository, such as `onnx/model_q8f16.onnx`.
+
+    `threads`: CPU threads (null: all).
     """
 
     file: str = "onnx/model.onnx"

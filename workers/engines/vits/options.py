@@ -7,6 +7,4 @@ from workers.toolkit.speech.options import SpeechOptions
 
 
 class VitsOptions(TorchOptions, SpeechOptions):
-    """`voices` gives voices of the model further names, such as `{alloy: "3"}`, and `default` is the name for requests
-    without one. `max_characters` limits a text. `sentence_pause`: seconds of silence between two sentences.
-    """
+    """The voices of a model with several are numbers: `voices: {alloy: "3"}`."""
