@@ -16,6 +16,7 @@ from command import first_run
 from command.places import Places
 from command.session import CommandError, Session
 from contract.config import OPEN_WARNING
+from contract.startup_errors import explain
 from scripts.control.errors import ControlError
 from scripts.control.installation import Installation
 from scripts.control.service_manager import stop_timeout
@@ -85,8 +86,11 @@ class ForegroundServer:
         """Serve until a signal arrives or a program ends. Returns the exit code. Raises CommandError if it cannot."""
         try:
             self._installation.check_ports()
+            self._installation.home.mkdir(parents=True, exist_ok=True)
         except ControlError as error:
             raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(explain(error)) from None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:

@@ -125,6 +125,9 @@ class Installation:
     def check_ports(self) -> None:
         """Raises ControlError if a port is taken. The message names the port and the process that has it."""
         gateway, manager = self.settings.gateway, self.settings.manager
+        if gateway.port == manager.port and gateway.port and gateway.host in {"0.0.0.0", "::", *manager.listen}:
+            message = f"Gateway and manager cannot both listen on port {gateway.port}"
+            raise ControlError(f"{message}. Choose another one for either with GATEWAY_PORT=… or MANAGER_PORT=…")
         _check_port(gateway.host, gateway.port, "GATEWAY_PORT")
         for host in manager.listen:
             _check_port(host, manager.port, "MANAGER_PORT")

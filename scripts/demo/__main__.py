@@ -66,13 +66,13 @@ class Demo:
         self.ask_other_apis()
         self.show_the_command()
 
-    def step(self, model: str, what: str, step: DemoStep) -> float:
+    def step(self, model: str, what: str, step: DemoStep, verb: str = "answered") -> float:
         """Run one step. Returns the seconds until its answer was complete."""
         console.title(what)
         started = time.monotonic()
         passed = step(self.environment)
         seconds = time.monotonic() - started
-        self.check(f"{model} answered after {seconds:.2f} s", passed=passed)
+        self.check(f"{model} {verb} after {seconds:.2f} s", passed=passed)
         return seconds
 
     def repeat_quietly(self) -> dict[str, float]:
@@ -113,7 +113,7 @@ class Demo:
         models = {model["id"] for model in self.environment.models}
         for model, what, step in COMMAND_STEPS:
             if model in models:
-                self.step(model, what, step)
+                self.step(model, what, step, "done")
 
     def repeat_from_standby(self) -> dict[str, float]:
         """Run the steps again with standbys. Returns the seconds until each answer was complete."""
@@ -132,6 +132,8 @@ def _report(failed: Sequence[str]) -> int:
     console.title("These checks failed:" if failed else "All checks passed.")
     for text in failed:
         console.line(text)
+    if not failed:
+        console.line("Next: `make start` runs a server at http://localhost:8000; the README shows what to ask it.")
     return 1 if failed else 0
 
 

@@ -25,7 +25,11 @@ DEMO_MODELS = ROOT / "data" / "demo-models"
 DEPTH = DEMO_MODELS / "demo-depth"
 """A tiny model with random weights, as the tests use it: the demo shows the APIs that need depth."""
 DETECT = DEMO_MODELS / "demo-detect"
-_TINY = {"demo-depth": build_depth_metric, "demo-detect": build_grounding_dino}
+_TINY = {
+    "demo-depth": (build_depth_metric, "preprocessor_config.json"),
+    "demo-detect": (build_grounding_dino, "processor_config.json"),
+}
+"""What builds the other tiny models, and the file that it writes last."""
 PULLED = "demo/chat"
 """The repository of a hub on this machine that has the files of `demo-chat`."""
 FIRST_START = 600.0
@@ -64,8 +68,8 @@ def build_missing(models: Collection[str], folder: Path = DEMO_MODELS) -> None:
         for kind in KINDS:
             if f"demo-{kind}" in models:
                 build(folder, kind)
-        for name, build_tiny in _TINY.items():
-            if name in models and not (folder / name / "preprocessor_config.json").exists():  # it is written last
+        for name, (build_tiny, last_file) in _TINY.items():
+            if name in models and not (folder / name / last_file).exists():
                 build_tiny(folder / name)
 
 

@@ -71,6 +71,17 @@ def test_taken_port_and_broken_configuration_are_reported(tmp_path: Path, engine
     assert (done.returncode, "Did you mean" in done.stderr or "port" in done.stderr) == (1, True)
 
 
+def test_state_folder_that_cannot_be_made_is_named(tmp_path: Path, enginehouse: EnginehouseCommand) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text(json.dumps({"gateway": {"port": 0}, "manager": {"port": 0}}))
+    home = tmp_path / "file"
+    home.touch()
+    done = enginehouse("serve", "--config", str(config), "--home", str(home))
+    assert done.returncode == 1
+    assert f"{home}: " in done.stderr
+    assert "ENGINEHOUSE_HOME chooses another" in done.stderr
+
+
 def test_places_follow_environment_clone_and_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
     assert Places.find({}, CLONE) == Places(CLONE / "config.yaml", CLONE / "data")

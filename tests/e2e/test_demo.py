@@ -44,10 +44,14 @@ def test_demo_passes_all_its_checks(models: list[str]) -> None:
     assert ("completed after" in demo.stdout) == ("demo-image" in models)
 
 
-def test_models_are_built_without_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    build_missing(["demo-detect"], tmp_path)
-    assert (tmp_path / "demo-detect" / "preprocessor_config.json").exists()
-    assert capfd.readouterr() == ("", "")
+def test_models_are_built_once_and_without_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    names = ["demo-depth", "demo-detect"]
+    build_missing(names, tmp_path)
+    files = {name: tmp_path / name / "model.safetensors" for name in names}
+    built = {name: file.stat().st_mtime_ns for name, file in files.items()}
+    build_missing(names, tmp_path)
+    assert {name: file.stat().st_mtime_ns for name, file in files.items()} == built
+    assert "Writing model shards" not in capfd.readouterr().err
 
 
 def test_terminated_demo_leaves_no_process() -> None:

@@ -121,6 +121,13 @@ def test_taken_port_is_named(terminal: Terminal, section: str, variable: str) ->
     assert not list(terminal.home.glob("*/address"))
 
 
+def test_one_port_for_both_programs_is_refused(terminal: Terminal) -> None:
+    terminal.configure(gateway={"host": "127.0.0.1", "port": 18999}, manager={"port": 18999})
+    refused = terminal("start")
+    assert refused.returncode == 1
+    assert "Gateway and manager cannot both listen on port 18999. Choose another one" in refused.stderr
+
+
 def test_invalid_configuration_is_reported_before_start(terminal: Terminal) -> None:
     terminal.configure(gateway={"prt": 1})
     refused = terminal("start")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import shutil
 import socket
 import sys
 import time
@@ -84,8 +85,11 @@ class CommandProcess(Child):
     def exit_failure(self) -> LoadFailure:
         """The failure of a server that ended before it was ready."""
         failure = super().exit_failure()
-        if failure.exit_code == PROGRAM_NOT_FOUND:
-            failure.message = f"there is no such program: {self._spec.options['cmd']}"
+        program = shlex.split(self._spec.options["cmd"])[0]
+        # A shell that does not find a program ends so too; then the message has its last line, which names it.
+        if failure.exit_code == PROGRAM_NOT_FOUND and not shutil.which(program, path=self._spec.env.get("PATH")):
+            failure.message = f"there is no program {program}: install it, or write its full path into `options.cmd`."
+            failure.permanent = True
         return failure
 
     async def stop(self, grace: float) -> None:

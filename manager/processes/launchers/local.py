@@ -76,7 +76,7 @@ class LocalProcess(Child):
             process.discard_log()
             if isinstance(error, OSError):
                 raise LoadFailure(
-                    f"{python} cannot be run: {error}.{_install_hint(python)}", certain=True, permanent=True
+                    f"{python} cannot be run: {error.strerror}.{_install_hint(python)}", certain=True, permanent=True
                 ) from error
             raise
         finally:
@@ -236,9 +236,10 @@ def models_folder(home: Path) -> Path:
 
 
 def _install_hint(python: str) -> str:
-    """How to install a missing interpreter, if it belongs to an environment that `make` creates."""
+    """How to install a missing interpreter that belongs to an environment that `make` creates, or where it is named."""
     *_, envs, name, _, _ = ("", "", "", "", *Path(python).parts)
-    return f" Run `make env-{name}` first." if envs == "envs" and not Path(python).exists() else ""
+    is_ours = envs == "envs" and not Path(python).exists()
+    return f" Run `make env-{name}` first." if is_ours else " Correct the entry's `python`."
 
 
 def _with_workers_importable(environ: dict[str, str]) -> dict[str, str]:

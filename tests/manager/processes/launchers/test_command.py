@@ -127,7 +127,10 @@ async def test_an_exit_before_ready_is_a_failure(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cmd": "no-such-program --port ${PORT}"}, "there is no such program: no-such-program --port"),
+        (
+            {"cmd": "no-such-program --port ${PORT}"},
+            "there is no program no-such-program: install it, or write its full",
+        ),
         ({"cmd": "true 'open ${PORT}"}, "No closing quotation: true 'open"),
         ({"cmd": "true ${PORT}", "cwd": "/no/such/folder"}, "/no/such/folder"),
     ],
@@ -138,6 +141,13 @@ async def test_an_invalid_command_is_reported(launchers: Launchers, options: dic
         await (await start(launchers, spec)).ready()
     assert message in caught.value.message
     assert caught.value.certain
+    assert caught.value.permanent
+
+
+async def test_program_that_a_shell_does_not_find_is_named(launchers: Launchers) -> None:
+    spec = ModelSpec(id="m", engine="command", options={"cmd": "sh -c 'no-such-program ${PORT}'"})
+    with pytest.raises(LoadFailure, match=r"exit code 127 .*no-such-program"):
+        await (await start(launchers, spec)).ready()
 
 
 @pytest.fixture

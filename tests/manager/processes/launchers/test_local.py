@@ -202,7 +202,9 @@ async def test_a_cancelled_start_leaves_nothing(launchers: Launchers, steps: int
 
 async def test_a_missing_interpreter_is_reported_at_once(launchers: Launchers) -> None:
     spec = fake().model_copy(update={"python": "/no/such/python"})
-    with pytest.raises(LoadFailure, match=r"/no/such/python cannot be run: .*No such file") as caught:
+    with pytest.raises(
+        LoadFailure, match=r"^/no/such/python cannot be run: No such .*\. Correct the entry's `python`\.$"
+    ) as caught:
         await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
     assert caught.value.certain
 
