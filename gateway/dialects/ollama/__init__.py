@@ -9,7 +9,7 @@ from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from gateway.dialects.dialect import ApiDialect, ControlRoute, DialectResponse, DialectRoute, TaskAnswer, TaskQuery
 from gateway.dialects.ollama import answer, downloads, models
-from gateway.dialects.ollama.conversation import chat_of, chat_of_prompt, known_name
+from gateway.dialects.ollama.conversation import can_truncate, chat_of, chat_of_prompt, known_name
 from gateway.dialects.ollama.errors import OLLAMA_ERRORS
 from gateway.dialects.ollama.request import (
     GenerationRequest,
@@ -23,11 +23,16 @@ from gateway.forwarding.model_table import ModelTable
 
 
 def _to_chat(request: OllamaChatRequest, table: ModelTable) -> Sequence[TaskQuery]:
-    return [TaskQuery(CHAT, ChatRequest(**chat_of(request, table)))]
+    return [TaskQuery(CHAT, ChatRequest(**chat_of(request, table)), warnings=_warnings(request, table))]
 
 
 def _to_prompt(request: OllamaGenerateRequest, table: ModelTable) -> Sequence[TaskQuery]:
-    return [TaskQuery(CHAT, ChatRequest(**chat_of_prompt(request, table)), {"messages": "prompt"})]
+    chat = ChatRequest(**chat_of_prompt(request, table))
+    return [TaskQuery(CHAT, chat, {"messages": "prompt"}, _warnings(request, table))]
+
+
+def _warnings(request: GenerationRequest, table: ModelTable) -> Sequence[str]:
+    return (_NO_TRUNCATION,) if request.truncate and not can_truncate(request.model, table) else ()
 
 
 def _from_chat(request: GenerationRequest, answers: Sequence[TaskAnswer]) -> answer.OllamaAnswer:
@@ -52,6 +57,7 @@ def _from_embeddings(_: Any, answers: Sequence[TaskAnswer]) -> answer.OllamaEmbe
     return answer.OllamaEmbeddingsResponse(embedding=answers[0].response.data[0].embedding)
 
 
+_NO_TRUNCATION = "`truncate` had no effect: this model's engine refuses a conversation that is too long."
 _OPTIONS = dict.fromkeys(("max_tokens", "temperature", "top_k", "top_p", "min_p", "stop", "seed"), "options")
 _FIELDS = {**_OPTIONS, "repeat_penalty": "options", "response_format": "format"}
 _ENDED = {"done": True, "done_reason": "stop", "total_duration": 5_000_000_000, "eval_count": 8}

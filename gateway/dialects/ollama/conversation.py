@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from contract.media import ImageInput
+from contract.tasks.chat import CHAT
 from gateway.dialects.ollama.request import (
     GenerationRequest,
     OllamaCall,
@@ -48,8 +49,15 @@ def _generation(request: GenerationRequest, models: ModelTable) -> dict[str, Any
     elif request.format:
         schema = {"name": "answer", "schema": request.format}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.truncate and can_truncate(request.model, models):
+        fields["truncation"] = "auto"
     asked = request.model_dump(include={"think", "logprobs", "top_logprobs"}, exclude_none=True)
     return fields | asked
+
+
+def can_truncate(name: str, models: ModelTable) -> bool:
+    """Whether the model leaves out the oldest messages of a conversation that is too long."""
+    return "truncation" in models.choose(CHAT.name, known_name(name, models)).features
 
 
 def _turns(messages: Sequence[OllamaMessage]) -> Iterator[dict[str, Any]]:

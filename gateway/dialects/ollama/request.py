@@ -56,7 +56,7 @@ class GenerationRequest(DialectRequest):
     known_fields: ClassVar[FieldTable] = {
         **refused(_ORIGIN, "template suffix context raw", hint="Send a conversation to `/api/chat`."),
         **refused(_ORIGIN, "width height steps", hint="Images are drawn at `/v1/images/generations`."),
-        **ignored(_ORIGIN, "truncate", hint="A conversation that is too long is refused, as with `false`."),
+        **honoured(_ORIGIN, "truncate", hint="`true` needs an engine with `truncation`."),
         **neutral(_ORIGIN, "shift"),
     }
 
@@ -65,6 +65,7 @@ class GenerationRequest(DialectRequest):
     format: Annotated[JsonObject | Literal["", "json"] | None, Field(union_mode="left_to_right")] = None
     options: GenerationOptions | None = None
     think: bool | Name | None = None
+    truncate: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
 

@@ -26,6 +26,7 @@ FACTS = ModelFacts(context_length=4096, quantization="4bit")
 MODEL = ModelStatus(
     id="m", engine="fake", tasks=("chat", "embeddings"), features=("images", "tools"), facts=FACTS, presets=("pirate",)
 )
+SHORTENER = ModelStatus(id="shortener", engine="mlx", tasks=("chat",), features=("truncation",))
 TABLE = ModelTable([MODEL, ModelStatus(id="tagged:latest", engine="fake", tasks=("chat",))])
 ROUTES = {route.path: route for route in OLLAMA.routes}
 IMAGE = ImageInput(png(8, 8)).as_text()
@@ -72,11 +73,17 @@ def test_text_system_and_images_become_a_conversation() -> None:
     assert [part["type"] for part in said["content"]] == ["image_url", "text"]
 
 
-@pytest.mark.parametrize(("truncate", "warns"), [(True, 1), (False, 0), (None, 0)])
-def test_truncate_has_a_warning_where_it_would_cut(truncate: bool | None, warns: int) -> None:
-    route = ROUTES["/api/chat"]
-    request = route.request.model_validate({"model": "m", "messages": SAID, "truncate": truncate})
-    assert len([warning for warning in request.warnings() if "too long is refused" in warning]) == warns
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+def test_truncate_is_left_to_engines_that_can(path: str) -> None:
+    body: dict[str, Any] = {"prompt": "Hi"} if path == "/api/generate" else {"messages": SAID}
+    for model, truncate, cuts, warns in (
+        ("shortener", True, True, False), ("shortener", False, False, False), ("shortener", None, False, False),
+        ("m", True, False, True), ("m", False, False, False),
+    ):  # fmt: skip
+        request = read(path, **body, model=model, truncate=truncate)
+        [query] = ROUTES[path].to_task(request, ModelTable([MODEL, SHORTENER]))
+        assert (query.request.truncation == "auto") is cuts
+        assert any("too long" in warning for warning in (*query.warnings, *request.warnings())) is warns
 
 
 def test_results_are_joined_to_the_calls_of_their_tools() -> None:
