@@ -146,3 +146,28 @@ def test_example_in_the_docs_runs(server: RunningServer, text: str, tmp_path: Pa
     (tmp_path / "meeting.mp3").write_bytes(wav(SECONDS))
     [block] = [block for block in blocks("docs/speech.md") if block.language == language and "meeting" in block.text]
     assert run_example(language, block.text, server.url, tmp_path).strip()
+
+
+def test_page_takes_recordings_by_drop_and_microphone(server: RunningServer) -> None:
+    from tests.e2e.ui.browsing import expect, open_window
+    from tests.e2e.ui.playground_page import decoded, give, open_tab, run
+
+    with open_window(server.url) as window:
+        page = open_tab(window, "transcription", "ears")
+        zone = page.locator(".drop-zone")
+        give(zone, "drop", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"?"})
+        expect(page.get_by_text("notes.txt is not a recording.")).to_be_visible()
+        give(zone, "drop", {"name": "<svg onload=document.title=1>.wav", "mimeType": "audio/wav", "buffer": wav(1)})
+        expect(zone.locator("audio")).to_have_attribute("aria-label", "<svg onload=document.title=1>.wav")
+        page.get_by_role("button", name="Record", exact=True).click()
+        page.get_by_role("button", name="Stop recording").click()
+        expect(zone.locator("audio")).to_have_attribute("aria-label", "recording.wav")
+        expect(zone.locator("audio")).to_have_js_property("readyState", 4)  # the browser can play it
+        page.get_by_text("More options").click()
+        page.get_by_label("Response format").select_option("verbose_json")
+        with page.expect_request("**/v1/audio/transcriptions") as sent:
+            answer = run(page)
+        assert decoded(sent.value.post_data_json["file"])[:4] == b"RIFF"
+        expect(answer.locator(".answer-text")).to_be_visible()
+        expect(answer.get_by_label("Segments").get_by_role("listitem").first).to_contain_text(" s")
+        window.check_part("main")

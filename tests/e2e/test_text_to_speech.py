@@ -166,3 +166,20 @@ def test_client_that_leaves_ends_the_speech(server: RunningServer) -> None:
         assert answer.status_code == 200, answer.read()
         eventually("it has a lease", lambda: leases(server) == [1])
     eventually("its lease has ended", lambda: leases(server) == [0])
+
+
+def test_page_plays_and_saves_speech(server: RunningServer) -> None:
+    from tests.e2e.ui.browsing import expect, open_window
+    from tests.e2e.ui.playground_page import open_tab, run
+
+    with open_window(server.url) as window:
+        page = open_tab(window, "speech", "voices")
+        page.get_by_label("Input *").fill("hello engine house")
+        answer = run(page)
+        sound = answer.locator("audio")
+        expect(sound).to_have_js_property("readyState", 4)
+        assert sound.evaluate("(audio) => audio.duration") > 0.1
+        with page.expect_download() as download:
+            answer.get_by_role("button", name="Save").click()
+        assert download.value.suggested_filename.startswith("answer.")
+        window.check_part(".task-output")

@@ -131,3 +131,13 @@ class OpenPage:
     def close(self) -> None:
         """Close the window and forget what it has stored."""
         self.context.close()
+
+
+@contextmanager
+def open_window(url: str) -> Iterator[OpenPage]:
+    """A window of a browser of its own, for a test beside those of the page. Fails like `OpenPage.check`."""
+    with running_browser() as browser:
+        window = OpenPage(browser, url)
+        yield window
+        window.check()
+        window.close()

@@ -1,8 +1,7 @@
-"""Chat in the playground: streamed Markdown that can do nothing, pictures, tools, stop, edit and again, two models."""
+"""Chat in the playground: streamed Markdown that can do nothing, pictures, stop, edit and again, two models."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from tests.e2e.ui.browsing import OpenPage, expect
 from tests.e2e.ui.playground.conftest import EVIL_NAME
 from tests.e2e.ui.playground_page import give, open_tab
-from tests.support import agent_model
 from tests.support.sample_images import png
 
 HOSTILE = """# A title
@@ -26,13 +24,6 @@ SAFE_HTML = """async (text) => {
     const start = document.querySelector('script[type="module"]').src;
     return (await import(start.replace('app.js', 'views/playground/chat/markdown.js'))).safeHtml(text);
 }"""
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
 
 
 def say(page: Any, text: str) -> None:
@@ -130,24 +121,6 @@ def test_waiting_message_says_what_it_waits_for(window: OpenPage, gates: Path) -
     expect(answers(page).locator(".markdown")).to_contain_text("good morning")
     answers(page).locator(".speed summary").click()
     expect(answers(page).get_by_label("Where the time went")).to_contain_text(re.compile("wait|load"))
-
-
-def test_reasoning_is_folded_and_tools_are_answered(window: OpenPage) -> None:
-    page = open_tab(window, "chat", "agent")
-    page.get_by_text("More options").click()
-    page.get_by_label("Tools", exact=True).fill(json.dumps([TOOL]))
-    say(page, "What is the weather?")
-    call = answers(page).locator(".tool-call")
-    expect(call.locator(".code")).to_contain_text(agent_model.CITY)
-    thoughts = answers(page).locator(".reasoning p")
-    expect(thoughts).to_be_hidden()
-    answers(page).get_by_text("Reasoning", exact=True).click()
-    expect(thoughts).to_have_text(agent_model.THOUGHTS)
-    call.get_by_label("Result of get_weather").fill(HOSTILE)
-    call.get_by_role("button", name="Answer").click()
-    expect(answers(page).last.locator(".markdown")).to_have_text(agent_model.ANSWER)
-    expect(answers(page).last.locator(".speed summary")).to_contain_text("tokens/s")
-    window.check_accessible()
 
 
 def test_two_models_answer_the_same_message(window: OpenPage) -> None:

@@ -40,6 +40,7 @@ def test_similar_texts_are_seen_in_a_matrix(window: OpenPage) -> None:
 
 def test_ranked_documents_have_bars(window: OpenPage) -> None:
     page = open_tab(window, "rerank", "first")
+    page.get_by_text("More options").click()
     page.get_by_label("Top n").fill("")
     page.get_by_label("Documents *").fill(f"The engine house.\nA lake.\n{EVIL}")
     answer = run(page)
