@@ -26,7 +26,7 @@ def import_config(
     notes: list[str] = []
     try:
         settings = convert(file, notes.append)
-    except (UnicodeDecodeError, ConfigError) as error:
+    except ConfigError as error:
         raise CommandError(f"{file}: {error}") from None
     if session.as_json:
         session.show({"config": settings, "not_carried_over": notes})

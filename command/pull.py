@@ -17,6 +17,7 @@ from command import exit_codes
 from command.models import ModelName
 from command.session import CommandError, Session, console
 from command.units import file_size
+from contract.yaml_file import explain
 
 ATTEMPTS = 5
 """How often a stream of progress that broke off is opened again. The download itself goes on meanwhile."""
@@ -161,7 +162,7 @@ def _entry(model: str) -> str | dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise CommandError(f"The entry is not valid YAML: {error}") from None
+        raise CommandError(f"The entry is not valid YAML: {explain(error)}") from None
     if isinstance(document, list) and len(document) == 1:
         document = document[0]  # as it is written below `models:`
     if not isinstance(document, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from contract.yaml_file import read_yaml
+from contract.yaml_file import explain, read_yaml
 
 
 class UneditableYaml(Exception):
@@ -68,7 +68,7 @@ def _find(text: str, path: ListPath) -> tuple[list[yaml.MappingNode], yaml.Node 
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise UneditableYaml(f"the file is not valid YAML: {error}") from None
+        raise UneditableYaml(f"the file is not valid YAML: {explain(error)}") from None
     parents: list[yaml.MappingNode] = []
     for number, key in enumerate(path.keys):
         if node is None or (number == 0 and _is_null(node)):
@@ -192,7 +192,7 @@ def _check(
     try:
         expected, actual = read_yaml(old) or {}, read_yaml(new)
     except yaml.YAMLError as error:
-        raise UneditableYaml(f"the file cannot be edited: {error}; edit the file itself") from None
+        raise UneditableYaml(f"the file cannot be edited: {explain(error)}; edit the file itself") from None
     parent = expected
     for key in path.keys[:-1]:
         parent[key] = parent = parent.get(key) or {}

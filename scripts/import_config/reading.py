@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from contract.config import ConfigError, Settings, explain
+from contract.yaml_file import explain as explain_yaml
 from contract.yaml_file import read_yaml
 from scripts.import_config import Note, homelab, llama_swap, ollama
 
@@ -17,13 +18,16 @@ def convert(path: Path, note: Note) -> dict[str, Any]:
     """The configuration of Enginehouse for a file, or for Ollama's folder of models. Raises ConfigError or OSError."""
     if path.is_dir():
         return _checked(ollama.converted(ollama.all_names(path), path, note))
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError("this is not a text file in UTF-8, as configurations and Ollama's lists are") from None
     if (names := ollama.names_in(text)) is not None:
         return _checked(ollama.converted(names, ollama.folder_of(), note))
     try:
         return converted(read_yaml(text), note)
     except yaml.YAMLError as error:
-        raise ConfigError(f"this is not valid YAML: {error}") from None
+        raise ConfigError(f"this is not valid YAML: {explain_yaml(error)}") from None
 
 
 def converted(document: Any, note: Note) -> dict[str, Any]:

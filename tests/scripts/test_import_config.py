@@ -128,16 +128,25 @@ def test_output_is_a_valid_configuration(tmp_path: Path) -> None:
     assert run.stderr.count("not carried over: ") == 2
 
 
-@pytest.mark.parametrize("content", ["models: [", "\0", "other: 1"])
-def test_unusable_file_is_named(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"models: [", "not valid YAML: line 1: "),
+        (b"\0", ""),
+        (b"other: 1", ""),
+        (b"\x89PNG", "this is not a text file in UTF-8"),
+    ],
+)
+def test_unusable_file_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text(content)
+    path.write_bytes(content)
     run = subprocess.run(
         [sys.executable, "-m", "command", "import-config", str(path)], capture_output=True, text=True, check=False
     )
 
     assert (run.returncode, run.stdout) == (1, "")
     assert str(path) in run.stderr
+    assert words in run.stderr
 
 
 def test_llama_swap_becomes_external_servers(monkeypatch: pytest.MonkeyPatch) -> None:
