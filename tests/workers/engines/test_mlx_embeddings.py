@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -48,6 +49,7 @@ def vectors(answer: EmbeddingsResponse | ServeError) -> Any:
 
 @pytest.mark.parametrize("name", ["minilm", "bge", REAL])
 def test_vectors_equal_sentence_transformers(name: str, engines: Engines, models: Any) -> None:
+    importlib.import_module("workers.toolkit.torchvision_shim")  # before sentence_transformers, as in a worker
     from sentence_transformers import SentenceTransformer
 
     folder = snapshots.folder(REAL) if name == REAL else models(name)

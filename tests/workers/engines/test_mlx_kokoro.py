@@ -22,10 +22,6 @@ pytestmark = [
     pytest.mark.e2e,  # a sentence takes seconds, as the library fixes the widths of most layers
     pytest.mark.skipif(sys.version_info >= (3, 14), reason="kokoro-onnx has no release for Python 3.14 yet"),
 ]
-mx = pytest.importorskip("mlx.core", reason="MLX is not installed")
-pytest.importorskip("mlx_audio", reason="mlx-audio is not installed")
-pytest.importorskip("kokoro_onnx", reason="kokoro-onnx is not installed: make setup ENGINES=kokoro")
-
 TEXT = "Hello. Fine"
 
 
@@ -58,6 +54,7 @@ def sound(pieces: list[Any]) -> Any:
 
 def library(engine: Any, folder: Path, phonemes: str, voice: str, seed: int, speed: float = 1) -> Any:
     """The samples of a sentence, as the library's own pipeline has the model speak it."""
+    import mlx.core as mx
     from mlx_audio.tts.models.kokoro.pipeline import KokoroPipeline
     from mlx_audio.tts.models.kokoro.voice import load_voice_tensor
 

@@ -19,9 +19,6 @@ from tests.support.recordings import samples, wav
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 
-mx = pytest.importorskip("mlx.core", reason="MLX is not installed")
-pytest.importorskip("mlx_audio", reason="mlx-audio is not installed")
-
 SEEDS = (0, 2, 3)
 """Recordings for which the library's rules for times leave it a token at every step."""
 
@@ -144,6 +141,7 @@ def test_segments_are_the_librarys(engine: Any, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_text_may_follow_two_times(engine: Any) -> None:
     """Where the library leaves no token at all."""
+    import mlx.core as mx
     from mlx_audio.stt.models.whisper.decoding import DecodingOptions, DecodingTask
 
     from workers.engines.mlx_whisper.recognizer import _TimeRules
@@ -160,6 +158,7 @@ def test_a_text_may_follow_two_times(engine: Any) -> None:
 
 
 def test_cancelled_call_ends_at_the_next_token(engine: Any) -> None:
+    import mlx.core as mx
     from mlx_audio.stt.models.whisper.decoding import DecodingOptions, DecodingTask
 
     from workers.engines.mlx_whisper.recognizer import _TimeRules
