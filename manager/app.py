@@ -22,6 +22,7 @@ from contract.asgi.middleware import RequestMiddleware, header
 from contract.asgi.pacing import Pacing
 from contract.config import ConfigError
 from contract.errors import BadRequest, InvalidField, ModelNotFound, Unavailable
+from contract.server_events import server_event
 from contract.status import ModelStatus, Status
 from manager.access import guarded
 from manager.configuration_edits import ConfigurationEdits
@@ -161,13 +162,13 @@ class ControlRoutes:
             )
         return StreamingResponse(self._event_lines(int(since)), media_type="text/event-stream")
 
-    async def _event_lines(self, since: int) -> AsyncIterator[str]:
-        yield ": watching\n\n"
+    async def _event_lines(self, since: int) -> AsyncIterator[bytes]:
+        yield b": watching\n\n"
         async for event in self.runtime.event_log.since(since):
             if event is None:
-                yield ": still here\n\n"
+                yield b": still here\n\n"
             else:
-                yield f"id: {event.seq}\ndata: {event.model_dump_json(by_alias=True)}\n\n"
+                yield server_event(event.model_dump_json(by_alias=True).encode(), id_=event.seq)
 
     def _status_of(self, model: Model) -> ModelStatus:
         pool = self.runtime.pool

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from contract.errors import InvalidField, ModelNotFound
 from contract.logs import LogFiles
+from contract.server_events import server_event
 from manager import log_pages, log_stream
 from manager.log_pages import LogQuery
 from manager.processes.launchers.logs import PROGRAMS
@@ -81,20 +82,20 @@ class LogRoutes:
 
     async def _lines(
         self, path: Path, count: int, position: int | None, follows: bool, needle: str
-    ) -> AsyncIterator[str]:
-        yield ": reading\n\n"
+    ) -> AsyncIterator[bytes]:
+        yield b": reading\n\n"
         lines, end = (
             ([], position) if position is not None else await asyncio.to_thread(log_stream.last_lines, path, count)
         )
         for line in lines:
             if needle in line.casefold():
-                yield f"data: {json.dumps({'line': line})}\n\n"
+                yield server_event(json.dumps({"line": line}).encode())
         if follows:
             async for new in log_stream.follow(path, end, lambda: self.runtime.event_log.closed):
                 if new is None:
-                    yield ": still here\n\n"
+                    yield b": still here\n\n"
                 elif needle in new[0].casefold():
-                    yield f"id: {new[1]}\ndata: {json.dumps({'line': new[0], 'position': new[1]})}\n\n"
+                    yield server_event(json.dumps({"line": new[0], "position": new[1]}).encode(), id_=new[1])
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from contract.config import ModelSpec
 from contract.errors import InvalidField, ModelNotFound, NotFound
+from contract.server_events import server_event
 from contract.status import DownloadStatus
 from manager.entries import catalogue_entry
 from manager.models import downloads
@@ -136,6 +137,6 @@ def _as_response(download: ModelDownload, status: int = 200) -> Response:
     return JSONResponse(download.status().model_dump(mode="json"), status)
 
 
-async def _lines(updates: AsyncIterator[DownloadStatus]) -> AsyncIterator[str]:
+async def _lines(updates: AsyncIterator[DownloadStatus]) -> AsyncIterator[bytes]:
     async for status in updates:
-        yield f"data: {status.model_dump_json()}\n\n"
+        yield server_event(status.model_dump_json().encode())

@@ -20,6 +20,7 @@ from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
 from contract.media import field_path, images_in
+from contract.server_events import server_event
 from contract.tasks import EncodedResponse, Request, Response, Task, all_tasks
 from workers import content_negotiation, defaults, presets
 from workers.batchers import Batchers
@@ -267,10 +268,10 @@ def _events(ticket: Ticket, outputs: list[Output]) -> tuple[bytes, bool]:
     events = bytearray()
     for output in outputs:
         if output is None:
-            return bytes(events + b"data: [DONE]\n\n"), True
+            return bytes(events + server_event(b"[DONE]")), True
         if isinstance(output, ServeError):
-            return bytes(events + b"data: " + output.body(ticket.call.id) + b"\n\n"), True
+            return bytes(events + server_event(output.body(ticket.call.id))), True
         if wants_chunk is None or wants_chunk(ticket.call.request, output):
             _add_warnings(output, ticket.call)
-            events += b"data: " + output.model_dump_json().encode() + b"\n\n"
+            events += server_event(output.model_dump_json().encode())
     return bytes(events), False

@@ -15,6 +15,7 @@ from contract.asgi import metrics
 from contract.asgi.errors import DEFAULT_FORM, ErrorForm, send_error
 from contract.asgi.frames import Frames, close_frame
 from contract.errors import ServeError
+from contract.server_events import server_event
 
 access = logging.getLogger("access")
 """One line a request: `timestamp | request_id | client_ip | endpoint | status | duration_ms | model`."""
@@ -96,7 +97,7 @@ class RequestMiddleware:
             if not status:
                 await send_error(send_with_id, error, request_id, scope["error_form"])
             elif is_event_stream and isinstance(error, ServeError) and (not last or last.endswith(_ENDS_OF_EVENT)):
-                await send({"type": "http.response.body", "body": b"data: " + form.body(error, request_id) + b"\n\n"})
+                await send({"type": "http.response.body", "body": server_event(form.body(error, request_id))})
             elif frames and isinstance(error, ServeError) and frames.between_frames and not frames.closed:
                 await send({"type": "http.response.body", "body": close_frame(error)})
             else:

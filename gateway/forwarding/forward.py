@@ -17,6 +17,7 @@ from yarl import URL
 
 from contract.asgi.relay import RawHeaders, UpstreamError, iter_chunks, response_headers, send_body, send_head
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
+from contract.server_events import server_event
 from gateway.forwarding.client_headers import Headers
 from gateway.forwarding.event_stream import have_the_last, whole_events
 from gateway.forwarding.manager_client import ManagerClient
@@ -169,7 +170,7 @@ async def _relay_events(
     except UpstreamError:
         is_done = False
     # The error is an event of its own, and no [DONE] follows it.
-    last = b"" if is_done else b"data: " + interrupted().body(request_id) + b"\n\n"
+    last = b"" if is_done else server_event(interrupted().body(request_id))
     await send({"type": "http.response.body", "body": last})
 
 

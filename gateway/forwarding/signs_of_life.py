@@ -20,6 +20,7 @@ from starlette.types import Message, Send
 
 from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import EngineFailed, ServeError, WorkerDied, from_envelope
+from contract.server_events import server_event
 from gateway.forwarding.manager_client import ManagerClient
 
 LONGEST_INTERVAL = 5.0
@@ -95,7 +96,7 @@ class SignsOfLife:
             await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         message = str(wait["message"]) if wait else ""
         if wait and self._policy.as_reasoning and message != self._last_message:
-            event = b"data: " + self._chunk(wait) + b"\n\n"
+            event = server_event(self._chunk(wait))
         else:
             event = f": {message or 'working'}\n\n".encode()
         self._last_message = message

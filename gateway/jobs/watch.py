@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from contract.errors import NotFound, ServeError
+from contract.server_events import server_event
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.execution import run_id
@@ -42,7 +43,7 @@ class JobWatch:
         while True:
             data = json.dumps(await self.look(job), ensure_ascii=False)
             if data != last:
-                yield f"event: {job.state}\ndata: {data}\n\n".encode()
+                yield server_event(data.encode(), job.state)
                 last, sent_at = data, time.monotonic()
             elif time.monotonic() > sent_at + _PULSE:
                 yield b": still here\n\n"

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from contract.errors import InvalidField, NotFound
 from contract.lazy_model import LazyModel
 from contract.request_log import CapturedRequest, LoggedRequest, LoggedRequests
+from contract.server_events import server_event
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.request_log import KEPT, RequestLog
@@ -118,10 +119,11 @@ def _add_bodies(routes: APIRouter, log: RequestLog) -> None:
     routes.get(path, summary="A request with its bodies", response_model=None, openapi_extra=by_id)(captured)
 
 
-async def _lines(log: RequestLog, seq: int) -> AsyncIterator[str]:
-    yield ": watching\n\n"
+async def _lines(log: RequestLog, seq: int) -> AsyncIterator[bytes]:
+    yield b": watching\n\n"
     async for request in log.since(seq):
-        yield ": still here\n\n" if request is None else f"id: {request.seq}\ndata: {request.model_dump_json()}\n\n"
+        event = request and server_event(request.model_dump_json().encode(), id_=request.seq)
+        yield event or b": still here\n\n"
 
 
 def _filter(request: Request) -> RequestFilter:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from contract.errors import ServeError
+from contract.server_events import server_event
 
 INTERVAL = 1.0
 """Seconds between two looks, if a look takes less than a tenth of that."""
@@ -90,4 +91,4 @@ def _ids(document: dict[str, Any]) -> list[str]:
 
 
 def _event(name: str, data: Any) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    return server_event(json.dumps(data, ensure_ascii=False).encode(), name)

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from starlette.types import Message, Send
 
 from contract.errors import EngineFailed, ServeError, from_envelope
+from contract.server_events import server_event
 from contract.tasks import Response
 from contract.validation import invalid_request
 from gateway.dialects.dialect import EventTranslator, StreamEvent, TimedResponse
@@ -154,8 +155,7 @@ def _frame(event: StreamEvent, framing: Literal["sse", "ndjson"]) -> bytes:
     text = event.data if isinstance(event.data, str) else event.data.model_dump_json(by_alias=True)
     if framing == "ndjson":
         return f"{text}\n".encode()
-    name = f"event: {event.name}\n" if event.name else ""
-    return f"{name}data: {text}\n\n".encode()
+    return server_event(text.encode(), event.name or "")
 
 
 def _error_in(document: dict[str, Any]) -> ServeError:
