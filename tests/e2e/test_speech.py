@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import APIError, BadRequestError, OpenAI
+from openai.types.audio import TranscriptionStreamEvent
+from pydantic import TypeAdapter
 
 from client import Client
-from scripts.testbed.server import RunningServer
+from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
 from tests.support.doc_examples import blocks, run_example
 from tests.support.recordings import encoded, wav
 
 SECONDS = 9
+TRANSCRIPT: TypeAdapter[Any] = TypeAdapter(TranscriptionStreamEvent)
 OPTIONS = {"threads": 1, "fallback_temperatures": []}
 
 
@@ -64,6 +69,40 @@ def test_sdk_streams_the_text(sdk: OpenAI, text: str) -> None:
     assert [event.type for event in events[-2:]] == ["transcript.text.delta", "transcript.text.done"]
     assert "".join(event.delta for event in events[:-1]) == text
     assert events[-1].text == text
+
+
+@pytest.fixture(scope="module")
+def long_recording() -> bytes:
+    """It has more windows than are read before a client leaves or a worker dies."""
+    return encoded("flac", "flac", 600)
+
+
+def _read(stream: Any, after: Callable[[], None]) -> list[Any]:
+    """The events of a stream, each valid; `after` is called after the first."""
+    read = []
+    for event in stream:
+        read.append(TRANSCRIPT.validate_python(event.to_dict()))
+        if len(read) == 1:
+            after()
+    return read
+
+
+def test_stream_of_a_dying_worker_ends_in_an_error(
+    server: RunningServer, sdk: OpenAI, text: str, long_recording: bytes
+) -> None:
+    assert text, "the worker has started"
+    [worker] = server.workers("ears")
+    stream = sdk.audio.transcriptions.create(model="ears", file=("a.flac", long_recording), stream=True, language="de")
+    with stream, pytest.raises(APIError, match="died"):
+        _read(stream, lambda: os.kill(worker["pid"], signal.SIGKILL))
+
+
+def test_client_that_leaves_ends_the_transcription(server: RunningServer, sdk: OpenAI, long_recording: bytes) -> None:
+    stream = sdk.audio.transcriptions.create(model="ears", file=("a.flac", long_recording), stream=True, language="de")
+    with stream:
+        assert TRANSCRIPT.validate_python(next(iter(stream)).to_dict()).type == "transcript.text.delta"
+        assert [worker["leases"] for worker in server.workers("ears")] == [1]
+    eventually("its lease has ended", lambda: [worker["leases"] for worker in server.workers("ears")] == [0])
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI wants to end this API
