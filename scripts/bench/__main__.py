@@ -26,6 +26,7 @@ from scripts.bench import (
     jobs,
     memory,
     overhead,
+    page,
     report,
     sampling,
     stream,
@@ -50,6 +51,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "jobs": jobs.measure,
     "memory": memory.measure,
     "idle": idle.measure,
+    "page": page.measure,
 }
 ALL = {**MEASUREMENTS, **gpu.MEASUREMENTS}  # what the GPU does has a page of its own, written on another machine
 PAGE = ROOT / "docs" / "benchmarks.md"

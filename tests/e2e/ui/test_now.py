@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+from scripts.testbed.server import RunningServer, fake_model, in_background
 from tests.e2e.ui.browsing import expect
 from tests.e2e.ui.conftest import Opener
 
@@ -119,40 +119,6 @@ def test_text_of_a_failing_model_is_only_text(opener: Opener, server: RunningSer
     page.get_by_role("button", name="hostile", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("onerror=alert(1)")
     assert page.locator("main img, main script, main svg[onload]").count() == 0
-
-
-def test_comes_back_after_a_lost_network_and_shows_the_truth(opener: Opener, server: RunningServer) -> None:
-    window = opener()
-    window.allow_failed_requests = True
-    page = window.open("now")
-    expect(row_of(page, "quick")).to_contain_text("ready")
-    window.context.set_offline(True)
-    expect(page.get_by_role("status").filter(has_text="Trying again")).to_be_visible()
-    server.post("/v1/system/evict/quick")
-    window.context.set_offline(False)
-    expect(row_of(page, "quick")).to_contain_text("stopped")
-    expect(page.get_by_role("status").filter(has_text="Trying again")).to_have_count(0)
-
-
-def test_comes_back_after_restarts_of_the_server(opener: Opener, server: RunningServer) -> None:
-    window = opener()
-    window.allow_failed_requests = True
-    page = window.open("now")
-    banner = page.get_by_role("status").filter(has_text="Trying again")
-    port = int(server.url.rpartition(":")[2])
-    server.stop("manager")
-    expect(banner).to_be_visible()
-    server.start("manager")
-    eventually("the gateway finds the new manager", lambda: server.get("/ready").status_code == 200)
-    expect(banner).to_have_count(0)
-    expect(row_of(page, "quick")).to_contain_text("stopped")
-    server.stop("gateway")
-    expect(banner).to_be_visible()
-    server.start("gateway", {"GATEWAY_PORT": str(port)})
-    expect(banner).to_have_count(0)
-    server.chat("quick")
-    expect(row_of(page, "quick")).to_contain_text("ready")
-    expect(page.get_by_role("region", name="Events").first).to_contain_text("quick#1 stopped → starting")
 
 
 MANY = """async () => {

@@ -18,13 +18,15 @@ def test_an_hour_of_any_load_costs_under_2_mb() -> None:
     huge = 2**40
     counts = WorkCounts(huge, huge, huge, huge, huge)
     tracemalloc.start()
-    rings, work = Rings(POINTS, 1000), RecentWork()
+    rings, work, rates = Rings(POINTS, 1000), RecentWork(), []
     for number in range(60):  # the arrays are as large as after an hour, and all names are in use
         names = [f"{number}-{worker}-{'m' * 300}" for worker in range(2 * MAX_SHARES)]  # all of them new
         shares = [Share(index % 20, name, name, huge + index) for index, name in enumerate(names)]
         rings.append(Moment(number, 5.0, counts, huge, huge, [huge] * 1000, [huge] * 1000, shares))
+        rates = [*rates[-1:], work.take()]  # the recorder keeps those of two points
+        for model in range(1000):
+            work.count(f"{model}-{names[0]}", counts)
         for name in names[:4]:
-            work.count(name, counts)
             work.add_start(ColdStart(time=1, model=name, worker=name, seconds=1, phases={"load": 1.0}, error=name * 10))
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

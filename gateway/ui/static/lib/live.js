@@ -10,6 +10,7 @@ import { useEffect } from "./view.js";
 
 /** Events that are kept; the oldest go first. */
 export const MAX_EVENTS = 10_000;
+const DRIFT = 10; // seconds by which the clocks of browser and server may move apart
 const BATCH = 100; // milliseconds that events are collected before the page shows them
 
 /** The status as `GET /v1/system/status` answers it, or null before the first answer. */
@@ -34,6 +35,8 @@ let pending = [];
 let timer = 0;
 let lastSeq = 0;
 let lastKey = 0;
+let startedAt = null; // when the manager started, by this browser's clock
+let shown = new Set(); // events that a stream from the start repeats
 
 /** Keep the streams running while the component is shown. */
 export function useLive() {
@@ -50,6 +53,7 @@ function start() {
   stopStatus = follow("v1/system/status", {
     resume: false,
     pauseHidden: true,
+    errorsGoOn: true,
     onEvent: onStatus,
     onState: (state, error) => state === "lost" && lose(error),
   });
@@ -64,6 +68,7 @@ function stop() {
 function startEvents() {
   stopEvents();
   lastSeq = 0;
+  shown = new Set([...events.get(), ...pending].map(identityOf));
   stopEvents = follow("v1/system/events?since=0", { pauseHidden: true, onEvent: onManagerEvent });
 }
 
@@ -79,7 +84,18 @@ function onStatus({ event, data }) {
   }
   status.update((current) => (event === "status" ? document : merged(current, document)));
   connection.set({ state: "live", error: null });
-  if (event === "status" && document.seq < lastSeq) startEvents(); // a new manager counts from the start
+  if (event === "status" && isAnotherManager(document)) startEvents(); // it counts from the start
+}
+
+/** Whether the manager was restarted since the last status, perhaps long ago, while this browser slept. */
+function isAnotherManager({ seq, uptime }) {
+  const before = startedAt;
+  startedAt = Date.now() / 1000 - uptime;
+  return seq < lastSeq || (before !== null && Math.abs(startedAt - before) > DRIFT);
+}
+
+function identityOf({ seq, time }) {
+  return `${seq} ${time}`;
 }
 
 /**
@@ -97,6 +113,7 @@ function onManagerEvent({ data }) {
   const event = JSON.parse(data);
   if (event.seq <= lastSeq) return; // repeated after a reconnect
   lastSeq = event.seq;
+  if (shown.has(identityOf(event))) return;
   pending.push({ ...event, key: ++lastKey });
   timer ||= setTimeout(flush, BATCH);
 }

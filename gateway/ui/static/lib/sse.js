@@ -58,13 +58,14 @@ function parse(block) {
 /**
  * Follow a stream for as long as the page wants it. `onState` is called with "open" when it begins and "lost", with the
  * error, when it has ended. The stream continues after the last event's id, unless `resume` is false. With `pauseHidden`, it
- * is closed while the page is hidden: a browser has six connections to a server for all its tabs together.
+ * is closed while the page is hidden: a browser has six connections to a server for all its tabs together. An event `error`
+ * ends the stream, which is opened again, unless the stream goes on after it: then `errorsGoOn`, and `onEvent` gets it.
  * @param {string} path
  * @param {{ onEvent: (event: ServerEvent) => void, onState?: (state: "open" | "lost", error?: Error) => void,
- *   resume?: boolean, pauseHidden?: boolean }} options
+ *   resume?: boolean, pauseHidden?: boolean, errorsGoOn?: boolean }} options
  * @returns {() => void} ends it
  */
-export function follow(path, { onEvent, onState = () => {}, resume = true, pauseHidden = false }) {
+export function follow(path, { onEvent, onState = () => {}, resume = true, pauseHidden = false, errorsGoOn = false }) {
   const stream = { stopped: false, pauseHidden, pause: FIRST_PAUSE, lastId: null, heard: 0, abort: null, wake: () => {} };
   const wake = () => {
     stream.pause = FIRST_PAUSE;
@@ -81,7 +82,7 @@ export function follow(path, { onEvent, onState = () => {}, resume = true, pause
   addEventListener("pageshow", wake);
   document.addEventListener("visibilitychange", onVisible);
   const watch = setInterval(() => Date.now() - stream.heard > SILENCE && stream.abort?.abort(), CHECK);
-  run(path, stream, { onEvent, onState, resume });
+  run(path, stream, { onEvent, onState, resume, errorsGoOn });
   return () => {
     stream.stopped = true;
     stream.abort?.abort();
@@ -94,13 +95,14 @@ export function follow(path, { onEvent, onState = () => {}, resume = true, pause
   };
 }
 
-async function run(path, stream, { onEvent, onState, resume }) {
+async function run(path, stream, options) {
+  const { onState } = options;
   while (!stream.stopped) {
     if (stream.pauseHidden && document.visibilityState === "hidden") {
       await new Promise((resolve) => (stream.wake = resolve));
       continue;
     }
-    const error = await once(path, stream, { onEvent, onState, resume });
+    const error = await once(path, stream, options);
     if (stream.stopped) return;
     if (stream.pauseHidden && document.visibilityState === "hidden") continue;
     onState("lost", error);
@@ -115,7 +117,7 @@ async function run(path, stream, { onEvent, onState, resume }) {
 }
 
 /** One connection. Returns why it has ended. */
-async function once(path, stream, { onEvent, onState, resume }) {
+async function once(path, stream, { onEvent, onState, resume, errorsGoOn }) {
   stream.abort = new AbortController();
   stream.heard = Date.now();
   const headers = { accept: "text/event-stream" };
@@ -126,13 +128,23 @@ async function once(path, stream, { onEvent, onState, resume }) {
     for await (const event of eventsOf(response, () => (stream.heard = Date.now()))) {
       if (stream.stopped) break;
       stream.pause = FIRST_PAUSE;
+      if (!errorsGoOn && isError(event)) return lost();
       if (event.id !== null) stream.lastId = event.id;
       onEvent(event);
     }
-    return new ApiError({ status: 0, code: "unreachable", message: "The connection to Enginehouse was lost." });
+    return lost();
   } catch (error) {
     return error;
   } finally {
     stream.abort = null;
   }
+}
+
+/** Whether the server says that the stream cannot go on: by the event's name, or where a relayed stream broke off, by its data. */
+function isError({ event, data }) {
+  return event === "error" || /^\s*\{\s*"error"\s*:/.test(data);
+}
+
+function lost() {
+  return new ApiError({ status: 0, code: "unreachable", message: "The connection to Enginehouse was lost." });
 }

@@ -9,7 +9,7 @@ import { CheckField, TextField } from "../../components/fields.js";
 import { attempt, toast } from "../../components/toasts.js";
 
 /**
- * @param {{ edited: Partial<import("./keys.js").ApiKey>, isFirst: boolean, onChange: () => Promise<void>,
+ * @param {{ edited: Partial<import("./keys.js").ApiKey>, isFirst: boolean, onChange: () => void,
  *   onClose: () => void }} props
  */
 export function KeyDialog({ edited, isFirst, onChange, onClose }) {
@@ -21,12 +21,12 @@ export function KeyDialog({ edited, isFirst, onChange, onClose }) {
       ownKey.set(answer.key); // this tab needs it too from now on
       await signIn();
     }
-    await onChange();
+    onChange();
   };
   if (made) return html`<${MadeKey} made=${made} isOwn=${isFirst} onClose=${onClose} />`;
   return html`<${Dialog} title=${isNew ? "Make a key" : `Change ${edited.name}`} onClose=${onClose}>
     <${KeyForm} edited=${edited} isNew=${isNew} isFirst=${isFirst} onMade=${onMade}
-      onChanged=${async () => (await onChange(), onClose())} onClose=${onClose} />
+      onChanged=${() => (onChange(), onClose())} onClose=${onClose} />
   </${Dialog}>`;
 }
 

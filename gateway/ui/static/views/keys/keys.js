@@ -1,7 +1,8 @@
 /** The view Keys: which keys there are, new ones, their limits and scopes, and their end. */
 
-import { html, useEffect, useState } from "../../lib/view.js";
+import { html, useState } from "../../lib/view.js";
 import { requestJson } from "../../lib/api.js";
+import { usePolled } from "../../lib/polling.js";
 import { session } from "../../lib/session.js";
 import { useStore } from "../../lib/store.js";
 import { Badge } from "../../components/badge.js";
@@ -11,29 +12,24 @@ import { ErrorBox } from "../../components/error_box.js";
 import { toast } from "../../components/toasts.js";
 import { KeyDialog } from "./key_dialog.js";
 
+const INTERVAL = 10_000; // others may change keys too
+
 /** @typedef {{ name: string, rate_limit: string | null, scopes: string[], source: string }} ApiKey */
 
 export default function Keys() {
-  const [page, setPage] = useState(null);
-  const [error, setError] = useState(null);
+  const { value: page, error, refresh } = usePolled((signal) => requestJson("v1/system/keys", { signal }), { interval: INTERVAL });
   const [edited, setEdited] = useState(null); // a key, or {} for a new one
   const own = useStore(session, (state) => state.name);
-  const load = () =>
-    requestJson("v1/system/keys").then(
-      (answer) => (setPage(answer), setError(null)),
-      (failure) => setError(failure),
-    );
-  useEffect(() => void load(), []);
   return html`
     <header class="row spread">
       <h1>Keys</h1>
       ${page && html`<button class="button primary" onClick=${() => setEdited({})}>Make a key</button>`}
     </header>
-    <${ErrorBox} error=${error} onRetry=${load} />
+    <${ErrorBox} error=${error} onRetry=${refresh} />
     ${page && !page.required && html`<${NoKeys} />`}
-    ${page && page.keys.length > 0 && html`<${KeyTable} keys=${page.keys} own=${own} onEdit=${setEdited} onChange=${load} />`}
+    ${page && page.keys.length > 0 && html`<${KeyTable} keys=${page.keys} own=${own} onEdit=${setEdited} onChange=${refresh} />`}
     ${page?.tokens && html`<p class="muted">JSON web tokens that are signed with <code>security.jwt_secret</code> are valid too.</p>`}
-    ${edited && html`<${KeyDialog} edited=${edited} isFirst=${!page.required} onChange=${load} onClose=${() => setEdited(null)} />`}`;
+    ${edited && html`<${KeyDialog} edited=${edited} isFirst=${!page.required} onChange=${refresh} onClose=${() => setEdited(null)} />`}`;
 }
 
 function NoKeys() {
@@ -60,7 +56,7 @@ function KeyRow({ entry, isOwn, onEdit, onChange }) {
       action: async () => {
         await requestJson(`v1/system/keys/${encodeURIComponent(entry.name)}`, { method: "DELETE" });
         toast(`${entry.name} is revoked.`);
-        await onChange();
+        onChange();
       },
     });
   return html`<li class="key-row">

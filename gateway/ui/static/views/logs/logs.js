@@ -3,6 +3,7 @@
 import { html, useEffect, useState } from "../../lib/view.js";
 import { requestJson } from "../../lib/api.js";
 import { bytes, clock } from "../../lib/format.js";
+import { usePolled } from "../../lib/polling.js";
 import { linkTo, navigate, useRoute } from "../../lib/router.js";
 import { Dialog } from "../../components/dialog.js";
 import { EmptyState } from "../../components/empty_state.js";
@@ -13,24 +14,17 @@ import { asShown, levelOf, withControls } from "./line_text.js";
 import { useLog } from "./use_log.js";
 
 const ROW_HEIGHT = 21;
+const INTERVAL = 10_000; // between two looks at the list of logs
 
 export default function Logs() {
   const { path, query } = useRoute();
-  const [files, setFiles] = useState(null);
-  const [error, setError] = useState(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    const end = new AbortController();
-    requestJson("v1/system/logs", { signal: end.signal })
-      .then(({ logs }) => (setFiles(logs), setError(null)))
-      .catch((failure) => failure.name !== "AbortError" && setError(failure));
-    return () => end.abort();
-  }, [attempt]);
+  const { value, error, refresh } = usePolled((signal) => requestJson("v1/system/logs", { signal }), { interval: INTERVAL });
+  const files = value?.logs;
   const name = path[0] ?? files?.[0]?.name;
   const choose = (next) => navigate(linkTo("logs", [next]), { replace: true });
   return html`
     <h1>Logs</h1>
-    <${ErrorBox} error=${error} onRetry=${() => setAttempt(attempt + 1)} />
+    <${ErrorBox} error=${error} onRetry=${refresh} />
     ${files && !name && html`<${EmptyState} title="There is no log yet">Programs and models write one as they start.</${EmptyState}>`}
     ${files && name && html`<${Log} key=${name} name=${name} files=${files} search=${query.search ?? ""} onChoose=${choose} />`}`;
 }

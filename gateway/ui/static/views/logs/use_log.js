@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "../../lib/view.js";
 import { requestJson } from "../../lib/api.js";
+import { insist } from "../../lib/insist.js";
 import { follow } from "../../lib/sse.js";
 
 const PAGE = 500;
@@ -46,7 +47,7 @@ class LogSource {
 
   async begin() {
     this.publish({ lines: [], loading: true, error: null, isLive: false, hasEarlier: false, older: 0 });
-    const page = await this.load();
+    const page = await this.load().catch(() => null); // the error is shown already
     if (page && this.live && !this.aborting.signal.aborted) this.follow(page.end);
   }
 
@@ -57,7 +58,7 @@ class LogSource {
   }
 
   loadEarlier() {
-    return this.load();
+    return this.load().catch(() => null);
   }
 
   /** The page before the lines that are here. */
@@ -65,18 +66,15 @@ class LogSource {
     this.publish({ loading: true });
     const where = `${this.before === null ? "" : `&before=${this.before}`}${this.older ? `&older=${this.older}` : ""}`;
     const path = `v1/system/log-pages/${this.name}?lines=${PAGE}${where}${this.query}`;
-    try {
-      const page = await requestJson(path, { signal: this.aborting.signal });
-      this.lines = [...page.lines.map((line) => this.line(line, page.older)), ...this.lines];
-      this.older = page.before > 0 ? page.older : page.older + 1;
-      this.before = page.before > 0 ? page.before : null;
-      const hasEarlier = page.before > 0 || page.has_older;
-      this.publish({ lines: this.lines, loading: false, hasEarlier, older: page.before > 0 ? page.older : this.older });
-      return page;
-    } catch (error) {
-      if (error.name !== "AbortError") this.publish({ loading: false, error });
-      return null;
-    }
+    const { signal } = this.aborting;
+    const onError = (error) => this.publish({ loading: false, error });
+    const page = await insist(() => requestJson(path, { signal }), { signal, onError });
+    this.lines = [...page.lines.map((line) => this.line(line, page.older)), ...this.lines];
+    this.older = page.before > 0 ? page.older : page.older + 1;
+    this.before = page.before > 0 ? page.before : null;
+    const hasEarlier = page.before > 0 || page.has_older;
+    this.publish({ lines: this.lines, loading: false, error: null, hasEarlier, older: page.before > 0 ? page.older : this.older });
+    return page;
   }
 
   takeArrived() {

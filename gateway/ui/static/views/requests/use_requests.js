@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "../../lib/view.js";
 import { requestJson } from "../../lib/api.js";
+import { insist } from "../../lib/insist.js";
 import { follow } from "../../lib/sse.js";
 
 const KEPT = 1000;
@@ -42,8 +43,10 @@ function followRequests(publish) {
     known.set(request.number, request);
     if (known.size > KEPT + 100) known.delete(Math.min(...known.keys()));
   };
+  const fail = (error) => publish({ error, isLive: false });
   const load = async () => {
-    const page = await requestJson(`v1/system/requests?limit=${KEPT}`, { signal: end.signal });
+    const ask = () => requestJson(`v1/system/requests?limit=${KEPT}`, { signal: end.signal });
+    const page = await insist(ask, { signal: end.signal, onError: fail });
     known.clear(); // after a restart of the server, its numbers begin again
     page.requests.forEach(put);
     show();
@@ -57,14 +60,13 @@ function followRequests(publish) {
       frame ||= requestAnimationFrame(show);
     };
     const onState = (connection, error) => {
-      if (connection === "open" && wasLost) load().catch(fail);
+      if (connection === "open" && wasLost) load().catch(() => {}); // the error is shown already
       wasLost = connection === "lost";
       publish({ isLive: !wasLost, ...(error?.status ? { error } : {}) });
     };
     if (!end.signal.aborted) stop = follow(`v1/system/requests/events?since=${seq}`, { onEvent, onState });
   };
-  const fail = (error) => error.name !== "AbortError" && publish({ error, isLive: false });
-  begin().catch(fail);
+  begin().catch(() => {}); // the error is shown already
   return () => {
     end.abort();
     stop();
