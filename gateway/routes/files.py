@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from email.message import Message
 from functools import partial
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -31,6 +33,25 @@ _FORM = 64 * 1024
 """Bytes that a form may have beside its file."""
 _PIECE = 2**20
 _LONGEST_LIFE = 10 * 366 * 86400
+
+
+class _FormParser(MultiPartParser):
+    """Starlette's parser, for which a part `file` is a file also without a name, as in all other forms."""
+
+    def on_headers_finished(self) -> None:
+        disposition = self._current_part.content_disposition
+        _, options = parse_options_header(disposition)
+        if disposition and options.get(b"name") == b"file" and b"filename" not in options:
+            self._current_part.content_disposition = disposition + b'; filename="%s"' % _encoded_name(disposition)
+        super().on_headers_finished()
+
+
+def _encoded_name(disposition: bytes) -> bytes:
+    """The name in `filename*` (RFC 8187), which the form's library leaves out; `file` if there is none."""
+    header = Message()
+    header["content-disposition"] = disposition.decode("latin-1")
+    name = header.get_filename("file")
+    return name.replace("\\", "_").replace('"', "_").encode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +89,7 @@ class FileRoutes:
         if not content_type.startswith("multipart/form-data") or len(content_type) > MAX_CONTENT_TYPE:
             raise BadRequest("Send a form (multipart/form-data) with the fields `file` and `purpose`.")
         chunks = body_chunks(request.scope, request.receive, self.limit + _FORM)
-        parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=16, max_part_size=_FORM)  # type: ignore[arg-type]
+        parser = _FormParser(request.headers, chunks, max_files=1, max_fields=16, max_part_size=_FORM)  # type: ignore[arg-type]
         try:
             return await parser.parse()
         except TooLarge:

@@ -11,10 +11,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from contract.config import ModelSpec
-from contract.errors import ContextTooLong, LoadFailed
+from contract.errors import ContextTooLong, LoadFailed, ServeError
 from contract.tasks.caption import CAPTION, CaptionItem, CaptionRequest, CaptionResponse
 from workers import engine
 from workers.engine import Call, Device, Engine, Output, serves
+from workers.toolkit.finite import not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.model_families import open_checkpoint
 from workers.toolkit.pretrained import TorchOptions
@@ -90,8 +91,8 @@ class Blip(Engine):
             )
         return min(request.max_tokens or _DEFAULT_MAX_TOKENS, self._context - prompt_tokens)
 
-    def _caption_batch(self, batch: list[BatchImage[CaptionRequest]]) -> list[CaptionItem]:
-        from workers.toolkit.stopping import stop_when_cancelled
+    def _caption_batch(self, batch: list[BatchImage[CaptionRequest]]) -> list[CaptionItem | ServeError]:
+        from workers.toolkit.stopping import ScoreWatch, stop_when_cancelled
 
         request = batch[0].request
         inputs = self._processor(
@@ -99,10 +100,17 @@ class Blip(Engine):
             text=[request.prompt] * len(batch) if request.prompt else None,
             return_tensors="pt",
         ).to(self._model.device, dtype=self._model.dtype)
+        watch = ScoreWatch(len(batch))
         tokens = self._model.generate(
             **inputs,
             max_new_tokens=self._max_new_tokens(request),
             stopping_criteria=stop_when_cancelled([image.call for image in batch]),
+            logits_processor=watch.processors,
         )
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return [CaptionItem(**image.item_fields, text=text.strip()) for image, text in zip(batch, texts, strict=True)]
+        return [
+            CaptionItem(**image.item_fields, text=text.strip())
+            if numbers
+            else not_finite(self._batcher.model, "image", image.index)
+            for image, text, numbers in zip(batch, texts, watch.numbers, strict=True)
+        ]

@@ -81,6 +81,19 @@ def test_files_come_back_as_they_were(sdk: openai.OpenAI) -> None:
             call(file.id)
 
 
+@pytest.mark.parametrize(("name", "expected"), [("", "file"), ("; filename*=UTF-8''zeil%C3%A9.jsonl", "zeilé.jsonl")])
+def test_a_file_needs_no_plain_name(gateway: GatewayProcess, name: str, expected: str) -> None:
+    data = bytes(range(256)) * 512  # more than a field of a form may have
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"' + name.encode() + b"\r\n\r\n" + data + b"\r\n--b--\r\n"
+    )
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    file = gateway.http.post("/v1/files", content=form, headers=headers).json()
+    assert (file.get("filename"), file.get("bytes")) == (expected, len(data)), file
+    assert gateway.http.get(f"/v1/files/{file['id']}/content").content == data
+
+
 def test_lists_of_files_page_and_filter(sdk: openai.OpenAI) -> None:
     files = [upload(sdk, ["{}"], "assistants") for _ in range(3)]
     ids = [file.id for file in files]

@@ -46,6 +46,9 @@ REQUESTS = [
     ("mlx", "image-generation", "mflux_schnell", draw("cat")),
     ("transformers_ocr", "ocr", "trocr", IMAGE),
     ("transformers_ocr", "ocr", "florence2", IMAGE),
+    ("transformers_ocr", "ocr", "got_ocr2", IMAGE),
+    ("transformers_ocr", "ocr", "paddleocr_vl", IMAGE),
+    ("blip", "caption", "blip", IMAGE),
 ]  # fmt: skip
 
 
