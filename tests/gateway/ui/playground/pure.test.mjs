@@ -104,8 +104,6 @@ test("chooses how each field is entered", () => {
   assert.deepEqual(kinds("transcription", "file", "stream", "temperature"), ["audio", "flag", "range"]);
   assert.deepEqual(kinds("crawl", "url", "wait_for_js", "viewport"), ["text", "flag", "json"]);
   assert.deepEqual(kinds("image-edit", "prompt", "mask", "strength"), ["long", "image", "range"]);
-  const hints = ["max_detections", "points", "prompt"].map((name) => fieldIn("detect", name).description.split(/[:.]/)[0]);
-  assert.deepEqual(hints, ["Keeps the best", "Asks for a point on each object instead of a box", "What to find"]);
   const prompt = fieldIn("completions", "prompt");
   assert.equal(prompt.kind, "long");
   assert.deepEqual(["[1, 2]", "[odd", "a b"].map((text) => bodyOf([prompt], { prompt: text }).prompt), [[1, 2], "[odd", "a b"]);
@@ -114,6 +112,14 @@ test("chooses how each field is entered", () => {
   assert.equal(fieldIn("detect", "images"), undefined);
   assert.ok(fieldIn("image-edit", "image").several && !fieldIn("image-edit", "mask").several);
   assert.ok(fieldIn("rerank", "query").required);
+});
+
+test("leaves a field's name out of the beginning of its description", () => {
+  const hintOf = (description) => fieldsOf({ request: { schema: { properties: { size: { type: "string", description } } }, fields: {} } })[0].description;
+  assert.equal(hintOf("`size` is how large it is."), "How large it is.");
+  assert.equal(hintOf("`size` limits what is drawn."), "Limits what is drawn.");
+  assert.equal(hintOf("`size` `auto` is that of the image."), "auto is that of the image.");
+  assert.equal(hintOf("`size`, `n`: the same."), "size, n: the same.");
 });
 
 test("says which field does not hold what it needs", () => {
