@@ -47,6 +47,7 @@ class Blip(Engine):
     model_types: ClassVar[tuple[str, ...]] = ("blip",)
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "workers.toolkit.stopping",
         "transformers:AutoProcessor",
         "transformers.models.blip.modeling_blip",

@@ -55,6 +55,7 @@ class Dino(Engine):
     model_types: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers", "dinov3_vit", "dinov3_convnext")
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "transformers:AutoModel",
         "transformers:AutoImageProcessor",
         "transformers.models.dinov2.modeling_dinov2",

@@ -45,6 +45,7 @@ class CrossEncoders(Engine):
     features = frozenset({"truncate", "instruction"})
     imports = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "sentence_transformers:CrossEncoder",
         "transformers.models.bert.modeling_bert",
         "transformers.models.xlm_roberta.modeling_xlm_roberta",

@@ -64,6 +64,7 @@ class DepthAnything(Engine):
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         *_FAMILIES.modules,
         f"{__name__}.items",
         "transformers:AutoModelForDepthEstimation",

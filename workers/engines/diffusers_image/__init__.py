@@ -32,6 +32,7 @@ class DiffusersImage(Engine):
     features: ClassVar[frozenset[str]] = frozenset({"images", "mask", "output_format", "strength"})
     imports = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "diffusers:AutoPipelineForText2Image",
         # Modules that loading a pipeline imports beyond that, even if it does not use them.
         "diffusers.guiders",

@@ -45,6 +45,7 @@ class Mlx(Engine):
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "transformers:AutoTokenizer",
         "transformers:AutoProcessor",
         f"{__name__}.chatting",

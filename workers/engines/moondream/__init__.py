@@ -59,6 +59,7 @@ class Moondream(Engine):
     model_types: ClassVar[tuple[str, ...]] = ("moondream1",)
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         f"{__name__}.loading",
         "transformers:AutoModelForCausalLM",
         "transformers:PreTrainedModel",

@@ -48,6 +48,7 @@ class SentenceTransformers(Engine):
     features = frozenset({"images", "truncate"})
     imports = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "sentence_transformers:SentenceTransformer",
         # The module names that models list in their modules.json.
         "sentence_transformers.models.Transformer",

@@ -75,6 +75,7 @@ class TransformersChat(Engine):
     }  # fmt: skip
     imports = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         f"{_HERE}.serving",
         "llguidance.numpy",
         "transformers:AutoTokenizer",

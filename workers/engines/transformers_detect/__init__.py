@@ -57,6 +57,7 @@ class TransformersDetect(Engine):
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         *_FAMILIES.modules,
         "transformers:AutoProcessor",
         "transformers.models.grounding_dino.modeling_grounding_dino",

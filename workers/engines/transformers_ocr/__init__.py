@@ -51,6 +51,7 @@ class TransformersOcr(Engine):
     model_types: ClassVar[tuple[str, ...]] = _FAMILIES.model_types
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         *_FAMILIES.modules,
         "transformers:AutoProcessor",
         "transformers:AutoModelForImageTextToText",

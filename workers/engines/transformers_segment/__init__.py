@@ -60,6 +60,7 @@ class TransformersSegment(Engine):
     )
     imports: ClassVar[tuple[str, ...]] = (
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         *_FAMILIES.modules,
         "transformers:AutoImageProcessor",
         "transformers:AutoModelForMaskGeneration",

@@ -28,6 +28,7 @@ class Vits(Engine):
     imports: ClassVar[tuple[str, ...]] = (
         "av",
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "transformers:VitsModel",
         "workers.toolkit.speech.speaker",
         f"{__name__}.voice",

@@ -28,6 +28,7 @@ class Whisper(Engine):
     imports: ClassVar[tuple[str, ...]] = (
         "av",
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "transformers:WhisperProcessor",
         "transformers.models.whisper.modeling_whisper",
         "workers.toolkit.transcription.windows",
