@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from contract.configuration_text import ConfigurationProblem
+from contract.lazy_model import LazyModel
 
 
-class ConfigurationPage(BaseModel):
+class ConfigurationPage(LazyModel):
     """The response of `GET /v1/system/configuration`. Secrets are hidden in `text`, the file, and in `settings`.
 
     `settings` are in force: the file's and, before them, those of environment variables (`overrides`: a variable's name
@@ -27,7 +26,7 @@ class ConfigurationPage(BaseModel):
     needs_restart: list[str] = []
 
 
-class ConfigurationCheck(BaseModel):
+class ConfigurationCheck(LazyModel):
     """What saving a text would do: the problems that prevent it, and the `diff` to the file, secrets hidden."""
 
     valid: bool
@@ -36,7 +35,7 @@ class ConfigurationCheck(BaseModel):
     needs_restart: list[str] = []
 
 
-class SavedConfiguration(BaseModel):
+class SavedConfiguration(LazyModel):
     """What saving a text has done: the ids of models that changed, and keys that take effect with the next start."""
 
     etag: str
@@ -44,7 +43,7 @@ class SavedConfiguration(BaseModel):
     needs_restart: list[str] = []
 
 
-class KeyDescription(BaseModel):
+class KeyDescription(LazyModel):
     """An API key. `source`: `configuration` for keys that can be changed here, else the variable that sets it."""
 
     name: str
@@ -53,7 +52,7 @@ class KeyDescription(BaseModel):
     source: str = "configuration"
 
 
-class KeyList(BaseModel):
+class KeyList(LazyModel):
     """The response of `GET /v1/system/keys`. `required`: requests need a key. `tokens`: web tokens are accepted."""
 
     keys: list[KeyDescription]

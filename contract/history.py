@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from contract.lazy_model import LazyModel
 
 
-class WorkerMemory(BaseModel):
+class WorkerMemory(LazyModel):
     """The memory of one worker on a device, in bytes: at the point `first` and those after it. None: not measured."""
 
     worker: str
@@ -14,7 +14,7 @@ class WorkerMemory(BaseModel):
     bytes: list[int | None]
 
 
-class DeviceHistory(BaseModel):
+class DeviceHistory(LazyModel):
     """The memory of a device in bytes: all that is `used`, and of it what is `foreign`, of other programs."""
 
     id: str
@@ -26,7 +26,7 @@ class DeviceHistory(BaseModel):
     workers: list[WorkerMemory]
 
 
-class ModelRate(BaseModel):
+class ModelRate(LazyModel):
     """What a model does in a second now, on average over the last seconds."""
 
     model: str
@@ -35,7 +35,7 @@ class ModelRate(BaseModel):
     pictures: float
 
 
-class ColdStart(BaseModel):
+class ColdStart(LazyModel):
     """A start of a worker that has ended; `phases` are in seconds. `error`: why the worker did not become ready.
 
     Phases: `process` (until its process exists), `imports` (of libraries; none for a standby), `load` (of the model),
@@ -51,7 +51,7 @@ class ColdStart(BaseModel):
     error: str | None = None
 
 
-class History(BaseModel):
+class History(LazyModel):
     """The response of `GET /v1/system/history`. Every list has a value for each of the points in `times`.
 
     `times` are wall-clock seconds, `seconds` how long ago the point before was. In that time, so many `requests`

@@ -1,4 +1,4 @@
-"""The base of all requests and responses: pydantic builds a model's validator at its first use, not at its import.
+"""The base of requests, responses and the status: pydantic builds a validator at its first use, not at its import.
 
 There are 300 of them, most processes need few, and building all took a sixth of the start of the gateway.
 """

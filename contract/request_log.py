@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from contract.lazy_model import LazyModel
 
 
-class LoggedRequest(BaseModel):
+class LoggedRequest(LazyModel):
     """One request. `status` and `seconds` are null while it runs; `key` is the name of its key, never the key itself.
 
     `phases` are the seconds in the queue, loading the model and inferring, as `Server-Timing` has them; of a stream,
@@ -32,7 +32,7 @@ class LoggedRequest(BaseModel):
     bytes_sent: int = 0
 
 
-class CapturedPicture(BaseModel):
+class CapturedPicture(LazyModel):
     """A picture in a body: the field that held it, its size, and a small JPEG of it as a `data:` URL."""
 
     field: str
@@ -42,7 +42,7 @@ class CapturedPicture(BaseModel):
     thumbnail: str
 
 
-class CapturedBody(BaseModel):
+class CapturedBody(LazyModel):
     """A body as text, in which words stand for pictures. `cut`: it was longer. `bytes` is the size of all of it."""
 
     content_type: str
@@ -52,7 +52,7 @@ class CapturedBody(BaseModel):
     pictures: list[CapturedPicture] = []
 
 
-class CapturedRequest(BaseModel):
+class CapturedRequest(LazyModel):
     """The response of `GET /v1/system/requests/{id}`. Bodies are null if they are empty, or not `captured`."""
 
     request: LoggedRequest
@@ -61,7 +61,7 @@ class CapturedRequest(BaseModel):
     answer: CapturedBody | None = None
 
 
-class LoggedRequests(BaseModel):
+class LoggedRequests(LazyModel):
     """The response of `GET /v1/system/requests`: the newest first. Of all requests, the last `kept` are listed.
 
     `seq` is the number of the last change, from which on the stream of events goes on.

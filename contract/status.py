@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from contract.lazy_model import LazyModel
 
 
 class State(StrEnum):
@@ -23,7 +25,7 @@ LOADED = frozenset({State.READY, State.DRAINING})
 """The states of a worker that has its model in memory and answers requests."""
 
 
-class Event(BaseModel):
+class Event(LazyModel):
     """An event of the stream `GET /v1/system/events`, numbered without gaps.
 
     `bytes` and `total` are the progress of loading or, for events about memory, an amount of memory; both in bytes.
@@ -52,7 +54,7 @@ class DownloadState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class DownloadStatus(BaseModel):
+class DownloadStatus(LazyModel):
     """A download from the hub, which `model` began. `bytes` of `total` are on the disk; while verifying, are verified.
 
     `phase` is listing, waiting (for another program that downloads the same), downloading or verifying. `error` is that
@@ -73,7 +75,7 @@ class DownloadStatus(BaseModel):
     error: dict[str, Any] | None = None
 
 
-class LocalCopy(BaseModel):
+class LocalCopy(LazyModel):
     """What of a model is on this machine. `downloaded`: whether it starts without a download; None: unknown.
 
     `disk_bytes` are those of all its files, partial ones included.
@@ -92,7 +94,7 @@ EngineActivity = Literal["idle", "working", "abandoned"]
 """What an engine does; `abandoned`: it works on what no client waits for any more."""
 
 
-class WorkerStatus(BaseModel):
+class WorkerStatus(LazyModel):
     """One worker process: `worker` is `model#n`; memory is in bytes, times in seconds."""
 
     worker: str
@@ -114,7 +116,7 @@ class WorkerStatus(BaseModel):
     expires_at: float | None = None  # wall-clock time, if no request comes before; None: never
 
 
-class Failure(BaseModel):
+class Failure(LazyModel):
     """How a model's last worker failed: its exit code and the last lines of its log.
 
     `permanent`: no attempt can succeed before something is put right.
@@ -129,7 +131,7 @@ class Failure(BaseModel):
     retry_at: float | None = None
 
 
-class ModelFacts(BaseModel):
+class ModelFacts(LazyModel):
     """What is known of a model: first from its files, exactly once it was loaded. None: unknown, or not applicable.
 
     `context_length` is in tokens, `dimensions` is the length of its vectors. `tools` and `reasoning` are the forms in
@@ -152,7 +154,7 @@ class ModelFacts(BaseModel):
         return self.model_copy(update=newer.model_dump(exclude_none=True))
 
 
-class ModelFileStatus(BaseModel):
+class ModelFileStatus(LazyModel):
     """The file of a model that is a single file; `size` is in bytes."""
 
     name: str
@@ -161,7 +163,7 @@ class ModelFileStatus(BaseModel):
     extension: str
 
 
-class ModelFolderStatus(BaseModel):
+class ModelFolderStatus(LazyModel):
     """The folders of `manager.model_dirs`: which exist, how many models they have, and which file is being hashed.
 
     `hashed_bytes` of its `total_bytes` are done; `waiting` files come after it.
@@ -176,7 +178,7 @@ class ModelFolderStatus(BaseModel):
     waiting: int = 0
 
 
-class ModelStatus(BaseModel):
+class ModelStatus(LazyModel):
     """One configured model: what it is, what it does, and the state of its most advanced worker."""
 
     id: str
@@ -219,7 +221,7 @@ class ModelStatus(BaseModel):
         return self.source.rstrip("/").rpartition("/")[2] if is_path else self.source
 
 
-class ConfigurationStatus(BaseModel):
+class ConfigurationStatus(LazyModel):
     """Which configuration is in force. `error`: why the file is not, so that the last valid one stays.
 
     Without `has_file`, the default models are in force. `needs_restart`: changed keys that are read at a start only.
@@ -233,7 +235,7 @@ class ConfigurationStatus(BaseModel):
     needs_restart: list[str] = []
 
 
-class DeviceStatus(BaseModel):
+class DeviceStatus(LazyModel):
     """Memory of one device in bytes: `foreign` is used by other programs, `budget` is the limit for all our workers."""
 
     id: str
@@ -246,7 +248,7 @@ class DeviceStatus(BaseModel):
     committed: int
 
 
-class Status(BaseModel):
+class Status(LazyModel):
     """The response of `GET /v1/system/status`."""
 
     version: str

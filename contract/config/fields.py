@@ -12,9 +12,9 @@ from contract import durations
 
 
 class Frozen(BaseModel):
-    """An immutable section of the configuration; unknown keys are errors."""
+    """An immutable section of the configuration; unknown keys are errors. Validators are built at first use."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
