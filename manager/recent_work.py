@@ -12,7 +12,7 @@ from contract.history import ColdStart
 
 MAX_STARTS = 100
 """Starts that are kept."""
-MAX_MODELS = 250
+MAX_MODELS = 100
 """Models that are counted by themselves between two points of the history; others count in the sums only."""
 _LONGEST = 200
 """Characters of a name, or of an error, that are kept."""
