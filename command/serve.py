@@ -16,6 +16,7 @@ from command import first_run
 from command.places import Places
 from command.session import CommandError, Session
 from contract.config import OPEN_WARNING
+from contract.starter import VARIABLE
 from contract.startup_errors import explain
 from scripts.control.errors import ControlError
 from scripts.control.installation import Installation
@@ -106,9 +107,10 @@ class ForegroundServer:
         address = self._installation.home / name / "address"
         address.unlink(missing_ok=True)  # an earlier run's
         # In a session of its own, so that the terminal's Ctrl-C reaches us alone, and we stop both in good order.
-        command = [sys.executable, "-m", name]
+        # Its stdin ends with us, however we end, and it stops then.
+        command, environ = [sys.executable, "-m", name], self._environ | {VARIABLE: "1"}
         self._children[name] = subprocess.Popen(
-            command, env=self._environ, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+            command, env=environ, stdin=subprocess.PIPE, stdout=sys.stderr, start_new_session=True
         )
         while not address.exists() and self._all_run():
             time.sleep(0.05)

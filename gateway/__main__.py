@@ -16,6 +16,7 @@ from contract.asgi.connections import ConnectionLimits, raise_descriptor_limit
 from contract.asgi.draining import RequestsInProgress
 from contract.log_files import rotate_stderr
 from contract.long_texts import return_large_blocks
+from contract.starter import end_with_starter
 from contract.startup_errors import explain
 from contract.state_lock import lock_home
 from gateway.access.allowlist import Allowlist, is_loopback
@@ -26,6 +27,7 @@ log = logging.getLogger("gateway")
 def main() -> int:
     """Serve until a signal arrives. Returns the exit code: 2 when the configuration or the port is unusable."""
     gc.disable()  # imports create many objects that stay, so collecting now is wasted work
+    end_with_starter()
     serve.log_to_stderr()
     try:
         settings = config.load()

@@ -16,6 +16,7 @@ import uvloop
 from contract import config
 from contract.config import ConfigError, Settings
 from contract.log_files import rotate_stderr
+from contract.starter import end_with_starter
 from contract.startup_errors import explain
 from contract.state_lock import lock_home
 
@@ -29,6 +30,7 @@ cuts off those that have stalled itself."""
 def main() -> int:
     """Returns the exit code: 0 after an orderly shutdown, 2 when the configuration is invalid."""
     gc.disable()  # imports create many objects that stay, so collecting now is wasted work
+    end_with_starter()
     home = config.home()
     try:
         (home / "manager").mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,19 @@ def test_first_run_serves_and_says_where(tmp_path: Path, enginehouse: Enginehous
     assert (tmp_path / "s" / "enginehouse" / "manager" / "token").exists()
 
 
+def test_both_programs_end_with_a_killed_serve(tmp_path: Path, enginehouse: EnginehouseCommand) -> None:
+    serving = enginehouse.start("serve", "--port", "0", "--log-level", "error", cwd=tmp_path)
+    assert serving.stdout is not None
+    while "ready" not in serving.stdout.readline():
+        assert serving.poll() is None, serving.communicate()
+    children = psutil.Process(serving.pid).children(recursive=True)
+    assert len(children) >= 2
+    serving.kill()
+    _, alive = psutil.wait_procs(children, timeout=90)
+    assert not alive
+    serving.communicate()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
