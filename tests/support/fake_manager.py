@@ -111,7 +111,8 @@ class FakeManager:
             self.requests.append({"path": path, "query": scope["query_string"].decode()})
             await send_json(send, 200, {"evicted": [f"{path.removeprefix('/evict/')}#1"], "freed_bytes": 7})
         elif path == "/reload":
-            self.models = [*self.models, model("reloaded")]
+            others = [model for model in self.models if model["id"] != "reloaded"]
+            self.models = [*others, model("reloaded")]
             await send_json(send, 200, {"changed": ["reloaded"]})
         elif path == "/events":
             await self.events(scope, receive, send)

@@ -28,6 +28,7 @@ class MlxWhisper(Engine):
     model_types: ClassVar[tuple[str, ...]] = ("whisper",)
     imports: ClassVar[tuple[str, ...]] = (
         "av",
+        "workers.toolkit.lean_transformers",
         "workers.toolkit.torchvision_shim",
         "transformers:WhisperProcessor",
         "mlx_audio.stt.models.whisper.decoding",
