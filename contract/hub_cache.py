@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PARTIAL = ".incomplete"
-"""The suffix of a file that the hub's client has not received completely."""
+"""The suffix of a file that is not received completely."""
+_RESUMABLE = f".enginehouse{PARTIAL}"
 
 
 def split_source(source: str) -> tuple[str, str | None]:
@@ -31,6 +32,16 @@ def unverified_mark(folder: Path, commit: str) -> Path:
 def partial_files(folder: Path, blob: str = "") -> Iterator[Path]:
     """The files of a repository, or of one of its blobs, that are not received completely."""
     return (folder / "blobs").glob(f"{blob}*{PARTIAL}")
+
+
+def resumable_file(folder: Path, blob: str) -> Path:
+    """The partial file of a blob that the next attempt continues. Other programs have names of their own."""
+    return folder / "blobs" / (blob + _RESUMABLE)
+
+
+def is_resumable(partial: Path) -> bool:
+    """Whether a partial file is one of ours, which the next attempt continues."""
+    return partial.name.endswith(_RESUMABLE)
 
 
 def download_lock(folder: Path) -> Path:

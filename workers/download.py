@@ -2,8 +2,8 @@
 
 `python -m workers.download` reads `{"source": …, "revision": …}` on stdin and prints JSON lines: twice a second `phase`
 (listing, waiting, downloading, verifying), `done` and `total` in bytes; at the end the phase `done`, or `failed` with
-an error envelope. It ends when it is terminated or when its manager closes stdin, and removes what it has received of
-unfinished files.
+an error envelope. It ends when it is terminated or when its manager closes stdin. What it has received of unfinished
+files stays, and the next attempt continues it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from contract.errors import DownloadFailed, LoadFailed, ServeError
-from contract.hub_cache import PARTIAL
+from contract.hub_cache import PARTIAL, is_resumable
 from workers.toolkit import snapshots
 from workers.toolkit.hub_downloads import DownloadProgress
 
@@ -89,9 +89,9 @@ def _watch_stdin() -> None:
 
 
 def give_up() -> None:
-    """End at once. Partial files are removed: another process cannot resume them."""
+    """End at once. Partial files of the hub's client are removed: another process cannot continue them."""
     for opened in psutil.Process().open_files():
-        if opened.path.endswith(PARTIAL):
+        if opened.path.endswith(PARTIAL) and not is_resumable(Path(opened.path)):
             with suppress(OSError):
                 Path(opened.path).unlink()
     os._exit(1)

@@ -156,7 +156,7 @@ class ModelDownloads:
                 async with asyncio.timeout(max(0.0, progress + silence - time.monotonic())):
                     line = await process.stdout.readline()
             except TimeoutError:
-                raise _stalled(download, silence) from None
+                raise self._stalled(download, silence) from None
             if not line:
                 raise DownloadFailed(f"The download of {download.key.source} ended with code {await process.wait()}.")
             report = json.loads(line)
@@ -172,7 +172,15 @@ class ModelDownloads:
                     reported = now
                     self._report(download)
             elif now - progress > silence:
-                raise _stalled(download, silence)
+                raise self._stalled(download, silence)
+
+    def _stalled(self, download: ModelDownload, silence: float) -> HubStalled:
+        hub = self._environ.get("HF_ENDPOINT") or "huggingface.co"
+        message = (
+            f"The hub ({hub}) has sent nothing of {download.key.source} for {silence:g} s, so the download was ended. "
+            "Check the network and HF_ENDPOINT, or raise manager.download_silence."
+        )
+        return HubStalled(message, details={"hub": hub, "bytes": download.done, "total": download.total})
 
     def _report(self, download: ModelDownload) -> None:
         reason = f"{download.phase} {download.key.source}"
@@ -196,12 +204,6 @@ class ModelDownloads:
         lasting = isinstance(error, LoadFailed) and error.is_permanent
         download.end(DownloadState.FAILED, error if lasting else _with_retry(error, delay))
         self._events.add("download failed", model=download.model, reason=error.message)
-
-
-def _stalled(download: ModelDownload, silence: float) -> HubStalled:
-    message = f"The hub has sent nothing of {download.key.source} for {silence:g} s, so the download was ended."
-    details = {"bytes": download.done, "total": download.total}
-    return HubStalled(f"{message} Check the network, or raise manager.download_silence.", details=details)
 
 
 def _with_retry(error: ServeError, seconds: float) -> ServeError:

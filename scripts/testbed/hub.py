@@ -4,9 +4,10 @@
         environment = {"HF_ENDPOINT": served.url, "HF_HOME": str(fresh_folder)}
 
 Each repository has one commit, on `main`. Weights have a SHA-256, as files in the hub's large storage do; other files
-have the hash that git gives them. Gated repositories list their files, and send them to holders of `TOKEN` alone.
+have the hash that git gives them. Gated repositories list their files, and send them to holders of `TOKEN` alone. `EXPIRED`
+is a token that has expired, which is refused.
 
-`faults` says, by `owner/name/path`, what goes wrong when a file is sent.
+`faults` says, by `owner/name/path`, what goes wrong when a file is sent, and by `owner/name`, when files are listed.
 """
 
 from __future__ import annotations
@@ -31,23 +32,26 @@ from contract.asgi.serve import listen, server
 
 COMMIT = "c0ffee" + "0" * 34
 TOKEN = "hf_of_a_member"
+EXPIRED = "hf_expired"
 _LARGE = frozenset({".safetensors", ".bin", ".ckpt", ".gguf", ".onnx"})
 
-Fault = Literal["cut", "always cut", "damaged", "stalled", "huge"]
+Fault = Literal["cut", "always cut", "damaged", "stalled", "huge", "silent"]
 """`cut`: the connection breaks in the middle, once; `damaged`: a byte is wrong; `stalled`: half of the file is sent,
-and the rest once `Hub.go` is set; `huge`: the listing states a size that fits on no disk."""
+and the rest once `Hub.go` is set; `huge`: the listing states a size that fits on no disk; `silent`: the request is
+accepted, and answered once `Hub.go` is set."""
 
 HUGE = 1 << 60
 
 
 @dataclass
 class Hub:
-    """A running hub. `requests` are the method and path of each request so far."""
+    """A running hub. `requests` are the method and path of each request so far, `ranges` the bytes that some want."""
 
     url: str
     folders: Mapping[str, Path]
     gated: frozenset[str]
     requests: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
     faults: dict[str, Fault] = field(default_factory=dict)
     go: threading.Event = field(default_factory=threading.Event)
 
@@ -61,6 +65,8 @@ class Hub:
         ]
 
     async def _info(self, request: Request) -> Response:
+        if self.faults.get(_repo(request)) == "silent":
+            await _wait_for(self.go, request.receive)
         if refusal := self._refusal(request):
             return refusal
         siblings = [{"rfilename": path} for path in self._files(request)]
@@ -98,6 +104,10 @@ class Hub:
 
     def _refusal(self, request: Request) -> Response | None:
         self.requests.append(f"{request.method} {request.url.path}")
+        if "range" in request.headers:
+            self.ranges.append(request.headers["range"])
+        if request.headers.get("authorization") == f"Bearer {EXPIRED}":
+            return _error(401, None, "Invalid credentials in Authorization header")
         if _repo(request) not in self.folders:
             return _error(404, "RepoNotFound", "Repository not found")
         if request.path_params.get("revision", "main") not in {"main", COMMIT}:
@@ -157,8 +167,9 @@ def _git_hash(file: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _error(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"error": message}, status, {"x-error-code": code, "x-error-message": message})
+def _error(status: int, code: str | None, message: str) -> Response:
+    headers = {"x-error-message": message, **({"x-error-code": code} if code else {})}
+    return JSONResponse({"error": message}, status, headers)
 
 
 @contextmanager

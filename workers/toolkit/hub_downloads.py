@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,37 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import DiskFull, FileDamaged
-from contract.hub_cache import download_lock, partial_files, repository_folder, unverified_mark
+from contract.hub_cache import download_lock, is_resumable, partial_files, repository_folder, unverified_mark
+from workers.toolkit import hub_files
+from workers.toolkit.hub_files import WantedFile
 
-_PIECE = 4 * 2**20
 _CHUNK = 128 * 1024
 """Bytes after which the hub's client writes what it has received. Its own 10 MiB make a slow link look stalled."""
 _ABANDONED = 900.0
-"""Seconds after which a partial file that does not grow is removed: its process was killed, and no other resumes it."""
+"""Seconds after which another program's partial file that does not grow is removed: that program has been killed."""
+_RESUMABLE = 7 * 86400.0
+"""Seconds for which a partial file of ours is kept, for an attempt that continues it."""
 
 FileChoice = Callable[[Sequence[str]], Sequence[str]]
 """Chooses from the paths of all files of a repository those that are needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class WantedFile:
-    """A file of a repository. `blob` is its name in the cache: its SHA-256 if it is `large`, else git's hash of it."""
-
-    path: str
-    size: int
-    blob: str
-    large: bool
-
-    def hash_of(self, file: Path, on_bytes: Callable[[int], None]) -> str:
-        """The hash that a copy of it has, computed as the hub does. `on_bytes` gets the number of bytes read."""
-        digest = hashlib.sha256() if self.large else hashlib.sha1(usedforsecurity=False)
-        if not self.large:
-            digest.update(b"blob %d\0" % file.stat().st_size)
-        with file.open("rb", buffering=0) as opened:
-            while piece := opened.read(_PIECE):
-                digest.update(piece)
-                on_bytes(len(piece))
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +62,10 @@ class DownloadPlan:
         if self.local(file).exists() or (self.folder / "blobs" / file.blob).exists():
             return file.size
         return max((_size(partial) for partial in partial_files(self.folder, file.blob)), default=0)
+
+    def to_receive(self) -> list[WantedFile]:
+        """The missing files whose content is not there under another name either."""
+        return [file for file in self.missing() if not (self.folder / "blobs" / file.blob).exists()]
 
 
 @dataclass(slots=True)
@@ -143,7 +128,7 @@ class Wanted:
         return DownloadPlan(self.repository, commit, folder, tuple(_wanted_file(entry) for entry in chosen))
 
     def _download(self, plan: DownloadPlan) -> str:
-        """Download and verify. Returns the commit that the hub's client has chosen."""
+        """Download and verify. Returns the commit that the hub's client has chosen, which links what is received."""
         from huggingface_hub import constants, snapshot_download
 
         constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
@@ -154,6 +139,7 @@ class Wanted:
             mark.touch()
         names = [glob.escape(file.path) for file in plan.files]
         try:
+            hub_files.receive(self.repository, plan.commit, plan.folder, plan.to_receive())
             path = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=names))
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -234,10 +220,11 @@ def _only_one(plan: DownloadPlan) -> Iterator[None]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the partial files that killed processes have left."""
+    """Remove partial files that no attempt has continued for long."""
     for partial in partial_files(folder):
+        kept = _RESUMABLE if is_resumable(partial) else _ABANDONED
         with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > _ABANDONED:
+            if time.time() - partial.stat().st_mtime > kept:
                 partial.unlink()
 
 

@@ -34,6 +34,7 @@ _ONNX = "onnx/model.onnx"
 _CONFIG_PATTERNS = ("*.json", "*.txt", "*.model")
 """Configuration files and tokenizers."""
 
+_UNAUTHORIZED = 401
 _WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".ckpt"})
 
 
@@ -153,7 +154,8 @@ def explained(source: str, revision: str | None) -> Iterator[None]:
     from huggingface_hub import errors
 
     try:
-        yield
+        with _token_refused():
+            yield
     except errors.HFValidationError:
         raise LoadFailed(
             f"`source: {source}` is neither a local path nor a hub id such as organisation/model. Correct it."
@@ -180,6 +182,22 @@ def explained(source: str, revision: str | None) -> Iterator[None]:
         if type(error).__module__.partition(".")[0] in {"httpx", "httpx2"}:
             raise _unreachable(source, error) from error
         raise
+
+
+@contextmanager
+def _token_refused() -> Iterator[None]:
+    """Explain a token that the hub does not know. Without a token, the same status means a private or gated model."""
+    from huggingface_hub import constants, errors, get_token
+
+    try:
+        yield
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code != _UNAUTHORIZED or not get_token():
+            raise
+        raise LoadFailed(
+            f"The hub refuses the token that is set: it has expired, or it was revoked. Set HF_TOKEN to a new one from "
+            f"{constants.ENDPOINT}/settings/tokens, or remove it: models that are public need none."
+        ) from None
 
 
 def _unreachable(source: str, reason: object) -> ConnectionError:

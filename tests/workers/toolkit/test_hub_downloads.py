@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from contract.config import ModelSpec
-from contract.errors import DiskFull, FileDamaged, ModelGated
-from contract.hub_cache import unverified_mark
+from contract.errors import DiskFull, FileDamaged, LoadFailed, ModelGated
+from contract.hub_cache import repository_folder, resumable_file, unverified_mark
 from manager.models.downloads import downloaded, local_copy
 from scripts.testbed import hub
 from tests.support import hub_repositories
 from workers.toolkit import snapshots
+from workers.toolkit.hub_downloads import remove_abandoned
 
 WEIGHTS = "a/model/model.safetensors"
 
@@ -31,6 +35,7 @@ def _client(served: hub.Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("HF_TOKEN", raising=False)
     hub_repositories.use_in_this_process(served, tmp_path, monkeypatch)
     served.requests.clear()
+    served.ranges.clear()
     yield
     served.faults.clear()
 
@@ -116,6 +121,52 @@ def test_gated_model_names_terms_and_token(served: hub.Hub, monkeypatch: pytest.
         snapshots.folder("a/gated")
     monkeypatch.setenv("HF_TOKEN", hub.TOKEN)
     assert (snapshots.folder("a/gated") / "model.safetensors").exists()
+
+
+def test_expired_token_is_named(served: hub.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", hub.EXPIRED)
+    with pytest.raises(LoadFailed, match=r"refuses the token that is set: it has expired.* that are public need none"):
+        snapshots.folder("a/model")
+    assert len(served.requests) == 1
+
+
+def test_gated_file_is_asked_for_once(served: hub.Hub) -> None:
+    with pytest.raises(ModelGated):
+        snapshots.folder("a/gated")
+    assert sum("/resolve/" in request for request in served.requests) == 1
+
+
+@pytest.mark.parametrize(("size", "ranges"), [(1, ["bytes=1-"]), (200_000, []), (300_000, [])])
+def test_partial_file_of_any_length_ends_well(served: hub.Hub, tmp_path: Path, size: int, ranges: list[str]) -> None:
+    folder = repository_folder(tmp_path / "hub", "a/model")
+    content = (served.folders["a/model"] / "model.safetensors").read_bytes()
+    partial = resumable_file(folder, hashlib.sha256(content).hexdigest())
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes((content * 2)[:size])
+    assert (snapshots.folder("a/model") / "model.safetensors").read_bytes() == content
+    assert served.ranges == ranges
+    assert not partial.exists()
+
+
+def test_partial_file_with_other_content_is_found_out(served: hub.Hub, tmp_path: Path) -> None:
+    content = (served.folders["a/model"] / "model.safetensors").read_bytes()
+    partial = resumable_file(repository_folder(tmp_path / "hub", "a/model"), hashlib.sha256(content).hexdigest())
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(1000))
+    with pytest.raises(FileDamaged, match=r"model\.safetensors of a/model arrived damaged"):
+        snapshots.folder("a/model")
+    assert (snapshots.folder("a/model") / "model.safetensors").read_bytes() == content
+
+
+def test_partial_files_are_kept_as_long_as_they_may_be_continued(tmp_path: Path) -> None:
+    ours, others = resumable_file(tmp_path, "0" * 64), tmp_path / "blobs" / f"{'0' * 64}.8f613482.incomplete"
+    ours.parent.mkdir()
+    for age, kept in ((60, {ours, others}), (3600, {ours}), (30 * 86400, set())):
+        for partial in (ours, others):
+            partial.touch()
+            os.utime(partial, (time.time() - age,) * 2)
+        remove_abandoned(tmp_path)
+        assert set(ours.parent.iterdir()) == kept
 
 
 def test_one_file_of_a_repository_counts_once_it_is_there(served: hub.Hub, environ: dict[str, str]) -> None:
