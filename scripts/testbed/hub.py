@@ -4,8 +4,8 @@
         environment = {"HF_ENDPOINT": served.url, "HF_HOME": str(fresh_folder)}
 
 Each repository has one commit, on `main`. Weights have a SHA-256, as files in the hub's large storage do; other files
-have the hash that git gives them. Gated repositories list their files, and send them to holders of `TOKEN` alone. `EXPIRED`
-is a token that has expired, which is refused.
+have the hash that git gives them. Gated repositories list their files, and send them to holders of `TOKEN` alone.
+`EXPIRED` is a token that has expired, which is refused.
 
 `faults` says, by `owner/name/path`, what goes wrong when a file is sent, and by `owner/name`, when files are listed.
 """
