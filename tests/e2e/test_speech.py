@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,8 +30,21 @@ OPTIONS = {"threads": 1, "fallback_temperatures": []}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[RunningServer]:
     entry = {"id": "ears", "engine": "whisper", "source": str(models("whisper")), "options": OPTIONS}
-    with RunningServer(tmp_path_factory.mktemp("speech"), [{**entry, "aliases": ["whisper-1", "whisper"]}]) as running:
+    silence = {**entry, "id": "silence", "source": str(_wordless(models("whisper"), tmp_path_factory.mktemp("models")))}
+    entries = [{**entry, "aliases": ["whisper-1", "whisper"]}, silence]
+    with RunningServer(tmp_path_factory.mktemp("speech"), entries) as running:
         yield running
+
+
+def _wordless(model: Path, folder: Path) -> Path:
+    """A copy of a Whisper model that writes times without words, as the model does for silence."""
+    copy = shutil.copytree(model, folder / "wordless")
+    file = copy / "generation_config.json"
+    settings = json.loads(file.read_text())
+    words = range(settings["no_timestamps_token_id"])
+    settings["suppress_tokens"] = sorted({*settings["suppress_tokens"], *words} - {settings["eos_token_id"]})
+    file.write_text(json.dumps(settings))
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +79,7 @@ def test_sdk_reads_every_format(sdk: OpenAI, text: str) -> None:
 
 
 def test_sdk_streams_the_text(sdk: OpenAI, text: str) -> None:
-    events = list(create(sdk, stream=True))
+    events = _read(create(sdk, stream=True), lambda: None)
     assert [event.type for event in events[-2:]] == ["transcript.text.delta", "transcript.text.done"]
     assert "".join(event.delta for event in events[:-1]) == text
     assert events[-1].text == text
@@ -85,6 +99,16 @@ def _read(stream: Any, after: Callable[[], None]) -> list[Any]:
         if len(read) == 1:
             after()
     return read
+
+
+def test_stream_of_silence_is_one_event_without_text(sdk: OpenAI) -> None:
+    file = ("a.wav", wav(SECONDS))
+    stream = sdk.audio.transcriptions.create(model="silence", file=file, stream=True, language="de")
+    [done] = _read(stream, lambda: None)
+    assert (done.type, done.text) == ("transcript.text.done", "")
+    whole = sdk.audio.transcriptions.create(model="silence", file=file, response_format="verbose_json", language="de")
+    assert (whole.text, whole.segments, whole.duration) == ("", [], SECONDS)
+    assert sdk.audio.transcriptions.create(model="silence", file=file, response_format="srt", language="de") == ""
 
 
 def test_stream_of_a_dying_worker_ends_in_an_error(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import httpx2
 import pytest
 from openai import BadRequestError, OpenAI
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from client import AsyncClient, Client
 from contract.tasks.speech import MEDIA_TYPES
@@ -21,7 +28,31 @@ from workers.toolkit.audio_reader import AudioReader
 
 TEXT = "Hello there. How are you? I am fine"
 RATE = 16_000
+LONG = "One sentence. " * 7000
+"""It takes minutes to speak."""
+FORMS = ["sse", "audio"]
 OPTIONS = {"threads": 1, "voices": {"nova": "2"}, "max_characters": 99_000}
+
+
+class Usage(TypedDict):
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+
+
+class Delta(TypedDict):
+    type: Literal["speech.audio.delta"]
+    audio: str
+
+
+class Done(TypedDict):
+    type: Literal["speech.audio.done"]
+    usage: Usage
+
+
+Event = dict[str, Any]
+EVENT: TypeAdapter[Any] = TypeAdapter(Annotated[Delta | Done, Field(discriminator="type")])
+"""An event of the stream as OpenAI documents it: its SDK for Python has no types for them."""
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +189,81 @@ def test_voices_have_the_form_that_open_webui_reads(server: RunningServer) -> No
     assert {voice["model"] for voice in answer["voices"]} == {"voices"}
 
 
-def test_client_that_leaves_ends_the_speech(server: RunningServer) -> None:
-    text = "One sentence. " * 7000  # takes minutes
-    with server.stream("/v1/audio/speech", body(input=text, response_format="pcm")) as answer:
+@pytest.mark.parametrize("stream_format", FORMS)
+def test_client_that_leaves_ends_the_speech(server: RunningServer, stream_format: str) -> None:
+    with server.stream("/v1/audio/speech", body(input=LONG, stream_format=stream_format)) as answer:
         pieces = answer.iter_bytes()  # without a name, it would end the request
         assert next(pieces)
         assert answer.status_code == 200, answer.read()
         eventually("it has a lease", lambda: leases(server) == [1])
     eventually("its lease has ended", lambda: leases(server) == [0])
+
+
+def events(lines: Iterable[str]) -> Iterator[Event]:
+    """The events of a stream, each as OpenAI documents it; the last one may be an error. The end is `[DONE]`."""
+    for line in lines:
+        data = line.removeprefix("data: ")
+        if data not in {line, "[DONE]"}:
+            event = json.loads(data)
+            yield event if "error" in event else EVENT.validate_python(event)
+
+
+def test_events_hold_the_file_and_end_with_the_usage(server: RunningServer, pcm: bytes) -> None:
+    with server.stream("/v1/audio/speech", body(response_format="pcm", stream_format="sse")) as answer:
+        *deltas, done = events(answer.iter_lines())
+    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == pcm
+    assert [event["type"] for event in deltas] == ["speech.audio.delta"] * 3
+    assert done["type"] == "speech.audio.done"
+
+
+def test_events_of_a_dying_worker_end_in_an_error(server: RunningServer) -> None:
+    with server.stream("/v1/audio/speech", body(input=LONG, stream_format="sse")) as answer:
+        read = events(answer.iter_lines())
+        assert next(read)["type"] == "speech.audio.delta"
+        kill_worker(server)
+        *deltas, last = read
+    assert {event.get("type") for event in deltas} <= {"speech.audio.delta"}
+    assert last["error"]["code"] == "worker_died"
+
+
+def test_file_of_a_dying_worker_is_cut_off(server: RunningServer) -> None:
+    with server.stream("/v1/audio/speech", body(input=LONG, response_format="pcm")) as answer:
+        pieces = answer.iter_bytes()
+        assert next(pieces)
+        kill_worker(server)
+        with pytest.raises(httpx2.RemoteProtocolError):
+            deque(pieces, 0)
+
+
+def kill_worker(server: RunningServer) -> None:
+    [worker] = eventually("it has a lease", lambda: [one for one in server.workers("voices") if one["leases"]])
+    os.kill(worker["pid"], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stream_format", FORMS)
+@pytest.mark.parametrize("text", ["...", "42", "\u200b"])
+def test_text_of_nothing_to_say_is_refused(server: RunningServer, text: str, stream_format: str) -> None:
+    answer = server.request("POST", "/v1/audio/speech", json=body(input=text, stream_format=stream_format))
+    if answer.headers["content-type"] == "application/json":
+        assert answer.status_code == 400
+        refusal = answer.json()
+    else:  # the stream was opened while the worker started
+        [refusal] = events(answer.text.splitlines())
+    assert refusal["error"]["param"] == "input"
+
+
+@pytest.mark.parametrize("stream_format", FORMS)
+def test_sentences_of_nothing_to_say_are_left_out(server: RunningServer, stream_format: str) -> None:
+    text = "... Hello there. 42. ..."
+    wanted = body(input=text, response_format="pcm", stream_format=stream_format)
+    answer = server.request("POST", "/v1/audio/speech", json=wanted)
+    assert answer.status_code == 200, answer.content
+    if stream_format == "sse":
+        *deltas, done = events(answer.text.splitlines())
+        assert {event["type"] for event in deltas} == {"speech.audio.delta"}
+        assert done["type"] == "speech.audio.done"
+    else:
+        assert len(answer.content) > 1000
 
 
 def test_page_plays_and_saves_speech(server: RunningServer) -> None:

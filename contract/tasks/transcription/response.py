@@ -59,12 +59,14 @@ class TranscriptionResponse(Response):
 
 
 class TranscriptionEvent(Response):
-    """`transcript.text.delta` has the next piece of the text, and `transcript.text.done` all of it."""
+    """`transcript.text.delta` has the next piece of the text, and `transcript.text.done` all of it.
+
+    Neither has a `usage`: in a stream, OpenAI's clients read tokens there, and not seconds.
+    """
 
     type: Literal["transcript.text.delta", "transcript.text.done"]
     delta: Omittable[str] = None
     text: Omittable[str] = None
-    usage: Omittable[DurationUsage] = None
     whole: TranscriptionResponse | EncodedResponse | None = Field(None, exclude=True)
     """In the last event: the answer for clients that do not stream."""
 

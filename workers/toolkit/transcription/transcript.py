@@ -108,13 +108,10 @@ class Transcript:
             )
 
     def _last_event(self) -> TranscriptionEvent:
-        usage = DurationUsage(seconds=round(self.audio.position, 2))
-        done = TranscriptionEvent(type="transcript.text.done", text=self._text, usage=usage)
-        done.whole = self._whole(usage)
-        return done
+        return TranscriptionEvent(type="transcript.text.done", text=self._text, whole=self._whole())
 
-    def _whole(self, usage: DurationUsage) -> Any:
-        request = self.call.request
+    def _whole(self) -> Any:
+        request, usage = self.call.request, DurationUsage(seconds=round(self.audio.position, 2))
         match request.response_format:
             case "text":
                 return as_plain_text(self._text)
