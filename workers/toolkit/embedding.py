@@ -21,10 +21,14 @@ from workers.toolkit.image_batches import pixels_in_batch
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """An input's vector, numpy float32 of shape (dimensions,), and how many tokens of it the model read."""
+    """An input's vector, numpy float32 of shape (dimensions,), and how many tokens of it the model read.
+
+    `is_cut`: the text has more tokens than these.
+    """
 
     vector: Any
     tokens: int
+    is_cut: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -57,6 +61,8 @@ class _EmbeddingJob:
 
     def response(self, model: str) -> EmbeddingsResponse:
         request, results = self.call.request, [self.results[position] for position in sorted(self.results)]
+        if cut := [result.tokens for result in results if result.is_cut]:
+            self.call.warnings.append(_cut_warning(model, len(cut), max(cut)))
         encode = as_base64 if request.encoding_format == "base64" else as_list
         vectors = (Array.from_numpy(shorten(result.vector, request.dimensions)) for result in results)
         tokens = sum(result.tokens for result in results)
@@ -183,6 +189,11 @@ def text_too_long(model: str, position: int, tokens: int, limit: int) -> Context
         param="input",
         details={"index": position, "tokens": tokens, "limit": limit},
     )
+
+
+def _cut_warning(model: str, count: int, limit: int) -> str:
+    texts = "1 text was" if count == 1 else f"{count} texts were"
+    return f"{texts} cut: {model} reads {limit} tokens. `truncate: false` refuses such texts."
 
 
 def shorten(vector: Any, dimensions: int | None) -> Any:

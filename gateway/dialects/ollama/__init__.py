@@ -40,8 +40,16 @@ def _from_chat(request: GenerationRequest, answers: Sequence[TaskAnswer]) -> ans
 
 
 def _to_embed(request: OllamaEmbedRequest, table: ModelTable) -> Sequence[TaskQuery]:
-    fields = request.model_dump(include={"input", "dimensions", "truncate"}, exclude_none=True)
+    fields = request.model_dump(include={"input", "dimensions"}, exclude_none=True) | _cutting(request, table)
     return [TaskQuery(EMBEDDINGS, EmbeddingsRequest(model=known_name(request.model, table), **fields))]
+
+
+def _cutting(request: OllamaEmbedRequest | OllamaEmbeddingsRequest, table: ModelTable) -> dict[str, Any]:
+    """Ollama cuts texts that are too long unless the request says otherwise; here its model's entry may, too."""
+    if request.truncate is not None:
+        return {"truncate": request.truncate}
+    model = table.choose(EMBEDDINGS.name, known_name(request.model, table))
+    return {"truncate": True} if "truncate" in model.features and "truncate" not in model.defaults else {}
 
 
 def _from_embed(request: OllamaEmbedRequest, answers: Sequence[TaskAnswer]) -> answer.OllamaEmbedResponse:
@@ -50,6 +58,7 @@ def _from_embed(request: OllamaEmbedRequest, answers: Sequence[TaskAnswer]) -> a
 
 def _to_embeddings(request: OllamaEmbeddingsRequest, table: ModelTable) -> Sequence[TaskQuery]:
     fields = {"model": known_name(request.model, table), "input": request.prompt}
+    fields |= _cutting(request, table)
     return [TaskQuery(EMBEDDINGS, EmbeddingsRequest(**fields), {"input": "prompt"})]
 
 

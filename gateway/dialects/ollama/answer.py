@@ -12,7 +12,7 @@ from contract.errors import ServeError
 from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.tasks.chat import ChatChunk, ChatResponse, ChatUsage, Logprobs, TokenLogprob
-from gateway.dialects.dialect import StreamEvent, TimedResponse
+from gateway.dialects.dialect import DialectResponse, StreamEvent, TimedResponse
 from gateway.dialects.ollama.request import GenerationRequest, OllamaChatRequest
 
 
@@ -68,7 +68,7 @@ class OllamaEmbedResponse(TimedResponse):
     prompt_eval_count: int
 
 
-class OllamaEmbeddingsResponse(LazyModel):
+class OllamaEmbeddingsResponse(DialectResponse):
     """The vector of the text."""
 
     embedding: list[float]

@@ -122,7 +122,7 @@ class OllamaGenerateRequest(GenerationRequest):
 
 
 class OllamaEmbedRequest(DialectRequest):
-    """A text or several to embed."""
+    """A text or several to embed. Texts that are too long are cut unless `truncate` is false."""
 
     known_fields: ClassVar[FieldTable] = {
         **neutral(_ORIGIN, "options"),
@@ -135,12 +135,13 @@ class OllamaEmbedRequest(DialectRequest):
 
 
 class OllamaEmbeddingsRequest(DialectRequest):
-    """One text to embed, at the path from before `/api/embed`."""
+    """One text to embed, at the path from before `/api/embed`. A long one is cut unless `truncate` is false."""
 
     known_fields: ClassVar[FieldTable] = neutral(_ORIGIN, "options")
 
     model: Name
     prompt: Text
+    truncate: bool | None = None
 
 
 class ShowRequest(DialectRequest):

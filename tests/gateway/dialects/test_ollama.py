@@ -86,6 +86,21 @@ def test_truncate_is_left_to_engines_that_can(path: str) -> None:
         assert any("too long" in warning for warning in (*query.warnings, *request.warnings())) is warns
 
 
+@pytest.mark.parametrize("path", ["/api/embed", "/api/embeddings"])
+def test_long_texts_are_cut_unless_the_entry_says_otherwise(path: str) -> None:
+    fields: dict[str, Any] = {"engine": "fake", "tasks": ("embeddings",), "features": ("truncate",)}
+    cuts, keeps = ModelStatus(id="cuts", **fields), ModelStatus(id="keeps", defaults={"truncate": False}, **fields)
+    table = ModelTable([cuts, keeps, MODEL])
+    body = {"input" if path == "/api/embed" else "prompt": "a"}
+    for model, asked, wanted in (
+        ("cuts:latest", None, True), ("cuts", False, False), ("keeps", None, None), ("keeps", True, True),
+        ("m", None, None),
+    ):  # fmt: skip
+        request = read(path, **body, model=model, truncate=asked)
+        [query] = ROUTES[path].to_task(request, table)
+        assert query.request.truncate is wanted
+
+
 def test_results_are_joined_to_the_calls_of_their_tools() -> None:
     def call(name: str) -> dict[str, Any]:
         return {"function": {"name": name, "arguments": {"at": "sky"}}}

@@ -106,6 +106,10 @@ def test_failing_requests_spare_the_rest_of_the_batch(engines: Engines) -> None:
 def test_truncate_cuts_a_long_text(engines: Engines) -> None:
     [answer] = run(engines("minilm", truncate=True), {"input": "b " * 100})
     assert answer.usage.prompt_tokens == 64
+    call = Call(EmbeddingsRequest(input=["b " * 100, "b " * 62]))
+    assert dict(engines("minilm", truncate=True).embed([call]))
+    [warning] = call.warnings
+    assert warning.startswith("1 text was cut")
     np.testing.assert_allclose(vectors(answer), vectors(run(engines("minilm"), {"input": "b " * 62})[0]), atol=NEAR)
 
 

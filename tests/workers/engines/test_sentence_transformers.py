@@ -199,7 +199,10 @@ def test_request_decides_whether_a_long_text_is_cut(option: bool, models: Models
 
 
 def test_truncate_cuts_a_long_text(models: Models) -> None:
-    [answer] = embed(load(models("bge"), truncate=True), ask("a " * 70))
+    engine, call = load(models("bge"), truncate=True), ask(["a " * 70, "a " * 62, "b " * 99])
+    assert dict(engine.embed([call]))[call].usage.prompt_tokens == 3 * 64
+    assert call.warnings == ["2 texts were cut: vectors reads 64 tokens. `truncate: false` refuses such texts."]
+    [answer] = embed(engine, ask("a " * 70))
 
     assert answer.usage.prompt_tokens == 64
     assert close(vectors(answer), by_the_library(str(models("bge")), ["a " * 70]))

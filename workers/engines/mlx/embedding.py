@@ -47,7 +47,14 @@ class MlxEmbedding:
     def _embed(self, inputs: list[EmbeddingInput]) -> list[Embedded]:
         """One forward pass."""
         vectors = self._forward([item.prepared for item in inputs])
-        return [Embedded(vector, len(item.prepared)) for item, vector in zip(inputs, vectors, strict=True)]
+        return [
+            Embedded(vector, len(item.prepared), is_cut=self._is_cut(item))
+            for item, vector in zip(inputs, vectors, strict=True)
+        ]
+
+    def _is_cut(self, item: EmbeddingInput) -> bool:
+        full = len(item.prepared) == self._max_tokens
+        return full and len(self._tokens(str(item.content), is_cut=False)) > len(item.prepared)
 
     def _tokens(self, text: str, *, is_cut: bool = True) -> list[int]:
         cut = {"truncation": True, "max_length": self._max_tokens} if is_cut and self._max_tokens else {}

@@ -120,8 +120,9 @@ class SentenceTransformers(Engine):
         results: list[Embedded | ServeError] = []
         for item, vector, tokens in zip(inputs, vectors, token_counts, strict=True):
             full = self.max_tokens and tokens >= self.max_tokens and isinstance(item.content, str)
-            too_long = self._too_long(item) if full and not item.is_cut(self.options.truncate) else None
-            results.append(too_long or Embedded(vector, tokens))
+            too_long = self._too_long(item) if full else None
+            is_refused = too_long and not item.is_cut(self.options.truncate)
+            results.append(too_long if too_long and is_refused else Embedded(vector, tokens, is_cut=bool(too_long)))
         return results
 
     def _forward(self, contents: list[Any]) -> tuple[Any, list[int]]:
