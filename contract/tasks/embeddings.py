@@ -5,9 +5,9 @@ Source: platform.openai.com/docs/api-reference/embeddings.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from contract.known_fields import FieldTable, Requirement, honoured, ignored, neutral, refused
 from contract.lazy_model import LazyModel
@@ -34,9 +34,57 @@ class TextItem(LazyModel):
     text: Text
 
 
-TokenIds = Items[int] | Items[Items[int]]
 InputItem = Text | ImageItem | TextItem | ImagePart | TextPart
-Input = Annotated[Text | Items[Text] | TokenIds | Items[InputItem], Field(union_mode="left_to_right")]
+
+
+_PARTS = {name: part.__name__ for part in (ImagePart, TextPart) for name in get_args(get_type_hints(part)["type"])}
+_KEYS = {"image": "ImageItem", "text": "TextItem"}
+
+
+def _form(item: Any) -> str | None:
+    """The class of an input by its keys, so that an error names what is wrong with that form alone."""
+    if not isinstance(item, dict):
+        return "Text" if isinstance(item, str) else type(item).__name__
+    kind = item.get("type")
+    part = _PARTS.get(kind) if isinstance(kind, str) else None
+    return part or next((form for key, form in _KEYS.items() if key in item), None)
+
+
+_ITEM = Discriminator(
+    _form,
+    custom_error_type="embedding_input",
+    custom_error_message=(
+        'an input is a text, {"image": …}, or a part of a chat message of type `text` or `image_url`, which has its '
+        "text or image under that name"
+    ),
+)
+_TaggedInput = Annotated[
+    Annotated[Text, Tag("Text")]
+    | Annotated[ImageItem, Tag("ImageItem")]
+    | Annotated[TextItem, Tag("TextItem")]
+    | Annotated[ImagePart, Tag("ImagePart")]
+    | Annotated[TextPart, Tag("TextPart")],
+    _ITEM,
+]
+
+
+def _kind(value: Any) -> str:
+    """What an input consists of: its first value decides, as it does for token ids."""
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, int | float) and not isinstance(first, bool):
+        return "Tokens"
+    if isinstance(first, list):
+        return "TokenLists"
+    return "Items" if isinstance(value, list) else "Text"
+
+
+Input = Annotated[
+    Annotated[Text, Tag("Text")]
+    | Annotated[Items[int], Tag("Tokens")]
+    | Annotated[Items[Items[int]], Tag("TokenLists")]
+    | Annotated[Items[_TaggedInput], Tag("Items")],
+    Discriminator(_kind),
+]
 
 
 _TOKENS = "LangChain's `OpenAIEmbeddings` sends token ids unless it has `check_embedding_ctx_length=False`."

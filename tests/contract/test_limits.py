@@ -37,7 +37,7 @@ def test_every_list_and_text_has_a_limit() -> None:
 
 
 WRONG = [
-    ("embeddings", {"input": [{}] * 4000}, "input.0.image"),
+    ("embeddings", {"input": [{}] * 4000}, "input.0"),
     ("embeddings", {"input": [[]] * 2049}, "input"),
     ("embeddings", {"input": [1] * (MAX_ITEMS + 1)}, "input"),
     ("embeddings", {"input": [["x"] * 2000] * 2000}, "input.0.0"),

@@ -116,7 +116,7 @@ function takesStrings(list, definitions) {
 function variantsOf(property, definitions) {
   const alternatives = property.anyOf ?? property.oneOf ?? [property];
   return alternatives
-    .flatMap((variant) => (variant.anyOf ? variant.anyOf : [variant]))
+    .flatMap((variant) => (variant.anyOf ?? variant.oneOf ?? [variant]))
     .map((variant) => (variant.$ref ? (definitions[variant.$ref.split("/").at(-1)] ?? {}) : variant))
     .filter((variant) => variant.type !== "null");
 }
