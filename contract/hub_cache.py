@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PARTIAL = ".incomplete"
@@ -47,3 +48,19 @@ def is_resumable(partial: Path) -> bool:
 def download_lock(folder: Path) -> Path:
     """The file whose lock a program holds that downloads a repository, or removes it."""
     return folder.parent / ".locks" / folder.name / "enginehouse.lock"
+
+
+def listed_sizes(snapshot: Path) -> Mapping[str, int]:
+    """The bytes of each file of a snapshot's commit, as the hub's client has saved them; older clients save none."""
+    listing = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
+    try:
+        files = json.loads(listing.read_text(encoding="utf-8"))["files"]
+        return {name: entry["size"] for name, entry in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def cut_files(snapshot: Path) -> list[str]:
+    """The files of a snapshot that have another size than the hub states: the machine or a copy of it broke off."""
+    paths = ((name, size, snapshot / name) for name, size in listed_sizes(snapshot).items())
+    return [name for name, size, path in paths if path.exists() and path.stat().st_size != size]

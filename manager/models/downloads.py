@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from contract import catalogue
 from contract.config import ModelSpec
-from contract.hub_cache import repository_folder, split_source, unverified_mark
+from contract.hub_cache import cut_files, listed_sizes, repository_folder, split_source, unverified_mark
 from contract.status import LocalCopy
 from manager.models.weights import OTHER_FORMATS, PACKAGE, hub_cache, locate, size, weight_files
 
@@ -137,6 +137,8 @@ def _is_complete(snapshot: Path) -> bool:
         return False
     if any(file.is_symlink() and not file.exists() for file in snapshot.rglob("*")):
         return False  # a link whose blob is missing
+    if cut_files(snapshot):
+        return False
     formats = {file.suffix for file in files}
     present = {_name(file.relative_to(snapshot)) for file in snapshot.rglob("*") if file.suffix in formats}
     return _listed(snapshot, formats) <= present and _indexed(files)
@@ -172,11 +174,7 @@ def _listed(snapshot: Path, formats: set[str]) -> set[tuple[str, str]]:
     A pipeline loads its weights from the folders of its parts; files beside those folders are for other programs, and
     so are consolidated ones. Older clients save no list; then nothing is known to be missing.
     """
-    listing = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
-    try:
-        paths = [PurePosixPath(name) for name in json.loads(listing.read_text(encoding="utf-8"))["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+    paths = [PurePosixPath(name) for name in listed_sizes(snapshot)]
     weights = {_name(path) for path in paths if path.suffix in formats and not OTHER_FORMATS & set(path.parts[:-1])}
     skipped = "." if PurePosixPath("model_index.json") in paths else None
     return {(folder, name) for folder, name in weights if folder != skipped and not name.startswith("consolidated")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ from contract.errors import DiskFull, FileDamaged
 from contract.hub_cache import download_lock, is_resumable, partial_files, repository_folder, unverified_mark
 from workers.toolkit import hub_files
 from workers.toolkit.hub_files import WantedFile
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 128 * 1024
 """Bytes after which the hub's client writes what it has received. Its own 10 MiB make a slow link look stalled."""
@@ -52,20 +55,20 @@ class DownloadPlan:
 
     def missing(self) -> list[WantedFile]:
         """The files that are not complete on this machine."""
-        return [file for file in self.files if not self.local(file).exists()]
+        return [file for file in self.files if not _is_whole(self.local(file), file)]
 
     def done(self) -> int:
         """Bytes on the disk, those of a download by another process included."""
         return sum(self._received(file) for file in self.files)
 
     def _received(self, file: WantedFile) -> int:
-        if self.local(file).exists() or (self.folder / "blobs" / file.blob).exists():
+        if _is_whole(self.local(file), file) or _is_whole(self.folder / "blobs" / file.blob, file):
             return file.size
         return max((_size(partial) for partial in partial_files(self.folder, file.blob)), default=0)
 
     def to_receive(self) -> list[WantedFile]:
         """The missing files whose content is not there under another name either."""
-        return [file for file in self.missing() if not (self.folder / "blobs" / file.blob).exists()]
+        return [file for file in self.missing() if not _is_whole(self.folder / "blobs" / file.blob, file)]
 
 
 @dataclass(slots=True)
@@ -137,6 +140,7 @@ class Wanted:
         if unverified:
             plan.folder.mkdir(parents=True, exist_ok=True)
             mark.touch()
+        _remove_cut_files(plan)
         names = [glob.escape(file.path) for file in plan.files]
         try:
             hub_files.receive(self.repository, plan.commit, plan.folder, plan.to_receive())
@@ -171,6 +175,22 @@ class Wanted:
                 "The file is removed; download the model again, and look at proxies on the way if this repeats."
             )
             raise FileDamaged(message, details={"files": damaged})
+
+
+def _is_whole(path: Path, file: WantedFile) -> bool:
+    return path.exists() and path.stat().st_size == file.size
+
+
+def _remove_cut_files(plan: DownloadPlan) -> None:
+    """Remove files that are shorter or longer than the hub states: the hub's client would take them as they are."""
+    for file in plan.missing():
+        local, blob = plan.local(file), plan.folder / "blobs" / file.blob
+        if local.exists():
+            size = local.stat().st_size
+            log.warning("%s of %s has %d bytes instead of %d: again", file.path, plan.repository, size, file.size)
+            local.unlink()
+        if blob.exists() and not _is_whole(blob, file):
+            blob.unlink()
 
 
 def _wanted_file(entry: Any) -> WantedFile:

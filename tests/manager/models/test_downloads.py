@@ -109,6 +109,13 @@ def test_a_link_without_its_blob_is_incomplete(download: Download, environ: dict
     assert downloaded(model("a/shards"), environ) is False
 
 
+@pytest.mark.parametrize("name", ["config.json", "model-00002-of-00002.safetensors"])
+def test_a_cut_file_is_incomplete(download: Download, environ: dict[str, str], name: str) -> None:
+    file = (download("a/shards") / name).resolve()
+    file.write_bytes(file.read_bytes()[:3])
+    assert downloaded(model("a/shards"), environ) is False
+
+
 def test_without_a_file_list_the_present_files_count(download: Download, environ: dict[str, str]) -> None:
     snapshot = download("a/pipeline")
     shutil.rmtree(snapshot.parents[1] / "trees")  # as older clients leave it

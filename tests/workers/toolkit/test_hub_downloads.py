@@ -90,11 +90,29 @@ def test_damaged_file_is_named_and_does_not_count(served: hub.Hub, environ: dict
     assert downloaded(SPEC, environ) is True
 
 
+@pytest.mark.parametrize(("name", "content"), [("config.json", b""), ("model.safetensors", b"half")])
+def test_cut_file_is_named_and_fetched_again(
+    served: hub.Hub, environ: dict[str, str], caplog: pytest.LogCaptureFixture, name: str, content: bytes
+) -> None:
+    path = snapshots.folder("a/model") / name
+    whole = path.read_bytes()
+    path.resolve().write_bytes(content)  # as a machine leaves it whose power fails
+    assert downloaded(SPEC, environ) is False
+    served.requests.clear()
+    assert (snapshots.folder("a/model") / name).read_bytes() == whole
+    assert f"{name} of a/model has {len(content)} bytes instead of {len(whole)}" in caplog.text
+    assert downloaded(SPEC, environ) is True
+    served.requests.clear()
+    snapshots.folder("a/model")
+    assert not served.requests, "complete, so nobody asks the hub"
+
+
 def test_crash_before_verification_does_not_count(served: hub.Hub, environ: dict[str, str]) -> None:
     path = snapshots.folder("a/model")
     mark = unverified_mark(path.parents[1], path.name)
     mark.touch()  # as a killed process leaves it
-    (path / "config.json").resolve().write_text("{}")
+    config = (path / "config.json").resolve()
+    config.write_bytes(b" " * config.stat().st_size)  # not cut, which its size would show
     assert downloaded(SPEC, environ) is False
     assert local_copy(SPEC, environ).partly
     with pytest.raises(FileDamaged, match=r"config\.json of a/model"):
