@@ -48,7 +48,7 @@ class ImagePart(OpenModel):
     @model_validator(mode="before")
     @classmethod
     def _read_other_spellings(cls, part: Any) -> Any:
-        if not isinstance(part, dict) or part.get("type") not in {"image", "file", "input_file"}:
+        if not isinstance(part, dict) or part.get("type") not in ("image", "file", "input_file"):
             return part
         if part["type"] != "image":
             nested = part.get("file")

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from contract.errors import BadRequest, ContextTooLong
+from contract.errors import ContextTooLong
 from tests.support.chat_engines import ask, drawn_image, text, with_images
 from tests.support.chat_requests import *  # noqa: F403  (its tests are this file's)
-from tests.support.chat_requests import ChatEngine
 
 
 def test_default_temperature_is_the_models(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,11 +16,6 @@ def test_default_temperature_is_the_models(engine: Any, monkeypatch: pytest.Monk
     assert text(ask(engine, "Hello", **unset)) == text(ask(engine, "Hello", max_tokens=24))
     monkeypatch.setitem(engine._answers.maker.recommended, "do_sample", True)
     assert len({text(ask(engine, "Hello", **unset)) for _ in range(3)}) > 1
-
-
-def test_unguarded_control_token_is_refused(chat_engine: ChatEngine) -> None:
-    with pytest.raises(BadRequest, match="refuses this conversation"):
-        ask(chat_engine("idefics3"), with_images("What does <image> mean?", drawn_image()))
 
 
 def test_images_beyond_the_context_are_never_prepared(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:

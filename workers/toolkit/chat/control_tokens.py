@@ -29,8 +29,10 @@ class Guard:
     def __init__(self, tokenizer: Any, template: str, *, begins_texts: bool = False) -> None:
         """`begins_texts`: add the token that begins a text unless the template has, whatever the processor says."""
         self._begins_texts = begins_texts
-        added = tokenizer.added_tokens_decoder.values()
-        self._tokens = [str(token) for token in added if token.special or str(token) in template]
+        added = [(str(token), token.special) for token in tokenizer.added_tokens_decoder.values()]
+        self._tokens = [
+            token for token, special in added if special or (token in template and not _is_word(tokenizer, token))
+        ]
         longest_first = sorted(self._tokens, key=len, reverse=True)
         pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._pattern = pattern
@@ -85,6 +87,17 @@ class Guard:
                 "A message contains a control token of this model, and its tokenizer cannot encode that as plain text. "
                 "Leave it out."
             ) from None
+
+
+def _is_word(tokenizer: Any, token: str) -> bool:
+    """Whether an added token is a word as others are, which the tokenizer also makes of plain text."""
+    try:
+        tokenizer.encode(mark_control_tokens(token, re.compile(re.escape(token))), sanitize_control_tokens=True)
+    except ValueError:
+        return True
+    except NotImplementedError:
+        return False
+    return False
 
 
 class _LocatingEncoding(BatchEncoding):  # type: ignore[misc]  # the library has no types
