@@ -104,7 +104,7 @@ def test_cut_file_is_named_and_fetched_again(
     assert downloaded(SPEC, environ) is True
     served.requests.clear()
     snapshots.folder("a/model")
-    assert not served.requests, "complete, so nobody asks the hub"
+    assert not served.requests, "complete, so the hub is not asked"
 
 
 def test_crash_before_verification_does_not_count(served: hub.Hub, environ: dict[str, str]) -> None:
