@@ -80,9 +80,9 @@ def _kind(value: Any) -> str:
 
 Input = Annotated[
     Annotated[Text, Tag("Text")]
+    | Annotated[Items[_TaggedInput], Tag("Items")]
     | Annotated[Items[int], Tag("Tokens")]
-    | Annotated[Items[Items[int]], Tag("TokenLists")]
-    | Annotated[Items[_TaggedInput], Tag("Items")],
+    | Annotated[Items[Items[int]], Tag("TokenLists")],
     Discriminator(_kind),
 ]
 

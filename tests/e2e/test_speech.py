@@ -174,8 +174,8 @@ def test_client_and_command_transcribe(server: RunningServer, text: str, tmp_pat
     file = tmp_path / "meeting.wav"
     file.write_bytes(wav(SECONDS))
     with Client(server.url) as client:
-        spoken = client.transcribe(file, language="de", words=True)
-        translated = client.translate_speech(file)
+        spoken = client.transcribe(file, model="ears", language="de", words=True)
+        translated = client.translate_speech(file, model="ears")
     assert (spoken.text, spoken.language, spoken.duration) == (text, "de", SECONDS)
     assert spoken.segments[0].start < spoken.segments[-1].end <= SECONDS
     assert "".join(word.word for word in spoken.words) == text.replace(" ", "")
