@@ -14,14 +14,12 @@ import yaml
 from pydantic import BaseModel
 
 from contract.config import ConfigError
+from contract.credentials import holds_secrets, is_secret
 from contract.yaml_file import problem_of
 
 HIDDEN = "(hidden)"
 """What stands for a secret. Left as it is in an edited text, it means the secret that the file has there."""
 
-_SECRET = re.compile(r"(^|_)(api_?key|key_hash|token|secret|password|passphrase|credentials?|database)$", re.IGNORECASE)
-_SECRET_FIELDS = frozenset({"env", "headers"})
-"""Mappings all of whose values are hidden."""
 _NAMES = ("id", "name")
 """Keys that name an entry of a list, so that it is found again wherever it is moved."""
 
@@ -83,12 +81,12 @@ def revealed(text: str, original: str) -> str:
 def without_secrets(value: Any, key: str = "") -> Any:
     """Settings as JSON, whose secrets are hidden."""
     if isinstance(value, Mapping):
-        if key in _SECRET_FIELDS:
+        if holds_secrets(key):
             return dict.fromkeys(value, HIDDEN)
         return {name: without_secrets(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_secrets(item, key) for item in value]
-    return HIDDEN if value and _SECRET.search(key) else value
+    return HIDDEN if value and is_secret(key) else value
 
 
 def problems_of(error: ConfigError, text: str) -> list[ConfigurationProblem]:
@@ -150,7 +148,7 @@ def _walk(
         yield path, node
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            secret = inside or key.value in _SECRET_FIELDS or bool(_SECRET.search(str(key.value)))
+            secret = inside or holds_secrets(key.value) or is_secret(str(key.value))
             yield from _walk(value, (*path, str(key.value)), inside=secret, depth=depth + 1)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):

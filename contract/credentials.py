@@ -1,4 +1,4 @@
-"""Keys, tokens and secrets in the configuration: trimmed, and refused if no client could send them."""
+"""Keys, tokens and secrets in the configuration: which they are; trimmed, and refused if no client could send them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,21 @@ from pydantic import BeforeValidator
 PLACEHOLDER_KEYS = frozenset({"", "change-me"})
 """Values of `gateway.api_key` that mean: no key is required."""
 
+_SECRET = re.compile(r"(^|_)(api_?key|key_hash|token|secret|password|passphrase|credentials?|database)$", re.IGNORECASE)
+_ALL_SECRET = frozenset({"env", "headers"})
+
 MIN_LENGTH = 8
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of a key of the configuration is a secret."""
+    return bool(_SECRET.search(key))
+
+
+def holds_secrets(key: str) -> bool:
+    """Whether all values of the mapping under a key are secrets."""
+    return key in _ALL_SECRET
 
 
 def check_credential(value: object) -> object:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+
+from contract.credentials import holds_secrets, is_secret
 
 Place = tuple[int | str, ...]
 _MUST_BE = {
@@ -38,8 +39,6 @@ PATTERNS = {
 }
 """What a text must be, by the pattern that it must fit."""
 _KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
-_SECRET = re.compile(r"(api_key|key_hash|secret|token|database|env)(\.|$)")
-"""Keys whose values no message shows, since messages are logged."""
 _LONGEST = 60
 
 
@@ -67,7 +66,7 @@ def explain(error: Any, model: type[BaseModel], document: Any = None) -> str:
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(sorted(known))}"
         return f"{where}unknown key `{key}`; {hint}"
-    found = "" if error["type"] == "missing" or _SECRET.search(key) else f", not {_shown(error['input'])}"
+    found = "" if error["type"] == "missing" or _is_secret(loc) else f", not {_shown(error['input'])}"
     if error["type"] == "string_pattern_mismatch":
         pattern = error["ctx"]["pattern"]
         return f"{where}{name}{PATTERNS.get(pattern, f'must fit the pattern {pattern}')}{found}"
@@ -75,6 +74,11 @@ def explain(error: Any, model: type[BaseModel], document: Any = None) -> str:
         return f"{where}{name}{rule.format(**error.get('ctx', {}))}{found}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}`{key}`: {message}" if key else f"{where}{message}"
+
+
+def _is_secret(loc: Place) -> bool:
+    """Whether no message shows the value at a location, since messages are logged."""
+    return any(is_secret(str(key)) or holds_secrets(str(key)) for key in loc)
 
 
 def kind_of(value: Any) -> str:
