@@ -60,7 +60,7 @@ def listed_sizes(snapshot: Path) -> Mapping[str, int]:
         return {}
 
 
-def cut_files(snapshot: Path) -> list[str]:
+def cut_files(snapshot: Path, sizes: Mapping[str, int]) -> list[str]:
     """The files of a snapshot that have another size than the hub states: the machine or a copy of it broke off."""
-    paths = ((name, size, snapshot / name) for name, size in listed_sizes(snapshot).items())
+    paths = ((name, size, snapshot / name) for name, size in sizes.items())
     return [name for name, size, path in paths if path.exists() and path.stat().st_size != size]

@@ -137,11 +137,12 @@ def _is_complete(snapshot: Path) -> bool:
         return False
     if any(file.is_symlink() and not file.exists() for file in snapshot.rglob("*")):
         return False  # a link whose blob is missing
-    if cut_files(snapshot):
+    sizes = listed_sizes(snapshot)
+    if cut_files(snapshot, sizes):
         return False
     formats = {file.suffix for file in files}
     present = {_name(file.relative_to(snapshot)) for file in snapshot.rglob("*") if file.suffix in formats}
-    return _listed(snapshot, formats) <= present and _indexed(files)
+    return _listed(sizes, formats) <= present and _indexed(files)
 
 
 def _shards(files: Iterable[Path]) -> Iterable[tuple[int, int]]:
@@ -168,13 +169,13 @@ def _indexed(files: Iterable[Path]) -> bool:
     return True
 
 
-def _listed(snapshot: Path, formats: set[str]) -> set[tuple[str, str]]:
+def _listed(names: Iterable[str], formats: set[str]) -> set[tuple[str, str]]:
     """The weight files of these formats that the repository has, from the file list that hub clients save.
 
     A pipeline loads its weights from the folders of its parts; files beside those folders are for other programs, and
     so are consolidated ones. Older clients save no list; then nothing is known to be missing.
     """
-    paths = [PurePosixPath(name) for name in listed_sizes(snapshot)]
+    paths = [PurePosixPath(name) for name in names]
     weights = {_name(path) for path in paths if path.suffix in formats and not OTHER_FORMATS & set(path.parts[:-1])}
     skipped = "." if PurePosixPath("model_index.json") in paths else None
     return {(folder, name) for folder, name in weights if folder != skipped and not name.startswith("consolidated")}

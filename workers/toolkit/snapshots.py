@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from contract import catalogue
 from contract.errors import LoadFailed, ModelGated
-from contract.hub_cache import cut_files, repository_folder, split_source, unverified_mark
+from contract.hub_cache import cut_files, listed_sizes, repository_folder, split_source, unverified_mark
 from workers.toolkit import sources
 from workers.toolkit.hub_downloads import DownloadProgress, FileChoice, Wanted
 
@@ -76,7 +76,7 @@ def file(source: str, revision: str | None = None) -> Path:
             found = Path(hf_hub_download(repository, name, revision=revision, local_files_only=True))
         except LocalEntryNotFoundError:
             found = None
-        if found and not _is_unverified(repository, found) and name not in cut_files(_snapshot_of(repository, found)):
+        if found and not _is_unverified(repository, found) and name not in _cut_files(_snapshot_of(repository, found)):
             return found
         return wanted(source, revision).fetch() / name
 
@@ -136,13 +136,17 @@ def _cached(
         )
     except LocalEntryNotFoundError:
         return None
-    return None if _is_unverified(source, Path(path)) or cut_files(Path(path)) else Path(path)
+    return None if _is_unverified(source, Path(path)) or _cut_files(Path(path)) else Path(path)
 
 
 def _is_unverified(repository: str, path: Path) -> bool:
     """Whether a path in a snapshot belongs to one whose download has not ended."""
     snapshot = _snapshot_of(repository, path)
     return unverified_mark(snapshot.parents[1], snapshot.name).exists()
+
+
+def _cut_files(snapshot: Path) -> list[str]:
+    return cut_files(snapshot, listed_sizes(snapshot))
 
 
 def _snapshot_of(repository: str, path: Path) -> Path:
