@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Models
-from workers.registry import find_engine
+from workers.registry import engine_names, find_engine
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 
 from workers.__main__ import import_all
-from workers.registry import find_engine
+from workers.registry import engine_names, find_engine
 
 import_all(",".join(find_engine("transformers_chat").imports))
 imported = {"scipy", "torchao"} & set(sys.modules)
@@ -43,7 +43,14 @@ def test_worker_imports_scipy_and_torchao_only_when_needed(models: Models) -> No
     assert "Int8Tensor" in done.stdout.split()
 
 
-@pytest.mark.parametrize("engine", ["sentence_transformers", "depth_anything", "diffusers_image", "vits", "mlx"])
+LEAN = [name for name in engine_names() if "workers.toolkit.lean_transformers" in find_engine(name).imports]
+
+
+def test_engines_of_transformers_are_lean() -> None:
+    assert {"sentence_transformers", "depth_anything", "diffusers_image", "vits", "mlx", "mlx_whisper"} <= set(LEAN)
+
+
+@pytest.mark.parametrize("engine", LEAN)
 def test_engines_import_it_before_transformers(engine: str) -> None:
     imports = find_engine(engine).imports
     assert imports.index("workers.toolkit.lean_transformers") == imports.index("workers.toolkit.torchvision_shim") + 1

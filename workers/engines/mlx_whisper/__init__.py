@@ -28,8 +28,8 @@ class MlxWhisper(Engine):
     model_types: ClassVar[tuple[str, ...]] = ("whisper",)
     imports: ClassVar[tuple[str, ...]] = (
         "av",
-        "workers.toolkit.lean_transformers",
         "workers.toolkit.torchvision_shim",
+        "workers.toolkit.lean_transformers",
         "transformers:WhisperProcessor",
         "mlx_audio.stt.models.whisper.decoding",
         f"{__name__}.recognizer",
