@@ -270,9 +270,9 @@ def prune(connection: SqlConnection, ended_before: float, max_bytes: int) -> lis
     total = int(connection.execute(query).fetchone()[0])
     if total > max_bytes:
         query = f"SELECT id, {size} FROM jobs WHERE {which} AND {size} > 0 ORDER BY ended"
-        for id_, size in connection.execute(query).fetchall():
+        for id_, freed in connection.execute(query).fetchall():
             rows += connection.execute("DELETE FROM jobs WHERE id = ? RETURNING id, result_file", (id_,)).fetchall()
-            total -= size
+            total -= freed
             if total <= max_bytes:
                 break
     return [(id_, file) for id_, file in rows]

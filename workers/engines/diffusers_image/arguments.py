@@ -72,13 +72,16 @@ class PipelineAdapter:
     @property
     def max_pixels(self) -> int:
         """At most 1.5 times the model's native square, enough for 2:3, and what the memory suffices for."""
-        own = int(self.native**2 * 1.5)
-        return min(own, self.memory.max_pixels(self.native)) if self.memory else own
+        return min(self._own_pixels, self.memory.max_pixels(self.native)) if self.memory else self._own_pixels
 
     @property
     def is_short_of_memory(self) -> bool:
         """Whether memory bounds a drawing more than the model does."""
-        return self.max_pixels < int(self.native**2 * 1.5)
+        return self.max_pixels < self._own_pixels
+
+    @property
+    def _own_pixels(self) -> int:
+        return int(self.native**2 * 1.5)
 
     @property
     def native(self) -> int:

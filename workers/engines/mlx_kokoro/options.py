@@ -9,10 +9,9 @@ from workers.toolkit.speech.options import SpeechOptions
 
 
 class MlxKokoroOptions(SpeechOptions):
-    """`voices` gives voices of the model further names, such as `{narrator: bm_george}`, and `default` is the name for
-    requests without one. `max_characters` limits a text. `sentence_pause`: seconds of silence between sentences, beside
-    those that the model makes itself. `buffer_cache_gb` limits the memory, in GiB, that MLX keeps for its next
-    computations.
+    """`buffer_cache_gb` limits the memory, in GiB, that MLX keeps for its next computations.
+
+    The model makes silence between sentences itself, so there is no `sentence_pause` unless you set one.
     """
 
     sentence_pause: float = Field(0, ge=0, le=5)
