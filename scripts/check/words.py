@@ -12,6 +12,7 @@ from scripts.check import sources
 _EVERYWHERE = {
     r"\b(TO[D]O|FIX[M]E|X[X]X)\b": "finish it, or open an issue",
     r"\bpy[p]i\.org|\bfiles\.python[h]osted|registry\.np[m]js": "installers know their registries; name none",
+    r"wait_for_functio[n]\b": "page.evaluate in eventually(): the page's policy forbids Playwright's polling",
     r"/wor[k]/|/hom[e]/\w+/|/User[s]/\w+/": "a path of one person's machine",
 }
 _PROSE = {

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from contract.config import hash_key
-from scripts.testbed.server import RunningServer, fake_model
+from scripts.testbed.server import RunningServer, eventually, fake_model
 from tests.e2e.ui.browsing import expect
 from tests.e2e.ui.conftest import Opener
 
@@ -217,7 +217,7 @@ def test_configuration_is_checked_compared_and_saved(server: RunningServer, open
     line = 1 + text.splitlines().index("- id: m")
     expect(problem).to_contain_text(f"Line {line}")
     problem.click()
-    page.wait_for_function("getSelection().toString() === '- id: m'")
+    eventually("the wrong entry is not selected", lambda: page.evaluate("getSelection().toString()") == "- id: m")
     expect(save).to_be_disabled()
     window.check_accessible()
     editor.fill(text.replace("- id: m\n", f"- id: second\n  engine: fake\n  aliases: ['{EVIL_MODEL}2']\n- id: m\n"))
@@ -245,4 +245,4 @@ def test_an_edit_of_another_editor_is_not_overwritten(server: RunningServer, ope
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("has changed since you read it")
     assert server.config.read_text() == theirs
     page.get_by_role("button", name="Discard my changes and load the file").click()
-    page.wait_for_function("document.querySelector('textarea').value.includes('# theirs')")
+    expect(editor).to_have_value(re.compile("# theirs"))
