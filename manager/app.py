@@ -53,13 +53,16 @@ class ControlRoutes:
             raise Unavailable("The manager's scheduler has stopped responding; see the manager's log.", retry_after=1)
         return JSONResponse({"status": "ready"})
 
-    async def models(self, _: Request) -> Response:
-        """GET /models: every configured model, for the gateway."""
-        models = [self._status_of(model).model_dump(mode="json") for model in self.runtime.pool.models.values()]
+    async def models(self, request: Request) -> Response:
+        """GET /models: every configured model, for the gateway; with `?model=ID`, this one alone."""
+        models = [self._status_of(model).model_dump(mode="json") for model in self._wanted(request)]
         return JSONResponse({"seq": self.runtime.event_log.seq, "models": models})
 
-    async def status(self, _: Request) -> Response:
-        """GET /status: devices, workers, models and standbys, with memory measured now."""
+    async def status(self, request: Request) -> Response:
+        """GET /status: devices, workers, models and standbys, with memory measured now.
+
+        With `?model=ID`, `models` has this one alone: the state of a thousand takes a while to put together.
+        """
         pool, monitor = self.runtime.pool, self.runtime.monitor
         workers = pool.supervisor.workers
         await monitor.sample(workers)
@@ -72,7 +75,7 @@ class ControlRoutes:
             leases=pool.supervisor.leases,
             devices=monitor.status(workers),
             workers=[worker.status(now) for worker in workers],
-            models=[self._status_of(model) for model in pool.models.values()],
+            models=[self._status_of(model) for model in self._wanted(request)],
             standbys=self.runtime.standbys(),
             leaks=pool.supervisor.leaks,
             waits=wait_report.reports(pool.queue, pool.models, workers, now),
@@ -169,6 +172,11 @@ class ControlRoutes:
                 yield b": still here\n\n"
             else:
                 yield server_event(event.model_dump_json(by_alias=True).encode(), id_=event.seq)
+
+    def _wanted(self, request: Request) -> list[Model]:
+        """The model that a request for a status names by its id, if it is configured; without one, all."""
+        models, id_ = self.runtime.pool.models, request.query_params.get("model")
+        return [model for model in (models.get(id_),) if model] if id_ is not None else list(models.values())
 
     def _status_of(self, model: Model) -> ModelStatus:
         pool = self.runtime.pool

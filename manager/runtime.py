@@ -97,7 +97,7 @@ class Runtime:
     def pin(self, model: Model, pinned: bool) -> None:
         """Keep the model's workers, whatever its entry says, or no longer; until that is changed, restarts included."""
         self.pool.pin(model, pinned)
-        self.event_log.add("models", model=model.id, reason="pinned" if pinned else "unpinned")
+        self.event_log.add("pinned" if pinned else "unpinned", model=model.id)
         self._pins.save(self.pool.models.values())
 
     def forget(self, model: Model) -> bool:

@@ -162,7 +162,8 @@ class ControlRoute:
     """A path of a dialect about the models' state: acts on models, then answers from the status.
 
     Without a `request` model, it takes no body. An action without `wait` makes the answer a 202. `admin`: it needs that
-    scope. `progress` makes the lines for each state of the download that a route's only action starts.
+    scope. `progress` makes the lines for each state of the download that a route's only action starts. `by_state`:
+    which models are acted on depends on their states. If only one is, the status for the answer has no other.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -177,6 +178,7 @@ class ControlRoute:
     fields: Mapping[str, str] = field(default_factory=dict)
     admin: bool = False
     progress: Callable[[DownloadStatus], Sequence[BaseModel]] | None = None
+    by_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)

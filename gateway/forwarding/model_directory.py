@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import ManagerUnreachable, ServeError
@@ -59,14 +60,24 @@ class ModelDirectory:
             if not self.connected:
                 self._manager.locate()
             try:
-                reply = await self._manager.call("GET", "/models", timeout=5)
-                listing = _ModelList.model_validate(reply.json())
+                listing = await self._listing("/models")
             except ServeError as error:
                 self._stale = True
                 raise self._manager.unreachable(error.message) if error.status == 401 else error from None
             self._seq = listing.seq
             self._table = ModelTable(listing.models)
             return self._table
+
+    async def _refresh_one(self, id_: str) -> None:
+        """Fetch one model, because the states of a thousand take a while to put together."""
+        async with self._fetching:
+            listing = await self._listing(f"/models?model={quote(id_, safe='')}")
+            if self._table and listing.models:
+                self._table = self._table.with_one(listing.models[0])
+
+    async def _listing(self, path: str) -> _ModelList:
+        reply = await self._manager.call("GET", path, timeout=5)
+        return _ModelList.model_validate(reply.json())
 
     async def follow(self) -> None:
         """Follow the manager's events forever; reconnect when the connection breaks."""
@@ -93,8 +104,10 @@ class ModelDirectory:
             return
         # A model that became ready may have new features, which choosing a model depends on. Other state changes only
         # affect listings, which refresh a stale table when they are requested.
-        if event.get("type") == "models" or event.get("to") == "ready":
+        if event.get("type") == "models":
             await self.refresh()
+        elif event.get("to") == "ready":
+            await self._refresh_one(event["model"])
         elif event.get("type") in {"state", "failure"}:
             self._stale = True
 

@@ -37,6 +37,10 @@ class ModelTable:
         """The most segments that a name has in a path."""
         self._features = {model.id: frozenset(model.features) for model in self.models}
 
+    def with_one(self, model: ModelStatus) -> ModelTable:
+        """This table with a newer state of one of its models."""
+        return ModelTable(model if other.id == model.id else other for other in self.models)
+
     def get(self, name: str) -> ModelStatus:
         """The model with this id, alias or preset. Raises ModelNotFound, which lists similar and available names."""
         model = self._by_name.get(name)

@@ -20,6 +20,7 @@ from gateway.dialects import all_dialects
 from gateway.dialects.body_types import content_type_at
 from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
 from gateway.forwarding.manager_client import ManagerClient
+from gateway.forwarding.model_table import ModelTable
 from gateway.routes.dialect_downloads import DownloadEndpoint
 from gateway.routes.dialects import in_clients_names
 from gateway.services import Services
@@ -40,18 +41,24 @@ class ControlEndpoint:
             require_admin(request.scope.get("principal"))
         body = await self._body(request)
         try:
-            actions = self._route.to_actions(body, await self._services.directory.current())
+            actions = self._route.to_actions(body, await self._models())
         except ServeError as error:
             raise in_clients_names(error, self._route.fields) from None
         request.scope["model"] = ",".join(action.model for action in actions) or None
         await asyncio.gather(*(_act(self._services.manager, action) for action in actions))
         if any(action.kind == "remove" for action in actions):
             await self._services.directory.refresh()
-        reply = await self._services.manager.call("GET", "/status")
+        only = f"?model={quote(actions[0].model, safe='')}" if len(actions) == 1 else ""
+        reply = await self._services.manager.call("GET", f"/status{only}")
         answer = self._route.from_status(body, Status.model_validate(reply.json()))
         _add_warnings(answer, body)
         status = 200 if all(action.wait for action in actions) else 202
         return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
+
+    async def _models(self) -> ModelTable:
+        """The models to choose from. Their states cost a question to the manager, so only if they matter."""
+        directory = self._services.directory
+        return await (directory.current() if self._route.by_state else directory.table())
 
     async def _body(self, request: Request) -> BaseModel | None:
         if self._route.request is None:

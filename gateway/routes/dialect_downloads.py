@@ -38,7 +38,7 @@ class DownloadEndpoint:
         request.scope["endpoint_label"] = self._route.path
         require_admin(request.scope.get("principal"))
         body = await self._body(request)
-        (action,) = self._route.to_actions(body, await self._services.directory.current())
+        (action,) = self._route.to_actions(body, await self._services.directory.table())
         manager = self._services.manager
         started = (await manager.call("POST", "/downloads", content={"model": action.model, "revision": None})).json()
         updates = self._updates(action.model, started["id"])

@@ -42,6 +42,7 @@ class FakeManager:
         self.models = list(MODELS)
         self.seq = 1
         self.requests: list[dict[str, Any]] = []
+        self.reads: list[str] = []
         self.disconnected: list[str] = []
         self.attempts: Counter[str] = Counter()
         self.listeners: list[asyncio.Queue[dict[str, Any] | None]] = []
@@ -78,6 +79,7 @@ class FakeManager:
             for listener in self.listeners:
                 listener.put_nowait(None)
         recorded = {"requests": self.requests, "disconnected": self.disconnected, "listeners": len(self.listeners)}
+        recorded["reads"] = self.reads
         await send_json(send, 200, recorded)
 
     def publish(self, event: dict[str, Any]) -> None:
@@ -88,27 +90,23 @@ class FakeManager:
 
     async def answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Answer a request to one of the manager's own paths."""
-        path = scope["path"]
-        if path == "/models":
-            await send_json(send, 200, {"seq": self.seq, "models": self.models})
+        path, query = scope["path"], scope["query_string"].decode()
+        if path in {"/models", "/status"}:
+            await send_json(send, 200, self.read(path, query))
         elif path == "/downloads":
             await send_json(send, 200, downloads_overview(self.models))
         elif path == "/ready":
             await send_json(send, 200 if self.ready else 503, {})
-        elif path == "/status":
-            counts = {"uptime": 1, "seq": self.seq, "waiting": 0, "leases": 0}
-            lists = {"devices": [DEVICE], "workers": WORKERS, "models": self.models}
-            await send_json(send, 200, {"version": "fake", **counts, **lists})
         elif path == "/metrics":
             await send_text(
                 send,
                 "# TYPE models_loaded gauge\nmodels_loaded 2.0\n# TYPE active_requests gauge\nactive_requests 9.0\n",
             )
-        elif path.startswith("/load/"):
-            self.requests.append({"path": path, "query": scope["query_string"].decode()})
+        elif path.startswith(("/load/", "/pin/")):
+            self.requests.append({"path": path, "query": query})
             await send_json(send, 200, {"model": path.removeprefix("/load/")})
         elif path.startswith("/evict/"):
-            self.requests.append({"path": path, "query": scope["query_string"].decode()})
+            self.requests.append({"path": path, "query": query})
             await send_json(send, 200, {"evicted": [f"{path.removeprefix('/evict/')}#1"], "freed_bytes": 7})
         elif path == "/reload":
             others = [model for model in self.models if model["id"] != "reloaded"]
@@ -118,6 +116,16 @@ class FakeManager:
             await self.events(scope, receive, send)
         else:
             await send_json(send, 404, error_envelope("not_found", "no such path"))
+
+    def read(self, path: str, query: str) -> dict[str, Any]:
+        """The list of models or the status, of all models or of one."""
+        self.reads.append(f"{path}?{query}")
+        named = query.removeprefix("model=")
+        models = [entry for entry in self.models if not named or entry["id"] == named]
+        if path == "/models":
+            return {"seq": self.seq, "models": models}
+        counts = {"uptime": 1, "seq": self.seq, "waiting": 0, "leases": 0}
+        return {"version": "fake", **counts, "devices": [DEVICE], "workers": WORKERS, "models": models}
 
     async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the event stream until the test drops it or the listener disconnects."""

@@ -232,6 +232,6 @@ CONTROLS = (
     ControlRoute(
         "POST", "/models/unload-all", "Unload all models", ModelsMessage, to_unload_all,
         lambda *_: ModelsMessage(message="All models unloaded successfully"),
-        {"message": "All models unloaded successfully"}, admin=True,
+        {"message": "All models unloaded successfully"}, admin=True, by_state=True,
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess
+from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess, eventually
 from tests.support.seed_examples import VISION_SERVER
 
 SAM3 = {
@@ -72,6 +72,19 @@ def test_wrong_models_are_refused(
         answer = gateway.http.post(path, json=body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
         assert words in answer.json()["error"]["message"]
+
+
+def test_one_model_is_loaded_and_pinned_without_reading_all(
+    gateway: GatewayProcess, manager: FakeManagerProcess
+) -> None:
+    before = len(manager.control()["reads"])
+    manager.control("event", {"type": "state", "model": "segment-anything", "from": "stopped", "to": "starting"})
+    manager.control("event", {"type": "state", "model": "segment-anything", "from": "starting", "to": "ready"})
+    for path in ("/models/load", "/models/pin", "/models/unpin"):
+        assert gateway.http.post(path, json={"model_type": "sam3"}).json()["model_info"] == SAM3
+    one = {"/status?model=segment-anything", "/models?model=segment-anything"}
+    eventually(lambda: {*manager.control()["reads"][before:]} == one)
+    assert {model["id"] for model in gateway.http.get("/v1/models").json()["data"]} > {"segment-anything"}
 
 
 def test_unload_stops_one_model_or_all(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
