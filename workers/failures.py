@@ -56,6 +56,15 @@ def summarize(error: BaseException) -> str:
     return f"{type(error).__name__}: {message[:2000]}"
 
 
+def own_code_message(source: str | None) -> str:
+    """Says what to do about a model that needs code of its own, which its entry does not allow to run."""
+    return (
+        f"{source} comes with Python code of its own, which was not run: it would run on this machine with all of "
+        "Enginehouse's permissions. If you have read the code and trust it, set `trust_remote_code: true` in the "
+        "model's entry, and `revision` to the version that you have read."
+    )
+
+
 def load_failure_message(error: BaseException, source: str | None, engine: str = "all") -> str:
     """Why a model could not be loaded, in sentences for the operator. Its entry names `source` and `engine`."""
     if isinstance(error, ServeError):
@@ -63,6 +72,8 @@ def load_failure_message(error: BaseException, source: str | None, engine: str =
     summary = summarize(error).removesuffix(".")
     if isinstance(error, ImportError):
         return f"{summary}. A library that this engine needs is missing: `make setup ENGINES={engine}` installs it."
+    if "trust_remote_code" in str(error):  # the libraries' advice names an argument of their functions
+        return own_code_message(source)
     if "Unsupported global" in str(error):  # torch's refusal of a pickle with objects of its own
         return (
             f"A file of {source} is not read, because it contains more than weights, and reading it could run code. "

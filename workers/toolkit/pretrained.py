@@ -19,7 +19,7 @@ from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers import engine, registry
 from workers.engine import Device, Engine
-from workers.toolkit import snapshots
+from workers.toolkit import own_code, snapshots
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -58,7 +58,8 @@ class Checkpoint:
         """Load the model with one of transformers' Auto classes onto its device, in evaluation mode."""
         arguments = {**from_pretrained_arguments(device, options.quantization), **arguments}
         trust = self.spec.trust_remote_code
-        model = self._auto(auto_class).from_pretrained(self.folder, trust_remote_code=trust, **arguments)
+        with own_code.needed_code_refused(self.spec.source):
+            model = self._auto(auto_class).from_pretrained(self.folder, trust_remote_code=trust, **arguments)
         if options.quantization:
             patch_bitsandbytes(model)
         return model.eval()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("model_code")
 
 
 def test_runs_remote_code_only_if_trusted(models: Models) -> None:
-    with pytest.raises(LoadFailed, match="set `trust_remote_code: true` in its entry"):
+    with pytest.raises(LoadFailed, match="set `trust_remote_code: true` in the model's entry"):
         load(models("moondream"), trust_remote_code=False)
 
 

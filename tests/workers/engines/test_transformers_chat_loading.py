@@ -77,7 +77,7 @@ def test_custom_code_runs_only_if_trusted(copy: Copy, monkeypatch: pytest.Monkey
     folder = copy("lm", model_type="own", auto_map=auto)
     (folder / "own.py").write_text(CODE)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
-    with pytest.raises(LoadFailed, match=r"comes with its own code.*trust_remote_code: true"):
+    with pytest.raises(LoadFailed, match=r"comes with Python code of its own.*trust_remote_code: true"):
         load(folder)
     engine = load(folder, trust_remote_code=True)
     assert type(engine._model).__name__ == "OwnModel"

@@ -14,7 +14,7 @@ from contract.tasks.rerank import RERANK, RerankRequest
 from workers.engine import Call, Device, Engine, Output, serves
 from workers.engines.cross_encoder import prompts
 from workers.engines.cross_encoder.pairs import Pair, PairBatcher, Score
-from workers.toolkit import pretrained, snapshots
+from workers.toolkit import own_code, pretrained, snapshots
 from workers.toolkit.pretrained import TorchOptions
 
 _UNBOUNDED = 10**9
@@ -64,14 +64,15 @@ class CrossEncoders(Engine):
         prompts.check_head(folder, spec)
         question = prompts.question_for(folder, spec, self.options.chat_template)
         self.name = spec.id
-        self.model = CrossEncoder(
-            str(folder),
-            device=device.torch,
-            trust_remote_code=spec.trust_remote_code,
-            model_kwargs=arguments,
-            processor_kwargs={"chat_template": question.template} if question else {},
-            max_length=self.options.max_length,
-        ).eval()
+        with own_code.needed_code_refused(spec.source):
+            self.model = CrossEncoder(
+                str(folder),
+                device=device.torch,
+                trust_remote_code=spec.trust_remote_code,
+                model_kwargs=arguments,
+                processor_kwargs={"chat_template": question.template} if question else {},
+                max_length=self.options.max_length,
+            ).eval()
         pretrained.patch_bitsandbytes(self.model)
         pretrained.check_tokenizer(self.model.tokenizer, spec)
         prompts.set_up(self.model, question)

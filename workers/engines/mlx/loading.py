@@ -17,6 +17,7 @@ from mlx.utils import tree_flatten
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
+from workers.failures import own_code_message
 from workers.toolkit import pretrained
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 from workers.toolkit.pretrained import unsupported_message
@@ -81,8 +82,14 @@ class LoadedMlx:
 
 
 def read_checkpoint(spec: ModelSpec) -> MlxCheckpoint:
-    """The checkpoint that `spec.source` names, downloaded if needed. Raises LoadFailed if it has no config.json."""
+    """The checkpoint that `spec.source` names, downloaded if needed.
+
+    Raises LoadFailed if it has no config.json, or needs code of its own (`model_file`) that its entry does not allow:
+    mlx-vlm would run it without asking.
+    """
     checkpoint = pretrained.read_checkpoint(spec)
+    if checkpoint.config.get("model_file") and not spec.trust_remote_code:
+        raise LoadFailed(own_code_message(spec.source))
     return MlxCheckpoint(checkpoint.spec, checkpoint.folder, checkpoint.config)
 
 

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device, Engine
+from workers.failures import own_code_message
 from workers.toolkit import pretrained
 from workers.toolkit.finite import not_finite_scores
 from workers.toolkit.pretrained import Checkpoint
@@ -89,11 +90,7 @@ def load(spec: ModelSpec, served_by: type[Engine], device: Device) -> MoondreamM
     the weights are loaded into it.
     """
     if not spec.trust_remote_code:
-        raise LoadFailed(
-            f"{spec.source} comes with code of its own, which would run on this machine with all of Enginehouse's "
-            "permissions. If you trust it, set `trust_remote_code: true` in its entry, and `revision` to the version "
-            "that you have read."
-        )
+        raise LoadFailed(own_code_message(spec.source))
     checkpoint = pretrained.checkpoint(spec, served_by)
     config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=True)
     # Tables must be computed in float32, whatever precision the weights have; the code sets that of its layers.

@@ -14,7 +14,7 @@ from contract.image_loading import open_image
 from contract.status import ModelFacts
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from workers.engine import Call, Device, Engine, Output, serves
-from workers.toolkit import pretrained, snapshots
+from workers.toolkit import own_code, pretrained, snapshots
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
 from workers.toolkit.pretrained import TorchOptions
 
@@ -69,12 +69,14 @@ class SentenceTransformers(Engine):
         arguments = pretrained.from_pretrained_arguments(device, self.options.quantization)
         arguments.pop("device_map", None)  # SentenceTransformer places the model itself, by `device`
         self.name = spec.id
-        self.model = SentenceTransformer(
-            str(snapshots.folder(spec.source, spec.revision)),
-            device=device.torch,
-            trust_remote_code=spec.trust_remote_code,
-            model_kwargs=arguments,
-        ).eval()
+        folder = snapshots.folder(spec.source, spec.revision)
+        with own_code.needed_code_refused(spec.source):
+            self.model = SentenceTransformer(
+                str(folder),
+                device=device.torch,
+                trust_remote_code=spec.trust_remote_code,
+                model_kwargs=arguments,
+            ).eval()
         pretrained.patch_bitsandbytes(self.model)
         _pad_as_trained(self.model)
         pretrained.check_tokenizer(getattr(self.model, "tokenizer", None), spec)

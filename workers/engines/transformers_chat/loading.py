@@ -10,6 +10,7 @@ from transformers.models.auto import modeling_auto
 from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
+from workers.failures import own_code_message
 from workers.toolkit import pretrained
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
@@ -54,7 +55,7 @@ def auto_class(checkpoint: Checkpoint) -> str:
         return remote[0]
     suitable = [name for name, table in _AUTO_CLASSES.items() if model_type in table]
     if not suitable:
-        raise LoadFailed(_untrusted_code_message(spec) if remote else pretrained.unsupported_message(spec, model_type))
+        raise LoadFailed(own_code_message(spec.source) if remote else pretrained.unsupported_message(spec, model_type))
     architectures = checkpoint.config.get("architectures") or []
     return next((name for name in suitable if _AUTO_CLASSES[name][model_type] in architectures), suitable[0])
 
@@ -63,13 +64,6 @@ def is_for_chat(model_type: str) -> bool:
     """Whether an Auto class loads this type. Text encoders do not count, though some can also generate text."""
     encoders = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
     return any(model_type in table for table in _AUTO_CLASSES.values()) and model_type not in encoders
-
-
-def _untrusted_code_message(spec: ModelSpec) -> str:
-    return (
-        f"{spec.source} comes with its own code. If you trust the code, set `trust_remote_code: true` in the model's "
-        "entry: it then runs on this machine."
-    )
 
 
 def context_of(loaded: LoadedModel, option: int | None) -> int | None:
