@@ -219,7 +219,9 @@ def test_features_depend_on_the_weights(engines: Engines) -> None:
     assert "images" in engines("smolvlm").loaded_features()
     assert "images" not in engines("lm").loaded_features()
     spec = ModelSpec(id="m", engine="mlx", source="a/b")
-    assert set(tasks_of(spec, find_engine("mlx"))) == {"analyze", "caption", "chat", "completions", "ocr"}
+    assert set(tasks_of(spec, find_engine("mlx"))) == {
+        "analyze", "caption", "chat", "completions", "detokenize", "ocr", "tokenize",
+    }  # fmt: skip
     assert tasks_of(spec.model_copy(update={"tasks": ("embeddings",)}), find_engine("mlx")) == ("embeddings",)
 
 

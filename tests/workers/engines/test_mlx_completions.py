@@ -12,6 +12,7 @@ import torch
 
 from contract.errors import InvalidField, ServeError, UnsupportedFeature
 from tests.support import chat_engines
+from tests.support.batching import feed_of
 from tests.workers.engines.test_transformers_chat_completions import (
     WORDS,
     Library,
@@ -21,6 +22,8 @@ from tests.workers.engines.test_transformers_chat_completions import (
     request,
     whole,
 )
+from workers.engine import Call
+from workers.engines.mlx import prompt_scores
 from workers.toolkit.chat.fill_in_middle import FillInMiddle
 
 VISION = ["qwen2_5_vl", "smolvlm"]
@@ -71,7 +74,81 @@ def test_tokens_are_reported_with_their_probabilities(engine: Any, library: Libr
     assert reported(answer).token_logprobs[0] == pytest.approx(first.max().item(), abs=1e-3)
     best = torch.topk(first, 2).values.tolist()
     assert sorted(reported(answer).top_logprobs[0].values(), reverse=True) == pytest.approx(best, abs=1e-3)
-    assert "prompt_logprobs" not in engine.loaded_features()
+
+
+def scores(library: Library, tokens: list[int]) -> list[float]:
+    """The library's own log-likelihoods of the tokens after the first."""
+    own = library.logprobs(tokens).gather(-1, torch.tensor(tokens[1:])[:, None])[:, 0]
+    return [float(value) for value in own]
+
+
+def test_log_likelihoods_equal_the_librarys(engine: Any, library: Library) -> None:
+    """As LM Evaluation Harness asks: token ids with a continuation, `echo`, and no or one token more."""
+    items = [f"Question {number}: what is {number} plus {number}? It is {2 * number}." for number in range(40)]
+    for more, texts in enumerate((items[:20], items[20:])):
+        ids = [library.tokens(text) for text in texts]
+        answer = complete(engine, ids, max_tokens=more, logprobs=1, echo=True, seed=1234)
+        for tokens, choice in zip(ids, answer.choices, strict=True):
+            logprobs = choice.logprobs
+            assert logprobs is not None
+            assert len(logprobs.token_logprobs) == len(tokens) + more
+            assert logprobs.token_logprobs[1 : len(tokens)] == pytest.approx(scores(library, tokens), abs=1e-3)
+            best = library.logprobs(tokens).argmax(-1)
+            tops = zip(logprobs.top_logprobs[1:], logprobs.token_logprobs[1:], strict=True)
+            greedy = [max((top or {}).values()) == value for top, value in tops]
+            assert greedy[: len(best)] == (best == torch.tensor(tokens[1:])).tolist()
+
+
+def test_scores_of_prompts_change_no_answer(engine: Any) -> None:
+    plain = complete(engine, WORDS, n=2, echo=True, temperature=1, seed=7)
+    scored = complete(engine, WORDS, n=2, echo=True, temperature=1, seed=7, logprobs=3)
+    assert [choice.text for choice in scored.choices] == [choice.text for choice in plain.choices]
+    assert len(reported(scored).top_logprobs[2]) in (3, 4)
+    assert (scored.usage and scored.usage.prompt_tokens) == (plain.usage and plain.usage.prompt_tokens)
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_vision_models_score_prompts(family: str, engines: Engines, models: Any) -> None:
+    fields: dict[str, Any] = {"echo": True, "logprobs": 2, "max_tokens": 2}
+    expected = complete(chat_engines.load(models(family)), WORDS, **fields)
+    answer = complete(engines(family), WORDS, **fields)
+    for ours, theirs in zip(answer.choices, expected.choices, strict=True):
+        assert ours.logprobs is not None
+        assert theirs.logprobs is not None
+        assert ours.logprobs.tokens == theirs.logprobs.tokens
+        assert ours.logprobs.token_logprobs[1:] == pytest.approx(theirs.logprobs.token_logprobs[1:], abs=2e-3)
+
+
+@pytest.mark.parametrize("family", ["lm", "qwen2_5_vl"])
+def test_long_prompts_are_scored_in_chunks(
+    family: str, engines: Engines, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt_scores, "CHUNK", 16)
+    prompt = "A rather long prompt, which is read in several chunks. " * 4
+    fields: dict[str, Any] = {"echo": True, "logprobs": 0, "max_tokens": 0}
+    expected = reported(complete(chat_engines.load(models(family)), prompt, **fields)).token_logprobs
+    assert reported(complete(engines(family), prompt, **fields)).token_logprobs[1:] == pytest.approx(
+        expected[1:], abs=2e-3
+    )
+
+
+def test_running_answers_go_on_while_prompts_are_scored(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_scores, "CHUNK", 8)
+    alone = complete(engine, "Hello", max_tokens=30).choices[0].text
+    scored = request("A rather long prompt, which is read in several chunks. ", echo=True, logprobs=0)
+    calls = [Call(request("Hello", max_tokens=30)), Call(scored)]
+    order = [call for call, _ in engine.chat(feed_of(calls))]
+    assert order[: order.index(calls[1])].count(calls[0]) > 3, "tokens are sent between the chunks of a prompt"
+    answers = chunks(engine, *(call.request for call in calls))
+    assert whole(answers[0]).choices[0].text == alone
+
+
+def test_cancelled_prompt_is_read_no_further(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_scores, "CHUNK", 1)
+    cancelled, running = Call(request(["x" * 200, "y" * 200], echo=True, logprobs=0)), Call(request("Hello"))
+    engine.meter.take()
+    for call, _ in engine.chat(feed_of([cancelled, running])):
+        cancelled.cancel() if call is running else pytest.fail("the cancelled prompt was read whole")
 
 
 def test_every_prompt_has_its_choices_in_order(engine: Any) -> None:

@@ -1,7 +1,8 @@
 """Chat, embeddings and image generation with Apple's MLX: mlx-lm, mlx-vlm and mflux. Without an Apple GPU, on the CPU.
 
-`loading` finds the library for a checkpoint. `chatting` answers conversations: `prompts` makes the inputs, `decoding`
-runs the libraries' batch generators, `sampling` picks each row's token. `embedding` and `drawing` do the other tasks.
+`loading` finds the library for a checkpoint. `chatting` answers conversations: `prompts` makes the inputs, `rows`
+keeps the order, `prompt_scores` reads prompts that are reported, `decoding` runs the libraries' batch generators, and
+`sampling` picks each row's token. `embedding` and `drawing` do the other tasks.
 Heavy libraries are imported in `load` only.
 """
 
@@ -15,8 +16,10 @@ from contract.errors import LoadFailed
 from contract.status import ModelFacts
 from contract.tasks.chat import CHAT
 from contract.tasks.completions import COMPLETIONS
+from contract.tasks.detokenize import DETOKENIZE, DetokenizeRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from contract.tasks.image_generation import IMAGE_GENERATION, ImageGenerationRequest
+from contract.tasks.tokenize import TOKENIZE, TokenizeRequest
 from workers.engine import Call, Device, Engine, Feed, Joins, Output, serves
 from workers.engines.mlx.options import MlxOptions
 from workers.served_tasks import tasks_of
@@ -37,11 +40,9 @@ class Mlx(Engine):
 
     extras: ClassVar[tuple[str, ...]] = ("mlx",)
     Options = MlxOptions
-    features = (
-        frozenset({"images", "structured_output", "prefill", "truncate", "truncation", "fill_in_middle"})
-        | SAMPLING_FEATURES
-        | DIALECT_FEATURES
-    )
+    features = SAMPLING_FEATURES | DIALECT_FEATURES | {
+        "images", "structured_output", "prefill", "prompt_logprobs", "fill_in_middle", "truncate", "truncation",
+    }  # fmt: skip
     devices: ClassVar[tuple[str, ...]] = ("mlx", "cpu")
     imports = (
         "workers.toolkit.torchvision_shim",
@@ -104,6 +105,16 @@ class Mlx(Engine):
         from workers.toolkit.mlx_runtime import releasing
 
         yield from releasing(self._chat.run(feed, self.meter), self.meter)
+
+    @serves(TOKENIZE, max_batch=16, beside=True)
+    def tokenize(self, calls: list[Call[TokenizeRequest]]) -> Iterator[tuple[Call[TokenizeRequest], Output]]:
+        """The tokens of texts and conversations."""
+        yield from self._chat.tokens.tokenize(calls)
+
+    @serves(DETOKENIZE, max_batch=16, beside=True)
+    def detokenize(self, calls: list[Call[DetokenizeRequest]]) -> Iterator[tuple[Call[DetokenizeRequest], Output]]:
+        """The text of tokens."""
+        yield from self._chat.tokens.detokenize(calls)
 
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:

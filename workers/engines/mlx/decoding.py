@@ -9,14 +9,12 @@ import mlx.core as mx
 
 from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.prefix_cache import MlxPrefixCache
+from workers.engines.mlx.prompt_scores import CHUNK, PromptScores
 from workers.engines.mlx.prompts import MlxPrompt
 from workers.engines.mlx.sampling import MlxSampler
 from workers.step_meter import StepMeter
 from workers.toolkit.chat.answer import NO_TOKEN
 from workers.toolkit.mlx_runtime import count_buffers
-
-_PREFILL = 512
-"""The largest prefill chunk, in tokens: running rows wait for at most one chunk between two decode steps."""
 
 
 class Decoder:
@@ -27,7 +25,7 @@ class Decoder:
     """
 
     def __init__(self, loaded: LoadedMlx, rows: int, prefixes: MlxPrefixCache, meter: StepMeter) -> None:
-        shape = {"completion_batch_size": rows, "prefill_batch_size": 1, "prefill_step_size": _PREFILL}
+        shape = {"completion_batch_size": rows, "prefill_batch_size": 1, "prefill_step_size": CHUNK}
         stream = mx.default_stream(mx.default_device())
         self._vision, self._prefixes, self._meter = loaded.vision, prefixes, meter
         self._rows: dict[int, MlxSampler] = {}
@@ -45,6 +43,10 @@ class Decoder:
         """Remove all rows and close the generator."""
         self.drop(list(self._rows))
         self._generator.close()
+
+    def read(self, scores: PromptScores) -> None:
+        """Read the next chunk of a prompt whose tokens are reported."""
+        self._meter.read(scores.advance(), 0)
 
     def add(self, prompt: MlxPrompt, limit: int, sampler: MlxSampler) -> tuple[int, int]:
         """Add a row that generates up to `limit` tokens.
@@ -92,10 +94,12 @@ class Decoder:
             inputs = [{**prompt.inputs, **prompt.embed()}]
             rows = self._generator.insert([prompt.tokens], limits, logits_processors=processors, prompt_kwargs=inputs)
             return rows, 0
-        cache, unread = self._prefixes.match(prompt.tokens)
-        reused = list(prompt.tokens[: len(prompt.tokens) - len(unread)])
-        self._meter.read(len(unread), len(reused))
-        rows = self._generator.insert(
-            [unread], limits, caches=[cache], all_tokens=[reused], logits_processors=processors
-        )
-        return rows, len(reused)
+        cache, saved = prompt.scores.take_cache() if prompt.scores else None, 0
+        unread = prompt.tokens[-1:]
+        if cache is None:
+            cache, unread = self._prefixes.match(prompt.tokens)
+            saved = len(prompt.tokens) - len(unread)
+        read = list(prompt.tokens[: len(prompt.tokens) - len(unread)])
+        self._meter.read(len(unread), saved)
+        rows = self._generator.insert([unread], limits, caches=[cache], all_tokens=[read], logits_processors=processors)
+        return rows, saved

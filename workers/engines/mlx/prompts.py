@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from contract.image_loading import open_image
 from contract.tasks.chat import ChatRequest, ImagePart, Message, TextPart
 from workers.engines.mlx.loading import LoadedMlx
 from workers.engines.mlx.options import MlxOptions
+from workers.engines.mlx.prompt_scores import PromptScores, TextScores, VisionScores
 from workers.toolkit.chat.control_tokens import Guard
 from workers.toolkit.chat.conversation import (
     Conversation,
@@ -36,11 +38,13 @@ class MlxPrompt:
     """A prompt's token ids; `inputs` are a vision-language model's other inputs, such as embeddings.
 
     `embed` makes the inputs of a text when its turn comes: those of all prompts of a request could fill the memory.
+    `scores` reads the prompt first, if its tokens are reported with their probabilities.
     """
 
     tokens: list[int]
     inputs: dict[str, Any] = field(default_factory=dict)
     embed: Callable[[], dict[str, Any]] = dict
+    scores: PromptScores | None = None
 
 
 class MlxPrompts:
@@ -48,6 +52,8 @@ class MlxPrompts:
 
     def __init__(self, loaded: LoadedMlx, options: MlxOptions) -> None:
         checkpoint = loaded.checkpoint
+        self._model = loaded.model
+        self._processor = loaded.processor
         self._tokenizer = loaded.tokenizer
         template = options.chat_template or loaded.template
         self._template = require_template(template, checkpoint.spec, checkpoint.model_type)
@@ -61,22 +67,39 @@ class MlxPrompts:
         Raises BadImage for an image that cannot be opened, UnsupportedFeature for content that the model cannot take,
         and BadRequest if the chat template or the processor refuses the conversation.
         """
-        variables = {**self._guard.hide_all(self.dialect.variables(request)), **ending_of(request)}
         with report_refusals():
-            return self._read(request.messages, variables)
+            return self._read(request.messages, self._variables(request))
 
-    def of_tokens(self, tokens: list[int]) -> MlxPrompt:
-        """The prompt of a completion."""
-        return MlxPrompt(tokens)
+    def of_tokens(self, tokens: list[int], alternatives: int | None = None) -> MlxPrompt:
+        """The prompt of a completion; `alternatives`: report its tokens, each with this many of the most probable."""
+        scores = None if alternatives is None else TextScores(self._model, tokens, alternatives)
+        return MlxPrompt(tokens, scores=scores)
+
+    def chat_tokens(self, request: ChatRequest) -> list[int]:
+        """The tokens of a conversation's prompt, which only counts images. Raises what `read` raises."""
+        with report_refusals():
+            return self._tokens(request.messages, self._variables(request))
+
+    def copied(self) -> MlxPrompts:
+        """The same with a tokenizer of its own, for another thread."""
+        twin = copy.copy(self)
+        parts = copy.deepcopy((self._tokenizer, self._processor, self._guard))  # together: they have the same tokenizer
+        twin._tokenizer, twin._processor, twin._guard = parts
+        return twin
 
     def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
         """The tokens of a text without a chat template; `special`: with those that the tokenizer adds, such as BOS."""
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special)
         return tokens
 
-    def text_of(self, tokens: list[int]) -> str:
-        """The text of tokens, with control tokens."""
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    def texts_of(self, tokens: list[int]) -> list[str]:
+        """Each token as the vocabulary writes it."""
+        texts: list[str] = self._tokenizer.convert_ids_to_tokens(tokens)
+        return texts
+
+    def text_of(self, tokens: list[int], *, skip_special: bool = False) -> str:
+        """The text of tokens."""
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
         return text
 
     @cached_property
@@ -107,11 +130,17 @@ class MlxPrompts:
         """
         return tokens_left(tokens, self._context, param=param)
 
+    def _variables(self, request: ChatRequest) -> dict[str, Any]:
+        return {**self._guard.hide_all(self.dialect.variables(request)), **ending_of(request)}
+
     def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
+        return MlxPrompt(self._tokens(messages, variables))
+
+    def _tokens(self, messages: Sequence[Message], variables: dict[str, Any]) -> list[int]:
         conversation = self._guard.hide_all(
             self.dialect.turns.write(messages, lambda message: "\n".join(texts(message)))
         )
-        return MlxPrompt(self._guard.encode(self._render(conversation, **variables), add_special_tokens=False))
+        return self._guard.encode(self._render(conversation, **variables), add_special_tokens=False)
 
     def _render(self, conversation: Conversation, **variables: Any) -> str:
         variables = {"add_generation_prompt": True, **variables}
@@ -126,10 +155,26 @@ class VisionPrompts(MlxPrompts):
 
     def __init__(self, loaded: LoadedMlx, options: MlxOptions) -> None:
         super().__init__(loaded, options)
-        self._model, self._processor = loaded.model, loaded.processor
         self._processor.tokenizer = self._guard.tokenizer
 
+    def of_tokens(self, tokens: list[int], alternatives: int | None = None) -> MlxPrompt:
+        """The prompt of a completion, whose tokens are embedded when its turn comes."""
+
+        def embed() -> dict[str, Any]:
+            return self._embed({"input_ids": mx.array([tokens])}).inputs
+
+        scores = None if alternatives is None else VisionScores(self._model, tokens, alternatives, embed)
+        return MlxPrompt(tokens, embed=embed, scores=scores)
+
     def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
+        return self._embed(self._inputs(messages, variables))
+
+    def _tokens(self, messages: Sequence[Message], variables: dict[str, Any]) -> list[int]:
+        tokens: list[int] = self._inputs(messages, variables)["input_ids"][0].tolist()
+        return tokens
+
+    def _inputs(self, messages: Sequence[Message], variables: dict[str, Any]) -> dict[str, Any]:
+        """What the processor makes of a conversation: tokens, pixels and what belongs to them."""
         from mlx_vlm.utils import prepare_inputs
 
         image_sizes(messages)  # raises BadImage for too many pixels before any is opened
@@ -137,13 +182,10 @@ class VisionPrompts(MlxPrompts):
         turns = self.dialect.turns.write(messages, lambda message: self._content(message, images))
         image_token = getattr(self._model.config, "image_token_index", None)
         text = self._render(self._guard.hide_all(turns), **variables)
-        return self._embed(
-            prepare_inputs(self._processor, images=images or None, prompts=[text], image_token_index=image_token)
+        inputs: dict[str, Any] = prepare_inputs(
+            self._processor, images=images or None, prompts=[text], image_token_index=image_token
         )
-
-    def of_tokens(self, tokens: list[int]) -> MlxPrompt:
-        """The prompt of a completion, whose tokens are embedded when its turn comes."""
-        return MlxPrompt(tokens, embed=lambda: self._embed({"input_ids": mx.array([tokens])}).inputs)
+        return inputs
 
     @staticmethod
     def _content(message: Message, images: list[Any]) -> list[dict[str, Any]]:

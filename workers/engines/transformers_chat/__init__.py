@@ -35,8 +35,8 @@ from workers.toolkit.chat.sampling_settings import SAMPLING_FEATURES
 
 if TYPE_CHECKING:
     from workers.engines.transformers_chat.model_runner import ModelRunner
-    from workers.engines.transformers_chat.tokens import TokenReader
     from workers.toolkit.chat.answer import AnswerEvent
+    from workers.toolkit.chat.token_reader import TokenReader
 
 _HERE = "workers.engines.transformers_chat"
 _FAMILIES = (

@@ -67,6 +67,11 @@ class PromptEncoder:
         with report_refusals():
             return self._apply(conversation, **{**variables, **ending_of(request)})
 
+    def chat_tokens(self, request: ChatRequest) -> list[int]:
+        """The tokens of a conversation's prompt. Raises what `encode` raises."""
+        tokens: list[int] = self.encode(request)["input_ids"][0].tolist()
+        return tokens
+
     def copied(self) -> PromptEncoder:
         """An encoder with a processor of its own, for another thread."""
         twin = copy.copy(self)

@@ -16,8 +16,8 @@ from workers.engines.transformers_chat.options import ChatOptions
 from workers.engines.transformers_chat.prefix_cache import PrefixCache
 from workers.engines.transformers_chat.prompt_encoder import PromptEncoder
 from workers.engines.transformers_chat.score_processors import warn_of_ignored
-from workers.engines.transformers_chat.tokens import TokenReader
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
+from workers.toolkit.chat.token_reader import TokenReader
 
 __all__ = [
     "AnswerMaker",

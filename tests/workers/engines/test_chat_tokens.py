@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from contract.errors import InvalidField
 from contract.tasks.detokenize import DETOKENIZE
 from contract.tasks.tokenize import TOKENIZE
 from tests.conftest import Models
@@ -16,14 +17,27 @@ from workers.engine import Call
 TEXT = "Grüß Gott, 안녕!"
 
 
-@pytest.fixture(scope="module")
-def engine(models: Models) -> Any:
-    return chat_engines.load(models("lm"), "transformers_chat")
+MODELS = [
+    ("transformers_chat", "lm"),
+    ("mlx", "mlx_lm"),
+    ("mlx", "mlx_qwen2_5_vl"),
+    ("transformers_chat", "qwen2_5_vl"),
+]
+
+
+@pytest.fixture(scope="module", params=MODELS, ids="-".join)
+def model(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def tokenizer(models: Models) -> Any:
-    return AutoTokenizer.from_pretrained(models("lm"))
+def engine(models: Models, model: tuple[str, str]) -> Any:
+    return chat_engines.load(models(model[1]), model[0])
+
+
+@pytest.fixture(scope="module")
+def tokenizer(models: Models, model: tuple[str, str]) -> Any:
+    return AutoTokenizer.from_pretrained(models(model[1]))
 
 
 def tokenized(engine: Any, **body: Any) -> Any:
@@ -53,5 +67,22 @@ def test_text_of_tokens_is_the_text(engine: Any, tokenizer: Any) -> None:
 
 
 def test_tokenizer_is_not_the_one_of_the_running_batch(engine: Any) -> None:
-    reader = engine._tokens
-    assert reader._encoder._tokenizer is not engine._loaded.tokenizer
+    is_mlx = hasattr(engine, "_chat")
+    reader, own = (engine._chat.tokens, engine._chat.loaded) if is_mlx else (engine._tokens, engine._loaded)
+    assert reader._prompts._tokenizer is not own.tokenizer
+
+
+def test_pictures_are_counted_as_the_chat_counts_them(engine: Any) -> None:
+    if "images" not in engine.loaded_features():
+        pytest.skip("a model without vision")
+    content = chat_engines.with_images("What is this?", chat_engines.drawn_image())
+    usage = chat_engines.ask(engine, content, max_tokens=1).usage
+    assert usage is not None
+    answer = tokenized(engine, messages=[{"role": "user", "content": content}])
+    assert answer.count == len(answer.tokens) == usage.prompt_tokens
+
+
+def test_unknown_token_is_refused_by_name(engine: Any) -> None:
+    [(_, error)] = engine.detokenize([Call(DETOKENIZE.request(tokens=[1, 10**6]))])
+    assert isinstance(error, InvalidField)
+    assert error.param == "tokens"
