@@ -66,7 +66,7 @@ class ImageInput(Upload):
         try:
             return b"".join(base64_pieces(self.value, start))
         except binascii.Error as error:
-            raise BadImage(f"The image's base64 is invalid: {error}. Encode the whole file again.") from None
+            raise _bad_base64(error) from None
 
     def check(self) -> None:
         """Raise BadImage unless this looks like an image of acceptable size, judged by its encoding and file header.
@@ -91,7 +91,10 @@ class ImageInput(Upload):
         start = self._base64_start()
         if len(self.value) == start or not _is_base64(self.value, start):
             raise BadImage("The image is neither base64, a data URI nor an http(s) URL. Encode the file as base64.")
-        head = base64.b64decode(self.value[start : start + _HEADER_BYTES // 4 * 4] + "===", validate=False)
+        try:
+            head = base64.b64decode(self.value[start : start + _HEADER_BYTES // 4 * 4] + "===", validate=False)
+        except binascii.Error as error:  # a text with one letter too many
+            raise _bad_base64(error) from None
         if not self._header_is_valid(head):
             self._header_is_valid(self.read(), whole_file=True)
 
@@ -126,6 +129,10 @@ class ImageInput(Upload):
             raise unreadable(head) from error
         check_size(width, height)
         return True
+
+
+def _bad_base64(error: binascii.Error) -> BadImage:
+    return BadImage(f"The image's base64 is invalid: {error}. Encode the whole file again.")
 
 
 def _is_data_uri(text: str) -> bool:

@@ -30,7 +30,7 @@ def test_accepts_base64_data_uris_and_bytes(value: str | bytes) -> None:
     assert image.read() == PNG.getvalue()
 
 
-@pytest.mark.parametrize("value", ["data:image/png,abc", "@@@", "aGVsbG8=", b"hello"])
+@pytest.mark.parametrize("value", ["data:image/png,abc", "@@@", "aGVsbG8=", "x", "data:;base64,abcde", b"hello"])
 def test_rejects_what_is_not_an_image(value: str | bytes) -> None:
     with pytest.raises(BadImage):
         ImageInput(value).check()
