@@ -124,7 +124,8 @@ class DialectRoute:
     events. Of several routes at a path, the one whose `selector` is a field of the body applies, else the first.
     `fields` are the client's names of the tasks' fields where they differ, for errors: {"prompt": "prompts"}.
     `defaults` are fields whose default is a setting of the section `gateway`: {"steps": "infer_steps"}.
-    `example` is a request that works as it is, and `answer` what is answered, shortened.
+    `example` is a request that works as it is, and `answer` what is answered, shortened. `to_action` is for requests
+    that only load or unload a model, such as Ollama's without a prompt; None: the request is one for a task.
     """
 
     path: str
@@ -142,6 +143,7 @@ class DialectRoute:
     partial: bool = False
     selector: str | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
+    to_action: Callable[[Any, ModelTable], ActedAnswer | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,14 @@ class ModelAction:
     model: str
     wait: bool = True
     keep_alive: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActedAnswer:
+    """What a request does with a model, and what is answered once that is done."""
+
+    action: ModelAction
+    response: BaseModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -18,11 +18,11 @@ from contract.tasks import decode_body
 from gateway.access.keys import require_admin
 from gateway.dialects import all_dialects
 from gateway.dialects.body_types import content_type_at
-from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse, ModelAction
-from gateway.forwarding.manager_client import ManagerClient
+from gateway.dialects.dialect import ControlRoute, DialectRequest, DialectResponse
 from gateway.forwarding.model_table import ModelTable
 from gateway.routes.dialect_downloads import DownloadEndpoint
-from gateway.routes.dialects import in_clients_names
+from gateway.routes.dialect_exchange import in_clients_names
+from gateway.routes.model_actions import perform
 from gateway.services import Services
 
 _MAX_BODY = 64 * 1024
@@ -45,7 +45,7 @@ class ControlEndpoint:
         except ServeError as error:
             raise in_clients_names(error, self._route.fields) from None
         request.scope["model"] = ",".join(action.model for action in actions) or None
-        await asyncio.gather(*(_act(self._services.manager, action) for action in actions))
+        await asyncio.gather(*(perform(self._services.manager, action) for action in actions))
         if any(action.kind == "remove" for action in actions):
             await self._services.directory.refresh()
         only = f"?model={quote(actions[0].model, safe='')}" if len(actions) == 1 else ""
@@ -66,23 +66,6 @@ class ControlEndpoint:
         content = await read_body(request.scope, request.receive, _MAX_BODY)
         content_type = content_type_at(self._route.path, header(request.scope, b"content-type") or "")
         return decode_body(self._route.request, self._route.path, content_type, content)
-
-
-async def _act(manager: ManagerClient, action: ModelAction) -> None:
-    """Have the manager do it. Raises the manager's ServeError."""
-    name = quote(action.model, safe="")
-    if action.kind == "unload":
-        reply = await manager.call("POST", f"/evict/{name}", timeout=None)
-    elif action.kind == "remove":
-        reply = await manager.call("DELETE", f"/entries/{name}?entry=true", timeout=120)
-    elif action.kind in {"pin", "unpin"}:
-        reply = await manager.call("POST", f"/pin/{name}?pinned={str(action.kind == 'pin').lower()}")
-    else:
-        query = {"wait": "true" if action.wait else "false"}
-        if action.keep_alive is not None:
-            query["keep_alive"] = repr(action.keep_alive)
-        reply = await manager.call("POST", f"/load/{name}?{urlencode(query)}", timeout=None)
-    reply.json()
 
 
 def _add_warnings(answer: BaseModel, body: BaseModel | None) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from contract.tasks.chat import CHAT, ChatRequest
+from contract.tasks.completions import COMPLETIONS, CompletionRequest
 from contract.tasks.embeddings import EMBEDDINGS, EmbeddingsRequest
 from gateway.dialects.dialect import ApiDialect, ControlRoute, DialectResponse, DialectRoute, TaskAnswer, TaskQuery
-from gateway.dialects.ollama import answer, downloads, models
-from gateway.dialects.ollama.conversation import can_truncate, chat_of, chat_of_prompt, known_name
+from gateway.dialects.ollama import answer, downloads, loading, models
+from gateway.dialects.ollama.conversation import can_truncate, chat_of, chat_of_prompt, completion_of, known_name
 from gateway.dialects.ollama.errors import OLLAMA_ERRORS
 from gateway.dialects.ollama.request import (
     GenerationRequest,
@@ -27,6 +28,8 @@ def _to_chat(request: OllamaChatRequest, table: ModelTable) -> Sequence[TaskQuer
 
 
 def _to_prompt(request: OllamaGenerateRequest, table: ModelTable) -> Sequence[TaskQuery]:
+    if request.is_completion:
+        return [TaskQuery(COMPLETIONS, CompletionRequest(**completion_of(request, table)))]
     chat = ChatRequest(**chat_of_prompt(request, table))
     return [TaskQuery(CHAT, chat, {"messages": "prompt"}, _warnings(request, table))]
 
@@ -37,6 +40,10 @@ def _warnings(request: GenerationRequest, table: ModelTable) -> Sequence[str]:
 
 def _from_chat(request: GenerationRequest, answers: Sequence[TaskAnswer]) -> answer.OllamaAnswer:
     return answer.whole(request, answers[0].response)
+
+
+def _from_prompt(request: OllamaGenerateRequest, answers: Sequence[TaskAnswer]) -> answer.OllamaAnswer:
+    return (answer.completed if request.is_completion else answer.whole)(request, answers[0].response)
 
 
 def _to_embed(request: OllamaEmbedRequest, table: ModelTable) -> Sequence[TaskQuery]:
@@ -92,23 +99,25 @@ OLLAMA = ApiDialect(
             _to_chat, _from_chat, (CHAT,),
             {"model": "vlm-best", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "stream": False},
             {**_COMMON, "message": {"role": "assistant", "content": "Air scatters blue light most."}},
-            _FIELDS, answer.OllamaEvents, "ndjson",
+            _FIELDS, answer.OllamaEvents, "ndjson", to_action=loading.for_answers,
         ),
         DialectRoute(
             "/api/generate", "Answer a text", OllamaGenerateRequest, answer.OllamaGenerateResponse,
-            _to_prompt, _from_chat, (CHAT,),
+            _to_prompt, _from_prompt, (CHAT, COMPLETIONS),
             {"model": "vlm-best", "prompt": "Why is the sky blue?", "stream": False},
-            {**_COMMON, "response": "Air scatters blue light most."}, _FIELDS, answer.OllamaEvents, "ndjson",
+            {**_COMMON, "response": "Air scatters blue light most."}, _FIELDS, answer.events, "ndjson",
+            to_action=loading.for_answers,
         ),
         DialectRoute(
             "/api/embed", "Embed texts", OllamaEmbedRequest, answer.OllamaEmbedResponse, _to_embed, _from_embed,
             (EMBEDDINGS,), {"model": "minilm", "input": ["A cat sleeps.", "A kitten naps."]},
             {"model": "minilm", "embeddings": [[0.1, 0.2], [0.1, 0.3]], "prompt_eval_count": 12}, selector="input",
+            to_action=loading.for_vectors,
         ),
         DialectRoute(
             "/api/embeddings", "Embed a text", OllamaEmbeddingsRequest, answer.OllamaEmbeddingsResponse,
             _to_embeddings, _from_embeddings, (EMBEDDINGS,), {"model": "minilm", "prompt": "A cat sleeps."},
-            {"embedding": [0.1, 0.2]},
+            {"embedding": [0.1, 0.2]}, to_action=loading.for_vector,
         ),
     ),
     controls=(

@@ -12,8 +12,9 @@ from contract.errors import ServeError
 from contract.lazy_model import LazyModel
 from contract.omittable import Omittable
 from contract.tasks.chat import ChatChunk, ChatResponse, ChatUsage, Logprobs, TokenLogprob
+from contract.tasks.completions import CompletionResponse
 from gateway.dialects.dialect import DialectResponse, StreamEvent, TimedResponse
-from gateway.dialects.ollama.request import GenerationRequest, OllamaChatRequest
+from gateway.dialects.ollama.request import GenerationRequest, OllamaChatRequest, OllamaGenerateRequest
 
 
 class OllamaAnswer(TimedResponse):
@@ -94,7 +95,14 @@ def whole(request: GenerationRequest, response: ChatResponse) -> OllamaAnswer:
         content=said.content or "", thinking=said.reasoning_content or said.reasoning, tool_calls=calls or None
     )
     ending = {"done_reason": _reason(choice.finish_reason), **_counts(response.usage)}
-    return _answer(request, response.created, message, choice.logprobs, **ending)
+    return answered(request, response.created, message, choice.logprobs, **ending)
+
+
+def completed(request: GenerationRequest, response: CompletionResponse) -> OllamaAnswer:
+    """A whole completion as the answer to a request."""
+    choice = response.choices[0]
+    ending = {"done_reason": _reason(choice.finish_reason), **_counts(response.usage)}
+    return answered(request, response.created, WrittenMessage(content=choice.text), None, **ending)
 
 
 def written(call_id: str, name: str, arguments: str) -> WrittenToolCall:
@@ -107,9 +115,10 @@ def written(call_id: str, name: str, arguments: str) -> WrittenToolCall:
     return WrittenToolCall(id=call_id, function=function)
 
 
-def _answer(
+def answered(
     request: GenerationRequest, created: float, message: WrittenMessage, logprobs: Logprobs | None, **ending: Any
 ) -> OllamaAnswer:
+    """An answer, or a line of it, in the form of the request's path."""
     fields = {"model": request.model, "created_at": timestamp(created), **ending}
     fields["logprobs"] = logprobs and logprobs.content
     if isinstance(request, OllamaChatRequest):
@@ -160,7 +169,7 @@ class OllamaEvents:
         """The last calls, and the line with the counts."""
         yield from self._complete_calls()
         ending = {"done_reason": self._reason, **_counts(self._usage)}
-        yield StreamEvent(_answer(self._request, self._created, WrittenMessage(), None, **ending))
+        yield StreamEvent(answered(self._request, self._created, WrittenMessage(), None, **ending))
 
     def fail(self, error: ServeError, request_id: str) -> Iterator[StreamEvent]:  # noqa: ARG002 - has no place for it
         """A line with the error."""
@@ -173,7 +182,26 @@ class OllamaEvents:
             yield self._line(WrittenMessage(tool_calls=calls), None)
 
     def _line(self, message: WrittenMessage, logprobs: Logprobs | None) -> StreamEvent:
-        return StreamEvent(_answer(self._request, self._created, message, logprobs, done=False))
+        return StreamEvent(answered(self._request, self._created, message, logprobs, done=False))
+
+
+class CompletionEvents(OllamaEvents):
+    """Translates the stream of a completion."""
+
+    def chunk(self, chunk: Any) -> Iterator[StreamEvent]:
+        self._created = chunk.created
+        self._usage = chunk.usage or self._usage
+        for choice in chunk.choices:
+            if choice.text:
+                yield self._line(WrittenMessage(content=choice.text), None)
+            if choice.finish_reason:
+                self._reason = _reason(choice.finish_reason)
+
+
+def events(request: GenerationRequest) -> OllamaEvents:
+    """The translator of a request's stream."""
+    is_completion = isinstance(request, OllamaGenerateRequest) and request.is_completion
+    return CompletionEvents(request) if is_completion else OllamaEvents(request)
 
 
 def embed(model: str, response: Any) -> OllamaEmbedResponse:

@@ -20,6 +20,10 @@ LATEST = ":latest"
 """The tag that clients of Ollama add to names without one."""
 
 
+_OF_CHATS = ("think", "logprobs", "top_logprobs", "truncation")
+"""Fields that ask for nothing when a text is continued, since they are refused otherwise."""
+
+
 def known_name(name: str, models: ModelTable) -> str:
     """The name without `:latest`, unless a model is called so."""
     return name if models.find(name) else name.removesuffix(LATEST)
@@ -36,6 +40,13 @@ def chat_of_prompt(request: OllamaGenerateRequest, models: ModelTable) -> dict[s
     system = [{"role": "system", "content": request.system}] if request.system else []
     said = {"role": "user", "content": _content(request.prompt, request.images or ())}
     return _generation(request, models) | {"messages": [*system, said]}
+
+
+def completion_of(request: OllamaGenerateRequest, models: ModelTable) -> dict[str, Any]:
+    """The fields of a completion for a text that is continued as it is; like Ollama's, it has no limit of its own."""
+    generation = {name: value for name, value in _generation(request, models).items() if name not in _OF_CHATS}
+    fields = {"max_tokens": -1, **generation, "prompt": request.prompt}
+    return fields | ({"suffix": request.suffix} if request.suffix else {})
 
 
 def _generation(request: GenerationRequest, models: ModelTable) -> dict[str, Any]:

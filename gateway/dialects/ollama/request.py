@@ -19,6 +19,10 @@ _ORIGIN = "Ollama"
 _SIZE = "The entry's `options` in config.yaml say how the model is loaded."
 
 
+_OF_CHATS = ("system", "images", "format", "think", "logprobs", "top_logprobs", "truncate")
+"""What a text without a chat template cannot have."""
+
+
 class GenerationOptions(OpenModel):
     """How the answer is generated. `num_predict` is the limit of its tokens; -1 and -2 are none."""
 
@@ -54,7 +58,7 @@ class GenerationRequest(DialectRequest):
     """What requests for chats and for texts have in common. Answers are streamed unless `stream` is false."""
 
     known_fields: ClassVar[FieldTable] = {
-        **refused(_ORIGIN, "template suffix context raw", hint="Send a conversation to `/api/chat`."),
+        **refused(_ORIGIN, "template context", hint="Send a conversation to `/api/chat`."),
         **refused(_ORIGIN, "width height steps", hint="Images are drawn at `/v1/images/generations`."),
         **honoured(_ORIGIN, "truncate", hint="`true` needs an engine with `truncation`."),
         **neutral(_ORIGIN, "shift"),
@@ -68,6 +72,11 @@ class GenerationRequest(DialectRequest):
     truncate: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to answer: the model is only loaded."""
+        raise NotImplementedError
 
     def refuse(self) -> None:
         super().refuse()
@@ -107,18 +116,50 @@ class OllamaMessage(OpenModel):
 
 
 class OllamaChatRequest(GenerationRequest):
-    """A conversation that the model continues."""
+    """A conversation that the model continues. One without messages only loads the model."""
 
-    messages: Items[OllamaMessage] = Field(min_length=1)
+    known_fields: ClassVar[FieldTable] = {
+        **GenerationRequest.known_fields,
+        **refused(_ORIGIN, "suffix raw", hint="Send a text to `/api/generate`."),
+    }
+
+    messages: Items[OllamaMessage] = Field(default_factory=list)
     tools: Items[Tool] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.messages
 
 
 class OllamaGenerateRequest(GenerationRequest):
-    """A text that the model answers, with a system prompt and images."""
+    """A text that the model answers, with a system prompt and images. One without a text only loads the model.
 
-    prompt: Text = Field(min_length=1)
+    `raw` continues the text as it is, without the chat template; `suffix` is the text after what is to be written.
+    """
+
+    prompt: Text = ""
+    suffix: Text | None = None
+    raw: bool | None = None
     system: Text | None = None
     images: Items[ImageInput] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.prompt
+
+    @property
+    def is_completion(self) -> bool:
+        """Whether the text is continued without a chat template."""
+        return bool(self.raw or self.suffix)
+
+    def refuse(self) -> None:
+        super().refuse()
+        if not self.is_completion:
+            return
+        names = [name for name in _OF_CHATS if getattr(self, name)]
+        if names:
+            fields = ", ".join(f"`{name}`" for name in names)
+            raise UnsupportedFeature(f"{fields}: not with `raw` or `suffix`. Leave it out.", param=names[0])
 
 
 class OllamaEmbedRequest(DialectRequest):
@@ -140,7 +181,7 @@ class OllamaEmbeddingsRequest(DialectRequest):
     known_fields: ClassVar[FieldTable] = neutral(_ORIGIN, "options")
 
     model: Name
-    prompt: Text
+    prompt: Text = ""
     truncate: bool | None = None
 
 

@@ -65,6 +65,28 @@ def test_answer_fits_the_schema(server: DialectServer) -> None:
     assert json.loads(answer["response"]) == FORECAST
 
 
+def test_raw_text_is_continued_without_a_template(server: DialectServer) -> None:
+    options = {"num_predict": 2}
+    body = {"model": "echo", "prompt": "Once upon a time", "max_tokens": 2}
+    expected = server.running.post("/v1/completions", body).json()["choices"][0]["text"]
+    assert expected
+    whole = ask(server, "/api/generate", model="echo", prompt="Once upon a time", raw=True, options=options)
+    assert (whole["response"], whole["eval_count"]) == (expected, 2)
+    pieces = lines(server, "/api/generate", model="echo", prompt="Once upon a time", raw=True, options=options)
+    assert "".join(piece["response"] for piece in pieces) == expected
+    assert (pieces[-1]["done_reason"], pieces[-1]["prompt_eval_count"]) == ("length", whole["prompt_eval_count"])
+
+
+def test_empty_requests_load_and_unload(server: DialectServer) -> None:
+    loaded = ask(server, "/api/generate", model="echo")
+    assert (loaded["response"], loaded["done"], loaded["done_reason"]) == ("", True, "load")
+    assert server.running.workers("echo")
+    assert server.running.post("/api/chat", {"model": "echo", "keep_alive": 0}).json()["done_reason"] == "unload"
+    assert not server.running.workers("echo")
+    again = ask(server, "/api/chat", model="echo", keep_alive=0)
+    assert (again["message"]["content"], again["done_reason"]) == ("", "unload")
+
+
 def test_embeddings_equal_the_tasks(server: DialectServer) -> None:
     own = server.running.post("/v1/embeddings", {"input": ["a", "b"], "model": "echo"}).json()["data"]
     answer = ask(server, "/api/embed", model="echo", input=["a", "b"])
