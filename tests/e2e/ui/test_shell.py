@@ -69,6 +69,8 @@ def test_every_view_opens_on_a_phone(opener: Opener) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text(VIEWS[-2])
+    page = window.open(VIEWS[-1].lower())
+    expect(page.get_by_role("link", name=VIEWS[-1], exact=True)).to_be_in_viewport()
 
 
 def test_colours_follow_the_system_until_chosen(opener: Opener) -> None:

@@ -60,6 +60,10 @@ def test_boxes_are_hidden_by_score_without_a_request(window: OpenPage) -> None:
     expect(answer.locator(".box-label")).not_to_have_count(total)
     assert not [address for address in window.addresses if "/v1/" in address]
     window.check_part(".task-output")
+    page.get_by_role("spinbutton", name="Box threshold, as a number").fill("1")
+    answer = run(page)
+    expect(answer.get_by_text("The model found nothing.")).to_be_visible()
+    expect(answer.get_by_text("this high")).to_have_count(0)
 
 
 def test_masks_answer_points_and_boxes_that_are_drawn(window: OpenPage) -> None:
@@ -163,7 +167,7 @@ def test_painted_mask_is_redrawn_then_varied(window: OpenPage, server: RunningSe
     answer.get_by_role("button", name="Vary").click()
     page.get_by_role("heading", name="Image variation", level=2).wait_for()
     page.get_by_role("img", name="drawn.png").wait_for()
-    page.get_by_role("spinbutton", name="N, as a number").fill("2")
+    page.get_by_role("spinbutton", name="Count (n), as a number").fill("2")
     with page.expect_response(lambda response: response.request.method == "DELETE") as removed:
         answer = run(page)
     expect(answer.locator(".images img")).to_have_count(2)
@@ -181,4 +185,5 @@ def test_picture_is_captioned_and_analyzed(window: OpenPage) -> None:
         answer = run(page)
         expect(answer.locator(".answer-text, .json").first).to_be_visible()
         expect(answer.get_by_label("Where the time went")).to_contain_text("infer")
+        expect(answer.get_by_role("button", name="Copy the text")).to_be_visible()
     window.check_part(".task-output")

@@ -34,6 +34,7 @@ function Shell() {
   useEffect(() => {
     if (route.view !== current.id) navigate(linkTo(current.id), { replace: true });
     document.title = `${current.title} · Enginehouse`;
+    document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [route.view, current.id]);
   return html`<div class="shell">
     <a class="skip-link" href="#content" onClick=${skip}>Skip to the content</a>

@@ -42,11 +42,31 @@ export function number(value, digits = 0) {
   return formatOf(digits).format(value);
 }
 
+/**
+ * A score such as `0.90`, with exactly `digits` places after the point, so that those below each other compare.
+ * @param {number | null | undefined} value
+ * @param {number} [digits]
+ */
+export function score(value, digits = 2) {
+  return value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits);
+}
+
 const formats = new Map();
 
 function formatOf(digits) {
   if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en", { maximumFractionDigits: digits }));
   return formats.get(digits);
+}
+
+/**
+ * A place in a recording such as `0:04.50` or `1:02:03.00`.
+ * @param {number} seconds
+ */
+export function timecode(seconds) {
+  const hundredths = Math.round(seconds * 100);
+  const minutes = Math.floor(hundredths / 6000);
+  const rest = ((hundredths % 6000) / 100).toFixed(2).padStart(5, "0");
+  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${padded(minutes % 60)}:${rest}`;
 }
 
 /**

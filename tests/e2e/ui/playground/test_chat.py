@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.ui.browsing import OpenPage, expect
+import pytest
+
+from tests.e2e.ui.browsing import DESKTOP, PHONE, OpenPage, expect
 from tests.e2e.ui.playground.conftest import EVIL_NAME
 from tests.e2e.ui.playground_page import give, open_tab
 from tests.support.sample_images import png
@@ -121,6 +123,50 @@ def test_waiting_message_says_what_it_waits_for(window: OpenPage, gates: Path) -
     expect(answers(page).locator(".markdown")).to_contain_text("good morning")
     answers(page).locator(".speed summary").click()
     expect(answers(page).get_by_label("Where the time went")).to_contain_text(re.compile("wait|load"))
+
+
+def test_long_lines_of_code_stay_inside(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    say(page, "hello")
+    expect(answers(page).locator(".speed")).to_be_visible()
+    expect(answers(page).locator(".message-name")).to_have_text("first")
+    markup = page.evaluate(SAFE_HTML, "```\n" + "word " * 200 + "\n```\n\n|" + " long words |" * 40 + "\n|" + "-|" * 40)
+    answers(page).locator(".markdown").evaluate("(element, markup) => (element.innerHTML = markup)", markup)
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_text_from_right_to_left_begins_at_the_right(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    say(page, "שלום עולם. (English) סוף.")
+    script = """(element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        return element.getBoundingClientRect().right - range.getBoundingClientRect().right;
+    }"""
+    assert answers(page).locator(".markdown p").evaluate(script) == pytest.approx(0, abs=1)
+
+
+def test_end_is_in_sight_unless_one_scrolls_away(window: OpenPage) -> None:
+    page = open_tab(window, "chat", "first")
+    say(page, "word " * 900)
+    expect(answers(page).locator(".speed")).to_be_visible()
+    composer = page.locator(".composer")
+    assert bottom(answers(page).locator(".speed")) <= composer.bounding_box()["y"]
+    page.get_by_label("Model", exact=True).select_option("slow")
+    say(page, "word " * 100)
+    expect(answers(page).last.locator(".markdown")).to_contain_text("word")
+    assert bottom(answers(page).last) <= composer.bounding_box()["y"]
+    page.evaluate("scrollTo(0, 0)")
+    expect(answers(page).last.locator(".markdown")).to_contain_text("word " * 45)
+    assert page.evaluate("scrollY") == 0
+    page.get_by_role("button", name="Stop").click()
+
+
+def bottom(element: Any) -> float:
+    box = element.bounding_box()
+    return float(box["y"] + box["height"])
 
 
 def test_two_models_answer_the_same_message(window: OpenPage) -> None:

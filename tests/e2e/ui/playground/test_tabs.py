@@ -10,13 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import all_tasks
 from scripts.testbed.server import ROOT, RunningServer
 from tests.e2e.ui.browsing import PHONE, OpenPage, expect
 from tests.e2e.ui.conftest import Opener
 from tests.e2e.ui.playground.conftest import EVIL, EVIL_NAME
-from tests.e2e.ui.playground_page import give, open_tab, run
+from tests.e2e.ui.playground_page import choose_picture, give, open_tab, run
 from tests.support.sample_images import png
 
 RUNNABLE = ["completions", "embeddings", "ocr", "rerank"]
@@ -108,6 +110,7 @@ def test_request_says_what_it_waits_for(window: OpenPage, gates: Path) -> None:
     page = open_tab(window, "ocr", "cool")
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_text("Loading cool for the first time …")).to_be_visible()
+    expect(page.locator(".elapsed")).to_have_text(re.compile(r"\d s"))
     (gates / "ocr").touch()
     expect(page.get_by_label("Where the time went")).to_contain_text("load")
 
@@ -169,6 +172,26 @@ def test_pictures_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
     page.get_by_role("img", name="c.png").wait_for()
     expect(page.get_by_text("all of the image is redrawn")).to_be_visible()  # the mask has not got it too
     assert "pwned" not in page.title()
+
+
+def test_pictures_of_any_shape_keep_it(window: OpenPage) -> None:
+    page = open_tab(window, "segment")
+    for width, height in ((30, 600), (600, 30)):
+        file = {"name": f"{width}.png", "mimeType": "image/png", "buffer": png(width, height)}
+        choose_picture(page, file)
+        page.get_by_role("button", name="Points and boxes").click()
+        stage = page.locator(".task-form .stage").bounding_box()
+        assert stage["width"] / stage["height"] == pytest.approx(width / height, rel=0.1)
+        removal = page.get_by_label(f"Remove {width}.png").bounding_box()
+        frame = page.locator(".thumbnails li", has=page.get_by_alt_text(f"{width}.png")).bounding_box()
+        assert frame["x"] <= removal["x"] < removal["x"] + removal["width"] <= frame["x"] + frame["width"]
+        page.get_by_label(f"Remove {width}.png").click()
+
+
+def test_tabs_of_like_tasks_are_neighbours(window: OpenPage) -> None:
+    titles = window.open("playground").get_by_role("navigation", name="Tasks").get_by_role("link").all_inner_texts()
+    assert titles.index("Image variation") == titles.index("Image edit") + 1
+    assert titles.index("Translation") == titles.index("Transcription") + 1
 
 
 def test_answer_that_breaks_off_says_so(opener: Opener, server: RunningServer) -> None:

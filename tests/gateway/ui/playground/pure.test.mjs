@@ -4,12 +4,13 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { score, timecode } from "../../../../gateway/ui/static/lib/format.js";
 import { bytesOf, floatsOf, limitsOf, similarities, similarTo } from "../../../../gateway/ui/static/views/playground/lib/arrays.js";
 import { coloured, turbo } from "../../../../gateway/ui/static/views/playground/lib/colours.js";
 import { boxBetween, isBox, placeIn } from "../../../../gateway/ui/static/views/playground/lib/geometry.js";
 import { isInside, maskOfRuns, pixelsOf, tinted } from "../../../../gateway/ui/static/views/playground/lib/masks.js";
 import { readPly, writePly } from "../../../../gateway/ui/static/views/playground/lib/ply.js";
-import { bodyOf, FieldError, fieldsOf, valuesOf } from "../../../../gateway/ui/static/views/playground/lib/schema.js";
+import { bodyOf, FieldError, fieldsNotTaken, fieldsOf, labelOf, valuesOf } from "../../../../gateway/ui/static/views/playground/lib/schema.js";
 import { curlOf, pythonOf } from "../../../../gateway/ui/static/views/playground/lib/snippets.js";
 import { phasesOf, shares } from "../../../../gateway/ui/static/views/playground/lib/timing.js";
 
@@ -112,6 +113,25 @@ test("chooses how each field is entered", () => {
   assert.equal(fieldIn("detect", "images"), undefined);
   assert.ok(fieldIn("image-edit", "image").several && !fieldIn("image-edit", "mask").several);
   assert.ok(fieldIn("rerank", "query").required);
+});
+
+test("begins a form with what matters", () => {
+  const names = (id) => fieldsOf(vectors.tasks.find((task) => task.id === id)).filter(({ group, kind }) => group === "main" && kind !== "image").map(({ name }) => name);
+  assert.equal(names("embeddings")[0], "input");
+  assert.deepEqual(names("speech").slice(0, 2), ["input", "voice"]);
+  assert.equal(labelOf("url"), "URL");
+  assert.equal(labelOf("stop_token_ids"), "Stop token IDs");
+  assert.equal(labelOf("n"), "Count (n)");
+});
+
+test("knows the fields that a model does not take", () => {
+  assert.deepEqual(fieldsNotTaken(["prompt"], { features: ["points"] }), ["prompt"]);
+  for (const model of [undefined, { features: ["*"] }, { features: ["prompt"] }]) assert.deepEqual(fieldsNotTaken(["prompt"], model), []);
+});
+
+test("writes scores and times of recordings in equal widths", () => {
+  assert.deepEqual([score(1), score(0.5, 3), score(null)], ["1.00", "0.500", "–"]);
+  assert.deepEqual([0, 59.999, 61.5, 3723.25].map(timecode), ["0:00.00", "1:00.00", "1:01.50", "1:02:03.25"]);
 });
 
 test("leaves a field's name out of the beginning of its description", () => {

@@ -43,7 +43,9 @@ export default function Jobs({ route }) {
       height=${list.length * height}
       row=${(job) => html`<${JobRow} job=${job} onChange=${refresh} onAgain=${(earlier) => setSubmitted({ earlier })} />`} />`}
     ${value && !list.length &&
-    html`<${EmptyState} title="No jobs">A job is a request that is stored now and runs when there is room.</${EmptyState}>`}
+    html`<${EmptyState} title=${state ? `No ${state} jobs` : "No jobs"}>
+      A job is a request that is stored now and runs when there is room. Submit one with “New job”, or with <code>POST /jobs/submit/chat</code>.
+    </${EmptyState}>`}
     ${openedId && html`<${Result} key=${openedId} id=${openedId} onClose=${() => navigate(linkTo("jobs", [], route.query))} />`}
     ${submitted && html`<${NewJob} earlier=${submitted.earlier} onClose=${() => setSubmitted(null)} onChange=${refresh} />`}`;
 }

@@ -6,21 +6,24 @@ import { prepareSegment, SegmentPrompts } from "./inputs/segment_prompts.js";
 
 /**
  * What the form of a task has beside the fields of its schema: `Input` is entered by hand in place of `fields`, `preset`
- * are values to begin with, `prepare` completes the body, `asJob` runs it as a job, which reports its steps.
+ * are values to begin with, `prepare` completes the body, `asJob` runs it as a job, which reports its steps. `featured` are
+ * fields that only models with a feature of the same name take, each with what is said in its place for others.
  * @typedef {{ Input?: Function, fields?: string[], preset?: object, prepare: (body: object, values: object) => object,
- *   asJob?: boolean }} Adapter
+ *   asJob?: boolean, featured: Record<string, string | null> }} Adapter
  */
 
-const PLAIN = { prepare: (body) => body };
+const PLAIN = { prepare: (body) => body, featured: {} };
 
 /** @type {Record<string, Partial<Adapter>>} */
 const ADAPTERS = {
   depth: { preset: { format: undefined } },
+  detect: { featured: { prompt: "It finds the classes that it was trained on, so it takes no prompt.", text_threshold: null } },
   features: { preset: { patches: true, encoding_format: "base64" } },
   "image-edit": { asJob: true, Input: MaskInput, fields: ["mask"] },
   "image-generation": { asJob: true },
   "image-variation": { asJob: true },
   pointcloud: { preset: { colors: true, depth: false }, Input: CameraField, fields: ["camera_intrinsics"], prepare: prepareCamera },
+  rerank: { preset: { top_n: undefined } },
   segment: { Input: SegmentPrompts, fields: ["prompt", "prompts", "automatic"], prepare: prepareSegment },
 };
 

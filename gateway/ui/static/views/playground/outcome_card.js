@@ -4,6 +4,7 @@ import { html, useState } from "../../lib/view.js";
 import { ErrorBox } from "../../components/error_box.js";
 import { paneFor } from "./panes.js";
 import { JsonPane } from "./panes/json.js";
+import { Elapsed } from "./elapsed.js";
 import { CopyButton } from "./request_code.js";
 import { TimingBar } from "./timing_bar.js";
 import { asSentence, useWait } from "./lib/waits.js";
@@ -30,7 +31,7 @@ function Progress({ run, onStop }) {
   const text = wait ? asSentence(wait) : total ? `Step ${done} of ${total}` : "Working …";
   return html`<div class="row spread">
     <div class="grow stack tight" role="status">
-      <span class="muted">${text}</span>
+      <span class="muted row">${text}<${Elapsed} /></span>
       <progress max=${total || undefined} value=${total ? done : undefined} aria-label="Progress"></progress>
     </div>
     <button type="button" class="button" onClick=${onStop}>Stop</button>
@@ -45,7 +46,7 @@ function ErrorDetails({ error }) {
 function Answer({ task, outcome, Pane }) {
   const [raw, setRaw] = useState(false);
   const value = outcome.value ?? outcome.events ?? null;
-  const facts = [outcome.value?.model, outcome.requestId && `request ${outcome.requestId}`].filter(Boolean).join(" · ");
+  const facts = [outcome.value?.model, outcome.requestId && `${outcome.job ? "job" : "request"} ${outcome.requestId}`].filter(Boolean).join(" · ");
   return html`
     ${(outcome.value?.warnings ?? []).map((text) => html`<p key=${text} class="warning">${text}</p>`)}
     ${raw && value !== null ? html`<${JsonPane} value=${value} />` : html`<${Pane} task=${task} outcome=${outcome} />`}

@@ -10,8 +10,9 @@ import TaskTab from "./task_tab.js";
 
 /** The tabs that people look for first; all others follow in the order of the API. */
 const FIRST = [
-  "chat", "image-generation", "image-edit", "detect", "segment", "depth", "pointcloud", "features", "ocr", "caption",
-  "analyze", "embeddings", "rerank", "transcription", "speech",
+  "chat", "image-generation", "image-edit", "image-variation", "detect", "segment", "depth", "pointcloud", "features", "ocr",
+  "caption", "analyze", "embeddings", "rerank", "transcription", "translation", "speech", "crawl", "completions", "tokenize",
+  "detokenize",
 ];
 
 /** @param {{ route: import("../../lib/router.js").Route }} props */

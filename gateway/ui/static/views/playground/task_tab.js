@@ -10,7 +10,7 @@ import { ModelChoice } from "./inputs/model_choice.js";
 import { OutcomeCard } from "./outcome_card.js";
 import { RequestCode } from "./request_code.js";
 import { adapterFor } from "./adapters.js";
-import { bodyOf, fieldsOf, valuesOf } from "./lib/schema.js";
+import { bodyOf, fieldsNotTaken, fieldsOf, valuesOf } from "./lib/schema.js";
 import { send, sendAsJob } from "./lib/send.js";
 import { catalogue, draftOf, keepDraft, modelsFor, pictures, usualModel } from "./lib/tasks.js";
 import { useRun } from "./lib/use_run.js";
@@ -24,7 +24,8 @@ export default function TaskTab({ task }) {
   const runs = [useRun(`${task.id} 0`), useRun(`${task.id} 1`)];
   const [invalid, setInvalid] = useState(null);
   const output = useRef(null);
-  const bodies = bodiesOf(fields, draft, adapter);
+  const lacking = useLacking(task, draft.models, adapter);
+  const bodies = bodiesOf(fields, draft, adapter, lacking);
   const start = (event) => {
     event?.preventDefault();
     setInvalid(bodies.error);
@@ -39,7 +40,7 @@ export default function TaskTab({ task }) {
     <form class="card stack task-form" novalidate onSubmit=${start}>
       <${TaskHead} task=${task} />
       <${ModelChoice} task=${task} models=${draft.models} onInput=${(models) => change({ models })} />
-      <${TaskFields} task=${task} fields=${fields} draft=${draft} change=${change} example=${example} adapter=${adapter} />
+      <${TaskFields} task=${task} fields=${fields} lacking=${lacking} draft=${draft} change=${change} example=${example} adapter=${adapter} />
       <${ErrorBox} error=${invalid} />
       <${RunRow} draft=${draft} change=${change} example=${{ ...example, ...adapter.preset }} />
     </form>
@@ -80,10 +81,19 @@ function begin(task, fields, example, adapter) {
   return { models: [usualModel(task)], values, asJob: Boolean(adapter.asJob) };
 }
 
-function bodiesOf(fields, draft, adapter) {
+/** The fields that each of the chosen models does not take. */
+function useLacking(task, ids, adapter) {
+  const { models } = useStore(catalogue);
+  const only = task.models.length === 1 ? task.models[0] : null;
+  const names = Object.keys(adapter.featured);
+  return ids.map((id) => fieldsNotTaken(names, models.find((model) => model.id === (id || task.default_model || only))));
+}
+
+function bodiesOf(fields, draft, adapter, lacking) {
   try {
     const plain = adapter.prepare(bodyOf(fields, draft.values), draft.values);
-    return { list: draft.models.map((model) => (model ? { model, ...plain } : plain)), error: null };
+    const taken = (index) => Object.fromEntries(Object.entries(plain).filter(([name]) => !lacking[index].includes(name)));
+    return { list: draft.models.map((model, index) => ({ ...(model && { model }), ...taken(index) })), error: null };
   } catch (error) {
     return { list: [], error };
   }
@@ -97,13 +107,17 @@ function workOf(task, body, draft) {
   return ({ signal, requestId, report }) => send(task.path, body, { signal, requestId, onEvent: onEvent(report) });
 }
 
-function TaskFields({ task, fields, draft, change, example, adapter }) {
+function TaskFields({ task, fields, lacking, draft, change, example, adapter }) {
   const set = (name, value) => {
     change(({ values }) => ({ values: { ...values, [name]: value } }));
     if (name === "image" && value?.length) pictures.set(value);
   };
-  const show = (field) => html`<${SchemaField} key=${field.name} field=${field} value=${draft.values[field.name]}
-    example=${example[field.name]?.[0]} onInput=${(value) => set(field.name, value)} />`;
+  const withoutEffect = (name) => lacking.every((names) => names.includes(name));
+  const show = (field) =>
+    withoutEffect(field.name)
+      ? html`<${NotTaken} key=${field.name} field=${field} text=${adapter.featured[field.name]} />`
+      : html`<${SchemaField} key=${field.name} field=${field} value=${draft.values[field.name]}
+          example=${example[field.name]?.[0]} onInput=${(value) => set(field.name, value)} />`;
   const own = new Set(adapter.fields ?? []);
   const group = (name) => fields.filter((field) => field.group === name && !own.has(field.name));
   return html`
@@ -112,6 +126,11 @@ function TaskFields({ task, fields, draft, change, example, adapter }) {
     ${group("main").filter((field) => field.kind !== "image" && field.kind !== "audio").map(show)}
     <${MoreFields} title="More options" fields=${group("more")} show=${show} values=${draft.values} />
     <${MoreFields} title="Fields from other APIs, with no effect here" fields=${group("inert")} show=${show} values=${draft.values} />`;
+}
+
+/** What is said in the place of a field that the chosen model does not take. */
+function NotTaken({ field, text }) {
+  return text ? html`<p class="field"><span>${field.label}</span><small class="muted">${text}</small></p>` : null;
 }
 
 function MoreFields({ title, fields, show, values }) {

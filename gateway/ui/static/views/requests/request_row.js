@@ -15,7 +15,7 @@ export function RequestRow({ request, onOpen }) {
   return html`<button class="request-row" onClick=${() => onOpen(request.number)}>
     <span class="request-status"><${Badge} state=${label} tone=${TONES[outcomeOf(request)]} /></span>
     <span class="request-what">
-      <span class="cut"><b>${request.model ?? "no model"}</b> <span class="muted">${request.path}</span></span>
+      <span class="cut">${modelOf(request)} <span class="muted">${request.path}</span></span>
       <small class="muted cut">${clock(request.time)}${who && ` · ${who}`}</small>
     </span>
     <span class="request-time">
@@ -23,6 +23,12 @@ export function RequestRow({ request, onOpen }) {
       <${PhaseBar} request=${request} />
     </span>
   </button>`;
+}
+
+/** While a request runs, its model may not be known yet; one that has ended without a model says so. */
+function modelOf({ model, status }) {
+  if (model) return html`<b>${model}</b>`;
+  return status === null ? null : html`<b>no model</b>`;
 }
 
 /**

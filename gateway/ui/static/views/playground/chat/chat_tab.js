@@ -11,6 +11,7 @@ import { Composer } from "./composer.js";
 import { openCalls, requestOf } from "./conversation.js";
 import { Message } from "./message.js";
 import { useConversation } from "./use_conversation.js";
+import { useFollowing } from "./use_following.js";
 
 const BY_HAND = new Set(["messages", "stream", "stream_options", "n"]);
 const FIRST = ["temperature", "max_tokens", "top_p", "reasoning_effort", "seed", "tools", "response_format"];
@@ -98,7 +99,7 @@ function Conversation({ conversation, busy, settings, title, onEdit }) {
   const open = openCalls(turns);
   const end = useRef(null);
   const last = turns.at(-1);
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns.length, Math.floor((last?.text.length ?? 0) / 200)]);
+  useFollowing(end, turns.length, `${last?.state} ${Math.floor(((last?.text.length ?? 0) + (last?.reasoning?.length ?? 0)) / 100)}`);
   const result = (callId, text) => {
     const extended = [...turns, { role: "tool", callId, text }];
     answer(extended, settings());

@@ -4,7 +4,7 @@
  * A turn. `calls` are the tools that the model called; `result` answers the call `callId`.
  * @typedef {{ role: "user" | "assistant" | "tool", text: string, pictures?: { dataUrl: string, name: string }[],
  *   reasoning?: string, calls?: { id: string, name: string, arguments: string }[], callId?: string, finish?: string | null,
- *   state?: "running" | "done" | "stopped" | "failed", error?: Error | null, stats?: Stats }} Turn
+ *   state?: "running" | "done" | "stopped" | "failed", model?: string, error?: Error | null, stats?: Stats }} Turn
  * @typedef {{ start: number, first?: number, end?: number, tokens?: number, promptTokens?: number, timing?: string | null,
  *   requestId?: string | null }} Stats times in milliseconds
  */
@@ -65,6 +65,7 @@ export function withChunk(answer, chunk, now) {
   }
   return {
     ...answer,
+    model: chunk.model || answer.model,
     text: answer.text + (delta.content ?? ""),
     reasoning: answer.reasoning + (delta.reasoning_content ?? delta.reasoning ?? ""),
     calls: (delta.tool_calls ?? []).reduce(withCall, answer.calls),

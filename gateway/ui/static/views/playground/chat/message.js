@@ -5,6 +5,7 @@ import { ErrorBox } from "../../../components/error_box.js";
 import { duration, number } from "../../../lib/format.js";
 import { CopyButton } from "../request_code.js";
 import { asSentence, useWait } from "../lib/waits.js";
+import { Elapsed } from "../elapsed.js";
 import { TimingBar } from "../timing_bar.js";
 import { speedOf } from "./conversation.js";
 import { safeHtml } from "./markdown.js";
@@ -19,7 +20,7 @@ export function Message({ turn, open, busy, onEdit, onAgain, onResult }) {
   const [editing, setEditing] = useState(false);
   const save = (text) => (setEditing(false), onEdit(text));
   return html`<li class="message" data-role=${turn.role} aria-busy=${turn.state === "running"}>
-    <span class="message-name">${NAMES[turn.role]}</span>
+    <span class="message-name">${turn.model || NAMES[turn.role]}</span>
     ${turn.pictures?.length > 0 &&
     html`<ul class="plain thumbnails">${turn.pictures.map((file, index) => html`<li key=${index}><img src=${file.dataUrl} alt=${file.name} /></li>`)}</ul>`}
     ${turn.reasoning && html`<${Reasoning} turn=${turn} />`}
@@ -44,7 +45,7 @@ function Content({ turn }) {
 /** Why there is no word yet, if the server knows a reason. */
 function FirstWord({ requestId }) {
   const wait = useWait(requestId);
-  return html`<p class="muted typing" role="status">${wait ? asSentence(wait) : "Waiting for the first word …"}</p>`;
+  return html`<p class="muted row typing"><span role="status">${wait ? asSentence(wait) : "Waiting for the first word …"}</span><${Elapsed} /></p>`;
 }
 
 function Reasoning({ turn }) {

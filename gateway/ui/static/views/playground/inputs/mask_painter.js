@@ -69,7 +69,7 @@ function Brush({ erasing, onErase, onClear, width, onWidth, most }) {
     <button type="button" class="button small" aria-pressed=${!erasing} onClick=${() => onErase(false)}>Paint</button>
     <button type="button" class="button small" aria-pressed=${erasing} onClick=${() => onErase(true)}>Erase</button>
     <button type="button" class="button small quiet" onClick=${onClear}>Clear</button>
-    <label class="row grow"><span class="muted">Brush</span>
+    <label class="row grow slider-row"><span class="muted">Brush</span>
       <input type="range" min="2" max=${most} value=${width} onInput=${(event) => onWidth(Number(event.currentTarget.value))} /></label>
   </div>`;
 }

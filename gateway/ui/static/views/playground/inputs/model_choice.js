@@ -11,13 +11,14 @@ export function ModelChoice({ task, models, onInput }) {
   const serving = modelsFor(task.id, all);
   const options = serving.map((model) => ({ value: model.id, label: model.state === "ready" ? `${model.id} · loaded` : model.id }));
   const [first, second] = models;
-  const choices = [{ value: "", label: task.default_model ? `Default (${task.default_model})` : "Default" }, ...options];
+  const isChosen = task.default_model || serving.length < 2; // else the server asks which one
+  const choices = [...(isChosen ? [{ value: "", label: task.default_model ? `Default (${task.default_model})` : "Default" }] : []), ...options];
   const other = serving.find((model) => model.id !== (first || task.default_model))?.id ?? "";
   return html`<div class="row model-choice">
     <div class="grow"><${SelectField} label="Model" value=${first} options=${choices} onInput=${(id) => onInput([id, ...models.slice(1)])} /></div>
-    ${second !== undefined &&
-    html`<div class="grow"><${SelectField} label="Second model" value=${second} options=${choices} onInput=${(id) => onInput([first, id])} /></div>`}
     <button type="button" class="button" aria-pressed=${second !== undefined}
       onClick=${() => onInput(second === undefined ? [first, other] : [first])}>Compare</button>
+    ${second !== undefined &&
+    html`<div class="second-model"><${SelectField} label="Second model" value=${second} options=${choices} onInput=${(id) => onInput([first, id])} /></div>`}
   </div>`;
 }

@@ -81,8 +81,9 @@ function DrawnPrompts({ picture, prompts, set }) {
   };
   const pointer = { onPointerDown: down, onPointerMove: (place) => corner && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
   return html`<${Stage} src=${picture.dataUrl} ...${size} label="The picture, to draw on" pointer=${pointer}>
-      ${prompts.map((prompt, index) => html`<${DrawnPrompt} key=${index} prompt=${prompt} colour=${labelColour(index)} size=${size} />`)}
-      ${corner && isBox(boxBetween(corner, now)) && html`<${BoxOutline} box=${boxBetween(corner, now)} colour=${[255, 255, 255]} size=${size} />`}
+      ${(unit) => html`
+        ${prompts.map((prompt, index) => html`<${DrawnPrompt} key=${index} prompt=${prompt} colour=${labelColour(index)} unit=${unit} />`)}
+        ${corner && isBox(boxBetween(corner, now)) && html`<${BoxOutline} box=${boxBetween(corner, now)} colour=${[255, 255, 255]} unit=${unit} />`}`}
     </${Stage}>
     <div class="row">
       <button type="button" class="button small" aria-pressed=${label === 1} onClick=${() => setLabel(1)}>Include</button>
@@ -104,10 +105,9 @@ function withBox(prompt, box, label) {
   return labels.includes(0) ? { ...prompt, boxes, box_labels: labels } : { ...prompt, boxes };
 }
 
-function DrawnPrompt({ prompt, colour, size }) {
-  const unit = Math.max(size.width, size.height) / 100;
+function DrawnPrompt({ prompt, colour, unit }) {
   return html`<g>
-    ${(prompt.boxes ?? []).map((box, index) => html`<${BoxOutline} key=${`b${index}`} box=${box} colour=${colour} size=${size} dashed=${prompt.box_labels?.[index] === 0} />`)}
+    ${(prompt.boxes ?? []).map((box, index) => html`<${BoxOutline} key=${`b${index}`} box=${box} colour=${colour} unit=${unit} dashed=${prompt.box_labels?.[index] === 0} />`)}
     ${(prompt.points ?? []).map(
       ([x, y], index) => html`<circle key=${index} cx=${x} cy=${y} r=${unit * 1.3} stroke="#fff" stroke-width=${unit * 0.5}
         fill=${prompt.point_labels?.[index] === 0 ? "#111" : css(colour)} />`,
@@ -115,8 +115,7 @@ function DrawnPrompt({ prompt, colour, size }) {
   </g>`;
 }
 
-function BoxOutline({ box: [x0, y0, x1, y1], colour, size, dashed }) {
-  const unit = Math.max(size.width, size.height) / 100;
+function BoxOutline({ box: [x0, y0, x1, y1], colour, unit, dashed }) {
   return html`<rect x=${x0} y=${y0} width=${x1 - x0} height=${y1 - y0} fill=${css(colour, 0.15)} stroke=${css(colour)} stroke-width=${unit * 0.5}
     stroke-dasharray=${dashed ? `${unit * 1.5} ${unit}` : undefined} />`;
 }

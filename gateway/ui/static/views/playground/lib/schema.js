@@ -10,7 +10,7 @@
 
 const OWN_CONTROLS = new Set(["model", "keep_alive"]);
 const MAIN = new Set([
-  "prompt", "input", "query", "documents", "url", "messages", "tokens", "text", "size", "n", "strength", "task", "steps",
+  "prompt", "input", "query", "documents", "url", "tokens", "text", "voice", "size", "n", "strength", "task", "steps",
   "negative_prompt", "seed", "format", "threshold", "box_threshold", "points", "patches", "language", "max_tokens",
 ]);
 const LONG = new Set(["prompt", "input", "query", "text", "instruction", "negative_prompt", "suffix"]);
@@ -32,7 +32,7 @@ export function fieldsOf(task) {
     .map((name) => fieldOf(name, schema, facts[name] ?? {}));
   const rest = fields.filter((field) => field.group === "more");
   if (rest.length <= FEW) for (const field of rest) field.group = "main";
-  const rank = (field) => (field.kind === "image" || field.kind === "audio" ? 0 : field.required ? 1 : 2);
+  const rank = (field) => (field.kind === "image" || field.kind === "audio" ? 0 : field.required ? 1 : MAIN.has(field.name) ? 2 : 3);
   return fields.sort((one, other) => rank(one) - rank(other));
 }
 
@@ -55,9 +55,12 @@ function fieldOf(name, schema, facts) {
   };
 }
 
-/** `max_tokens` as `Max tokens`. */
+const ACRONYMS = /\b(?:api|id|ids|json|url)\b/g;
+
+/** `max_tokens` as `Max tokens`, `url` as `URL`; `n`, which is no word, as `Count (n)`. */
 export function labelOf(name) {
-  const words = name.replaceAll("_", " ");
+  if (name === "n") return "Count (n)";
+  const words = name.replaceAll("_", " ").replace(ACRONYMS, (word) => word.toUpperCase().replace("IDS", "IDs"));
   return words[0].toUpperCase() + words.slice(1);
 }
 
@@ -119,6 +122,17 @@ function variantsOf(property, definitions) {
     .flatMap((variant) => (variant.anyOf ?? variant.oneOf ?? [variant]))
     .map((variant) => (variant.$ref ? (definitions[variant.$ref.split("/").at(-1)] ?? {}) : variant))
     .filter((variant) => variant.type !== "null");
+}
+
+/**
+ * Those fields that a model does not take, by its features, which have the names of the fields.
+ * @param {string[]} names of fields that only some models take
+ * @param {{ features: string[] } | undefined} model undefined: it is not known which one answers
+ * @returns {string[]}
+ */
+export function fieldsNotTaken(names, model) {
+  const features = model?.features ?? ["*"];
+  return features.includes("*") ? [] : names.filter((name) => !features.includes(name));
 }
 
 /** A field that does not hold what its kind needs. */

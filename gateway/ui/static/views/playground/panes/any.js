@@ -1,6 +1,7 @@
 /** The answer of any task: its texts and pictures where there are some, else its JSON. */
 
 import { html } from "../../../lib/view.js";
+import { CopyButton } from "../request_code.js";
 import { BlobPane } from "./blob.js";
 import { JsonPane } from "./json.js";
 
@@ -9,7 +10,8 @@ export function AnyPane({ outcome }) {
   if (outcome.blob) return html`<${BlobPane} blob=${outcome.blob} />`;
   const texts = outcome.events ? streamedTexts(outcome.events) : textsIn(outcome.value);
   return html`
-    ${texts.map((text, index) => html`<p key=${index} class="answer-text pre-wrap">${text}</p>`)}
+    ${texts.map((text, index) => html`<p key=${index} class="answer-text pre-wrap long-text" tabindex="0">${text}</p>`)}
+    ${texts.length > 0 && html`<div class="row end"><${CopyButton} text=${texts.join("\n\n")} label="Copy the text" /></div>`}
     ${!texts.length && html`<${JsonPane} value=${outcome.value ?? outcome.events} />`}`;
 }
 

@@ -12,7 +12,7 @@ export function BlobPane({ blob }) {
     ${kind === "image" && html`<${MediaBlob} blob=${blob} show=${(url) => html`<img src=${url} alt="Answer" />`} />`}
     ${kind === "audio" && html`<${MediaBlob} blob=${blob} show=${(url) => html`<audio controls src=${url} aria-label="Answer"></audio>`} />`}
     <div class="row"><button type="button" class="button small" onClick=${() => save(blob, `answer.${EXTENSIONS[subtype] ?? subtype}`)}>
-      Save ${blob.type || "the file"} (${bytes(blob.size)})
+      Save ${EXTENSIONS[subtype] ?? subtype} (${bytes(blob.size)})
     </button></div>`;
 }
 

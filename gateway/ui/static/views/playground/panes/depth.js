@@ -40,22 +40,21 @@ function DepthValues({ item, depth, kind, src }) {
   const unit = item.unit === "metre" ? "m" : "";
   const layer = html`<${CanvasLayer} width=${item.width} height=${item.height} draw=${draw} drawn=${[picture, mix]} />`;
   return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture in colours of its depth" layers=${layer} onPlace=${setPlace}>
-      ${place && html`<${Probe} place=${place} item=${item} text="${number(value, 3)} ${unit}" />`}
+      ${(length) => place && html`<${Probe} place=${place} item=${item} length=${length} text="${number(value, 3)} ${unit}" />`}
     </${Stage}>
     <div class="row depth-legend">
       <span class="mono">near ${number(nearIsSmall ? item.min : item.max, 2)} ${unit}</span>
       <span class="ramp grow" aria-hidden="true"></span>
       <span class="mono">far ${number(nearIsSmall ? item.max : item.min, 2)} ${unit}</span>
     </div>
-    <p class="mono" role="status">${place ? `${number(value, 4)} ${unit} at ${Math.floor(place[0])}, ${Math.floor(place[1])}` : `Point at the picture to read its ${kind}.`}</p>
+    <p class=${place ? "mono" : "muted"} role="status">${place ? `${number(value, 4)} ${unit} at ${Math.floor(place[0])}, ${Math.floor(place[1])}` : `Point at the picture to read its ${kind}.`}</p>
     <label class="field"><span>Colours over the picture</span>
       <input type="range" min="0" max="1" step="0.01" value=${mix} onInput=${(event) => setMix(Number(event.currentTarget.value))} />
     </label>`;
 }
 
-/** A cross with a value beside it. */
-export function Probe({ place: [x, y], item, text }) {
-  const unit = Math.max(item.width, item.height) / 100;
+/** A ring with a value beside it. `length` is the unit of `Stage`. */
+export function Probe({ place: [x, y], item, length: unit, text }) {
   const left = x > item.width * 0.7;
   return html`<g class="probe">
     <circle cx=${x} cy=${y} r=${unit} fill="none" stroke="#fff" stroke-width=${unit * 0.35} />

@@ -1,9 +1,11 @@
 /** Objects in a picture: their boxes and labels over it, and a slider that hides those with lower scores. */
 
 import { html, useState } from "../../../lib/view.js";
-import { number } from "../../../lib/format.js";
+import { score as scored } from "../../../lib/format.js";
 import { css, labelColour } from "../lib/colours.js";
 import { picturesOf, Stage } from "./stage.js";
+
+const LONGEST = 24;
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
 export function DetectionsPane({ outcome }) {
@@ -29,25 +31,35 @@ function Detections({ item, src, least, colourOf }) {
   };
   return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture with ${shown.length} objects"
       onPlace=${(place) => setPointed(inside(place))}>
-      ${shown.map(
-        ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${colourOf(label)} picture=${item}
-          text="${label} ${number(score, 2)}" faded=${pointed >= 0 && pointed !== index} />`,
-      )}
-      ${(item.points ?? []).map(
-        ({ label, point: [x, y] }, index) => html`<circle key=${`p${index}`} cx=${x} cy=${y} r=${item.width / 100} fill=${css(colourOf(label))} />`,
-      )}
+      ${(unit) => html`
+        ${onTop(shown, pointed).map(
+          ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${colourOf(label)} picture=${item} unit=${unit}
+            text="${shortened(label)} ${scored(score)}" faded=${pointed >= 0 && pointed !== index} />`,
+        )}
+        ${(item.points ?? []).map(
+          ({ label, point: [x, y] }, index) => html`<circle key=${`p${index}`} cx=${x} cy=${y} r=${unit} fill=${css(colourOf(label))} />`,
+        )}`}
     </${Stage}>
     <${ScoredList} rows=${shown} colourOf=${(row) => colourOf(row.label)} pointed=${pointed} onPoint=${setPointed}
-      detail=${({ box }) => box.map((side) => Math.round(side)).join(", ")} empty="No object has a score this high." />`;
+      detail=${({ box }) => box.map((side) => Math.round(side)).join(", ")} empty=${item.detections.length ? "No object has a score this high." : null} />`;
 }
 
 function area([x0, y0, x1, y1]) {
   return (x1 - x0) * (y1 - y0);
 }
 
-/** A box with its label at its top, in sizes that fit the picture. */
-export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, picture, faded }) {
-  const unit = Math.max(picture.width, picture.height) / 100;
+/** The one under the pointer last, so that it covers the others. */
+export function onTop(rows, pointed) {
+  return pointed < 0 ? rows : [...rows.filter(({ index }) => index !== pointed), ...rows.filter(({ index }) => index === pointed)];
+}
+
+/** A label that leaves room for others in the picture; the list has all of it. */
+export function shortened(label) {
+  return label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label;
+}
+
+/** A box with its label at its top. `unit` is that of `Stage`. */
+export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, picture, unit, faded }) {
   const height = unit * 3;
   const width = text.length * unit * 1.35 + unit;
   const top = y0 > height ? y0 - height : y0;
@@ -61,20 +73,20 @@ export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, picture, fade
 
 /** Shows what has at least this score; the answer has the rest, so nothing is sent again. */
 export function ScoreSlider({ value, onInput, scores }) {
-  if (!scores.length) return html`<p class="muted">The model found nothing. Try a lower threshold in the form.</p>`;
+  if (!scores.length) return html`<p class="muted">The model found nothing. Try a lower threshold, or ask for something else.</p>`;
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
   const step = Math.max((high - low) / 100, 0.001);
   const shown = scores.filter((score) => score >= value).length;
   return html`<label class="field score-slider">
-    <span>Score of at least <span class="mono">${number(Math.max(value, low), 2)}</span> <span class="muted">${shown} of ${scores.length}</span></span>
+    <span>Score of at least <span class="mono">${scored(Math.max(value, low))}</span> <span class="muted">${shown} of ${scores.length}</span></span>
     <input type="range" min=${low} max=${high + step} step=${step} value=${Math.max(value, low)} disabled=${low === high}
       onInput=${(event) => onInput(Number(event.currentTarget.value))} />
   </label>`;
 }
 
-/** What was found, as a list whose rows show their place in the picture. */
+/** What was found, as a list whose rows show their place in the picture; `empty` is said of an empty one. */
 export function ScoredList({ rows, colourOf, pointed, onPoint, detail, empty }) {
-  if (!rows.length) return html`<p class="muted">${empty}</p>`;
+  if (!rows.length) return empty ? html`<p class="muted">${empty}</p>` : null;
   return html`<ol class="plain scored-list" tabindex="0" aria-label="What was found">
     ${rows.map(
       (row) => html`<li key=${row.index} data-pointed=${row.index === pointed} onPointerEnter=${() => onPoint(row.index)}
@@ -82,7 +94,7 @@ export function ScoredList({ rows, colourOf, pointed, onPoint, detail, empty }) 
         <span class="swatch" style=${{ background: css(colourOf(row)) }}></span>
         <span class="grow cut">${row.label ?? `object ${row.index + 1}`}</span>
         <span class="mono muted">${detail(row)}</span>
-        <span class="mono">${number(row.score, 3)}</span>
+        <span class="mono">${scored(row.score, 3)}</span>
       </li>`,
     )}
   </ol>`;

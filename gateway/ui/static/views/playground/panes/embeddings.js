@@ -1,7 +1,7 @@
 /** How similar texts and pictures are: a matrix of the cosines of their vectors. */
 
 import { html, useMemo } from "../../../lib/view.js";
-import { number } from "../../../lib/format.js";
+import { number, score } from "../../../lib/format.js";
 import { floatsOf, similarities } from "../lib/arrays.js";
 import { css } from "../lib/colours.js";
 
@@ -27,13 +27,13 @@ export function EmbeddingsPane({ outcome }) {
         </tbody>
       </table>
     </div>
-    <p class="muted">${vectors.length} vectors of ${vectors[0]?.length ?? 0} numbers, ${number(outcome.value.usage?.total_tokens)} tokens.
+    <p class="muted">${vectors.length} vectors of ${vectors[0]?.length ?? 0} numbers, ${number(outcome.value.usage?.total_tokens)} tokens.${" "}
       ${vectors.length > MOST ? `The matrix has the first ${MOST}.` : ""}</p>`;
 }
 
 function Cell({ value }) {
   const strength = Math.max(0, Math.min(1, value));
-  return html`<td style=${{ background: css(TINT, 0.5 * strength ** 1.5) }} title=${number(value, 4)}><span>${number(value, 2)}</span></td>`;
+  return html`<td style=${{ background: css(TINT, 0.5 * strength ** 1.5) }} title=${score(value, 4)}><span>${score(value)}</span></td>`;
 }
 
 function namesOf(body, count) {

@@ -18,7 +18,7 @@ function PictureFeatures({ item, src }) {
     ${item.patches && html`<${PatchGrid} item=${item} src=${src} />`}
     <p class="muted">${number(item.dimensions)} numbers in each vector${item.patches ? `, ${item.patches.shape[0]} × ${item.patches.shape[1]} patches` : ""}.
       ${item.patches ? "" : "Turn on Patches to see which parts of the picture are alike."}</p>
-    ${item.pooled && html`<${Vector} values=${floatsOf(item.pooled)} />`}`;
+    ${item.pooled && html`<${Vector} values=${floatsOf(item.pooled)} /><small class="muted">The vector of the whole picture: a bar for each number, above or below zero.</small>`}`;
 }
 
 function PatchGrid({ item, src }) {
@@ -49,5 +49,5 @@ function Vector({ values }) {
   const [low, high] = limitsOf(values);
   const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
   const path = [...values].map((value, index) => `M${index} 20V${20 - (value / most) * 19}`).join("");
-  return html`<svg class="vector" viewBox="0 0 ${values.length} 40" preserveAspectRatio="none" role="img" aria-label="The vector of the whole picture"><path d=${path} /></svg>`;
+  return html`<svg class="vector" viewBox="-1 0 ${values.length + 1} 40" preserveAspectRatio="none" role="img" aria-label="The vector of the whole picture"><path d=${path} /></svg>`;
 }

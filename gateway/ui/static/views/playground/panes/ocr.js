@@ -1,7 +1,7 @@
 /** The text of a picture over it, line by line, and beside it to copy. */
 
 import { html, useState } from "../../../lib/view.js";
-import { number } from "../../../lib/format.js";
+import { score as scored } from "../../../lib/format.js";
 import { CopyButton } from "../request_code.js";
 import { picturesOf, Stage } from "./stage.js";
 
@@ -26,7 +26,7 @@ function ReadPicture({ item, src }) {
     html`<ol class="plain scored-list" tabindex="0" aria-label="Lines">
       ${item.lines.map(
         (line, index) => html`<li key=${index} data-pointed=${index === pointed} onPointerEnter=${() => setPointed(index)} onPointerLeave=${() => setPointed(-1)}>
-          <span class="grow answer-text">${line.text}</span><span class="mono muted">${number(line.score, 3)}</span>
+          <span class="grow answer-text">${line.text}</span><span class="mono muted">${scored(line.score, 3)}</span>
         </li>`,
       )}
     </ol>`}

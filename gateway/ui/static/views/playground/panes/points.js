@@ -74,9 +74,11 @@ function Scene({ cloud }) {
         onKeyDown=${(event) => stage.current?.onKey(event)}></canvas>
       ${state === "failed" && html`<p class="muted">This browser has no WebGL, so it cannot draw the points. You can still save them.</p>`}
     </div>
+    ${state !== "failed" &&
+    html`<small class="muted">Drag to turn; scroll or pinch to zoom.</small>
     <div class="row">
       <button type="button" class="button small" onClick=${() => stage.current?.reset()}>Reset the view</button>
-      <label class="row grow"><span class="muted">Point size</span>
+      <label class="row grow slider-row"><span class="muted">Point size</span>
         <input type="range" min="0.3" max="4" step="0.1" value=${size} onInput=${(event) => setSize(Number(event.currentTarget.value))} /></label>
-    </div>`;
+    </div>`}`;
 }

@@ -1,12 +1,12 @@
 /** Masks over a picture, each in its colour: the one under the pointer stands out, and a slider hides lower scores. */
 
 import { html, useEffect, useMemo, useState } from "../../../lib/view.js";
-import { number } from "../../../lib/format.js";
+import { number, score as scored } from "../../../lib/format.js";
 import { labelColour } from "../lib/colours.js";
 import { loadPicture } from "../lib/files.js";
 import { isInside, pixelsOf, tinted } from "../lib/masks.js";
 import { bitmap, CanvasLayer } from "./canvas_layer.js";
-import { LabelledBox, ScoredList, ScoreSlider } from "./detections.js";
+import { LabelledBox, onTop, ScoredList, ScoreSlider, shortened } from "./detections.js";
 import { picturesOf, Stage } from "./stage.js";
 
 const ALPHA = 110;
@@ -37,15 +37,17 @@ function Segments({ item, src, least }) {
   const layer = html`<${CanvasLayer} width=${item.width} height=${item.height} draw=${draw} drawn=${[masks, least, pointed]} />`;
   return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture with ${shown.length} masks" layers=${layer}
       onPlace=${(place) => setPointed(under(place)?.index ?? -1)}>
-      ${boxes &&
-      shown.map(
-        ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${labelColour(index)} picture=${item}
-          text="${label ?? index + 1} ${number(score, 2)}" faded=${pointed >= 0 && pointed !== index} />`,
-      )}
+      ${(unit) =>
+        boxes &&
+        onTop(shown, pointed).map(
+          ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${labelColour(index)} picture=${item} unit=${unit}
+            text="${shortened(label ?? String(index + 1))} ${scored(score)}" faded=${pointed >= 0 && pointed !== index} />`,
+        )}
     </${Stage}>
-    <label class="check-field"><input type="checkbox" checked=${boxes} onChange=${() => setBoxes(!boxes)} /><span>Boxes and labels</span></label>
+    ${item.segments.length > 0 &&
+    html`<label class="check-field"><input type="checkbox" checked=${boxes} onChange=${() => setBoxes(!boxes)} /><span>Boxes and labels</span></label>`}
     <${ScoredList} rows=${shown} colourOf=${({ index }) => labelColour(index)} pointed=${pointed} onPoint=${setPointed}
-      detail=${({ area }) => `${number(area)} pixels`} empty="No mask has a score this high." />`;
+      detail=${({ area }) => `${number(area)} pixels`} empty=${item.segments.length ? "No mask has a score this high." : null} />`;
 }
 
 /** The masks of an item as pixels and as pictures in their colours; those in PNG files are decoded first. */
