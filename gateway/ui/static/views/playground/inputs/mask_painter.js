@@ -40,17 +40,18 @@ function SizedPainter({ picture, size, onMask }) {
     context.stroke();
   };
   const down = (place, event) => {
+    if (!event.isPrimary) return; // a second finger
     event.currentTarget.setPointerCapture(event.pointerId);
     last.current = place;
     stroke(place, place);
   };
-  const move = (place) => {
-    if (!last.current) return;
+  const move = (place, event) => {
+    if (!last.current || !event.isPrimary) return;
     stroke(last.current, place);
     last.current = place;
   };
-  const up = async () => {
-    if (!last.current) return;
+  const up = async (_, event) => {
+    if (!last.current || !event.isPrimary) return;
     last.current = null;
     onMask([await maskOf(canvas.current)]);
   };
@@ -60,7 +61,7 @@ function SizedPainter({ picture, size, onMask }) {
   };
   const layer = html`<canvas ref=${canvas} width=${size.width} height=${size.height} class="stage-layer painted" aria-hidden="true"></canvas>`;
   return html`<${Stage} src=${picture.dataUrl} ...${size} label="The image, to paint on" layers=${layer}
-      pointer=${{ onPointerDown: down, onPointerMove: move, onPointerUp: up }} />
+      pointer=${{ onPointerDown: down, onPointerMove: move, onPointerUp: up, onPointerCancel: up }} />
     <${Brush} erasing=${erasing} onErase=${setErasing} onClear=${clear} width=${width} onWidth=${setWidth} most=${Math.round(Math.max(size.width, size.height) / 3)} />`;
 }
 

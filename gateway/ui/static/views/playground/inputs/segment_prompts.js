@@ -68,18 +68,19 @@ function DrawnPrompts({ picture, prompts, set }) {
     setFresh(false);
   };
   const up = (place, event) => {
-    if (!corner) return;
+    if (!corner || !event.isPrimary) return;
     const box = boxBetween(corner, place);
     const kind = event.altKey || event.button === 2 ? 1 - label : label;
     add((prompt) => (isBox(box) ? withBox(prompt, box, kind) : withPoint(prompt, place, kind)));
     setCorner(null);
   };
   const down = (place, event) => {
+    if (!event.isPrimary) return; // a second finger
     event.currentTarget.setPointerCapture(event.pointerId);
     setCorner(place);
     setNow(place);
   };
-  const pointer = { onPointerDown: down, onPointerMove: (place) => corner && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
+  const pointer = { onPointerDown: down, onPointerMove: (place, event) => corner && event.isPrimary && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
   return html`<${Stage} src=${picture.dataUrl} ...${size} label="The picture, to draw on" pointer=${pointer}>
       ${(unit) => html`
         ${prompts.map((prompt, index) => html`<${DrawnPrompt} key=${index} prompt=${prompt} colour=${labelColour(index)} unit=${unit} />`)}

@@ -5,7 +5,7 @@ import { placeIn } from "../lib/geometry.js";
 
 /**
  * `children` are SVG elements, or a function that makes them: it gets the length of 1% of a usual stage, 6 pixels of the
- * screen, in pixels of the picture. `layers` are canvases under them. `onPlace` gets the pointer's place, or null when it leaves.
+ * screen, in pixels of the picture. Where `pointer` handles moves, fingers draw and do not scroll. `layers` are canvases under them. `onPlace` gets the pointer's place, or null when it leaves.
  * @param {{ src: string, width: number, height: number, children?: unknown, layers?: unknown, label: string,
  *   onPlace?: (place: [number, number] | null, event: PointerEvent) => void, pointer?: object }} props
  */
@@ -20,7 +20,7 @@ export function Stage({ src, width, height, children, layers, label, onPlace, po
     Object.entries(pointer).map(([name, handle]) => [name, (event) => handle(place(event), event)]),
   );
   return html`<div class="stage-frame">
-    <div ref=${element} class="stage" data-active=${Object.keys(pointer).length > 0} style=${{ aspectRatio: `${width} / ${height}`, "--shape": width / height }}
+    <div ref=${element} class="stage" data-active=${Boolean(pointer.onPointerMove)} style=${{ aspectRatio: `${width} / ${height}`, "--shape": width / height }}
       ...${on} ...${handlers}>
       <img src=${src} alt=${label} draggable=${false} />
       ${layers}
