@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 from client import AsyncClient, Client
 from contract.tasks.speech import MEDIA_TYPES
-from scripts.testbed.server import RunningServer, eventually
+from scripts.testbed.server import ROOT, RunningServer, eventually
 from tests.conftest import Models
 from workers.toolkit.audio_reader import AudioReader
 
@@ -266,7 +266,7 @@ def test_sentences_of_nothing_to_say_are_left_out(server: RunningServer, stream_
         assert len(answer.content) > 1000
 
 
-def test_page_plays_and_saves_speech(server: RunningServer) -> None:
+def test_page_plays_and_saves_speech(server: RunningServer, tmp_path: Path) -> None:
     from tests.e2e.ui.browsing import expect, open_window
     from tests.e2e.ui.playground_page import open_tab, run
 
@@ -280,4 +280,12 @@ def test_page_plays_and_saves_speech(server: RunningServer) -> None:
         with page.expect_download() as download:
             answer.get_by_role("button", name="Save").click()
         assert download.value.suggested_filename.startswith("answer.")
+        page.get_by_text("The same request in code").click()
+        expect(page.get_by_label("The request as curl")).to_contain_text("-o speech.mp3")
+        page.get_by_role("button", name="Python", exact=True).click()
+        code = page.get_by_label("The request as Python").inner_text()
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+        )
+        assert len((tmp_path / "speech.mp3").read_bytes()) > 500
         window.check_part(".task-output")

@@ -8,7 +8,7 @@ export function Problems({ check, isChanged, onGoTo }) {
   if (check.error) return html`<${ErrorBox} error=${check.error} />`;
   return html`<div role="status" aria-live="polite">
     ${!isChanged && html`<small class="muted">Not changed.</small>`}
-    ${isChanged && check.state === "checking" && html`<small class="muted">Checking…</small>`}
+    ${isChanged && check.state === "checking" && html`<small class="muted">Checking …</small>`}
     ${check.state === "checked" && check.valid && html`<small class="problem-none">This can be saved.</small>`}
     ${check.state === "checked" && !check.valid && html`<ul class="plain problem-list">
       ${check.problems.map((problem, index) => html`<li key=${index}><${ProblemRow} problem=${problem} onGoTo=${onGoTo} /></li>`)}

@@ -32,7 +32,7 @@ export default function Jobs({ route }) {
       <h1>Jobs</h1>
       <div class="row">
         <span class="muted">${value && counted(list.length, "job")}</span>
-        <${SelectField} label="Status" hideLabel value=${state} options=${[{ value: "", label: "Every status" }, ...STATES]}
+        <${SelectField} label="Status" hideLabel value=${state} options=${[{ value: "", label: "All states" }, ...STATES]}
           onInput=${(status) => navigate(linkTo("jobs", [], { status }), { replace: true })} />
         <button class="button primary" onClick=${() => setSubmitted({ earlier: null })}>New job …</button>
       </div>

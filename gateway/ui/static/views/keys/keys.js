@@ -23,7 +23,7 @@ export default function Keys() {
   return html`
     <header class="row spread">
       <h1>Keys</h1>
-      ${page && html`<button class="button primary" onClick=${() => setEdited({})}>Make a key</button>`}
+      ${page && html`<button class="button primary" onClick=${() => setEdited({})}>Make a key …</button>`}
     </header>
     <${ErrorBox} error=${error} onRetry=${refresh} />
     ${page && !page.required && html`<${NoKeys} />`}

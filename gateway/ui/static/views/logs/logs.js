@@ -56,6 +56,7 @@ function Log({ name, files, search: first, onChoose }) {
       ${log.lines.length > 0 && html`<${WindowedList} className="log-list" label="Lines of ${name}" items=${log.lines}
         rowHeight=${ROW_HEIGHT} keyOf=${(line) => line.key} stick=${live} hold="always"
         row=${(line) => html`<${LineRow} line=${line} onOpen=${setOpened} />`} />`}
+      ${!log.lines.length && !log.loading && !log.error && html`<${NoLine} search=${search} hasEarlier=${log.hasEarlier} />`}
     </div>
     ${opened && html`<${LineDialog} line=${opened} onClose=${() => setOpened(null)} />`}`;
 }
@@ -71,12 +72,17 @@ function LogHead({ log, search }) {
   </div>`;
 }
 
+function NoLine({ search, hasEarlier }) {
+  if (!search) return html`<p class="muted log-empty">Nothing has been written to this log${hasEarlier ? " lately" : ""}.</p>`;
+  return html`<p class="muted log-empty">No line that was searched has this text.${hasEarlier ? " Search further back, or for something else." : ""}</p>`;
+}
+
 function fileOf(log) {
   return log.older ? ` (file ${log.older})` : "";
 }
 
 function stateOf(log, search) {
-  if (log.loading && !log.lines.length) return "Reading…";
+  if (log.loading && !log.lines.length) return "Reading …";
   const count = `${log.lines.length.toLocaleString("en")} ${log.lines.length === 1 ? "line" : "lines"}`;
   const found = search ? `${count} with “${search}”` : count;
   return log.isLive ? `${found} · live` : found;

@@ -44,7 +44,7 @@ export default function Models({ route }) {
     html`<${WindowedList} items=${rows} rowHeight=${height} keyOf=${(model) => model.id} label="Catalogue" className="card catalogue"
       height=${rows.length * height}
       row=${(model) => html`<${CatalogueRow} model=${model} onOpen=${open} onChange=${refresh} />`} />`}
-    ${value && !rows.length && html`<${EmptyState} title="No model matches">Take a filter away.</${EmptyState}>`}
+    ${value && !rows.length && html`<${EmptyState} title="No model matches">Clear a filter or the search.</${EmptyState}>`}
     ${opened && html`<${Details} model=${opened} onClose=${() => open(null)} />`}
     <${Removal} />
     ${pulls && html`<${PullDialog} onClose=${() => setPulls(false)} />`}`;

@@ -8,7 +8,7 @@ import { curlOf, pythonOf } from "./lib/snippets.js";
 const WRITERS = { curl: curlOf, Python: pythonOf };
 
 /**
- * @param {{ task: { path: string, request: { form: object | null } }, bodies: object[] }} props
+ * @param {{ task: { id: string, path: string, request: { form: object | null } }, bodies: object[] }} props
  */
 export function RequestCode({ task, bodies }) {
   const [language, setLanguage] = useState("curl");
@@ -18,6 +18,7 @@ export function RequestCode({ task, bodies }) {
     body,
     form: Boolean(task.request.form),
     hasKey: Boolean(key.get()),
+    savedAs: fileFor(task, body),
   }));
   const code = sent.map(WRITERS[language]).join("\n\n");
   return html`<details class="card code-card">
@@ -33,6 +34,11 @@ export function RequestCode({ task, bodies }) {
     </div>
     <pre class="code" tabindex="0" aria-label="The request as ${language}">${code}</pre>
   </details>`;
+}
+
+/** The file for the sound of an answer: curl writes none to a terminal. Null where the answer is text. */
+function fileFor({ id }, body) {
+  return id === "speech" && body.stream_format !== "sse" ? `speech.${body.response_format ?? "mp3"}` : null;
 }
 
 /** @param {{ text: string, label?: string }} props */

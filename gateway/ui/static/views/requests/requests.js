@@ -46,7 +46,7 @@ function RequestList({ all, shown, onOpen }) {
       Requests to models appear here as they arrive. Reads of the server itself, such as this page's, do not.
     </${EmptyState}>`;
   }
-  if (!shown.length) return html`<${EmptyState} title="No request fits the search" />`;
+  if (!shown.length) return html`<${EmptyState} title="No request matches">Clear the search, or show all outcomes.</${EmptyState}>`;
   return html`<div class="card request-card">
     <${WindowedList} className="request-list" label="The last requests" items=${shown} rowHeight=${ROW_HEIGHT}
       keyOf=${(request) => request.number} hold="scrolled"

@@ -70,7 +70,7 @@ function Range({ field, label, value, onInput }) {
   </div>`;
 }
 
-const HINTS = { strings: "One a line.", json: "JSON." };
+const HINTS = { strings: "One per line.", json: "JSON." };
 
 function LongText({ field, label, value, onInput }) {
   const id = useId();

@@ -4,8 +4,9 @@ const DATA_URL = /^data:(image|audio|video)\/([\w.+-]+)(?:;[^,]*)?,/;
 const EXTENSIONS = { jpeg: "jpg", "svg+xml": "svg", "x-wav": "wav", mpeg: "mp3", wave: "wav" };
 
 /**
- * @typedef {{ origin: string, path: string, body: Record<string, unknown>, form?: boolean, hasKey?: boolean }} Sent
- * `form`: the path reads a multipart form.
+ * @typedef {{ origin: string, path: string, body: Record<string, unknown>, form?: boolean, hasKey?: boolean,
+ *   savedAs?: string | null }} Sent
+ * `form`: the path reads a multipart form. `savedAs`: the file for an answer that is no text.
  */
 
 /**
@@ -16,6 +17,7 @@ export function curlOf(sent) {
   const files = filesIn(sent.body);
   const head = [`curl ${quoted(sent.origin + sent.path)}`];
   if (sent.hasKey) head.push(`  -H "Authorization: Bearer $ENGINEHOUSE_KEY"`);
+  if (sent.savedAs) head.push(`  -o ${sent.savedAs}`);
   if (sent.body.stream) head[0] = head[0].replace("curl ", "curl -N ");
   if (sent.form && files.length && files.every((file) => !file.nested)) return [...head, ...formOf(sent.body)].join(" \\\n");
   head.push(`  -H "Content-Type: application/json"`);
@@ -60,9 +62,11 @@ export function pythonOf(sent) {
   const literal = python(replaced(body, (text) => new Name(`file(${JSON.stringify(names(text))})`)), 0);
   const lines = ["from client import Client", ""];
   if (files.length) lines.unshift("import base64", "from pathlib import Path", "");
+  else if (sent.savedAs) lines.unshift("from pathlib import Path", "");
   if (files.length) lines.push("", "def file(name):", "    return base64.b64encode(Path(name).read_bytes()).decode()", "", "");
   lines.push(`house = Client(${JSON.stringify(sent.origin)})${sent.hasKey ? "  # with the key in ENGINEHOUSE_KEY" : ""}`);
-  lines.push(`answer = house.request("POST", ${JSON.stringify(sent.path)}, ${literal})`, "print(answer)");
+  lines.push(`answer = house.request("POST", ${JSON.stringify(sent.path)}, ${literal})`);
+  lines.push(sent.savedAs ? `Path(${JSON.stringify(sent.savedAs)}).write_bytes(answer)` : "print(answer)");
   return lines.join("\n");
 }
 
