@@ -87,7 +87,8 @@ def requirements(request: BaseModel, table: FieldTable) -> list[Requirement]:
 def refused_in(fields: Any, table: FieldTable) -> list[str]:
     """The fields in a body that no engine of ours honours, whatever else is wrong with it."""
     sent = fields if isinstance(fields, Mapping) else {}
-    return [name for name, known in table.items() if known.treatment == "refused" and known.asks(sent.get(name))]
+    refused_ones = (known for name, known in table.items() if known.treatment == "refused" and name in sent)
+    return [known.name for known in refused_ones if known.asks(sent[known.name])]
 
 
 def warnings(request: BaseModel, table: FieldTable, also_known: frozenset[str] = frozenset()) -> list[str]:

@@ -54,9 +54,7 @@ class ResponsesEndpoint:
             return
         request, own, body = conversation.fields, conversation.own, conversation.body
         previous = request.get("previous_response_id")
-        if request.get("store") is False and not previous:
-            await self.inner(scope, replay(body, receive), send)
-        elif request.get("background"):
+        if request.get("background"):
             await self._in_background(scope, request, own, receive, send)
         elif request.get("store") is False or "job_priority" in scope:
             await self.inner(scope, replay(body, receive), send)

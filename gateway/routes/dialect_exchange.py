@@ -86,6 +86,7 @@ class DialectExchange:
         if acted.action.kind != "load":
             require_admin(self.scope.get("principal"))
         await perform(self.services.manager, acted.action)
+        self.durations.note_loaded()
         body = self._completed(acted.response, self._own_warnings())
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -27,6 +27,10 @@ class Durations:
         """Note that a piece of a stream has come; the first one counts."""
         self._first = self._first or time.perf_counter_ns()
 
+    def note_loaded(self) -> None:
+        """Note that all of the time until now was for loading the model."""
+        self._phases = {b"load": time.perf_counter_ns() - self._started}
+
     def fill(self, response: TimedResponse) -> None:
         """Put the durations until now into a response."""
         now = time.perf_counter_ns()

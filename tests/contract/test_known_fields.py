@@ -12,6 +12,7 @@ from contract.known_fields import FieldTable, honoured, ignored, in_words, neutr
 from contract.tasks import Request, all_tasks, decode_body
 from contract.tasks.chat import CHAT, ChatRequest
 from contract.tasks.image_generation import IMAGE_GENERATION
+from contract.tasks.transcription import TRANSCRIPTION
 
 
 class Sample(Request):
@@ -48,6 +49,12 @@ def test_names_invalid_and_refused_fields_at_once(media: str) -> None:
     with pytest.raises(InvalidField, match=r"`depth`: .*\. Only an external server may support `grammar`\.$") as error:
         decode_body(Sample, "/path", media, body.encode())
     assert error.value.param == "depth"
+
+
+def test_fields_that_were_not_sent_are_not_named() -> None:
+    with pytest.raises(InvalidField) as error:
+        decode_body(TRANSCRIPTION.request, "/path", "application/json", b'{"model": "m"}')
+    assert error.value.message == "`file`: this field is required."
 
 
 def test_warns_of_ignored_and_unknown_fields() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,10 +10,13 @@ from contract.errors import UnsupportedFeature
 from gateway.dialects.responses.items import (
     CallItem,
     CallOutputItem,
+    CustomCallItem,
     InputImagePart,
     InputRefusalPart,
     InputTextPart,
+    LocalShellCallItem,
     MessageItem,
+    OtherItem,
     ReasoningItem,
 )
 from gateway.dialects.responses.request import InputTokensRequest, ResponseToolChoice, TextFormat
@@ -20,6 +24,8 @@ from gateway.dialects.responses.request import InputTokensRequest, ResponseToolC
 ChatTurn = dict[str, Any]
 """A message of the task chat."""
 _IMAGES_FOLLOW = "The image is in the next message."
+_CALLS = (CallItem, CustomCallItem, LocalShellCallItem)
+_OF_ASSISTANT = (*_CALLS, ReasoningItem)
 _SYSTEM = ("system", "developer")
 
 
@@ -106,7 +112,9 @@ def _turns(request: InputTokensRequest) -> Iterator[ChatTurn]:
         return
     assistant: list[Any] = []
     for item in request.input:
-        if isinstance(item, CallItem | ReasoningItem) or (isinstance(item, MessageItem) and item.role == "assistant"):
+        if isinstance(item, OtherItem) and item.is_left_out:
+            continue
+        if isinstance(item, _OF_ASSISTANT) or (isinstance(item, MessageItem) and item.role == "assistant"):
             assistant.append(item)
             continue
         yield from _assistant(assistant)
@@ -127,16 +135,23 @@ def _assistant(items: list[Any]) -> Iterator[ChatTurn]:
     thoughts = [
         part.text for item in items if isinstance(item, ReasoningItem) for part in item.content or item.summary or ()
     ]
-    calls = [
-        {"id": item.call_id, "type": "function", "function": {"name": item.name, "arguments": item.arguments}}
-        for item in items
-        if isinstance(item, CallItem)
-    ]
+    calls = [_call(item) for item in items if isinstance(item, _CALLS)]
     if not (texts or thoughts or calls):  # a thought that only OpenAI can read
         return
     turn: ChatTurn = {"role": "assistant", "content": _joined(texts) if texts else None}
     turn |= {"reasoning_content": "\n".join(thoughts)} if thoughts else {}
     yield turn | ({"tool_calls": calls} if calls else {})
+
+
+def _call(item: CallItem | CustomCallItem | LocalShellCallItem) -> ChatTurn:
+    """A call as one of a function: a text becomes the argument `input`."""
+    if isinstance(item, CallItem):
+        function = {"name": item.name, "arguments": item.arguments}
+    elif isinstance(item, CustomCallItem):
+        function = {"name": item.name, "arguments": json.dumps({"input": item.input}, ensure_ascii=False)}
+    else:
+        function = {"name": "local_shell", "arguments": json.dumps(item.action, ensure_ascii=False)}
+    return {"id": item.call_id, "type": "function", "function": function}
 
 
 def _result(item: CallOutputItem) -> Iterator[ChatTurn]:

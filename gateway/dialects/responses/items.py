@@ -8,8 +8,16 @@ from pydantic import Field
 
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
-from contract.tasks.chat.open_model import OpenModel
+from contract.tasks.chat.open_model import JsonObject, OpenModel
 from contract.tasks.chat.tools import FunctionName
+
+_LEFT_OUT = frozenset((
+    "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction", "compaction_summary",
+    "computer_call", "computer_call_output", "context_compaction", "file_search_call", "ghost_snapshot",
+    "image_generation_call", "local_shell_call_output", "mcp_approval_request", "mcp_approval_response", "mcp_call",
+    "mcp_list_tools", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
+))  # fmt: skip
+"""Items of conversations that began with a model of OpenAI, as Codex sends them again to the next model."""
 
 
 class InputTextPart(OpenModel):
@@ -63,10 +71,27 @@ class CallItem(OpenModel):
     arguments: Text
 
 
+class CustomCallItem(OpenModel):
+    """A call with a text instead of arguments, such as a patch."""
+
+    type: Literal["custom_tool_call"]
+    call_id: Name
+    name: FunctionName
+    input: Text
+
+
+class LocalShellCallItem(OpenModel):
+    """A call of the shell that OpenAI's models know."""
+
+    type: Literal["local_shell_call"]
+    call_id: Name
+    action: JsonObject
+
+
 class CallOutputItem(OpenModel):
     """The result of a call."""
 
-    type: Literal["function_call_output"]
+    type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: Name
     output: Annotated[Items[InputPart] | Text, Field(union_mode="left_to_right")]
 
@@ -80,11 +105,17 @@ class ReasoningItem(OpenModel):
 
 
 class OtherItem(OpenModel):
-    """An item of a tool that runs at OpenAI, or a reference to a stored one."""
+    """An item of a tool that runs at OpenAI, or one that is unknown."""
 
     type: Name
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the conversation can be read without it."""
+        return self.type in _LEFT_OUT
+
 
 ConversationItem = Annotated[
-    CallItem | CallOutputItem | ReasoningItem | MessageItem | OtherItem, Field(union_mode="left_to_right")
+    CallItem | CallOutputItem | ReasoningItem | MessageItem | CustomCallItem | LocalShellCallItem | OtherItem,
+    Field(union_mode="left_to_right"),
 ]

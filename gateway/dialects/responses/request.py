@@ -11,7 +11,7 @@ from contract.limits import Items, Name, Text
 from contract.tasks.chat.open_model import JsonObject, OpenModel
 from contract.tasks.chat.tools import FunctionName, Mode
 from gateway.dialects.dialect import DialectRequest
-from gateway.dialects.responses.items import ConversationItem
+from gateway.dialects.responses.items import ConversationItem, OtherItem
 
 _ORIGIN = "OpenAI"
 _WITHOUT_EFFECT = "background store previous_response_id"
@@ -114,6 +114,10 @@ class InputTokensRequest(DialectRequest):
             if tool.type != "function":
                 name = f"{tool.type} ({tool.name})" if tool.name else tool.type
                 sentences.append(f"`tools`: {name} was left out. Only functions can be called here.")
+        items = self.input if isinstance(self.input, list) else ()
+        left_out = dict.fromkeys(item.type for item in items if isinstance(item, OtherItem) and item.is_left_out)
+        if left_out:
+            sentences.append(f"`input`: {', '.join(left_out)} was left out. Only OpenAI's models read such items.")
         if self.text and self.text.verbosity not in {None, "medium"}:
             sentences.append("`text.verbosity` had no effect. Say in a message how long the answer shall be.")
         return sentences

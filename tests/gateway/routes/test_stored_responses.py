@@ -102,6 +102,11 @@ def test_background_response_is_retrieved_and_continued(client: OpenAI) -> None:
     assert client.responses.cancel(queued.id).status == "completed"
 
 
+def test_background_response_is_always_stored(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="is stored; leave the field out"):
+        client.responses.create(model="echo", input="one", background=True, store=False)
+
+
 def test_background_response_can_be_cancelled(client: OpenAI) -> None:
     queued = client.responses.create(model="slow", input="word " * 5000, background=True)
     with pytest.raises(openai.BadRequestError, match="continue it once"):
