@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from scripts.testbed.server import RunningServer
-from tests.e2e.ui.browsing import OpenPage, expect
+from tests.e2e.ui.browsing import DESKTOP, PHONE, OpenPage, expect
 from tests.e2e.ui.conftest import browser_fixture, shared_window, window_fixture  # noqa: F401 - fixtures
 from tests.e2e.ui.playground_page import choose_picture, decoded, drag, open_tab, run
 
@@ -55,6 +55,9 @@ def test_boxes_are_hidden_by_score_without_a_request(window: OpenPage) -> None:
     rows = answer.get_by_label("What was found").get_by_role("listitem")
     total = rows.count()
     assert total == answer.locator(".box-label").count() > 0
+    page.set_viewport_size(PHONE)
+    assert rows.first.locator(".cut").evaluate("(label) => label.scrollWidth <= label.clientWidth")
+    page.set_viewport_size(DESKTOP)
     window.addresses.clear()
     answer.get_by_label("Score of at least").press("End")
     expect(answer.locator(".box-label")).not_to_have_count(total)

@@ -17,7 +17,7 @@ const PLAIN = { prepare: (body) => body, featured: {} };
 /** @type {Record<string, Partial<Adapter>>} */
 const ADAPTERS = {
   depth: { preset: { format: undefined } },
-  detect: { featured: { prompt: "It finds the classes that it was trained on, so it takes no prompt.", text_threshold: null } },
+  detect: { featured: { prompt: "It finds the classes that it was trained on, so it takes no prompt.", text_threshold: null, points: null } },
   features: { preset: { patches: true, encoding_format: "base64" } },
   "image-edit": { asJob: true, Input: MaskInput, fields: ["mask"] },
   "image-generation": { asJob: true },

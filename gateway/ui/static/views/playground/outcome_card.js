@@ -46,7 +46,7 @@ function ErrorDetails({ error }) {
 function Answer({ task, outcome, Pane }) {
   const [raw, setRaw] = useState(false);
   const value = outcome.value ?? outcome.events ?? null;
-  const facts = [outcome.value?.model, outcome.requestId && `${outcome.job ? "job" : "request"} ${outcome.requestId}`].filter(Boolean).join(" · ");
+  const facts = [outcome.value?.model, outcome.job ? outcome.requestId : outcome.requestId && `request ${outcome.requestId}`].filter(Boolean).join(" · ");
   return html`
     ${(outcome.value?.warnings ?? []).map((text) => html`<p key=${text} class="warning">${text}</p>`)}
     ${raw && value !== null ? html`<${JsonPane} value=${value} />` : html`<${Pane} task=${task} outcome=${outcome} />`}

@@ -55,7 +55,7 @@ function fieldOf(name, schema, facts) {
   };
 }
 
-const ACRONYMS = /\b(?:api|id|ids|json|url)\b/g;
+const ACRONYMS = /\b(?:api|id|ids|js|json|url)\b/g;
 
 /** `max_tokens` as `Max tokens`, `url` as `URL`; `n`, which is no word, as `Count (n)`. */
 export function labelOf(name) {

@@ -93,7 +93,7 @@ export function ScoredList({ rows, colourOf, pointed, onPoint, detail, empty }) 
         onPointerLeave=${() => onPoint(-1)}>
         <span class="swatch" style=${{ background: css(colourOf(row)) }}></span>
         <span class="grow cut">${row.label ?? `object ${row.index + 1}`}</span>
-        <span class="mono muted">${detail(row)}</span>
+        <span class="mono muted detail">${detail(row)}</span>
         <span class="mono">${scored(row.score, 3)}</span>
       </li>`,
     )}
