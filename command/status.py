@@ -136,12 +136,13 @@ def _jobs(jobs: dict[str, Any]) -> Text | None:
 
 
 def _downloads(downloads: list[dict[str, Any]]) -> Table:
-    table = make_table("source", "phase", "", "of", "left", title="\nDownloads")
+    table = make_table("source", "phase", "file", "", "of", "left", title="\nDownloads")
     for download in downloads:
         done, total = download["bytes"], download["total"]
         bar = ProgressBar(total=max(total or 1, 1), completed=done, width=24)
         size = f"{file_size(done)} of {file_size(total)}"
-        table.add_row(download["source"], download["phase"], bar, size, seconds(download["seconds_left"]))
+        left = seconds(download["seconds_left"])
+        table.add_row(download["source"], download["phase"], download.get("file") or "", bar, size, left)
     return table
 
 

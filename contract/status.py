@@ -57,6 +57,8 @@ class DownloadState(StrEnum):
 class DownloadStatus(LazyModel):
     """A download from the hub, which `model` began. `bytes` of `total` are on the disk; while verifying, are verified.
 
+    `file` is being received or verified; of several at once, it is the one that has the most bytes.
+
     `phase` is listing, waiting (for another program that downloads the same), downloading or verifying. `error` is that
     of an error envelope.
     """
@@ -69,6 +71,7 @@ class DownloadStatus(LazyModel):
     phase: str | None = None
     bytes: int = 0
     total: int | None = None
+    file: str | None = None
     bytes_per_second: int | None = None
     seconds_left: float | None = None
     started: float = 0.0
@@ -206,6 +209,7 @@ class ModelStatus(LazyModel):
     needs: str | None = None  # what its entry lacks before it can start, such as consent to code that comes with it
     pinned: bool = False  # neither idleness nor other models end its workers
     scanned: bool = False  # it was found in a folder of `manager.model_dirs`
+    download: DownloadStatus | None = None  # of its files, while it runs
     fits: bool | None = None  # whether this machine can ever have room for it; None: its size is not known
 
     @property

@@ -81,7 +81,7 @@ class ControlRoutes:
             waits=wait_report.reports(pool.queue, pool.models, workers, now),
             model_folders=self.runtime.folders.status(),
             configuration=self.runtime.configuration.status(),
-            downloads=[download.status() for download in self.runtime.model_downloads.all if download.running],
+            downloads=[download.status() for download in self.runtime.model_downloads.running],
         )
         return Response(page.model_dump_json(), media_type="application/json")
 
@@ -186,6 +186,8 @@ class ControlRoutes:
         weights_bytes = self.runtime.monitor.footprints.weights_bytes(model.spec)
         status = model.status(state, waiting, max_wait, footprint, weights_bytes)
         status.fits = snapshot.fits(model, self.runtime.monitor)
+        if download := self.runtime.model_downloads.running_of(model.spec):
+            status.download = download.status()
         return status
 
 

@@ -1,9 +1,9 @@
 """Downloads one model in a process of its own, so that it can be cancelled, and that the manager imports no hub client.
 
 `python -m workers.download` reads `{"source": …, "revision": …}` on stdin and prints JSON lines: twice a second `phase`
-(listing, waiting, downloading, verifying), `done` and `total` in bytes; at the end the phase `done`, or `failed` with
-an error envelope. It ends when it is terminated or when its manager closes stdin. What it has received of unfinished
-files stays, and the next attempt continues it.
+(listing, waiting, downloading, verifying), `done` and `total` in bytes, and the `file` at work; at the end the phase
+`done`, or `failed` with an error envelope. It ends when it is terminated or when its manager closes stdin. What it has
+received of unfinished files stays, and the next attempt continues it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from client.errors import ServerError, error_of
 class DownloadReport:
     """How far a download is: `bytes` of its `total` are there. While it verifies them, that many are verified.
 
-    `state` is running, done, failed or cancelled, and `phase` listing, waiting, downloading or verifying.
+    `file` is the one at work. `state` is running, done, failed or cancelled, and `phase` listing, waiting, downloading
+    or verifying.
     """
 
     id: str
@@ -24,6 +25,7 @@ class DownloadReport:
     phase: str | None = None
     bytes: int = 0
     total: int | None = None
+    file: str | None = None
     bytes_per_second: int | None = None
     seconds_left: float | None = None
     error: dict[str, Any] | None = None

@@ -41,7 +41,10 @@ class RunningWorker:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A configured model: its state, the requests that wait for it, and how its last worker failed."""
+    """A configured model: its state, the requests that wait for it, and how its last worker failed.
+
+    `download`, while it runs, has `bytes`, `total` and `file`.
+    """
 
     id: str
     engine: str
@@ -53,6 +56,7 @@ class ModelState:
     failure: dict[str, Any] | None = None
     needs: str | None = None
     pinned: bool = False
+    download: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

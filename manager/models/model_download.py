@@ -39,6 +39,7 @@ class ModelDownload:
     phase: str = "listing"
     done: int = 0
     total: int | None = None
+    file: str | None = None
     started: float = field(default_factory=time.time)
     error: ServeError | None = None
     process: asyncio.subprocess.Process | None = None
@@ -68,6 +69,7 @@ class ModelDownload:
         """Note what the process reports; whether that is progress. `now`: monotonic seconds."""
         before = (self.phase, self.done)
         self.phase, self.done, self.total = report["phase"], report["done"], report["total"]
+        self.file = report["file"]
         if before[0] != self.phase:
             self._points.clear()
         self._points.append((now, self.done))
@@ -117,6 +119,7 @@ class ModelDownload:
             phase=self.phase if self.running else None,
             bytes=self.done,
             total=self.total,
+            file=self.file if self.running else None,
             bytes_per_second=None if self.rate is None or not self.running else round(self.rate),
             seconds_left=None if self.seconds_left is None else round(self.seconds_left, 1),
             started=self.started,

@@ -69,6 +69,16 @@ class ModelDownloads:
         key = self.key(spec)
         return next((download for download in reversed(self.all) if download.key == key), None)
 
+    @property
+    def running(self) -> list[ModelDownload]:
+        return [download for download in self._downloads.values() if download.running]
+
+    def running_of(self, spec: ModelSpec) -> ModelDownload | None:
+        """The download of an entry's source, while it runs."""
+        running = self.running
+        latest = self.of(spec) if running and spec.source else None
+        return latest if latest in running else None
+
     def start(self, spec: ModelSpec) -> ModelDownload:
         """Download an entry's source. One that runs already is shared."""
         latest = self.of(spec)

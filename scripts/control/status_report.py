@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from contract.config import OPEN_WARNING
-from contract.status import ModelStatus, Status, WorkerStatus
+from contract.status import DownloadStatus, ModelStatus, Status, WorkerStatus
 from scripts.control.installation import Installation
 
 GIB = 2**30
@@ -26,16 +26,21 @@ def status_lines(installation: Installation) -> Iterable[str]:
     yield f"ready    {'yes' if installation.is_ready() else 'no'}"
     if error := status.configuration.error:
         yield f"The configuration is invalid, and the last valid one in force: {error}"
-    yield from _tables(status)
+    yield from tables(status)
 
 
-def _tables(status: Status) -> Iterable[str]:
+def tables(status: Status) -> Iterable[str]:
+    """The tables of the manager's status, line by line."""
     yield ""
     header = ("DEVICE", "TOTAL", "IN USE", "BUDGET", "RESERVED")
     rows = [(d.name, *map(_size, (d.total, d.used, d.budget, d.committed))) for d in status.devices]
     yield from table(header, rows)
     yield ""
     yield from table(("MODEL", "ENGINE", "TASKS", "STATE", "MEMORY"), [_model(model) for model in status.models])
+    if status.downloads:
+        yield ""
+        rows = [_download(download) for download in status.downloads]
+        yield from table(("DOWNLOAD", "PHASE", "DONE", "OF", "FILE"), rows)
     yield from (f"\n{model.id}: {model.needs}" for model in status.models if model.needs)
     if status.workers:
         yield ""
@@ -45,6 +50,11 @@ def _tables(status: Status) -> Iterable[str]:
 def _model(model: ModelStatus) -> Sequence[str]:
     memory = _size(model.footprint_bytes) + ("" if model.footprint_learned else " (estimate)")
     return model.id, model.engine, ", ".join(model.tasks), model.state, memory
+
+
+def _download(download: DownloadStatus) -> Sequence[str]:
+    sizes = ("" if count is None else f"{count / 1e6:.0f} MB" for count in (download.bytes, download.total))
+    return download.source, download.phase or "", *sizes, download.file or ""
 
 
 def _worker(worker: WorkerStatus) -> Sequence[str]:

@@ -42,7 +42,9 @@ def test_pull_shows_progress_and_survives_ctrl_c(house: House) -> None:
     watching = house.enginehouse.start("pull", "m", "--json")
     assert watching.stdout is not None
     eventually("it has half", lambda: json.loads(watching.stdout.readline())["bytes"] == 200_000)  # type: ignore[union-attr]
-    assert "a/m" in house.enginehouse("status").stdout
+    shown = house.enginehouse("status").stdout
+    assert "a/m" in shown
+    assert "model.saf" in shown
     watching.send_signal(signal.SIGINT)
     _, err = watching.communicate()
     assert (watching.returncode, "goes on" in err) == (130, True)

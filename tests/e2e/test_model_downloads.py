@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+import client
+from contract.status import Status
+from scripts.control import status_report
 from scripts.testbed import hub
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
@@ -66,6 +69,7 @@ def test_request_starts_the_download_and_a_stream_waits(setting: Setting) -> Non
         sign = next(line for line in lines if " MB" in line)
         assert sign.startswith(": downloading a/lm: "), sign
         assert setting.row("lm")["download"]["state"] == "running"
+        _assert_status_tells_how_far(server)
         served.go.set()
         events = [line for line in lines if line.startswith("data: ")]
     assert events[-1] == "data: [DONE]", events
@@ -75,6 +79,26 @@ def test_request_starts_the_download_and_a_stream_waits(setting: Setting) -> Non
     assert (row["downloaded"], row["partly_downloaded"], row["download"]["state"]) == (True, False, "done")
     assert row["disk_bytes"] > 10_000
     assert server.chat("lm", max_tokens=3).status_code == 200
+
+
+def _assert_status_tells_how_far(server: RunningServer) -> None:
+    model = eventually("the large file arrives", lambda: _arriving(server, "lm"))
+    download = model["download"]
+    assert (download["phase"], download["source"]) == ("downloading", "a/lm")
+    assert 0 < download["bytes"] < download["total"]
+    page = Status.model_validate(server.status())
+    lines = list(status_report.tables(page))
+    assert any(line.startswith("a/lm ") and line.endswith("model.safetensors") for line in lines), lines
+    with client.Client(server.url) as connected:
+        progress = next(state.download for state in connected.status().models if state.id == "lm")
+    assert progress
+    assert progress["file"] == "model.safetensors"
+
+
+def _arriving(server: RunningServer, id_: str) -> dict[str, Any] | None:
+    rows = {model["id"]: model for model in server.status()["models"]}
+    assert rows["manual"]["download"] is None
+    return rows[id_] if (rows[id_]["download"] or {}).get("file") == "model.safetensors" else None
 
 
 def test_order_streams_progress_to_its_end(setting: Setting) -> None:

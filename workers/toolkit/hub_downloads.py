@@ -66,6 +66,11 @@ class DownloadPlan:
             return file.size
         return max((_size(partial) for partial in partial_files(self.folder, file.blob)), default=0)
 
+    def receiving(self) -> str | None:
+        """The file that is being received; of several at once, the one that has the most bytes."""
+        received = {file.path: self._received(file) for file in self.to_receive()}
+        return max(received, key=lambda path: received[path], default=None)
+
     def to_receive(self) -> list[WantedFile]:
         """The missing files whose content is not there under another name either."""
         return [file for file in self.missing() if not _is_whole(self.folder / "blobs" / file.blob, file)]
@@ -79,14 +84,16 @@ class DownloadProgress:
     plan: DownloadPlan | None = None
     hashed: int = 0
     to_hash: int = 0
+    hashing: str | None = None
 
     def report(self) -> dict[str, Any]:
-        """`phase`, and `done` of `total` bytes."""
+        """`phase`, `done` of `total` bytes, and the `file` that is received or verified."""
         if self.plan is None:
-            return {"phase": self.phase, "done": 0, "total": None}
+            return {"phase": self.phase, "done": 0, "total": None, "file": None}
         if self.phase == "verifying":
-            return {"phase": self.phase, "done": self.hashed, "total": self.to_hash}
-        return {"phase": self.phase, "done": self.plan.done(), "total": self.plan.total}
+            return {"phase": self.phase, "done": self.hashed, "total": self.to_hash, "file": self.hashing}
+        done, total = self.plan.done(), self.plan.total
+        return {"phase": self.phase, "done": done, "total": total, "file": self.plan.receiving()}
 
     def add_hashed(self, count: int) -> None:
         self.hashed += count
@@ -163,7 +170,7 @@ class Wanted:
         self.progress.phase = "verifying"
         damaged: dict[str, dict[str, str]] = {}
         for file in files:
-            local = plan.local(file)
+            self.progress.hashing, local = file.path, plan.local(file)
             if (actual := file.hash_of(local, self.progress.add_hashed)) != file.blob:
                 damaged[file.path] = {"expected": file.blob, "actual": actual}
                 local.resolve().unlink(missing_ok=True)

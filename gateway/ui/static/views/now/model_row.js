@@ -31,6 +31,7 @@ export function ModelRow({ row, reason, rate, onOpen, onKeep }) {
 function Facts({ row, rate }) {
   const { model, atWork, memory, isLoaded, endsAt } = row;
   const facts = [
+    model.download && downloadText(model.download),
     atWork && `${atWork} at work`,
     model.waiting && `${model.waiting} waiting`,
     rate?.tokens > 0 && `${number(rate.tokens, 1)} tokens/s`,
@@ -45,6 +46,11 @@ function Facts({ row, rate }) {
   if (!isLoaded) return text;
   if (endsAt === null) return html`${text}${text && " · "}stays until memory is needed`;
   return html`${text}${text && " · "}<${Countdown} endsAt=${endsAt} busy=${atWork > 0} />`;
+}
+
+function downloadText({ phase, bytes: done, total, file }) {
+  const amount = total ? `${bytes(done)} of ${bytes(total)}` : "";
+  return [phase === "verifying" ? "verifies" : "downloads", amount, file].filter(Boolean).join(" ");
 }
 
 /** Until when the model stays; while it works, that time moves on. */
