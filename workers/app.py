@@ -273,5 +273,8 @@ def _events(ticket: Ticket, outputs: list[Output]) -> tuple[bytes, bool]:
             return bytes(events + server_event(output.body(ticket.call.id))), True
         if wants_chunk is None or wants_chunk(ticket.call.request, output):
             _add_warnings(output, ticket.call)
-            events += server_event(output.model_dump_json().encode())
+            try:
+                events += server_event(content_negotiation.to_json(output))
+            except ServeError as error:
+                return bytes(events + server_event(error.body(ticket.call.id))), True
     return bytes(events), False

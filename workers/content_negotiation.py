@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from contract.arrays import arrays_in, npz
-from contract.errors import NotAcceptable
+from contract.errors import EngineFailed, NotAcceptable
 from contract.tasks import EncodedResponse
+
+log = logging.getLogger(__name__)
 
 JSON, BYTES, NPZ = "application/json", "application/octet-stream", "application/x-npz"
 
@@ -36,9 +40,22 @@ def _media_range(part: str) -> tuple[str, float]:
         return media, 0.0
 
 
+def to_json(answer: BaseModel) -> bytes:
+    """An answer, or a chunk of one, as JSON. Raises EngineFailed for what an engine must not return as an answer."""
+    if not isinstance(answer, BaseModel):
+        kind = type(answer).__name__
+        raise EngineFailed(f"The engine made an answer that is not valid: it is of the type {kind}, not a response.")
+    try:
+        return answer.model_dump_json().encode()
+    except PydanticSerializationError as error:
+        log.exception("an answer cannot be written as JSON")
+        message = "The engine made an answer that cannot be written as JSON. The worker's log has the details."
+        raise EngineFailed(message) from error
+
+
 def as_json(response: BaseModel) -> tuple[list[Header], bytes]:
     """The whole response as JSON."""
-    return [_content_type(JSON)], response.model_dump_json().encode()
+    return [_content_type(JSON)], to_json(response)
 
 
 def as_it_is(response: EncodedResponse) -> tuple[list[Header], bytes]:

@@ -93,6 +93,13 @@ class ModelDownload:
             async with asyncio.timeout(pulse):
                 await self._changed.wait()
 
+    async def begun(self, patience: float) -> None:
+        """Return once the hub has listed its files, or it has ended; after `patience` seconds in any case."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self.running and self.phase == "listing":
+                    await self._changed.wait()
+
     async def result(self) -> None:
         """Return once it is done. Raises the ServeError that it has failed with."""
         while self.running:

@@ -20,6 +20,9 @@ WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `Reque
 FIRST_ESTIMATE = 10.0
 """Seconds after which a request may be sent again while nothing is known of its model's download."""
 
+LISTING_PATIENCE = 5.0
+"""Seconds that a request waits for the hub to say whether there is such a model, and how large it is."""
+
 
 ObtainFiles = Callable[[str, WhileWaiting, str], Awaitable[None]]
 
@@ -52,10 +55,14 @@ class MissingFiles:
     async def refuse_if_missing(self, model_id: str) -> None:
         """For a request that cannot wait. Raises Downloading, with how far that is, if the model has to be downloaded.
 
-        Raises NotDownloaded where requests may not download it, or the error of a download that failed lately.
+        Raises NotDownloaded where requests may not download it, or the error of a download that has failed.
         """
         model = self._idle_model(model_id)
         if model and (download := await self._begin(model)):
+            await download.begun(LISTING_PATIENCE)  # what cannot be downloaded is known by then
+            if not download.running:
+                await download.result()  # raises its error
+                return
             wait = FIRST_ESTIMATE if download.seconds_left is None else max(1.0, download.seconds_left)
             details: dict[str, Any] = {"model": model.id, "retry_after": round(wait, 1)}
             details["download"] = download.status().model_dump(mode="json")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 import client
@@ -34,18 +35,20 @@ class Setting:
 def setting(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[Setting]:
     """A server with three models that it does not have."""
     folder = tmp_path_factory.mktemp("downloads")
-    others = hub_repositories.make(
-        folder / "hub", {"a/other": hub_repositories.MODEL, "a/gated": hub_repositories.MODEL}
-    )
+    names = ("a/other", "a/gated", "a/late", "a/token")
+    others = hub_repositories.make(folder / "hub", dict.fromkeys(names, hub_repositories.MODEL))
     entries = [
         {"id": "lm", "engine": "transformers_chat", "source": "a/lm"},
         {"id": "manual", "engine": "transformers_chat", "source": "a/other", "auto_download": False},
         {"id": "gated", "engine": "transformers_chat", "source": "a/gated"},
         {"id": "missing", "engine": "transformers_chat", "source": "/no/such/folder"},
         {"id": "unknown", "engine": "transformers_chat", "source": "a/nothing"},
+        {"id": "late-gated", "engine": "transformers_chat", "source": "a/late"},
+        {"id": "late-unknown", "engine": "transformers_chat", "source": "a/later"},
+        {"id": "expired", "engine": "transformers_chat", "source": "a/token", "env": {"HF_TOKEN": hub.EXPIRED}},
     ]
     folders = {"a/lm": models("lm"), "HuggingFaceTB/SmolVLM-500M-Instruct": models("lm"), **others}
-    with hub.serve(folders, gated=frozenset({"a/gated"})) as served, pytest.MonkeyPatch.context() as patch:
+    with hub.serve(folders, gated=frozenset({"a/gated", "a/late"})) as served, pytest.MonkeyPatch.context() as patch:
         for name, value in hub_repositories.environment(served, folder / "cache").items():
             patch.setenv(name, value)
         with RunningServer(folder / "server", entries, gateway={"stream_wait": 0.2}) as server:
@@ -143,6 +146,22 @@ def test_failure_that_stays_is_not_to_be_retried(setting: Setting, model: str, a
     assert advice in error["message"]
     assert (refused.headers["x-should-retry"], refused.headers.get("retry-after")) == ("false", None)
     assert "Traceback" not in refused.text
+
+
+def test_sdk_sends_once_what_cannot_succeed(setting: Setting) -> None:
+    sent: list[object] = []
+    http = openai.DefaultHttpxClient(trust_env=False, event_hooks={"request": [sent.append]})
+    with openai.OpenAI(base_url=f"{setting.server.url}/v1", api_key="none", http_client=http) as sdk:
+        for model, reason in {
+            "late-gated": "is gated",
+            "late-unknown": "The hub has no model",
+            "expired": "token",
+        }.items():
+            sent.clear()
+            with pytest.raises(openai.APIStatusError, match=reason) as caught:
+                sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+            assert "model_downloading" not in str(caught.value)
+            assert len(sent) == 1, model
 
 
 def _ended(server: RunningServer, path: str) -> dict[str, Any] | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import BaseModel
 
 from contract.arrays import Array
-from contract.errors import NotAcceptable
+from contract.errors import EngineFailed, NotAcceptable
+from contract.tasks.embeddings import EmbeddingsResponse
 from workers import content_negotiation
 
 ONE = np.arange(6, dtype="<f4").reshape(2, 3)
@@ -84,3 +86,11 @@ def test_warnings_of_formats_without_a_place_are_a_header(accept: str) -> None:
 
     headers, _ = content_negotiation.writer_for(accept)(Warned(first=Array.from_numpy(ONE), warnings=["nö"]))
     assert json.loads(dict(headers)[b"x-enginehouse-warnings"]) == ["nö"]
+
+
+def test_what_breaks_its_schema_is_no_answer() -> None:
+    broken: Any = EmbeddingsResponse.model_construct(model="m", data=[object()], usage=object())
+    for answer, reason in ((broken, "cannot be written as JSON"), ({"not": "one"}, "of the type dict"), (None, "None")):
+        with pytest.raises(EngineFailed, match=reason) as caught:
+            content_negotiation.to_json(answer)
+        assert "pydantic" not in caught.value.message.lower()
