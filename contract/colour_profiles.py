@@ -11,6 +11,8 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from contract import coded_colours
+
 if TYPE_CHECKING:
     from PIL import Image, ImageCms
 
@@ -33,8 +35,10 @@ def in_srgb(pixels: Image.Image, image: Image.Image) -> Image.Image:
     """
     from PIL import ImageCms
 
-    profile = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile") or coded_colours.profile_of(image.info)
     if not profile:
+        if problem := coded_colours.problem_of(image.info):
+            image.info[IGNORED] = problem
         return pixels.convert("RGB")
     try:
         space = _space(profile)

@@ -164,7 +164,7 @@ def listing(rows: list[dict[str, Any]], limit: int) -> JSONResponse:
 
 def page_size(value: str, longest: int) -> int:
     """The `limit` of a list. Raises InvalidField."""
-    if not (value.isdecimal() and 1 <= int(value[:9]) <= longest):
+    if not (value.isdecimal() and len(value) <= 9 and 1 <= int(value) <= longest):
         raise InvalidField(f"`limit` must be a whole number from 1 to {longest}.", param="limit")
     return int(value)
 

@@ -11,7 +11,9 @@ from gateway.routes.models import query_parameter
 
 _SINCE = {
     "parameters": [
-        query_parameter("since", "number", "only points after this time, in seconds since 1970", 1795719598.466),
+        query_parameter(
+            "since", "number", "only points after this time, in seconds since 1970", 1795719598.466, minimum=0
+        ),
     ]
 }
 

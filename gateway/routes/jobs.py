@@ -213,7 +213,7 @@ def _without(text: bytes, body: bytes) -> Iterator[bytes]:
 
 
 def _page_size(value: str) -> int:
-    if not (value.isdecimal() and 1 <= int(value[:9]) <= _MAX_PAGE):
+    if not (value.isdecimal() and len(value) <= 9 and 1 <= int(value) <= _MAX_PAGE):
         raise InvalidField(f"`limit` must be a whole number from 1 to {_MAX_PAGE}.", param="limit")
     return int(value)
 

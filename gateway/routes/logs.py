@@ -17,19 +17,31 @@ from gateway.routes.models import path_parameter, query_parameter
 _PARAMETERS = {
     parameter["name"]: parameter
     for parameter in (
-        query_parameter("lines", "integer", "how many lines at most", 200),
-        query_parameter("before", "integer", "only lines before this byte: `before` of the page that you have", 65536),
-        query_parameter("after", "integer", "follow from this byte of the file on, instead of from its end", 65536),
-        query_parameter("older", "integer", "the number of a rotated file; 0 is the current one", 1),
-        query_parameter("follow", "boolean", "go on with the lines that are written", True),
+        query_parameter(
+            "before", "integer", "only lines before this byte: `before` of the page that you have", 65536, minimum=0
+        ),
+        query_parameter(
+            "after", "integer", "follow from this byte of the file on, instead of from its end", 65536, minimum=0
+        ),
+        query_parameter(
+            "older",
+            "integer",
+            "the number of a rotated file; 0 is the current one",
+            1,
+            default=0,
+            minimum=0,
+            maximum=999,
+        ),
+        query_parameter("follow", "boolean", "go on with the lines that are written", True, default=False),
         query_parameter("search", "string", "only lines that contain this text, in any case", "error"),
     )
 }
 
 
-def _described(*names: str) -> dict[str, Any]:
+def _described(*names: str, lines: int, most: int) -> dict[str, Any]:
     logged = path_parameter("name", "ocr")
-    return {**logged, "parameters": [*logged["parameters"], *(_PARAMETERS[name] for name in names)]}
+    count = query_parameter("lines", "integer", "how many lines at most", 200, default=lines, minimum=0, maximum=most)
+    return {**logged, "parameters": [*logged["parameters"], count, *(_PARAMETERS[name] for name in names)]}
 
 
 def router(manager: ManagerClient) -> APIRouter:
@@ -54,7 +66,7 @@ def _add_pages(routes: APIRouter, manager: ManagerClient) -> None:
         require_admin(request.scope.get("principal"))
         return await _relayed(manager, f"/log-pages/{quote(request.path_params['name'], safe='')}?{request.url.query}")
 
-    described = _described("lines", "before", "older", "search")
+    described = _described("before", "older", "search", lines=200, most=1000)
     routes.get("/v1/system/logs", summary="The logs that there are", response_model=None)(overview)
     paged = "/v1/system/log-pages/{name:path}"
     routes.get(paged, summary="A page of a log", response_model=None, openapi_extra=described)(page)
@@ -74,7 +86,7 @@ def _add_stream(routes: APIRouter, manager: ManagerClient) -> None:
             query = f"{query}&after={last_seen}".removeprefix("&")
         return ManagerEvents(manager, f"/logs/{quote(request.path_params['name'], safe='')}", query)
 
-    described, path = _described("lines", "follow", "after", "search"), "/v1/system/logs/{name:path}"
+    described, path = _described("follow", "after", "search", lines=50, most=99999), "/v1/system/logs/{name:path}"
     routes.get(path, summary="A log, as a stream", response_model=None, openapi_extra=described)(stream)
 
 

@@ -126,9 +126,12 @@ def path_parameter(name: str, example: str) -> dict[str, Any]:
     return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schema, "example": example}]}
 
 
-def query_parameter(name: str, kind: str, description: str, example: Any) -> dict[str, Any]:
-    """The description of an optional query parameter; `kind` is a type of JSON schemas."""
-    schema = {"type": kind}
+def query_parameter(name: str, kind: str, description: str, example: Any, **limits: Any) -> dict[str, Any]:
+    """The description of an optional query parameter; `kind` is a type of JSON schemas.
+
+    `limits` are other keys of its schema: `default`, `minimum`, `maximum`.
+    """
+    schema = {"type": kind, **limits}
     return {
         "name": name, "in": "query", "required": False, "description": description, "schema": schema, "example": example
     }  # fmt: skip

@@ -41,9 +41,12 @@ _ENTRY = {
     "type": "object",
     "description": "An entry, or a model of the catalogue; docs/configuration.md has all keys of an entry.",
     "properties": {
-        "model": {**_TEXT, "description": "A model of the catalogue, whose entry is added."},
-        "id": {**_TEXT, "description": "The name that clients send as `model`."},
-        "engine": {**_TEXT, "description": "The engine that runs it."},
+        "model": {
+            **_TEXT,
+            "description": "A model of the catalogue, whose entry is added; without it, the other keys are the entry.",
+        },
+        "id": {**_TEXT, "description": "The name that clients send as `model`; without it, that of the catalogue."},
+        "engine": {**_TEXT, "description": "The engine that runs it; without it, that of the catalogue."},
         "source": {
             **_TEXT,
             "default": "",
@@ -81,9 +84,12 @@ _OTHER_BODIES: Mapping[Operation, dict[str, Any]] = {
 }
 _OPTIONAL = {("post", "/v1/system/evict/{alias}")}
 
-_LIMIT = query_parameter("limit", "integer", "how many at most", 20)
-_ORDER = query_parameter("order", "string", "`desc`: newest first; `asc`: oldest first", "desc")
-_FORCED = query_parameter("force", "boolean", "end requests in progress at once", False)
+_ORDER = query_parameter("order", "string", "`desc`: newest first; `asc`: oldest first", "desc", default="desc")
+_FORCED = query_parameter("force", "boolean", "end requests in progress at once", False, default=False)
+
+
+def _limit(default: int, most: int) -> dict[str, Any]:
+    return query_parameter("limit", "integer", "how many at most", default, default=default, minimum=1, maximum=most)
 
 
 def _after(what: str, example: str) -> dict[str, Any]:
@@ -94,25 +100,31 @@ _QUERIES: Mapping[Operation, tuple[dict[str, Any], ...]] = {
     ("get", "/jobs"): (
         query_parameter("status", "string", "only jobs in these states, separated by commas", "queued,running"),
         query_parameter("model_type", "string", "only jobs of this type", "chat"),
-        query_parameter("limit", "integer", "how many at most", 100),
+        _limit(100, 1000),
         query_parameter("before", "string", "only jobs before this one, for the next page", "job_0123456789abcdef"),
     ),
-    ("get", "/jobs/{job_id}"): (query_parameter("result", "boolean", "`false` leaves the result out", False),),
+    ("get", "/jobs/{job_id}"): (
+        query_parameter("result", "boolean", "`false` leaves the result out", False, default=True),
+    ),
     ("get", "/v1/models"): (query_parameter("task", "string", "only models that do this task", "chat"),),
-    ("get", "/v1/batches"): (_LIMIT, _after("batches", "batch_0123456789abcdef")),
+    ("get", "/v1/batches"): (_limit(20, 100), _after("batches", "batch_0123456789abcdef")),
     ("get", "/v1/files"): (
-        _LIMIT,
+        _limit(10000, 10000),
         _after("files", "file-0123456789abcdef"),
         _ORDER,
         query_parameter("purpose", "string", "only files for this purpose", "batch"),
     ),
-    ("get", "/v1/responses/{response_id}/input_items"): (_LIMIT, _after("items", "msg_1"), _ORDER),
+    ("get", "/v1/responses/{response_id}/input_items"): (_limit(20, 100), _after("items", "msg_1"), _ORDER),
     ("post", "/v1/system/evict/{alias}"): (_FORCED,),
     ("delete", "/api/models/{id}"): (
-        query_parameter("entry", "boolean", "remove its entry in config.yaml too", False),
-        query_parameter("files", "boolean", "`false` keeps its files", True),
+        query_parameter("entry", "boolean", "remove its entry in config.yaml too", False, default=False),
+        query_parameter("files", "boolean", "`false` keeps its files", True, default=True),
     ),
-    ("get", "/v1/system/events"): (query_parameter("since", "integer", "the events after this one come first", 1200),),
+    ("get", "/v1/system/events"): (
+        query_parameter(
+            "since", "integer", "events after this one come first; without it, only new ones", 1200, minimum=0
+        ),
+    ),
 }
 
 _PARTS: Mapping[str, str] = {

@@ -12,6 +12,7 @@ from contract.errors import NotFound
 from contract.status import ModelStatus
 from contract.tasks.chat import CHAT
 from gateway.forwarding.model_directory import ModelDirectory
+from gateway.routes.models import query_parameter
 
 
 def props(model: ModelStatus) -> dict[str, Any]:
@@ -38,7 +39,9 @@ def router(directory: ModelDirectory) -> APIRouter:
             )
         return JSONResponse(props(model))
 
-    query = {"name": "model", "in": "query", "schema": {"type": "string"}, "example": "vlm-best"}
+    query = query_parameter(
+        "model", "string", "a model's id, or an alias of it; without it, the one that chats by default", "vlm-best"
+    )
     summary = "A chat model as llama.cpp's server describes it"
     routes.get("/props", summary=summary, response_model=None, openapi_extra={"parameters": [query]})(get_props)
     return routes

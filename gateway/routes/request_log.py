@@ -21,15 +21,21 @@ from gateway.routes.models import path_parameter, query_parameter
 
 _FILTER = {
     "parameters": [
-        query_parameter("limit", "integer", "how many at most", 100),
-        query_parameter("before", "integer", "only those of a lower `number`, for the next page", 1200),
+        query_parameter("limit", "integer", "how many at most", 100, default=100, minimum=1, maximum=KEPT),
+        query_parameter("before", "integer", "only those of a lower `number`, for the next page", 1200, minimum=1),
         query_parameter("model", "string", "only those of a model, by its id", "ocr"),
         query_parameter("key", "string", "only those of a key, by its name", "my-app"),
         query_parameter("outcome", "string", "only those that are `ok`, `failed` or `running`", "failed"),
         query_parameter("search", "string", "only those with this text in id, path, model, key or error", "503"),
     ]
 }
-_SINCE = {"parameters": [query_parameter("since", "integer", "what changed after this `seq` comes first", 1200)]}
+_SINCE = {
+    "parameters": [
+        query_parameter(
+            "since", "integer", "what changed after this `seq` comes first; without it, only new ones", 1200, minimum=0
+        )
+    ]
+}
 
 
 class RequestFilter(LazyModel):

@@ -13,6 +13,7 @@ from contract.errors import NotFound
 from contract.status import ModelStatus
 from contract.tasks.speech import SPEECH
 from gateway.forwarding.model_directory import ModelDirectory
+from gateway.routes.models import query_parameter
 
 
 def entries(models: Iterable[ModelStatus]) -> list[dict[str, Any]]:
@@ -37,7 +38,7 @@ def router(directory: ModelDirectory) -> APIRouter:
             )
         return JSONResponse({"voices": entries([model])})
 
-    query = {"name": "model", "in": "query", "schema": {"type": "string"}, "example": "kokoro"}
+    query = query_parameter("model", "string", "a model's id, or an alias of it; without it, all that speak", "kokoro")
     routes.get(
         "/v1/audio/voices", summary="Voices that read texts aloud", response_model=None,
         openapi_extra={"parameters": [query]},

@@ -39,8 +39,8 @@ def tables(status: Status) -> Iterable[str]:
     yield from table(("MODEL", "ENGINE", "TASKS", "STATE", "MEMORY"), [_model(model) for model in status.models])
     if status.downloads:
         yield ""
-        rows = [_download(download) for download in status.downloads]
-        yield from table(("DOWNLOAD", "PHASE", "DONE", "OF", "FILE"), rows)
+        header = ("DOWNLOAD", "PHASE", "DONE", "OF", "FILE")
+        yield from table(header, [_download(download) for download in status.downloads])
     yield from (f"\n{model.id}: {model.needs}" for model in status.models if model.needs)
     if status.workers:
         yield ""

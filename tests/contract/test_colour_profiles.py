@@ -13,7 +13,7 @@ from contract.colour_profiles import MAX_PROFILE_BYTES, MAX_TAGS
 from contract.image_loading import open_image
 from contract.media import ImageInput
 from scripts.testbed.colour_profiles import converted, dark_greys, display_p3, inks, srgb
-from scripts.testbed.pictures import drawing, file
+from scripts.testbed.pictures import drawing, file, heic
 
 
 def noise(mode: str) -> Image.Image:
@@ -77,3 +77,30 @@ def test_a_profile_that_cannot_be_applied_is_ignored(profile: Callable[[], bytes
     assert ImageChops.difference(open_image(source), drawing()).getbbox() is None
     assert source.warning.startswith("The image's colour profile is ignored: ")
     assert reason in source.warning
+
+
+def heic_with(image: Image.Image, primaries: int, transfer: int) -> bytes:
+    """As some cameras write it: numbers for the colours, and no profile."""
+    numbers = {"color_primaries": primaries, "transfer_characteristics": transfer, "matrix_coefficients": 1}
+    return heic(image, chroma=444, **numbers)
+
+
+def test_numbers_for_display_p3_are_like_its_profile() -> None:
+    pixel = Image.new("RGB", (64, 64), (234, 51, 35))
+    source = ImageInput(heic_with(pixel, 12, 13))
+    red, green, blue = open_image(source).getpixel((8, 8))
+    assert red >= 252
+    assert green <= 6
+    assert blue <= 6
+    assert source.warning == ""
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "warning"),
+    [(9, 16, "HDR (PQ)"), (9, 18, "HDR (HLG)"), (9, 1, "BT.2020"), (1, 13, ""), (2, 2, "")],
+)
+def test_numbers_that_are_not_converted_are_warned_of(primaries: int, transfer: int, warning: str) -> None:
+    source = ImageInput(heic_with(drawing(), primaries, transfer))
+    open_image(source)
+    assert warning in source.warning
+    assert bool(warning) == bool(source.warning)

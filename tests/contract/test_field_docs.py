@@ -50,7 +50,7 @@ def test_describes_each_field_by_the_sentences_about_it() -> None:
 
 def test_describes_the_fields_of_real_requests() -> None:
     segment = field_descriptions(SegmentRequest)
-    assert segment["threshold"].startswith("`threshold` is the minimum score of a segment")
+    assert segment["threshold"].startswith("The minimum score of a segment")
     assert "prompt" in segment["image"] or "image" in segment["image"]
     assert field_descriptions(CrawlRequest)["wait_for"] == "A CSS selector; wait until such an element is visible."
     edit = field_descriptions(ImageEditRequest)

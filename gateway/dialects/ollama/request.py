@@ -13,6 +13,7 @@ from contract.limits import Items, Name, Text
 from contract.media import ImageInput
 from contract.tasks.chat import Tool
 from contract.tasks.chat.open_model import JsonObject, OpenModel
+from contract.tasks.chat.sampling import Factor, Penalty
 from gateway.dialects.dialect import DialectRequest
 
 _ORIGIN = "Ollama"
@@ -37,15 +38,15 @@ class GenerationOptions(OpenModel):
     }
 
     num_predict: int | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_k: int | None = Field(None, ge=-1)
+    top_p: float | None = Field(None, gt=0, le=1)
+    min_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = None
     stop: Name | Items[Name] | None = None
-    repeat_penalty: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    repeat_penalty: Factor | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
 
     def chat_fields(self) -> dict[str, Any]:
         """The fields of a chat that say the same."""
@@ -71,7 +72,7 @@ class GenerationRequest(DialectRequest):
     think: bool | Name | None = None
     truncate: bool | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
 
     @property
     def is_empty(self) -> bool:

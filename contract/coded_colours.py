@@ -1,0 +1,67 @@
+"""Colours that a HEIC picture names by numbers (ITU-T H.273) instead of by a colour profile."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+_NUMBERS = "nclx_profile"
+"""Where pillow-heif puts them in an image's `info`."""
+_P3, _CURVE_OF_SRGB = 12, 13
+_HDR = {16: "PQ", 18: "HLG"}
+_WIDE = {9: "BT.2020", 11: "DCI-P3", _P3: "Display P3"}
+
+_D50 = (0.9642, 1.0, 0.8249)
+_P3_PRIMARIES = {
+    b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189), b"bXYZ": (0.1571, 0.06657, 0.78407),
+}  # fmt: skip
+"""As seen under D50."""
+_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+"""Display P3 shares it."""
+
+
+def profile_of(info: Mapping[str, Any]) -> bytes | None:
+    """The colour profile (ICC) that the numbers stand for; None for those of sRGB, and those that have none here."""
+    numbers = info.get(_NUMBERS) or {}
+    coded = (numbers.get("color_primaries"), numbers.get("transfer_characteristics"))
+    return display_p3() if coded == (_P3, _CURVE_OF_SRGB) else None
+
+
+def problem_of(info: Mapping[str, Any]) -> str | None:
+    """Why an image is not shown as its numbers say; None if it is."""
+    numbers = info.get(_NUMBERS) or {}
+    if curve := _HDR.get(numbers.get("transfer_characteristics", 0)):
+        return f"The image is HDR ({curve}), which is not converted: it looks paler than on a screen. Send a JPEG."
+    if primaries := _WIDE.get(numbers.get("color_primaries", 0)):
+        return (
+            f"The image's colours are those of {primaries}, without a profile that says how. They may differ slightly."
+        )
+    return None
+
+
+@cache
+def display_p3() -> bytes:
+    """The profile of a phone's photographs."""
+    curve = b"para" + bytes(4) + struct.pack(">HH", 3, 0) + fixed(*_SRGB_CURVE)
+    colours = {tag: b"XYZ " + bytes(4) + fixed(*xyz) for tag, xyz in _P3_PRIMARIES.items()}
+    return profile(b"mntr", b"RGB ", b"XYZ ", colours | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve))
+
+
+def profile(device: bytes, space: bytes, connection: bytes, tags: Mapping[bytes, bytes]) -> bytes:
+    """A profile (ICC.1:2022) of these elements."""
+    table, data = struct.pack(">I", len(tags)), b""
+    for tag, value in tags.items():
+        padded = value + bytes(-len(value) % 4)
+        table += tag + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(value))
+        data += padded
+    size = 128 + len(table) + len(data)
+    header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x04400000, device, space, connection)
+    header += bytes(12) + b"acsp" + bytes(28) + fixed(*_D50)
+    return header + bytes(128 - len(header)) + table + data
+
+
+def fixed(*numbers: float) -> bytes:
+    """Numbers as a profile has them: 16 bits before the point, and 16 after it."""
+    return struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))
