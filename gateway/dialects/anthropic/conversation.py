@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from contract.errors import UnsupportedFeature
+from contract.errors import InvalidField, UnsupportedFeature
 from gateway.dialects.anthropic.blocks import (
     DocumentBlock,
     ImageBlock,
@@ -29,6 +29,10 @@ _MODES = {"auto": "auto", "any": "required", "none": "none"}
 def chat_fields(request: CountTokensRequest) -> dict[str, Any]:
     """The fields of a chat that come from the conversation, its tools, and the form of the answer."""
     turns = list(_turns(request))
+    if len(turns) == bool(request.system):
+        raise InvalidField(
+            "`messages`: every message is empty; send text, images or results of tools.", param="messages"
+        )
     fields: dict[str, Any] = {"model": request.model, "messages": turns}
     if turns[-1]["role"] == "assistant":  # the answer continues the client's beginning of it
         fields |= {"continue_final_message": True}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contract.errors import UnsupportedFeature
+from contract.errors import InvalidField, UnsupportedFeature
 from contract.media import ImageInput
 from contract.status import ModelStatus
 from contract.tasks.chat import ChatRequest
@@ -192,6 +192,13 @@ def test_wrong_fields_are_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(ValidationError) as caught:
         request(user({"type": "text", "text": "Hi"}), **fields)
     assert invalid_request(caught.value).param == param
+
+
+@pytest.mark.parametrize("fields", [{}, {"system": "Be kind."}])
+def test_messages_without_content_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidField) as error:
+        chat(user(), **fields)
+    assert error.value.param == "messages"
 
 
 def test_tokens_are_counted_of_the_whole_prompt() -> None:
