@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import __version__
 from contract.asgi import errors, health, metrics
 from contract.asgi.draining import DrainMiddleware, RequestsInProgress
+from contract.asgi.event_streams import event_stream
 from contract.asgi.middleware import RequestMiddleware, header
 from contract.asgi.pacing import Pacing
 from contract.config import ConfigError
@@ -163,7 +164,7 @@ class ControlRoutes:
             raise InvalidField(
                 "`since` must be an event's number, such as 12; leave it out for new ones.", param="since"
             )
-        return StreamingResponse(self._event_lines(int(since)), media_type="text/event-stream")
+        return event_stream(self._event_lines(int(since)))
 
     async def _event_lines(self, since: int) -> AsyncIterator[bytes]:
         yield b": watching\n\n"

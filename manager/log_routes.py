@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
+from contract.asgi.event_streams import event_stream
 from contract.errors import InvalidField, ModelNotFound
 from contract.logs import LogFiles
 from contract.server_events import server_event
@@ -56,7 +57,7 @@ class LogRoutes:
         position = None if after is None else _number(request, "after", 0, 10**15)
         follows = request.query_params.get("follow") == "true"
         lines = self._lines(path, count, position, follows, search.casefold())
-        return StreamingResponse(lines, media_type="text/event-stream")
+        return event_stream(lines)
 
     async def page(self, request: Request) -> Response:
         """GET /log-pages/{id}?lines=200&before=POSITION&older=0&search=: lines before a position of a log."""

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from contract.asgi.event_streams import event_stream
 from contract.config import ModelSpec
 from contract.errors import InvalidField, ModelNotFound, NotFound
 from contract.server_events import server_event
@@ -81,7 +82,7 @@ class ModelRoutes:
     async def events(self, request: Request) -> Response:
         """GET /downloads/{id}/events: a download's status whenever it changes, until its end."""
         updates = self.runtime.model_downloads.updates(self._download(request), PULSE)
-        return StreamingResponse(_lines(updates), media_type="text/event-stream")
+        return event_stream(_lines(updates))
 
     async def add(self, request: Request) -> Response:
         """POST /entries with an entry, or the name of one in the catalogue as `model`: add it to config.yaml."""

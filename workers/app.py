@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from contract.arrays import holds_arrays
 from contract.asgi import body
 from contract.asgi.errors import send_error
+from contract.asgi.event_streams import HEAD
 from contract.asgi.middleware import header
 from contract.config import ModelSpec
 from contract.errors import BadImage, MethodNotAllowed, NotFound, ServeError, Unauthorized, UnsupportedTask
@@ -35,12 +36,6 @@ _LARGE_BODY = 256 * 1024
 """Larger bodies are decoded on another thread, so that they do not delay other responses."""
 
 _PRESET = b"x-enginehouse-preset"
-
-_EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 class BrokenOff(Exception):
@@ -237,7 +232,7 @@ async def _stream(ticket: Ticket, send: Send, started: float) -> None:
         _add_warnings(first, ticket.call)
         headers, take = content_negotiation.as_it_is(first)[0], _pieces
     else:
-        headers, take = _EVENT_STREAM, _events
+        headers, take = [*HEAD], _events
     await send({"type": "http.response.start", "status": 200, "headers": [*headers, _server_timing(started)]})
     while True:
         content, ended = take(ticket, outputs)

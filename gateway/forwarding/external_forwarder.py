@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.types import Message, Receive, Scope, Send
 
 from contract.asgi.body import cancel_on_disconnect
+from contract.asgi.event_streams import EVENTS
 from contract.asgi.middleware import header
 from contract.errors import MethodNotAllowed, NotFound
 from contract.status import ModelStatus
@@ -102,7 +103,7 @@ def _prefixed(prefix: str, name: bytes, value: bytes) -> bytes:
 
 def _wants_events(scope: Scope) -> bool:
     """Whether a browser's EventSource, or a client like it, asks for a stream."""
-    return scope["method"] == "GET" and (header(scope, b"accept") or "").startswith("text/event-stream")
+    return scope["method"] == "GET" and (header(scope, b"accept") or "").startswith(EVENTS)
 
 
 def _leaves_its_folder(path: str) -> bool:

@@ -15,6 +15,7 @@ import aiohttp
 from starlette.types import Send
 from yarl import URL
 
+from contract.asgi.event_streams import BUFFERING, EVENTS
 from contract.asgi.relay import RawHeaders, UpstreamError, iter_chunks, response_headers, send_body, send_head
 from contract.errors import DeadlinePassed, KilledWorkers, ServeError, WorkerDied, from_envelope
 from contract.server_events import server_event
@@ -27,8 +28,6 @@ from gateway.forwarding.spooled_body import SpooledBody
 
 ATTEMPTS = 3
 """How many workers may die on a request before the request is considered the cause."""
-
-_BUFFERING = b"x-accel-buffering"
 
 
 @dataclass(slots=True)
@@ -146,7 +145,7 @@ async def relay_response(
     with an error event. The head of any other response is held back until its first byte: if it breaks off before, the
     client gets the error with its status; after, the connection is aborted.
     """
-    if response.content_type == "text/event-stream":
+    if response.content_type == EVENTS:
         await _relay_events(response, send, request_id, interrupted, needs_done)
     else:
         await _relay_whole(response, send, interrupted)
@@ -159,8 +158,8 @@ async def _relay_events(
     interrupted: Callable[[], ServeError],
     needs_done: bool,
 ) -> None:
-    headers = [header for header in _client_headers(response) if header[0] not in {b"content-length", _BUFFERING}]
-    headers.append((_BUFFERING, b"no"))  # an nginx in front would hold events back; external servers rarely say so
+    headers = [header for header in _client_headers(response) if header[0] not in {b"content-length", BUFFERING}]
+    headers.append((BUFFERING, b"no"))  # an nginx in front would hold events back; external servers rarely say so
     await send_head(send, response.status, headers)
     is_done = not needs_done
     try:

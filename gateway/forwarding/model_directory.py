@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
+from contract.asgi.event_streams import EVENTS
 from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import ManagerUnreachable, ServeError
 from contract.lazy_model import LazyModel
@@ -113,7 +114,7 @@ class ModelDirectory:
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         url = self._manager.url("/events", f"since={self._seq}".encode())
-        async with self._manager.open("GET", url, [("accept", "text/event-stream")]) as response:
+        async with self._manager.open("GET", url, [("accept", EVENTS)]) as response:
             if response.status != 200:
                 raise ManagerUnreachable(f"the manager responded to GET /events with status {response.status}")
             self.connected, self._warned = True, False

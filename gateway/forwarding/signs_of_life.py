@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 from starlette.types import Message, Send
 
+from contract.asgi.event_streams import EVENTS, HEAD
 from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import EngineFailed, ServeError, WorkerDied, from_envelope
 from contract.server_events import server_event
@@ -30,9 +31,7 @@ _TOGETHER = 0.5
 """Seconds in which the questions of all streams to the manager become one."""
 
 _HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
+    *HEAD,
     (b"server-timing", b'queue;desc="not over yet"'),  # the times are not known when this head is sent
 )
 
@@ -62,7 +61,7 @@ class SignsOfLife:
         """The `send` for the response. If the head is sent, raises the ServeError of one that is no event stream."""
         if not self.begun:
             return self._send
-        if response.status != 200 or response.content_type != "text/event-stream":
+        if response.status != 200 or response.content_type != EVENTS:
             raise await _error_in(response)
         return self._send_without_head
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import StreamingResponse
 
+from contract.asgi.event_streams import event_stream
 from contract.errors import NotFound
 from contract.server_events import server_event
 from gateway.dialects.responses.replay import events_of
@@ -19,15 +20,13 @@ _INTERVAL = 0.5
 """Seconds between two looks at a response that has not ended."""
 _PULSE = 10.0
 """Seconds after which a comment says that the stream is alive."""
-_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 def stream_of(
     stored: StoredResponse, store: ResponseStore, background: BackgroundResponses, after: int = -1
 ) -> StreamingResponse:
     """A stream of the events of a response that follow the one with the sequence number `after`."""
-    events = _events(stored, store, background, after)
-    return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
+    return event_stream(_events(stored, store, background, after))
 
 
 async def _events(

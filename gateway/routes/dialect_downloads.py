@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from contract import catalogue
 from contract.asgi.body import read_body
+from contract.asgi.event_streams import EVENTS, undelayed
 from contract.asgi.middleware import header
 from contract.asgi.relay import UpstreamError, iter_chunks
 from contract.errors import ServeError, from_envelope
@@ -44,7 +45,7 @@ class DownloadEndpoint:
         updates = self._updates(action.model, started["id"])
         if getattr(body, "stream", True):
             request.scope["endless"] = True
-            return StreamingResponse(self._lines(updates), media_type="application/x-ndjson")
+            return undelayed(self._lines(updates), "application/x-ndjson")
         async for last in updates:
             if last.error:
                 raise from_envelope({"error": last.error})
@@ -87,7 +88,7 @@ async def _statuses(manager: ManagerClient, id_: str) -> AsyncIterator[DownloadS
     url = manager.url(f"/downloads/{quote(id_, safe='')}/events")
     rest = b""
     try:
-        async with manager.open("GET", url, [("accept", "text/event-stream")]) as response:
+        async with manager.open("GET", url, [("accept", EVENTS)]) as response:
             async for chunk in iter_chunks(response):
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:

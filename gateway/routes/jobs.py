@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, read_body
+from contract.asgi.event_streams import event_stream
 from contract.errors import InvalidField, NotFound
 from contract.tasks import all_tasks
 from gateway.access.keys import owner_of, visible_to
@@ -34,7 +35,6 @@ _SUBMIT = "/jobs/submit/{model_type:path}"
 _MAX_PAGE = 1000
 _PIECE = 2**20
 _WINDOW = 64 * 1024
-_OF_STREAMS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _ONLY_DATA = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
 """Keeps a browser from showing what a client has sent as a page of this server."""
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)')
@@ -140,7 +140,7 @@ class JobRoutes:
         """A job's place in line, what it waits for, its steps and its end, as server-sent events."""
         job = await self._find(request)
         request.scope["endless"] = True
-        return StreamingResponse(self.watch.events(job), media_type="text/event-stream", headers=_OF_STREAMS)
+        return event_stream(self.watch.events(job))
 
     async def delete(self, request: Request) -> Response:
         """Cancel a job that has not ended; remove one that has, with its request and result."""

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from contract.asgi.body import ClientDisconnected, cancel_on_disconnect
+from contract.asgi.event_streams import EVENTS
 from contract.asgi.relay import UpstreamError
 from gateway.forwarding.forward import relay_response
 from gateway.forwarding.manager_client import ManagerClient
@@ -27,7 +28,7 @@ class ManagerEvents(Response):
         try:
             async with (
                 cancel_on_disconnect(receive),
-                self._manager.open("GET", url, [("accept", "text/event-stream")]) as response,
+                self._manager.open("GET", url, [("accept", EVENTS)]) as response,
             ):
                 interrupted = partial(self._manager.unreachable, "it disconnected")
                 await relay_response(response, send, scope["request_id"], interrupted)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contract.asgi.body import read_body
+from contract.asgi.event_streams import EVENTS
 from contract.asgi.middleware import header
 from contract.lazy_model import LazyModel
 from contract.limits import Name
@@ -21,7 +22,6 @@ from gateway.routes.manager_events import ManagerEvents
 from gateway.routes.models import path_parameter
 
 _MAX_BODY = 4096
-_EVENTS = "text/event-stream"
 
 
 class DownloadOrder(LazyModel):
@@ -54,7 +54,7 @@ def _add_start(routes: APIRouter, manager: ManagerClient) -> None:
         content = {"model": order.model, "revision": order.revision}
         reply = await manager.call("POST", "/downloads", content=content)
         started: dict[str, Any] = reply.json()
-        if order.stream or _EVENTS in (header(request.scope, b"accept") or ""):
+        if order.stream or EVENTS in (header(request.scope, b"accept") or ""):
             return ManagerEvents(manager, f"/downloads/{started['id']}/events")
         return JSONResponse(started, 202, {"location": f"/api/models/downloads/{started['id']}"})
 
@@ -71,7 +71,7 @@ def _add_running(routes: APIRouter, manager: ManagerClient) -> None:
         """How far a download is; with `Accept: text/event-stream`, as events until its end."""
         path = f"/downloads/{quote(request.path_params['id'], safe='')}"
         reply = await manager.call("GET", path)
-        if _EVENTS in (header(request.scope, b"accept") or "") and reply.status == 200:
+        if EVENTS in (header(request.scope, b"accept") or "") and reply.status == 200:
             return ManagerEvents(manager, f"{path}/events")
         return JSONResponse(reply.json())
 

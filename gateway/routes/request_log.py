@@ -8,8 +8,9 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, ValidationError
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from contract.asgi.event_streams import event_stream
 from contract.errors import InvalidField, NotFound
 from contract.lazy_model import LazyModel
 from contract.request_log import CapturedRequest, LoggedRequest, LoggedRequests
@@ -95,7 +96,7 @@ def router(log: RequestLog) -> APIRouter:
         request.scope["endless"] = True
         # After a restart the numbers begin again: a client that knows a higher one gets all.
         seq = int(since) if int(since) <= log.seq else 0
-        return StreamingResponse(_lines(log, seq), media_type="text/event-stream")
+        return event_stream(_lines(log, seq))
 
     routes.get("/v1/system/requests", summary="The last requests", response_model=None, openapi_extra=_FILTER)(requests)
     routes.get(

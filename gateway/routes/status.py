@@ -7,17 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from contract.asgi.event_streams import EVENTS, event_stream
 from contract.asgi.middleware import header
 from contract.errors import Unavailable
 from gateway.configuration import FollowedConfiguration
 from gateway.forwarding.manager_client import ManagerClient
 from gateway.jobs.engine import JobEngine
 from gateway.routes.status_stream import StatusStream
-
-_EVENTS = "text/event-stream"
-_OF_STREAMS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 def router(manager: ManagerClient, jobs: JobEngine, configuration: FollowedConfiguration) -> APIRouter:
@@ -45,9 +43,9 @@ def router(manager: ManagerClient, jobs: JobEngine, configuration: FollowedConfi
         an event `change`: fields of the status with their new values, where `models` has only those that differ. An
         event `error` says why there is no status at the moment.
         """
-        if _EVENTS in (header(request.scope, b"accept") or ""):
+        if EVENTS in (header(request.scope, b"accept") or ""):
             request.scope["endless"] = True
-            return StreamingResponse(stream.events(), media_type=_EVENTS, headers=_OF_STREAMS)
+            return event_stream(stream.events())
         reply = await manager.call("GET", "/status")
         if reply.status != 200:
             return Response(reply.body, reply.status, media_type=reply.content_type)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contract.arrays import holds_arrays
+from contract.asgi.event_streams import EVENTS
 from contract.errors import NotFound
 from contract.field_docs import field_descriptions
 from contract.status import ModelStatus
@@ -24,7 +25,7 @@ from gateway.routes.task_forms import form_schema, takes_several, uploads
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-EVENTS = "text/event-stream"
+
 ARRAYS = ("application/octet-stream", "application/x-npz")
 """The media types of answers that are arrays: the bytes of one, or a file with all of them."""
 
