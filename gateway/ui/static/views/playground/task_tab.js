@@ -144,7 +144,7 @@ function MoreFields({ title, fields, show, values }) {
 
 function RunRow({ draft, change, example }) {
   return html`<div class="row run-row">
-    <button type="submit" class="button primary">Run</button>
+    <button type="submit" class="button primary" disabled=${Boolean(draft.values.busy)}>Run</button>
     <button type="button" class="button quiet" onClick=${() => change({ values: example })}>Fill in the example</button>
     <label class="check-field" title="A job is stored and reports its steps. Other requests go first.">
       <input type="checkbox" checked=${draft.asJob} onChange=${(event) => change({ asJob: event.currentTarget.checked })} />

@@ -14,19 +14,20 @@ export function MaskInput({ values, set, fields }) {
   return html`<details class="more-fields" open=${Boolean(values.mask)}>
     <summary>Mask <span class="muted">${values.mask ? "set" : "none: all of the image is redrawn"}</span></summary>
     <div class="stack">
-      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${setMask} />`}
+      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${setMask} onBusy=${(busy) => set("busy", busy)} />`}
       <${SchemaField} field=${field} value=${values.mask} onInput=${(files) => set("mask", files.length ? files : undefined)} />
     </div>
   </details>`;
 }
 
-function Painter({ picture, onMask }) {
+function Painter({ picture, ...handlers }) {
   const size = usePictureSize(picture.dataUrl);
-  return size && html`<${SizedPainter} picture=${picture} size=${size} onMask=${onMask} />`;
+  return size && html`<${SizedPainter} picture=${picture} size=${size} ...${handlers} />`;
 }
 
-function SizedPainter({ picture, size, onMask }) {
+function SizedPainter({ picture, size, onMask, onBusy }) {
   const canvas = useRef(null);
+  const strokes = useRef(0);
   const last = useRef(null);
   const [width, setWidth] = useState(Math.round(Math.max(size.width, size.height) / 12));
   const [erasing, setErasing] = useState(false);
@@ -53,9 +54,16 @@ function SizedPainter({ picture, size, onMask }) {
   const up = async (_, event) => {
     if (!last.current || !event.isPrimary) return;
     last.current = null;
-    onMask([await maskOf(canvas.current)]);
+    const number = ++strokes.current;
+    onBusy(true); // a large mask takes a second, in which nothing is sent
+    const mask = await maskOf(canvas.current);
+    if (number !== strokes.current) return;
+    onMask([mask]);
+    onBusy(false);
   };
   const clear = () => {
+    strokes.current += 1;
+    onBusy(false);
     canvas.current.getContext("2d").clearRect(0, 0, size.width, size.height);
     onMask(undefined);
   };
