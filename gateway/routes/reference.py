@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from contract.errors import NotFound
 
@@ -60,7 +61,8 @@ def router() -> APIRouter:
         return _page(styles="", library=SCRIPTS["redoc"], start="start-redoc.js")
 
     @routes.get("/docs/{name}")
-    async def file(name: str) -> Response:
+    async def file(request: Request) -> Response:
+        name: str = request.path_params["name"]
         if name not in _FILES:
             raise NotFound(f"There is no file {name[:100]} here. The API reference is at /docs and /redoc.")
         # Names of large files have the version in them.

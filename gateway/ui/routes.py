@@ -48,7 +48,8 @@ class PageServer:
         headers = {"cache-control": "no-cache", "vary": "accept, accept-encoding"}
         return await _answer(request, edition.index, f'"{edition.version}"', headers)
 
-    async def _file(self, request: Request, version: str, path: str) -> Response:
+    async def _file(self, request: Request) -> Response:
+        version, path = request.path_params["version"], request.path_params["path"]
         file = self._files.find(version, path)
         if file is None:
             raise NotFound(f"This version of the page has no file {path[:100]}. Reload the page at /ui.")

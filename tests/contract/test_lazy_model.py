@@ -27,10 +27,11 @@ def test_first_use_builds_the_validator_of_this_model_only() -> None:
 
 def test_a_started_gateway_has_built_no_request_of_a_task() -> None:
     program = (
-        "import pathlib, tempfile; from contract.config import Settings; from contract.tasks import all_tasks\n"
+        "import pathlib, sys, tempfile; from contract.config import Settings; from contract.tasks import all_tasks\n"
         "from gateway.app import build\n"
         "with tempfile.TemporaryDirectory() as folder: build(Settings(), pathlib.Path(folder))\n"
-        "print(*(task.name for task in all_tasks().values() if task.request.__pydantic_complete__))"
+        "print(*(task.name for task in all_tasks().values() if task.request.__pydantic_complete__))\n"
+        "print('pydantic.v1' in sys.modules)"  # FastAPI imports it to read the first parameter of a handler
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == []
+    assert run.stdout.split() == ["False"]
