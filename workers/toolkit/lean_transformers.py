@@ -1,7 +1,8 @@
-"""Imports transformers without scipy and torchao, which it would import although only training and saving use them.
+"""Imports transformers without scipy, torchao and torch's compiler, which training, saving and compiling use.
 
-Those two take a sixth of the start of a worker. Afterwards they are there again, for whatever needs them: models that
-are quantized with torchao, and models that compute with scipy.
+They take a third of the start of a worker. Afterwards they are there again, for whatever needs them: models that are
+quantized with torchao, and models that compute with scipy. Models that are spread over several processes stay out:
+no engine has them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from workers.toolkit.compiler_on_demand import import_without_compiler
+
 _UNNEEDED = ("scipy", "torchao")
 _MODELS = "transformers.modeling_utils"
 """What all models import. It imports the losses, which use scipy, and the quantizers, whose writer uses torchao."""
+_MASKS = "transformers.masking_utils"
+"""What models of texts import."""
 
 
 @contextmanager
@@ -35,7 +40,9 @@ def import_models() -> None:
     if _MODELS in sys.modules or importlib.util.find_spec("transformers") is None:
         return
     with _hidden(_UNNEEDED):
-        importlib.import_module(_MODELS)
+        for name in ("transformers.utils.import_utils", "transformers.utils"):
+            importlib.import_module(name).is_torch_distributed_available = lambda: False  # type: ignore[attr-defined]
+        import_without_compiler(_MODELS, _MASKS)
     from transformers.utils import is_scipy_available, is_torchao_available
 
     for is_available in (is_scipy_available, is_torchao_available):
