@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.failures import own_code_message
 
@@ -29,6 +30,28 @@ def needed_code_refused(source: str) -> Iterator[None]:
         yield
     finally:
         PreTrainedModel.from_pretrained = original
+
+
+@contextmanager
+def no_code_runs(spec: ModelSpec) -> Iterator[None]:
+    """Run no code of a repository, within this context, unless the entry allows it. Raises LoadFailed instead.
+
+    For libraries that pass `trust_remote_code=True` to transformers themselves, as mlx-vlm does for some processors.
+    """
+    if spec.trust_remote_code:
+        yield
+        return
+    from transformers import dynamic_module_utils
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise LoadFailed(own_code_message(spec.source))
+
+    original = dynamic_module_utils.get_class_in_module
+    dynamic_module_utils.get_class_in_module = refuse
+    try:
+        yield
+    finally:
+        dynamic_module_utils.get_class_in_module = original
 
 
 def _checking(load: Callable[..., Any], source: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from tests.conftest import Models
 from workers.engine import Device
 from workers.failures import load_failure_message
 from workers.registry import find_engine
+from workers.toolkit import own_code
 
 CPU = Device("cpu", "float32")
 SENTENCE = (
@@ -104,3 +105,27 @@ def test_modules_of_its_own_are_refused(models: Models, tmp_path: Path) -> None:
     (repository.folder / "modules.json").write_text(json.dumps(modules))
     assert refusal(repository, "sentence_transformers").startswith("org/model comes with Python code of its own")
     assert not repository.mark.exists()
+
+
+@pytest.mark.parametrize("index", [{"_class_name": ["own", "Own"]}, {"unet": ["own", "Own"]}])
+def test_pipelines_of_their_own_are_refused(index: dict[str, Any], models: Models, tmp_path: Path) -> None:
+    repository = Repository(models("sd"), tmp_path / "sd")
+    shutil.copy(repository.folder / "own.py", repository.folder / "unet")
+    repository.change("model_index.json", **index)
+    assert refusal(repository, "diffusers_image").startswith("org/model comes with Python code of its own")
+    assert not repository.mark.exists()
+
+
+def test_library_that_trusts_by_itself_is_refused(models: Models, tmp_path: Path, model_code: None) -> None:
+    """As mlx-vlm's processors of some families do."""
+    from transformers import AutoTokenizer
+
+    repository = Repository(models("lm"), tmp_path / "lm")
+    repository.change("tokenizer_config.json", auto_map={"AutoTokenizer": ["own.Own", None]}, tokenizer_class="Own")
+    spec = ModelSpec(id="m", engine="mlx", source="org/model")
+    with own_code.no_code_runs(spec), pytest.raises(LoadFailed, match=SENTENCE):
+        AutoTokenizer.from_pretrained(repository.folder, trust_remote_code=True)
+    assert not repository.mark.exists()
+    with own_code.no_code_runs(spec.model_copy(update={"trust_remote_code": True})), pytest.raises(AttributeError):
+        AutoTokenizer.from_pretrained(repository.folder, trust_remote_code=True)  # its code has no such class
+    assert repository.mark.exists()

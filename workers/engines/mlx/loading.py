@@ -18,7 +18,7 @@ from contract.config import ModelSpec
 from contract.errors import LoadFailed
 from workers.engine import Device
 from workers.failures import own_code_message
-from workers.toolkit import pretrained
+from workers.toolkit import own_code, pretrained
 from workers.toolkit.chat.constraints.vocabulary import Vocabulary
 from workers.toolkit.pretrained import unsupported_message
 
@@ -109,7 +109,8 @@ def _needs_mlx_vlm(checkpoint: MlxCheckpoint) -> bool:
 def load_chat(checkpoint: MlxCheckpoint, device: Device, quantization: str | None) -> LoadedMlx:
     """Load a text model with mlx-lm, or a vision model with mlx-vlm. Raises LoadFailed if neither library has it."""
     load = _load_vision if _needs_mlx_vlm(checkpoint) else _load_text
-    return load(checkpoint, device, quantization)
+    with own_code.no_code_runs(checkpoint.spec):
+        return load(checkpoint, device, quantization)
 
 
 def _load_text(checkpoint: MlxCheckpoint, device: Device, quantization: str | None) -> LoadedMlx:
