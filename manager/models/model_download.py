@@ -94,10 +94,13 @@ class ModelDownload:
                 await self._changed.wait()
 
     async def begun(self, patience: float) -> None:
-        """Return once the hub has listed its files, or it has ended; after `patience` seconds in any case."""
+        """Return once the hub sends its files, or it has ended; after `patience` seconds in any case.
+
+        A hub lists the files of a gated model for everyone, and refuses the first one.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while self.running and self.phase == "listing":
+                while self.running and not self.done:
                     await self._changed.wait()
 
     async def result(self) -> None:

@@ -20,8 +20,8 @@ WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `Reque
 FIRST_ESTIMATE = 10.0
 """Seconds after which a request may be sent again while nothing is known of its model's download."""
 
-LISTING_PATIENCE = 5.0
-"""Seconds that a request waits for the hub to say whether there is such a model, and how large it is."""
+HUB_PATIENCE = 5.0
+"""Seconds that a request waits for the hub's first bytes, or its refusal."""
 
 
 ObtainFiles = Callable[[str, WhileWaiting, str], Awaitable[None]]
@@ -59,7 +59,7 @@ class MissingFiles:
         """
         model = self._idle_model(model_id)
         if model and (download := await self._begin(model)):
-            await download.begun(LISTING_PATIENCE)  # what cannot be downloaded is known by then
+            await download.begun(HUB_PATIENCE)  # what cannot be downloaded is known by then
             if not download.running:
                 await download.result()  # raises its error
                 return
