@@ -69,7 +69,7 @@ class ModelDownload:
         """Note what the process reports; whether that is progress. `now`: monotonic seconds."""
         before = (self.phase, self.done)
         self.phase, self.done, self.total = report["phase"], report["done"], report["total"]
-        self.file = report["file"]
+        self.file = report.get("file")
         if before[0] != self.phase:
             self._points.clear()
         self._points.append((now, self.done))
