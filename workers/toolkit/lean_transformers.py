@@ -1,8 +1,7 @@
-"""Imports transformers without scipy, torchao and torch's compiler, which training, saving and compiling use.
+"""Imports transformers without scipy and torchao, which it would import although only training and saving use them.
 
-They take a third of the start of a worker. Afterwards they are there again, for whatever needs them: models that are
-quantized with torchao, and models that compute with scipy. Models that are spread over several processes stay out:
-no engine has them.
+Those two take a sixth of the start of a worker. Afterwards they are there again, for whatever needs them: models that
+are quantized with torchao, and models that compute with scipy.
 """
 
 from __future__ import annotations
@@ -13,13 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from workers.toolkit.compiler_on_demand import import_without_compiler
-
 _UNNEEDED = ("scipy", "torchao")
 _MODELS = "transformers.modeling_utils"
 """What all models import. It imports the losses, which use scipy, and the quantizers, whose writer uses torchao."""
-_MASKS = "transformers.masking_utils"
-"""What models of texts import."""
 
 
 @contextmanager
@@ -40,9 +35,7 @@ def import_models() -> None:
     if _MODELS in sys.modules or importlib.util.find_spec("transformers") is None:
         return
     with _hidden(_UNNEEDED):
-        for name in ("transformers.utils.import_utils", "transformers.utils"):
-            importlib.import_module(name).is_torch_distributed_available = lambda: False  # type: ignore[attr-defined]
-        import_without_compiler(_MODELS, _MASKS)
+        importlib.import_module(_MODELS)
     from transformers.utils import is_scipy_available, is_torchao_available
 
     for is_available in (is_scipy_available, is_torchao_available):

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-
-from workers.toolkit.compiler_on_demand import import_without_compiler
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -60,27 +57,18 @@ def _is_broken(folder: Path) -> bool:
 
 
 def apply() -> Any:
-    """Import torchvision, repaired if needed. Returns the torch library with the operators, or None."""
+    """Repair torchvision if needed. Returns the torch library with the operators, or None."""
     spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not _is_broken(Path(spec.origin).parent):
         return None
-    broken = _is_broken(Path(spec.origin).parent)
-    library = _declare_operators() if broken else None
-    with suppress(Exception):  # whatever needs it says what is wrong
-        import_without_compiler("torchvision.ops", "torchvision.tv_tensors")  # what image processors import
-    if broken:
-        boxes: Any = importlib.import_module("torchvision.ops.boxes")
-        boxes._assert_has_ops = lambda: None  # nms finds the kernel
-        regions: Any = importlib.import_module("torchvision.ops.roi_align")
-        regions._roi_align = _one_by_one(regions._roi_align.__wrapped__)
-    return library
-
-
-def _declare_operators() -> Any:
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
         library.define(operator + _SCHEMA)
     library.impl("nms", nms, "CPU")
+    boxes: Any = importlib.import_module("torchvision.ops.boxes")
+    boxes._assert_has_ops = lambda: None  # nms finds the kernel above
+    regions: Any = importlib.import_module("torchvision.ops.roi_align")
+    regions._roi_align = _one_by_one(regions._roi_align.__wrapped__)
     return library
 
 

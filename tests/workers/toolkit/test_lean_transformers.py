@@ -1,4 +1,4 @@
-"""Workers import no library that only training, saving and compiling use, and quantize with torchao nonetheless."""
+"""Workers import no library that only training and saving use, and quantize with torchao nonetheless."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from workers.__main__ import import_all
 from workers.registry import engine_names, find_engine
 
 import_all(",".join(find_engine("transformers_chat").imports))
-imported = {"scipy", "torchao", "torch._dynamo.eval_frame", "torch.distributed.tensor"} & set(sys.modules)
+imported = {"scipy", "torchao"} & set(sys.modules)
 assert not imported, imported
 
 import torch
-
-assert torch.compile(lambda tensor: tensor + 1, backend="eager")(torch.ones(1)) == 2
 from torchao.quantization import Int8WeightOnlyConfig
 from transformers import AutoModelForCausalLM, TorchAoConfig
 from transformers.utils import is_scipy_available
@@ -37,7 +35,7 @@ print(*{type(parameter).__name__ for parameter in model.parameters()})
 """
 
 
-def test_worker_imports_what_few_models_need_when_needed(models: Models) -> None:
+def test_worker_imports_scipy_and_torchao_only_when_needed(models: Models) -> None:
     pytest.importorskip("torchao")
     command = [sys.executable, "-c", PROGRAM, str(models("lm"))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
