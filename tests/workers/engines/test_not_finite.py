@@ -9,9 +9,11 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import EngineFailed
+from contract.tasks.completions import CompletionRequest
 from scripts.testbed.models import mflux
 from tests.conftest import Models
 from tests.support import chat_engines, moondream_engines
+from tests.support.batching import feed_of
 from tests.support.changed_weights import without_a_letter, without_numbers
 from tests.support.chat_engines import request
 from tests.support.engine_cases import Case, ask, draw, text_image
@@ -103,6 +105,20 @@ def test_a_chat_model_without_any_number_names_its_dtype(
     loaded = chat_engines.load(without_numbers(models(family), tmp_path / "model"), engine)
     with pytest.raises(EngineFailed, match="`dtype`, float32"):
         chat_engines.ask(loaded, "Hello")
+
+
+@pytest.mark.parametrize(("engine", "family"), CHAT_MODELS)
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_prompt_without_probabilities_fails(
+    engine: str, family: str, limit: int, models: Models, tmp_path: Path
+) -> None:
+    loaded = chat_engines.load(without_a_letter(models(family), tmp_path / "model"), engine)
+    fields = {"echo": True, "logprobs": 1, "max_tokens": limit}
+    broken, fine = (Call(CompletionRequest(prompt=prompt, **fields)) for prompt in ("Hello ZZZ", "Hello"))
+    outputs = [(call, output) for call, output in loaded.chat(feed_of([broken, fine]))]
+    [error] = [output for call, output in outputs if call is broken]
+    assert isinstance(error, EngineFailed)
+    assert [output for call, output in outputs if call is fine][-1] is None
 
 
 @pytest.mark.parametrize("temperature", [0, 1])

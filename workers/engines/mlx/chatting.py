@@ -25,7 +25,7 @@ from workers.toolkit.chat.completion_prompts import prompt_echo, prompt_tokens
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.constraints.token_constraint import wait_a_moment
 from workers.toolkit.chat.dialect import decoder
-from workers.toolkit.chat.logprobs import TokenTexts
+from workers.toolkit.chat.logprobs import TokenTexts, are_numbers
 from workers.toolkit.chat.sampling_settings import check_token_ids, ends_of
 from workers.toolkit.chat.token_reader import TokenReader
 from workers.toolkit.chat.truncation import fitting_prompt
@@ -94,7 +94,7 @@ class MlxChat:
         try:
             if not rows.read(prompt.scores):
                 return
-            if not prompt.scores.are_numbers:
+            if not are_numbers(prompt.scores.picked):
                 raise not_finite_scores(self._name, self.loaded.dtype)
         except Exception as error:  # must not fail the running requests
             yield from choice.answer.fail(to_serve_error(error))

@@ -36,11 +36,6 @@ class PromptScores(ABC):
         """Whether everything is read but the last token, whose scores are for the token after the prompt."""
         return self._at >= len(self._tokens) - 1
 
-    @property
-    def are_numbers(self) -> bool:
-        """Whether the scores are numbers: those of broken weights are not."""
-        return all(picked.logprob == picked.logprob for picked in self.picked)
-
     def advance(self) -> int:
         """Read the next chunk. Returns the number of its tokens."""
         scores = self._read(self._at)

@@ -28,6 +28,7 @@ from workers.toolkit.chat.completion_chunks import CompletionChunks
 from workers.toolkit.chat.completion_prompts import prompt_echo, prompt_tokens
 from workers.toolkit.chat.constraints.compiler import GrammarCompiler
 from workers.toolkit.chat.dialect import decoder
+from workers.toolkit.chat.logprobs import are_numbers
 from workers.toolkit.chat.truncation import fitting_prompt
 from workers.toolkit.finite import not_finite_scores
 
@@ -55,6 +56,9 @@ class AnswerMaker:
         """
         answer = choice.answer
         if choice.echo is not None:
+            if not are_numbers(choice.echo.picked):
+                yield from answer.fail(not_finite_scores(self.maker.model, self.maker.dtype))
+                return
             assert isinstance(answer.written, CompletionChunks), "only completions repeat their prompts"
             yield answer.call, answer.written.echo(choice.index, choice.echo, self.maker.texts)
         if not choice.limit:

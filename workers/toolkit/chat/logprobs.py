@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,6 +20,11 @@ class PickedToken(NamedTuple):
     token: int
     logprob: float
     top: Sequence[tuple[int, float]] = ()
+
+
+def are_numbers(picked: Sequence[PickedToken]) -> bool:
+    """Whether the probabilities are numbers: those of broken weights are not."""
+    return not any(math.isnan(token.logprob) for token in picked)
 
 
 class TokenTexts:
