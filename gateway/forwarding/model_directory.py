@@ -50,8 +50,10 @@ class ModelDirectory:
 
     async def current(self) -> ModelTable:
         """The table with the models' current states. Raises ManagerUnreachable."""
-        if self.connected and not self._stale and self._table:
-            return self._table
+        if self.connected and self._table:
+            async with self._fetching:  # a refresh in progress may have what the client knows already
+                if not self._stale:
+                    return self._table
         return await self.refresh()
 
     async def refresh(self) -> ModelTable:

@@ -89,21 +89,19 @@ class OpenPage:
         self.messages.clear()
         self.allow_failed_requests = False
 
-    def check_accessible(self) -> None:
+    def check_accessible(self, selector: str | None = None) -> None:
         """Fail if axe-core finds something serious on a desktop or a phone, light or dark.
 
         Only the contrast depends on both, so that all other rules, which take longer, are checked once for each size.
         """
         for size, whole in ((DESKTOP, "light"), (PHONE, "dark")):
             for scheme in ("light", "dark"):
-                self._check_look(size, scheme, all_rules=scheme == whole)
+                self._check_look(size, scheme, selector, all_rules=scheme == whole)
         self.page.set_viewport_size(DESKTOP)
 
     def check_part(self, selector: str) -> None:
-        """Fail if axe-core finds something serious in one part of the page, on a light desktop or a dark phone."""
-        self._check_look(DESKTOP, "light", selector)
-        self._check_look(PHONE, "dark", selector)
-        self.page.set_viewport_size(DESKTOP)
+        """Like `check_accessible`, for one part of the page."""
+        self.check_accessible(selector)
         self.page.emulate_media(color_scheme="light")
 
     def _check_look(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,9 +11,9 @@ from contract.config import hash_key
 from scripts.testbed.server import RunningServer, fake_model
 from tests.e2e.ui.browsing import expect
 from tests.e2e.ui.conftest import Opener
+from tests.e2e.ui.keyboard import Keyboard
 
 ADMIN = "admin-secret"
-MOST_STEPS = 120
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +23,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         tmp_path_factory.mktemp("keyboard"), [fake_model("m", memory_gb=0.1)], security=security
     ) as server:
         yield server
-
-
-class Keyboard:
-    """Presses keys, as a user without a pointer."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.press = page.keyboard.press
-
-    def reach(self, element: Any, key: str = "Tab") -> None:
-        """Move the focus with Tab until the element has it, in sight and with a visible outline."""
-        element.wait_for()
-        for _ in range(MOST_STEPS):
-            if element.evaluate("element => element === document.activeElement"):
-                break
-            self.press(key)
-        expect(element).to_be_focused()
-        expect(element).to_be_in_viewport()
-        has_outline = "one => [one, one.parentElement].some(one => getComputedStyle(one).outlineStyle !== 'none')"
-        assert element.evaluate(has_outline), "the focus cannot be seen"
-
-    def use(self, element: Any, key: str = "Enter") -> None:
-        """Reach an element, and press a key there."""
-        self.reach(element)
-        self.press(key)
-
-    def go(self, view: str) -> None:
-        """Open a view from the navigation."""
-        self.use(self.page.get_by_role("navigation", name="Views").get_by_role("link", name=view))
-        expect(self.page.get_by_role("heading", level=1)).to_have_text(view)
 
 
 def test_whole_visit_by_keyboard(opener: Opener) -> None:
@@ -67,6 +36,7 @@ def test_whole_visit_by_keyboard(opener: Opener) -> None:
     keyboard.use(page.get_by_role("link", name="Skip to the content"))
     expect(page.locator("main")).to_be_focused()
     _now(keyboard)
+    _models(keyboard)
     _jobs(keyboard)
     _requests_and_logs(keyboard)
     _keys_and_configuration(keyboard)
@@ -84,6 +54,32 @@ def _now(keyboard: Keyboard) -> None:
     expect(page.get_by_role("dialog", name="m")).to_be_visible()
     keyboard.press("Escape")
     expect(page.get_by_role("button", name="m", exact=True)).to_be_focused()
+
+
+def _models(keyboard: Keyboard) -> None:
+    page = keyboard.page
+    keyboard.go("Models")
+    keyboard.reach(page.get_by_label("Find", exact=True))
+    page.keyboard.type("minilm")
+    expect(page.get_by_role("button", name="Add minilm")).to_be_visible()
+    keyboard.reach(page.get_by_label("Task"))
+    page.keyboard.type("emb")
+    expect(page).to_have_url(re.compile("task=embeddings"))
+    keyboard.use(page.get_by_role("button", name="Add minilm"))
+    row = page.get_by_role("listitem").filter(has=page.get_by_role("button", name="minilm", exact=True))
+    expect(row).to_contain_text("stopped")
+    keyboard.use(page.get_by_label("Configured"), "Space")
+    expect(page.get_by_role("listitem")).to_have_count(1)
+    keyboard.use(page.get_by_role("button", name="minilm", exact=True))
+    expect(page.get_by_role("dialog")).to_contain_text("engine: sentence_transformers")
+    keyboard.press("Escape")
+    keyboard.use(page.get_by_role("button", name="Remove minilm"))
+    keyboard.use(page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True))
+    expect(page.get_by_text("No model matches")).to_be_visible()
+    keyboard.use(page.get_by_role("button", name="Pull from the hub …"))
+    expect(page.get_by_label("Model", exact=True)).to_be_focused()
+    keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def _jobs(keyboard: Keyboard) -> None:

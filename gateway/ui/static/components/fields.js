@@ -5,7 +5,7 @@ import { html, useEffect, useId, useRef } from "../lib/view.js";
 /**
  * A line of text; other properties, such as `type` or `placeholder`, are those of the input.
  * @param {{ label: string, value: string | number, onInput: (value: string) => void, hint?: string, hideLabel?: boolean,
- *   focused?: boolean }} props `focused`: it has the focus when it appears
+ *   focused?: boolean }} props `focused`: it has the focus when it appears, in a dialog too
  */
 export function TextField({ label, value, onInput, hint, hideLabel, focused, ...rest }) {
   const id = useId();
@@ -13,7 +13,7 @@ export function TextField({ label, value, onInput, hint, hideLabel, focused, ...
   useEffect(() => focused && input.current.focus(), []);
   return html`<div class="field">
     <label for=${id} class=${hideLabel ? "visually-hidden" : ""}>${label}</label>
-    <input id=${id} ref=${input} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}
+    <input id=${id} ref=${input} autofocus=${focused} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}
       aria-describedby=${hint ? `${id}-hint` : undefined} ...${{ type: "text", ...rest }} />
     ${hint && html`<small id="${id}-hint" class="muted">${hint}</small>`}
   </div>`;

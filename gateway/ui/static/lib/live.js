@@ -28,7 +28,8 @@ export const reasons = createStore(new Map());
  */
 export const connection = createStore({ state: "waiting", error: null });
 
-let users = 0;
+let statusUsers = 0;
+let eventUsers = 0;
 let stopStatus = () => {};
 let stopEvents = () => {};
 let pending = [];
@@ -38,17 +39,28 @@ let lastKey = 0;
 let startedAt = null; // when the manager started, by this browser's clock
 let shown = new Set(); // events that a stream from the start repeats
 
-/** Keep the streams running while the component is shown. */
-export function useLive() {
+/** Keep the status current while the component is shown. */
+export function useStatus() {
   useEffect(() => {
-    if (users++ === 0) start();
+    if (statusUsers++ === 0) startStatus();
     return () => {
-      if (--users === 0) stop();
+      if (--statusUsers === 0) stopStatus();
     };
   }, []);
 }
 
-function start() {
+/** Keep the status and the events current while the component is shown. */
+export function useLive() {
+  useStatus();
+  useEffect(() => {
+    if (eventUsers++ === 0) startEvents();
+    return () => {
+      if (--eventUsers === 0) stopEvents();
+    };
+  }, []);
+}
+
+function startStatus() {
   connection.set({ state: "waiting", error: null });
   stopStatus = follow("v1/system/status", {
     resume: false,
@@ -57,12 +69,6 @@ function start() {
     onEvent: onStatus,
     onState: (state, error) => state === "lost" && lose(error),
   });
-  startEvents();
-}
-
-function stop() {
-  stopStatus();
-  stopEvents();
 }
 
 function startEvents() {
@@ -84,7 +90,7 @@ function onStatus({ event, data }) {
   }
   status.update((current) => (event === "status" ? document : merged(current, document)));
   connection.set({ state: "live", error: null });
-  if (event === "status" && isAnotherManager(document)) startEvents(); // it counts from the start
+  if (event === "status" && isAnotherManager(document) && eventUsers) startEvents(); // it counts from the start
 }
 
 /** Whether the manager was restarted since the last status, perhaps long ago, while this browser slept. */

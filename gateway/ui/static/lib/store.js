@@ -1,6 +1,6 @@
 /** Values that components share: a component renders again when what it selects has changed. */
 
-import { useEffect, useState } from "./view.js";
+import { useEffect, useRef, useState } from "./view.js";
 
 /**
  * @template T
@@ -41,18 +41,17 @@ export function createStore(value) {
  */
 export function useStore(store, select = (value) => value) {
   const [, render] = useState(0);
-  const selected = select(store.get());
+  const latest = useRef(null);
+  latest.current = { select, selected: select(store.get()) };
   useEffect(() => {
-    let last = selected;
     const look = () => {
-      const next = select(store.get());
-      if (!Object.is(next, last)) {
-        last = next;
-        render((count) => count + 1);
-      }
+      const selected = latest.current.select(store.get());
+      if (Object.is(selected, latest.current.selected)) return;
+      latest.current.selected = selected;
+      render((count) => count + 1);
     };
     look(); // it may have changed between rendering and now
     return store.subscribe(look);
   }, [store]);
-  return selected;
+  return latest.current.selected;
 }

@@ -1,7 +1,8 @@
 /** The view Playground: a tab for each task, with which every model can be tried. */
 
-import { html, useEffect } from "../../lib/view.js";
+import { html, useEffect, useRef } from "../../lib/view.js";
 import { ErrorBox } from "../../components/error_box.js";
+import { status, useStatus } from "../../lib/live.js";
 import { linkTo, navigate } from "../../lib/router.js";
 import { useStore } from "../../lib/store.js";
 import { catalogue, loadTasks } from "./lib/tasks.js";
@@ -15,12 +16,12 @@ const FIRST = [
   "detokenize",
 ];
 
+const MOST_TIMES = 5; // that the models are asked for, until they are those of the status
+const PAUSE = 2000;
+
 /** @param {{ route: import("../../lib/router.js").Route }} props */
 export default function Playground({ route }) {
-  const { tasks, error } = useStore(catalogue);
-  useEffect(() => {
-    loadTasks();
-  }, []);
+  const { tasks, error } = useCatalogue();
   if (!tasks) {
     return html`<h1>Playground</h1>
       ${error ? html`<${ErrorBox} error=${error} onRetry=${loadTasks} />` : html`<p class="muted" role="status">Loading …</p>`}`;
@@ -28,6 +29,32 @@ export default function Playground({ route }) {
   const sorted = [...tasks].sort((one, other) => place(one) - place(other));
   const task = sorted.find(({ id }) => id === route.path[0]) ?? sorted.find(({ models }) => models.length) ?? sorted[0];
   return html`<${Tabs} tasks=${sorted} current=${task} /><${Tab} key=${task.id} task=${task} />`;
+}
+
+/** The tasks and models, asked for when the playground opens, and again when the status has other models. */
+function useCatalogue() {
+  useStatus();
+  const known = useStore(catalogue);
+  const configured = useStore(status, (current) => current && namesOf(current.models));
+  const asked = useRef({ configured: null, times: 0 });
+  useEffect(() => {
+    loadTasks();
+  }, []);
+  useEffect(() => {
+    const isLoading = !known.tasks && !known.error;
+    const isCurrent = known.tasks && configured === namesOf(known.models);
+    if (!configured || isLoading || isCurrent) return undefined;
+    if (asked.current.configured !== configured) asked.current = { configured, times: 0 };
+    const { times } = asked.current;
+    asked.current.times += 1;
+    const timer = times < MOST_TIMES && setTimeout(loadTasks, times && PAUSE); // the lists may be a moment older than the status
+    return () => clearTimeout(timer);
+  }, [configured, known]);
+  return known;
+}
+
+function namesOf(models) {
+  return models.filter((model) => !model.preset_of).map(({ id }) => id).join("\n");
 }
 
 function place(task) {

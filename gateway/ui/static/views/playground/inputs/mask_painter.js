@@ -41,18 +41,17 @@ function SizedPainter({ picture, size, onMask, onBusy }) {
     context.stroke();
   };
   const down = (place, event) => {
-    if (!event.isPrimary) return; // a second finger
-    event.currentTarget.setPointerCapture(event.pointerId);
+    if (event.isPrimary === false) return; // a second finger
     last.current = place;
     stroke(place, place);
   };
   const move = (place, event) => {
-    if (!last.current || !event.isPrimary) return;
+    if (!last.current || event.isPrimary === false) return;
     stroke(last.current, place);
     last.current = place;
   };
   const up = async (_, event) => {
-    if (!last.current || !event.isPrimary) return;
+    if (!last.current || event.isPrimary === false) return;
     last.current = null;
     const number = ++strokes.current;
     onBusy(true); // a large mask takes a second, in which nothing is sent

@@ -2,6 +2,7 @@
 
 import { html } from "../../../lib/view.js";
 import { SelectField } from "../../../components/fields.js";
+import { status } from "../../../lib/live.js";
 import { useStore } from "../../../lib/store.js";
 import { catalogue, modelsFor } from "../lib/tasks.js";
 
@@ -9,7 +10,9 @@ import { catalogue, modelsFor } from "../lib/tasks.js";
 export function ModelChoice({ task, models, onInput }) {
   const { models: all } = useStore(catalogue);
   const serving = modelsFor(task.id, all);
-  const options = serving.map((model) => ({ value: model.id, label: model.state === "ready" ? `${model.id} · loaded` : model.id }));
+  const loaded = useStore(status, loadedIn)?.split("\n");
+  const isLoaded = (model) => (loaded ? loaded.includes(model.preset_of ?? model.id) : model.state === "ready");
+  const options = serving.map((model) => ({ value: model.id, label: isLoaded(model) ? `${model.id} · loaded` : model.id }));
   const [first, second] = models;
   const isChosen = task.default_model || serving.length < 2; // else the server asks which one
   const choices = [...(isChosen ? [{ value: "", label: task.default_model ? `Default (${task.default_model})` : "Default" }] : []), ...options];
@@ -21,4 +24,9 @@ export function ModelChoice({ task, models, onInput }) {
     ${second !== undefined &&
     html`<div class="second-model"><${SelectField} label="Second model" value=${second} options=${choices} onInput=${(id) => onInput([first, id])} /></div>`}
   </div>`;
+}
+
+/** The models that are loaded now, one a line; undefined before that is known. */
+function loadedIn(current) {
+  return current?.models.filter(({ state }) => state === "ready").map(({ id }) => id).join("\n");
 }

@@ -68,19 +68,18 @@ function DrawnPrompts({ picture, prompts, set }) {
     setFresh(false);
   };
   const up = (place, event) => {
-    if (!corner || !event.isPrimary) return;
+    if (!corner || event.isPrimary === false) return;
     const box = boxBetween(corner, place);
     const kind = event.altKey || event.button === 2 ? 1 - label : label;
     add((prompt) => (isBox(box) ? withBox(prompt, box, kind) : withPoint(prompt, place, kind)));
     setCorner(null);
   };
   const down = (place, event) => {
-    if (!event.isPrimary) return; // a second finger
-    event.currentTarget.setPointerCapture(event.pointerId);
+    if (event.isPrimary === false) return; // a second finger
     setCorner(place);
     setNow(place);
   };
-  const pointer = { onPointerDown: down, onPointerMove: (place, event) => corner && event.isPrimary && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
+  const pointer = { onPointerDown: down, onPointerMove: (place, event) => corner && event.isPrimary !== false && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
   return html`<${Stage} src=${picture.dataUrl} ...${size} label="The picture, to draw on" pointer=${pointer}>
       ${(unit) => html`
         ${prompts.map((prompt, index) => html`<${DrawnPrompt} key=${index} prompt=${prompt} colour=${labelColour(index)} unit=${unit} />`)}
@@ -92,7 +91,7 @@ function DrawnPrompts({ picture, prompts, set }) {
       <button type="button" class="button small" disabled=${fresh} onClick=${() => setFresh(true)}>Next object</button>
       <button type="button" class="button small quiet" disabled=${!prompts.length} onClick=${() => (set([]), setFresh(true))}>Clear</button>
     </div>
-    <small class="muted">Click for a point, drag for a box. ${prompts.length ? `${counted(prompts.length, "object")} drawn.` : ""}</small>`;
+    <small class="muted">Click for a point, drag for a box. By keyboard, arrow keys move a cross, and Enter presses and releases. ${prompts.length ? `${counted(prompts.length, "object")} drawn.` : ""}</small>`;
 }
 
 function withPoint(prompt, place, label) {

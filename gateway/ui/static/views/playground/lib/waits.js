@@ -1,16 +1,7 @@
-/** What a request waits for, in the server's own words, from the status that it streams. */
+/** What a request waits for, in the server's own words, from the status that the playground follows. */
 
-import { follow } from "../../../lib/sse.js";
-import { createStore, useStore } from "../../../lib/store.js";
-import { useEffect } from "../../../lib/view.js";
-
-const PAUSE = 300; // milliseconds after which a request counts as one that may wait
-
-/** The messages of waiting requests, by the requests' ids. */
-const messages = createStore(new Map());
-
-let watchers = 0;
-let end = () => {};
+import { status } from "../../../lib/live.js";
+import { useStore } from "../../../lib/store.js";
 
 /** An id for a request, by which the status names it. Unlike `crypto.randomUUID`, this works without HTTPS. */
 export function newRequestId() {
@@ -23,36 +14,7 @@ export function newRequestId() {
  * @returns {string | null} null if it does not wait, or it is not known yet
  */
 export function useWait(requestId) {
-  useEffect(() => {
-    if (!requestId) return undefined;
-    let watching = false;
-    const timer = setTimeout(() => {
-      watching = true;
-      watch();
-    }, PAUSE);
-    return () => {
-      clearTimeout(timer);
-      if (watching) unwatch();
-    };
-  }, [requestId]);
-  return useStore(messages, (all) => all.get(requestId) ?? null);
-}
-
-/** One stream of the status for all requests that are watched. */
-function watch() {
-  if (watchers++ === 0) end = follow("v1/system/status", { onEvent, resume: false, pauseHidden: true });
-}
-
-function unwatch() {
-  if (--watchers > 0) return;
-  end();
-  messages.set(new Map());
-}
-
-function onEvent({ event, data }) {
-  if (event === "error") return;
-  const { waits } = JSON.parse(data);
-  if (waits) messages.set(new Map(waits.map(({ request, message }) => [request, message])));
+  return useStore(status, (current) => current?.waits.find(({ request }) => request === requestId)?.message ?? null);
 }
 
 /** `loading llama` as `Loading llama …`. @param {string} message */

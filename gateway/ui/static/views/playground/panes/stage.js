@@ -2,12 +2,15 @@
 
 import { html, useEffect, useRef, useState } from "../../../lib/view.js";
 import { placeIn } from "../lib/geometry.js";
+import { Cursor, useCursor } from "./cursor.js";
 
 /**
  * `children` are SVG elements, or a function that makes them: it gets the length of 1% of a usual stage, 6 pixels of the
- * screen, in pixels of the picture. Where `pointer` handles moves, fingers draw and do not scroll. `layers` are canvases under them. `onPlace` gets the pointer's place, or null when it leaves.
+ * screen, in pixels of the picture. `pointer` are handlers of the pointer that get its place first; where they handle moves,
+ * fingers draw and do not scroll. With them or with `onPlace`, the keyboard can do the same. `layers` are canvases under the
+ * children. `onPlace` gets the pointer's place, or null when it leaves.
  * @param {{ src: string, width: number, height: number, children?: unknown, layers?: unknown, label: string,
- *   onPlace?: (place: [number, number] | null, event: PointerEvent) => void, pointer?: object }} props
+ *   onPlace?: (place: [number, number] | null, event: Event) => void, pointer?: Record<string, Function> }} props
  */
 export function Stage({ src, width, height, children, layers, label, onPlace, pointer = {} }) {
   const element = useRef(null);
@@ -17,14 +20,19 @@ export function Stage({ src, width, height, children, layers, label, onPlace, po
     ? { onPointerMove: (event) => onPlace(place(event), event), onPointerLeave: (event) => onPlace(null, event) }
     : {};
   const handlers = Object.fromEntries(
-    Object.entries(pointer).map(([name, handle]) => [name, (event) => handle(place(event), event)]),
+    Object.entries(pointer).map(([name, handle]) => [name, (event) => (capture(name, event, pointer), handle(place(event), event))]),
   );
+  const cursor = useCursor({ width, height, onPlace, pointer });
+  const draws = Boolean(pointer.onPointerDown);
+  const keys = draws || onPlace ? { tabIndex: 0, role: "application", onKeyDown: cursor.onKeyDown, onBlur: cursor.onBlur } : {};
   return html`<div class="stage-frame">
     <div ref=${element} class="stage" data-active=${Boolean(pointer.onPointerMove)} style=${{ aspectRatio: `${width} / ${height}`, "--shape": width / height }}
-      ...${on} ...${handlers}>
+      ...${on} ...${handlers} ...${keys} aria-label=${keys.role && `${label}. Arrow keys move a cross${draws ? ", Enter presses and releases" : ""}.`}>
       <img src=${src} alt=${label} draggable=${false} />
       ${layers}
-      <svg viewBox="0 0 ${width} ${height}" class="stage-drawing" aria-hidden="true">${typeof children === "function" ? children(unit) : children}</svg>
+      <svg viewBox="0 0 ${width} ${height}" class="stage-drawing" aria-hidden="true">${typeof children === "function" ? children(unit) : children}${cursor.place &&
+      html`<${Cursor} place=${cursor.place} width=${width} height=${height} pressed=${cursor.pressed} />`}</svg>
+      ${cursor.place && html`<span class="visually-hidden" role="status">${cursor.place.join(", ")}${cursor.pressed ? ", pressed" : ""}</span>`}
     </div>
   </div>`;
 }
@@ -38,6 +46,11 @@ function useShownWidth(element) {
     return () => observer.disconnect();
   }, []);
   return shown;
+}
+
+/** What is dragged goes on outside of the stage. */
+function capture(name, event, pointer) {
+  if (name === "onPointerDown" && pointer.onPointerUp && event.isPrimary) event.currentTarget.setPointerCapture(event.pointerId);
 }
 
 /** The pictures of a request, in the order of the answer's items. @param {Record<string, any>} body @returns {string[]} */
