@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from contract.config import hash_key
 from scripts.testbed.server import RunningServer, eventually, fake_model
 from tests.e2e.ui.browsing import expect
 from tests.e2e.ui.conftest import Opener
+from tests.support.sample_images import png
 
 ADMIN = "admin-secret"
 EVIL = '<img src=x onerror="window.hacked=1"><svg onload="window.hacked=1"><script>window.hacked=1</script>'
@@ -74,6 +76,27 @@ def test_requests_arrive_live_and_open_by_keyboard(server: RunningServer, opener
     page.get_by_label("Search").fill(failed)
     expect(rows.first).to_contain_text("404")
     window.check_accessible()
+    check_text_stays_text(page)
+
+
+def test_captured_pictures_are_thumbnails(server: RunningServer, opener: Opener) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(png(300, 200, noise=True)).decode()}"
+    foreign = {"type": "text", "text": "![x](http://127.0.0.1:9/x.png)"}
+    content = [*({"type": "image_url", "image_url": {"url": url}} for _ in range(10)), foreign]
+    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    sent = server.post("/v1/chat/completions", json=body, headers=HEADERS)
+    assert sent.status_code == 200
+    page = opener(key=ADMIN).open("requests")
+    page.get_by_label("Search").fill(sent.headers["x-request-id"])
+    page.get_by_role("listitem").get_by_role("button").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Sent").click()
+    pictures = dialog.get_by_role("img", name="The picture in")
+    expect(pictures).to_have_count(8)
+    expect(dialog).to_contain_text("300 × 200")
+    expect(pictures.last).to_have_js_property("naturalWidth", 160)
+    sources = pictures.evaluate_all("(all) => all.map((image) => image.src)")
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     check_text_stays_text(page)
 
 
