@@ -45,7 +45,7 @@ def row_of(page: Any, text: str) -> Any:
 def test_submits_a_job_shows_its_result_and_runs_it_again(opener: Opener) -> None:
     window = opener()
     page = window.open("jobs")
-    expect(page.get_by_text("No cancelled jobs")).to_be_visible()
+    expect(page.get_by_text("No jobs", exact=True)).to_be_visible()
     page.get_by_role("button", name="New job …").click()
     page.get_by_label("Task").select_option("chat")
     expect(page.get_by_label("Request, as JSON")).to_have_value(re.compile('"messages"'))

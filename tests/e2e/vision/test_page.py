@@ -143,7 +143,7 @@ def test_patches_like_the_one_under_the_pointer_are_shown(window: OpenPage) -> N
     answer = run(page)
     before = colours(page)
     answer.locator(".stage").hover(position={"x": 5, "y": 5})
-    expect(answer.get_by_label("Patch")).to_have_value("0")
+    expect(answer.get_by_role("slider", name="Patch")).to_have_value("0")
     assert colours(page) != before
     window.check_part(".task-output")
 

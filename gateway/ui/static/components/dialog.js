@@ -13,7 +13,8 @@ export function Dialog({ title, onClose, children, wide }) {
   const element = useRef(null);
   const id = useId();
   useEffect(() => {
-    element.current.showModal();
+    element.current.showModal(); // with the focus on its first button
+    element.current.querySelector("[data-focused]")?.focus();
     return () => element.current?.close();
   }, []);
   const onOutside = (event) => event.target === element.current && onClose();

@@ -10,10 +10,10 @@ import { html, useEffect, useId, useRef } from "../lib/view.js";
 export function TextField({ label, value, onInput, hint, hideLabel, focused, ...rest }) {
   const id = useId();
   const input = useRef(null);
-  useEffect(() => focused && input.current.focus(), []);
+  useEffect(() => focused && input.current.focus(), []); // a dialog that is opened later does it again
   return html`<div class="field">
     <label for=${id} class=${hideLabel ? "visually-hidden" : ""}>${label}</label>
-    <input id=${id} ref=${input} autofocus=${focused} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}
+    <input id=${id} ref=${input} data-focused=${focused} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}
       aria-describedby=${hint ? `${id}-hint` : undefined} ...${{ type: "text", ...rest }} />
     ${hint && html`<small id="${id}-hint" class="muted">${hint}</small>`}
   </div>`;

@@ -43,3 +43,5 @@ def test_one_finger_paints_a_mask(opener: Opener) -> None:
     columns = page.locator("canvas.painted").evaluate(PAINTED)
     assert 0 < len(columns) < 60  # those under the first finger
     expect(page.get_by_text("Mask set")).to_be_visible()
+    page.get_by_role("button", name="Remove a.png").click()
+    expect(page.get_by_text("none: all of the image is redrawn")).to_be_visible()  # it was painted on the other image

@@ -1,20 +1,28 @@
 /** The part of an image that is redrawn: painted over it by hand, or a file. */
 
-import { html, useRef, useState } from "../../../lib/view.js";
+import { html, useEffect, useRef, useState } from "../../../lib/view.js";
 import { canvasFile } from "../lib/files.js";
 import { Stage } from "../panes/stage.js";
 import { SchemaField } from "./schema_field.js";
 import { usePictureSize } from "./use_picture_size.js";
+
+const PAINTED = "painted mask";
 
 /** @param {{ values: any, set: (name: string, value: any) => void, fields: any[] }} props */
 export function MaskInput({ values, set, fields }) {
   const field = fields.find(({ name }) => name === "mask");
   const picture = [values.image ?? []].flat()[0];
   const setMask = (file) => set("mask", file);
+  const painted = useRef(picture?.dataUrl); // the image, of which a mask may still be encoded
+  useEffect(() => {
+    // What was painted on one image means nothing on the next; a mask from a file stays.
+    if (painted.current !== picture?.dataUrl && values.mask?.[0]?.name === PAINTED) setMask(undefined);
+    painted.current = picture?.dataUrl;
+  }, [picture?.dataUrl]);
   return html`<details class="more-fields" open=${Boolean(values.mask)}>
     <summary>Mask <span class="muted">${values.mask ? "set" : "none: all of the image is redrawn"}</span></summary>
     <div class="stack">
-      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${setMask} onBusy=${(busy) => set("busy", busy)} />`}
+      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${(file) => painted.current === picture.dataUrl && setMask(file)} onBusy=${(busy) => set("busy", busy)} />`}
       <${SchemaField} field=${field} value=${values.mask} onInput=${(files) => set("mask", files.length ? files : undefined)} />
     </div>
   </details>`;
@@ -94,5 +102,5 @@ function maskOf(painted) {
   context.globalCompositeOperation = "destination-over";
   context.fillStyle = "#000";
   context.fillRect(0, 0, width, height);
-  return canvasFile(white, "painted mask");
+  return canvasFile(white, PAINTED);
 }
