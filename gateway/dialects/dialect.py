@@ -161,10 +161,10 @@ class ModelAction:
 
 @dataclass(frozen=True, slots=True)
 class ActedAnswer:
-    """What a request does with a model, and what is answered once that is done."""
+    """What a request does with a model, and the answer once that is done, at a time in seconds since 1970."""
 
     action: ModelAction
-    response: BaseModel
+    response: Callable[[float], BaseModel]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,7 +88,7 @@ class DialectExchange:
             require_admin(self.scope.get("principal"))
         await perform(self.services.manager, acted.action)
         self.durations.note_loaded()
-        body = self._completed(acted.response, self._own_warnings())
+        body = self._completed(acted.response(time.time()), self._own_warnings())
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

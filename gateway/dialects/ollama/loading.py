@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from contract.tasks import Task
@@ -30,7 +29,7 @@ def for_answers(request: GenerationRequest, table: ModelTable) -> ActedAnswer | 
         return None
     action = _action(request, request.model, table, CHAT)
     ending = {"done_reason": action.kind}
-    return ActedAnswer(action, answered(request, time.time(), WrittenMessage(), None, **ending))
+    return ActedAnswer(action, lambda created: answered(request, created, WrittenMessage(), None, **ending))
 
 
 def for_vectors(request: OllamaEmbedRequest, table: ModelTable) -> ActedAnswer | None:
@@ -38,14 +37,15 @@ def for_vectors(request: OllamaEmbedRequest, table: ModelTable) -> ActedAnswer |
     if request.input:
         return None
     answer = OllamaEmbedResponse(model=request.model, embeddings=[], prompt_eval_count=0)
-    return ActedAnswer(_action(request, request.model, table, EMBEDDINGS), answer)
+    return ActedAnswer(_action(request, request.model, table, EMBEDDINGS), lambda _: answer)
 
 
 def for_vector(request: OllamaEmbeddingsRequest, table: ModelTable) -> ActedAnswer | None:
     """What a request without a text to embed does, at the older path; None if it has one."""
     if request.prompt:
         return None
-    return ActedAnswer(_action(request, request.model, table, EMBEDDINGS), OllamaEmbeddingsResponse(embedding=[]))
+    answer = OllamaEmbeddingsResponse(embedding=[])
+    return ActedAnswer(_action(request, request.model, table, EMBEDDINGS), lambda _: answer)
 
 
 def _action(request: DialectRequest, name: str, table: ModelTable, task: Task[Any, Any]) -> ModelAction:

@@ -29,11 +29,11 @@ def test_requests_without_a_text_load_the_model(path: str, empty: dict[str, Any]
     loaded = act(read(path, **empty, keep_alive="10m"), TABLE)
     assert loaded is not None
     assert loaded.action == ModelAction("load", "m", keep_alive=600)
-    assert loaded.response.model_dump().items() >= answer.items()
+    assert loaded.response(0.0).model_dump().items() >= answer.items()
     unloaded = act(read(path, **empty, keep_alive=0), TABLE)
     assert unloaded is not None
     assert unloaded.action == ModelAction("unload", "m")
-    assert unloaded.response.model_dump().get("done_reason", "unload") == "unload"
+    assert unloaded.response(0.0).model_dump().get("done_reason", "unload") == "unload"
     with pytest.raises(ModelNotFound):
         act(read(path, **empty, model="none"), TABLE)
     text: dict[str, Any] = {"prompt": "Hi", "input": "Hi", "messages": SAID}

@@ -32,7 +32,7 @@ def test_lists_every_task_with_its_path_and_models(listed: dict[str, Any]) -> No
 
 def test_schemas_have_descriptions_defaults_and_ranges(listed: dict[str, Any]) -> None:
     threshold = listed["segment"]["request"]["schema"]["properties"]["threshold"]
-    assert threshold["description"].startswith("`threshold` is the minimum score")
+    assert threshold["description"].startswith("The minimum score of a segment")
     assert {"maximum": 1, "minimum": 0, "type": "number"} in threshold["anyOf"]
     count = listed["image-generation"]["request"]["schema"]["properties"]["n"]
     assert (count["default"], count["minimum"], count["maximum"]) == (1, 1, 16)
