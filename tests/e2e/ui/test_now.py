@@ -57,6 +57,22 @@ def test_shows_memory_and_what_each_model_does(opener: Opener, server: RunningSe
     window.check_accessible()
 
 
+def test_work_of_each_model_is_measured_and_charted(opener: Opener, server: RunningServer) -> None:
+    page = opener().open("now")
+    quick = row_of(page, "quick")
+    assert server.chat("quick", "word " * 200).status_code == 200
+    expect(quick).to_contain_text(re.compile(r"[\d,]*[1-9.][\d.]* tokens/s"))
+    drawing = {"model": "quick", "prompt": "a boat", "n": 2}
+    assert server.post("/v1/images/generations", drawing).status_code == 200
+    expect(quick).to_contain_text(re.compile(r"[\d.]*[1-9] pictures/s"))
+    expect(page.get_by_role("img", name=re.compile("^Memory used on cpu: used [1-9]"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Tokens and pictures a second: tokens"))).to_be_visible()
+    page.get_by_role("button", name="quick", exact=True).click()
+    expect(page.get_by_role("dialog", name="quick")).to_contain_text(re.compile(r"Memory.*measured"))
+    models = opener().open("models?configured=yes")
+    expect(row_of(models, "quick")).to_contain_text("of memory, measured")
+
+
 def test_loads_pins_keeps_and_evicts(opener: Opener, server: RunningServer) -> None:
     page = opener().open("now")
     quick = row_of(page, "quick")

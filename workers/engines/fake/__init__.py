@@ -88,6 +88,7 @@ class Fake(Engine):
         active = list(calls)
         while active:
             self._faults.step(active)
+            self.meter.step(len(active))
             for call in self._uncancelled(active):
                 answer = self._faults.failure(_prompt(call.request)) or next(streams[id(call)], None)
                 if not isinstance(answer, ChatChunk | CompletionResponse):
