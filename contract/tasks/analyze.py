@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,8 @@ QuestionName = Literal["caption", "ocr", "describe", "analyze", "objects", "cust
 
 class AnalyzeRequest(VisionRequest):
     """`task` names the question; default: `custom` if there is a `prompt`, else `describe`."""
+
+    one_image: ClassVar[bool] = True
 
     task: QuestionName | None = None
     prompt: Text | None = Field(None, min_length=1)

@@ -33,6 +33,8 @@ class VisionRequest(Request):
     """One image as `image`, or several as `images`; a list sent as `image` (a form's `image[]`) is accepted too."""
 
     no_defaults: ClassVar[frozenset[str]] = frozenset({"image", "images"})
+    one_image: ClassVar[bool] = False
+    """Whether a request has exactly one image, which a list may contain."""
 
     image: Images | None = None
     images: Images | None = None

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from contract.audio import AudioInput
 from contract.media import ImageInput
+from contract.tasks.vision import VisionRequest
 
 BYTES = {"type": "string", "format": "binary"}
 """The schema of a file."""
@@ -33,8 +34,9 @@ def uploads(request: type[BaseModel]) -> dict[str, str]:
 
 
 def takes_several(request: type[BaseModel], name: str) -> bool:
-    """Whether a field takes a list of files."""
-    return _has_list(request.model_fields[name].annotation)
+    """Whether a field takes a list of files that may have more than one."""
+    takes_one = issubclass(request, VisionRequest) and request.one_image
+    return not takes_one and _has_list(request.model_fields[name].annotation)
 
 
 def _has_list(annotation: Any) -> bool:

@@ -46,6 +46,7 @@ def test_says_which_fields_are_files_and_which_do_nothing(listed: dict[str, Any]
         "upload": "image", "several": False, "treatment": "honoured", "apis": "OpenAI", "hint": "Needs `mask`.",
     }  # fmt: skip
     assert edit["fields"]["image"]["several"]
+    assert not listed["analyze"]["request"]["fields"]["image"]["several"]
     assert edit["form"]["properties"]["mask"] == {"type": "string", "format": "binary"}
     assert listed["transcription"]["request"]["fields"]["file"]["upload"] == "audio"
     assert listed["transcription"]["request"]["fields"]["response_format"]["values"][:2] == ["json", "text"]
