@@ -35,6 +35,7 @@ from manager.state.worker import Worker
 
 log = logging.getLogger(__name__)
 MAX_INTERVAL = 1.0  # seconds between two decisions, so that a scheduler that has stopped responding is noticed
+MAX_DECISIONS = 100  # after one event
 
 
 class Pool:
@@ -51,15 +52,12 @@ class Pool:
         event_log: EventLog,
         on_quiet: Callable[[], None],
     ) -> None:
-        self.settings = configured.settings
-        self.models = configured.models
+        self.settings, self.models = configured.settings, configured.models
         self.queue, self.obtain_files = WaitQueue(), no_files
         self._tasks = BackgroundTasks("scheduler", on_done=self.on_workers_changed)
         self.supervisor = Supervisor(lifecycle, monitor, event_log, self, self._tasks)
         self._sampler = MemorySampler(monitor, self.supervisor, self._tasks)
-        self._monitor = monitor
-        self._event_log = event_log
-        self._quiet = QuietMoments(on_quiet)
+        self._monitor, self._event_log, self._quiet = monitor, event_log, QuietMoments(on_quiet)
         self._timer: asyncio.TimerHandle | None = None
         self._scheduling = self._schedule_again = self._closing = False
         self._last_decision = float("-inf")
@@ -160,9 +158,12 @@ class Pool:
             return
         self._scheduling = True
         try:
-            while self._schedule_again:
+            decisions = 0
+            while self._schedule_again and (decisions := decisions + 1) <= MAX_DECISIONS:
                 self._schedule_again = False
                 self._decide(_now())
+            if self._schedule_again:
+                raise RuntimeError("decisions undo each other")  # which must not hold up all other work
             self._last_decision = _now()
         except Exception:
             # The next event tries again. If no decision succeeds any more, /ready reports it.
@@ -262,8 +263,7 @@ class Pool:
     def _enqueue(self, model_id: str, max_wait: float | None, claim: Claim) -> Waiter:
         if self._closing:
             raise shutting_down()
-        model = self.models.get(model_id)
-        if model is None:
+        if not (model := self.models.get(model_id)):
             raise ModelNotFound(f"There is no model {model_id!r}; GET /v1/models lists the available ones.")
         longest = self.settings.resources.max_wait if claim.job is None else math.inf
         return self.queue.append(model, longest if max_wait is None else min(max_wait, longest), claim)
