@@ -7,7 +7,8 @@ There is no clock, no I/O and no logging here. The rules, in the order in which 
 3. If it does not fit, idle workers are stopped, least recently used first, but only if that frees enough.
 4. After `swap_after` seconds of waiting, busy workers are drained too, longest-running first. Their memory is reserved,
    so that no later request can take it: no request starves. A start that other requests wait for is not interrupted;
-   its memory is reserved, and once the worker is ready it counts as busy.
+   its memory is reserved, and once the worker is ready it counts as busy. A worker stays for older requests that only
+   wait until fewer requests are at work.
 5. A model whose workers are all busy gets another replica, if no other request has to wait or yield for it.
 6. Jobs yield: they come after all other requests, by priority, and what only they use is drained for others at once.
    They evict no worker that is busy, waited for, or within its idle timeout since a request that was no job's. The jobs
@@ -19,22 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from contract.status import State
-from manager.scheduling.views import Candidate, ModelView, Snapshot, WaiterView, WorkerView
+from manager.scheduling.views import Candidate, Leasable, ModelView, Snapshot, WaiterView, WorkerView
 
 LEAVING = frozenset({State.DRAINING, State.STOPPING})
 UP = frozenset({State.STARTING, State.READY})
-
-
-class Leasable(Protocol):
-    """What matters for the choice between a model's workers."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def last_used(self) -> float: ...
 
 
 @dataclass(slots=True)
@@ -87,6 +78,7 @@ class _Planner:
         self.job_leases = {w.name: w.job_leases for w in snapshot.workers}
         self.wanted = {w.model for w in snapshot.waiters}
         self.wanted_firmly = {w.model for w in snapshot.waiters if not self._yields(w)}
+        self.at_limit: dict[str, tuple[bool, int, int]] = {}  # each model's first request that lacks only a lease
         self.decided: set[str] = set()  # workers that this plan already evicts or resumes
         self.free = dict(snapshot.budget)  # not set aside for any worker
         self.freeing = dict.fromkeys(snapshot.budget, 0)  # set aside for workers that are leaving
@@ -135,7 +127,8 @@ class _Planner:
                 self.leases[best.name] += 1
                 self.job_leases[best.name] += waiter.job is not None
                 self.total_leases += 1
-            # Otherwise the request only waits for another one to end, and no worker has to start for it.
+            else:  # it only waits for another one to end, and no worker has to start for it
+                self.at_limit.setdefault(waiter.model, self._place_in_line(waiter))
         return without_worker
 
     def _serve(self, waiter: WaiterView) -> None:
@@ -238,7 +231,9 @@ class _Planner:
 
         Wakes the scheduler when the request becomes urgent.
         """
-        movable = self._movable()
+        place = self._place_in_line(waiter)
+        # Older requests that only wait for a lease keep their worker: if it drained for this one, they would resume it.
+        movable = [w for w in self._movable() if place <= self.at_limit.get(w.model, place)]
         # A start that no request waits for any more counts as idle.
         unused = sorted((w for w in movable if not self._in_use(w)), key=self._held_by_jobs)
         if self.snapshot.now < (urgent_at := waiter.since + self.snapshot.swap_after):

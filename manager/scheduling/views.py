@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from contract.status import State
 
@@ -26,6 +27,15 @@ class Candidate:
         if not self.certain:
             return 0
         return self.need if self.required is None else self.required
+
+
+class Leasable(Protocol):
+    """What matters for the choice between a model's workers."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def last_used(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,20 @@ RULE_4 = [
         max_leases=1,
     ),
     row(
+        "a busy worker stays for an older request that waits at the limit",
+        [],
+        waiting(("b", 9.0), LATE),
+        busy("b#1", size=8),
+        max_leases=1,
+    ),
+    row(
+        "at the limit, it is drained if the request for it is younger",
+        ["drain b#1, evicted for a"],
+        waiting(LATE, "b"),
+        busy("b#1", size=8),
+        max_leases=1,
+    ),
+    row(
         "free memory that the oldest request needs is reserved",
         ["wake at 105"],
         waiting(LATE, "d"),
