@@ -27,6 +27,7 @@ from gateway.jobs.job import Job, JobFilter, JobState, StoredRequest, Submission
 from gateway.jobs.view import view
 from gateway.jobs.watch import JobWatch
 from gateway.routes import job_headers
+from gateway.routes.files import page_size
 from gateway.routes.models import path_parameter
 
 SUBMIT = "/jobs/submit/"
@@ -94,7 +95,7 @@ class JobRoutes:
         `?status=queued,running` and `?model_type=` choose, `limit` and `before` page.
         """
         query = request.query_params
-        limit = _page_size(query.get("limit", "100"))
+        limit = page_size(query.get("limit", "100"), _MAX_PAGE)
         states = tuple(_state(name) for name in query.get("status", "").split(",") if name)
         wanted = JobFilter(_visible(request), states, query.get("model_type"), query.get("before"), limit + 1)
         jobs = await self.engine.page(wanted)
@@ -210,12 +211,6 @@ def _without(text: bytes, body: bytes) -> Iterator[bytes]:
         yield b"".join([*pieces, last[:kept]])
         rest = last[kept:]
     yield rest
-
-
-def _page_size(value: str) -> int:
-    if not (value.isdecimal() and len(value) <= 9 and 1 <= int(value) <= _MAX_PAGE):
-        raise InvalidField(f"`limit` must be a whole number from 1 to {_MAX_PAGE}.", param="limit")
-    return int(value)
 
 
 def _state(name: str) -> JobState:
