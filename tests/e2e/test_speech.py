@@ -211,6 +211,17 @@ def test_example_in_the_docs_runs(server: RunningServer, text: str, tmp_path: Pa
     assert run_example(language, block.text, server.url, tmp_path).strip()
 
 
+RECORD_AND_STOP_AT_ONCE = """(button) => {
+  const stop = (_, observer) => {
+    if (button.textContent.trim() !== "Stop recording") return;
+    observer.disconnect();
+    button.click();
+  };
+  new MutationObserver(stop).observe(button, { characterData: true, childList: true, subtree: true });
+  button.click();
+}"""
+
+
 def test_page_takes_recordings_by_drop_and_microphone(server: RunningServer) -> None:
     from tests.e2e.ui.browsing import expect, open_window
     from tests.e2e.ui.playground_page import decoded, give, open_tab, run
@@ -222,8 +233,7 @@ def test_page_takes_recordings_by_drop_and_microphone(server: RunningServer) -> 
         expect(page.get_by_text("notes.txt is not a recording.")).to_be_visible()
         give(zone, "drop", {"name": "<svg onload=document.title=1>.wav", "mimeType": "audio/wav", "buffer": wav(1)})
         expect(zone.locator("audio")).to_have_attribute("aria-label", "<svg onload=document.title=1>.wav")
-        page.get_by_role("button", name="Record", exact=True).click()
-        page.get_by_role("button", name="Stop recording").click()
+        page.get_by_role("button", name="Record", exact=True).evaluate(RECORD_AND_STOP_AT_ONCE)
         expect(zone.locator("audio")).to_have_attribute("aria-label", "recording.wav")
         expect(zone.locator("audio")).to_have_js_property("readyState", 4)  # the browser can play it
         page.get_by_text("More options").click()
@@ -236,3 +246,30 @@ def test_page_takes_recordings_by_drop_and_microphone(server: RunningServer) -> 
             re.compile(r"\d:\d\d\.\d\d")
         )
         window.check_part("main")
+
+
+UNPLUGGED_LATER = """() => {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (wanted) => (window.given = await ask(wanted));
+}"""
+UNPLUG = "() => window.given.getTracks().forEach((track) => track.stop())"
+
+
+def test_page_keeps_recording_of_an_unplugged_microphone(server: RunningServer) -> None:
+    from tests.e2e.ui.browsing import expect, open_window
+    from tests.e2e.ui.playground_page import open_tab
+
+    with open_window(server.url) as window:
+        page = open_tab(window, "transcription", "ears")
+        page.evaluate("() => (navigator.mediaDevices.getUserMedia = () => new Promise(() => {}))")
+        page.get_by_role("button", name="Record", exact=True).click()
+        page.get_by_role("button", name="Starting the microphone").click()  # gives up
+        expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
+        page.reload()
+        page.evaluate(UNPLUGGED_LATER)
+        page.get_by_role("button", name="Record", exact=True).click()
+        stop = page.get_by_role("button", name="Stop recording")
+        expect(stop).to_be_visible()
+        page.evaluate(UNPLUG)
+        stop.click()
+        expect(page.locator(".drop-zone audio")).to_have_attribute("aria-label", "recording.wav")

@@ -44,26 +44,41 @@ function Player({ file }) {
   return html`<audio controls src=${url} aria-label=${file.name}></audio>`;
 }
 
-/** A button that records while it is pressed in. */
+const MICROPHONE_LABELS = { off: "Record", starting: "Starting the microphone …", recording: "Stop recording" };
+
+/** A button that records while it is pressed in. Pressed while the microphone starts, it gives up. */
 export function Microphone({ onFile }) {
-  const finish = useRef(null);
-  const [recording, setRecording] = useState(false);
-  useEffect(() => () => finish.current?.().catch(() => {}), []); // the microphone is off once this is gone
-  const toggle = () =>
-    attempt(async () => {
-      if (finish.current) {
-        const end = finish.current;
-        finish.current = null;
-        setRecording(false);
-        onFile(await end());
-      } else {
-        finish.current = await record().catch((error) => {
-          throw new Error(withoutDevice("microphone", error));
-        });
-        setRecording(true);
-      }
-    });
-  return html`<button type="button" class="button small" aria-pressed=${recording} onClick=${toggle}>
-    ${recording ? "Stop recording" : "Record"}
+  const current = useRef(null); // the promise of what ends the recording
+  const [state, setState] = useState("off");
+  const leave = () => {
+    current.current?.then((end) => end()).catch(() => {});
+    current.current = null;
+  };
+  useEffect(() => leave, []); // the microphone is off once this is gone
+  const giveUp = async () => {
+    leave();
+    setState("off");
+  };
+  const start = async () => {
+    setState("starting");
+    const mine = (current.current = record());
+    try {
+      await mine;
+    } catch (error) {
+      if (current.current !== mine) return; // given up before the browser asked
+      giveUp();
+      throw new Error(withoutDevice("microphone", error));
+    }
+    if (current.current === mine) setState("recording");
+  };
+  const finish = async () => {
+    const recorded = current.current;
+    current.current = null;
+    setState("off");
+    onFile(await (await recorded)());
+  };
+  const toggle = () => attempt(!current.current ? start : state === "recording" ? finish : giveUp);
+  return html`<button type="button" class="button small" aria-pressed=${state === "recording"} onClick=${toggle}>
+    ${MICROPHONE_LABELS[state]}
   </button>`;
 }

@@ -3,23 +3,30 @@
 import { chosenFile } from "./files.js";
 
 const RATE = 16000;
+const PIECE = 250; // milliseconds
 
 /**
- * Begin to record. Returns a function that ends it and gives the file.
- * @returns {Promise<() => Promise<import("./files.js").ChosenFile>>}
+ * Begin to record. Resolves once the microphone has given sound: a recording that ends earlier would be empty.
+ * @returns {Promise<() => Promise<import("./files.js").ChosenFile>>} ends the recording and gives its file
  */
 export async function record() {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
   const recorder = new MediaRecorder(stream);
   const pieces = [];
-  recorder.ondataavailable = (event) => pieces.push(event.data);
-  recorder.start(1000);
+  // Both are listened to from the start: a recorder also stops by itself, when its microphone is unplugged.
+  const stopped = new Promise((resolve) => (recorder.onstop = resolve));
+  const heard = new Promise((resolve) => {
+    recorder.ondataavailable = ({ data }) => {
+      if (data.size) resolve(pieces.push(data));
+    };
+  });
+  recorder.start(PIECE);
+  await Promise.race([heard, stopped]);
   return async () => {
-    await new Promise((resolve) => {
-      recorder.onstop = resolve;
-      recorder.stop();
-    });
+    recorder.stop(); // nothing happens if it has stopped
+    await stopped;
     for (const track of stream.getTracks()) track.stop();
+    if (!pieces.length) throw new Error("The microphone gave no sound. Connect it again, or choose a file.");
     const wav = await asWav(new Blob(pieces, { type: recorder.mimeType }));
     return { ...(await chosenFile(wav)), name: "recording.wav" };
   };
