@@ -23,6 +23,10 @@ class State(StrEnum):
 
 LOADED = frozenset({State.READY, State.DRAINING})
 """The states of a worker that has its model in memory and answers requests."""
+UP = frozenset({State.STARTING, State.READY})
+"""The states of a worker that stays."""
+LEAVING = frozenset({State.DRAINING, State.STOPPING})
+"""The states of a worker whose memory comes back, unless it is resumed."""
 
 
 class Event(LazyModel):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contract.config import MemorySettings, ModelSpec
-from contract.status import LOADED, DeviceStatus, State
+from contract.status import LOADED, UP, DeviceStatus, State
 from manager.memory.budget import Ceilings, budget, largest_budget, used_by_others
 from manager.memory.device import GIB, MIB, MemoryDevice, Meter, Reading, RootProcess, Sample
 from manager.memory.footprints import Footprints
@@ -106,7 +106,7 @@ class MemoryMonitor:
         must not lead to the answer that the model can never fit.
         """
         device = worker.placement.devices[0]
-        pinned = [w for w in workers if w is not worker and w.pinned and w.live]
+        pinned = [w for w in workers if w is not worker and w.pinned and w.state in UP]
         available = self.largest_budgets()[device] - sum(w.committed for w in pinned if device in w.placement.devices)
         raised = max(worker.committed, min(int(worker.committed * 1.25), available // MIB * MIB), 1)
         key = self._key(worker.spec, worker.placement)
@@ -174,13 +174,13 @@ class MemoryMonitor:
         return own
 
     def ceilings(self, device: MemoryDevice, workers: Iterable[Worker]) -> Ceilings:
-        """What limits the memory that models may have on a device."""
+        """What limits the memory that models may have on a device. Pinned workers that are leaving do not."""
         workers = list(workers)
         margin, ceiling = self._limits(device)
         others = used_by_others(self._reading(device.id), self._measured_by_device(workers).get(device.id, 0))
         pinned: dict[str, int] = {}
         for worker in workers:
-            if worker.pinned and worker.live and device.id in worker.placement.devices:
+            if worker.pinned and worker.state in UP and device.id in worker.placement.devices:
                 pinned[worker.model] = pinned.get(worker.model, 0) + worker.committed
         return Ceilings(device.id, device.kind, device.total, margin, ceiling, pinned, others)
 

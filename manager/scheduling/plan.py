@@ -21,11 +21,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from contract.status import State
+from contract.status import LEAVING, UP, State
 from manager.scheduling.views import Candidate, Leasable, ModelView, Snapshot, WaiterView, WorkerView
-
-LEAVING = frozenset({State.DRAINING, State.STOPPING})
-UP = frozenset({State.STARTING, State.READY})
 
 
 @dataclass(slots=True)
@@ -166,9 +163,9 @@ class _Planner:
         return max(1, candidate.least, min(candidate.need, *attainable))
 
     def _attainable(self, device: str, budget: Mapping[str, int]) -> int:
-        """Bytes that would be free if every evictable worker were gone."""
-        pinned = sum(w.committed for w in self.snapshot.workers if device in w.devices and not w.evictable)
-        return budget.get(device, 0) - pinned
+        """Bytes that would be free if every worker were gone that is leaving or can be evicted."""
+        staying = (w for w in self.snapshot.workers if not w.evictable and w.state in UP)
+        return budget.get(device, 0) - sum(w.committed for w in staying if device in w.devices)
 
     def _fits(self, place: Candidate) -> bool:
         return all(self.free[d] - self.reserved[d] >= place.need for d in place.devices)

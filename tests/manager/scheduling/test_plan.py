@@ -176,6 +176,20 @@ RULE_2 = [
         models=[model("a", 7)],
     ),
     row(
+        "a measured model waits for a pinned worker that is leaving",
+        ["wake at 105"],
+        waiting("a"),
+        stopping("p#1", size=4, evictable=False),
+        models=[model("a", 7)],
+    ),
+    row(
+        "a guess waits for the memory of a pinned worker that is leaving",
+        ["wake at 105"],
+        waiting("a"),
+        stopping("p#1", size=4, evictable=False),
+        models=[model("a", 9, certain=False)],
+    ),
+    row(
         "a guess is refused where the settings leave no memory",
         ["refuse a: never fits"],
         waiting("a"),
