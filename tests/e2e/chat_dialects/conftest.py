@@ -34,7 +34,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DialectServer]:
     }
     dies = fake_model("dies", crash_mid_answer=True, crash_gate=str(started / "crash"))
     slow = fake_model("slow", step_seconds=0.05, started_dir=str(started))
+    full = fake_model("full", load_gate=str(started / "never"), max_queue=1)
     short = {**agent, "id": "short", "aliases": [], "options": {"threads": 1, "context": 600}}
-    entries = [agent, short, {**fake_model("echo"), "default": ["chat", "embeddings"]}, dies, slow]
+    entries = [agent, short, {**fake_model("echo"), "default": ["chat", "embeddings"]}, dies, slow, full]
     with RunningServer(tmp_path_factory.mktemp("dialects"), entries) as running:
         yield DialectServer(running, started)

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from scripts.testbed.http import local_client
-from scripts.testbed.server import eventually
+from scripts.testbed.server import disconnecting_client, eventually
 from tests.e2e.chat_dialects.conftest import DialectServer
 from tests.support.agent_model import ANSWER, CITY, FORECAST, PLAIN, THOUGHTS
 from tests.support.doc_examples import ROOT, examples, run_example
@@ -148,6 +148,21 @@ def test_errors_are_those_of_the_client(client: Anthropic, anthropic: Any) -> No
         client.messages.create(model="echo", max_tokens=5, messages=[])
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_full_queue_is_an_overload_that_is_retried(
+    client: Anthropic, anthropic: Any, server: DialectServer, stream: bool
+) -> None:
+    fields: Any = {"model": "full", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    with disconnecting_client(server.running, "full", "first"):
+        eventually("it waits", lambda: server.running.model("full")["waiting"] == 1)
+        with pytest.raises(anthropic.OverloadedError) as full:
+            client.with_options(max_retries=1).messages.create(**fields)
+    eventually("its place is free", lambda: server.running.model("full")["waiting"] == 0)
+    assert (full.value.status_code, full.value.type) == (529, "overloaded_error")
+    assert int(full.value.response.headers["retry-after"]) >= 1
+    assert full.value.request.headers["x-stainless-retry-count"] == "1"
+
+
 def test_worker_that_dies_ends_the_stream_in_an_error(client: Anthropic, anthropic: Any, server: DialectServer) -> None:
     texts: list[str] = []
 
@@ -175,7 +190,7 @@ def test_client_that_leaves_ends_the_work(client: Anthropic, server: DialectServ
 
 
 def test_models_are_listed_in_its_form(client: Anthropic, anthropic: Any) -> None:
-    assert [model.id for model in client.models.list(limit=2)] == ["agent", "short", "echo", "dies", "slow"]
+    assert [model.id for model in client.models.list(limit=2)] == ["agent", "short", "echo", "dies", "slow", "full"]
     agent = client.models.retrieve("agent")
     assert (agent.type, agent.display_name) == ("model", "agent")
     with pytest.raises(anthropic.NotFoundError):

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import TypeAdapter
 
-from contract.errors import InvalidField, QueueFull, WorkerDied
+from contract.asgi.errors import response
+from contract.errors import (
+    DeadlinePassed,
+    InvalidField,
+    NeverFits,
+    OutOfMemory,
+    QueueFull,
+    ServeError,
+    ShuttingDown,
+    WorkerDied,
+)
 from contract.status import ModelStatus
 from contract.tasks.chat import ChatChunk, ChatResponse
 from gateway.dialects.anthropic import ANTHROPIC, models
 from gateway.dialects.anthropic.answer import MessageEvents
-from gateway.dialects.anthropic.errors import error_document
+from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS, error_document
 from gateway.dialects.anthropic.request import MessagesRequest
 from gateway.dialects.dialect import StreamEvent, TaskAnswer
 
@@ -157,7 +167,22 @@ def test_errors_have_the_types_of_the_api() -> None:
     document = error_document(InvalidField("`top_k`: too low.", param="top_k"), "r")
     assert document["error"]["type"] == "invalid_request_error"
     assert document["error"]["param"] == "top_k"
-    assert error_document(QueueFull("Full."), None)["error"]["type"] == "overloaded_error"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (QueueFull("Full.", retry_after=3), 529, "overloaded_error"),
+        (OutOfMemory("Full.", retry_after=3), 529, "overloaded_error"),
+        (ShuttingDown("Bye.", retry_after=3), 503, "api_error"),
+        (NeverFits("Too large."), 503, "api_error"),
+        (DeadlinePassed("Late."), 504, "timeout_error"),
+    ],
+)
+def test_each_type_of_error_has_its_status(error: ServeError, status: int, kind: str) -> None:
+    sent = response(error, "r", ANTHROPIC_ERRORS)
+    assert (sent.status_code, error_document(error, "r")["error"]["type"]) == (status, kind)
+    assert sent.headers.get("retry-after") == ("3" if error.retry_after else None)
 
 
 def test_models_come_in_pages() -> None:
