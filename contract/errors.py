@@ -34,7 +34,7 @@
     │   │       ├── FileDamaged                  503     file_damaged        (names the file)
     │   │       ├── HubStalled                   503     hub_stalled
     │   │       ├── ModelGated                   403     model_gated         (its terms, or a token, are missing)
-    │   │       └── DiskFull                     507     insufficient_storage
+    │   │       └── DiskFull                     507     insufficient_storage (do not retry)
     │   ├── Downloading                          503     model_downloading   (`details`: how far it is)
     │   ├── NotDownloaded                        503     model_not_downloaded (do not retry)
     │   ├── OutOfMemory                          503     out_of_memory
@@ -242,7 +242,7 @@ class ModelGated(DownloadFailed):
 
 
 class DiskFull(DownloadFailed):
-    status, code = 507, "insufficient_storage"
+    status, code, always_lasts = 507, "insufficient_storage", True
 
 
 class Downloading(Unavailable):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 from contract.config import ManagerSettings, ModelSpec
-from contract.errors import DownloadFailed, HubStalled, LoadFailed, ServeError, from_envelope
+from contract.errors import DiskFull, DownloadFailed, HubStalled, LoadFailed, ServeError, from_envelope
 from contract.status import DownloadState, DownloadStatus
 from manager import process_tree
 from manager.background import BackgroundTasks
@@ -91,12 +92,15 @@ class ModelDownloads:
         self._tasks.spawn(self._run(download, spec))
         return download
 
-    def start_again(self, spec: ModelSpec) -> ModelDownload:
-        """`start` for a request. Raises the last error if it is too early for another attempt."""
+    async def start_again(self, spec: ModelSpec) -> ModelDownload:
+        """`start` for a request. Raises the last error if it is too early for another attempt.
+
+        After a full disk it is time as soon as there is room.
+        """
         latest = self.of(spec)
         failures, retry_at = self._failures.get(self.key(spec), (0, 0.0))
         wait = retry_at - time.monotonic()
-        if failures and wait > 0 and latest and latest.error:
+        if failures and wait > 0 and latest and latest.error and not await asyncio.to_thread(_has_room_again, latest):
             raise _with_retry(latest.error, wait)
         return self.start(spec)
 
@@ -214,6 +218,16 @@ class ModelDownloads:
         lasting = isinstance(error, LoadFailed) and error.is_permanent
         download.end(DownloadState.FAILED, error if lasting else _with_retry(error, delay))
         self._events.add("download failed", model=download.model, reason=error.message)
+
+
+def _has_room_again(download: ModelDownload) -> bool:
+    """Whether a download has failed for lack of room, and there is room now."""
+    details = download.error.details if isinstance(download.error, DiskFull) else {}
+    needed = details.get("needed_bytes", 0)
+    try:
+        return bool(details.get("free_bytes", needed) < needed <= shutil.disk_usage(download.key.cache).free)
+    except OSError:  # the folder is gone
+        return False
 
 
 def _with_retry(error: ServeError, seconds: float) -> ServeError:

@@ -120,4 +120,4 @@ class MissingFiles:
                 "An operator can, with POST /api/models/download."
             )
             raise NotDownloaded(message, details={"model": model.id, "source": spec.source})
-        return self._downloads.start_again(spec)
+        return await self._downloads.start_again(spec)

@@ -111,10 +111,18 @@ class Wanted:
     def fetch(self) -> Path:
         """Download what is missing, and return the snapshot's folder. Raises the errors of huggingface_hub as well.
 
-        Raises DiskFull before it begins, FileDamaged if a file is not what the hub says it is.
+        Raises DiskFull, mostly before it begins; FileDamaged if a file is not what the hub says it is.
         """
+        self.progress.plan = plan = self._plan()
+        try:
+            return self._fetch(plan)
+        except OSError as error:
+            if full := _disk_error(error, self.progress.plan):
+                raise full from None
+            raise
+
+    def _fetch(self, plan: DownloadPlan) -> Path:
         progress = self.progress
-        progress.plan = plan = self._plan()
         progress.phase = "waiting"  # another process may be downloading the same
         with _only_one(plan):
             while True:
@@ -149,15 +157,8 @@ class Wanted:
             mark.touch()
         _remove_cut_files(plan)
         names = [glob.escape(file.path) for file in plan.files]
-        try:
-            hub_files.receive(self.repository, plan.commit, plan.folder, plan.to_receive())
-            path = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=names))
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise _disk_full(plan) from None
-            if error.errno == errno.EFBIG:
-                raise _too_large(plan) from None
-            raise
+        hub_files.receive(self.repository, plan.commit, plan.folder, plan.to_receive())
+        path = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=names))
         if path.name == plan.commit:
             self._verify(plan, unverified)
             mark.unlink(missing_ok=True)
@@ -213,20 +214,35 @@ def _check_space(plan: DownloadPlan) -> None:
         raise _disk_full(plan)
 
 
+def _disk_error(error: OSError, plan: DownloadPlan) -> DiskFull | None:
+    """What an error of the system says about the disk, if it is about that."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _disk_full(plan)
+    return _too_large(plan) if error.errno == errno.EFBIG else None
+
+
 def _disk_full(plan: DownloadPlan) -> DiskFull:
     needed, free = plan.total - plan.done(), _free(plan.folder)
+    has = f"{plan.folder.parent} has {_amount(free)} free"
+    if needed <= free:
+        has += ", but no more can be written there: a quota, or the number of files, is used up"
     message = (
-        f"{plan.repository} needs {needed / 1e9:.2f} GB more, and {plan.folder.parent} has {free / 1e9:.2f} GB free. "
+        f"{plan.repository} needs {_amount(needed)} more, and {has}. "
         "Remove models that are not needed (DELETE /api/models/ID), or set HF_HOME to a folder on a larger disk."
     )
     return DiskFull(message, details={"needed_bytes": needed, "free_bytes": free})
+
+
+def _amount(size: int) -> str:
+    """Bytes for people, in a unit in which a small amount does not look like none."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _too_large(plan: DownloadPlan) -> DiskFull:
     largest = max(plan.missing(), key=lambda file: file.size)
     message = (
         f"{plan.folder.parent} does not take files as large as {largest.path} of {plan.repository} "
-        f"({largest.size / 1e9:.2f} GB): its file system, or `ulimit -f`, has a lower limit. Set HF_HOME elsewhere."
+        f"({_amount(largest.size)}): its file system, or `ulimit -f`, has a lower limit. Set HF_HOME elsewhere."
     )
     return DiskFull(message, details={"file": largest.path, "needed_bytes": largest.size})
 

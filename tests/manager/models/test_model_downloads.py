@@ -104,7 +104,7 @@ async def test_stalled_hub_ends_a_download_by_silence(served: hub.Hub, make: Mak
     with pytest.raises(HubStalled, match=f"The hub \\({served.url}\\) has sent nothing of a/model for 1 s"):
         await download.result()
     with pytest.raises(HubStalled) as raised:
-        downloads.start_again(SPEC)
+        await downloads.start_again(SPEC)
     assert raised.value.details["retry_after"] > 0
     assert downloads.start(SPEC) is not download, "an explicit order does not wait"
     await downloads.close()
@@ -193,15 +193,22 @@ async def test_disk_that_is_full_midway_is_explained(served: hub.Hub, make: Make
         await until_some_weights(download)
         disk.fill()
         served.go.set()
-        with pytest.raises(DiskFull, match=r"a/model needs .* GB more, and .* has 0\.00 GB free"):
+        with pytest.raises(DiskFull, match=r"a/model needs [01]\.\d MB more, and .* has 0\.0 MB free") as full:
             await download.result()
+        assert full.value.headers == {"x-should-retry": "false"}
         environ = {"HF_HOME": str(tmp_path / "cache")}
         assert local_copy(SPEC, environ).downloaded is False
         served.faults.clear()
         with pytest.raises(DiskFull):  # before anything is fetched
             await downloads.start(SPEC).result()
+        with pytest.raises(DiskFull):  # no other attempt
+            await downloads.start_again(SPEC)
+        [partial] = partial_files(tmp_path)
+        received = partial.stat().st_size
+        assert received > 0
         disk.free()
-        await downloads.start(SPEC).result()
+        await (await downloads.start_again(SPEC)).result()  # at once
+        assert served.ranges == [f"bytes={received}-"]
         assert local_copy(SPEC, environ).downloaded is True
         assert gets_of(served, "config.json") == 1, "what was complete is kept"
         await downloads.close()

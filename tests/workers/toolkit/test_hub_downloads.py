@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -16,7 +17,7 @@ from contract.hub_cache import repository_folder, resumable_file, unverified_mar
 from manager.models.downloads import downloaded, local_copy
 from scripts.testbed import hub
 from tests.support import hub_repositories
-from workers.toolkit import snapshots
+from workers.toolkit import hub_downloads, snapshots
 from workers.toolkit.hub_downloads import remove_abandoned
 
 WEIGHTS = "a/model/model.safetensors"
@@ -129,6 +130,19 @@ def test_room_is_checked_before_anything_is_fetched(served: hub.Hub, environ: di
     assert raised.value.details["needed_bytes"] > raised.value.details["free_bytes"] > 0
     assert not [request for request in served.requests if "/resolve/" in request]
     assert downloaded(SPEC, environ) is False
+
+
+@pytest.mark.parametrize("place", ["_only_one", "remove_abandoned"])
+def test_used_up_quota_is_explained_wherever_it_is_met(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(hub_downloads, place, refuse)
+    with pytest.raises(
+        DiskFull, match=r"needs 0\.4 MB more, .* free, but no more can be written there: a quota"
+    ) as full:
+        snapshots.folder("a/model")
+    assert full.value.headers == {"x-should-retry": "false"}
 
 
 def test_gated_model_names_terms_and_token(served: hub.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
