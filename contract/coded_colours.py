@@ -1,14 +1,24 @@
-"""Colours that a HEIC picture names by numbers (ITU-T H.273) instead of by a colour profile."""
+"""Colours that a HEIC, AVIF or PNG picture names by numbers (ITU-T H.273) instead of by a colour profile.
+
+pillow-heif reads those of HEIC. Pillow skips the others: AVIF has them in a box `colr` of the kind `nclx` (ISO/IEC
+14496-12), PNG in the chunk `cICP` (PNG, third edition).
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from contract.errors import BadImage
+from contract.heif_files import boxes
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _NUMBERS = "nclx_profile"
-"""Where pillow-heif puts them in an image's `info`."""
+"""Where they are in an image's `info`: pillow-heif's name."""
 _P3, _CURVE_OF_SRGB = 12, 13
 _HDR = {16: "PQ", 18: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", _P3: "Display P3"}
@@ -20,6 +30,43 @@ _P3_PRIMARIES = {
 """As seen under D50."""
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 """Display P3 shares it."""
+
+
+def read_into(image: Image.Image, content: bytes) -> None:
+    """Put the numbers that a file of PNG or AVIF has into the `info` of its image, as pillow-heif does for HEIC."""
+    reader = {"PNG": _in_png, "AVIF": _in_avif}.get(image.format or "")
+    try:
+        numbers = reader(content) if reader else None
+    except (struct.error, ValueError, BadImage):  # a damaged file, of which its decoder says what is wrong
+        return
+    if numbers:
+        image.info[_NUMBERS] = dict(zip(("color_primaries", "transfer_characteristics"), numbers, strict=True))
+
+
+def _in_png(content: bytes) -> tuple[int, ...] | None:
+    """The chunk is in front of the pixels."""
+    position = 8
+    while True:
+        length, name = struct.unpack_from(">I4s", content, position)
+        if name == b"cICP":
+            return struct.unpack_from(">BB", content, position + 8)
+        if name == b"IDAT":
+            return None
+        position += 12 + length
+
+
+def _in_avif(content: bytes) -> tuple[int, ...] | None:
+    """The first such box: the images that a file is made of have the same colours."""
+    first, last = 0, len(content)
+    for path in (b"meta", b"iprp", b"ipco"):
+        inner = next(((start, end) for name, start, end in boxes(content, first, last) if name == path), None)
+        if inner is None:
+            return None
+        first, last = inner[0] + 4 * (path == b"meta"), inner[1]
+    for name, start, _ in boxes(content, first, last):
+        if name == b"colr" and content[start : start + 4] == b"nclx":
+            return struct.unpack_from(">HH", content, start + 4)
+    return None
 
 
 def profile_of(info: Mapping[str, Any]) -> bytes | None:

@@ -79,10 +79,10 @@ def _register() -> None:
 
 def _check_items(content: bytes) -> None:
     """Raise BadImage for a file whose items take too much. Raises ValueError for a file of which a part is missing."""
-    meta = next((box for box in _boxes(content, 0, len(content)) if box[0] == b"meta"), None)
+    meta = next((box for box in boxes(content, 0, len(content)) if box[0] == b"meta"), None)
     if meta is None:
         raise ValueError("the HEIC file has no list of its images")
-    parts = {name: (start, end) for name, start, end in _boxes(content, meta[1] + 4, meta[2])}
+    parts = {name: (start, end) for name, start, end in boxes(content, meta[1] + 4, meta[2])}
     items = dict(_items(content, *parts.get(b"iinf", (0, 0))))
     if any(item.name in _LAYERED for item in items.values()):
         raise BadImage("The image is a HEIC file made of layers. Export it as PNG or JPEG.")
@@ -99,7 +99,7 @@ def _check_items(content: bytes) -> None:
             raise _too_much("images in each other")
 
 
-def _boxes(content: bytes, position: int, end: int) -> Iterator[_FileBox]:
+def boxes(content: bytes, position: int, end: int) -> Iterator[_FileBox]:
     """The boxes between two places of the file."""
     for _ in range(MAX_ITEMS):
         if position + 8 > end:
@@ -122,7 +122,7 @@ def _items(content: bytes, start: int, end: int) -> Iterator[tuple[int, _FileIte
     if start == end:
         return
     first = start + (6 if content[start] == 0 else 8)
-    for _, entry, _ in _boxes(content, first, end):
+    for _, entry, _ in boxes(content, first, end):
         version, flags = content[entry], content[entry + 3]
         number_format = ">H" if version < 3 else ">I"
         [number] = struct.unpack_from(number_format, content, entry + 4)
@@ -162,7 +162,7 @@ def _references(content: bytes, start: int, end: int) -> Iterator[tuple[int, tup
     if start == end:
         return
     head, part = (">HH", ">H") if content[start] == 0 else (">IH", ">I")
-    for name, first, last in _boxes(content, start + 4, end):
+    for name, first, last in boxes(content, start + 4, end):
         if name == b"dimg":
             source, count = struct.unpack_from(head, content, first)
             parts = first + struct.calcsize(head)

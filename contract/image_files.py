@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
+from contract import coded_colours
 from contract.errors import BadImage
 from contract.heif_files import is_heif, open_heif
 
@@ -60,9 +61,9 @@ def open_header(content: bytes) -> Image.Image:
 
     check_metadata(content)
     _bound_directories()
-    if is_heif(content):
-        return open_heif(content)
-    return Image.open(io.BytesIO(content), formats=FORMATS)
+    image = open_heif(content) if is_heif(content) else Image.open(io.BytesIO(content), formats=FORMATS)
+    coded_colours.read_into(image, content)
+    return image
 
 
 def png_size(content: bytes) -> tuple[int, int] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import struct
+import zlib
 from collections.abc import Callable
 
 import pytest
 from PIL import Image, ImageChops
 
+from contract.coded_colours import read_into
 from contract.colour_profiles import MAX_PROFILE_BYTES, MAX_TAGS
 from contract.image_loading import open_image
 from contract.media import ImageInput
@@ -85,9 +87,27 @@ def heic_with(image: Image.Image, primaries: int, transfer: int) -> bytes:
     return heic(image, chroma=444, **numbers)
 
 
-def test_numbers_for_display_p3_are_like_its_profile() -> None:
+def avif_with(image: Image.Image, primaries: int, transfer: int) -> bytes:
+    """Pillow writes those of sRGB."""
+    written = file(image, "AVIF", quality=95, subsampling="4:4:4")
+    numbers = b"colrnclx" + struct.pack(">HH", 1, 13)
+    assert written.count(numbers) == 1
+    return written.replace(numbers, b"colrnclx" + struct.pack(">HH", primaries, transfer))
+
+
+def png_with(image: Image.Image, primaries: int, transfer: int) -> bytes:
+    """The chunk is behind the header, of 33 bytes with the file's signature."""
+    written, chunk = file(image, "PNG"), b"cICP" + bytes([primaries, transfer, 0, 1])
+    return written[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + written[33:]
+
+
+WRITERS = pytest.mark.parametrize("write", [heic_with, avif_with, png_with])
+
+
+@WRITERS
+def test_numbers_for_display_p3_are_like_its_profile(write: Callable[[Image.Image, int, int], bytes]) -> None:
     pixel = Image.new("RGB", (64, 64), (234, 51, 35))
-    source = ImageInput(heic_with(pixel, 12, 13))
+    source = ImageInput(write(pixel, 12, 13))
     red, green, blue = open_image(source).getpixel((8, 8))
     assert red >= 252
     assert green <= 6
@@ -95,12 +115,24 @@ def test_numbers_for_display_p3_are_like_its_profile() -> None:
     assert source.warning == ""
 
 
+@WRITERS
 @pytest.mark.parametrize(
     ("primaries", "transfer", "warning"),
     [(9, 16, "HDR (PQ)"), (9, 18, "HDR (HLG)"), (9, 1, "BT.2020"), (1, 13, ""), (2, 2, "")],
 )
-def test_numbers_that_are_not_converted_are_warned_of(primaries: int, transfer: int, warning: str) -> None:
-    source = ImageInput(heic_with(drawing(), primaries, transfer))
+def test_numbers_that_are_not_converted_are_warned_of(
+    write: Callable[[Image.Image, int, int], bytes], primaries: int, transfer: int, warning: str
+) -> None:
+    source = ImageInput(write(drawing(), primaries, transfer))
     open_image(source)
     assert warning in source.warning
     assert bool(warning) == bool(source.warning)
+
+
+@pytest.mark.parametrize("write", [avif_with, png_with])
+def test_numbers_are_read_from_any_beginning_of_a_file(write: Callable[[Image.Image, int, int], bytes]) -> None:
+    content, image = write(drawing(), 12, 13), Image.new("RGB", (1, 1))
+    image.format = "PNG" if write is png_with else "AVIF"
+    for end in range(len(content)):
+        read_into(image, content[:end])
+    assert image.info["nclx_profile"] == {"color_primaries": 12, "transfer_characteristics": 13}
