@@ -15,17 +15,25 @@ from starlette.types import Send
 
 from contract.errors import (
     BadRequest,
+    BodyMemoryFull,
     EngineFailed,
+    Evicted,
     Forbidden,
     MethodNotAllowed,
     NotFound,
+    OutOfMemory,
+    QueueFull,
     ServeError,
     TooLarge,
+    TooManyConnections,
     Unauthorized,
     UnsupportedMedia,
 )
 
 log = logging.getLogger(__name__)
+
+OVERLOADS = (QueueFull, OutOfMemory, TooManyConnections, BodyMemoryFull, Evicted)
+"""Errors of a server that works as it should and has too much to do."""
 
 _BY_STATUS: dict[int, type[ServeError]] = {
     400: BadRequest,

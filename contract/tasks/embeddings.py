@@ -17,6 +17,9 @@ from contract.tasks import Request, Response, Task
 from contract.tasks.chat import ImagePart, Message, OtherPart, TextPart
 from contract.tasks.vision import Images, all_of
 
+MAX_INPUTS = 2048
+"""Of one request."""
+
 
 class ImageItem(LazyModel):
     """An image in the list of inputs, as in Jina's API: a shorter notation than a part of a chat message."""
@@ -149,8 +152,8 @@ class EmbeddingsRequest(Request):
         parts = value if isinstance(value, list) else [value]
         if not parts or any(isinstance(part, str | list) and not part for part in parts):
             raise ValueError("every text must have at least one character")
-        if len(parts) > 2048:
-            raise ValueError(f"{len(parts)} inputs are too many for one request; send at most 2048")
+        if len(parts) > MAX_INPUTS:
+            raise ValueError(f"{len(parts)} inputs are too many for one request; send at most {MAX_INPUTS}")
         return value
 
     def required_features(self) -> frozenset[str]:

@@ -24,6 +24,7 @@ from gateway.dialects.dialect import (
     TaskAnswer,
     TaskQuery,
 )
+from gateway.dialects.ranking_errors import RANKING_ERRORS
 from gateway.forwarding.model_table import ModelTable
 
 _PROMPTS = "What is put before texts is in the model's `options`."
@@ -206,4 +207,5 @@ COHERE = ApiDialect(
              "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}},
         ),
     ),
+    errors=RANKING_ERRORS,
 )  # fmt: skip

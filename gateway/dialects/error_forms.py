@@ -21,10 +21,13 @@ from contract.errors import (
     TooManyRequests,
     WorkerDied,
 )
+from contract.tasks.embeddings import EMBEDDINGS
+from contract.tasks.rerank import RERANK
 from gateway.dialects import all_dialects
 from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS
 from gateway.dialects.anthropic.models import VERSION_HEADER
 from gateway.dialects.dialect import DialectRoute
+from gateway.dialects.ranking_errors import RANKING_ERRORS
 
 _CATEGORIES: dict[type[ServeError], str] = {
     BadRequest: "INVALID_REQUEST",
@@ -54,11 +57,12 @@ _DEFAULT = ErrorForm()
 
 @cache
 def _own_forms() -> dict[str, ErrorForm]:
-    """The forms of dialects that have their own, by path."""
+    """The forms of dialects that have their own, by path; of several, the first, until a body says which it is."""
     dialects = [dialect for dialect in all_dialects().values() if dialect.errors]
     paths = [(path, dialect.errors) for dialect in dialects for path in dialect.paths if dialect.errors]
     others = {path for dialect in all_dialects().values() if not dialect.errors for path in dialect.paths}
-    return {path: form for path, form in paths if path not in others}
+    own = {path: form for path, form in reversed(paths) if path not in others}
+    return own | {EMBEDDINGS.path: RANKING_ERRORS, RERANK.path: RANKING_ERRORS}
 
 
 def form_of_route(route: DialectRoute) -> ErrorForm | None:

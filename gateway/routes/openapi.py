@@ -185,7 +185,7 @@ def _dialect_operation(route: DialectRoute | ControlRoute, tag: str, references:
 
 def _operation_id(path: str) -> str:
     """A name for a dialect's operation that no task has."""
-    name = path.strip("/").replace("/", "_")
+    name = path.strip("/").replace("/", "_") or "root"
     return (f"{name}_of_dialect" if name in all_tasks() else name).replace("-", "_")
 
 

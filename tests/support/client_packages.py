@@ -19,5 +19,10 @@ PYTHON_CLIENTS: dict[str, tuple[str, ...]] = {
     "openai_agents": ("openai-agents==0.24.0",),
     "pydantic_ai_agent": ("pydantic-ai-slim[openai]==2.68.0",),
     "smolagents_agents": ("smolagents[openai]==1.26.0",),
+    "tei_clients": (
+        "llama-index-core==0.14.25",
+        "llama-index-embeddings-text-embeddings-inference==0.6.0",
+        "llama-index-postprocessor-tei-rerank==0.6.0",
+    ),
 }
 """The packages of each script in tests/e2e/clients/python."""

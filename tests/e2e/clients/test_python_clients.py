@@ -153,6 +153,15 @@ def test_litellm(run_client: Run) -> None:
     }
 
 
+def test_text_embeddings_inference(run_client: Run) -> None:
+    assert run(run_client, "tei_clients") == {
+        "one": DIMENSIONS,
+        "query": DIMENSIONS,
+        "many": [DIMENSIONS] * 2,
+        "ranked": ["a cat sleeps"],
+    }
+
+
 def test_cohere(run_client: Run) -> None:
     assert run(run_client, "cohere_client") == {
         "old": [[1, "a cat sleeps"]],

@@ -8,6 +8,7 @@ from contract.status import ModelStatus
 from contract.tasks.rerank import RerankRequest, RerankResponse
 from gateway.dialects.cohere import COHERE
 from gateway.dialects.dialect import DialectRoute, TaskAnswer
+from gateway.dialects.jina import JINA
 from gateway.dialects.text_embeddings_inference import TEXT_EMBEDDINGS_INFERENCE
 from gateway.forwarding.model_table import ModelTable
 
@@ -42,7 +43,7 @@ def test_coheres_answer_has_scores_and_billed_units() -> None:
 
 
 def test_texts_are_answered_by_a_list() -> None:
-    of_documents, of_texts = TEXT_EMBEDDINGS_INFERENCE.routes
+    [of_documents], of_texts = JINA.routes, TEXT_EMBEDDINGS_INFERENCE.routes[1]
     body = {"query": "q", "texts": ["a", "b"], "raw_scores": True, "truncate": True}
 
     request, plain = translated(of_texts, body)
@@ -57,7 +58,7 @@ def test_texts_are_answered_by_a_list() -> None:
 def test_documents_without_v1_keep_the_tasks_form() -> None:
     """External servers may add fields."""
     body = {"query": "q", "documents": ["a", "b"], "user": "me", "odd": 1}
-    request, answer = translated(TEXT_EMBEDDINGS_INFERENCE.routes[0], body, model="m", usage=USAGE, extra=3)
+    request, answer = translated(JINA.routes[0], body, model="m", usage=USAGE, extra=3)
 
     assert request.model_dump(exclude_unset=True) == body
     assert answer == {

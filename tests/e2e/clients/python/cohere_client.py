@@ -33,12 +33,12 @@ try:
     second.embed(model="minilm", input_type="image", images=[IMAGE], embedding_types=["float"])
     refused = ""
 except cohere.errors.BadRequestError as error:
-    refused = error.body["error"]["message"]
+    refused = error.body["message"]
 try:
     second.rerank(model="nope", query="a", documents=["b"])
     missing = ""
 except cohere.errors.NotFoundError as error:
-    missing = error.body["error"]["message"]
+    missing = error.body["message"]
 results = {
     "old": [[result.index, result.document.text] for result in old.results],
     "new": [result.index for result in new.results],
