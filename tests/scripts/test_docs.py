@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 import subprocess
+import sys
 import tomllib
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 import yaml
 
 from contract.config import ENVIRONMENT, ModelSpec, Settings
+from contract.errors import UnsupportedFeature
 from contract.tasks.embeddings import EmbeddingsRequest
 from tests.support.doc_examples import ROOT, Block
 from tests.support.doc_table import ELSEWHERE, EXAMPLES, NOT_RUN, PAGES, all_blocks, listed, of_language
@@ -105,9 +109,29 @@ def test_minimal_engine_answers() -> None:
     names: dict[str, Any] = {"__name__": "letters"}
     exec(compile(block.text, "workers/engines/letters.py", "exec"), names)
     engine: Engine = names["Letters"]()
-    engine.load(ModelSpec(id="letters", engine="letters", source="none"), Device("cpu", "float32"))
-    [(_, answer)] = names["Letters"].embed(engine, [Call(EmbeddingsRequest(input="Abba"))])
-    assert answer.data[0].embedding[:3] == [2, 2, 0]
+    engine.load(ModelSpec(id="letters", engine="letters"), Device("cpu", "float32"))
+    fields: list[dict[str, Any]] = [{}, {"encoding_format": "base64"}, {"dimensions": 5}]
+    calls = [Call(EmbeddingsRequest(input="Abba", **each)) for each in fields]
+    numbers, text, refusal = (answer for _, answer in names["Letters"].embed(engine, calls))
+    assert numbers.data[0].embedding[:3] == [2, 2, 0]
+    assert struct.unpack("<26f", b64decode(text.data[0].embedding))[:3] == (2, 2, 0)
+    assert isinstance(refusal, UnsupportedFeature)
+
+
+@pytest.mark.parametrize(
+    ("page", "number", "path"),
+    [
+        ("docs/adding-an-engine.md", 0, "workers/engines/letters.py"),
+        ("docs/adding-a-model.md", 0, "workers/engines/vit.py"),
+        ("docs/adding-a-model.md", 1, "scripts/testbed/models/vit.py"),
+    ],
+)
+def test_files_of_new_engines_pass_our_own_linter(page: str, number: int, path: str) -> None:
+    text = [block for block in all_blocks() if (block.page, block.language) == (page, "python")][number].text
+    for command in (["check", "--quiet"], ["format", "--check", "--diff", "--quiet"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", path, "-"]
+        run = subprocess.run(ruff, input=text, text=True, capture_output=True, cwd=ROOT, check=False)
+        assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
