@@ -1,6 +1,6 @@
 """The Python client of Enginehouse: `Client` and `AsyncClient`, functions for depth and point clouds, named servers.
 
-Needs `pip install 'enginehouse[client]'`, which installs no model library.
+`pip install '.[client]'` in a clone's folder installs it, and no model library.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise
-        sys.stderr.write(f"The command needs {error.name}. Install it with: pip install 'enginehouse[command]'\n")
+        sys.stderr.write(f"The command needs {error.name}. In a clone's folder, run: pip install '.[command]'\n")
         return 1
     return run(sys.argv[1:])
 

