@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scripts.testbed.server import eventually
 from tests.e2e.ui.browsing import expect
 
 MOST_STEPS = 120
@@ -19,6 +20,7 @@ class Keyboard:
     def reach(self, element: Any, key: str = "Tab") -> None:
         """Move the focus with Tab until the element has it, in sight and with a visible outline."""
         element.wait_for()
+        expect(element).to_be_enabled()
         for _ in range(MOST_STEPS):
             if element.evaluate("element => element === document.activeElement"):
                 break
@@ -32,6 +34,18 @@ class Keyboard:
         """Reach an element, and press a key there."""
         self.reach(element)
         self.press(key)
+
+    def choose(self, choice: Any, value: str) -> None:
+        """Reach a list of options, and choose one with arrow keys: letters typed slowly begin several searches."""
+        self.reach(choice)
+        has_option = "(choice, value) => [...choice.options].some((option) => option.value === value)"
+        eventually(f"{value} is one of the options", lambda: choice.evaluate(has_option, value))
+        self.press("Home")
+        for _ in range(MOST_STEPS):
+            if choice.input_value() == value:
+                break
+            self.press("ArrowDown")
+        expect(choice).to_have_value(value)
 
     def go(self, view: str) -> None:
         """Open a view from the navigation."""

@@ -1,6 +1,6 @@
 /** Dialogs: the browser's own element keeps the focus inside, and closes with Escape. */
 
-import { html, useEffect, useId, useRef, useState } from "../lib/view.js";
+import { html, useId, useLayoutEffect, useRef, useState } from "../lib/view.js";
 import { createStore, useStore } from "../lib/store.js";
 import { ErrorBox } from "./error_box.js";
 import { Icon } from "./icons.js";
@@ -12,14 +12,14 @@ import { Icon } from "./icons.js";
 export function Dialog({ title, onClose, children, wide }) {
   const element = useRef(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     element.current.showModal(); // with the focus on its first button
     element.current.querySelector("[data-focused]")?.focus();
     return () => element.current?.close();
   }, []);
   const onOutside = (event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class=${wide ? "dialog wide" : "dialog"} aria-labelledby=${id}
-    onClose=${onClose} onMouseDown=${onOutside}>
+    onClose=${() => element.current && onClose()} onMouseDown=${onOutside}>
     <header class="row">
       <h2 id=${id}>${title}</h2>
       <button type="button" class="button quiet icon-only" onClick=${onClose} aria-label="Close"><${Icon} name="close" /></button>

@@ -1,6 +1,6 @@
 /** Labelled inputs. Each passes its new value to `onInput`. */
 
-import { html, useEffect, useId, useRef } from "../lib/view.js";
+import { html, useId, useLayoutEffect, useRef } from "../lib/view.js";
 
 /**
  * A line of text; other properties, such as `type` or `placeholder`, are those of the input.
@@ -10,7 +10,7 @@ import { html, useEffect, useId, useRef } from "../lib/view.js";
 export function TextField({ label, value, onInput, hint, hideLabel, focused, ...rest }) {
   const id = useId();
   const input = useRef(null);
-  useEffect(() => focused && input.current.focus(), []); // a dialog that is opened later does it again
+  useLayoutEffect(() => focused && input.current.focus(), []); // a dialog, which opens after it, does it again
   return html`<div class="field">
     <label for=${id} class=${hideLabel ? "visually-hidden" : ""}>${label}</label>
     <input id=${id} ref=${input} data-focused=${focused} value=${value} onInput=${(event) => onInput(event.currentTarget.value)}

@@ -16,10 +16,7 @@ def choose_tab(keyboard: Keyboard, title: str) -> Any:
 
 
 def choose_model(keyboard: Keyboard, model: str) -> None:
-    choice = keyboard.page.get_by_label("Model", exact=True)
-    keyboard.reach(choice)
-    keyboard.page.keyboard.type(model)
-    expect(choice).to_have_value(model)
+    keyboard.choose(keyboard.page.get_by_label("Model", exact=True), model)
 
 
 def test_request_is_sent_and_stopped_by_keyboard(window: OpenPage) -> None:
@@ -46,7 +43,8 @@ def test_chat_is_written_stopped_and_repeated_by_keyboard(window: OpenPage) -> N
     page = choose_tab(keyboard, "Chat")
     choose_model(keyboard, "slow")
     keyboard.reach(page.get_by_role("textbox", name="Message", exact=True))
-    page.keyboard.type("word " * 100 + "\n")
+    page.keyboard.insert_text("word " * 1000)
+    keyboard.press("Enter")
     keyboard.use(page.get_by_role("button", name="Stop"))
     answer = page.locator('.message[data-role="assistant"]')
     expect(answer).to_contain_text("Stopped.")

@@ -7,11 +7,12 @@ const PAUSE = 500;
 
 /**
  * @typedef {{ message: string, line: number | null, column: number | null, key: string | null }} Problem
- * @typedef {{ state: "unchanged" | "checking" | "checked" | "failed", valid: boolean, problems: Problem[], diff: string,
+ * What the server says of `text`.
+ * @typedef {{ text: string | null, state: "unchanged" | "checking" | "checked" | "failed", valid: boolean, problems: Problem[], diff: string,
  *   needs_restart: string[], error: Error | null }} Check
  */
 
-const UNCHANGED = { state: "unchanged", valid: false, problems: [], diff: "", needs_restart: [], error: null };
+const UNCHANGED = { text: null, state: "unchanged", valid: false, problems: [], diff: "", needs_restart: [], error: null };
 
 /**
  * @param {string} path of the configuration
@@ -22,21 +23,18 @@ const UNCHANGED = { state: "unchanged", valid: false, problems: [], diff: "", ne
 export function useCheck(path, text, isChanged) {
   const [check, setCheck] = useState(UNCHANGED);
   useEffect(() => {
-    if (!isChanged) {
-      setCheck(UNCHANGED);
-      return undefined;
-    }
+    if (!isChanged) return undefined;
     const end = new AbortController();
-    setCheck((before) => ({ ...before, state: "checking", valid: false }));
     const timer = setTimeout(async () => {
       try {
         const answer = await requestJson(`${path}/check`, { json: { text }, signal: end.signal });
-        setCheck({ ...UNCHANGED, ...answer, state: "checked" });
+        setCheck({ ...UNCHANGED, ...answer, text, state: "checked" });
       } catch (error) {
-        if (error.name !== "AbortError") setCheck({ ...UNCHANGED, state: "failed", error });
+        if (error.name !== "AbortError") setCheck({ ...UNCHANGED, text, state: "failed", error });
       }
     }, PAUSE);
     return () => (clearTimeout(timer), end.abort());
   }, [path, text, isChanged]);
-  return check;
+  if (!isChanged) return UNCHANGED;
+  return check.text === text ? check : { ...check, state: "checking", valid: false, error: null };
 }

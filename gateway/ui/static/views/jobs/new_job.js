@@ -41,18 +41,21 @@ function JobForm({ loaded, priority: first, onSubmitted, onClose }) {
   const [text, setText] = useState(loaded.text);
   const [priority, setPriority] = useState(first);
   const [error, setError] = useState(null);
+  const [running, setRunning] = useState(false);
   const choose = (name) => {
     setPath(name);
     setText(JSON.stringify(loaded.tasks.find((task) => task.id === name)?.request.example ?? {}, null, 2));
   };
   const submit = async (event) => {
     event.preventDefault();
+    setRunning(true); // a second click submits no second job
     try {
       const body = text ?? loaded.body;
       const headers = { "content-type": loaded.contentType ?? "application/json", "x-job-priority": String(priority || 0) };
       onSubmitted(await requestJson(`jobs/submit/${path.replace(/^\//, "")}`, { method: "POST", body, headers }));
     } catch (failure) {
       setError(failure);
+      setRunning(false);
     }
   };
   return html`<form class="stack" onSubmit=${submit}>
@@ -67,7 +70,7 @@ function JobForm({ loaded, priority: first, onSubmitted, onClose }) {
     <${ErrorBox} error=${error} />
     <div class="row end">
       <button type="button" class="button" onClick=${onClose}>Cancel</button>
-      <button class="button primary">Submit</button>
+      <button class="button primary" disabled=${running}>Submit</button>
     </div>
   </form>`;
 }

@@ -49,7 +49,7 @@ function KeyForm({ edited, isNew, isFirst, onMade, onChanged, onClose }) {
     }
   };
   return html`<form class="stack" onSubmit=${submit}>
-    ${isNew && html`<${TextField} label="Name" value=${name} onInput=${setName} required maxlength="100"
+    ${isNew && html`<${TextField} label="Name" value=${name} onInput=${setName} focused required maxlength="100"
       placeholder="my-app" hint="What the key is for. Logs and limits show it." />`}
     <${TextField} label="Rate limit" value=${limit} onInput=${setLimit} placeholder="none" maxlength="200"
       hint="Such as 60/minute, or 10/second; 1000/day" />
@@ -72,7 +72,7 @@ function MadeKey({ made, isOwn, onClose }) {
       <output class="made-key mono" aria-label="The new key">${made.key}</output>
       <small class="muted">Clients send it as <code>Authorization: Bearer KEY</code>.${isOwn && " This tab uses it already."}</small>
       <div class="row end">
-        <button class="button" onClick=${copy}>Copy</button>
+        <button class="button" data-focused onClick=${copy}>Copy</button>
         <button class="button primary" onClick=${onClose}>Done</button>
       </div>
     </div>

@@ -26,19 +26,17 @@ export default function Logs() {
     <h1>Logs</h1>
     <${ErrorBox} error=${error} onRetry=${refresh} />
     ${files && !name && html`<${EmptyState} title="There is no log yet">Programs and models write one as they start.</${EmptyState}>`}
-    ${files && name && html`<${Log} key=${name} name=${name} files=${files} search=${query.search ?? ""} onChoose=${choose} />`}`;
+    ${files && name && html`<${Log} name=${name} files=${files} search=${query.search ?? ""} onChoose=${choose} />`}`;
 }
 
 function Log({ name, files, search: first, onChoose }) {
-  const [typed, setTyped] = useState(first);
-  const [search, setSearch] = useState(first);
+  const [typed, setTyped] = useTextOf(name, first);
+  const [search, setSearch] = useTextOf(name, first);
   const [live, setLive] = useState(true);
-  const [opened, setOpened] = useState(null);
   useEffect(() => {
     const timer = setTimeout(() => setSearch(typed.trim()), 250);
     return () => clearTimeout(timer);
-  }, [typed]);
-  const log = useLog(name, search, live);
+  }, [name, typed]);
   const known = files.some((file) => file.name === name);
   const options = (known ? files : [...files, { name, bytes: 0 }]).map((file) => ({
     value: file.name, label: `${file.name} (${bytes(file.bytes)})`,
@@ -50,7 +48,19 @@ function Log({ name, files, search: first, onChoose }) {
         maxlength="200" />
       <${CheckField} label="Live" checked=${live} onInput=${setLive} />
     </div>
-    <${ErrorBox} error=${log.error} onRetry=${log.retry} />
+    <${Lines} key=${name} name=${name} search=${search} live=${live} />`;
+}
+
+/** A text that begins anew with each log, while the list of logs keeps the focus. */
+function useTextOf(name, first) {
+  const [own, setOwn] = useState({ name, text: first });
+  return [own.name === name ? own.text : first, (text) => setOwn({ name, text })];
+}
+
+function Lines({ name, search, live }) {
+  const [opened, setOpened] = useState(null);
+  const log = useLog(name, search, live);
+  return html`<${ErrorBox} error=${log.error} onRetry=${log.retry} />
     <div class="card log-card">
       <${LogHead} log=${log} search=${search} />
       ${log.lines.length > 0 && html`<${WindowedList} className="log-list" label="Lines of ${name}" items=${log.lines}

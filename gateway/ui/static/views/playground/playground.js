@@ -5,7 +5,7 @@ import { ErrorBox } from "../../components/error_box.js";
 import { status, useStatus } from "../../lib/live.js";
 import { linkTo, navigate } from "../../lib/router.js";
 import { useStore } from "../../lib/store.js";
-import { catalogue, loadTasks } from "./lib/tasks.js";
+import { catalogue, continued, loadTasks } from "./lib/tasks.js";
 import ChatTab from "./chat/chat_tab.js";
 import TaskTab from "./task_tab.js";
 
@@ -22,13 +22,14 @@ const PAUSE = 2000;
 /** @param {{ route: import("../../lib/router.js").Route }} props */
 export default function Playground({ route }) {
   const { tasks, error } = useCatalogue();
+  const begun = useStore(continued);
   if (!tasks) {
     return html`<h1>Playground</h1>
       ${error ? html`<${ErrorBox} error=${error} onRetry=${loadTasks} />` : html`<p class="muted" role="status">Loading …</p>`}`;
   }
   const sorted = [...tasks].sort((one, other) => place(one) - place(other));
   const task = sorted.find(({ id }) => id === route.path[0]) ?? sorted.find(({ models }) => models.length) ?? sorted[0];
-  return html`<${Tabs} tasks=${sorted} current=${task} /><${Tab} key=${task.id} task=${task} />`;
+  return html`<${Tabs} tasks=${sorted} current=${task} /><${Tab} key=${`${task.id} ${begun}`} task=${task} />`;
 }
 
 /** The tasks and models, asked for when the playground opens, and again when the status has other models. */

@@ -1,6 +1,6 @@
 /** The tab of a task: a form made from the schema of its requests, and the answers of one model or of two. */
 
-import { html, useEffect, useMemo, useRef, useState } from "../../lib/view.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "../../lib/view.js";
 import { ErrorBox } from "../../components/error_box.js";
 import { EmptyState } from "../../components/empty_state.js";
 import { useStore } from "../../lib/store.js";
@@ -10,6 +10,7 @@ import { ModelChoice } from "./inputs/model_choice.js";
 import { OutcomeCard } from "./outcome_card.js";
 import { RequestCode } from "./request_code.js";
 import { adapterFor } from "./adapters.js";
+import { reading } from "./lib/files.js";
 import { bodyOf, fieldsNotTaken, fieldsOf, valuesOf } from "./lib/schema.js";
 import { send, sendAsJob } from "./lib/send.js";
 import { catalogue, draftOf, keepDraft, modelsFor, pictures, usualModel } from "./lib/tasks.js";
@@ -68,7 +69,7 @@ function showBelow(output) {
 /** What is entered: kept for the tab, and begun with the task's example and the picture that was chosen last. */
 function useDraft(task, fields, example, adapter) {
   const [draft, setDraft] = useState(() => draftOf(task.id) ?? begin(task, fields, example, adapter));
-  useEffect(() => keepDraft(task.id, draft), [draft]);
+  useLayoutEffect(() => keepDraft(task.id, draft), [draft]); // at once: the next tab may be opened at once
   const change = (made) => setDraft((current) => ({ ...current, ...(typeof made === "function" ? made(current) : made) }));
   return { draft, change };
 }
@@ -143,8 +144,9 @@ function MoreFields({ title, fields, show, values }) {
 }
 
 function RunRow({ draft, change, example }) {
+  const isReading = useStore(reading, (count) => count > 0);
   return html`<div class="row run-row">
-    <button type="submit" class="button primary" disabled=${Boolean(draft.values.busy)}>Run</button>
+    <button type="submit" class="button primary" disabled=${isReading}>Run</button>
     <button type="button" class="button quiet" onClick=${() => change({ values: example })}>Fill in the example</button>
     <label class="check-field" title="A job is stored and reports its steps. Other requests go first.">
       <input type="checkbox" checked=${draft.asJob} onChange=${(event) => change({ asJob: event.currentTarget.checked })} />

@@ -1,6 +1,6 @@
 /** Chat: a conversation with one model, or with two on the same messages. */
 
-import { html, useEffect, useMemo, useRef, useState } from "../../../lib/view.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "../../../lib/view.js";
 import { ErrorBox } from "../../../components/error_box.js";
 import { ModelChoice } from "../inputs/model_choice.js";
 import { SchemaField } from "../inputs/schema_field.js";
@@ -19,7 +19,7 @@ const FIRST = ["temperature", "max_tokens", "top_p", "reasoning_effort", "seed",
 /** @param {{ task: any }} props */
 export default function ChatTab({ task }) {
   const [draft, setDraft] = useState(() => draftOf(task.id) ?? { models: [usualModel(task)], system: "", values: {} });
-  useEffect(() => keepDraft(task.id, draft), [draft]);
+  useLayoutEffect(() => keepDraft(task.id, draft), [draft]);
   const change = (fields) => setDraft((current) => ({ ...current, ...fields }));
   const fields = useMemo(() => fieldsOf(task).filter(({ name, group }) => !BY_HAND.has(name) && group !== "inert"), [task]);
   const all = [useConversation(0), useConversation(1)];

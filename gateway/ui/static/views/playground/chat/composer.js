@@ -2,7 +2,8 @@
 
 import { html, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
-import { chosenFile, filesIn } from "../lib/files.js";
+import { useStore } from "../../../lib/store.js";
+import { chosenFile, filesIn, reading, whileReading } from "../lib/files.js";
 import { Camera } from "../inputs/camera.js";
 import { usePaste } from "../inputs/use_paste.js";
 
@@ -13,14 +14,16 @@ export function Composer({ busy, onSend, onStop }) {
   const [camera, setCamera] = useState(false);
   const input = useRef(null);
   const form = useRef(null);
-  const add = (blobs) => attempt(async () => {
+  const isReading = useStore(reading, (count) => count > 0);
+  const read = async (blobs) => {
     const chosen = await Promise.all(blobs.map(chosenFile));
     setFiles((current) => [...current, ...chosen]);
-  });
+  };
+  const add = (blobs) => attempt(() => whileReading(() => read(blobs)));
   usePaste(form, add);
   const send = (event) => {
     event?.preventDefault();
-    if (busy || (!text.trim() && !files.length)) return;
+    if (busy || isReading || (!text.trim() && !files.length)) return;
     onSend(text, files);
     setText("");
     setFiles([]);
@@ -44,7 +47,7 @@ export function Composer({ busy, onSend, onStop }) {
       </div>
       ${busy
         ? html`<button type="button" class="button" onClick=${onStop}>Stop</button>`
-        : html`<button type="submit" class="button primary">Send</button>`}
+        : html`<button type="submit" class="button primary" disabled=${isReading}>Send</button>`}
     </div>
     ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPicture=${(blob) => add([blob])} />`}
   </form>`;

@@ -1,6 +1,6 @@
 /** Keeps the end of a conversation in sight while it grows, unless the reader has scrolled away from it. */
 
-import { useEffect, useRef } from "../../../lib/view.js";
+import { useEffect, useLayoutEffect, useRef } from "../../../lib/view.js";
 
 /**
  * @param {{ current: HTMLElement | null }} end what is kept in sight, with a `scroll-margin-bottom`
@@ -10,12 +10,17 @@ import { useEffect, useRef } from "../../../lib/view.js";
 export function useFollowing(end, turn, growth) {
   const following = useRef(true);
   const last = useRef(turn);
+  const seen = useRef(0); // how far the window was scrolled when the browser last said so
   useEffect(() => {
-    const note = () => (following.current = !isBelow(end.current, window.innerHeight));
+    const note = () => {
+      seen.current = window.scrollY;
+      following.current = !isBelow(end.current, window.innerHeight);
+    };
     window.addEventListener("scroll", note, { passive: true });
     return () => window.removeEventListener("scroll", note);
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    if (window.scrollY < seen.current) following.current = false; // scrolled up; the browser says so with the next frame
     const isNew = last.current !== turn;
     last.current = turn;
     // Only ever downwards: two conversations beside each other would pull the page to and fro.

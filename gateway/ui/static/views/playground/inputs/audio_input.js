@@ -3,7 +3,7 @@
 import { html, useEffect, useId, useMemo, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
 import { bytesOf } from "../lib/arrays.js";
-import { chosenFile, filesIn } from "../lib/files.js";
+import { chosenFile, filesIn, whileReading } from "../lib/files.js";
 import { record, withoutDevice } from "../lib/recorder.js";
 
 /**
@@ -12,7 +12,7 @@ import { record, withoutDevice } from "../lib/recorder.js";
  */
 export function AudioInput({ label, value, example, onInput }) {
   const id = useId();
-  const choose = (blob) => attempt(async () => blob && onInput([await chosenFile(blob)]));
+  const choose = (blob) => blob && attempt(() => whileReading(async () => onInput([await chosenFile(blob)])));
   const drop = (event) => {
     event.preventDefault();
     attempt(async () => choose(filesIn(event.dataTransfer, "audio")[0]));
@@ -75,7 +75,7 @@ export function Microphone({ onFile }) {
     const recorded = current.current;
     current.current = null;
     setState("off");
-    onFile(await (await recorded)());
+    await whileReading(async () => onFile(await (await recorded)()));
   };
   const toggle = () => attempt(!current.current ? start : state === "recording" ? finish : giveUp);
   return html`<button type="button" class="button small" aria-pressed=${state === "recording"} onClick=${toggle}>

@@ -1,6 +1,6 @@
 /** The camera of a picture: an angle of view replaces intrinsics that were not measured. */
 
-import { html, useEffect } from "../../../lib/view.js";
+import { html, useLayoutEffect } from "../../../lib/view.js";
 import { SchemaField } from "./schema_field.js";
 import { usePictureSize } from "./use_picture_size.js";
 
@@ -9,7 +9,7 @@ const USUAL = 60;
 /** @param {{ values: any, set: (name: string, value: any) => void, fields: any[] }} props */
 export function CameraField({ values, set, fields }) {
   const size = usePictureSize([values.image ?? []].flat()[0]?.dataUrl);
-  useEffect(() => set("picture_size", size), [size]);
+  useLayoutEffect(() => set("picture_size", size), [size]);
   const field = fields.find(({ name }) => name === "camera_intrinsics");
   return html`<label class="field"><span>Horizontal angle of view <span class="mono">${values.angle ?? USUAL}°</span></span>
       <input type="range" min="20" max="120" value=${values.angle ?? USUAL} onInput=${(event) => set("angle", Number(event.currentTarget.value))} /></label>

@@ -1,7 +1,7 @@
 /** The part of an image that is redrawn: painted over it by hand, or a file. */
 
 import { html, useEffect, useRef, useState } from "../../../lib/view.js";
-import { canvasFile } from "../lib/files.js";
+import { canvasFile, whileReading } from "../lib/files.js";
 import { Stage } from "../panes/stage.js";
 import { SchemaField } from "./schema_field.js";
 import { usePictureSize } from "./use_picture_size.js";
@@ -22,18 +22,18 @@ export function MaskInput({ values, set, fields }) {
   return html`<details class="more-fields" open=${Boolean(values.mask)}>
     <summary>Mask <span class="muted">${values.mask ? "set" : "none: all of the image is redrawn"}</span></summary>
     <div class="stack">
-      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${(file) => painted.current === picture.dataUrl && setMask(file)} onBusy=${(busy) => set("busy", busy)} />`}
+      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${(file) => painted.current === picture.dataUrl && setMask(file)} />`}
       <${SchemaField} field=${field} value=${values.mask} onInput=${(files) => set("mask", files.length ? files : undefined)} />
     </div>
   </details>`;
 }
 
-function Painter({ picture, ...handlers }) {
+function Painter({ picture, onMask }) {
   const size = usePictureSize(picture.dataUrl);
-  return size && html`<${SizedPainter} picture=${picture} size=${size} ...${handlers} />`;
+  return size && html`<${SizedPainter} picture=${picture} size=${size} onMask=${onMask} />`;
 }
 
-function SizedPainter({ picture, size, onMask, onBusy }) {
+function SizedPainter({ picture, size, onMask }) {
   const canvas = useRef(null);
   const strokes = useRef(0);
   const last = useRef(null);
@@ -58,19 +58,18 @@ function SizedPainter({ picture, size, onMask, onBusy }) {
     stroke(last.current, place);
     last.current = place;
   };
-  const up = async (_, event) => {
+  const encode = async (number) => {
+    const mask = await maskOf(canvas.current); // a large one takes a second
+    if (number === strokes.current) onMask([mask]);
+  };
+  const up = (_, event) => {
     if (!last.current || event.isPrimary === false) return;
     last.current = null;
     const number = ++strokes.current;
-    onBusy(true); // a large mask takes a second, in which nothing is sent
-    const mask = await maskOf(canvas.current);
-    if (number !== strokes.current) return;
-    onMask([mask]);
-    onBusy(false);
+    whileReading(() => encode(number));
   };
   const clear = () => {
     strokes.current += 1;
-    onBusy(false);
     canvas.current.getContext("2d").clearRect(0, 0, size.width, size.height);
     onMask(undefined);
   };

@@ -1,6 +1,6 @@
 /** Pictures that are pasted anywhere on the page: they go to one place, even if several of the page take pictures. */
 
-import { useEffect, useRef } from "../../../lib/view.js";
+import { useLayoutEffect, useRef } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
 import { filesIn } from "../lib/files.js";
 
@@ -14,7 +14,7 @@ const targets = [];
 export function usePaste(element, add) {
   const latest = useRef(add);
   latest.current = add;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const target = { element, add: latest };
     if (targets.push(target) === 1) document.addEventListener("paste", onPaste);
     return () => {

@@ -1,24 +1,22 @@
 /** The size of a chosen picture, upright. */
 
-import { useEffect, useState } from "../../../lib/view.js";
-import { loadPicture } from "../lib/files.js";
+import { useLayoutEffect, useState } from "../../../lib/view.js";
+import { loadPicture, whileReading } from "../lib/files.js";
 
 /**
  * @param {string | undefined} source a data URL
  * @returns {{ width: number, height: number } | null}
  */
 export function usePictureSize(source) {
-  const [size, setSize] = useState(null);
-  useEffect(() => {
+  const [known, setKnown] = useState({ source: undefined, size: null });
+  useLayoutEffect(() => {
     let current = true;
-    setSize(null);
-    if (source) {
-      loadPicture(source).then(
-        ({ naturalWidth: width, naturalHeight: height }) => current && setSize({ width, height }),
-        () => {},
-      );
-    }
+    const measure = async () => {
+      const { naturalWidth: width, naturalHeight: height } = await loadPicture(source);
+      if (current) setKnown({ source, size: { width, height } });
+    };
+    if (source) whileReading(measure).catch(() => {});
     return () => (current = false);
   }, [source]);
-  return size;
+  return known.source === source ? known.size : null;
 }

@@ -1,6 +1,26 @@
 /** Pictures and recordings that the user chooses, as data URLs, which the API reads as they are. */
 
+import { createStore } from "../../../lib/store.js";
+
 /** @typedef {{ dataUrl: string, name: string }} ChosenFile */
+
+/** How many files are being read or made. Nothing is sent meanwhile, because it would go without them. */
+export const reading = createStore(0);
+
+/**
+ * Count as reading until `work` is done.
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function whileReading(work) {
+  reading.update((count) => count + 1);
+  try {
+    return await work();
+  } finally {
+    reading.update((count) => count - 1);
+  }
+}
 
 /**
  * @param {Blob & { name?: string }} blob

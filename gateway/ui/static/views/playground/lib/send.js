@@ -87,7 +87,7 @@ export async function sendAsJob(jobPath, body, { signal, onProgress = () => {} }
     const content = await contentOf(response, type, () => {});
     return { path: jobPath, body, type, first: 0, timing: timesOf(job), requestId: id, job, ...content, total: performance.now() - start };
   } finally {
-    discard(id, job?.completed_at === undefined || job?.completed_at === null);
+    discard(id);
   }
 }
 
@@ -112,10 +112,10 @@ function timesOf({ created_at: created, started_at: started, completed_at: ended
 }
 
 /** A job that runs is cancelled by the first DELETE and removed by the second. */
-async function discard(id, running) {
+async function discard(id) {
   try {
-    await request(`jobs/${id}`, { method: "DELETE" });
-    if (running) await request(`jobs/${id}`, { method: "DELETE" });
+    const { deleted } = await requestJson(`jobs/${id}`, { method: "DELETE" });
+    if (!deleted) await request(`jobs/${id}`, { method: "DELETE" });
   } catch {
     // It expires by itself.
   }
