@@ -26,6 +26,13 @@ SERIOUS = {"serious", "critical"}
 _FAILED_REQUEST = re.compile(r"^Failed to load resource: (the server responded with a status of [45]|net::ERR_)")
 """Chromium's own line for a request that failed. Pages cannot prevent it, so tests of failures expect it."""
 
+CHANGE_ADDRESS = """(hash) => new Promise((resolve) => {
+    if (location.hash === hash) return resolve();
+    addEventListener("hashchange", resolve, { once: true });
+    location.hash = hash;
+})"""
+"""Resolves once the page, which listened before, has left the view that it showed."""
+
 
 @contextmanager
 def running_browser() -> Iterator[Any]:
@@ -67,7 +74,10 @@ class OpenPage:
 
     def open(self, view: str = "") -> Any:
         """Open the page at a view, such as `now`, and wait for its heading."""
-        self.page.goto(f"{self.url}/ui#/{view}")
+        if self.page.url.startswith(f"{self.url}/ui#"):
+            self.page.evaluate(CHANGE_ADDRESS, f"#/{view}")
+        else:
+            self.page.goto(f"{self.url}/ui#/{view}")
         self.page.locator("main h1").first.wait_for()
         return self.page
 

@@ -54,8 +54,8 @@ def choose_picture(page: Any, picture: dict[str, Any]) -> None:
 def drag(page: Any, element: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
     """Drag the pointer over an element, between two places inside it."""
     element.evaluate("(element) => element.scrollIntoView({block: 'center'})")
+    element.hover(position={"x": start[0], "y": start[1]})  # once it has stopped to move
     box = element.bounding_box()
-    page.mouse.move(box["x"] + start[0], box["y"] + start[1])
     page.mouse.down()
     page.mouse.move(box["x"] + end[0], box["y"] + end[1])
     page.mouse.up()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scripts.testbed.server import eventually
 from tests.e2e.ui.browsing import DESKTOP, PHONE, OpenPage, expect
 from tests.e2e.ui.playground.conftest import EVIL_NAME
 from tests.e2e.ui.playground_page import give, open_tab
@@ -152,21 +153,22 @@ def test_end_is_in_sight_unless_one_scrolls_away(window: OpenPage) -> None:
     page = open_tab(window, "chat", "first")
     say(page, "word " * 900)
     expect(answers(page).locator(".speed")).to_be_visible()
-    composer = page.locator(".composer")
-    assert bottom(answers(page).locator(".speed")) <= composer.bounding_box()["y"]
+    eventually("the end is in sight", lambda: page.evaluate(BELOW_COMPOSER) <= 0)
     page.get_by_label("Model", exact=True).select_option("slow")
-    say(page, "word " * 100)
+    say(page, "word " * 1000)
     expect(answers(page).last.locator(".markdown")).to_contain_text("word")
-    assert bottom(answers(page).last) <= composer.bounding_box()["y"]
+    eventually("the new answer is in sight", lambda: page.evaluate(BELOW_COMPOSER) <= 0)
     page.evaluate("scrollTo(0, 0)")
-    expect(answers(page).last.locator(".markdown")).to_contain_text("word " * 45)
+    words = len(answers(page).last.inner_text().split())
+    expect(answers(page).last.locator(".markdown")).to_contain_text("word " * (words + 45))
     assert page.evaluate("scrollY") == 0
     page.get_by_role("button", name="Stop").click()
 
 
-def bottom(element: Any) -> float:
-    box = element.bounding_box()
-    return float(box["y"] + box["height"])
+BELOW_COMPOSER = """() => {
+    const answer = [...document.querySelectorAll('.message[data-role="assistant"]')].at(-1);
+    return answer.getBoundingClientRect().bottom - document.querySelector('.composer').getBoundingClientRect().top;
+}"""
 
 
 def test_two_models_answer_the_same_message(window: OpenPage) -> None:

@@ -65,7 +65,7 @@ def test_errors_are_shown_as_they_are(window: OpenPage) -> None:
         {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}
     )
     page.get_by_role("button", name="Run").click()
-    expect(alert).to_contain_text("image")
+    expect(alert).to_contain_text("Send PNG, JPEG")
     page.get_by_role("button", name="Example", exact=True).click()
     page.get_by_label("Model", exact=True).select_option("broken")
     page.get_by_role("button", name="Run").click()
