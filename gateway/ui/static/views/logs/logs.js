@@ -51,7 +51,7 @@ function Log({ name, files, search: first, onChoose }) {
     <${Lines} key=${name} name=${name} search=${search} live=${live} />`;
 }
 
-/** A text that begins anew with each log, while the list of logs keeps the focus. */
+/** A text that is empty again in each log, while the list of logs keeps the focus. */
 function useTextOf(name, first) {
   const [own, setOwn] = useState({ name, text: first });
   return [own.name === name ? own.text : first, (text) => setOwn({ name, text })];

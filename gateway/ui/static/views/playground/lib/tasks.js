@@ -43,7 +43,7 @@ export function keepDraft(task, draft) {
   entered.set(task, draft);
 }
 
-/** Counts the drafts that an answer's buttons have made: the tab begins anew with it, even if it is the one that is shown. */
+/** Counts the drafts that an answer's buttons have made: the tab starts again with it, even if it is the one that is shown. */
 export const continued = createStore(0);
 
 /** The pictures that were chosen last: the next tab begins with them. */
