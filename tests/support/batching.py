@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -66,6 +66,15 @@ def feed_of(calls: Iterable[Call[Any]], limit: int = 16) -> Feed[Any]:
     """A feed of these calls for a method with `joins`, without a batcher. A deque may get more calls meanwhile."""
     waiting = calls if isinstance(calls, deque) else deque(calls)
     return Feed(limit, lambda room: [waiting.popleft() for _ in range(min(room, len(waiting)))])
+
+
+def answered_together(method: Callable[[Feed[Any]], Iterable[Any]], requests: Iterable[Any]) -> list[list[Any]]:
+    """What a method with `joins` yields for each of several requests that share a batch."""
+    calls = [Call(request) for request in requests]
+    outputs: dict[int, list[Any]] = {id(call): [] for call in calls}
+    for call, output in method(feed_of(calls)):
+        outputs[id(call)].append(output)
+    return [outputs[id(call)] for call in calls]
 
 
 async def answer(ticket: Ticket) -> Output:

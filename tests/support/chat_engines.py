@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 from contract.config import ModelSpec
 from contract.errors import ServeError
 from contract.tasks.chat import ChatChunk, ChatRequest, ChatResponse, fold
-from tests.support.batching import feed_of
+from tests.support.batching import answered_together
 from tests.support.odd_images import uri
-from workers.engine import Call, Device, Engine
+from workers.engine import Device, Engine
 from workers.registry import find_engine
 
 CPU = Device("cpu", "float32")
@@ -36,11 +36,7 @@ def request(content: Any, **fields: Any) -> ChatRequest:
 
 def run(engine: Any, *requests: ChatRequest) -> list[list[Piece]]:
     """The output for each request when they share a batch, with the final None."""
-    calls = [Call(item) for item in requests]
-    pieces: dict[int, list[Piece]] = {id(call): [] for call in calls}
-    for call, piece in engine.chat(feed_of(calls)):
-        pieces[id(call)].append(piece)
-    return [pieces[id(call)] for call in calls]
+    return answered_together(engine.chat, requests)
 
 
 def whole(pieces: list[Piece]) -> ChatResponse:

@@ -14,7 +14,7 @@ from contract.config import ModelSpec
 from contract.errors import EngineFailed, InvalidField, LoadFailed
 from contract.tasks.speech import SPEECH, SpeechRequest
 from tests.conftest import Models
-from tests.support.batching import feed_of
+from tests.support.batching import answered_together, feed_of
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 
@@ -39,11 +39,7 @@ def engine(models: Models) -> Engine:
 
 def speak(engine: Any, *texts: str, **fields: Any) -> list[list[Any]]:
     wanted = {"response_format": "pcm", "seed": 7, **fields}
-    calls = [Call(SpeechRequest.model_validate({"input": text, **wanted})) for text in texts]
-    answers: dict[int, list[Any]] = {id(call): [] for call in calls}
-    for call, output in engine.answer(feed_of(calls)):
-        answers[id(call)].append(output)
-    return list(answers.values())
+    return answered_together(engine.answer, [SpeechRequest.model_validate({"input": text, **wanted}) for text in texts])
 
 
 def sound(pieces: list[Any]) -> Any:

@@ -11,11 +11,11 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import EngineFailed, InvalidField, LoadFailed
-from contract.tasks.transcription import TranscriptionRequest, TranscriptionResponse
+from contract.tasks.transcription import TranscriptionResponse
 from contract.tasks.translation import TRANSLATION
 from tests.conftest import Models
-from tests.support.batching import feed_of
 from tests.support.recordings import samples, wav
+from tests.support.transcripts import ask, request, transcript
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 
@@ -33,30 +33,6 @@ def load(folder: Path, dtype: str = "float32", **options: Any) -> Engine:
 @pytest.fixture(scope="module")
 def engine(models: Models) -> Engine:
     return load(models("mlx_whisper"), batch_size=3)
-
-
-def request(content: bytes, **fields: Any) -> TranscriptionRequest:
-    return TranscriptionRequest.model_validate({"file": content, "response_format": "verbose_json", **fields})
-
-
-def outputs(engine: Any, *requests: Any) -> list[list[Any]]:
-    """What the engine yields for each of several requests, all answered together."""
-    calls = [Call(request) for request in requests]
-    answers: dict[int, list[Any]] = {id(call): [] for call in calls}
-    for call, output in engine.answer(feed_of(calls)):
-        answers[id(call)].append(output)
-    return list(answers.values())
-
-
-def ask(engine: Any, *requests: Any) -> list[Any]:
-    """Each request's whole answer, or its error."""
-    return [events[-1] or events[-2].whole for events in outputs(engine, *requests)]
-
-
-def transcript(engine: Any, content: bytes, **fields: Any) -> TranscriptionResponse:
-    [answer] = ask(engine, request(content, **fields))
-    assert isinstance(answer, TranscriptionResponse), answer
-    return answer
 
 
 def library(engine: Any, audio: Any, **options: Any) -> Any:

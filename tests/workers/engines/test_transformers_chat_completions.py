@@ -12,8 +12,7 @@ import torch
 from contract.errors import InvalidField, ServeError, UnsupportedFeature
 from contract.tasks.completions import CompletionRequest, CompletionResponse, fold
 from tests.support import chat_engines
-from tests.support.batching import feed_of
-from workers.engine import Call
+from tests.support.batching import answered_together
 from workers.engines.transformers_chat import library as library_module
 from workers.toolkit.chat.fill_in_middle import FillInMiddle
 
@@ -27,11 +26,7 @@ def request(prompt: Any, **fields: Any) -> CompletionRequest:
 
 def chunks(engine: Any, *requests: Any) -> list[list[Any]]:
     """What the engine yields for each request when they share a batch."""
-    calls = [Call(item) for item in requests]
-    outputs: dict[int, list[Any]] = {id(call): [] for call in calls}
-    for call, output in engine.chat(feed_of(calls)):
-        outputs[id(call)].append(output)
-    return [outputs[id(call)] for call in calls]
+    return answered_together(engine.chat, requests)
 
 
 def whole(outputs: list[Any]) -> CompletionResponse:

@@ -18,7 +18,7 @@ from contract.errors import EngineFailed, InvalidField, LoadFailed
 from contract.tasks import EncodedResponse
 from contract.tasks.speech import SpeechEvent, SpeechRequest
 from tests.conftest import Models
-from tests.support.batching import feed_of
+from tests.support.batching import answered_together, feed_of
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 
@@ -67,11 +67,7 @@ def request(text: str = TEXT, **fields: Any) -> SpeechRequest:
 
 def outputs(engine: Any, *requests: SpeechRequest) -> list[list[Any]]:
     """What the engine yields for each of several requests, all answered together."""
-    calls = [Call(request) for request in requests]
-    answers: dict[int, list[Any]] = {id(call): [] for call in calls}
-    for call, output in engine.answer(feed_of(calls)):
-        answers[id(call)].append(output)
-    return list(answers.values())
+    return answered_together(engine.answer, requests)
 
 
 def sound(pieces: list[Any]) -> Any:

@@ -11,12 +11,13 @@ import pytest
 
 from contract.config import ModelSpec
 from contract.errors import EngineFailed, InvalidField, LoadFailed, ServeError, UnsupportedFeature
-from contract.tasks.transcription import TranscriptionRequest, TranscriptionResponse
+from contract.tasks.transcription import TranscriptionResponse
 from contract.tasks.translation import TRANSLATION
 from scripts.testbed.models.speech import WINDOW
 from tests.conftest import Models
 from tests.support.batching import feed_of
 from tests.support.recordings import RATE, encoded, samples, silent_film, wav
+from tests.support.transcripts import ask, outputs, request, transcript
 from workers.engine import Call, Device, Engine
 from workers.registry import find_engine
 
@@ -47,30 +48,6 @@ def engine(models: Models) -> Engine:
 @pytest.fixture(scope="module")
 def english(models: Models) -> Engine:
     return load(models("whisper_en"))
-
-
-def request(content: bytes, **fields: Any) -> TranscriptionRequest:
-    return TranscriptionRequest.model_validate({"file": content, "response_format": "verbose_json", **fields})
-
-
-def outputs(engine: Any, *requests: Any) -> list[list[Any]]:
-    """What the engine yields for each of several requests, all answered together."""
-    calls = [Call(request) for request in requests]
-    answers: dict[int, list[Any]] = {id(call): [] for call in calls}
-    for call, output in engine.answer(feed_of(calls)):
-        answers[id(call)].append(output)
-    return list(answers.values())
-
-
-def ask(engine: Any, *requests: Any) -> list[Any]:
-    """Each request's whole answer, or its error."""
-    return [events[-1] or events[-2].whole for events in outputs(engine, *requests)]
-
-
-def transcript(engine: Any, content: bytes, **fields: Any) -> TranscriptionResponse:
-    [answer] = ask(engine, request(content, **fields))
-    assert isinstance(answer, TranscriptionResponse), answer
-    return answer
 
 
 @pytest.fixture(scope="module")

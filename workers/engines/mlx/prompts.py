@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
@@ -27,10 +26,7 @@ from workers.toolkit.chat.conversation import (
     unsupported_part,
 )
 from workers.toolkit.chat.dialect import find_dialect
-from workers.toolkit.chat.fill_in_middle import FillInMiddle, find_fill_in_middle
-
-_END_TOKENS = 16
-"""More tokens than the mark has with which a chat template begins a thought."""
+from workers.toolkit.chat.tokenization import Tokenization
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class MlxPrompt:
     scores: PromptScores | None = None
 
 
-class MlxPrompts:
+class MlxPrompts(Tokenization):
     """Prepares prompts for a language model, as an entry's options say."""
 
     def __init__(self, loaded: LoadedMlx, options: MlxOptions) -> None:
@@ -87,36 +83,9 @@ class MlxPrompts:
         twin._tokenizer, twin._processor, twin._guard = parts
         return twin
 
-    def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text without a chat template; `special`: with those that the tokenizer adds, such as BOS."""
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special)
-        return tokens
-
-    def texts_of(self, tokens: list[int]) -> list[str]:
-        """Each token as the vocabulary writes it."""
-        texts: list[str] = self._tokenizer.convert_ids_to_tokens(tokens)
-        return texts
-
-    def text_of(self, tokens: list[int], *, skip_special: bool = False) -> str:
-        """The text of tokens."""
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
-        return text
-
-    @cached_property
-    def fill_in_middle(self) -> FillInMiddle | None:
-        """How the model fills in the middle of texts; None if its vocabulary has no tokens for it."""
-        return find_fill_in_middle(self._tokenizer)
-
-    @property
-    def begin_token(self) -> int | None:
-        """The token with which the tokenizer begins texts, if it has one."""
-        token: int | None = self._tokenizer.bos_token_id
-        return token
-
     def end_of(self, prompt: MlxPrompt) -> str:
         """The last text of a prompt, with its control tokens."""
-        text: str = self._tokenizer.decode(prompt.tokens[-_END_TOKENS:], skip_special_tokens=False)
-        return text
+        return self._end_of(prompt.tokens)
 
     @property
     def context(self) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
@@ -27,14 +26,12 @@ from workers.toolkit.chat.conversation import (
     unsupported_part,
 )
 from workers.toolkit.chat.dialect import find_dialect
-from workers.toolkit.chat.fill_in_middle import FillInMiddle, find_fill_in_middle
+from workers.toolkit.chat.tokenization import Tokenization
 
-_END_TOKENS = 16
-"""More tokens than the mark has with which a chat template begins a thought."""
 _IMAGE_QUESTION = [{"type": "image", "image": Image.new("RGB", (56, 56), "grey")}, {"type": "text", "text": "?"}]
 
 
-class PromptEncoder:
+class PromptEncoder(Tokenization):
     """A model's processor (or tokenizer), its chat template and its context length in tokens."""
 
     def __init__(self, loaded: LoadedModel, options: ChatOptions, context: int | None, spec: ModelSpec) -> None:
@@ -79,40 +76,13 @@ class PromptEncoder:
         twin._tokenizer = getattr(twin._processor, "tokenizer", twin._processor)
         return twin
 
-    def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text without a chat template; `special`: with those that the tokenizer adds, such as BOS."""
-        tokens: list[int] = self._tokenizer(text, add_special_tokens=special)["input_ids"]
-        return tokens
-
-    def texts_of(self, tokens: list[int]) -> list[str]:
-        """Each token as the vocabulary writes it."""
-        texts: list[str] = self._tokenizer.convert_ids_to_tokens(tokens)
-        return texts
-
-    def text_of(self, tokens: list[int], *, skip_special: bool = False) -> str:
-        """The text of tokens."""
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
-        return text
-
     def end_of(self, inputs: Any) -> str:
         """The last text of a prompt, with its control tokens."""
-        text: str = self._tokenizer.decode(inputs["input_ids"][0][-_END_TOKENS:], skip_special_tokens=False)
-        return text
+        return self._end_of(inputs["input_ids"][0])
 
     def check(self, tokens: int, *, param: str = "messages") -> int | None:
         """The tokens left for the answer to a prompt of `tokens`; None if unknown. Raises ContextTooLong."""
         return tokens_left(tokens, self.context, param=param)
-
-    @cached_property
-    def fill_in_middle(self) -> FillInMiddle | None:
-        """How the model fills in the middle of texts; None if its vocabulary has no tokens for it."""
-        return find_fill_in_middle(self._tokenizer)
-
-    @property
-    def begin_token(self) -> int | None:
-        """The token with which the tokenizer begins texts, if it has one."""
-        token: int | None = self._tokenizer.bos_token_id
-        return token
 
     def _apply(self, conversation: Conversation, **variables: Any) -> Any:
         return self._processor.apply_chat_template(

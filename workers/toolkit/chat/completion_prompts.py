@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from contract.errors import InvalidField, UnsupportedFeature
 from contract.tasks.completions import CompletionPrompt, CompletionRequest
 from workers.toolkit.chat.answer import PromptEcho
-from workers.toolkit.chat.fill_in_middle import FillInMiddle
+from workers.toolkit.chat.tokenization import Tokenization
 
 
-class RawTexts(Protocol):
-    """A tokenizer without a chat template."""
-
-    def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text; `special`: with those that the tokenizer adds, such as BOS."""
-
-    def text_of(self, tokens: list[int]) -> str:
-        """The text of tokens, with control tokens."""
-
-    @property
-    def fill_in_middle(self) -> FillInMiddle | None:
-        """How the model fills in the middle of texts; None if its vocabulary has no tokens for it."""
-
-    @property
-    def begin_token(self) -> int | None:
-        """The token with which the tokenizer begins texts, if it has one."""
-
-
-def prompt_tokens(texts: RawTexts, request: CompletionRequest, prompt: CompletionPrompt, vocabulary: int) -> list[int]:
-    """The tokens of a prompt, for a model that has `vocabulary` tokens.
+def prompt_tokens(texts: Tokenization, request: CompletionRequest, prompt: CompletionPrompt, size: int) -> list[int]:
+    """The tokens of a prompt, for a model whose vocabulary has `size` tokens.
 
     Raises InvalidField if the prompt has none, or one that the model does not have. Raises UnsupportedFeature for a
     `suffix` that the model cannot honour.
@@ -41,14 +21,14 @@ def prompt_tokens(texts: RawTexts, request: CompletionRequest, prompt: Completio
         tokens = texts.tokens_of(prompt, special=special) if isinstance(prompt, str) else prompt
     if not tokens:
         raise InvalidField("`prompt`: this text has no tokens; send at least one.", param="prompt")
-    if max(tokens) >= vocabulary:
-        message = f"`prompt`: there is no token {max(tokens)}; this model's tokens are 0 to {vocabulary - 1}."
+    if max(tokens) >= size:
+        message = f"`prompt`: there is no token {max(tokens)}; this model's tokens are 0 to {size - 1}."
         raise InvalidField(message, param="prompt")
     return tokens
 
 
 def prompt_echo(
-    texts: RawTexts, request: CompletionRequest, prompt: CompletionPrompt, tokens: list[int]
+    texts: Tokenization, request: CompletionRequest, prompt: CompletionPrompt, tokens: list[int]
 ) -> PromptEcho | None:
     """The prompt as its completion begins, if the request wants that."""
     if not request.echo:
@@ -59,7 +39,7 @@ def prompt_echo(
     return PromptEcho(text, tokens[0] if request.scores_prompt else None, is_hidden)
 
 
-def _around_gap(texts: RawTexts, prompt: CompletionPrompt, suffix: str, *, special: bool) -> list[int]:
+def _around_gap(texts: Tokenization, prompt: CompletionPrompt, suffix: str, *, special: bool) -> list[int]:
     """The prompt for the text between two others. Raises UnsupportedFeature if the model cannot fill it in."""
     form = texts.fill_in_middle
     if form is None:  # the gateway also refuses it, once it knows the loaded model
