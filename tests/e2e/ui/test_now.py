@@ -13,7 +13,7 @@ from scripts.testbed.server import RunningServer, fake_model, in_background
 from tests.e2e.ui.browsing import expect
 from tests.e2e.ui.conftest import Opener
 
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script><svg onload=alert(3)>\x1b[31mred\x1b[0m"
+HOSTILE = "<img src=x onerror=alert(1)>\n<script>alert(2)</script>\n\n<svg onload=alert(3)>\x1b[31mred\x1b[0m"
 
 
 @pytest.fixture(scope="module")

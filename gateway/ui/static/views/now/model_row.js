@@ -21,7 +21,7 @@ export function ModelRow({ row, reason, rate, onOpen, onKeep }) {
       <small class="muted cut">${model.tasks.join(", ")}</small>
     </div>
     <p class="model-facts muted"><${Facts} row=${row} rate=${rate} /></p>
-    <p class="model-reason muted cut">${reason ? `${clock(reason.time)}  ${eventText(reason)}` : ""}</p>
+    <p class="model-reason muted cut">${reason ? `${clock(reason.time)}\u2002${eventText(reason)}` : ""}</p>
     <div class="model-actions row">
       <${Actions} row=${row} onKeep=${onKeep} />
     </div>
