@@ -37,7 +37,10 @@ class ServerError(Exception):
 def error_in(response: httpx2.Response) -> ServerError:
     """The error that a response describes. Its body has been read."""
     try:
-        error = response.json()["error"]
+        body = response.json()
+        error = body["error"]
+        if isinstance(error, str):  # on paths of APIs whose errors are texts, with our own fields beside them
+            error = {**body, "message": error}
         return error_of(error, response.status_code, _seconds(response.headers.get("retry-after")))
     except (ValueError, LookupError, TypeError, AttributeError):
         return ServerError(response.text[:500] or response.reason_phrase, response.status_code)

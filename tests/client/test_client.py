@@ -191,6 +191,17 @@ def test_both_clients_have_the_same_methods() -> None:
     assert methods(Client) == methods(AsyncClient)
 
 
+def test_page_of_the_client_lists_its_methods() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python-client.md").read_text()
+    table = page.partition("| Methods |")[2].partition("\n\n")[0]
+    listed = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    methods = {name for name, _ in inspect.getmembers(Client, callable) if not name.startswith("_")}
+    assert listed == methods - {"close", "perform", "stream"}
+    sentence = page.partition("and `async for` over ")[2].partition(".\n")[0]
+    iterators = {name for name in listed if not inspect.iscoroutinefunction(getattr(AsyncClient, name))}
+    assert set(re.findall(r"`(\w+)`", sentence)) == iterators
+
+
 def test_address_and_key_come_from_the_environment(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from contract.known_fields import FieldTable, honoured, refused
 from contract.tasks.chat.fields import FIELDS as CHAT_FIELDS
 from contract.tasks.chat.sampling import SampledRequest
 
-_ALTERNATIVES = "As `n`, it asks for nothing. Send `n`: all choices are answered."
+_ALTERNATIVES = "The value of `n` asks for nothing either. Send `n`: all choices are answered."
 OWN_FIELDS: FieldTable = {
     **honoured("OpenAI", "model prompt max_tokens", hint="`max_tokens` is 16 by default; -1: no limit."),
     **honoured("OpenAI", "echo", hint="With `logprobs`, it needs `prompt_logprobs`."),
