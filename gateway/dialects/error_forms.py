@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
 from starlette.types import Scope
@@ -53,6 +54,7 @@ def upper_case_body(error: ServeError, request_id: str | None) -> bytes:
 
 UPPER_CASE = ErrorForm(upper_case_body)
 _DEFAULT = ErrorForm()
+_SLASHES = re.compile("//+")
 
 
 @cache
@@ -75,8 +77,8 @@ def form_of(scope: Scope) -> ErrorForm:
 
     Other paths have that of the paths around them. Anthropic's clients send their header to paths that others use too.
     """
-    path: str = scope["path"]
-    if own := _own_forms().get(path):
+    path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"  # as requests are answered whose paths have such slashes
+    if own := _own_forms().get(path) or _own_forms().get(f"/v1{path}"):
         return own
     if header(scope, VERSION_HEADER) is not None:
         return ANTHROPIC_ERRORS

@@ -42,6 +42,7 @@ def chat_fields(request: CountTokensRequest) -> dict[str, Any]:
             for tool in functions
             for optional in [tool.model_dump(include={"description", "strict"}, exclude_none=True)]
         ]
+    if functions or not request.tools:  # tools that were all left out cannot be chosen, as their warning says
         fields |= _choice(request.tool_choice)
     form = request.output_format or (request.output_config and request.output_config.format)
     if form:

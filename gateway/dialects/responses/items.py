@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
@@ -41,6 +41,12 @@ class InputImagePart(OpenModel):
     image_url: ImageInput | None = None
     file_id: Name | None = None
 
+    @model_validator(mode="after")
+    def _check_image(self) -> InputImagePart:
+        if self.image_url is None and self.file_id is None:
+            raise ValueError('an image needs its address or data URL: {"type": "input_image", "image_url": "..."}')
+        return self
+
 
 class InputOtherPart(OpenModel):
     """A part that no model here reads, such as a file."""
@@ -48,9 +54,25 @@ class InputOtherPart(OpenModel):
     type: Name
 
 
+def _type_of(value: Any) -> Any:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if isinstance(kind, str) else None
+
+
+# Capital letters keep the tags out of the paths of wrong fields.
+_PARTS = {
+    **dict.fromkeys(("input_text", "output_text", "text", "summary_text", "reasoning_text"), "Text"),
+    "refusal": "Refusal",
+    "input_image": "Image",
+}
 InputPart = Annotated[
-    InputImagePart | InputTextPart | InputRefusalPart | InputOtherPart, Field(union_mode="left_to_right")
+    Annotated[InputTextPart, Tag("Text")]
+    | Annotated[InputRefusalPart, Tag("Refusal")]
+    | Annotated[InputImagePart, Tag("Image")]
+    | Annotated[InputOtherPart, Tag("Other")],
+    Discriminator(lambda value: _PARTS.get(_type_of(value), "Other")),
 ]
+"""A part of a message. Its type alone decides which model it has, so that errors name what is wrong with it."""
 
 
 class MessageItem(OpenModel):
@@ -115,7 +137,23 @@ class OtherItem(OpenModel):
         return self.type in _LEFT_OUT
 
 
+_ITEMS = {
+    None: "Message",
+    "message": "Message",
+    "function_call": "Call",
+    "custom_tool_call": "CustomCall",
+    "local_shell_call": "LocalShellCall",
+    "function_call_output": "CallOutput",
+    "custom_tool_call_output": "CallOutput",
+    "reasoning": "Reasoning",
+}
 ConversationItem = Annotated[
-    CallItem | CallOutputItem | ReasoningItem | MessageItem | CustomCallItem | LocalShellCallItem | OtherItem,
-    Field(union_mode="left_to_right"),
+    Annotated[MessageItem, Tag("Message")]
+    | Annotated[CallItem, Tag("Call")]
+    | Annotated[CustomCallItem, Tag("CustomCall")]
+    | Annotated[LocalShellCallItem, Tag("LocalShellCall")]
+    | Annotated[CallOutputItem, Tag("CallOutput")]
+    | Annotated[ReasoningItem, Tag("Reasoning")]
+    | Annotated[OtherItem, Tag("Other")],
+    Discriminator(lambda value: _ITEMS.get(_type_of(value), "Other")),
 ]

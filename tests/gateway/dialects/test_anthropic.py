@@ -210,3 +210,14 @@ def test_tokens_are_counted_of_the_whole_prompt() -> None:
     assert query.request.model_fields_set == {"model", "messages", "tools", "reasoning_effort"}
     assert [message.role for message in query.request.messages] == ["system", "user"]
     assert {feature for _, feature in query.request.requirements()} == {"images", "tools"}
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "look"}])
+def test_choice_of_a_tool_needs_tools(choice: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as error:
+        chat(tool_choice=choice)
+    assert invalid_request(error.value).param == "tool_choice"
+    chat(tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+    chat(tool_choice={"type": "none"})
+    left_out = {"type": "web_search_20250305", "name": "web_search"}
+    assert "tool_choice" not in chat(tools=[left_out], tool_choice=choice)

@@ -37,6 +37,23 @@ def test_running_gateway_writes_the_form_of_the_path(gateway: GatewayProcess, pa
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, code)
 
 
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/embed", ["/embed/", "//embed"]),
+        ("/v1/messages", ["/v1/messages/", "/messages", "//v1//messages/"]),
+        ("/api/chat", ["/api/chat/", "//api/chat"]),
+        ("/v1/rerank", ["/v1/rerank/"]),
+        ("/v1/embeddings", ["/embeddings"]),
+    ],
+)
+def test_other_notations_of_a_path_have_its_form(gateway: GatewayProcess, path: str, sent: list[str]) -> None:
+    meant = gateway.http.post(path, json=[]).json()
+    for notation in sent:
+        answer = gateway.http.post(gateway.address + notation, json=[])
+        assert (answer.status_code, answer.json().keys()) == (400, meant.keys())
+
+
 @pytest.mark.parametrize(("path", "code"), [("/api/models", "INVALID_API_KEY"), ("/v1/models", "invalid_api_key")])
 def test_refusals_before_the_route_have_it_too(secured: GatewayProcess, path: str, code: str) -> None:
     answer = secured.http.get(path, headers={"origin": "https://page.example"})
