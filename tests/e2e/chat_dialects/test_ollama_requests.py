@@ -97,7 +97,7 @@ def test_embeddings_equal_the_tasks(server: DialectServer) -> None:
 
 def test_models_are_listed_and_shown(server: DialectServer) -> None:
     names = [model["name"] for model in server.running.get("/api/tags").json()["models"]]
-    assert names == ["agent:latest", "short:latest", "echo:latest", "dies:latest", "slow:latest"]
+    assert [name.removesuffix(":latest") for name in names] == ["agent", "short", "echo", "dies", "slow", "full"]
     shown = server.running.post("/api/show", {"model": "agent:latest"}).json()
     assert "completion" in shown["capabilities"]
     ask(server, "/api/generate", model="echo", prompt="Hi")
