@@ -59,7 +59,9 @@ class DownloadState(StrEnum):
 
 
 class DownloadStatus(LazyModel):
-    """A download from the hub, which `model` began. `bytes` of `total` are on the disk; while verifying, are verified.
+    """A download from the hub, which `model` began.
+
+    `bytes` of `total` are on the disk; while verifying, they are verified.
 
     `file` is being received or verified; of several at once, it is the one that has the most bytes.
 

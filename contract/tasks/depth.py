@@ -27,9 +27,9 @@ class DepthParameters(VisionRequest):
 
     `max_depth` is the upper end of a metric model's range in metres, for images of a different scale than it was
     trained on. `model_input_size` is the shorter side, in pixels, of the image that the model gets (rounded to its
-    patch size); that image may have up to 4 million pixels. `confidence` asks for the model's confidence, if it has
-    one. `camera_intrinsics` convert the output of models that predict depth in focal lengths (Depth Anything 3 Metric)
-    to metres. `encoding_format` `float` returns numbers as readable lists.
+    patch size); that image may have up to 4 million pixels (ZoeDepth: 1 million). `confidence` asks for the model's
+    confidence, if it has one. `camera_intrinsics` convert the output of models that predict depth in focal lengths
+    (Depth Anything 3 Metric) to metres. `encoding_format` `float` returns numbers as readable lists.
     """
 
     max_depth: float | None = Field(None, gt=0, allow_inf_nan=False)
