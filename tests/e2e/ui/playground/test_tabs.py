@@ -189,7 +189,9 @@ def test_pictures_of_any_shape_keep_it(window: OpenPage) -> None:
 
 
 def test_tabs_of_like_tasks_are_neighbours(window: OpenPage) -> None:
-    titles = window.open("playground").get_by_role("navigation", name="Tasks").get_by_role("link").all_inner_texts()
+    tabs = window.open("playground").get_by_role("navigation", name="Tasks").get_by_role("link")
+    expect(tabs).to_have_count(len(all_tasks()))
+    titles = tabs.all_inner_texts()
     assert titles.index("Image variation") == titles.index("Image edit") + 1
     assert titles.index("Translation") == titles.index("Transcription") + 1
 
