@@ -57,11 +57,10 @@ def invalid_request(error: ValidationError) -> BadRequest:
     errors = error.errors(include_url=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
         return BadRequest(f"The body is not valid JSON: {errors[0]['msg']}. Send UTF-8 JSON.")
-    # Each member of a union reports an error of its own; the one that got deepest into the value explains most.
     by_field: dict[Any, list[Any]] = {}
     for problem in errors:
         by_field.setdefault(problem["loc"][:1], []).append(problem)
-    wrong = [_explained(max(problems, key=_rank)) for problems in by_field.values()]
+    wrong = [_explained(_most_telling(problems)) for problems in by_field.values()]
     sentences = [f"`{param}`: {message}." if param else f"{message}." for param, message in wrong[:_MAX_NAMED]]
     if len(wrong) > _MAX_NAMED:
         sentences.append(f"{len(wrong) - _MAX_NAMED} more fields are wrong.")
@@ -74,9 +73,31 @@ def _explained(problem: Any) -> tuple[str | None, str]:
     return ".".join(_path(problem)) or None, "this field is required" if problem["type"] == "missing" else message
 
 
-def _rank(error: Any) -> tuple[bool, int, bool]:
-    """How much an error explains: exceeded limits most, then depth; at the same depth, values more than types."""
-    return error["type"].endswith("too_long"), len(_path(error)), not error["type"].endswith("_type")
+def _most_telling(problems: list[Any]) -> Any:
+    """The error that explains most, of those of one field: each member of a union reports errors of its own.
+
+    It is an exceeded limit, or got deepest into the value; at the same depth, it is the first one of the member that
+    got furthest along lists, and rather about a value than about a type.
+    """
+    rank = max(map(_rank, problems))
+    first: dict[Any, Any] = {}
+    for problem in problems:
+        if _rank(problem) == rank:
+            first.setdefault(_member(problem), problem)
+    return max(first.values(), key=lambda problem: (_place(problem), not problem["type"].endswith("_type")))
+
+
+def _rank(error: Any) -> tuple[bool, int]:
+    return error["type"].endswith("too_long"), len(_path(error))
+
+
+def _member(error: Any) -> Any:
+    """The member of the field's union that reports the error, if it is one."""
+    return next((step for step in error["loc"][1:2] if isinstance(step, str)), None)
+
+
+def _place(error: Any) -> tuple[int, ...]:
+    return tuple(step for step in error["loc"] if isinstance(step, int))
 
 
 def _path(error: Any) -> list[str]:

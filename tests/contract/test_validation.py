@@ -36,6 +36,9 @@ IMAGE = "aGVsbG8="
         ("chat", {"messages": [{"role": "user", "content": [{"image": 5}]}]}, "messages.0.content.0.type"),
         ("chat", {"messages": [{"role": "user", "content": [{"type": "x " * 99}]}]}, "messages.0.content.0.type"),
         ("chat", {"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
+        ("completions", {"prompt": ["a", 1]}, "prompt.1"),
+        ("completions", {"prompt": [1, "a", 2, "b"]}, "prompt.1"),
+        ("completions", {"prompt": [[1], "a"]}, "prompt.1"),
     ],
 )
 def test_names_the_field_as_the_client_wrote_it(task: str, fields: dict[str, object], param: str) -> None:
