@@ -78,6 +78,7 @@ EVERY_KEY = {
     "GET /v1/models/{model_id:path}",
     "GET /v1/tasks",
     "GET /v1/tasks/{task}",
+    "GET /info",
     "GET /props",
     "GET /v1/audio/voices",
     "GET /api/models",
