@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from tests.e2e.ui.browsing import OpenPage, expect
@@ -93,7 +92,6 @@ def test_job_is_submitted_once_by_two_clicks(window: OpenPage) -> None:
     page.get_by_label("Request, as JSON").fill('{"model": "first", "prompt": "hello"}')
     page.get_by_role("button", name="Submit").evaluate(SUBMIT_TWICE)
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.get_by_text(re.compile("is stored"))).to_have_count(1)
     assert len([address for address in window.addresses if "jobs/submit" in address]) == 1
 
 
