@@ -24,7 +24,9 @@ def facts_of(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> ModelF
     inner = config.get("text_config")
     text: dict[str, Any] = inner if isinstance(inner, dict) else {}
     context = _number(text.get("max_position_embeddings")) or _number(config.get("max_position_embeddings"))
-    limits = [limit for limit in (context, _number(spec.options.get("context"))) if limit is not None]
+    sentence = _read(folder / "sentence_bert_config.json") if folder else {}  # an embedding model may be held to less
+    known = (context, _number(sentence.get("max_seq_length")), _number(spec.options.get("context")))
+    limits = [limit for limit in known if limit is not None]
     return ModelFacts(
         context_length=min(limits, default=None),
         dimensions=_number(pooling.get("word_embedding_dimension")),

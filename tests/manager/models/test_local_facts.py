@@ -52,6 +52,11 @@ def test_pooling_says_the_length_of_vectors(tmp_path: Path) -> None:
     assert facts(tmp_path, {}).dimensions == 384
 
 
+def test_embedding_model_may_read_less_than_its_positions(tmp_path: Path) -> None:
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 256}')
+    assert facts(tmp_path, {"max_position_embeddings": 512}, "sentence_transformers").context_length == 256
+
+
 def test_reads_a_snapshot_of_the_hub(tmp_path: Path) -> None:
     repository = tmp_path / "hub" / "models--a--b"
     (repository / "refs").mkdir(parents=True)
