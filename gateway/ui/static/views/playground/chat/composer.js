@@ -3,7 +3,7 @@
 import { html, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
 import { useStore } from "../../../lib/store.js";
-import { chosenFile, filesIn, reading, whileReading } from "../lib/files.js";
+import { chosenFile, filesIn, reading } from "../lib/files.js";
 import { Camera } from "../inputs/camera.js";
 import { usePaste } from "../inputs/use_paste.js";
 
@@ -15,11 +15,10 @@ export function Composer({ busy, onSend, onStop }) {
   const input = useRef(null);
   const form = useRef(null);
   const isReading = useStore(reading, (count) => count > 0);
-  const read = async (blobs) => {
+  const add = (blobs) => attempt(async () => {
     const chosen = await Promise.all(blobs.map(chosenFile));
     setFiles((current) => [...current, ...chosen]);
-  };
-  const add = (blobs) => attempt(() => whileReading(() => read(blobs)));
+  });
   usePaste(form, add);
   const send = (event) => {
     event?.preventDefault();

@@ -12,7 +12,7 @@ import { record, withoutDevice } from "../lib/recorder.js";
  */
 export function AudioInput({ label, value, example, onInput }) {
   const id = useId();
-  const choose = (blob) => blob && attempt(() => whileReading(async () => onInput([await chosenFile(blob)])));
+  const choose = (blob) => attempt(async () => blob && onInput([await chosenFile(blob)]));
   const drop = (event) => {
     event.preventDefault();
     attempt(async () => choose(filesIn(event.dataTransfer, "audio")[0]));
@@ -55,7 +55,7 @@ export function Microphone({ onFile }) {
     current.current = null;
   };
   useEffect(() => leave, []); // the microphone is off once this is gone
-  const giveUp = async () => {
+  const giveUp = () => {
     leave();
     setState("off");
   };

@@ -2,7 +2,7 @@
 
 import { html, useId, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
-import { chosenFile, filesIn, whileReading } from "../lib/files.js";
+import { chosenFile, filesIn } from "../lib/files.js";
 import { Camera } from "./camera.js";
 import { usePaste } from "./use_paste.js";
 
@@ -17,12 +17,12 @@ export function PictureInput({ label, value, several, example, onInput, compact 
   const zone = useRef(null);
   const latest = useRef(value);
   latest.current = value;
-  const read = async (blobs) => {
-    const files = await Promise.all(blobs.map(chosenFile));
-    const own = latest.current.filter((file) => file !== example); // others may have come meanwhile
-    if (files.length) onInput(several ? [...own, ...files] : files.slice(-1));
-  };
-  const add = (blobs) => attempt(() => whileReading(() => read(blobs)));
+  const add = (blobs) =>
+    attempt(async () => {
+      const files = await Promise.all(blobs.map(chosenFile));
+      const own = latest.current.filter((file) => file !== example); // others may have come meanwhile
+      if (files.length) onInput(several ? [...own, ...files] : files.slice(-1));
+    });
   usePaste(zone, add);
   const drop = (event) => {
     event.preventDefault();

@@ -27,12 +27,13 @@ export async function whileReading(work) {
  * @returns {Promise<ChosenFile>}
  */
 export function chosenFile(blob) {
-  return new Promise((resolve, reject) => {
+  const read = (resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve({ dataUrl: String(reader.result), name: blob.name ?? "file" });
     reader.onerror = () => reject(new Error("The file cannot be read."));
     reader.readAsDataURL(blob);
-  });
+  };
+  return whileReading(() => new Promise(read));
 }
 
 /** The kinds of files whose type browsers do not know. */
