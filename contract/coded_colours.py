@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from contract import png_files
 from contract.errors import BadImage
 from contract.heif_files import boxes
 
@@ -45,14 +46,12 @@ def read_into(image: Image.Image, content: bytes) -> None:
 
 def _in_png(content: bytes) -> tuple[int, ...] | None:
     """The chunk is in front of the pixels."""
-    position = 8
-    while True:
-        length, name = struct.unpack_from(">I4s", content, position)
+    for name, start, _ in png_files.chunks(content):
         if name == b"cICP":
-            return struct.unpack_from(">BB", content, position + 8)
+            return struct.unpack_from(">BB", content, start)
         if name == b"IDAT":
-            return None
-        position += 12 + length
+            break
+    return None
 
 
 def _in_avif(content: bytes) -> tuple[int, ...] | None:

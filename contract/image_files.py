@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
-from contract import coded_colours
+from contract import coded_colours, png_files
 from contract.errors import BadImage
 from contract.heif_files import is_heif, open_heif
 
@@ -36,7 +36,6 @@ MAX_DIRECTORY_VALUES = 2**18
 """The most numbers in one directory: as Python's objects, they take up to 150 times their bytes."""
 _MAX_TILE_PIXELS = 2**26
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IDAT", b"fdAT", b"fcTL"}
 _PNG_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
 _TIFF = (b"II*\0", b"MM\0*")
@@ -68,7 +67,7 @@ def open_header(content: bytes) -> Image.Image:
 
 def png_size(content: bytes) -> tuple[int, int] | None:
     """Width and height from the header of a PNG file; None for other files, or damaged ones."""
-    if not content.startswith(_PNG) or content[12:16] != b"IHDR" or len(content) < 24:
+    if not content.startswith(png_files.SIGNATURE) or content[12:16] != b"IHDR" or len(content) < 24:
         return None
     width, height = struct.unpack(">II", content[16:24])
     return width, height
@@ -119,7 +118,7 @@ def check_metadata(content: bytes) -> None:
 
 def _blocks(content: bytes) -> Iterator[None]:
     """Yields for each block of metadata."""
-    if content.startswith(_PNG):
+    if content.startswith(png_files.SIGNATURE):
         return _png_blocks(content)
     if content.startswith(b"\xff\xd8"):
         return _jpeg_blocks(content)
@@ -128,10 +127,8 @@ def _blocks(content: bytes) -> Iterator[None]:
 
 def _png_blocks(content: bytes) -> Iterator[None]:
     """The chunks that hold no pixels; Pillow reads those after the pixels as well."""
-    position, compressed, empty = len(_PNG), 0, 0
-    while position + 8 <= len(content):
-        length, name = struct.unpack_from(">I4s", content, position)
-        position += 12 + length
+    compressed, empty = 0, 0
+    for name, _, length in png_files.chunks(content):
         compressed += name in _PNG_COMPRESSED
         empty += length < 16
         if compressed > MAX_COMPRESSED_BLOCKS:

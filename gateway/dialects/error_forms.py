@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 
 from starlette.types import Scope
@@ -29,6 +28,7 @@ from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS
 from gateway.dialects.anthropic.models import VERSION_HEADER
 from gateway.dialects.dialect import DialectRoute
 from gateway.dialects.ranking_errors import RANKING_ERRORS
+from gateway.forwarding.plain_paths import single_slashes
 
 _CATEGORIES: dict[type[ServeError], str] = {
     BadRequest: "INVALID_REQUEST",
@@ -54,7 +54,6 @@ def upper_case_body(error: ServeError, request_id: str | None) -> bytes:
 
 UPPER_CASE = ErrorForm(upper_case_body)
 _DEFAULT = ErrorForm()
-_SLASHES = re.compile("//+")
 
 
 @cache
@@ -77,7 +76,7 @@ def form_of(scope: Scope) -> ErrorForm:
 
     Other paths have that of the paths around them. Anthropic's clients send their header to paths that others use too.
     """
-    path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"  # as requests are answered whose paths have such slashes
+    path = single_slashes(scope["path"]).rstrip("/") or "/"  # as requests are answered whose paths have such slashes
     if own := _own_forms().get(path) or _own_forms().get(f"/v1{path}"):
         return own
     if header(scope, VERSION_HEADER) is not None:

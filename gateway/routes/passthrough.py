@@ -17,9 +17,9 @@ from contract.errors import NotFound
 from contract.status import ModelStatus
 from gateway.forwarding.external_forwarder import ServerPath, check_forwardable, raw_path
 from gateway.forwarding.external_request import ExternalRequest, read_request
+from gateway.forwarding.plain_paths import single_slashes
 from gateway.services import Services
 
-_SLASHES = re.compile("//+")
 _WITHOUT_V1 = re.compile("/+(completions|responses|messages|audio|realtime|rerank|models)(/|$)")
 """Paths of OpenAI's API and its relatives, as clients send them whose base URL lacks `/v1`."""
 
@@ -90,7 +90,7 @@ def _meant(path: str) -> str:
     """The path that clients mean whose base URL ends with a slash, or lacks `/v1`."""
     if _WITHOUT_V1.match(path):
         path = f"/v1{path}"
-    return _SLASHES.sub("/", path)
+    return single_slashes(path)
 
 
 def _not_found(scope: Scope) -> NotFound:

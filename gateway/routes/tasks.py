@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,10 +20,9 @@ from gateway.forwarding.client_headers import (
     wants_loading_messages,
 )
 from gateway.forwarding.offload import offload
+from gateway.forwarding.plain_paths import single_slashes
 from gateway.forwarding.task_forwarder import TaskCall, check_whole, decode
 from gateway.services import Services
-
-_SLASHES = re.compile("//+")
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +96,7 @@ class TaskRoutes:
         for start, endpoint in self._below.items():
             if path.startswith(start):
                 return endpoint
-        plain = _SLASHES.sub("/", path).rstrip("/")
+        plain = single_slashes(path).rstrip("/")
         return self._endpoints.get(plain) or self._endpoints.get(f"/v1{plain}")
 
 

@@ -105,9 +105,8 @@ class MemoryMonitor:
         The footprint stays within what is available beside the pinned `workers`, since a value that was never measured
         must not lead to the answer that the model can never fit.
         """
-        device = worker.placement.devices[0]
-        pinned = [w for w in workers if w is not worker and w.pinned and w.state in UP]
-        available = self.largest_budgets()[device] - sum(w.committed for w in pinned if device in w.placement.devices)
+        device = self.devices[worker.placement.devices[0]]
+        available = self.ceilings(device, [other for other in workers if other is not worker]).attainable
         raised = max(worker.committed, min(int(worker.committed * 1.25), available // MIB * MIB), 1)
         key = self._key(worker.spec, worker.placement)
         self.footprints.learn_shortage(key, raised, _start_of(worker), worker.spec.memory_gb)

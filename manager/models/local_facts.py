@@ -19,12 +19,11 @@ _MAX_BYTES = 4 * 2**20
 def facts_of(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> ModelFacts:
     """The facts in the model's files on this machine, as the entry's options change them. Raises nothing."""
     folder = None if spec.engine == "command" else _folder(spec, environ)
-    config = _read(folder / "config.json") if folder else {}
-    pooling = _read(folder / "1_Pooling" / "config.json") if folder else {}
+    config, pooling = _read(folder, "config.json"), _read(folder, "1_Pooling/config.json")
+    sentence = _read(folder, "sentence_bert_config.json")  # an embedding model may be held to less than its positions
     inner = config.get("text_config")
     text: dict[str, Any] = inner if isinstance(inner, dict) else {}
     context = _number(text.get("max_position_embeddings")) or _number(config.get("max_position_embeddings"))
-    sentence = _read(folder / "sentence_bert_config.json") if folder else {}  # an embedding model may be held to less
     known = (context, _number(sentence.get("max_seq_length")), _number(spec.options.get("context")))
     limits = [limit for limit in known if limit is not None]
     return ModelFacts(
@@ -43,8 +42,11 @@ def _folder(spec: ModelSpec, environ: Mapping[str, str]) -> Path | None:
     return path if path and path.is_dir() else None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object in a file; empty if there is none."""
+def _read(folder: Path | None, name: str) -> dict[str, Any]:
+    """A JSON object in a file of the folder; empty if there is none."""
+    if folder is None:
+        return {}
+    path = folder / name
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}

@@ -5,13 +5,13 @@ Source: platform.claude.com/docs/en/api/messages.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
-from contract.tasks.chat.open_model import JsonObject, OpenModel
+from contract.tasks.chat.open_model import JsonObject, OpenModel, by_type
 
 
 class TextBlock(OpenModel):
@@ -84,24 +84,14 @@ class OtherBlock(OpenModel):
     type: Name
 
 
-def _tag(value: Any) -> str:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return _TAGS.get(kind, "Other") if isinstance(kind, str) else "Other"
-
-
-# Capital letters keep the tags out of the paths of wrong fields.
-_TAGS = {
-    "text": "Text",
-    "image": "Image",
-    "document": "Document",
-    "search_result": "SearchResult",
+_IN_RESULTS = {"text": "Text", "image": "Image", "document": "Document", "search_result": "SearchResult"}
+_IN_MESSAGES = {
+    **_IN_RESULTS,
     "thinking": "Thinking",
     "redacted_thinking": "RedactedThinking",
     "tool_use": "ToolUse",
     "tool_result": "ToolResult",
 }
-
-_IN_RESULTS = frozenset({"Text", "Image", "Document", "SearchResult"})
 
 ResultBlock = Annotated[
     Annotated[TextBlock, Tag("Text")]
@@ -109,7 +99,7 @@ ResultBlock = Annotated[
     | Annotated[DocumentBlock, Tag("Document")]
     | Annotated[SearchResultBlock, Tag("SearchResult")]
     | Annotated[OtherBlock, Tag("Other")],
-    Discriminator(lambda value: tag if (tag := _tag(value)) in _IN_RESULTS else "Other"),
+    by_type(_IN_RESULTS),
 ]
 """What the result of a tool consists of."""
 
@@ -132,6 +122,6 @@ Block = Annotated[
     | Annotated[ToolUseBlock, Tag("ToolUse")]
     | Annotated[ToolResultBlock, Tag("ToolResult")]
     | Annotated[OtherBlock, Tag("Other")],
-    Discriminator(_tag),
+    by_type(_IN_MESSAGES),
 ]
 """What a message consists of."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
 from contract.limits import Items, Name, Text
 from contract.media import ImageInput
-from contract.tasks.chat.open_model import JsonObject, OpenModel
+from contract.tasks.chat.open_model import JsonObject, OpenModel, by_type
 from contract.tasks.chat.tools import FunctionName
 
 _LEFT_OUT = frozenset((
@@ -54,12 +54,6 @@ class InputOtherPart(OpenModel):
     type: Name
 
 
-def _type_of(value: Any) -> Any:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if isinstance(kind, str) else None
-
-
-# Capital letters keep the tags out of the paths of wrong fields.
 _PARTS = {
     **dict.fromkeys(("input_text", "output_text", "text", "summary_text", "reasoning_text"), "Text"),
     "refusal": "Refusal",
@@ -70,7 +64,7 @@ InputPart = Annotated[
     | Annotated[InputRefusalPart, Tag("Refusal")]
     | Annotated[InputImagePart, Tag("Image")]
     | Annotated[InputOtherPart, Tag("Other")],
-    Discriminator(lambda value: _PARTS.get(_type_of(value), "Other")),
+    by_type(_PARTS),
 ]
 """A part of a message. Its type alone decides which model it has, so that errors name what is wrong with it."""
 
@@ -155,5 +149,5 @@ ConversationItem = Annotated[
     | Annotated[CallOutputItem, Tag("CallOutput")]
     | Annotated[ReasoningItem, Tag("Reasoning")]
     | Annotated[OtherItem, Tag("Other")],
-    Discriminator(lambda value: _ITEMS.get(_type_of(value), "Other")),
+    by_type(_ITEMS),
 ]
