@@ -126,6 +126,7 @@ check: $(TESTED)  ## Check style, types, imports, names, sizes, docs and the loc
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/test_invariants.py
 	@$(BIN)/python -m scripts.check
 
 format: $(TESTED)  ## Format the code and update the generated parts of the docs

@@ -54,7 +54,4 @@ def test_decider_never_awaits() -> None:
 
 def test_dialects_do_no_io() -> None:
     for path in (ROOT / "gateway" / "dialects").rglob("*.py"):
-        tree = ast.parse(path.read_text())
-        assert_pure(tree)
-        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert {name for name in modules if name.startswith("gateway.forwarding")} <= {"gateway.forwarding.model_table"}
+        assert_pure(ast.parse(path.read_text()))

@@ -27,8 +27,8 @@ from gateway.dialects import all_dialects
 from gateway.dialects.anthropic.errors import ANTHROPIC_ERRORS
 from gateway.dialects.anthropic.models import VERSION_HEADER
 from gateway.dialects.dialect import DialectRoute
+from gateway.dialects.plain_paths import single_slashes
 from gateway.dialects.ranking_errors import RANKING_ERRORS
-from gateway.forwarding.plain_paths import single_slashes
 
 _CATEGORIES: dict[type[ServeError], str] = {
     BadRequest: "INVALID_REQUEST",

@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 from contract.asgi.body import ClientDisconnected
 from contract.errors import NotFound
 from contract.status import ModelStatus
+from gateway.dialects.plain_paths import single_slashes
 from gateway.forwarding.external_forwarder import ServerPath, check_forwardable, raw_path
 from gateway.forwarding.external_request import ExternalRequest, read_request
-from gateway.forwarding.plain_paths import single_slashes
 from gateway.services import Services
 
 _WITHOUT_V1 = re.compile("/+(completions|responses|messages|audio|realtime|rerank|models)(/|$)")

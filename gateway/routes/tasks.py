@@ -13,6 +13,7 @@ from contract.asgi.body import ClientDisconnected, cancel_on_disconnect, read_bo
 from contract.asgi.middleware import header
 from contract.asgi.pacing import Pacing
 from contract.tasks import Task, all_tasks
+from gateway.dialects.plain_paths import single_slashes
 from gateway.forwarding.client_headers import (
     forwarded_headers,
     requested_keep_alive,
@@ -20,7 +21,6 @@ from gateway.forwarding.client_headers import (
     wants_loading_messages,
 )
 from gateway.forwarding.offload import offload
-from gateway.forwarding.plain_paths import single_slashes
 from gateway.forwarding.task_forwarder import TaskCall, check_whole, decode
 from gateway.services import Services
 
