@@ -12,11 +12,14 @@ from pydantic_core.core_schema import ErrorType
 from contract.errors import BadRequest, InvalidField
 from contract.json_bounds import check_json
 from contract.json_parser import WHOLE, parse_checked
+from contract.value_rules import kind, rule
 
 Body = TypeVar("Body", bound=BaseModel)
 
 _ERROR_TYPES = frozenset(get_args(ErrorType))
 _FIELD = re.compile(r"(?!(?:str|int|float|bool|bytes)$)[a-z_][a-z0-9_]*")
+
+_NAMED = re.compile(r"`([a-z_][a-z0-9_.]*)`")
 
 _NULL = b"null"
 _MAX_NAMED = 8
@@ -60,17 +63,36 @@ def invalid_request(error: ValidationError) -> BadRequest:
     by_field: dict[Any, list[Any]] = {}
     for problem in errors:
         by_field.setdefault(problem["loc"][:1], []).append(problem)
-    wrong = [_explained(_most_telling(problems)) for problems in by_field.values()]
-    sentences = [f"`{param}`: {message}." if param else f"{message}." for param, message in wrong[:_MAX_NAMED]]
+    wrong = [_explained(problems) for problems in by_field.values()]
+    sentences = [f"{message}." for _, message in wrong[:_MAX_NAMED]]
     if len(wrong) > _MAX_NAMED:
         sentences.append(f"{len(wrong) - _MAX_NAMED} more fields are wrong.")
     return InvalidField(" ".join(sentences), param=wrong[0][0])
 
 
-def _explained(problem: Any) -> tuple[str | None, str]:
-    """The path of a wrong field, and what is wrong with it."""
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return ".".join(_path(problem)) or None, "this field is required" if problem["type"] == "missing" else message
+def _explained(problems: list[Any]) -> tuple[str | None, str]:
+    """The path of a wrong field, and a sentence about it, from all errors of the field."""
+    telling = _most_telling(problems)
+    path = ".".join(_path(telling)) or None
+    if telling["type"] == "missing":
+        return path, f"`{path}`: this field is required"
+    if words := _alternatives(telling, problems) or rule(telling):
+        return path, f"`{path}` {words}" if path else f"The body {words}"
+    message = str(telling["msg"]).removeprefix("Value error, ")
+    if path:
+        return path, f"`{path}`: {message}"
+    named = _NAMED.match(message)  # a validator of the whole body names the field that it is about
+    return named and named[1], message
+
+
+def _alternatives(telling: Any, problems: list[Any]) -> str | None:
+    """What a value may be, if it is of none of the kinds that several members of a union ask for."""
+    here = [problem for problem in problems if _path(problem) == _path(telling)]
+    words = dict.fromkeys(filter(None, (kind(problem["type"]) for problem in here)))
+    literals = [problem["ctx"]["expected"] for problem in here if problem["type"] == "literal_error"]
+    if not kind(telling["type"]) and telling["type"] != "literal_error":
+        return None
+    return f"must be {', or '.join((*literals, *([' or '.join(words)] if words else ())))}"
 
 
 def _most_telling(problems: list[Any]) -> Any:

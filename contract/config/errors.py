@@ -9,28 +9,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from contract.credentials import holds_secrets, is_secret
+from contract.value_rules import KINDS, rule
 
 Place = tuple[int | str, ...]
-_MUST_BE = {
-    "missing": "is missing",
-    "int": "must be a whole number",
-    "float": "must be a number",
-    "bool": "must be true or false",
-    "tuple": "must be a list, such as [a, b]",
-    "list": "must be a list, such as [a, b]",
-    "dict": "must have keys and values, such as {{key: value}}",
-    "model": "must have keys and values, such as {{key: value}}",
-    "mapping": "must have keys and values, such as {{key: value}}",
-    "string_type": "must be a text",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "greater_than": "must be more than {gt}",
-    "less_than": "must be less than {lt}",
-    "literal_error": "must be one of {expected}",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
+_KINDS_IN_YAML = {
+    **KINDS,
+    "string": "a text",
+    "int": "a whole number",
+    **dict.fromkeys(("list", "tuple"), "a list, such as [a, b]"),
+    **dict.fromkeys(("dict", "model", "mapping"), "a mapping, such as {key: value}"),
 }
-"""What a value must be, by what pydantic's type of an error begins with."""
 PATTERNS = {
     r"^[^\s#]+$": "must be a name without spaces and without #",
     r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$": "must be auto, cpu, cuda, cuda:1 (the second GPU), mps or mlx",
@@ -70,8 +58,8 @@ def explain(error: Any, model: type[BaseModel], document: Any = None) -> str:
     if error["type"] == "string_pattern_mismatch":
         pattern = error["ctx"]["pattern"]
         return f"{where}{name}{PATTERNS.get(pattern, f'must fit the pattern {pattern}')}{found}"
-    if rule := next((rule for kind, rule in _MUST_BE.items() if error["type"].startswith(kind)), None):
-        return f"{where}{name}{rule.format(**error.get('ctx', {}))}{found}"
+    if needed := "is missing" if error["type"] == "missing" else rule(error, _KINDS_IN_YAML):
+        return f"{where}{name}{needed}{found}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}`{key}`: {message}" if key else f"{where}{message}"
 

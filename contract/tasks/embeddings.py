@@ -150,8 +150,11 @@ class EmbeddingsRequest(Request):
         if value is None and not any(map(info.data.get, ("image", "images", "messages"))):
             raise ValueError("this field is required: a text, or a list of texts and images")
         parts = value if isinstance(value, list) else [value]
-        if not parts or any(isinstance(part, str | list) and not part for part in parts):
-            raise ValueError("every text must have at least one character")
+        if not parts:
+            raise ValueError("this list is empty: send at least one text or image")
+        if empty := [number for number, part in enumerate(parts) if isinstance(part, str | list) and not part]:
+            which = f"text {empty[0]}, counted from 0, is empty; " if len(parts) > 1 else ""
+            raise ValueError(f"{which}every text must have at least one character")
         if len(parts) > MAX_INPUTS:
             raise ValueError(f"{len(parts)} inputs are too many for one request; send at most {MAX_INPUTS}")
         return value

@@ -22,9 +22,9 @@ def refusal(value: Any) -> BadRequest:
 @pytest.mark.parametrize(
     ("value", "param", "message"),
     [
-        ([{"type": "text", "text": 5}], "input.0.text", "valid string"),
+        ([{"type": "text", "text": 5}], "input.0.text", "must be a string"),
         (["a", {"type": "text"}], "input.1.text", "this field is required"),
-        ([{"text": None}], "input.0.text", "valid string"),
+        ([{"text": None}], "input.0.text", "must be a string"),
         ([{"type": "image_url"}], "input.0.image_url", "this field is required"),
         ([{"image": 5}], "input.0.image", "send an image as"),
         ([{"image": "AAAA", "zoom": 1}], "input.0.zoom", "not permitted"),
@@ -33,8 +33,8 @@ def refusal(value: Any) -> BadRequest:
         (["a", 5], "input.1", "an input is a text"),
         (["a", None], "input.1", "an input is a text"),
         ([True], "input.0", "an input is a text"),
-        ([1, "a"], "input.1", "valid integer"),
-        ([[1], ["a"]], "input.1.0", "valid integer"),
+        ([1, "a"], "input.1", "must be an integer"),
+        ([[1], ["a"]], "input.1.0", "must be an integer"),
     ],
 )
 def test_error_names_what_was_sent(value: Any, param: str, message: str) -> None:

@@ -47,11 +47,38 @@ def test_names_the_field_as_the_client_wrote_it(task: str, fields: dict[str, obj
     assert error.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("task", "fields", "message"),
+    [
+        ("chat", {"messages": []}, "`messages` must have at least 1 item."),
+        ("chat", {"messages": [{"role": "user", "content": 5}]}, "`messages.0.content` must be a list or a string."),
+        ("chat", {"tool_choice": 5}, "`tool_choice` must be 'none', 'auto', 'required' or 'any', or an object."),
+        ("chat", {"temperature": 9}, "`temperature` must be at most 2."),
+        ("chat", {"max_tokens": 1.5}, "`max_tokens` must be an integer."),
+        ("chat", {"stream": "perhaps"}, "`stream` must be true or false."),
+        ("chat", {"stop": ["x"] * 17}, "`stop` must have at most 16 items."),
+        ("chat", {"seed": 1e40}, "`seed` is too large a number."),
+        ("chat", {"response_format": "json"}, "`response_format` must be an object."),
+        ("embeddings", {"input": "x", "encoding_format": "hex"}, "`encoding_format` must be 'float' or 'base64'."),
+        ("rerank", {"query": "", "documents": ["a"]}, "`query` must have at least 1 character."),
+        ("completions", {"prompt": ["a", ""]}, "`prompt`: prompt 1, counted from 0, is empty;"),
+        ("embeddings", {"input": []}, "`input`: this list is empty: send at least one text or image."),
+        ("embeddings", {"input": ["a", ""]}, "`input`: text 1, counted from 0, is empty;"),
+    ],
+)
+def test_says_what_a_value_must_be(task: str, fields: dict[str, object], message: str) -> None:
+    say = {"messages": [{"role": "user", "content": "x"}]} if task == "chat" else {}
+    with pytest.raises(InvalidField) as error:
+        all_tasks()[task].decode("application/json", json.dumps(say | fields).encode())
+    assert error.value.message.startswith(message)
+    assert error.value.param == message.split("`")[1]
+
+
 def test_names_every_wrong_field() -> None:
     body = {"messages": [{"role": "user", "content": "x"}], "temperature": 3, "n": 0, "stop": 5}
     with pytest.raises(InvalidField) as error:
         all_tasks()["chat"].decode("application/json", json.dumps(body).encode())
-    assert [name for name in ("`n`: ", "`stop`: ", "`temperature`: ") if name not in error.value.message] == []
+    assert [name for name in ("`n` ", "`stop` ", "`temperature` ") if name not in error.value.message] == []
     assert error.value.message.count("`") == 6
 
 

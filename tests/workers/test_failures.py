@@ -116,7 +116,7 @@ def test_answer_that_breaks_its_schema_is_explained() -> None:
         EmbeddingsResponse.model_validate({"model": "m", "data": [{"index": "a"}]})
     error = to_serve_error(caught.value)
     assert isinstance(error, EngineFailed)
-    assert error.message.startswith("The engine made an answer that is not valid: `data.0.index`: Input should be")
+    assert error.message.startswith("The engine made an answer that is not valid: `data.0.index` must be an integer.")
     assert "`usage`: this field is required." in error.message
     assert "pydantic" not in error.message
     assert "\n" not in error.message

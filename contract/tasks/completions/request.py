@@ -56,8 +56,9 @@ class CompletionRequest(SampledRequest):
     def _check_prompts(self) -> CompletionRequest:
         if not self.prompt:
             raise ValueError("`prompt` is empty: send a text, token ids, or a list of them")
-        if not all(self.prompts):
-            raise ValueError("`prompt`: every prompt needs at least one character or token")
+        if empty := [number for number, prompt in enumerate(self.prompts) if not prompt]:
+            which = f"prompt {empty[0]}, counted from 0, is empty; " if len(self.prompts) > 1 else ""
+            raise ValueError(f"`prompt`: {which}every prompt needs at least one character or token")
         if len(self.prompts) > MAX_PROMPTS:
             raise ValueError(f"`prompt`: {len(self.prompts)} are too many for one request; send at most {MAX_PROMPTS}")
         if len(self.prompts) * (self.n or 1) > MAX_CHOICES:

@@ -218,7 +218,7 @@ def test_schema_of_the_answer(form: Any, constraint: Any) -> None:
         ({"stop_token_ids": [-1]}, "stop_token_ids.0", "0"),
         ({"max_tokens": 0}, "max_tokens", "1"),
         ({"min_p": 1.5}, "min_p", "1"),
-        ({"continue_final_message": True}, None, "assistant's message"),
+        ({"continue_final_message": True}, "continue_final_message", "assistant's message"),
         (message(content=[{"type": "refusal"}]), "messages.0", "needs its `refusal`"),
         (
             {"messages": [{"role": "assistant", "tool_calls": [{"type": "function"}]}]},

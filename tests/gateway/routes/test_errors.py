@@ -47,7 +47,7 @@ CASES = [
     ("unsupported fields", CHAT, {**HI, "echo": True, "n_probs": 2}, 400, "unsupported_feature", "echo",
      "`echo`, `n_probs`: the model"),
     ("hint for a field", CHAT, {**HI, "n_probs": 2}, 400, "unsupported_feature", "n_probs", "Send `logprobs`"),
-    ("wrong fields", CHAT, {**HI, "top_p": 2, "n": 0}, 400, "invalid_field", "n", "`top_p`: "),
+    ("wrong fields", CHAT, {**HI, "top_p": 2, "n": 0}, 400, "invalid_field", "n", "`top_p` "),
     ("broken base64", OCR, {"model": "reader", "image": "no base64!"}, 400, "invalid_image", "image", "base64"),
     ("base64 of no image", OCR, ocr(b"hello"), 400, "invalid_image", "image", "PNG"),
     ("truncated header", OCR, ocr(png(8, 8)[:20]), 400, "invalid_image", "image", "damaged"),
