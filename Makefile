@@ -148,7 +148,7 @@ bench: setup  ## Run the benchmarks and write docs/benchmarks.md; PEERS=litellm 
 bench-gpu: setup  ## Run the benchmarks of large models on an NVIDIA GPU and write docs/benchmarks-gpu.md
 	@$(BIN)/python -m scripts.bench gpu_starts gpu_swaps gpu_chat gpu_image gpu_embeddings
 
-screenshots: setup browser  ## Renew the pictures of the page in README and docs
+screenshots: setup browser  ## Renew the screenshots in README and docs
 	@$(BIN)/python -m scripts.screenshots
 
 docker-up: $(READY)  ## Start only the gateway in a container; the manager must be running on the host

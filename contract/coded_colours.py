@@ -1,4 +1,4 @@
-"""Colours that a HEIC, AVIF or PNG picture names by numbers (ITU-T H.273) instead of by a colour profile.
+"""Colours that a HEIC, AVIF or PNG image names by numbers (ITU-T H.273) instead of by a colour profile.
 
 pillow-heif reads those of HEIC. Pillow skips the others: AVIF has them in a box `colr` of the kind `nclx` (ISO/IEC
 14496-12), PNG in the chunk `cICP` (PNG, third edition).

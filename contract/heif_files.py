@@ -1,4 +1,4 @@
-"""HEIC pictures, as phones make them: opened with pillow-heif, after a look at what decoding them would take.
+"""HEIC images, as phones make them: opened with pillow-heif, after a look at what decoding them would take.
 
 A file lists its items (images, tiles, metadata) in boxes that may refer to the same bytes any number of times, and
 images may be put together from others: a file of a few kilobytes could take gigabytes, or hours. The boxes are those

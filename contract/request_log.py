@@ -32,8 +32,8 @@ class LoggedRequest(LazyModel):
     bytes_sent: int = 0
 
 
-class CapturedPicture(LazyModel):
-    """A picture in a body: the field that held it, its size, and a small JPEG of it as a `data:` URL."""
+class CapturedImage(LazyModel):
+    """An image in a body: the field that held it, its size, and a small JPEG of it as a `data:` URL."""
 
     field: str
     bytes: int
@@ -43,13 +43,13 @@ class CapturedPicture(LazyModel):
 
 
 class CapturedBody(LazyModel):
-    """A body as text, in which words stand for pictures. `cut`: it was longer. `bytes` is the size of all of it."""
+    """A body as text, in which words stand for images. `cut`: it was longer. `bytes` is the size of all of it."""
 
     content_type: str
     bytes: int
     text: str
     cut: bool
-    pictures: list[CapturedPicture] = []
+    pictures: list[CapturedImage] = []
 
 
 class CapturedRequest(LazyModel):

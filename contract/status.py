@@ -198,7 +198,7 @@ class ModelStatus(LazyModel):
     default: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}
-    normalize_images: bool = False  # of an external server: it gets pictures as engines do
+    normalize_images: bool = False  # of an external server: it gets images as engines do
     passthrough: str | None = None  # for an external server: the name it expects as a request's `model`
     source: str = ""
     created: int = 0

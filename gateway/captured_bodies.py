@@ -1,4 +1,4 @@
-"""Keeps the bodies of the last requests and answers, if that is configured: as text, with pictures as thumbnails."""
+"""Keeps the bodies of the last requests and answers, if that is configured: as text, with images as thumbnails."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from contract.config import GatewaySettings
 from contract.errors import ServeError
 from contract.image_files import open_header
 from contract.json_parser import parse_json
-from contract.request_log import CapturedBody, CapturedPicture
+from contract.request_log import CapturedBody, CapturedImage
 
 MAX_RAW = 8 << 20
 """Bytes of a body that are held until its request has ended; of a larger one, only the beginning is kept."""
 MAX_HELD = 64 << 20
 """Bytes of all bodies that are held so."""
-MAX_PICTURES = 8
+MAX_IMAGES = 8
 THUMBNAIL = 160
 """Pixels of a thumbnail's longer side."""
 _MAX_PIXELS = 1 << 26
 _DATA_URL = re.compile(r"data:image/[\w.+-]{1,40};base64,")
-_SHORTEST_PICTURE = 60
+_SHORTEST_IMAGE = 60
 _LONGEST_STRING = 4000
 
 
@@ -48,7 +48,7 @@ class BodyCapture:
         self._limit = int(settings.capture_body_kb * 1024) if settings else 0
         self._kept: dict[int, tuple[CapturedBody | None, CapturedBody | None]] = {}
         self._held = 0
-        self._one_at_a_time = asyncio.Semaphore(1)  # so that pictures of one request only are in memory
+        self._one_at_a_time = asyncio.Semaphore(1)  # so that images of one request only are in memory
 
     def take(self, body: BodyPieces, piece: bytes) -> None:
         """Hold another piece of a body, if there is room."""
@@ -80,43 +80,43 @@ class BodyCapture:
 
 
 def describe(raw: bytes, size: int, content_type: str, limit: int) -> CapturedBody:
-    """What is kept of a body: at most `limit` characters of text, and thumbnails of its pictures."""
-    pictures: list[CapturedPicture] = []
+    """What is kept of a body: at most `limit` characters of text, and thumbnails of its images."""
+    images: list[CapturedImage] = []
     try:
-        text = _text(raw, size, content_type.partition(";")[0].strip().lower(), content_type, pictures)
+        text = _text(raw, size, content_type.partition(";")[0].strip().lower(), content_type, images)
     except (ServeError, ValueError, RecursionError):  # such as a body that is no JSON
         text = raw[: 4 * limit].decode(errors="replace")
     cut = len(text) > limit or len(raw) < size
-    return CapturedBody(content_type=content_type, bytes=size, text=text[:limit], cut=cut, pictures=pictures)
+    return CapturedBody(content_type=content_type, bytes=size, text=text[:limit], cut=cut, pictures=images)
 
 
-def _text(raw: bytes, size: int, kind: str, content_type: str, pictures: list[CapturedPicture]) -> str:
+def _text(raw: bytes, size: int, kind: str, content_type: str, images: list[CapturedImage]) -> str:
     if len(raw) == size and kind.startswith("image/"):
-        return _picture(raw, "", pictures) or f"({size} bytes)"
+        return _image(raw, "", images) or f"({size} bytes)"
     if len(raw) == size and kind == "application/json":
-        return json.dumps(_without_pictures(parse_json(raw), "", pictures), ensure_ascii=False, indent=1)
+        return json.dumps(_without_images(parse_json(raw), "", images), ensure_ascii=False, indent=1)
     if len(raw) == size and kind == "multipart/form-data":
         form = multipart.parse(content_type, raw)
-        return json.dumps(_without_pictures(form, "", pictures), ensure_ascii=False, indent=1)
+        return json.dumps(_without_images(form, "", images), ensure_ascii=False, indent=1)
     if kind.startswith("text/") or kind in {"application/json", "application/x-ndjson"}:
         return raw.decode(errors="replace")
     return f"({size} bytes)"
 
 
-def _without_pictures(value: Any, path: str, pictures: list[CapturedPicture]) -> Any:
-    """A document whose pictures and long strings are replaced by a few words."""
+def _without_images(value: Any, path: str, images: list[CapturedImage]) -> Any:
+    """A document whose images and long strings are replaced by a few words."""
     if isinstance(value, dict):
-        return {str(k): _without_pictures(v, f"{path}.{k}".lstrip("."), pictures) for k, v in value.items()}
+        return {str(k): _without_images(v, f"{path}.{k}".lstrip("."), images) for k, v in value.items()}
     if isinstance(value, list):
-        return [_without_pictures(item, f"{path}.{number}", pictures) for number, item in enumerate(value)]
+        return [_without_images(item, f"{path}.{number}", images) for number, item in enumerate(value)]
     if isinstance(value, bytes):
-        return _picture(value, path, pictures) or f"(file of {len(value)} bytes)"
-    if isinstance(value, str) and len(value) >= _SHORTEST_PICTURE:
-        return _replaced(value, path, pictures)
+        return _image(value, path, images) or f"(file of {len(value)} bytes)"
+    if isinstance(value, str) and len(value) >= _SHORTEST_IMAGE:
+        return _replaced(value, path, images)
     return value
 
 
-def _replaced(value: str, path: str, pictures: list[CapturedPicture]) -> str:
+def _replaced(value: str, path: str, images: list[CapturedImage]) -> str:
     prefix = _DATA_URL.match(value)
     encoded = value[prefix.end() :] if prefix else value
     if prefix or encoded[:4] in {"iVBO", "/9j/", "UklG", "R0lG"}:  # PNG, JPEG, WebP, GIF
@@ -124,20 +124,20 @@ def _replaced(value: str, path: str, pictures: list[CapturedPicture]) -> str:
             content = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
             content = b""
-        if words := _picture(content, path, pictures):
+        if words := _image(content, path, images):
             return words
     return value if len(value) <= _LONGEST_STRING else f"{value[:_LONGEST_STRING]}… ({len(value)} characters)"
 
 
-def _picture(content: bytes, path: str, pictures: list[CapturedPicture]) -> str | None:
-    """Words in place of a picture, of which a thumbnail is kept; None if it is none."""
-    if not content or len(pictures) >= MAX_PICTURES:
+def _image(content: bytes, path: str, images: list[CapturedImage]) -> str | None:
+    """Words in place of an image, of which a thumbnail is kept; None if it is none."""
+    if not content or len(images) >= MAX_IMAGES:
         return None
     try:
         image = open_header(content)
         width, height = image.size
         if width * height > _MAX_PIXELS:
-            return f"(picture of {width} × {height} pixels)"
+            return f"(image of {width} × {height} pixels)"
         image.draft("RGB", (THUMBNAIL, THUMBNAIL))
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         small = io.BytesIO()
@@ -146,5 +146,5 @@ def _picture(content: bytes, path: str, pictures: list[CapturedPicture]) -> str 
         return None
     thumbnail = "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode()
     size = len(content)
-    pictures.append(CapturedPicture(field=path[:200], bytes=size, width=width, height=height, thumbnail=thumbnail))
-    return f"(picture {len(pictures)}: {width} × {height} pixels, {size} bytes)"
+    images.append(CapturedImage(field=path[:200], bytes=size, width=width, height=height, thumbnail=thumbnail))
+    return f"(image {len(images)}: {width} × {height} pixels, {size} bytes)"

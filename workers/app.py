@@ -126,8 +126,8 @@ class App:
                     await _stream(self._batchers.submit(route.served, call), send, started)
                 else:
                     response = await self._whole_response(route.served, call)
-                    if pictures := _pictures(task, request, response):
-                        self._meter.see(pictures)
+                    if images := _images(task, request, response):
+                        self._meter.see(images)
                     writer = content_negotiation.writer_for(header(scope, b"accept"))
                     await _send_response(response, send, writer, started)
         except BadImage as error:
@@ -158,8 +158,8 @@ def progress_of(calls: Iterable[Call[Any]]) -> bytes:
     return json.dumps({"done": done, "total": total} if total else None).encode()
 
 
-def _pictures(task: Task[Any, Any], request: Request, response: BaseModel) -> int:
-    """How many pictures a request has had drawn or, if it draws none, looked at."""
+def _images(task: Task[Any, Any], request: Request, response: BaseModel) -> int:
+    """How many images a request has had drawn or, if it draws none, looked at."""
     if "image" in task.outputs:
         return len(getattr(response, "data", ()))
     return sum(1 for _ in images_in(request)) if "image" in task.inputs else 0

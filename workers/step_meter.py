@@ -1,4 +1,4 @@
-"""Counts what an engine does: how many rows share each step, what is read of prompts, pictures, what is kept."""
+"""Counts what an engine does: how many rows share each step, what is read of prompts, images, what is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StepMeter:
         self._news = threading.Event()
         self._steps: Counter[int] = Counter()
         self._tokens: Counter[str] = Counter()
-        self._pictures = 0
+        self._images = 0
         self.held: Mapping[str, int] = {}
 
     def step(self, rows: int) -> None:
@@ -31,10 +31,10 @@ class StepMeter:
             self._tokens.update({"read": read, "reused": reused})
         self._news.set()
 
-    def see(self, pictures: int) -> None:
-        """Count pictures that were drawn or looked at."""
+    def see(self, images: int) -> None:
+        """Count images that were drawn or looked at."""
         with self._lock:
-            self._pictures += pictures
+            self._images += images
         self._news.set()
 
     def hold(self, held: Mapping[str, int]) -> None:
@@ -55,6 +55,6 @@ class StepMeter:
         with self._lock:
             steps, self._steps = self._steps, Counter()
             tokens, self._tokens = self._tokens, Counter()
-            pictures, self._pictures = self._pictures, 0
+            images, self._images = self._images, 0
         counts = {str(rows): count for rows, count in steps.items()}
-        return {"steps": counts, "tokens": tokens, "pictures": pictures, "held": self.held}
+        return {"steps": counts, "tokens": tokens, "images": images, "held": self.held}

@@ -70,8 +70,8 @@ def _conversation(messages: ChatMessages, images: Sequence[ImageSource]) -> list
         return conversation
     last = conversation[-1]
     parts = [{"type": "text", "text": last["content"]}] if isinstance(last["content"], str) else [*last["content"]]
-    pictures = [{"type": "image_url", "image_url": {"url": image_url(image)}} for image in images]
-    return [*conversation[:-1], {**last, "content": [*parts, *pictures]}]
+    image_parts = [{"type": "image_url", "image_url": {"url": image_url(image)}} for image in images]
+    return [*conversation[:-1], {**last, "content": [*parts, *image_parts]}]
 
 
 def _reply(document: dict[str, Any]) -> ChatReply:

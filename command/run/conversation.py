@@ -31,8 +31,8 @@ class Conversation:
         """Send a message and yield the answer, piece by piece. A message that fails is not remembered."""
         content: Any = text
         if images:
-            pictures = [{"type": "image_url", "image_url": {"url": image_url(image)}} for image in images]
-            content = [{"type": "text", "text": text}, *pictures]
+            image_parts = [{"type": "image_url", "image_url": {"url": image_url(image)}} for image in images]
+            content = [{"type": "text", "text": text}, *image_parts]
         messages = [*self._messages, {"role": "user", "content": content}]
         answer = ""
         for piece in self._client.stream_chat(messages, model=self._model, on_wait=_show_wait, **self._options):

@@ -48,7 +48,7 @@ class Question:
             raise CommandError("Say what to do: --prompt TEXT")
         return self.prompt
 
-    def picture(self) -> Image.Image:
+    def upright_image(self) -> Image.Image:
         """The image, upright, to draw on. Raises CommandError for one that is not on this machine."""
         from PIL import ImageOps
 
@@ -70,7 +70,7 @@ class Outcome:
 
     said: str
     document: Any
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
     file: bytes | None = None
     arrays: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     endings: Sequence[str] = ()
@@ -90,13 +90,13 @@ class Outcome:
                 path.write_bytes(self.file)
             case ".png" if self.file and self.file.startswith(b"\x89PNG"):
                 path.write_bytes(self.file)
-            case suffix if self.picture and suffix in Image.registered_extensions():
-                self.picture.save(path)
+            case suffix if self.image and suffix in Image.registered_extensions():
+                self.image.save(path)
             case _:
                 raise CommandError(
                     f"{path} cannot be written: this answer can be saved as {', '.join(self._endings())}"
                 )
 
     def _endings(self) -> list[str]:
-        pictures = [".png", ".jpg", ".webp"] if self.picture else []
-        return [*self.endings, *pictures, *([".npz", ".npy"] if self.arrays else []), ".json", ".txt"]
+        image_endings = [".png", ".jpg", ".webp"] if self.image else []
+        return [*self.endings, *image_endings, *([".npz", ".npy"] if self.arrays else []), ".json", ".txt"]

@@ -28,21 +28,21 @@ _SOUNDS = {
 
 def detect(client: Client, question: Question) -> Outcome:
     """Boxes around objects."""
-    picture = question.picture()
+    image = question.upright_image()
     objects = client.detect(question.image, _labels(question), model=question.model, **question.options)
     lines = [f"{one.label} {one.score:.2f} at {_box(one.box)}" for one in objects]
     document = [dataclasses.asdict(one) for one in objects]
     return Outcome(
-        "\n".join([_counted([one.label for one in objects]), *lines]), document, drawing.boxes(picture, objects)
+        "\n".join([_counted([one.label for one in objects]), *lines]), document, drawing.boxes(image, objects)
     )
 
 
 def segment(client: Client, question: Question) -> Outcome:
     """Masks of objects."""
-    picture, prompt = question.picture(), _labels(question)
+    image, prompt = question.upright_image(), _labels(question)
     automatic = None if prompt else True
     segments = client.segment(question.image, prompt, automatic=automatic, model=question.model, **question.options)
-    share = 100 / (picture.width * picture.height)
+    share = 100 / (image.width * image.height)
     names = [one.label or "segment" for one in segments]
     lines = [
         f"{name} {one.score:.2f}, {one.area * share:.1f} % of the image, at {_box(one.box)}"
@@ -50,7 +50,7 @@ def segment(client: Client, question: Question) -> Outcome:
     ]
     fields = [{k: v for k, v in _shallow(one).items() if k != "mask"} for one in segments]
     arrays = {"masks": np.stack([one.mask for one in segments])} if segments else {}
-    return Outcome("\n".join([_counted(names), *lines]), fields, drawing.masks(picture, segments), arrays=arrays)
+    return Outcome("\n".join([_counted(names), *lines]), fields, drawing.masks(image, segments), arrays=arrays)
 
 
 def depth(client: Client, question: Question) -> Outcome:
@@ -217,8 +217,8 @@ def _box(box: Sequence[float]) -> str:
 
 def _drawn(images: Sequence[DrawnImage]) -> Outcome:
     first = images[0]
-    picture = Image.open(io.BytesIO(first.file))
-    seeds = ", ".join(str(image.seed) for image in images)
-    said = f"{picture.width}x{picture.height} pixels, seed {seeds}"
-    document = {"width": picture.width, "height": picture.height, "seeds": [image.seed for image in images]}
-    return Outcome(said, document, picture, first.file)
+    image = Image.open(io.BytesIO(first.file))
+    seeds = ", ".join(str(one.seed) for one in images)
+    said = f"{image.width}x{image.height} pixels, seed {seeds}"
+    document = {"width": image.width, "height": image.height, "seeds": [one.seed for one in images]}
+    return Outcome(said, document, image, first.file)

@@ -14,14 +14,14 @@ from contract.tasks.chat import ChatUsage
 from contract.tasks.vision import VisionRequest
 
 PROMPTS = {
-    "caption": "Write one sentence that sums up this picture.",
-    "ocr": "Write out all the text in this picture, line by line, exactly as it stands there. Write nothing else.",
-    "describe": "Describe this picture in detail: what is in it, where, in which colours, and what is going on.",
+    "caption": "Write one sentence that sums up this image.",
+    "ocr": "Write out all the text in this image, line by line, exactly as it stands there. Write nothing else.",
+    "describe": "Describe this image in detail: what is in it, where, in which colours, and what is going on.",
     "analyze": (
-        "Analyse this picture: its subject and setting, the objects and people in it and how they relate, any text, "
+        "Analyse this image: its subject and setting, the objects and people in it and how they relate, any text, "
         "the mood, and whatever else stands out."
     ),
-    "objects": "List the objects in this picture, one a line, each with how many there are of it.",
+    "objects": "List the objects in this image, one a line, each with how many there are of it.",
 }
 """The question behind each name; with `custom`, the request brings its own."""
 

@@ -1,4 +1,4 @@
-"""Gives external servers the pictures that engines get: upright, on white, in sRGB with 8 bits a colour, as a PNG.
+"""Gives external servers the images that engines get: upright, on white, in sRGB with 8 bits a colour, as a PNG.
 
 What every server reads alike stays as the client sent it.
 """

@@ -23,7 +23,7 @@ def router(manager: ManagerClient) -> APIRouter:
     routes = APIRouter(tags=["system"])
 
     async def history(request: Request) -> Response:
-        """Memory by device and worker, requests, tokens, pictures and starts of the last hour, as series of numbers.
+        """Memory by device and worker, requests, tokens, images and starts of the last hour, as series of numbers.
 
         A point is added every `interval` seconds. `?since=TIME` leaves out what you have already.
         """

@@ -110,7 +110,7 @@ def _add_bodies(routes: APIRouter, log: RequestLog) -> None:
     async def captured(request: Request) -> Response:
         """A request and, if `gateway.capture_requests` is set, what was sent and answered. Needs the scope `admin`.
 
-        Pictures are thumbnails; of each body, `gateway.capture_body_kb` of text are kept.
+        Images are thumbnails; of each body, `gateway.capture_body_kb` of text are kept.
         """
         require_admin(request.scope.get("principal"))
         found = log.found(request.path_params["id"])

@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 
 from scripts.bench import servers, wrk
+from scripts.bench.images import data_uri
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from scripts.bench.pictures import data_uri
 from scripts.testbed.server import RunningServer
 
 CLIENTS = (1, 4, 16)

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx2
 
+from scripts.bench.images import data_uri
 from scripts.bench.measurement import Goal, Result, Setup, in_turns, ratio
-from scripts.bench.pictures import data_uri
 from scripts.testbed.server import RunningServer
 
 WORDS, LONG, TOKENS = 400, 2000, 400

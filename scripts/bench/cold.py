@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts.bench.images import data_uri
 from scripts.bench.library import MINILM
 from scripts.bench.measurement import Goal, Result, Setup, in_turns
-from scripts.bench.pictures import data_uri
 from scripts.bench.servers import ROOT
 from scripts.demo_models.__main__ import build
 from scripts.testbed.server import RunningServer, eventually

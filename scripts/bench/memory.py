@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from scripts.bench.images import data_uri
 from scripts.bench.measurement import Goal, Result, Setup
-from scripts.bench.pictures import data_uri
 from scripts.testbed.server import RunningServer
 
 MB = 1e6

@@ -15,7 +15,7 @@ from contract.config import ENVIRONMENT
 from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import all_tasks
 from gateway.dialects import all_dialects
-from scripts.check import field_tables, picture_tables, sources
+from scripts.check import field_tables, image_tables, sources
 from workers import describe, engine, registry
 
 _ELSEWHERE = {
@@ -115,9 +115,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "completionfields": lambda: _table(field_tables.HEADER, field_tables.completions()),
     "rerankfields": lambda: _table(field_tables.HEADER, field_tables.rerank()),
     "imagefields": lambda: _table(field_tables.HEADER, field_tables.images()),
-    "picturefiles": lambda: _table(("File", "What happens"), picture_tables.files()),
-    "picturetexts": lambda: _table(("Sent as", "Example"), picture_tables.texts()),
-    "pictureparts": lambda: _table(("As in", "Part of a message"), picture_tables.parts()),
+    "imagefiles": lambda: _table(("File", "What happens"), image_tables.files()),
+    "imagetexts": lambda: _table(("Sent as", "Example"), image_tables.texts()),
+    "imageparts": lambda: _table(("As in", "Part of a message"), image_tables.parts()),
 }
 
 

@@ -43,10 +43,10 @@ def draw_boxes(demo: DemoEnvironment) -> bool:
     """Draw boxes around what a detector sees; one with random weights sees something everywhere."""
     boxed = FOLDER / "boxed.png"
     boxed.unlink(missing_ok=True)
-    picture = _picture(FOLDER / "picture.png")
+    image = _image(FOLDER / "image.png")
     options = ("-p", "a cat", "-O", "box_threshold=0", "-O", "max_detections=3")
     passed = _run(
-        demo, "run", "demo-detect", str(picture.relative_to(ROOT)), *options, "-o", str(boxed.relative_to(ROOT))
+        demo, "run", "demo-detect", str(image.relative_to(ROOT)), *options, "-o", str(boxed.relative_to(ROOT))
     )
     return passed and boxed.exists()
 
@@ -61,7 +61,7 @@ def _run(demo: DemoEnvironment, *arguments: str) -> bool:
     )
 
 
-def _picture(path: Path) -> Path:
+def _image(path: Path) -> Path:
     """Save an image with a few shapes."""
     from PIL import Image, ImageDraw
 

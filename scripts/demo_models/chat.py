@@ -14,11 +14,11 @@ SPECIALS = (
     *ENDS, END, "<fake_token_around_image>", "<image>", "<global-img>",
     *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
 )  # fmt: skip
-PICTURES = {"size": {"longest_edge": 128}, "max_image_size": {"longest_edge": 64}}
+IMAGES = {"size": {"longest_edge": 128}, "max_image_size": {"longest_edge": 64}}
 TEMPLATE = chat_template("<image>", END)
 _LEXICON = (
     "a the this that one two some many red blue green white dark bright small large round old new quiet quick "
-    "box circle line river hill window garden bird cat dog fox tree stone cloud letter number picture colour "
+    "box circle line river hill window garden bird cat dog fox tree stone cloud letter number image colour "
     "sees holds draws finds reads writes turns waits walks sings is was of in on with under over and or then , ."
 )
 WORDS = _LEXICON.split()
@@ -73,5 +73,5 @@ def processor(tokens: Any) -> Any:
     """Converts images and text to the model's inputs."""
     from transformers import Idefics3ImageProcessor, Idefics3Processor
 
-    image_processor = Idefics3ImageProcessor(**PICTURES)
+    image_processor = Idefics3ImageProcessor(**IMAGES)
     return Idefics3Processor(image_processor, tokens, image_seq_len=4, chat_template=TEMPLATE)

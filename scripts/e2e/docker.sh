@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the gateway in a real container with a manager on the host: does a chat request succeed, and does the gateway
-# survive kill -9? Then all of Enginehouse in one container, as docs/installing.md runs it: does it read a picture, and are
+# survive kill -9? Then all of Enginehouse in one container, as docs/installing.md runs it: does it read an image, and are
 # its configuration and state still there after an upgrade? Needs root on Debian or Ubuntu, and a Python with our dependencies (PYTHON, default .venv/bin/python).
 #
 # Starts its own Docker engine with its data in the folder W. No image is downloaded: the base image that
@@ -81,13 +81,13 @@ start_manager() {
 ALL_PORT=${ALL_PORT:-18400} ALL_URL=http://127.0.0.1:${ALL_PORT:-18400}
 run_all() { docker run -d --name enginehouse --init --stop-timeout 75 -p "127.0.0.1:$ALL_PORT:8000" -v enginehouse:/data enginehouse; }
 all_ready() { curl -fs --noproxy '*' -m 2 "$ALL_URL/ready"; }
-read_picture() { curl -fs --noproxy '*' -m 120 "$ALL_URL/v1/vision/ocr" -F image=@examples/sign.png | grep -o 'Open at nine'; }
+read_image() { curl -fs --noproxy '*' -m 120 "$ALL_URL/v1/vision/ocr" -F image=@examples/sign.png | grep -o 'Open at nine'; }
 test_all_of_it() { # the commands of docs/installing.md, with the engine that downloads no model
     docker build -f deploy/docker/Dockerfile --build-arg ENGINES=ocr -t enginehouse . >"$W/build.log" 2>&1 || fail "docker build"
     say "built the image with everything, $(docker image inspect enginehouse --format '{{.Size}}' | awk '{print int($1 / 1e6)}') MB"
     run_all >/dev/null
     within 60 "the container is ready" all_ready
-    say "OCR in the container reads: $(read_picture)"
+    say "OCR in the container reads: $(read_image)"
     docker exec enginehouse enginehouse status | grep -q ocr || fail "status in the container"
     docker cp enginehouse:/data/config.yaml "$W/copied.yaml"
     sed -i 's/id: ocr/id: reader/' "$W/copied.yaml"
@@ -98,7 +98,7 @@ test_all_of_it() { # the commands of docs/installing.md, with the engine that do
     run_all >/dev/null
     within 60 "the new container is ready" all_ready
     renamed || fail "the volume lost the configuration"
-    say "a changed configuration takes effect, and outlives the container; OCR reads: $(read_picture)"
+    say "a changed configuration takes effect, and outlives the container; OCR reads: $(read_image)"
     docker rm -f enginehouse >/dev/null
 }
 

@@ -1,1 +1,1 @@
-"""Takes the pictures of the page that README and docs show."""
+"""Takes the screenshots of the page that README and docs show."""

@@ -1,6 +1,6 @@
-"""`python -m scripts.screenshots`: starts a server on free ports, opens the page, and writes docs/pictures.
+"""`python -m scripts.screenshots`: starts a server on free ports, opens the page, and writes docs/screenshots.
 
-The server has real OCR and embeddings, and the fake engine under the names of large models, so that the pictures need
+The server has real OCR and embeddings, and the fake engine under the names of large models, so that they need
 no downloads and no GPU.
 """
 
@@ -22,12 +22,12 @@ from PIL import Image, ImageDraw, ImageFont
 from scripts.testbed.server import ROOT, RunningServer
 from workers.engines.crawl import chromium
 
-PICTURES = ROOT / "docs" / "pictures"
+SCREENSHOTS = ROOT / "docs" / "screenshots"
 DESKTOP = {"width": 1280, "height": 860}
 TALL = {"width": 1280, "height": 1290}
 PHONE = {"width": 390, "height": 844}
 WARM_UP = 30
-"""Seconds of work before the pictures are taken, so that the charts have lines."""
+"""Seconds of work before the screenshots are taken, so that the charts have lines."""
 QUALITY = 82
 
 
@@ -52,7 +52,7 @@ def main() -> int:
     except ImportError:
         print("Playwright is not installed; run make setup with ENGINES=crawl.")
         return 1
-    PICTURES.mkdir(exist_ok=True)
+    SCREENSHOTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, RunningServer(Path(folder), MODELS) as server, work(server):
         take_all(server)
     return 0
@@ -84,7 +84,7 @@ def work(server: RunningServer) -> Iterator[None]:
 
 
 def take_all(server: RunningServer) -> None:
-    """Every picture."""
+    """Every screenshot."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -96,19 +96,19 @@ def take_all(server: RunningServer) -> None:
 
 
 def sign() -> bytes:
-    """A picture with text on it, as PNG."""
-    picture = Image.new("RGB", (900, 560), "#d7e3e4")
-    draw = ImageDraw.Draw(picture)
+    """An image with text on it, as PNG."""
+    image = Image.new("RGB", (900, 560), "#d7e3e4")
+    draw = ImageDraw.Draw(image)
     draw.rounded_rectangle((60, 70, 840, 490), 24, "#0b6b70")
     for text, top, size in (("ENGINE HOUSE", 140, 88), ("Open daily from 9 to 17", 280, 54), ("Platform 3", 370, 54)):
         draw.text((450, top), text, "white", ImageFont.load_default(size), anchor="ma")
     content = io.BytesIO()
-    picture.save(content, "PNG")
+    image.save(content, "PNG")
     return content.getvalue()
 
 
 def read_a_sign(page: Any) -> None:
-    """Send a picture to the OCR of the playground, and wait for its answer."""
+    """Send an image to the OCR of the playground, and wait for its answer."""
     page.get_by_label("Remove example").click()
     files = page.locator("input[type=file]").first
     files.set_input_files([{"name": "sign.png", "mimeType": "image/png", "buffer": sign()}])
@@ -119,7 +119,7 @@ def read_a_sign(page: Any) -> None:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture: its file, the view, the size of the window, the colours, and what is done before it is taken."""
+    """A screenshot: its file, the view, the size of the window, the colours, and what is done before it is taken."""
 
     name: str
     view: str
@@ -138,7 +138,7 @@ SHOTS = (
 
 
 def take(browser: Any, url: str, shot: Shot) -> None:
-    """Write one picture as WebP, at 1.5 times the resolution of the page."""
+    """Write one screenshot as WebP, at 1.5 times the resolution of the page."""
     context = browser.new_context(
         viewport=shot.size, device_scale_factor=1.5, color_scheme=shot.scheme, reduced_motion="reduce"
     )
@@ -147,9 +147,9 @@ def take(browser: Any, url: str, shot: Shot) -> None:
     page.get_by_role("heading", level=1).wait_for()
     shot.action(page)
     page.wait_for_timeout(3000)  # two changes of the status, so that every number is there
-    path = PICTURES / f"{shot.name}.webp"
+    path = SCREENSHOTS / f"{shot.name}.webp"
     Image.open(io.BytesIO(page.screenshot())).save(path, quality=QUALITY, method=6)
-    print(f"docs/pictures/{path.name}  {path.stat().st_size // 1024} KiB")
+    print(f"docs/screenshots/{path.name}  {path.stat().st_size // 1024} KiB")
     context.close()
 
 

@@ -27,7 +27,7 @@ from tests.support.odd_images import drawing, encoded
 USAGE = VisionUsage(images=1, latency=0.1)
 SIZE = {"index": 0, "width": 3, "height": 2}
 DEPTH = np.arange(6, dtype="<f4").reshape(2, 3)
-PICTURE = encoded(drawing())
+IMAGE = encoded(drawing())
 
 
 def read(call: ApiCall[Any], request: type[BaseModel], response: BaseModel) -> Any:
@@ -38,7 +38,7 @@ def read(call: ApiCall[Any], request: type[BaseModel], response: BaseModel) -> A
 
 def test_detections_have_boxes() -> None:
     item = DetectItem(**SIZE, detections=[Detection(label="cat", score=0.5, box=(0, 1, 2, 2))])
-    call = calls.vision.detect(PICTURE, ["cat"], box_threshold=0.3)
+    call = calls.vision.detect(IMAGE, ["cat"], box_threshold=0.3)
     (cat,) = read(call, DetectRequest, DetectResponse(model="m", data=[item], usage=USAGE))
     assert (cat.label, cat.score, cat.box) == ("cat", 0.5, (0, 1, 2, 2))
 
@@ -48,7 +48,7 @@ def test_segments_have_masks_of_bool() -> None:
     png = Mask(format="dense", size=(2, 3), png=Array.from_numpy(mask, as_png))
     segment = Segment(prompt=0, label="cat", score=0.9, box=(1, 0, 3, 2), area=3, mask=png)
     answer = SegmentResponse(model="m", data=[SegmentItem(**SIZE, segments=[segment])], usage=USAGE)
-    (found,) = read(calls.vision.segment(PICTURE, "cat"), SegmentRequest, answer)
+    (found,) = read(calls.vision.segment(IMAGE, "cat"), SegmentRequest, answer)
     assert found.mask.dtype == bool
     assert (found.mask == (mask > 0)).all()
     assert found.area == 3
@@ -58,7 +58,7 @@ def test_depth_is_float32() -> None:
     depth = DepthMap(format="float32", shape=(2, 3), data=Array.from_numpy(DEPTH))
     item = DepthItem(**SIZE, kind="depth", unit="metre", min=0, max=5, depth=depth)
     answer = read(
-        calls.vision.depth(PICTURE, max_depth=20), DepthRequest, DepthResponse(model="m", data=[item], usage=USAGE)
+        calls.vision.depth(IMAGE, max_depth=20), DepthRequest, DepthResponse(model="m", data=[item], usage=USAGE)
     )
     assert (answer.depth == DEPTH).all()
     assert (answer.unit, answer.max, answer.confidence) == ("metre", 5, None)
@@ -76,7 +76,7 @@ def test_points_and_their_colours_are_arrays() -> None:
         colors=Colors(shape=(2, 3), data=Array.from_numpy(colors)),
         camera_intrinsics=Intrinsics(**camera),
     )
-    call = calls.vision.pointcloud(PICTURE, camera, colors=True)
+    call = calls.vision.pointcloud(IMAGE, camera, colors=True)
     cloud = read(call, PointcloudRequest, PointcloudResponse(model="m", data=[item], usage=USAGE))
     assert (cloud.points == points).all()
     assert (cloud.colors == colors).all()
@@ -91,7 +91,7 @@ def test_vectors_of_images_are_float32() -> None:
         pooled=Array.from_numpy(patches[0, 0].copy()),
         patches=Patches(shape=(2, 3, 2), data=Array.from_numpy(patches)),
     )
-    call = calls.vision.features(PICTURE, patches=True)
+    call = calls.vision.features(IMAGE, patches=True)
     vectors = read(call, FeaturesRequest, FeaturesResponse(model="m", data=[item], usage=USAGE))
     assert (vectors.pooled == patches[0, 0]).all()
     assert (vectors.patches == patches).all()
@@ -106,16 +106,16 @@ def test_pages_have_the_bytes_of_their_screenshot() -> None:
         text="Hello",
         format="text",
         metadata=PageMetadata(language="en"),
-        screenshot_base64=base64.b64encode(PICTURE).decode(),
+        screenshot_base64=base64.b64encode(IMAGE).decode(),
         fetch_time_ms=3,
     )
     answer = read(calls.pages.crawl("http://127.0.0.1/", screenshot=True), CrawlRequest, page)
-    assert answer.screenshot == PICTURE
+    assert answer.screenshot == IMAGE
     assert answer.metadata["language"] == "en"
 
 
 def test_edits_and_variations_send_images() -> None:
-    edit = calls.drawing.edit_image([PICTURE, drawing()], "in winter", mask=PICTURE, strength=0.5)
+    edit = calls.drawing.edit_image([IMAGE, drawing()], "in winter", mask=IMAGE, strength=0.5)
     assert edit.body is not None
     assert len(ImageEditRequest.model_validate(dict(edit.body)).all_images) == 2
     variation = calls.drawing.vary_image(drawing(), n=2)
@@ -125,7 +125,7 @@ def test_edits_and_variations_send_images() -> None:
 def test_urls_are_sent_as_they_are(tmp_path: Any) -> None:
     url = "http://127.0.0.1/photo.jpg"
     assert (calls.vision.caption(url).body or {})["image"] == url
-    body = calls.chat.chat("What is this?", images=[url, PICTURE]).body or {}
+    body = calls.chat.chat("What is this?", images=[url, IMAGE]).body or {}
     _, first, second = body["messages"][0]["content"]
     assert first["image_url"]["url"] == url
     assert second["image_url"]["url"].startswith("data:image/png;base64,")

@@ -113,7 +113,7 @@ def test_history_shows_starts_by_phase(client: Client) -> None:
         client.request("GET", "/v1/system/history", since="yesterday")
 
 
-def test_pictures_and_requests_are_counted(client: Client) -> None:
+def test_images_and_requests_are_counted(client: Client) -> None:
     client.draw("a red square", model="m", n=2, size="32x16")
     client.ocr(encoded(drawing()), model="m")
     counted = eventually(

@@ -15,7 +15,7 @@ from contract.colour_profiles import MAX_PROFILE_BYTES, MAX_TAGS
 from contract.image_loading import open_image
 from contract.media import ImageInput
 from scripts.testbed.colour_profiles import converted, dark_greys, display_p3, inks, srgb
-from scripts.testbed.pictures import drawing, file, heic
+from scripts.testbed.images import drawing, file, heic
 
 
 def noise(mode: str) -> Image.Image:

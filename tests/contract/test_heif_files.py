@@ -14,7 +14,7 @@ from contract.errors import BadImage
 from contract.heif_files import open_heif
 from contract.image_loading import open_image
 from contract.media import ImageInput
-from scripts.testbed.pictures import drawing, heic
+from scripts.testbed.images import drawing, heic
 
 
 @cache

@@ -113,7 +113,7 @@ def test_refuses_truncated_files(file_format: str) -> None:
         opened(content[: len(content) // 2])
 
 
-@pytest.mark.parametrize("content", [b"not a picture at all", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+@pytest.mark.parametrize("content", [b"not an image at all", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
 def test_refuses_what_is_not_an_image(content: bytes) -> None:
     with pytest.raises(BadImage, match="damaged"):
         opened(content)
@@ -139,7 +139,7 @@ def test_refuses_broken_base64() -> None:
 
 
 def test_error_names_the_refused_image() -> None:
-    source = ImageInput(b"not a picture at all")
+    source = ImageInput(b"not an image at all")
     with pytest.raises(BadImage) as refused:
         open_image(source)
     assert refused.value.image is source
@@ -174,6 +174,6 @@ def test_size_of_odd_images(odd: OddImage) -> None:
 def test_size_reads_only_the_header() -> None:
     assert image_size(ImageInput(encoded(half_red())[:60])) == (8, 4)
     with pytest.raises(BadImage, match="damaged"):
-        image_size(ImageInput(b"not a picture"))
+        image_size(ImageInput(b"not an image"))
     with pytest.raises(BadImage, match="has not been fetched"):
         image_size(ImageInput("http://example.org/a.png"))

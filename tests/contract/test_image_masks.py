@@ -79,4 +79,4 @@ def test_opaque_image_has_no_mask(image: Image.Image) -> None:
 
 def test_refuses_a_damaged_mask() -> None:
     with pytest.raises(BadImage, match="damaged"):
-        open_mask(ImageInput(b"no picture"))
+        open_mask(ImageInput(b"no image"))

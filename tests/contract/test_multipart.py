@@ -133,7 +133,7 @@ def decode_parts(task: str, body: bytes) -> Any:
 @pytest.mark.parametrize(
     "names", [("image", "image[]"), ("image[]", "image"), ("image[0]", "image[1]"), ("image", "images"), ("image",) * 2]
 )
-def test_every_picture_of_a_form_is_read(names: tuple[str, str]) -> None:
+def test_every_image_of_a_form_is_read(names: tuple[str, str]) -> None:
     for task in ("ocr", "features", "embeddings"):
         body = parts(*(f'Content-Disposition: form-data; name="{name}"; filename="a.png"' for name in names))
         assert [image.read() for image in images_in(decode_parts(task, body))] == [b"\x89PNG\xff"] * 2

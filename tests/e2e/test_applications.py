@@ -1,4 +1,4 @@
-"""Replays what applications send, to one model with pictures, tools and thoughts, and reads the answers as they do."""
+"""Replays what applications send, to one model with images, tools and thoughts, and reads the answers as they do."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ KILLS = 10
 
 
 def drawing(number: int) -> dict[str, Any]:
-    return {"model": "painter", "prompt": f"picture {number}", "seed": number, "steps": 4, "size": "16x16"}
+    return {"model": "painter", "prompt": f"image {number}", "seed": number, "steps": 4, "size": "16x16"}
 
 
 def chat(number: int) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def test_keep_alive_holds_after_the_answer(server: RunningServer) -> None:
 
     assert server.post("/v1/images/generations", {**DRAW, "keep_alive": "20m"}).status_code == 200
     eventually("it stays for 20 minutes", lambda: 600 < (expires_in() or 0) <= 1200)
-    picture = {"model": "m", "image": SAMPLE_IMAGE, "task": "caption", "keep_alive": 100}
-    assert server.post("/v1/vision/analyze", picture).status_code == 200
+    caption = {"model": "m", "image": SAMPLE_IMAGE, "task": "caption", "keep_alive": 100}
+    assert server.post("/v1/vision/analyze", caption).status_code == 200
     eventually("the last request counts", lambda: 0 < (expires_in() or 0) <= 100)
 
 
@@ -117,7 +117,7 @@ def test_vision_insight_client(server: RunningServer, tmp_path: Path) -> None:
     assert "seed 42" in printed
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
     assert "caption: " in printed
-    assert "이 이미지에 뭐가 있어? (1 pictures)" in printed
+    assert "이 이미지에 뭐가 있어? (1 images)" in printed
     assert re.search(r"^m#\d+: ready", printed, re.MULTILINE)
 
 

@@ -116,9 +116,9 @@ def test_installed_server_answers_the_installed_command(programs: Path, url: str
         cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert Path(where.stdout.strip()).is_relative_to(programs.parent)
-    picture = Image.new("RGB", (640, 120), "white")
-    ImageDraw.Draw(picture).text((30, 30), "Enginehouse", "black", ImageFont.load_default(60))
-    picture.save(tmp_path / "sign.png")
+    image = Image.new("RGB", (640, 120), "white")
+    ImageDraw.Draw(image).text((30, 30), "Enginehouse", "black", ImageFont.load_default(60))
+    image.save(tmp_path / "sign.png")
     assert "enginehouse" in enginehouse("run", "ocr", "sign.png").lower()
     assert "minilm" in enginehouse("models")
     assert "ocr#1" in enginehouse("status")

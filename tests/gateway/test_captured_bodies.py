@@ -1,4 +1,4 @@
-"""Captured bodies: off unless configured, bounded, and with small pictures, whatever was sent."""
+"""Captured bodies: off unless configured, bounded, and with small images, whatever was sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from contract.asgi.middleware import RequestMiddleware
 from contract.config import GatewaySettings
-from gateway.captured_bodies import MAX_PICTURES, MAX_RAW, BodyCapture, BodyPieces, describe
+from gateway.captured_bodies import MAX_IMAGES, MAX_RAW, BodyCapture, BodyPieces, describe
 from gateway.request_log import RequestLog
 
 
@@ -29,10 +29,10 @@ def as_json(document: Any, limit: int = 10_000) -> Any:
     return describe(raw, len(raw), "application/json", limit)
 
 
-def test_pictures_are_thumbnails_wherever_they_are() -> None:
+def test_images_are_thumbnails_wherever_they_are() -> None:
     encoded = base64.b64encode(png()).decode()
     body = as_json({"image": encoded, "messages": [{"url": f"data:image/png;base64,{encoded}"}], "prompt": "a cat"})
-    assert [(picture.field, picture.width, picture.height) for picture in body.pictures] == [
+    assert [(image.field, image.width, image.height) for image in body.pictures] == [
         ("image", 640, 480),
         ("messages.0.url", 640, 480),
     ]
@@ -44,8 +44,8 @@ def test_pictures_are_thumbnails_wherever_they_are() -> None:
 
 def test_bodies_are_bounded() -> None:
     encoded = base64.b64encode(png(16, 16)).decode()
-    body = as_json([encoded] * (MAX_PICTURES + 5) + ["x" * 100_000], limit=500)
-    assert (len(body.pictures), len(body.text), body.cut) == (MAX_PICTURES, 500, True)
+    body = as_json([encoded] * (MAX_IMAGES + 5) + ["x" * 100_000], limit=500)
+    assert (len(body.pictures), len(body.text), body.cut) == (MAX_IMAGES, 500, True)
     header = b"IHDR" + struct.pack(">IIBBBBB", 9_000, 8_000, 8, 2, 0, 0, 0)
     bomb = png(16, 16)[:12] + header + struct.pack(">I", zlib.crc32(header)) + png(16, 16)[33:]
     assert as_json({"image": base64.b64encode(bomb).decode()}).pictures == []
@@ -64,7 +64,7 @@ def test_whatever_was_sent_is_described() -> None:
         b'--b\r\nContent-Disposition: form-data; name="image"; filename="x.png"\r\n\r\n' + png() + b"\r\n--b--\r\n"
     )
     form = describe(boundary, len(boundary), "multipart/form-data; boundary=b", 1000)
-    assert [picture.field for picture in form.pictures] == ["image"]
+    assert [image.field for image in form.pictures] == ["image"]
 
 
 def test_a_large_body_is_not_held() -> None:

@@ -87,16 +87,16 @@ def test_added_model_answers_at_once_and_comments_stay(house: House) -> None:
 
 
 def test_dialects_add_what_they_need(house: House) -> None:
-    picture = {"image": SAMPLE_IMAGE, "encoder": "vits"}
+    body = {"image": SAMPLE_IMAGE, "encoder": "vits"}
     before = [entry["id"] for entry in house.entries()]
     for _ in range(2):
-        answer = house.call("POST", "/rel_depth", {**picture, "dataset": "vkitti"}, **APP)
+        answer = house.call("POST", "/rel_depth", {**body, "dataset": "vkitti"}, **APP)
         assert "in the catalogue" not in answer.text
     assert [entry["id"] for entry in house.entries()] == [*before, "depth-outdoor-small"]
     house.call("POST", "/v1/system/evict/depth-outdoor-small")
     entry = "/api/models/depth-outdoor-small?entry=true&files=false"
     eventually("its entry is removed", lambda: house.call("DELETE", entry).status_code == 200)
-    task = house.call("POST", "/v1/vision/depth", {**picture, "model": "depth-outdoor-small"})
+    task = house.call("POST", "/v1/vision/depth", {**body, "model": "depth-outdoor-small"})
     assert "in the catalogue" in task.json()["error"]["message"], "tasks add nothing"
 
 

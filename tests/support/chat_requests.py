@@ -282,13 +282,13 @@ def test_only_an_assistants_message_can_be_continued(engine: Any) -> None:
 
 
 def test_too_many_pixels_are_refused_before_any_is_decoded(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = [image_part(drawn_image(colour)) for colour in ("red", "blue", "green")]
+    images = [image_part(drawn_image(colour)) for colour in ("red", "blue", "green")]
     monkeypatch.setattr(image_loading, "MAX_PIXELS_TOGETHER", 3 * 160 * 120 - 1)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decodes an image"))
-    [error] = run(vision, request([*pictures, {"type": "text", "text": "?"}]))[0]
+    [error] = run(vision, request([*images, {"type": "text", "text": "?"}]))[0]
     assert isinstance(error, BadImage)
     assert error.message.endswith("pixels in all. Scale them down, or send fewer.")
     monkeypatch.setattr(image_loading, "MAX_PIXELS_TOGETHER", 3 * 160 * 120)
     monkeypatch.setattr(image_loading, "MAX_IMAGES_TOGETHER", 2)
-    [error] = run(vision, request([*pictures, {"type": "text", "text": "?"}]))[0]
+    [error] = run(vision, request([*images, {"type": "text", "text": "?"}]))[0]
     assert isinstance(error, BadImage)

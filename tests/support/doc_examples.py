@@ -69,9 +69,9 @@ def run_example(language: str, text: str, url: str, folder: Path) -> str:
     if not ADDRESS.search(text):  # it goes on from an earlier example with the client
         text = f"from client import Client\nhouse = Client('http://localhost:8000')\n{text}"
     program = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}[language]
-    pictures = folder / "examples"
-    if not pictures.exists():
-        pictures.symlink_to(ROOT / "examples")
+    examples = folder / "examples"
+    if not examples.exists():
+        examples.symlink_to(ROOT / "examples")
     (folder / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
     return _output([*program, ADDRESS.sub(url, text)], folder)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image as Picture
+from PIL import Image
 
 from contract.config import ModelSpec
 from contract.errors import ServeError
@@ -59,9 +59,9 @@ def edited(engine: Any, **fields: Any) -> Any:
     return pixels(draw(engine, "edit", **{"seed": 7, **fields}))
 
 
-def opened(answer: ImageGenerationResponse, number: int = 0) -> Picture.Image:
+def opened(answer: ImageGenerationResponse, number: int = 0) -> Image.Image:
     """One of the answer's images, decoded from its file."""
-    return Picture.open(io.BytesIO(base64.b64decode(answer.data[number].b64_json)))
+    return Image.open(io.BytesIO(base64.b64decode(answer.data[number].b64_json)))
 
 
 def pixels(answer: ImageGenerationResponse, number: int = 0) -> Any:
@@ -69,21 +69,21 @@ def pixels(answer: ImageGenerationResponse, number: int = 0) -> Any:
     return np.asarray(opened(answer, number))
 
 
-def mosaic(width: int = 64, height: int = 64, seed: int = 0) -> Picture.Image:
+def mosaic(width: int = 64, height: int = 64, seed: int = 0) -> Image.Image:
     """Large squares of random colours."""
     squares = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
-    return Picture.fromarray(squares).resize((width, height), Picture.Resampling.NEAREST)
+    return Image.fromarray(squares).resize((width, height), Image.Resampling.NEAREST)
 
 
-def left_half(width: int = 64, height: int = 64) -> Picture.Image:
+def left_half(width: int = 64, height: int = 64) -> Image.Image:
     """A mask in mode L, white in its left half."""
-    mask = Picture.new("L", (width, height), 0)
+    mask = Image.new("L", (width, height), 0)
     mask.paste(255, (0, 0, width // 2, height))
     return mask
 
 
-def transparent(mask: Picture.Image, colour: str = "black") -> Picture.Image:
+def transparent(mask: Image.Image, colour: str = "black") -> Image.Image:
     """The same mask as OpenAI's clients send it: transparent where it is white."""
-    image = Picture.new("RGBA", mask.size, colour)
+    image = Image.new("RGBA", mask.size, colour)
     image.putalpha(mask.point(lambda value: 255 - value))
     return image

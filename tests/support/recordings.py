@@ -49,7 +49,7 @@ def encoded(container: str, codec: str, seconds: float, rate: int = 48_000, layo
 
 @cache
 def silent_film() -> bytes:
-    """An MP4 file with pictures alone."""
+    """An MP4 file with video alone."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as output:
         stream: Any = output.add_stream("mpeg4", rate=10)

@@ -17,14 +17,14 @@ def jpeg() -> bytes:
     return out.getvalue()
 
 
-PICTURE = data_uri(encoded(drawing())).partition(",")[2]
+IMAGE = data_uri(encoded(drawing())).partition(",")[2]
 """Base64 of a PNG file, 80x60."""
 
 PLACEHOLDERS = {
-    "base64_encoded_cv2_bgr_image": PICTURE,
-    "base64_image_here": PICTURE,
-    "base64_string_here": PICTURE,
-    "image_b64": PICTURE,
+    "base64_encoded_cv2_bgr_image": IMAGE,
+    "base64_image_here": IMAGE,
+    "base64_string_here": IMAGE,
+    "image_b64": IMAGE,
 }
 """What is sent in place of each placeholder."""
 

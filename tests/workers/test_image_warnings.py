@@ -16,12 +16,12 @@ from contract.media import data_uri, images_in
 from contract.tasks.chat import CHAT, ChatChunk, ChunkChoice, Delta
 from contract.tasks.ocr import OCR, OcrItem, OcrResponse
 from contract.tasks.vision import VisionUsage
-from scripts.testbed.pictures import drawing, file
+from scripts.testbed.images import drawing, file
 from workers.app import App
 from workers.batchers import Batchers
 from workers.engine import Call, Device, Engine, Output, serves
 
-PICTURE = data_uri(file(drawing(), "PNG", icc_profile=b"broken"))
+IMAGE = data_uri(file(drawing(), "PNG", icc_profile=b"broken"))
 WARNING = "The image's colour profile is ignored: it is damaged. Colours may differ slightly."
 
 
@@ -63,12 +63,12 @@ def _worker() -> Iterator[httpx2.AsyncClient]:
 
 
 async def test_whole_answer_has_a_warning_for_each_kind_of_image(worker: httpx2.AsyncClient) -> None:
-    answer = await worker.post(OCR.path, json={"images": [PICTURE, PICTURE]})
+    answer = await worker.post(OCR.path, json={"images": [IMAGE, IMAGE]})
     assert answer.json()["warnings"] == [WARNING]
 
 
 async def test_first_chunk_has_the_warning(worker: httpx2.AsyncClient) -> None:
-    content = [{"type": "image_url", "image_url": {"url": PICTURE}}]
+    content = [{"type": "image_url", "image_url": {"url": IMAGE}}]
     body = {"messages": [{"role": "user", "content": content}], "stream": True}
     answer = await worker.post(CHAT.path, json=body)
     chunks = [json.loads(line.removeprefix("data: ")) for line in answer.text.split("\n\n")[:2]]

@@ -24,7 +24,7 @@ def test_counts_are_taken_once() -> None:
     assert meter.take() == {
         "steps": {"1": 1, "3": 2},
         "tokens": {"read": 10, "reused": 5},
-        "pictures": 2,
+        "images": 2,
         "held": {"prefix_cache": 7},
     }
     assert meter.take() == {}

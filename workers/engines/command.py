@@ -16,7 +16,7 @@ class CommandOptions(Options):
     """`cmd` may contain the macros `${PORT}`, `${TOKEN}` and `${MODEL_ID}`; `ready` answers 2xx once it is ready.
 
     `model_name` is the `model` that the server gets in requests (null: the client's). `cwd` is the folder in which the
-    command runs (null: the manager's). `normalize_images`: pictures in requests for tasks reach the server upright, on
+    command runs (null: the manager's). `normalize_images`: images in requests for tasks reach the server upright, on
     white and in RGB, as engines get them.
     """
 

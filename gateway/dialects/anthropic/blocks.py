@@ -19,7 +19,7 @@ class TextBlock(OpenModel):
     text: Text
 
 
-class PictureSource(OpenModel):
+class ImageBlockSource(OpenModel):
     """An image: base64 as `data`, or a `url`. Other types, such as `file`, are kept for the error that names them."""
 
     type: Name
@@ -34,7 +34,7 @@ class PictureSource(OpenModel):
 
 class ImageBlock(OpenModel):
     type: Literal["image"] = "image"
-    source: PictureSource
+    source: ImageBlockSource
 
 
 class DocumentSource(OpenModel):

@@ -104,10 +104,10 @@ def _user(blocks: Iterable[Any]) -> Iterator[Turn]:
     for block in blocks:
         if isinstance(block, ToolResultBlock):
             parts = _parts(_blocks(block.content or ""))
-            pictures = [part for part in parts if part["type"] == "image_url"]
+            shown = [part for part in parts if part["type"] == "image_url"]
             text = "\n".join(part["text"] for part in parts if part["type"] == "text" and part["text"])
-            images += pictures
-            text = text or (_IMAGES_FOLLOW if pictures else "")
+            images += shown
+            text = text or (_IMAGES_FOLLOW if shown else "")
             yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": _marked(text, block.is_error)}
         else:
             said.append(block)

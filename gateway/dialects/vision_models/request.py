@@ -45,7 +45,7 @@ def _to_list(value: Any) -> Any:
     return [value] if isinstance(value, str | bytes | dict) else value
 
 
-Pictures = Annotated[
+SentImages = Annotated[
     Items[Annotated[ImageInput, BeforeValidator(_text_of)]], Field(min_length=1), BeforeValidator(_to_list)
 ]
 """One or several images: base64, data URIs, http(s) URLs, or objects `{data, format}`."""
@@ -57,7 +57,7 @@ Labels = Annotated[Items[Text], Field(min_length=1), BeforeValidator(_to_list)]
 class VisionModelRequest(DialectRequest):
     """`model_id` is another model of the type: its id, an alias, or its name at the hub."""
 
-    images: Pictures
+    images: SentImages
     model_id: Name | None = None
 
 

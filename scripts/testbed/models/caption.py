@@ -53,7 +53,7 @@ def _tokenizer() -> Any:
     """A WordPiece tokenizer with some words and every character as pieces; `[DEC]` starts a caption."""
     from transformers import BertTokenizer
 
-    words = ["a", "the", "picture", "of", "red", "blue", "cat", "dog", "house", "tree", "with", "in", "on"]
+    words = ["a", "the", "photo", "of", "red", "blue", "cat", "dog", "house", "tree", "with", "in", "on"]
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
     pieces = [*specials, *words, *characters, *(f"##{char}" for char in characters)]

@@ -53,7 +53,7 @@ def build_smolvlm(folder: Path) -> None:
     )
 
     tokens = demo.tokenizer()
-    image_processor, video_processor = SmolVLMImageProcessor(**demo.PICTURES), SmolVLMVideoProcessor()
+    image_processor, video_processor = SmolVLMImageProcessor(**demo.IMAGES), SmolVLMVideoProcessor()
     processor = SmolVLMProcessor(image_processor, tokens, video_processor, image_seq_len=4, chat_template=demo.TEMPLATE)
     save(folder, SmolVLMForConditionalGeneration(demo.configure(SmolVLMConfig, tokens)), tokens, processor)
 

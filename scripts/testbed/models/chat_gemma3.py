@@ -22,7 +22,7 @@ _GEMMA_TEMPLATE = (
 
 
 def build_gemma3(folder: Path) -> None:
-    """Gemma 3: a picture's tokens see each other in both directions, and every other layer has a window."""
+    """Gemma 3: an image's tokens see each other in both directions, and every other layer has a window."""
     from transformers import (
         Gemma3Config,
         Gemma3ForConditionalGeneration,
@@ -45,6 +45,6 @@ def build_gemma3(folder: Path) -> None:
         image_token_index=image,
         **ends(tokens),
     )
-    pictures = Gemma3ImageProcessor(size={"height": 56, "width": 56})
-    processor = Gemma3Processor(pictures, tokens, chat_template=_GEMMA_TEMPLATE, image_seq_length=4)
+    images = Gemma3ImageProcessor(size={"height": 56, "width": 56})
+    processor = Gemma3Processor(images, tokens, chat_template=_GEMMA_TEMPLATE, image_seq_length=4)
     save(folder, Gemma3ForConditionalGeneration(config), tokens, processor)

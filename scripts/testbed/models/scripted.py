@@ -129,7 +129,7 @@ def _vision_model(text: Any, tokens: Any) -> Any:
 def _vision_processor(tokens: Any, template: str) -> Any:
     from transformers import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
 
-    images, videos = SmolVLMImageProcessor(**demo.PICTURES), SmolVLMVideoProcessor()
+    images, videos = SmolVLMImageProcessor(**demo.IMAGES), SmolVLMVideoProcessor()
     return SmolVLMProcessor(images, tokens, videos, image_seq_len=4, chat_template=template)
 
 

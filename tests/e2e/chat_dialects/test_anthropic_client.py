@@ -27,7 +27,7 @@ TOOL: Any = {
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
 QUESTION: Any = {"role": "user", "content": "Weather?"}
-PICTURE: Any = {
+IMAGE: Any = {
     "type": "image",
     "source": {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png(32, 24)).decode()},
 }
@@ -68,13 +68,13 @@ def test_text_is_answered_and_counted(client: Anthropic) -> None:
 
 
 def test_counted_tokens_are_those_that_are_read(client: Anthropic) -> None:
-    fields: Any = {"model": "agent", "messages": [{"role": "user", "content": [PICTURE]}], "tools": [TOOL]}
+    fields: Any = {"model": "agent", "messages": [{"role": "user", "content": [IMAGE]}], "tools": [TOOL]}
     counted = client.messages.count_tokens(**fields, system="Be kind.").input_tokens
     usage = client.messages.create(**fields, system="Be kind.", max_tokens=1).usage
     assert counted == usage.input_tokens + (usage.cache_read_input_tokens or 0)
 
 
-def test_tools_make_a_round_with_thoughts_and_pictures(client: Anthropic) -> None:
+def test_tools_make_a_round_with_thoughts_and_images(client: Anthropic) -> None:
     called = client.messages.create(model="agent", max_tokens=300, messages=[QUESTION], tools=[TOOL])
     thought, call = called.content
     assert called.stop_reason == "tool_use"
@@ -82,7 +82,7 @@ def test_tools_make_a_round_with_thoughts_and_pictures(client: Anthropic) -> Non
     assert thought.thinking.strip() == THOUGHTS
     assert call.type == "tool_use"
     assert (call.name, call.input) == ("get_weather", {"city": CITY})
-    result: Any = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "21"}, PICTURE]}
+    result: Any = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "21"}, IMAGE]}
     said_too: Any = {"type": "text", "text": "Observation: see above."}
     messages: Any = [QUESTION, called.to_param(), {"role": "user", "content": [result, said_too]}]
     answer = client.messages.create(model="agent", max_tokens=300, messages=messages, tools=[TOOL])
@@ -102,11 +102,11 @@ def test_stream_adds_up_to_the_whole_message(client: Anthropic) -> None:
     assert {"thinking", "input_json", "message_stop"} <= set(types)
 
 
-def test_pictures_are_read(client: Anthropic) -> None:
+def test_images_are_read(client: Anthropic) -> None:
     text: Any = {"type": "text", "text": "What is this?"}
     fields: Any = {"model": "agent", "max_tokens": 100}
     plain = client.messages.create(messages=[{"role": "user", "content": [text]}], **fields)
-    seen = client.messages.create(messages=[{"role": "user", "content": [PICTURE, text]}], **fields)
+    seen = client.messages.create(messages=[{"role": "user", "content": [IMAGE, text]}], **fields)
     assert said(seen) == [("text", PLAIN)]
     assert seen.usage.input_tokens > plain.usage.input_tokens
 

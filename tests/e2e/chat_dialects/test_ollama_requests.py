@@ -12,7 +12,7 @@ from tests.support.sample_images import png
 
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
 QUESTION = {"role": "user", "content": "Weather?"}
-PICTURE = base64.b64encode(png(32, 24)).decode()
+IMAGE = base64.b64encode(png(32, 24)).decode()
 
 
 def ask(server: DialectServer, path: str, **body: Any) -> dict[str, Any]:
@@ -28,8 +28,8 @@ def lines(server: DialectServer, path: str, **body: Any) -> list[dict[str, Any]]
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_chat_with_a_picture_is_answered_and_timed(server: DialectServer) -> None:
-    said = {"role": "user", "content": "What is this?", "images": [PICTURE]}
+def test_chat_with_an_image_is_answered_and_timed(server: DialectServer) -> None:
+    said = {"role": "user", "content": "What is this?", "images": [IMAGE]}
     answer = ask(server, "/api/chat", model="agent:latest", messages=[said])
     assert (answer["message"], answer["done"]) == ({"role": "assistant", "content": PLAIN}, True)
     assert answer["model"] == "agent:latest"

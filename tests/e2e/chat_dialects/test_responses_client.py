@@ -25,7 +25,7 @@ TOOL: Any = {
     "strict": False,
 }
 QUESTION: Any = {"role": "user", "content": "Weather?"}
-PICTURE: Any = {
+IMAGE: Any = {
     "type": "input_image",
     "detail": "auto",
     "image_url": "data:image/png;base64," + base64.b64encode(png(32, 24)).decode(),
@@ -71,7 +71,7 @@ def test_counts_what_a_request_continues_and_refers_to(client: OpenAI) -> None:
     assert gone.value.param == "previous_response_id"
 
 
-def test_tools_make_a_round_with_thoughts_and_pictures(client: OpenAI) -> None:
+def test_tools_make_a_round_with_thoughts_and_images(client: OpenAI) -> None:
     called = client.responses.create(model="agent", input=[QUESTION], tools=[TOOL])
     thought, call = called.output
     assert thought.type == "reasoning"
@@ -80,7 +80,7 @@ def test_tools_make_a_round_with_thoughts_and_pictures(client: OpenAI) -> None:
     assert call.type == "function_call"
     assert (call.name, call.arguments) == ("get_weather", f'{{"city": "{CITY}"}}')
     result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "21"}
-    observed: Any = {"role": "user", "content": [{"type": "input_text", "text": "Observation: see above."}, PICTURE]}
+    observed: Any = {"role": "user", "content": [{"type": "input_text", "text": "Observation: see above."}, IMAGE]}
     history: Any = [QUESTION, *(item.to_dict() for item in called.output), result, observed]
     assert client.responses.create(model="agent", input=history, tools=[TOOL]).output_text == ANSWER
 

@@ -45,10 +45,10 @@ def give(target: Any, event: str, *files: dict[str, Any]) -> None:
     target.evaluate(f"(element, sent) => element.dispatchEvent(({TRANSFER})(sent))", [event, sent])
 
 
-def choose_picture(page: Any, picture: dict[str, Any]) -> None:
-    """Choose a picture in the form's first field for pictures."""
-    page.locator(".task-form input[type=file]").first.set_input_files(picture)
-    page.get_by_role("img", name=picture["name"]).first.wait_for()
+def choose_image(page: Any, image: dict[str, Any]) -> None:
+    """Choose an image in the form's first field for images."""
+    page.locator(".task-form input[type=file]").first.set_input_files(image)
+    page.get_by_role("img", name=image["name"]).first.wait_for()
 
 
 def drag(page: Any, element: Any, start: tuple[int, int], end: tuple[int, int]) -> None:

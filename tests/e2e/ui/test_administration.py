@@ -79,7 +79,7 @@ def test_requests_arrive_live_and_open_by_keyboard(server: RunningServer, opener
     check_text_stays_text(page)
 
 
-def test_captured_pictures_are_thumbnails(server: RunningServer, opener: Opener) -> None:
+def test_captured_images_are_thumbnails(server: RunningServer, opener: Opener) -> None:
     url = f"data:image/png;base64,{base64.b64encode(png(300, 200, noise=True)).decode()}"
     foreign = {"type": "text", "text": "![x](http://127.0.0.1:9/x.png)"}
     content = [*({"type": "image_url", "image_url": {"url": url}} for _ in range(10)), foreign]
@@ -91,11 +91,11 @@ def test_captured_pictures_are_thumbnails(server: RunningServer, opener: Opener)
     page.get_by_role("listitem").get_by_role("button").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("Sent").click()
-    pictures = dialog.get_by_role("img", name="The picture in")
-    expect(pictures).to_have_count(8)
+    images = dialog.get_by_role("img", name="The image in")
+    expect(images).to_have_count(8)
     expect(dialog).to_contain_text("300 × 200")
-    expect(pictures.last).to_have_js_property("naturalWidth", 160)
-    sources = pictures.evaluate_all("(all) => all.map((image) => image.src)")
+    expect(images.last).to_have_js_property("naturalWidth", 160)
+    sources = images.evaluate_all("(all) => all.map((image) => image.src)")
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     check_text_stays_text(page)
 
@@ -161,7 +161,7 @@ def test_a_log_of_100_mb_opens_at_its_end(server: RunningServer, opener: Opener)
 def test_text_from_outside_is_only_text_in_every_view(server: RunningServer, opener: Opener) -> None:
     evil = {"authorization": "Bearer evil-secret"}
     body = {"model": EVIL_MODEL, "messages": [{"role": "user", "content": EVIL}]}
-    form = {"model": (None, EVIL_MODEL), "image": (f"{EVIL}.png", b"\x1b[31mno picture")}
+    form = {"model": (None, EVIL_MODEL), "image": (f"{EVIL}.png", b"\x1b[31mno image")}
     job = server.post("/jobs/submit/chat", body, headers=evil).json()["job_id"]
     assert server.post("/v1/vision/ocr", files=form, headers=evil).status_code == 400
     seen = {

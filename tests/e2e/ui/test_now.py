@@ -51,7 +51,7 @@ def test_shows_memory_and_what_each_model_does(opener: Opener, server: RunningSe
     expect(quick).to_contain_text(re.compile(r"goes in \d+ min"))
     expect(quick).to_contain_text(re.compile(r"quick#1 starting → ready .* \(after [\d.]+ s\)"))
     expect(row_of(page, "huge")).to_contain_text("can never fit here")
-    for chart in ("Memory used on cpu", "Requests a minute", "Tokens and pictures a second"):
+    for chart in ("Memory used on cpu", "Requests a minute", "Tokens and images a second"):
         expect(page.get_by_role("img", name=re.compile(f"^{chart}"))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("^process .*, load .*, measure"))).to_be_visible()
     window.check_accessible()
@@ -64,9 +64,9 @@ def test_work_of_each_model_is_measured_and_charted(opener: Opener, server: Runn
     expect(quick).to_contain_text(re.compile(r"[\d,]*[1-9.][\d.]* tokens/s"))
     drawing = {"model": "quick", "prompt": "a boat", "n": 2}
     assert server.post("/v1/images/generations", drawing).status_code == 200
-    expect(quick).to_contain_text(re.compile(r"[\d.]*[1-9] pictures/s"))
+    expect(quick).to_contain_text(re.compile(r"[\d.]*[1-9] images/s"))
     expect(page.get_by_role("img", name=re.compile("^Memory used on cpu: used [1-9]"))).to_be_visible()
-    expect(page.get_by_role("img", name=re.compile("^Tokens and pictures a second: tokens"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Tokens and images a second: tokens"))).to_be_visible()
     page.get_by_role("button", name="quick", exact=True).click()
     expect(page.get_by_role("dialog", name="quick")).to_contain_text(re.compile(r"Memory.*measured"))
     models = opener().open("models?configured=yes")

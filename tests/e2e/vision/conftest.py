@@ -12,9 +12,9 @@ from scripts.testbed.server import RunningServer, fake_model
 from tests.conftest import Models
 from tests.support.engine_cases import chat, detect, draw, segment, text_image
 
-PICTURE = text_image("Hello")
+IMAGE = text_image("Hello")
 CONTENT = [
-    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
+    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{IMAGE}"}},
     {"type": "text", "text": "?"},
 ]
 CAMERA = {"fx": 60, "fy": 60, "cx": 60, "cy": 30}
@@ -42,7 +42,7 @@ class Family:
 
 
 def image_body(**fields: Any) -> dict[str, Any]:
-    return {"image": PICTURE, **fields}
+    return {"image": IMAGE, **fields}
 
 
 def chat_body() -> dict[str, Any]:
@@ -76,14 +76,14 @@ FAMILIES = [
         entry={"aliases": ["depth-indoor-small", "vitl-hypersim", "vits-hypersim", "depth-anything-v3"]},
     ),
     Family("dinov3", "dino", "dinov3", "features", image_body(patches=True, layers=[1]), entry={"aliases": ["dinov2"]}),
-    Family("blip-base", "blip", "blip", "caption", image_body(prompt="a picture"), entry={"default": ["caption"]}),
+    Family("blip-base", "blip", "blip", "caption", image_body(prompt="a photo"), entry={"default": ["caption"]}),
     Family("trocr", "transformers_ocr", "trocr", "ocr", image_body(), {"max_tokens": 8}),
     Family("florence2", "transformers_ocr", "florence2", "ocr", image_body(), {"max_tokens": 8}),
     Family("vlm-fast", "moondream", "moondream", "detect", detect("a cat"), entry={"trust_remote_code": True}),
     Family("vlm-best", "transformers_chat", "qwen2_5_vl", "chat", chat_body()),
     Family("smolvlm", "mlx", "mlx_smolvlm", "chat", chat_body()),
-    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", draw("a cat", image=PICTURE, strength=0.9)),
-    Family("clip", "sentence_transformers", "clip", "embeddings", {"input": ["a cat", {"image": PICTURE}]}),
+    Family("stable-diffusion", "diffusers_image", "sd", "image-edit", draw("a cat", image=IMAGE, strength=0.9)),
+    Family("clip", "sentence_transformers", "clip", "embeddings", {"input": ["a cat", {"image": IMAGE}]}),
 ]
 """The names are those of the shipped configuration, which the examples use; tiny models stand in for the real ones."""
 

@@ -15,7 +15,7 @@ from PIL import Image
 from scripts.testbed.server import RunningServer
 from tests.support.doc_examples import run_client
 from tests.support.odd_images import drawing
-from tests.support.seed_examples import DEPTH_SERVER, PICTURE, VISION_SERVER, as_printed
+from tests.support.seed_examples import DEPTH_SERVER, IMAGE, VISION_SERVER, as_printed
 
 SIZE = [60, 80]
 
@@ -28,8 +28,8 @@ def ask(server: RunningServer, path: str, body: dict[str, Any]) -> dict[str, Any
 
 
 def only_item(server: RunningServer, task: str, **fields: Any) -> dict[str, Any]:
-    """The task's own result for the picture."""
-    [item] = ask(server, f"/v1/vision/{task}", {"image": PICTURE, **fields})["data"]
+    """The task's own result for the image."""
+    [item] = ask(server, f"/v1/vision/{task}", {"image": IMAGE, **fields})["data"]
     return item
 
 
@@ -60,12 +60,12 @@ def test_depth_servers_printed_requests(server: RunningServer, path: str) -> Non
 
 
 def test_depth_grows_with_max_depth(server: RunningServer) -> None:
-    near, far = (ask(server, "/metric_depth", {"image": PICTURE, "max_depth": limit}) for limit in (1, 20))
+    near, far = (ask(server, "/metric_depth", {"image": IMAGE, "max_depth": limit}) for limit in (1, 20))
     assert np.allclose(values(near["depth_map"], SIZE) * 20, values(far["depth_map"], SIZE), rtol=1e-5)
 
 
 def test_missing_checkpoint_error_names_the_entry(server: RunningServer) -> None:
-    answer = server.post("/rel_depth", {"image": PICTURE, "encoder": "vitb"})
+    answer = server.post("/rel_depth", {"image": IMAGE, "encoder": "vitb"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (404, "model_not_found", "encoder")
     assert "make models MODEL=depth-indoor-base" in error["message"]
@@ -107,7 +107,7 @@ def run_lengths_as_pixels(mask: dict[str, Any]) -> Any:
 
 
 def test_sam3_can_leave_each_pixel_to_one_object(server: RunningServer) -> None:
-    body = {"images": [PICTURE, PICTURE], "prompts": [["a", "b"], ["a"]], "threshold": 0.0, "output_format": "dense"}
+    body = {"images": [IMAGE, IMAGE], "prompts": [["a", "b"], ["a"]], "threshold": 0.0, "output_format": "dense"}
     answer = ask(server, "/inference/sam3", {**body, "resolve_overlaps": [1.0, 0.5]})
     assert [len(results) for results in answer["results"]] == [2, 1]
     masks = [mask for each in answer["results"][0] for mask in each["result"]["masks"]]
@@ -135,7 +135,7 @@ def test_depth_anythings_printed_request(server: RunningServer) -> None:
     with Image.open(io.BytesIO(base64.b64decode(answer["depth_data"]))) as image:
         assert image.size == (80, 60)
         depth = np.asarray(image) * answer["metadata"]["scale"] + answer["metadata"]["offset"]
-    listed = ask(server, "/inference/depth-anything", {"images": [PICTURE] * 2, "depth_format": "list"})
+    listed = ask(server, "/inference/depth-anything", {"images": [IMAGE] * 2, "depth_format": "list"})
     assert np.abs(np.array(listed["depth_data"]) - depth).max() < answer["metadata"]["scale"]
     assert [np.shape(each["depth_data"]) for each in listed["results"]] == [tuple(SIZE)] * 2
 
@@ -147,7 +147,7 @@ def test_dinov3s_printed_request(server: RunningServer) -> None:
     assert features["pooler_output"] == [own["pooled"]]
     assert np.shape(features["last_hidden_state"]) == tuple(features["last_hidden_state_shape"])
     assert np.shape(features["pooler_output"]) == tuple(features["pooler_output_shape"]) == (1, 32)
-    coded = ask(server, "/inference/dinov3", {"images": [PICTURE] * 2, "encoding_format": "base64"})["features"]
+    coded = ask(server, "/inference/dinov3", {"images": [IMAGE] * 2, "encoding_format": "base64"})["features"]
     tokens = np.array([values(text, [-1, 32]) for text in coded["last_hidden_state"]])
     assert list(tokens.shape) == coded["last_hidden_state_shape"] == [2, *features["last_hidden_state_shape"][1:]]
     assert np.allclose(tokens[0], features["last_hidden_state"][0], atol=1e-6)
@@ -155,7 +155,7 @@ def test_dinov3s_printed_request(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("path", ["sam3", "grounding-dino", "depth-anything", "dinov3"])
 def test_bad_image_is_named(server: RunningServer, path: str) -> None:
-    body = {"images": [PICTURE, base64.b64encode(b"no image").decode()], "prompts": ["person"]}
+    body = {"images": [IMAGE, base64.b64encode(b"no image").decode()], "prompts": ["person"]}
     answer = server.post(f"/inference/{path}", body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_image", "images.1")

@@ -14,8 +14,8 @@ from tests.e2e.vision.conftest import MODELS
 from tests.support.doc_examples import run_client
 from tests.support.sample_images import png
 
-PICTURES = [png(64, 48), png(80, 60)]
-IMAGES = [base64.b64encode(picture).decode() for picture in PICTURES]
+FILES = [png(64, 48), png(80, 60)]
+IMAGES = [base64.b64encode(file).decode() for file in FILES]
 
 
 def ok(response: httpx2.Response) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def test_caption_equals_the_tasks(server: RunningServer) -> None:
 
 
 def test_files_and_json_get_the_same_captions(server: RunningServer) -> None:
-    form = [("image", ("a.png", PICTURES[0])), ("batch", ("b.png", PICTURES[1])), ("batch", ("c.png", PICTURES[0]))]
+    form = [("image", ("a.png", FILES[0])), ("batch", ("b.png", FILES[1])), ("batch", ("c.png", FILES[0]))]
     from_form = ok(server.post("/api/caption", files=form))
     from_json = ok(server.post("/api/caption", {"image": IMAGES[0], "batch": [IMAGES[1], IMAGES[0]]}))
 
@@ -53,7 +53,7 @@ def test_embeddings_equal_the_tasks(server: RunningServer) -> None:
 
 
 def test_text_equals_the_tasks(server: RunningServer) -> None:
-    answer = ok(server.post("/api/ocr", files={"image": ("a.png", PICTURES[0])}))
+    answer = ok(server.post("/api/ocr", files={"image": ("a.png", FILES[0])}))
     [own] = ok(server.post("/v1/vision/ocr", {"image": IMAGES[0]}))["data"]
 
     assert (answer["text"], answer["lines"]) == (own["text"], own["lines"])
@@ -97,7 +97,7 @@ def test_error_names_the_image_of_the_batch(server: RunningServer) -> None:
 
 
 def test_homelab_client(server: RunningServer, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(PICTURES[0])
+    (tmp_path / "a.png").write_bytes(FILES[0])
     printed = run_client("homelab", tmp_path, "a.png", server.url)
     own = ok(server.post("/api/caption", {"image": IMAGES[0]}))["caption"]
     assert "blip-base: BLIP" in printed

@@ -12,12 +12,12 @@ from PIL import Image
 from scripts.testbed.server import RunningServer, eventually
 from tests.e2e.ui.browsing import DESKTOP, PHONE, OpenPage, expect
 from tests.e2e.ui.conftest import browser_fixture, shared_window, window_fixture  # noqa: F401 - fixtures
-from tests.e2e.ui.playground_page import choose_picture, decoded, drag, open_tab, run
+from tests.e2e.ui.playground_page import choose_image, decoded, drag, open_tab, run
 
 WIDTH, HEIGHT = 160, 120
 CENTRE = "(element) => element.scrollIntoView({block: 'center'})"
 GREEN = 107
-"""Of every pixel of the picture; red grows to the right, blue downwards."""
+"""Of every pixel of the image; red grows to the right, blue downwards."""
 
 
 def gradient() -> bytes:
@@ -27,17 +27,17 @@ def gradient() -> bytes:
     return file.getvalue()
 
 
-PICTURE = {"name": "a.png", "mimeType": "image/png", "buffer": gradient()}
+IMAGE = {"name": "a.png", "mimeType": "image/png", "buffer": gradient()}
 
 
-def open_with_picture(window: OpenPage, task: str, model: str) -> Any:
+def open_with_image(window: OpenPage, task: str, model: str) -> Any:
     page = open_tab(window, task, model)
-    choose_picture(page, PICTURE)
+    choose_image(page, IMAGE)
     return page
 
 
 def colours(page: Any) -> list[int]:
-    """The pixels of the canvas over the picture of an answer, as red, green, blue and opacity."""
+    """The pixels of the canvas over the image of an answer, as red, green, blue and opacity."""
     script = """(canvas) => {
         const context = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
         context.drawImage(canvas, 0, 0);
@@ -48,7 +48,7 @@ def colours(page: Any) -> list[int]:
 
 
 def greens(screenshot: bytes) -> int:
-    """How many colours are as green as the picture."""
+    """How many colours are as green as the image."""
     shown = np.unique(np.asarray(Image.open(io.BytesIO(screenshot)).convert("RGB")).reshape(-1, 3), axis=0)
     return int((np.abs(shown[:, 1].astype(int) - GREEN) < 3).sum())
 
@@ -61,7 +61,7 @@ def settled(canvas: Any) -> bytes:
 
 
 def test_boxes_are_hidden_by_score_without_a_request(window: OpenPage) -> None:
-    page = open_with_picture(window, "detect", "grounding-dino")
+    page = open_with_image(window, "detect", "grounding-dino")
     page.get_by_role("textbox", name="Prompt").fill("a cat\na dog")
     page.get_by_role("spinbutton", name="Box threshold, as a number").fill("0")
     answer = run(page)
@@ -84,7 +84,7 @@ def test_boxes_are_hidden_by_score_without_a_request(window: OpenPage) -> None:
 
 
 def test_masks_answer_points_and_boxes_that_are_drawn(window: OpenPage) -> None:
-    page = open_with_picture(window, "segment", "sam2")
+    page = open_with_image(window, "segment", "sam2")
     page.get_by_role("button", name="Points and boxes").click()
     stage = page.locator(".task-form .stage")
     stage.evaluate(CENTRE)
@@ -117,22 +117,22 @@ def test_masks_answer_points_and_boxes_that_are_drawn(window: OpenPage) -> None:
 
 
 def test_depth_is_coloured_and_read_under_the_pointer(window: OpenPage) -> None:
-    page = open_with_picture(window, "depth", "depth-indoor-large")
+    page = open_with_image(window, "depth", "depth-indoor-large")
     answer = run(page)
     eventually("every pixel has a colour", lambda: colours(page)[3::4] == [255] * WIDTH * HEIGHT)
     answer.locator(".stage").hover(position={"x": 30, "y": 30})
     expect(answer.get_by_text(" at ")).to_contain_text(" m at ")
-    answer.get_by_label("Colours over the picture").fill("0")
-    eventually("the picture is seen", lambda: not any(colours(page)[3::4]))
+    answer.get_by_label("Colours over the image").fill("0")
+    eventually("the image is seen", lambda: not any(colours(page)[3::4]))
     window.check_part(".task-output")
 
 
 def test_points_are_drawn_turned_zoomed_and_saved(window: OpenPage, tmp_path: Path) -> None:
-    page = open_with_picture(window, "pointcloud", "depth-indoor-large")
+    page = open_with_image(window, "pointcloud", "depth-indoor-large")
     answer = run(page)
     answer.locator('.cloud[data-state="ready"]').wait_for()
     canvas = answer.locator(".cloud canvas")
-    eventually("points have the colours of the picture", lambda: greens(canvas.screenshot()) > 100)
+    eventually("points have the colours of the image", lambda: greens(canvas.screenshot()) > 100)
     before = settled(canvas)
     drag(page, canvas, (150, 150), (210, 170))
     eventually("they are turned", lambda: canvas.screenshot() != before)
@@ -151,7 +151,7 @@ def test_points_are_drawn_turned_zoomed_and_saved(window: OpenPage, tmp_path: Pa
 
 
 def test_patches_like_the_one_under_the_pointer_are_shown(window: OpenPage) -> None:
-    page = open_with_picture(window, "features", "dinov3")
+    page = open_with_image(window, "features", "dinov3")
     answer = run(page)
     before = colours(page)
     answer.locator(".stage").hover(position={"x": 5, "y": 5})
@@ -161,7 +161,7 @@ def test_patches_like_the_one_under_the_pointer_are_shown(window: OpenPage) -> N
 
 
 def test_painted_mask_is_redrawn_then_varied(window: OpenPage, server: RunningServer) -> None:
-    page = open_with_picture(window, "image-edit", "stable-diffusion")
+    page = open_with_image(window, "image-edit", "stable-diffusion")
     page.get_by_text("all of the image is redrawn").click()
     page.get_by_role("textbox", name="Size").fill("")
     page.get_by_role("spinbutton", name="Strength, as a number").fill("0.75")
@@ -175,7 +175,7 @@ def test_painted_mask_is_redrawn_then_varied(window: OpenPage, server: RunningSe
     drawn = Image.open(io.BytesIO(decoded(answer.locator(".images img").get_attribute("src")))).convert("RGB")
     assert drawn.size == (WIDTH, HEIGHT)
     kept = np.asarray(drawn)[HEIGHT - 10 :]
-    original = np.asarray(Image.open(io.BytesIO(PICTURE["buffer"])).convert("RGB"))[HEIGHT - 10 :]
+    original = np.asarray(Image.open(io.BytesIO(IMAGE["buffer"])).convert("RGB"))[HEIGHT - 10 :]
     assert (kept == original).all()
     window.check_part("main")
     answer.get_by_role("button", name="Edit").click()
@@ -191,11 +191,11 @@ def test_painted_mask_is_redrawn_then_varied(window: OpenPage, server: RunningSe
     assert server.get("/jobs/" + removed.value.url.rpartition("/")[2]).status_code == 404
 
 
-def test_picture_is_captioned_and_analyzed(window: OpenPage) -> None:
+def test_image_is_captioned_and_analyzed(window: OpenPage) -> None:
     for task, model in (("caption", "blip-base"), ("analyze", "vlm-best")):
         page = open_tab(window, task, model)
-        if task == "caption":  # the next tab begins with its picture
-            choose_picture(page, PICTURE)
+        if task == "caption":  # the next tab begins with its image
+            choose_image(page, IMAGE)
         page.get_by_role("img", name="a.png").wait_for()
         page.get_by_label("Max tokens").fill("6")
         answer = run(page)

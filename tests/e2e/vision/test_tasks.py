@@ -15,7 +15,7 @@ from contract.config import ModelSpec
 from contract.tasks import all_tasks
 from scripts.testbed.server import RunningServer, eventually
 from tests.conftest import Models
-from tests.e2e.vision.conftest import FAMILIES, PICTURE, Family
+from tests.e2e.vision.conftest import FAMILIES, IMAGE, Family
 from tests.support.engine_cases import Case, ask, content
 from tests.support.odd_images import drawing
 from tests.support.peak_memory import peak
@@ -120,7 +120,7 @@ def test_a_strip_that_would_unfold_teaches_nothing(tmp_path: Path) -> None:
         assert answer.status_code == 400
         assert "this strip of 113000x565 is too narrow" in answer.json()["error"]["message"]
         assert peak(pid) < before + 2**30
-        read = server.post("/v1/vision/ocr", {"model": "ocr", "image": PICTURE})
+        read = server.post("/v1/vision/ocr", {"model": "ocr", "image": IMAGE})
         assert read.json()["data"][0]["text"] == "Hello"
         server.post("/v1/system/evict/ocr")
         assert server.status()["models"][0]["footprint_bytes"] < before + 2**30

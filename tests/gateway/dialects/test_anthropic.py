@@ -22,7 +22,7 @@ THINKER = ModelStatus(id="thinker", engine="fake", tasks=("chat",), features=("r
 TABLE = ModelTable([MODEL, THINKER])
 [ROUTE] = [route for route in ANTHROPIC.routes if route.path == "/v1/messages"]
 IMAGE = ImageInput(png(8, 8)).as_text()
-PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": IMAGE}}
+IMAGE_BLOCK = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": IMAGE}}
 TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object"}}
 
 
@@ -84,8 +84,8 @@ def test_tools_calls_and_results_make_a_round() -> None:
 
 
 def test_images_of_results_come_in_the_users_message() -> None:
-    result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "A shot."}, PICTURE]}
-    bare = {"type": "tool_result", "tool_use_id": "u", "content": [PICTURE]}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "A shot."}, IMAGE_BLOCK]}
+    bare = {"type": "tool_result", "tool_use_id": "u", "content": [IMAGE_BLOCK]}
     [first, second, said] = chat(user(result, bare, {"type": "text", "text": "Well?"}))["messages"]
     assert (first["content"], second["content"]) == ("A shot.", "The image is in the next message.")
     assert [part["type"] for part in said["content"]] == ["image_url", "image_url", "text"]
@@ -93,7 +93,7 @@ def test_images_of_results_come_in_the_users_message() -> None:
 
 def test_images_by_base64_and_url_are_images() -> None:
     linked = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
-    [message] = chat(user(PICTURE, linked, {"type": "text", "text": "Same?"}))["messages"]
+    [message] = chat(user(IMAGE_BLOCK, linked, {"type": "text", "text": "Same?"}))["messages"]
     urls = [part["image_url"]["url"] for part in message["content"][:2]]
     assert urls == [IMAGE, "https://example.com/a.png"]
 
@@ -203,7 +203,7 @@ def test_messages_without_content_are_refused(fields: dict[str, Any]) -> None:
 
 def test_tokens_are_counted_of_the_whole_prompt() -> None:
     [route] = [route for route in ANTHROPIC.routes if route.path == "/v1/messages/count_tokens"]
-    fields = {"system": "Be kind.", "messages": [user(PICTURE)], "tools": [TOOL], "tool_choice": {"type": "any"}}
+    fields = {"system": "Be kind.", "messages": [user(IMAGE_BLOCK)], "tools": [TOOL], "tool_choice": {"type": "any"}}
     asked = CountTokensRequest.model_validate({"model": "m", **fields, "thinking": {"type": "disabled"}})
     [query] = route.to_task(asked, TABLE)
     assert query.task.name == "tokenize"

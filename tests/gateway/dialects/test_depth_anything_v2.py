@@ -15,7 +15,7 @@ from contract.tasks.vision import VisionUsage
 from gateway.dialects.depth_anything_v2 import DEPTH_ANYTHING_V2
 from gateway.dialects.dialect import TaskAnswer
 from gateway.forwarding.model_table import ModelTable
-from tests.support.seed_examples import DEPTH_SERVER, PICTURE, as_printed
+from tests.support.seed_examples import DEPTH_SERVER, IMAGE, as_printed
 
 ROUTES = {route.path: route for route in DEPTH_ANYTHING_V2.routes}
 CAMERA = {"fx": 1.0, "fy": 2.0, "cx": 3.0, "cy": 4.0}
@@ -33,7 +33,7 @@ USAGE = VisionUsage(images=1, latency=0.1)
 def query(path: str, **fields: Any) -> Any:
     route = ROUTES[path]
     camera = {"camera_intrinsics": CAMERA} if path == "/pc" else {}
-    [asked] = route.to_task(route.request.model_validate({"image": PICTURE, **camera, **fields}), MODELS)
+    [asked] = route.to_task(route.request.model_validate({"image": IMAGE, **camera, **fields}), MODELS)
     return asked
 
 
@@ -43,7 +43,7 @@ def test_defaults_are_those_of_the_api(path: str, task: Any) -> None:
     assert asked.task is task
     request = asked.request
     assert (request.model, request.max_depth, request.model_input_size) == ("large", 1.0, 518)
-    assert (request.image.value, request.encoding_format, request.format) == (PICTURE, "base64", "float32")
+    assert (request.image.value, request.encoding_format, request.format) == (IMAGE, "base64", "float32")
     printed = ROUTES[path].request.model_validate(as_printed(DEPTH_SERVER[path]))
     assert printed.warnings() == []
     assert ROUTES[path].to_task(printed, MODELS)[0].request.model == "large"

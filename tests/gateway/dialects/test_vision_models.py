@@ -22,7 +22,7 @@ from gateway.dialects.vision_models.request import shared_fields
 from gateway.dialects.vision_models.segmentation import run_lengths
 from gateway.forwarding.model_table import ModelTable
 from gateway.routes.models import entry
-from tests.support.seed_examples import PICTURE, VISION_SERVER, as_printed
+from tests.support.seed_examples import IMAGE, VISION_SERVER, as_printed
 
 ROUTES = {route.path.removeprefix("/inference/"): route for route in VISION_MODELS.routes}
 MODELS = ModelTable(
@@ -40,7 +40,7 @@ MODELS = ModelTable(
 def asked(path: str, **fields: Any) -> Any:
     route = ROUTES[path]
     prompts = {"prompts": ["person"]} if path in {"sam3", "grounding-dino"} else {}
-    [query] = route.to_task(route.request.model_validate({"images": [PICTURE], **prompts, **fields}), MODELS)
+    [query] = route.to_task(route.request.model_validate({"images": [IMAGE], **prompts, **fields}), MODELS)
     return query.request
 
 
@@ -50,7 +50,7 @@ def answered(path: str, task: str, items: list[dict[str, Any]], **fields: Any) -
     data = [{"index": index, "width": 4, "height": 3, **item} for index, item in enumerate(items)]
     body = {"model": "m", "usage": {"images": len(data), "latency": 0.5}, "data": data}
     model = next(model for model in MODELS.models if task in model.tasks)
-    request = route.request.model_validate({"images": [PICTURE] * len(items), **fields})
+    request = route.request.model_validate({"images": [IMAGE] * len(items), **fields})
     response = route.from_task(request, [TaskAnswer(all_tasks()[task].response.model_validate(body), model)])
     return response.model_dump(mode="json")
 
@@ -61,24 +61,24 @@ def test_printed_requests_are_understood_whole(name: str) -> None:
     request = route.request.model_validate(as_printed(VISION_SERVER[name]))
     assert request.warnings() == []
     [query] = route.to_task(request, MODELS)
-    assert [image.value for image in query.request.images] == [PICTURE]
+    assert [image.value for image in query.request.images] == [IMAGE]
 
 
 @pytest.mark.parametrize(
     "images",
     [
-        PICTURE,
-        [PICTURE],
-        {"data": PICTURE},
-        [{"data": PICTURE, "format": "base64"}],
-        [f"data:image/png;base64,{PICTURE}"],
+        IMAGE,
+        [IMAGE],
+        {"data": IMAGE},
+        [{"data": IMAGE, "format": "base64"}],
+        [f"data:image/png;base64,{IMAGE}"],
         [{"data": "https://example.com/image.jpg", "format": "url"}],
-        ["https://example.com/image.jpg", PICTURE],
+        ["https://example.com/image.jpg", IMAGE],
     ],
 )
 def test_images_may_be_texts_or_objects(images: Any) -> None:
     sent = [image.value for image in asked("dinov3", images=images).images]
-    assert all(value.endswith((PICTURE, ".jpg")) for value in sent)
+    assert all(value.endswith((IMAGE, ".jpg")) for value in sent)
     assert len(sent) == (len(images) if isinstance(images, list) else 1)
 
 
@@ -86,9 +86,9 @@ def test_images_may_be_texts_or_objects(images: Any) -> None:
     ("path", "fields", "words"),
     [
         ("sam3", {"images": []}, "images"),
-        ("sam3", {"images": [{"data": PICTURE, "format": "png"}]}, "`base64` or `url`"),
-        ("sam3", {"images": [{"data": PICTURE, "format": "url"}]}, "needs an http(s) URL"),
-        ("sam3", {"images": [{"data": PICTURE, "kind": 1}]}, "and not `kind`"),
+        ("sam3", {"images": [{"data": IMAGE, "format": "png"}]}, "`base64` or `url`"),
+        ("sam3", {"images": [{"data": IMAGE, "format": "url"}]}, "needs an http(s) URL"),
+        ("sam3", {"images": [{"data": IMAGE, "kind": 1}]}, "and not `kind`"),
         ("sam3", {"threshold": 1.1}, "threshold"),
         ("sam3", {"mask_threshold": -0.1}, "mask_threshold"),
         ("sam3", {"output_format": "coco"}, "output_format"),
@@ -110,7 +110,7 @@ def test_wrong_fields_are_named_with_what_is_right(path: str, fields: dict[str, 
 
 @pytest.mark.parametrize("field", ["boxes", "points"])
 def test_boxes_and_points_are_refused_with_their_place(field: str) -> None:
-    body = {"images": [PICTURE], "prompts": ["person"], field: [[10, 10, 60, 60]]}
+    body = {"images": [IMAGE], "prompts": ["person"], field: [[10, 10, 60, 60]]}
     with pytest.raises(UnsupportedFeature, match="POST /v1/vision/segment takes") as error:
         ROUTES["sam3"].request.model_validate(body).refuse()
     assert error.value.param == field
@@ -119,12 +119,12 @@ def test_boxes_and_points_are_refused_with_their_place(field: str) -> None:
 @pytest.mark.parametrize("prompts", [[], [" "], [[]], [["a"], [""]], [["a"]], [["a"], ["b"], ["c"]]])
 def test_prompts_must_fit_the_images(prompts: Any) -> None:
     with pytest.raises(InvalidField) as error:
-        asked("sam3", prompts=prompts, images=[PICTURE] * 2)
+        asked("sam3", prompts=prompts, images=[IMAGE] * 2)
     assert error.value.param == "prompts"
 
 
 def test_segmentation_has_the_apis_defaults() -> None:
-    request = asked("sam3", images=[PICTURE] * 2, prompts=["person", " car "])
+    request = asked("sam3", images=[IMAGE] * 2, prompts=["person", " car "])
     assert (request.model, request.format, request.threshold, request.mask_threshold) == ("sam3", "rle", 0.5, 0.5)
     assert request.resolve_overlaps is False
     assert [(prompt.image, prompt.text) for prompt in request.prompts] == [
@@ -133,7 +133,7 @@ def test_segmentation_has_the_apis_defaults() -> None:
 
 
 def test_each_image_can_have_its_own_prompts() -> None:
-    request = asked("sam3", images=[PICTURE] * 2, prompts=[["a", "b"], []], output_format="polygons")
+    request = asked("sam3", images=[IMAGE] * 2, prompts=[["a", "b"], []], output_format="polygons")
     assert [(prompt.image, prompt.text) for prompt in request.prompts] == [(0, "a"), (0, "b")]
     assert request.format == "polygon"
     assert asked("sam3", prompts="person").prompts[0].text == "person"
@@ -251,7 +251,7 @@ def test_each_of_several_images_has_its_depth() -> None:
 
 @pytest.mark.parametrize(("export_format", "warned"), [("glb", False), ("ply", True), ("gs_video", True)])
 def test_other_export_formats_are_warned_about(export_format: str, warned: bool) -> None:
-    request = ROUTES["depth-anything"].request.model_validate({"images": PICTURE, "export_format": export_format})
+    request = ROUTES["depth-anything"].request.model_validate({"images": IMAGE, "export_format": export_format})
     assert any("`export_format` had no effect" in warning for warning in request.warnings()) == warned
 
 

@@ -168,14 +168,14 @@ async def test_stream_that_is_refused_keeps_its_status(talk: DialectApp) -> None
 
 
 class LookRequest(DialectRequest):
-    """Looks for something in every picture."""
+    """Looks for something in every photo."""
 
-    pictures: list[ImageInput]
+    photos: list[ImageInput]
     word: str = "cat"
 
 
 class LookResponse(BaseModel):
-    """How many objects each picture shows."""
+    """How many objects each photo shows."""
 
     counts: list[int]
 
@@ -184,10 +184,10 @@ def to_looks(request: LookRequest, _: ModelTable) -> Sequence[TaskQuery]:
     return [
         TaskQuery(
             DETECT,
-            DetectRequest(model="detector", image=picture, prompt=request.word),
-            {"image": f"pictures.{index}"},
+            DetectRequest(model="detector", image=photo, prompt=request.word),
+            {"image": f"photos.{index}"},
         )
-        for index, picture in enumerate(request.pictures)
+        for index, photo in enumerate(request.photos)
     ]
 
 
@@ -203,16 +203,16 @@ LOOK = DialectRoute(
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        ({"pictures": [IMAGE, "!"]}, "pictures.1", "neither base64"),
-        ({"pictures": [IMAGE, IMAGE, "http://127.0.0.1:9/x.png"]}, "pictures.2", "127.0.0.1"),
-        ({"pictures": [IMAGE], "word": "."}, "word", "`word`: send a label"),
+        ({"photos": [IMAGE, "!"]}, "photos.1", "neither base64"),
+        ({"photos": [IMAGE, IMAGE, "http://127.0.0.1:9/x.png"]}, "photos.2", "127.0.0.1"),
+        ({"photos": [IMAGE], "word": "."}, "word", "`word`: send a label"),
     ],
 )
 async def test_errors_have_the_clients_names(
     manager: FakeManagerProcess, tmp_path: Path, body: Any, param: str, words: str
 ) -> None:
     async with dialect_app(manager.port, tmp_path, [LOOK]) as app:
-        assert (await app.post({"pictures": [IMAGE, IMAGE]})).json() == {"counts": [1, 1]}
+        assert (await app.post({"photos": [IMAGE, IMAGE]})).json() == {"counts": [1, 1]}
         answer = await app.post(body)
     error = answer.json()["error"]
     assert (answer.status, error["param"]) == (400, param)
@@ -221,18 +221,18 @@ async def test_errors_have_the_clients_names(
 
 async def test_answer_of_another_form_is_an_error(manager: FakeManagerProcess, tmp_path: Path) -> None:
     def to_ocr(request: LookRequest, _: ModelTable) -> Sequence[TaskQuery]:
-        return [TaskQuery(OCR, OcrRequest(model="reader", image=request.pictures[0]))]
+        return [TaskQuery(OCR, OcrRequest(model="reader", image=request.photos[0]))]
 
     async with dialect_app(manager.port, tmp_path, [replace(LOOK, to_task=to_ocr, tasks=(OCR,))]) as app:
-        answer = await app.post({"pictures": [IMAGE]})
+        answer = await app.post({"photos": [IMAGE]})
     assert (answer.status, answer.json()["error"]["code"]) == (500, "inference_failed")
     assert "`usage`: this field is required" in answer.json()["error"]["message"]
 
 
 async def test_selector_chooses_among_routes_at_one_path(manager: FakeManagerProcess, tmp_path: Path) -> None:
-    routes = [TALK, replace(LOOK, selector="pictures")]
+    routes = [TALK, replace(LOOK, selector="photos")]
     async with dialect_app(manager.port, tmp_path, routes) as app:
-        assert (await app.post({"pictures": [IMAGE]})).json() == {"counts": [1]}
+        assert (await app.post({"photos": [IMAGE]})).json() == {"counts": [1]}
         assert (await app.post({"texts": ["a"]})).json()["replies"] == ["hello"]
         assert (await app.post({"neither": 1})).json()["error"]["param"] == "texts"
         assert (await app.post(b"[")).status == 400

@@ -15,7 +15,7 @@ from PIL import Image
 
 from contract.image_loading import open_image
 from contract.media import ImageInput, data_uri
-from scripts.testbed.pictures import FILES
+from scripts.testbed.images import FILES
 from tests.support.gateway_processes import FakeManagerProcess, GatewayProcess
 from tests.support.sample_images import png
 
@@ -142,23 +142,21 @@ def test_vectors_of_external_servers_come_as_asked_for(gateway: GatewayProcess) 
 
 
 @pytest.mark.parametrize("kind", ["JPEG with EXIF orientation", "HEIC", "JPEG, Display P3", "PNG with alpha"])
-def test_external_server_gets_normalized_pictures(
+def test_external_server_gets_normalized_images(
     gateway: GatewayProcess, manager: FakeManagerProcess, kind: str
 ) -> None:
-    picture = next(file for file in FILES if file.kind == kind)
+    file = next(row for row in FILES if row.kind == kind)
     headers = {"x-request-id": f"seer-{kind.partition(' ')[0].rstrip(',').lower()}-{len(kind)}"}
-    body = {"model": "external-seer", "image": data_uri(picture.content())}
+    body = {"model": "external-seer", "image": data_uri(file.content())}
     gateway.http.post("/v1/vision/ocr", json=body, headers=headers)
     [received] = manager.received(headers["x-request-id"])
     sent = base64.b64decode(json.loads(received["body"])["image"].partition(",")[2])
     with Image.open(io.BytesIO(sent)) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
-        assert image.tobytes() == open_image(ImageInput(picture.content())).tobytes()
+        assert image.tobytes() == open_image(ImageInput(file.content())).tobytes()
 
 
-def test_plain_picture_reaches_an_external_server_as_it_is(
-    gateway: GatewayProcess, manager: FakeManagerProcess
-) -> None:
+def test_plain_image_reaches_an_external_server_as_it_is(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
     body = json.dumps({"image": data_uri(png(8, 8)), "model": "external-seer"}).encode()
     headers = {"x-request-id": "seer-plain", "content-type": "application/json"}
     gateway.http.post("/v1/vision/ocr", content=body, headers=headers)

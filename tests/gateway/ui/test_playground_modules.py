@@ -77,7 +77,7 @@ def test_modules_in_javascript_pass_their_tests(written: list[dict[str, Any]]) -
 def test_curl_commands_are_valid_shell_and_send_the_body(written: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "curl").write_text('#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word"; done; cat\n')
     (tmp_path / "curl").chmod(0o755)
-    for stem in ("picture.png", "picture-2.png", "recording.wav"):
+    for stem in ("image.png", "image-2.png", "recording.wav"):
         (tmp_path / stem).write_bytes(b"hello")
     for sent in written:
         run = subprocess.run(
@@ -95,11 +95,11 @@ def test_curl_commands_are_valid_shell_and_send_the_body(written: list[dict[str,
             text = standard_input if words[words.index("-d") + 1] == "@-" else words[words.index("-d") + 1]
             assert json.loads(text) == with_files(sent["body"])
         else:
-            assert any(word.endswith(("=@picture.png", "=@recording.wav")) for word in words)
+            assert any(word.endswith(("=@image.png", "=@recording.wav")) for word in words)
 
 
 def test_python_programs_send_the_body(written: list[dict[str, Any]], tmp_path: Path) -> None:
-    for stem in ("picture.png", "picture-2.png", "recording.wav"):
+    for stem in ("image.png", "image-2.png", "recording.wav"):
         (tmp_path / stem).write_bytes(b"hello")
     for sent in written:
         call = ast.parse(sent["python"]).body[-2]

@@ -59,7 +59,7 @@ def test_work_counts_once_and_rates_are_per_model(make: Make) -> None:
 
 def test_reports_of_workers_are_counted() -> None:
     RECENT.take()
-    count_work("counted", {"steps": {"1": 3, "4": 2}, "tokens": {"read": 7, "reused": 5}, "pictures": 6})
+    count_work("counted", {"steps": {"1": 3, "4": 2}, "tokens": {"read": 7, "reused": 5}, "images": 6})
     total, models = RECENT.take()
     assert total == models["counted"] == WorkCounts(tokens=11, prompt_tokens=7, pictures=6)
 

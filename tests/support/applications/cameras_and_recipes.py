@@ -1,4 +1,4 @@
-"""Frigate, Karakeep and Mealie: descriptions of pictures, tags and recipes.
+"""Frigate, Karakeep and Mealie: descriptions of images, tags and recipes.
 
 Sources: blakeblackshear/frigate, frigate/genai and frigate/data_processing/post/types.py; karakeep-app/karakeep,
 packages/shared/inference.ts; mealie-recipes/mealie, mealie/services/openai and mealie/schema/openai.
@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 def _shown(prompt: str, *images: str, **detail: str) -> list[dict[str, Any]]:
-    """A message of text and pictures."""
-    pictures = [{"type": "image_url", "image_url": {"url": image, **detail}} for image in images]
-    return [{"role": "user", "content": [{"type": "text", "text": prompt}, *pictures]}]
+    """A message of text and images."""
+    image_parts = [{"type": "image_url", "image_url": {"url": image, **detail}} for image in images]
+    return [{"role": "user", "content": [{"type": "text", "text": prompt}, *image_parts]}]
 
 
 class Review(BaseModel):
@@ -50,7 +50,7 @@ REVIEW: dict[str, Any] = {
 
 
 def frigate_review(model: str, images: list[str]) -> dict[str, Any]:
-    """The review of an activity: several pictures, and a strict schema with bounds everywhere."""
+    """The review of an activity: several images, and a strict schema with bounds everywhere."""
     schema = {**Review.model_json_schema(), "additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "review_metadata", "strict": True, "schema": schema}}
     messages = _shown("Review this activity of the camera.", *images, detail="low")
@@ -63,7 +63,7 @@ def frigate_description(model: str, images: list[str]) -> dict[str, Any]:
 
 
 def frigate_llama_cpp(model: str) -> dict[str, Any]:
-    """What Frigate's provider for llama.cpp's server sends without a picture, with the switch for thoughts."""
+    """What Frigate's provider for llama.cpp's server sends without an image, with the switch for thoughts."""
     return {
         "model": model,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Describe."}]}],
@@ -101,7 +101,7 @@ KARAKEEP_FORMS: dict[str, Any] = {
 
 
 def karakeep_tags(model: str, form: str, image: str | None = None) -> dict[str, Any]:
-    """Tags for a bookmark's text or for a picture."""
+    """Tags for a bookmark's text or for an image."""
     prompt = "Suggest tags for the content. You must respond in JSON with the key tags."
     messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
     body = {"model": model, "messages": _shown(prompt, image, detail="low") if image else messages}
@@ -118,7 +118,7 @@ class RecipeText(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A recipe as Mealie reads it from a picture."""
+    """A recipe as Mealie reads it from an image."""
 
     name: str = Field(..., description="The name.")
     description: str | None = Field(..., description="A description.")
@@ -141,6 +141,6 @@ RECIPE: dict[str, Any] = {
 
 
 def mealie_messages(image: str) -> list[dict[str, Any]]:
-    """The conversation about a picture of a recipe; Mealie asks with the SDK's `parse`."""
-    system = {"role": "system", "content": "You read recipes from pictures."}
+    """The conversation about an image of a recipe; Mealie asks with the SDK's `parse`."""
+    system = {"role": "system", "content": "You read recipes from images."}
     return [system, *_shown("Parse this recipe into the schema.", image)]

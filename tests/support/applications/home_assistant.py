@@ -81,7 +81,7 @@ INJECTED = {"role": "tool", "tool_call_id": "injected_content", "content": "Toda
 _STRUCTURE: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "summary": {"type": "string", "description": "What is in the picture."},
+        "summary": {"type": "string", "description": "What is in the image."},
         "people": {"type": ["integer", "null"], "minimum": 0},
         "light": {"type": ["string", "null"], "format": "entity_id"},
         "colour": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3, "format": "RGB"},
@@ -94,7 +94,7 @@ _STRUCTURE: dict[str, Any] = {
 
 
 def ai_task(model: str, image: str) -> dict[str, Any]:
-    """An AI task with an attached picture and a structure."""
+    """An AI task with an attached image and a structure."""
     content = [
         {"type": "image_url", "image_url": {"url": image, "detail": "auto"}},
         {"type": "text", "text": "Describe the driveway."},

@@ -69,7 +69,7 @@ def texts(answer: Any) -> list[str]:
     return [item.text for item in answer.data]
 
 
-@pytest.mark.parametrize("prompt", [None, "a picture of"])
+@pytest.mark.parametrize("prompt", [None, "a photo of"])
 def test_captions_match_transformers_alone_and_batched(
     engine: Engine, reference: Callable[..., str], prompt: str | None
 ) -> None:
@@ -82,11 +82,11 @@ def test_captions_match_transformers_alone_and_batched(
 
 def test_caption_starts_with_the_prompt(engine: Engine) -> None:
     plain, captioned, other = ask(
-        engine, request(RED), request(RED, prompt="A Picture of"), request(RED, prompt="the dog")
+        engine, request(RED), request(RED, prompt="A Photo of"), request(RED, prompt="the dog")
     )
-    assert texts(captioned)[0].startswith("a picture of")  # BLIP's tokenizer lowercases
+    assert texts(captioned)[0].startswith("a photo of")  # BLIP's tokenizer lowercases
     assert texts(other)[0].startswith("the dog")
-    assert not texts(plain)[0].startswith(("a picture of", "the dog"))
+    assert not texts(plain)[0].startswith(("a photo of", "the dog"))
 
 
 def test_items_have_index_and_size_of_their_image(engine: Engine) -> None:

@@ -72,7 +72,7 @@ def test_tokenizer_is_not_the_one_of_the_running_batch(engine: Any) -> None:
     assert reader._prompts._tokenizer is not own.tokenizer
 
 
-def test_pictures_are_counted_as_the_chat_counts_them(engine: Any) -> None:
+def test_images_are_counted_as_the_chat_counts_them(engine: Any) -> None:
     if "images" not in engine.loaded_features():
         pytest.skip("a model without vision")
     content = chat_engines.with_images("What is this?", chat_engines.drawn_image())

@@ -221,10 +221,10 @@ def test_worker_draws_and_edits_over_http(models: Models) -> None:
         log = worker.log()
 
     assert [answer.status_code for answer in (*answers, changed)] == [200, 200, 200]
-    drawn, again, from_picture = (ImageGenerationResponse.model_validate(a.json()) for a in (*answers, changed))
+    drawn, again, from_image = (ImageGenerationResponse.model_validate(a.json()) for a in (*answers, changed))
     assert (opened(drawn).format, opened(drawn).size) == ("PNG", (64, 64))
     assert drawn.data == again.data
-    assert opened(from_picture).size == (48, 40), "an edit is as large as its image, whatever the default"
-    assert from_picture.usage.seed == 5
+    assert opened(from_image).size == (48, 40), "an edit is as large as its image, whatever the default"
+    assert from_image.usage.seed == 5
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
     assert "cannot import" not in log

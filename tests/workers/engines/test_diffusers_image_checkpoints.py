@@ -43,10 +43,10 @@ def served(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 @pytest.fixture(scope="module")
 def expected(models: Models) -> dict[str, Any]:
     """An image of each family, drawn from its whole folder."""
-    return {family: picture(load(models(family))) for family in ("sd", "flux")}
+    return {family: image(load(models(family))) for family in ("sd", "flux")}
 
 
-def picture(engine: Any) -> Any:
+def image(engine: Any) -> Any:
     return pixels(draw(engine, seed=7)).astype(int)
 
 
@@ -57,12 +57,12 @@ def picture(engine: Any) -> Any:
 def test_single_file_draws_what_its_folder_draws(models: Models, expected: dict[str, Any], name: str) -> None:
     engine = load(models("sd_file") / name, config=str(models("sd")))
 
-    assert np.array_equal(picture(engine), expected["sd"])
+    assert np.array_equal(image(engine), expected["sd"])
     assert engine.loaded_features() == {"mask", "output_format", "strength"}
 
 
 def test_configuration_comes_from_the_original_model(models: Models, expected: dict[str, Any], served: hub.Hub) -> None:
-    assert np.array_equal(picture(load(models("sd_file") / "model.safetensors")), expected["sd"])
+    assert np.array_equal(image(load(models("sd_file") / "model.safetensors")), expected["sd"])
 
     asked = [path for path in served.requests if "/resolve/" in path]
     assert asked
@@ -74,7 +74,7 @@ def test_configuration_comes_from_the_original_model(models: Models, expected: d
 
 
 def test_downloads_a_whole_repository(expected: dict[str, Any], served: hub.Hub) -> None:
-    assert np.array_equal(picture(load(SD_1)), expected["sd"])
+    assert np.array_equal(image(load(SD_1)), expected["sd"])
 
 
 @pytest.mark.parametrize("options", [{}, {"quantization": "8bit"}])
@@ -89,7 +89,7 @@ def test_explains_what_the_hub_refuses(
 
 
 def test_loads_a_single_file_of_a_repository(models: Models, expected: dict[str, Any], served: hub.Hub) -> None:
-    assert np.array_equal(picture(load("an/artist/model.safetensors")), expected["sd"])
+    assert np.array_equal(image(load("an/artist/model.safetensors")), expected["sd"])
     assert not any(path.endswith(".ckpt") for path in served.requests)
     with pytest.raises(LoadFailed, match=r"no file an/artist/other\.safetensors"):
         load("an/artist/other.safetensors")
@@ -192,7 +192,7 @@ def test_denoiser_file_draws_with_the_rest_from_config(
 
     save_file(denoiser, tmp_path / "flux.safetensors")
 
-    assert np.array_equal(picture(load(tmp_path / "flux.safetensors", config=str(models("flux")))), expected["flux"])
+    assert np.array_equal(image(load(tmp_path / "flux.safetensors", config=str(models("flux")))), expected["flux"])
 
 
 def test_denoiser_file_without_config_suggests_a_model(tmp_path: Path, models: Models, served: hub.Hub) -> None:
@@ -226,7 +226,7 @@ def test_gguf_file_draws_nearly_the_same(
 
     kinds = {type(weight).__name__ for weight in engine.pipelines.text_to_image.pipe.transformer.parameters()}
     assert "GGUFParameter" in kinds
-    assert 0 < np.abs(picture(engine) - expected["flux"]).mean() < 1  # of 255
+    assert 0 < np.abs(image(engine) - expected["flux"]).mean() < 1  # of 255
 
 
 # Quantised weights ------------------------------------------------------------------------------------------------
@@ -242,13 +242,13 @@ def test_8bit_is_smaller_and_draws_nearly_the_same(tmp_path: Path, models: Model
 
     for part in ("transformer", "text_encoder", "text_encoder_2"):
         assert bytes_of(quantised, part) < 0.75 * bytes_of(plain, part)
-    drawn = picture(quantised)
+    drawn = image(quantised)
     assert 0 < np.abs(drawn - expected["flux"]).mean() < 1  # of 255
 
     quantised.pipelines.text_to_image.pipe.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "transformer" / "config.json").read_text())
     assert saved["quantization_config"]["quant_method"] == "torchao"
-    assert np.array_equal(picture(load(tmp_path)), drawn), "a folder with quantised parts needs no option"
+    assert np.array_equal(image(load(tmp_path)), drawn), "a folder with quantised parts needs no option"
 
 
 def test_quantises_a_single_file_to_8bit(models: Models, expected: dict[str, Any]) -> None:
@@ -256,8 +256,8 @@ def test_quantises_a_single_file_to_8bit(models: Models, expected: dict[str, Any
 
     engine = load(file, config=config, quantization="8bit")
 
-    assert np.array_equal(picture(engine), picture(load(config, quantization="8bit")))
-    assert 0 < np.abs(picture(engine) - expected["sd"]).mean() < 1  # of 255
+    assert np.array_equal(image(engine), image(load(config, quantization="8bit")))
+    assert 0 < np.abs(image(engine) - expected["sd"]).mean() < 1  # of 255
     with pytest.raises(LoadFailed, match="not for a single file"):
         load(file, config=config, quantization="4bit")
 

@@ -14,7 +14,7 @@ from tests.support.image_engines import Painter, ask, draw, edited, left_half, m
 from tests.support.odd_images import ODD_IMAGES, encoded
 
 FAMILIES = ("sd", "flux", "flux_schnell")
-PICTURE = mosaic()
+IMAGE = mosaic()
 MASK = left_half()
 
 
@@ -40,26 +40,26 @@ def direct(models: Models) -> Any:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_edit_equals_the_pipelines_own(painter: Painter, direct: Any, family: str) -> None:
-    image = edited(painter(family), image=encoded(PICTURE), strength=0.5)
+    image = edited(painter(family), image=encoded(IMAGE), strength=0.5)
 
     size = {} if family == "sd" else {"width": 64, "height": 64}
-    assert np.array_equal(image, direct("AutoPipelineForImage2Image", family, image=PICTURE, strength=0.5, **size))
+    assert np.array_equal(image, direct("AutoPipelineForImage2Image", family, image=IMAGE, strength=0.5, **size))
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "sd_inpaint", "flux2_klein"])
 def test_masked_edit_changes_only_the_masked_part(painter: Painter, direct: Any, family: str) -> None:
-    image = edited(painter(family), image=encoded(PICTURE), mask=encoded(transparent(MASK)), strength=1.0)
+    image = edited(painter(family), image=encoded(IMAGE), mask=encoded(transparent(MASK)), strength=1.0)
 
-    arguments = {"image": PICTURE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
+    arguments = {"image": IMAGE, "mask_image": MASK, "strength": 1.0, "width": 64, "height": 64}
     pipeline = "Flux2KleinInpaintPipeline" if family == "flux2_klein" else "AutoPipelineForInpainting"
     drawn = direct(pipeline, family, **arguments)
     assert np.array_equal(image[:, :32], drawn[:, :32])
-    assert np.array_equal(image[:, 32:], np.asarray(PICTURE)[:, 32:])
+    assert np.array_equal(image[:, 32:], np.asarray(IMAGE)[:, 32:])
     assert not np.array_equal(drawn[:, 32:], image[:, 32:]), "the pipeline alone changes those pixels too"
 
 
 def test_edit_depends_on_image_prompt_seed_strength_and_mask(painter: Painter) -> None:
-    plain = {"image": encoded(PICTURE), "strength": 0.5, "steps": 4}
+    plain = {"image": encoded(IMAGE), "strength": 0.5, "steps": 4}
     others: tuple[dict[str, Any], ...] = (
         {}, {"image": encoded(mosaic(seed=1))}, {"prompt": "the sea"}, {"seed": 8}, {"strength": 1.0}, {"steps": 6},
         {"mask": encoded(MASK)},
@@ -74,11 +74,11 @@ def test_edit_depends_on_image_prompt_seed_strength_and_mask(painter: Painter) -
 def test_seed_reproduces_an_edit_after_other_drawings(painter: Painter, family: str) -> None:
     engine = painter(family)
     generated = pixels(draw(engine, seed=3))
-    answer = draw(engine, "edit", image=encoded(PICTURE), n=2, seed=40, strength=0.5)
+    answer = draw(engine, "edit", image=encoded(IMAGE), n=2, seed=40, strength=0.5)
 
     assert [image.seed for image in answer.data] == [40, 41]
     for number, seed in enumerate((40, 41)):
-        assert np.array_equal(pixels(answer, number), edited(engine, image=encoded(PICTURE), seed=seed, strength=0.5))
+        assert np.array_equal(pixels(answer, number), edited(engine, image=encoded(IMAGE), seed=seed, strength=0.5))
     assert np.array_equal(generated, pixels(draw(engine, seed=3)))
 
 
@@ -100,18 +100,18 @@ def test_pipelines_share_one_copy_of_the_weights(painter: Painter, family: str) 
 
 @pytest.mark.parametrize("mask", [None, encoded(MASK)])
 def test_strength_zero_keeps_the_image(sd: Any, mask: bytes | None) -> None:
-    call = ask("edit", image=encoded(PICTURE), mask=mask, strength=0.0, n=2, seed=1)
+    call = ask("edit", image=encoded(IMAGE), mask=mask, strength=0.0, n=2, seed=1)
 
     [(_, answer)] = sd.edit([call])
 
-    assert all(np.array_equal(pixels(answer, number), np.asarray(PICTURE)) for number in (0, 1))
+    assert all(np.array_equal(pixels(answer, number), np.asarray(IMAGE)) for number in (0, 1))
     assert call.done == 0, "nothing was drawn"
 
 
 def test_higher_strength_means_more_steps(sd: Any) -> None:
     steps = []
     for strength in (0.25, 0.5, 1.0):
-        call = ask("edit", image=encoded(PICTURE), strength=strength, steps=8)
+        call = ask("edit", image=encoded(IMAGE), strength=strength, steps=8)
         assert list(sd.edit([call]))
         steps.append((call.done, call.total))
 
@@ -120,12 +120,12 @@ def test_higher_strength_means_more_steps(sd: Any) -> None:
 
 def test_too_low_strength_names_the_minimum(sd: Any, flux: Any) -> None:
     with pytest.raises(InvalidField, match=r"raise `strength` to 0\.34 or `steps` to 10\.") as caught:
-        edited(sd, image=encoded(PICTURE), strength=0.1)
+        edited(sd, image=encoded(IMAGE), strength=0.1)
     assert caught.value.param == "strength"
 
     for enough in ({"strength": 0.34}, {"strength": 0.1, "steps": 10}):
-        edited(sd, image=encoded(PICTURE), **enough)
-    edited(flux, image=encoded(PICTURE), strength=0.1)  # these pipelines round up
+        edited(sd, image=encoded(IMAGE), **enough)
+    edited(flux, image=encoded(IMAGE), strength=0.1)  # these pipelines round up
 
 
 # Guidance, several images, other models --------------------------------------------------------------------------
@@ -134,12 +134,12 @@ def test_too_low_strength_names_the_minimum(sd: Any, flux: Any) -> None:
 def test_embedded_guidance_works_or_is_warned_about(painter: Painter, direct: Any) -> None:
     for task, arguments in (("Image2Image", {}), ("Inpainting", {"mask_image": MASK})):
         mask = encoded(MASK) if arguments else None
-        answer = draw(painter("flux"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0, strength=1.0, seed=7)
+        answer = draw(painter("flux"), "edit", image=encoded(IMAGE), mask=mask, guidance=2.0, strength=1.0, seed=7)
         size = {"width": 64, "height": 64, "strength": 1.0}
-        drawn = direct(f"AutoPipelineFor{task}", "flux", image=PICTURE, guidance_scale=2.0, **arguments, **size)
+        drawn = direct(f"AutoPipelineFor{task}", "flux", image=IMAGE, guidance_scale=2.0, **arguments, **size)
         assert np.array_equal(pixels(answer)[:, :32], drawn[:, :32])
 
-        warned = draw(painter("flux_schnell"), "edit", image=encoded(PICTURE), mask=mask, guidance=2.0)
+        warned = draw(painter("flux_schnell"), "edit", image=encoded(IMAGE), mask=mask, guidance=2.0)
         assert warned.model_dump()["warnings"] == ["`guidance` has no effect on this model."]
 
 
@@ -156,10 +156,10 @@ def test_combines_several_images(klein: Any, direct: Any) -> None:
 
 def test_refuses_several_images_if_the_model_takes_one(sd: Any, klein: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="one image at a time; this request has 2") as caught:
-        edited(sd, image=[encoded(PICTURE)] * 2)
+        edited(sd, image=[encoded(IMAGE)] * 2)
     assert caught.value.param == "image"
     with pytest.raises(UnsupportedFeature, match="but not with a mask"):
-        edited(klein, image=[encoded(PICTURE)] * 2, mask=encoded(MASK))
+        edited(klein, image=[encoded(IMAGE)] * 2, mask=encoded(MASK))
 
 
 def test_refuses_an_image_that_the_pipeline_refuses(klein: Any) -> None:
@@ -170,17 +170,17 @@ def test_refuses_an_image_that_the_pipeline_refuses(klein: Any) -> None:
 
 def test_instruction_model_takes_no_strength(klein: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="leave it out") as caught:
-        edited(klein, image=encoded(PICTURE), strength=0.5)
+        edited(klein, image=encoded(IMAGE), strength=0.5)
     assert caught.value.param == "strength"
 
 
 def test_refuses_tasks_that_the_pipeline_lacks(painter: Painter) -> None:
     with pytest.raises(UnsupportedFeature, match="send a `mask`"):
-        edited(painter("sd_inpaint"), image=encoded(PICTURE))
+        edited(painter("sd_inpaint"), image=encoded(IMAGE))
     with pytest.raises(UnsupportedTask, match="/v1/images/edits"):
         draw(painter("sd_inpaint"))
     with pytest.raises(UnsupportedTask, match="draws from text only"):
-        edited(painter("pixart"), image=encoded(PICTURE))
+        edited(painter("pixart"), image=encoded(IMAGE))
     assert pixels(draw(painter("pixart"), steps=2)).shape == (64, 64, 3)
 
 
@@ -197,7 +197,7 @@ def test_features_of_loaded_models(painter: Painter) -> None:
 
 
 def test_disconnect_ends_an_edit_between_two_steps(sd: Any) -> None:
-    call = ask("edit", image=encoded(PICTURE), steps=40, strength=1.0)
+    call = ask("edit", image=encoded(IMAGE), steps=40, strength=1.0)
     progress = call.progress
 
     def leave_at_second_step(done: int, total: int) -> None:
@@ -215,9 +215,9 @@ def test_disconnect_ends_an_edit_between_two_steps(sd: Any) -> None:
 
 
 def test_variation_is_an_edit_without_a_prompt(sd: Any, direct: Any) -> None:
-    image = pixels(draw(sd, "vary", prompt="", image=encoded(PICTURE), strength=0.7, seed=7))
+    image = pixels(draw(sd, "vary", prompt="", image=encoded(IMAGE), strength=0.7, seed=7))
 
-    assert np.array_equal(image, direct("AutoPipelineForImage2Image", "sd", prompt="", image=PICTURE, strength=0.7))
+    assert np.array_equal(image, direct("AutoPipelineForImage2Image", "sd", prompt="", image=IMAGE, strength=0.7))
 
 
 def test_variation_sees_transparency_as_white(sd: Any) -> None:
@@ -228,4 +228,4 @@ def test_variation_sees_transparency_as_white(sd: Any) -> None:
 
 def test_instruction_model_draws_no_variations(klein: Any) -> None:
     with pytest.raises(UnsupportedTask, match="a prompt to /v1/images/edits"):
-        draw(klein, "vary", image=encoded(PICTURE))
+        draw(klein, "vary", image=encoded(IMAGE))

@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from contract.errors import BadImage, InvalidField
 from tests.support.image_engines import Painter, ask, draw, edited, left_half, mosaic, pixels, transparent
 from tests.support.odd_images import ODD_IMAGES, OddImage, encoded
 
-PICTURE = mosaic()
+IMAGE = mosaic()
 MASK = left_half()
 
 
 def test_mask_from_transparency_white_or_the_image_itself(sd: Any) -> None:
-    holes = PICTURE.copy()
+    holes = IMAGE.copy()
     holes.paste("white", (0, 0, 32, 64))
     holes.putalpha(MASK.point(lambda value: 255 - value))
 
@@ -37,12 +36,12 @@ def test_mask_from_transparency_white_or_the_image_itself(sd: Any) -> None:
 
 
 def test_applies_exif_orientation_to_image_and_mask(sd: Any) -> None:
-    exif = Picture.Exif()
+    exif = Image.Exif()
     exif[0x0112] = 6
     stored, mask = mosaic(64, 32), left_half(64, 32)
     sideways = {name: encoded(image, exif=exif) for name, image in (("image", stored), ("mask", transparent(mask)))}
     upright = {
-        name: encoded(image.transpose(Picture.Transpose.ROTATE_270))
+        name: encoded(image.transpose(Image.Transpose.ROTATE_270))
         for name, image in (("image", stored), ("mask", transparent(mask)))
     }
 
@@ -50,25 +49,25 @@ def test_applies_exif_orientation_to_image_and_mask(sd: Any) -> None:
 
     assert image.shape == (64, 32, 3)
     assert np.array_equal(image, edited(sd, **upright))
-    assert np.array_equal(image[32:], np.asarray(stored.transpose(Picture.Transpose.ROTATE_270))[32:])
+    assert np.array_equal(image[32:], np.asarray(stored.transpose(Image.Transpose.ROTATE_270))[32:])
 
 
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
         (left_half(32, 64), "mask is 32x64 pixels and the image 64x64"),
-        (Picture.new("RGBA", (64, 64), "black"), "marks nothing: make the part to redraw transparent"),
+        (Image.new("RGBA", (64, 64), "black"), "marks nothing: make the part to redraw transparent"),
     ],
 )
-def test_refuses_a_mask_of_another_size_or_empty(sd: Any, mask: Picture.Image, message: str) -> None:
+def test_refuses_a_mask_of_another_size_or_empty(sd: Any, mask: Image.Image, message: str) -> None:
     with pytest.raises(InvalidField, match=message) as caught:
-        edited(sd, image=encoded(PICTURE), mask=encoded(mask))
+        edited(sd, image=encoded(IMAGE), mask=encoded(mask))
 
     assert caught.value.param == "mask"
 
 
 def test_damaged_image_fails_only_its_request(sd: Any) -> None:
-    calls = [ask("edit", image=image, seed=1) for image in (encoded(PICTURE), b"no picture", encoded(PICTURE))]
+    calls = [ask("edit", image=image, seed=1) for image in (encoded(IMAGE), b"no image", encoded(IMAGE))]
 
     answers = [answer for _, answer in sd.edit(calls)]
 
@@ -122,4 +121,4 @@ def test_size_of_other_proportions_crops_the_image(sd: Any) -> None:
 
 def test_refuses_a_size_between_multiples(sd: Any) -> None:
     with pytest.raises(InvalidField, match="multiples of 8"):
-        edited(sd, image=encoded(PICTURE), size="65x64")
+        edited(sd, image=encoded(IMAGE), size="65x64")

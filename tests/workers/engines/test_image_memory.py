@@ -54,13 +54,13 @@ TOO_SMALL = {"grounding_dino", "detr"}
 WITH_IMAGES = [case for case in CASES if "image" in case.first and case.task not in SIMILAR] + MORE
 
 
-def picture(size: tuple[int, int]) -> str:
+def blank(size: tuple[int, int]) -> str:
     file = io.BytesIO()
     Image.new("RGB", size, "white").save(file, "PNG")
     return data_uri(file.getvalue())
 
 
-PICTURES = {name: picture(size) for name, size in SIZES.items()}
+IMAGES = {name: blank(size) for name, size in SIZES.items()}
 
 
 def with_image(case: Case, uri: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ async def test_extreme_images_take_bounded_memory(case: Case, models: Models, mo
     )
     for name, (width, height) in SIZES.items():
         before = reset(os.getpid())
-        [answer] = await ask(engine, case, with_image(case, PICTURES[name]))
+        [answer] = await ask(engine, case, with_image(case, IMAGES[name]))
         growth = peak(os.getpid()) - before
         assert not isinstance(answer, EngineFailed) or case.model in TOO_SMALL, answer
         print(f"{case} {case.model} {name}: {growth // MIB} MiB, {str(answer)[:100]}")

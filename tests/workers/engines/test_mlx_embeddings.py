@@ -86,13 +86,13 @@ def test_dimensions_and_base64(engines: Engines) -> None:
 
 
 def test_failing_requests_spare_the_rest_of_the_batch(engines: Engines) -> None:
-    picture = chat_engines.image_part(chat_engines.drawn_image())
+    image = chat_engines.image_part(chat_engines.drawn_image())
     long, many, tokens, seen, fine = run(
         engines("minilm"),
         {"input": ["abc", "b " * 100]},
         {"input": "abc", "dimensions": 33},
         {"input": [1, 2, 3]},
-        {"input": ["abc", picture]},
+        {"input": ["abc", image]},
         {"input": "abc"},
     )
     assert isinstance(long, ContextTooLong)

@@ -125,7 +125,7 @@ def test_sees_newest_image_and_reads_earlier_turns_as_text(engine: Engine, refer
         {"role": "user", "content": "Sure?"},
     ]
     transcript = (
-        "Be brief.\n\nQuestion: (another picture) Look.\nAnswer: I see.\nQuestion: And this?\nAnswer: Red.\n"
+        "Be brief.\n\nQuestion: (another image) Look.\nAnswer: I see.\nQuestion: And this?\nAnswer: Red.\n"
         "Question: Sure?"
     )
     encoded_image = reference.encode_image(RED)

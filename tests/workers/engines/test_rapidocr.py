@@ -105,11 +105,11 @@ def test_reads_long_strips_without_unfolding_them(
     prepared: list[Image.Image] = []
     ocr = engine._ocr
     monkeypatch.setattr(engine, "_ocr", lambda image: prepared.append(image) or ocr(image))
-    picture = Image.new("RGB", size, "white")
+    image = Image.new("RGB", size, "white")
     font = ImageFont.load_default(200)
     for place in lines:
-        ImageDraw.Draw(picture).text(place, "Strip", fill="black", font=font)
-    [item] = read(engine, image=uri(picture)).data
+        ImageDraw.Draw(image).text(place, "Strip", fill="black", font=font)
+    [item] = read(engine, image=uri(image)).data
     assert (item.width, item.height) == size
     assert all(max(image.size) <= 2000 for image in prepared)
     for line, (x, y) in zip(item.lines, lines, strict=True):

@@ -146,7 +146,7 @@ def test_image_model_refuses_texts(engine: Callable[[str], Engine]) -> None:
     assert len(fine.data) == 1
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"input": []}', b'{"input": [{"picture": "x"}]}', b'{"input": [""]}'])
+@pytest.mark.parametrize("body", [b"{}", b'{"input": []}', b'{"input": [{"photo": "x"}]}', b'{"input": [""]}'])
 def test_refuses_inputs_of_other_types(body: bytes) -> None:
     with pytest.raises(InvalidField):
         EMBEDDINGS.decode("application/json", body)

@@ -198,7 +198,7 @@ def _prompt(request: Any) -> str:
         last = request.messages[-1]
         images = sum(1 for _ in images_in(request))
         text = " ".join(part.text for part in last.parts if isinstance(part, TextPart))
-        return f"{text} ({images} pictures)" if images else text
+        return f"{text} ({images} images)" if images else text
     if isinstance(request, CompletionRequest):
         return "\n".join(str(prompt) for prompt in request.prompts)
     if isinstance(request, EmbeddingsRequest):

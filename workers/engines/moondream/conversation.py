@@ -9,7 +9,7 @@ from contract.media import ImageInput
 from contract.tasks.chat import ChatRequest, ImagePart, Message, OtherPart, TextPart
 from workers.toolkit.chat.conversation import unsupported_part
 
-_OMITTED_IMAGE = "(another picture)"
+_OMITTED_IMAGE = "(another image)"
 """The placeholder for an earlier image, which the model does not see."""
 
 

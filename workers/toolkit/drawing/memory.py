@@ -1,4 +1,4 @@
-"""How large a picture can be drawn in the memory that a device has beside the model."""
+"""How large an image can be drawn in the memory that a device has beside the model."""
 
 from __future__ import annotations
 

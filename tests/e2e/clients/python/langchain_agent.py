@@ -39,7 +39,7 @@ chat = ChatOpenAI(model="agent", base_url=URL, api_key="none", max_retries=0)
 agent = create_agent(chat, [get_weather])
 streamed = [chunk.text for chunk, _ in agent.stream(WEATHER, stream_mode="messages") if chunk.type == "AIMessageChunk"]
 modes = ("json_schema", "function_calling", "json_mode")
-picture = [
+image = [
     {"type": "text", "text": "What is this?"},
     {"type": "image_url", "image_url": {"url": IMAGE}},
 ]
@@ -56,7 +56,7 @@ results = {
     "by_format": create_agent(chat, [get_json], response_format=ProviderStrategy(Forecast))
     .invoke(WEATHER)["structured_response"]
     .model_dump(),
-    "image": chat.invoke([{"role": "user", "content": picture}]).text,
+    "image": chat.invoke([{"role": "user", "content": image}]).text,
     "vectors": [len(vector) for vector in vectors.embed_documents(["one", "two"])],
     "cities": cities,
 }

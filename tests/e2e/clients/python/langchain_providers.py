@@ -45,13 +45,13 @@ def answers(model: BaseChatModel, thinking: BaseChatModel) -> dict[str, Any]:
     whole = loop.invoke({"messages": [("user", "Weather?")]})["messages"][-1]
     pieces = [piece for piece, _ in loop.stream({"messages": [("user", "Weather?")]}, stream_mode="messages")]
     streamed = [piece for piece in pieces if piece.type == "AIMessageChunk"]
-    picture = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": IMAGE}}]
+    image = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": IMAGE}}]
     thoughts = thinking.bind_tools([get_weather]).invoke("Weather?")
     return {
         "agent": said(whole.content),
         "streamed": "".join(said(piece.content) for piece in streamed),
         "structured": model.with_structured_output(Forecast).invoke("A forecast as JSON").model_dump(),
-        "image": said(model.invoke([HumanMessage(picture)]).content),
+        "image": said(model.invoke([HumanMessage(image)]).content),
         "counted": whole.usage_metadata["output_tokens"] > 0,
         "thought": next(
             (block["reasoning"].strip() for block in thoughts.content_blocks if block["type"] == "reasoning"), None

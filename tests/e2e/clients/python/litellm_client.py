@@ -17,7 +17,7 @@ PROVIDERS: dict[str, dict[str, Any]] = {
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "get_weather", "description": "Looks at the weather.", "parameters": CITY}
 TOOLS = [{"type": "function", "function": WEATHER}]
-PICTURE = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": IMAGE}}]
+QUESTION = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": IMAGE}}]
 
 
 def ask(provider: dict[str, Any], messages: list[Any], **more: Any) -> Any:
@@ -63,7 +63,7 @@ results: dict[str, Any] = {
     name: {
         "agent": agent(provider, stream=False),
         "streamed": agent(provider, stream=True),
-        "image": ask(provider, [{"role": "user", "content": PICTURE}]).choices[0].message.content,
+        "image": ask(provider, [{"role": "user", "content": QUESTION}]).choices[0].message.content,
         "error": failure(provider),
     }
     for name, provider in PROVIDERS.items()

@@ -41,7 +41,7 @@ async def run_agents() -> list[str]:
 
 
 question = [ChatMessage(role="user", content="A forecast as JSON")]
-picture = ChatMessage(role="user", blocks=[TextBlock(text="What is this?"), ImageBlock(url=IMAGE)])
+image = ChatMessage(role="user", blocks=[TextBlock(text="What is this?"), ImageBlock(url=IMAGE)])
 vectors = OpenAILikeEmbedding(model_name="minilm", api_base=URL, api_key="none", max_retries=0)
 whole, streamed = asyncio.run(run_agents())
 structured = chat.as_structured_llm(Forecast)
@@ -50,7 +50,7 @@ results = {
     "streamed": streamed,
     "structured": structured.chat(question).raw.model_dump(),
     "structured_stream": list(structured.stream_chat(question))[-1].raw.model_dump(),
-    "image": str(chat.chat([picture]).message.content),
+    "image": str(chat.chat([image]).message.content),
     "vectors": [len(vector) for vector in vectors.get_text_embedding_batch(["one", "two"])],
     "cities": cities,
 }

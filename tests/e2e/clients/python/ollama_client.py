@@ -46,8 +46,8 @@ SCHEMA = {
 }
 results = {"agent": agent(stream=False), "streamed": agent(stream=True)}
 results["structured"] = json.loads(client.generate("agent", "A forecast as JSON.", format=SCHEMA).response)
-picture = base64.b64decode(IMAGE.partition(",")[2])
-results["image"] = client.generate("agent", "What is this?", images=[picture]).response
+image = base64.b64decode(IMAGE.partition(",")[2])
+results["image"] = client.generate("agent", "What is this?", images=[image]).response
 results["vectors"] = [len(vector) for vector in client.embed("minilm", ["a", "b"]).embeddings]
 results["models"] = [model.model for model in client.list().models]
 results["running"] = {"agent:latest", "minilm:latest"} <= {model.model for model in client.ps().models}

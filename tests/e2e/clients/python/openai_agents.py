@@ -48,11 +48,11 @@ def agent(api: Api, **options: Any) -> Agent:
 async def answers(api: Api) -> dict[str, Any]:
     streamed = Runner.run_streamed(agent(api, tools=[get_weather]), "Weather?")
     events = [event.type async for event in streamed.stream_events()]
-    picture = [
+    image = [
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": IMAGE, "detail": "auto"},
     ]
-    shown = await Runner.run(agent(api), [{"role": "user", "content": picture}])
+    shown = await Runner.run(agent(api), [{"role": "user", "content": image}])
     object_ = await Runner.run(agent(api, output_type=Forecast), "A forecast as JSON")
     return {
         "agent": (await Runner.run(agent(api, tools=[get_weather]), "Weather?")).final_output,

@@ -47,7 +47,7 @@ answered = ask("Weather?", tools=[get_weather])
 thoughts = [
     part.content for message in answered.all_messages() for part in message.parts if isinstance(part, ThinkingPart)
 ]
-picture = BinaryContent(base64.b64decode(IMAGE.partition(",")[2]), media_type="image/png")
+image = BinaryContent(base64.b64decode(IMAGE.partition(",")[2]), media_type="image/png")
 results = {
     "agent": answered.output,
     "thoughts": thoughts,
@@ -57,7 +57,7 @@ results = {
     "by_tool_streamed": asyncio.run(stream("Weather?", output_type=Forecast, tools=[get_weather])).model_dump(),
     "by_format": ask("A forecast as JSON", output_type=NativeOutput(Forecast)).output.model_dump(),
     "by_prompt": ask("A forecast as JSON", output_type=PromptedOutput(Forecast)).output.model_dump(),
-    "image": ask(["What is this?", picture]).output,
+    "image": ask(["What is this?", image]).output,
     "cities": cities,
 }
 print(json.dumps(results))

@@ -1,4 +1,4 @@
-"""One server for the playground's tests; those of pictures, sound and agents are beside the tests of these models."""
+"""One server for the playground's tests; those of images, sound and agents are beside the tests of these models."""
 
 from __future__ import annotations
 

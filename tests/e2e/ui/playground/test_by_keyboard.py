@@ -67,7 +67,7 @@ def test_camera_opens_and_closes_by_keyboard(window: OpenPage) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(camera).to_be_focused()
     keyboard.press("Enter")
-    keyboard.use(page.get_by_role("button", name="Take the picture"))
+    keyboard.use(page.get_by_role("button", name="Take a photo"))
     expect(page.get_by_role("img", name="camera.jpg")).to_be_visible()
 
 
@@ -75,7 +75,7 @@ def test_points_boxes_and_masks_are_drawn_by_keyboard(window: OpenPage) -> None:
     keyboard = Keyboard(window.open("playground"))
     page = choose_tab(keyboard, "Segment")
     keyboard.use(page.get_by_role("button", name="Points and boxes"))
-    stage = page.get_by_role("application", name="The picture, to draw on")
+    stage = page.get_by_role("application", name="The image, to draw on")
     keyboard.reach(stage)
     for key in ("ArrowLeft", "Enter", "Enter", "Alt+Enter", "Alt+Enter"):
         keyboard.press(key)

@@ -1,4 +1,4 @@
-"""Chat in the playground: streamed Markdown that can do nothing, pictures, stop, edit and again, two models."""
+"""Chat in the playground: streamed Markdown that can do nothing, images, stop, edit and again, two models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOSTILE = """# A title
 
 <img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script><svg onload=alert(1)>
 
-[a link](javascript:alert(1)) ![a picture](http://127.0.0.1:9/x.png) [good](http://127.0.0.1:9/page) \x1b[31mred
+[a link](javascript:alert(1)) ![an image](http://127.0.0.1:9/x.png) [good](http://127.0.0.1:9/page) \x1b[31mred
 """
 
 SAFE_HTML = """async (text) => {
@@ -38,7 +38,7 @@ def answers(page: Any) -> Any:
     return page.locator('.message[data-role="assistant"]')
 
 
-def picture(name: str) -> dict[str, Any]:
+def image(name: str) -> dict[str, Any]:
     return {"name": name, "mimeType": "image/png", "buffer": png(9, 9)}
 
 
@@ -65,25 +65,25 @@ def test_answers_are_markdown_that_can_do_nothing(window: OpenPage) -> None:
     assert all(tag not in markup for tag in ("<img", "<script", "<svg", "<b ", "javascript:"))
 
 
-def test_pictures_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
+def test_images_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
     page = open_tab(window, "chat", "first")
-    page.get_by_label("Add pictures").set_input_files(picture(EVIL_NAME.replace("/", " ") + ".png"))
-    give(page.locator(".composer"), "drop", picture("dropped.png"), picture("too.png"))
-    give(page.locator("body"), "paste", picture("pasted.png"))
+    page.get_by_label("Add images").set_input_files(image(EVIL_NAME.replace("/", " ") + ".png"))
+    give(page.locator(".composer"), "drop", image("dropped.png"), image("too.png"))
+    give(page.locator("body"), "paste", image("pasted.png"))
     page.get_by_role("button", name="Camera").click()
-    page.get_by_role("button", name="Take the picture").click()
+    page.get_by_role("button", name="Take a photo").click()
     attached = page.locator(".composer .thumbnails img")
     expect(attached).to_have_count(5)
     assert attached.evaluate_all("(all) => all.map((image) => image.alt)")[-1] == "camera.jpg"
     page.get_by_role("button", name="Remove too.png").click()
     give(page.locator(".composer"), "drop", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"?"})
-    expect(page.get_by_text("notes.txt is not a picture.")).to_be_visible()
+    expect(page.get_by_text("notes.txt is not an image.")).to_be_visible()
     with page.expect_request("**/v1/chat/completions") as sent:
         say(page, "What are they?")
     content = sent.value.post_data_json["messages"][0]["content"]
     assert [part["type"] for part in content] == ["image_url"] * 4 + ["text"]
     assert content[3]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
-    expect(answers(page).locator(".markdown")).to_contain_text("(4 pictures)")
+    expect(answers(page).locator(".markdown")).to_contain_text("(4 images)")
     assert "pwned" not in page.title()
 
 

@@ -40,7 +40,7 @@ SAVE_WHAT_IS_NOT_CHECKED = """([editor, save]) => new Promise((resolve) => {
 })"""
 
 
-def picture(name: str) -> dict[str, Any]:
+def image(name: str) -> dict[str, Any]:
     return {"name": name, "mimeType": "image/png", "buffer": png(9, 9)}
 
 
@@ -48,8 +48,8 @@ def test_request_waits_for_files_that_are_being_read(window: OpenPage) -> None:
     page = open_tab(window, "ocr", "first")
     page.evaluate(SLOW_FILES)
     zone = page.locator(".drop-zone")
-    give(zone, "drop", picture("one.png"))
-    give(zone, "drop", picture("two.png"))
+    give(zone, "drop", image("one.png"))
+    give(zone, "drop", image("two.png"))
     expect(page.get_by_role("button", name="Run")).to_be_disabled()
     page.evaluate("readOn()")
     for name in ("one.png", "two.png"):
@@ -62,7 +62,7 @@ def test_request_waits_for_files_that_are_being_read(window: OpenPage) -> None:
 def test_message_waits_for_files_that_are_being_read(window: OpenPage) -> None:
     page = open_tab(window, "chat", "first")
     page.evaluate(SLOW_FILES)
-    give(page.locator(".composer"), "drop", picture("one.png"))
+    give(page.locator(".composer"), "drop", image("one.png"))
     page.get_by_role("textbox", name="Message", exact=True).fill("What is it?")
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
     page.evaluate("readOn()")

@@ -18,14 +18,14 @@ from scripts.testbed.server import ROOT, RunningServer
 from tests.e2e.ui.browsing import PHONE, OpenPage, expect
 from tests.e2e.ui.conftest import Opener
 from tests.e2e.ui.playground.conftest import EVIL, EVIL_NAME
-from tests.e2e.ui.playground_page import choose_picture, give, open_tab, run
+from tests.e2e.ui.playground_page import choose_image, give, open_tab, run
 from tests.support.sample_images import png
 
 RUNNABLE = ["completions", "embeddings", "ocr", "rerank"]
 """Tasks of the fake engine whose example works as it is, at once."""
 
 
-def picture(name: str, width: int) -> dict[str, object]:
+def image(name: str, width: int) -> dict[str, object]:
     return {"name": name, "mimeType": "image/png", "buffer": png(width, 20)}
 
 
@@ -62,7 +62,7 @@ def test_errors_are_shown_as_they_are(window: OpenPage) -> None:
     page.get_by_role("button", name="Run").click()
     expect(alert).to_contain_text("Send an image as `image`")
     page.locator("input[type=file]").first.set_input_files(
-        {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}
+        {"name": "a.png", "mimeType": "image/png", "buffer": b"no image"}
     )
     page.get_by_role("button", name="Run").click()
     expect(alert).to_contain_text("Send PNG, JPEG")
@@ -119,7 +119,7 @@ def test_code_of_a_request_does_the_same(window: OpenPage, tmp_path: Path) -> No
     page = open_tab(window, "ocr", "first")
     answer = run(page).locator(".answer-text").first.inner_text()
     page.get_by_text("The same request in code").click()
-    (tmp_path / "picture.png").write_bytes(example_picture())
+    (tmp_path / "image.png").write_bytes(example_image())
     curl = page.get_by_label("The request as curl").inner_text()
     assert f'"text":"{answer}"' in output_of(["bash", "-c", curl], tmp_path)
     page.get_by_role("button", name="Python", exact=True).click()
@@ -133,7 +133,7 @@ def test_code_of_a_request_does_the_same(window: OpenPage, tmp_path: Path) -> No
     assert not (tmp_path / "pwned").exists()
 
 
-def example_picture() -> bytes:
+def example_image() -> bytes:
     return base64.b64decode(SAMPLE_IMAGE.rpartition(",")[2])
 
 
@@ -154,31 +154,31 @@ def test_job_shows_its_steps(window: OpenPage) -> None:
     expect(answer.get_by_role("button", name="Edit")).to_be_visible()
 
 
-def test_pictures_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
+def test_images_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
     page = open_tab(window, "ocr")
     page.get_by_label("Remove example").click()
-    page.locator("input[type=file]").first.set_input_files(picture("a.png", 30))
+    page.locator("input[type=file]").first.set_input_files(image("a.png", 30))
     page.get_by_role("img", name="a.png").wait_for()
-    give(page.locator(".drop-zone"), "drop", picture(f"{EVIL_NAME}.png", 31))
+    give(page.locator(".drop-zone"), "drop", image(f"{EVIL_NAME}.png", 31))
     page.get_by_role("img", name=f"{EVIL_NAME}.png").wait_for()
-    give(page.locator("body"), "paste", picture("b.png", 32))
+    give(page.locator("body"), "paste", image("b.png", 32))
     page.get_by_role("img", name="b.png").wait_for()
     page.get_by_role("button", name="Camera").click()
-    page.get_by_role("button", name="Take the picture").click()
+    page.get_by_role("button", name="Take a photo").click()
     page.get_by_role("img", name="camera.jpg").wait_for()
     page.get_by_role("link", name="Image edit", exact=True).click()
     page.get_by_role("img", name="camera.jpg").first.wait_for()
-    give(page.locator("body"), "paste", picture("c.png", 33))
+    give(page.locator("body"), "paste", image("c.png", 33))
     page.get_by_role("img", name="c.png").wait_for()
     expect(page.get_by_text("all of the image is redrawn")).to_be_visible()  # the mask has not got it too
     assert "pwned" not in page.title()
 
 
-def test_pictures_of_any_shape_keep_it(window: OpenPage) -> None:
+def test_images_of_any_shape_keep_it(window: OpenPage) -> None:
     page = open_tab(window, "segment")
     for width, height in ((30, 600), (600, 30)):
         file = {"name": f"{width}.png", "mimeType": "image/png", "buffer": png(width, height)}
-        choose_picture(page, file)
+        choose_image(page, file)
         page.get_by_role("button", name="Points and boxes").click()
         stage = page.locator(".task-form .stage").bounding_box()
         assert stage["width"] / stage["height"] == pytest.approx(width / height, rel=0.1)

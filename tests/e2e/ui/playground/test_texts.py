@@ -1,4 +1,4 @@
-"""What the playground shows of texts, pages and pictures of texts, with real MiniLM, OCR and crawling."""
+"""What the playground shows of texts, pages and images of texts, with real MiniLM, OCR and crawling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.ui.browsing import OpenPage, expect
 from tests.e2e.ui.playground.conftest import EVIL
-from tests.e2e.ui.playground_page import choose_picture, open_tab, run
+from tests.e2e.ui.playground_page import choose_image, open_tab, run
 from tests.support.engine_cases import text_image
 from tests.support.web_site import WebSite, web_site
 
@@ -71,16 +71,16 @@ def test_page_is_crawled_and_shown_as_text(window: OpenPage, site: WebSite) -> N
     window.check_part(".task-output")
 
 
-def test_text_is_shown_over_the_picture_and_copied(window: OpenPage) -> None:
+def test_text_is_shown_over_the_image_and_copied(window: OpenPage) -> None:
     window.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = open_tab(window, "ocr", "reader")
-    choose_picture(page, {"name": "a.png", "mimeType": "image/png", "buffer": base64.b64decode(text_image("Hello"))})
+    choose_image(page, {"name": "a.png", "mimeType": "image/png", "buffer": base64.b64decode(text_image("Hello"))})
     answer = run(page)
     expect(answer.locator(".ocr-line text")).to_contain_text("Hello")
     expect(answer.get_by_label("Lines")).to_contain_text("Hello")
     answer.get_by_role("button", name="Copy the text").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == "Hello"
-    answer.get_by_label("Text over the picture").uncheck()
+    answer.get_by_label("Text over the image").uncheck()
     expect(answer.locator(".ocr-line text")).to_have_count(0)
     window.check_accessible()

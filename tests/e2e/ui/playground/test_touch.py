@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.e2e.ui.browsing import PHONE, expect
 from tests.e2e.ui.conftest import Opener
-from tests.e2e.ui.playground_page import choose_picture, open_tab
+from tests.e2e.ui.playground_page import choose_image, open_tab
 from tests.support.sample_images import png
 
 PAINTED = """(canvas) => {
@@ -26,7 +26,7 @@ def test_one_finger_paints_a_mask(opener: Opener) -> None:
     window = opener(has_touch=True)
     window.page.set_viewport_size(PHONE)
     page = open_tab(window, "image-edit")
-    choose_picture(page, {"name": "a.png", "mimeType": "image/png", "buffer": png(300, 200)})
+    choose_image(page, {"name": "a.png", "mimeType": "image/png", "buffer": png(300, 200)})
     page.get_by_text("all of the image is redrawn").click()
     stage = page.locator(".task-form .stage")
     stage.evaluate("(element) => element.scrollIntoView({block: 'center'})")

@@ -38,9 +38,9 @@ test("puts calls of tools together, and knows which have no result", () => {
   assert.deepEqual(messages[2], { role: "tool", tool_call_id: "a", content: "rain" });
 });
 
-test("sends pictures before the text, the system message first, and no empty answers", () => {
+test("sends images before the text, the system message first, and no empty answers", () => {
   const turns = [
-    { role: "user", text: "What?", pictures: [{ dataUrl: "data:image/png;base64,AA==", name: "a" }] },
+    { role: "user", text: "What?", images: [{ dataUrl: "data:image/png;base64,AA==", name: "a" }] },
     { ...newAnswer(0), state: "failed" },
   ];
   const body = requestOf({ model: "", system: "Be brief.", options: { temperature: 0 } }, turns);

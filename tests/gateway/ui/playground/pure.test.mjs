@@ -69,7 +69,7 @@ test("writes and reads point clouds", () => {
   assert.deepEqual([...served.colours], vectors.ply.colours.flat());
 });
 
-test("finds the pointer's place in the picture", () => {
+test("finds the pointer's place in the image", () => {
   const bounds = { left: 10, top: 20, width: 200, height: 100 };
   assert.deepEqual(placeIn({ clientX: 110, clientY: 70 }, bounds, { width: 400, height: 200 }), [200, 100]);
   assert.deepEqual(placeIn({ clientX: 0, clientY: 999 }, bounds, { width: 400, height: 200 }), [0, 200]);
@@ -151,19 +151,19 @@ test("says which field does not hold what it needs", () => {
 });
 
 test("writes curl and Python for requests", () => {
-  const picture = "data:image/png;base64,aGVsbG8=";
-  const chat = { stream: true, messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: picture } }, { type: "text", text: "It's $5 `now`\\n" }] }] };
+  const image = "data:image/png;base64,aGVsbG8=";
+  const chat = { stream: true, messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: image } }, { type: "text", text: "It's $5 `now`\\n" }] }] };
   const requests = [
     ...vectors.tasks.map((task) => ({ path: task.path, body: bodyOf(fieldsOf(task), valuesOf(fieldsOf(task), task.request.example)), form: Boolean(task.request.form) })),
     { path: "/v1/chat/completions", body: chat, hasKey: true },
-    { path: "/v1/vision/detect", body: { image: [picture, `${picture}a`], prompt: ["a", "it's"] }, form: true },
+    { path: "/v1/vision/detect", body: { image: [image, `${image}a`], prompt: ["a", "it's"] }, form: true },
   ];
   const written = requests.map((sent) => ({
     ...sent,
     curl: curlOf({ origin: vectors.origin, ...sent }),
     python: pythonOf({ origin: vectors.origin, ...sent }),
   }));
-  assert.match(written.at(-1).curl, /-F image=@picture.png .*\n? *-F image=@picture-2.png/s);
+  assert.match(written.at(-1).curl, /-F image=@image.png .*\n? *-F image=@image-2.png/s);
   assert.match(written.at(-2).curl, /curl -N .*\$ENGINEHOUSE_KEY/s);
   writeFileSync(process.env.WRITTEN, JSON.stringify(written));
 });

@@ -1,4 +1,4 @@
-/** A job's fields and what its path answered: text, JSON, a picture or a recording, and a way to save it. */
+/** A job's fields and what its path answered: text, JSON, an image or a recording, and a way to save it. */
 
 import { html, useEffect, useState } from "../../lib/view.js";
 import { request, requestJson } from "../../lib/api.js";
@@ -60,7 +60,7 @@ function Answer({ job }) {
 }
 
 function Shown({ type, url, text }) {
-  if (type.startsWith("image/")) return html`<img class="result-picture" src=${url} alt="The result" />`;
+  if (type.startsWith("image/")) return html`<img class="result-image" src=${url} alt="The result" />`;
   if (type.startsWith("audio/")) return html`<audio controls src=${url}></audio>`;
   return text === null ? null : html`<pre class="result-text pre-wrap" tabindex="0">${text}</pre>`;
 }

@@ -44,9 +44,9 @@ function chartsOf(history) {
       format: short,
     },
     {
-      title: "Tokens and pictures a second",
+      title: "Tokens and images a second",
       data: [times, perSecond(history.tokens), perSecond(history.pictures)],
-      series: [{ label: "tokens", colour: "series-1", fill: true }, { label: "pictures", colour: "series-3" }],
+      series: [{ label: "tokens", colour: "series-1", fill: true }, { label: "images", colour: "series-3" }],
       format: short,
     },
   ];

@@ -1,4 +1,4 @@
-/** The outcome of a request to one model: its progress, its answer as a picture of it and as JSON, its time, its error. */
+/** The outcome of a request to one model: its progress, its answer drawn and as JSON, its time, its error. */
 
 import { html, useState } from "../../lib/view.js";
 import { ErrorBox } from "../../components/error_box.js";

@@ -13,7 +13,7 @@ import { adapterFor } from "./adapters.js";
 import { reading } from "./lib/files.js";
 import { bodyOf, fieldsNotTaken, fieldsOf, valuesOf } from "./lib/schema.js";
 import { send, sendAsJob } from "./lib/send.js";
-import { catalogue, draftOf, keepDraft, modelsFor, pictures, usualModel } from "./lib/tasks.js";
+import { catalogue, chosenImages, draftOf, keepDraft, modelsFor, usualModel } from "./lib/tasks.js";
 import { useRun } from "./lib/use_run.js";
 
 /** @param {{ task: any }} props */
@@ -66,7 +66,7 @@ function showBelow(output) {
   if (output.getBoundingClientRect().top > innerHeight * 0.7) output.scrollIntoView({ block: "start" });
 }
 
-/** What is entered: kept for the tab, and begun with the task's example and the picture that was chosen last. */
+/** What is entered: kept for the tab, and begun with the task's example and the image that was chosen last. */
 function useDraft(task, fields, example, adapter) {
   const [draft, setDraft] = useState(() => draftOf(task.id) ?? begin(task, fields, example, adapter));
   useLayoutEffect(() => keepDraft(task.id, draft), [draft]); // at once: the next tab may be opened at once
@@ -75,7 +75,7 @@ function useDraft(task, fields, example, adapter) {
 }
 
 function begin(task, fields, example, adapter) {
-  const chosen = pictures.get();
+  const chosen = chosenImages.get();
   const image = fields.find((field) => field.kind === "image" && field.name === "image");
   const values = { ...example, ...adapter.preset };
   if (image && chosen.length) values.image = image.several ? chosen : chosen.slice(0, 1);
@@ -111,7 +111,7 @@ function workOf(task, body, draft) {
 function TaskFields({ task, fields, lacking, draft, change, example, adapter }) {
   const set = (name, value) => {
     change(({ values }) => ({ values: { ...values, [name]: value } }));
-    if (name === "image" && value?.length) pictures.set(value);
+    if (name === "image" && value?.length) chosenImages.set(value);
   };
   const withoutEffect = (name) => lacking.every((names) => names.includes(name));
   const show = (field) =>

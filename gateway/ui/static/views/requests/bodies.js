@@ -24,9 +24,9 @@ function Body({ title, body }) {
     <summary>${title} <small class="muted">${body.content_type} · ${bytes(body.bytes)}${body.cut && " · only the beginning"}</small></summary>
     <div class="row">
       ${body.pictures.map(
-        (picture) => html`<figure key=${picture.field} class="captured-picture">
-          <img src=${picture.thumbnail} alt="The picture in ${picture.field || "the body"}" />
-          <figcaption class="muted">${picture.field} ${picture.width} × ${picture.height}</figcaption>
+        (image) => html`<figure key=${image.field} class="captured-image">
+          <img src=${image.thumbnail} alt="The image in ${image.field || "the body"}" />
+          <figcaption class="muted">${image.field} ${image.width} × ${image.height}</figcaption>
         </figure>`,
       )}
     </div>

@@ -31,7 +31,7 @@ export default function ChatTab({ task }) {
     if (settings.error) return;
     conversations.forEach((conversation, index) => conversation.answer(turnsOf(conversation), settings.of(draft.models[index])));
   };
-  const send = (text, pictures) => go(({ turns }) => [...turns, { role: "user", text, pictures }]);
+  const send = (text, images) => go(({ turns }) => [...turns, { role: "user", text, images }]);
   const busy = conversations.some((conversation) => conversation.busy);
   const { turns } = conversations[0];
   return html`<div class="task-tab chat-tab">
@@ -106,7 +106,7 @@ function Conversation({ conversation, busy, settings, title, onEdit }) {
   };
   return html`<section class="conversation" aria-label=${title ? `Conversation with ${title}` : "Conversation"}>
     ${title && html`<h3>${title}</h3>`}
-    ${!turns.length && html`<p class="muted conversation-empty">Ask something, or drop a picture and ask about it.</p>`}
+    ${!turns.length && html`<p class="muted conversation-empty">Ask something, or drop an image and ask about it.</p>`}
     <ol class="plain messages" aria-live="polite" aria-relevant="additions">
       ${turns.map(
         (turn, index) => html`<${Message} key=${index} turn=${turn} open=${open} busy=${busy} onResult=${result}

@@ -1,4 +1,4 @@
-/** Where the next message is written: text, and pictures by file, drop, paste or camera. */
+/** Where the next message is written: text, and images by file, drop, paste or camera. */
 
 import { html, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
@@ -7,7 +7,7 @@ import { chosenFile, filesIn, reading } from "../lib/files.js";
 import { Camera } from "../inputs/camera.js";
 import { usePaste } from "../inputs/use_paste.js";
 
-/** @param {{ busy: boolean, onSend: (text: string, pictures: any[]) => void, onStop: () => void }} props */
+/** @param {{ busy: boolean, onSend: (text: string, images: any[]) => void, onStop: () => void }} props */
 export function Composer({ busy, onSend, onStop }) {
   const [text, setText] = useState("");
   const [files, setFiles] = useState([]);
@@ -39,7 +39,7 @@ export function Composer({ busy, onSend, onStop }) {
       onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${onKey}></textarea>
     <div class="row spread">
       <div class="row">
-        <label class="button small file-button">Add pictures
+        <label class="button small file-button">Add images
           <input type="file" accept="image/*" multiple class="visually-hidden" onChange=${(event) => (add([...event.currentTarget.files]), (event.currentTarget.value = ""))} />
         </label>
         <button type="button" class="button small" onClick=${() => setCamera(true)}>Camera</button>
@@ -48,7 +48,7 @@ export function Composer({ busy, onSend, onStop }) {
         ? html`<button type="button" class="button" onClick=${onStop}>Stop</button>`
         : html`<button type="submit" class="button primary" disabled=${isReading}>Send</button>`}
     </div>
-    ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPicture=${(blob) => add([blob])} />`}
+    ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPhoto=${(blob) => add([blob])} />`}
   </form>`;
 }
 

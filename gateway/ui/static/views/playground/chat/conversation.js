@@ -2,7 +2,7 @@
 
 /**
  * A turn. `calls` are the tools that the model called; `result` answers the call `callId`.
- * @typedef {{ role: "user" | "assistant" | "tool", text: string, pictures?: { dataUrl: string, name: string }[],
+ * @typedef {{ role: "user" | "assistant" | "tool", text: string, images?: { dataUrl: string, name: string }[],
  *   reasoning?: string, calls?: { id: string, name: string, arguments: string }[], callId?: string, finish?: string | null,
  *   state?: "running" | "done" | "stopped" | "failed", model?: string, error?: Error | null, stats?: Stats }} Turn
  * @typedef {{ start: number, first?: number, end?: number, tokens?: number, promptTokens?: number, timing?: string | null,
@@ -33,9 +33,9 @@ function messageOf(turn) {
     if (turn.calls?.length) message.tool_calls = turn.calls.map(asCall);
     return message;
   }
-  if (!turn.pictures?.length) return { role: "user", content: turn.text };
-  const pictures = turn.pictures.map(({ dataUrl }) => ({ type: "image_url", image_url: { url: dataUrl } }));
-  return { role: "user", content: [...pictures, ...(turn.text ? [{ type: "text", text: turn.text }] : [])] };
+  if (!turn.images?.length) return { role: "user", content: turn.text };
+  const images = turn.images.map(({ dataUrl }) => ({ type: "image_url", image_url: { url: dataUrl } }));
+  return { role: "user", content: [...images, ...(turn.text ? [{ type: "text", text: turn.text }] : [])] };
 }
 
 function asCall({ id, name, arguments: text }) {

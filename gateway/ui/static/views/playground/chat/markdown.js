@@ -2,7 +2,7 @@
 
 import { DOMPurify, Marked } from "../../../vendor/markdown.js";
 
-// HTML in an answer is shown as text, and a picture as its description: the page loads nothing from elsewhere.
+// HTML in an answer is shown as text, and an image as its description: the page loads nothing from elsewhere.
 const renderer = { html: ({ text }) => escaped(text), image: ({ text, href }) => escaped(text || href) };
 const marked = new Marked({ gfm: true, breaks: true, async: false, renderer });
 const ALLOWED = {

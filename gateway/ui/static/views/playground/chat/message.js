@@ -1,4 +1,4 @@
-/** One turn of a conversation: Markdown, pictures, folded reasoning, calls of tools, and how fast it was. */
+/** One turn of a conversation: Markdown, images, folded reasoning, calls of tools, and how fast it was. */
 
 import { html, useMemo, useState } from "../../../lib/view.js";
 import { ErrorBox } from "../../../components/error_box.js";
@@ -21,8 +21,8 @@ export function Message({ turn, open, busy, onEdit, onAgain, onResult }) {
   const save = (text) => (setEditing(false), onEdit(text));
   return html`<li class="message" data-role=${turn.role} aria-busy=${turn.state === "running"}>
     <span class="message-name">${turn.model || NAMES[turn.role]}</span>
-    ${turn.pictures?.length > 0 &&
-    html`<ul class="plain thumbnails">${turn.pictures.map((file, index) => html`<li key=${index}><img src=${file.dataUrl} alt=${file.name} /></li>`)}</ul>`}
+    ${turn.images?.length > 0 &&
+    html`<ul class="plain thumbnails">${turn.images.map((file, index) => html`<li key=${index}><img src=${file.dataUrl} alt=${file.name} /></li>`)}</ul>`}
     ${turn.reasoning && html`<${Reasoning} turn=${turn} />`}
     ${editing
       ? html`<${Editor} text=${turn.text} onSave=${save} onCancel=${() => setEditing(false)} />`

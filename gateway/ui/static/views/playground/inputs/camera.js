@@ -1,11 +1,11 @@
-/** The camera: what it sees, and a button that takes a picture of it. */
+/** The camera: what it sees, and a button that takes a photo. */
 
 import { html, useEffect, useRef, useState } from "../../../lib/view.js";
 import { Dialog } from "../../../components/dialog.js";
 import { withoutDevice } from "../lib/recorder.js";
 
-/** @param {{ onClose: () => void, onPicture: (blob: Blob) => void }} props */
-export function Camera({ onClose, onPicture }) {
+/** @param {{ onClose: () => void, onPhoto: (blob: Blob) => void }} props */
+export function Camera({ onClose, onPhoto }) {
   const video = useRef(null);
   const [error, setError] = useState(null);
   const [ready, setReady] = useState(false);
@@ -28,14 +28,14 @@ export function Camera({ onClose, onPicture }) {
     const canvas = Object.assign(document.createElement("canvas"), { width: videoWidth, height: videoHeight });
     canvas.getContext("2d").drawImage(video.current, 0, 0);
     canvas.toBlob((blob) => {
-      onPicture(Object.assign(blob, { name: "camera.jpg" }));
+      onPhoto(Object.assign(blob, { name: "camera.jpg" }));
       onClose();
     }, "image/jpeg", 0.92);
   };
   return html`<${Dialog} title="Camera" onClose=${onClose}>
     <div class="stack">
       ${error ? html`<p>${error}</p>` : html`<video ref=${video} class="camera" autoplay playsinline muted onLoadedData=${() => setReady(true)}></video>`}
-      <button type="button" class="button primary" disabled=${!ready} onClick=${take}>Take the picture</button>
+      <button type="button" class="button primary" disabled=${!ready} onClick=${take}>Take a photo</button>
     </div>
   </${Dialog}>`;
 }

@@ -4,36 +4,36 @@ import { html, useEffect, useRef, useState } from "../../../lib/view.js";
 import { canvasFile, whileReading } from "../lib/files.js";
 import { Stage } from "../panes/stage.js";
 import { SchemaField } from "./schema_field.js";
-import { usePictureSize } from "./use_picture_size.js";
+import { useImageSize } from "./use_image_size.js";
 
 const PAINTED = "painted mask";
 
 /** @param {{ values: any, set: (name: string, value: any) => void, fields: any[] }} props */
 export function MaskInput({ values, set, fields }) {
   const field = fields.find(({ name }) => name === "mask");
-  const picture = [values.image ?? []].flat()[0];
+  const image = [values.image ?? []].flat()[0];
   const setMask = (file) => set("mask", file);
-  const painted = useRef(picture?.dataUrl); // the image, of which a mask may still be encoded
+  const painted = useRef(image?.dataUrl); // of this image, a mask may still be encoded
   useEffect(() => {
     // What was painted on one image means nothing on the next; a mask from a file stays.
-    if (painted.current !== picture?.dataUrl && values.mask?.[0]?.name === PAINTED) setMask(undefined);
-    painted.current = picture?.dataUrl;
-  }, [picture?.dataUrl]);
+    if (painted.current !== image?.dataUrl && values.mask?.[0]?.name === PAINTED) setMask(undefined);
+    painted.current = image?.dataUrl;
+  }, [image?.dataUrl]);
   return html`<details class="more-fields" open=${Boolean(values.mask)}>
     <summary>Mask <span class="muted">${values.mask ? "set" : "none: all of the image is redrawn"}</span></summary>
     <div class="stack">
-      ${picture && html`<${Painter} key=${picture.dataUrl} picture=${picture} onMask=${(file) => painted.current === picture.dataUrl && setMask(file)} />`}
+      ${image && html`<${Painter} key=${image.dataUrl} image=${image} onMask=${(file) => painted.current === image.dataUrl && setMask(file)} />`}
       <${SchemaField} field=${field} value=${values.mask} onInput=${(files) => set("mask", files.length ? files : undefined)} />
     </div>
   </details>`;
 }
 
-function Painter({ picture, onMask }) {
-  const size = usePictureSize(picture.dataUrl);
-  return size && html`<${SizedPainter} picture=${picture} size=${size} onMask=${onMask} />`;
+function Painter({ image, onMask }) {
+  const size = useImageSize(image.dataUrl);
+  return size && html`<${SizedPainter} image=${image} size=${size} onMask=${onMask} />`;
 }
 
-function SizedPainter({ picture, size, onMask }) {
+function SizedPainter({ image, size, onMask }) {
   const canvas = useRef(null);
   const strokes = useRef(0);
   const last = useRef(null);
@@ -74,7 +74,7 @@ function SizedPainter({ picture, size, onMask }) {
     onMask(undefined);
   };
   const layer = html`<canvas ref=${canvas} width=${size.width} height=${size.height} class="stage-layer painted" aria-hidden="true"></canvas>`;
-  return html`<${Stage} src=${picture.dataUrl} ...${size} label="The image, to paint on" layers=${layer}
+  return html`<${Stage} src=${image.dataUrl} ...${size} label="The image, to paint on" layers=${layer}
       pointer=${{ onPointerDown: down, onPointerMove: move, onPointerUp: up, onPointerCancel: up }} />
     <${Brush} erasing=${erasing} onErase=${setErasing} onClear=${clear} width=${width} onWidth=${setWidth} most=${Math.round(Math.max(size.width, size.height) / 3)} />`;
 }

@@ -4,7 +4,7 @@ import { html, useId } from "../../../lib/view.js";
 import { SelectField, TextField } from "../../../components/fields.js";
 import { AudioInput } from "./audio_input.js";
 import { Hint } from "./hint.js";
-import { PictureInput } from "./picture_input.js";
+import { ImageInput } from "./image_input.js";
 
 /**
  * @param {{ field: import("../lib/schema.js").FormField, value: any, onInput: (value: any) => void, example?: any }} props
@@ -13,7 +13,7 @@ export function SchemaField({ field, value, onInput, example }) {
   const label = field.required ? `${field.label} *` : field.label;
   const files = value ? [value].flat() : [];
   if (field.kind === "image") {
-    return html`<${PictureInput} label=${label} value=${files} several=${field.several} example=${example} onInput=${onInput} />`;
+    return html`<${ImageInput} label=${label} value=${files} several=${field.several} example=${example} onInput=${onInput} />`;
   }
   if (field.kind === "audio") return html`<${AudioInput} label=${label} value=${files} example=${example} onInput=${onInput} />`;
   if (field.kind === "flag") return html`<${Flag} field=${field} value=${value} onInput=${onInput} />`;

@@ -8,7 +8,7 @@ import { boxBetween, isBox } from "../lib/geometry.js";
 import { catalogue } from "../lib/tasks.js";
 import { Stage } from "../panes/stage.js";
 import { SchemaField } from "./schema_field.js";
-import { usePictureSize } from "./use_picture_size.js";
+import { useImageSize } from "./use_image_size.js";
 
 const WAYS = { words: "Words", pointer: "Points and boxes", everything: "Everything" };
 
@@ -28,7 +28,7 @@ export function SegmentPrompts({ values, set, model, fields }) {
       )}
     </div>
     ${values.by === "words" && html`<${SchemaField} field=${field("prompt")} value=${values.prompt} onInput=${(value) => set("prompt", value)} />`}
-    ${values.by === "pointer" && html`<${DrawnPrompts} picture=${values.image?.[0]} prompts=${listOf(values.prompts)} set=${(prompts) => set("prompts", prompts)} />
+    ${values.by === "pointer" && html`<${DrawnPrompts} image=${values.image?.[0]} prompts=${listOf(values.prompts)} set=${(prompts) => set("prompts", prompts)} />
       <details><summary>As JSON</summary><${SchemaField} field=${field("prompts")} value=${asText(values.prompts)} onInput=${(value) => set("prompts", value)} /></details>`}
   </fieldset>`;
 }
@@ -54,13 +54,13 @@ function asText(prompts) {
   return Array.isArray(prompts) ? JSON.stringify(prompts, null, 2) : prompts;
 }
 
-function DrawnPrompts({ picture, prompts, set }) {
-  const size = usePictureSize(picture?.dataUrl);
+function DrawnPrompts({ image, prompts, set }) {
+  const size = useImageSize(image?.dataUrl);
   const [label, setLabel] = useState(1);
   const [fresh, setFresh] = useState(true); // whether what is drawn next begins another object
   const [corner, setCorner] = useState(null);
   const [now, setNow] = useState(null);
-  if (!picture) return html`<p class="muted">Choose a picture first.</p>`;
+  if (!image) return html`<p class="muted">Choose an image first.</p>`;
   if (!size) return null;
   const add = (change) => {
     const current = fresh || !prompts.length ? {} : prompts.at(-1);
@@ -80,7 +80,7 @@ function DrawnPrompts({ picture, prompts, set }) {
     setNow(place);
   };
   const pointer = { onPointerDown: down, onPointerMove: (place, event) => corner && event.isPrimary !== false && setNow(place), onPointerUp: up, onPointerCancel: () => setCorner(null) };
-  return html`<${Stage} src=${picture.dataUrl} ...${size} label="The picture, to draw on" pointer=${pointer}>
+  return html`<${Stage} src=${image.dataUrl} ...${size} label="The image, to draw on" pointer=${pointer}>
       ${(unit) => html`
         ${prompts.map((prompt, index) => html`<${DrawnPrompt} key=${index} prompt=${prompt} colour=${labelColour(index)} unit=${unit} />`)}
         ${corner && isBox(boxBetween(corner, now)) && html`<${BoxOutline} box=${boxBetween(corner, now)} colour=${[255, 255, 255]} unit=${unit} />`}`}

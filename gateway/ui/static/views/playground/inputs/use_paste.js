@@ -1,4 +1,4 @@
-/** Pictures that are pasted anywhere on the page: they go to one place, even if several of the page take pictures. */
+/** Images that are pasted anywhere on the page: they go to one place, even if several of the page take images. */
 
 import { useLayoutEffect, useRef } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";

@@ -1,4 +1,4 @@
-/** Pictures and recordings that the user chooses, as data URLs, which the API reads as they are. */
+/** Images and recordings that the user chooses, as data URLs, which the API reads as they are. */
 
 import { createStore } from "../../../lib/store.js";
 
@@ -40,7 +40,7 @@ export function chosenFile(blob) {
 const BY_NAME = { image: /\.(heic|heif|avif|jxl|tiff?)$/i, audio: /\.(flac|opus|m4a|ogg|wav|mp3|mp4|webm|mkv)$/i };
 
 /**
- * The pictures, or the recordings, of a drop or a paste.
+ * The images, or the recordings, of a drop or a paste.
  * @param {DataTransfer | null} transfer
  * @param {"image" | "audio"} [kind]
  * @throws {Error} if a file is of another kind
@@ -48,7 +48,7 @@ const BY_NAME = { image: /\.(heic|heif|avif|jxl|tiff?)$/i, audio: /\.(flac|opus|
 export function filesIn(transfer, kind = "image") {
   const files = [...(transfer?.files ?? [])];
   const other = files.find((file) => !file.type.startsWith(`${kind}/`) && !isVideo(file, kind) && !BY_NAME[kind].test(file.name));
-  if (other) throw new Error(`${other.name} is not ${kind === "image" ? "a picture" : "a recording"}.`);
+  if (other) throw new Error(`${other.name} is not ${kind === "image" ? "an image" : "a recording"}.`);
   return files;
 }
 
@@ -58,15 +58,15 @@ function isVideo(file, kind) {
 }
 
 /**
- * A decoded picture, upright.
+ * A decoded image, upright.
  * @param {string} source a URL
  * @returns {Promise<HTMLImageElement>}
  */
-export function loadPicture(source) {
+export function loadImage(source) {
   return new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("This browser cannot show the picture."));
+    image.onerror = () => reject(new Error("This browser cannot show the image."));
     image.src = source;
   });
 }

@@ -1,16 +1,16 @@
-/** Where the pointer is in a picture, and the boxes that it draws. */
+/** Where the pointer is in an image, and the boxes that it draws. */
 
 /**
- * A place on the screen as pixels of the picture that an element shows whole.
+ * A place on the screen as pixels of the image that an element shows whole.
  * @param {{ clientX: number, clientY: number }} pointer
  * @param {{ left: number, top: number, width: number, height: number }} bounds of the element
- * @param {{ width: number, height: number }} picture
+ * @param {{ width: number, height: number }} image
  * @returns {[number, number]}
  */
-export function placeIn(pointer, bounds, picture) {
-  const x = ((pointer.clientX - bounds.left) / bounds.width) * picture.width;
-  const y = ((pointer.clientY - bounds.top) / bounds.height) * picture.height;
-  return [clamp(x, picture.width), clamp(y, picture.height)];
+export function placeIn(pointer, bounds, image) {
+  const x = ((pointer.clientX - bounds.left) / bounds.width) * image.width;
+  const y = ((pointer.clientY - bounds.top) / bounds.height) * image.height;
+  return [clamp(x, image.width), clamp(y, image.height)];
 }
 
 function clamp(value, end) {

@@ -49,7 +49,7 @@ export function runsOf(counts) {
 }
 
 /**
- * The pixels of a mask in JSON, or null if it is a picture or polygons, which canvases draw by themselves.
+ * The pixels of a mask in JSON, or null if it is an image or polygons, which canvases draw by themselves.
  * @param {{ format: string, size?: [number, number], counts?: string, pixels?: number[][] }} mask
  */
 export function pixelsOf(mask) {

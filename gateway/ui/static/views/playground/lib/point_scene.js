@@ -38,7 +38,7 @@ export class PointScene {
     this.renderer.render(this.scene, this.camera);
   }
 
-  /** Look at all points from the side of the camera that took the picture. */
+  /** Look at all points from the side of the camera that took the photo. */
   reset() {
     const { center, radius } = this.geometry.boundingSphere;
     this.controls.target.copy(center);

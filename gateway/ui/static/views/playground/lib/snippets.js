@@ -112,13 +112,13 @@ function replaced(value, change) {
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, replaced(part, change)]));
 }
 
-/** Names files by their kind: picture.png, picture-2.jpg, recording.wav. */
+/** Names files by their kind: image.png, image-2.jpg, recording.wav. */
 function namer() {
   const seen = new Map();
   return (text) => {
     if (seen.has(text)) return seen.get(text);
     const [, kind, subtype] = DATA_URL.exec(text);
-    const stem = kind === "image" ? "picture" : "recording";
+    const stem = kind === "image" ? "image" : "recording";
     const count = [...seen.values()].filter((name) => name.startsWith(stem)).length;
     const name = `${stem}${count ? `-${count + 1}` : ""}.${EXTENSIONS[subtype] ?? subtype.replace(/\W.*/, "")}`;
     seen.set(text, name);

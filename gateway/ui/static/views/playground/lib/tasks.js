@@ -46,5 +46,5 @@ export function keepDraft(task, draft) {
 /** Counts the drafts that an answer's buttons have made: the tab starts again with it, even if it is the one that is shown. */
 export const continued = createStore(0);
 
-/** The pictures that were chosen last: the next tab begins with them. */
-export const pictures = createStore([]);
+/** The images that were chosen last: the next tab begins with them. */
+export const chosenImages = createStore([]);

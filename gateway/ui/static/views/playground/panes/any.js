@@ -1,4 +1,4 @@
-/** The answer of any task: its texts and pictures where there are some, else its JSON. */
+/** The answer of any task: its texts and images where there are some, else its JSON. */
 
 import { html } from "../../../lib/view.js";
 import { CopyButton } from "../request_code.js";

@@ -1,4 +1,4 @@
-/** An answer that is no JSON: text, a picture, sound, or a file to save. */
+/** An answer that is no JSON: text, an image, sound, or a file to save. */
 
 import { html, useEffect, useState } from "../../../lib/view.js";
 import { bytes } from "../../../lib/format.js";

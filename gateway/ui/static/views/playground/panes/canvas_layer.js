@@ -1,4 +1,4 @@
-/** A canvas of the picture's size, drawn again when what it shows has changed. */
+/** A canvas of the image's size, drawn again when what it shows has changed. */
 
 import { html, useLayoutEffect, useRef } from "../../../lib/view.js";
 
@@ -17,7 +17,7 @@ export function CanvasLayer({ width, height, draw, drawn, className = "" }) {
 }
 
 /**
- * Colours of pixels as a picture that a canvas can draw at any size.
+ * Colours of pixels as an image that a canvas can draw at any size.
  * @param {Uint8ClampedArray} rgba
  * @param {number} width
  * @returns {HTMLCanvasElement}

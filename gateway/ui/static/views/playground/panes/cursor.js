@@ -1,9 +1,9 @@
-/** A cross over a picture that arrow keys move, so that a keyboard can do there what the pointer can. */
+/** A cross over an image that arrow keys move, so that a keyboard can do there what the pointer can. */
 
 import { html, useState } from "../../../lib/view.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const STEPS = 50; // from one side of the picture to the other; with Shift, the cross moves by a pixel
+const STEPS = 50; // from one side of the image to the other; with Shift, the cross moves by a pixel
 
 /**
  * `pointer` and `onPlace` are those of a stage. Enter and Space press where the cross is, and release when pressed again;

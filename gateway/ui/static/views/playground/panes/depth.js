@@ -5,20 +5,20 @@ import { number } from "../../../lib/format.js";
 import { floatsOf } from "../lib/arrays.js";
 import { coloured } from "../lib/colours.js";
 import { bitmap, CanvasLayer } from "./canvas_layer.js";
-import { picturesOf, Stage } from "./stage.js";
+import { imagesOf, Stage } from "./stage.js";
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
 export function DepthPane({ outcome }) {
-  const pictures = picturesOf(outcome.body);
+  const images = imagesOf(outcome.body);
   return outcome.value.data.map(
-    (item) => html`<${DepthMap} key=${item.index} item=${item} depth=${item.depth} kind=${item.kind} src=${pictures[item.index]} />`,
+    (item) => html`<${DepthMap} key=${item.index} item=${item} depth=${item.depth} kind=${item.kind} src=${images[item.index]} />`,
   );
 }
 
 /** @param {{ item: any, depth: any, kind: string, src: string }} props `depth` is a DepthMap of the answer */
 export function DepthMap({ item, depth, kind, src }) {
   if (depth.format !== "float32") {
-    return html`<img src="data:image/png;base64,${depth.data}" alt="The depth as a picture" class="depth-picture" />
+    return html`<img src="data:image/png;base64,${depth.data}" alt="The depth as an image" class="depth-image" />
       <p class="muted">Choose the format float32 to see the values under the pointer.</p>`;
   }
   return html`<${DepthValues} item=${item} depth=${depth} kind=${kind} src=${src} />`;
@@ -30,16 +30,16 @@ function DepthValues({ item, depth, kind, src }) {
   const [mix, setMix] = useState(1);
   const values = useMemo(() => floatsOf(depth.data), [depth]);
   const nearIsSmall = kind !== "disparity";
-  const picture = useMemo(() => bitmap(coloured(values, item.min, item.max, nearIsSmall), width), [values]);
+  const image = useMemo(() => bitmap(coloured(values, item.min, item.max, nearIsSmall), width), [values]);
   const draw = (context) => {
     context.globalAlpha = mix;
-    context.drawImage(picture, 0, 0, item.width, item.height);
+    context.drawImage(image, 0, 0, item.width, item.height);
   };
   const value = place && values[Math.min(height - 1, Math.floor((place[1] / item.height) * height)) * width
     + Math.min(width - 1, Math.floor((place[0] / item.width) * width))];
   const unit = item.unit === "metre" ? "m" : "";
-  const layer = html`<${CanvasLayer} width=${item.width} height=${item.height} draw=${draw} drawn=${[picture, mix]} />`;
-  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture in colours of its depth" layers=${layer} onPlace=${setPlace}>
+  const layer = html`<${CanvasLayer} width=${item.width} height=${item.height} draw=${draw} drawn=${[image, mix]} />`;
+  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The image in colours of its depth" layers=${layer} onPlace=${setPlace}>
       ${(length) => place && html`<${Probe} place=${place} item=${item} length=${length} text="${number(value, 3)} ${unit}" />`}
     </${Stage}>
     <div class="row depth-legend">
@@ -47,8 +47,8 @@ function DepthValues({ item, depth, kind, src }) {
       <span class="ramp grow" aria-hidden="true"></span>
       <span class="mono">far ${number(nearIsSmall ? item.max : item.min, 2)} ${unit}</span>
     </div>
-    <p class=${place ? "mono" : "muted"} role="status">${place ? `${number(value, 4)} ${unit} at ${Math.floor(place[0])}, ${Math.floor(place[1])}` : `Point at the picture to read its ${kind}.`}</p>
-    <label class="field"><span>Colours over the picture</span>
+    <p class=${place ? "mono" : "muted"} role="status">${place ? `${number(value, 4)} ${unit} at ${Math.floor(place[0])}, ${Math.floor(place[1])}` : `Point at the image to read its ${kind}.`}</p>
+    <label class="field"><span>Colours over the image</span>
       <input type="range" min="0" max="1" step="0.01" value=${mix} onInput=${(event) => setMix(Number(event.currentTarget.value))} />
     </label>`;
 }

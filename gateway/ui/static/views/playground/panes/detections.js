@@ -1,23 +1,23 @@
-/** Objects in a picture: their boxes and labels over it, and a slider that hides those with lower scores. */
+/** Objects in an image: their boxes and labels over it, and a slider that hides those with lower scores. */
 
 import { html, useState } from "../../../lib/view.js";
 import { score as scored } from "../../../lib/format.js";
 import { css, labelColour } from "../lib/colours.js";
-import { picturesOf, Stage } from "./stage.js";
+import { imagesOf, Stage } from "./stage.js";
 
 const LONGEST = 24;
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
 export function DetectionsPane({ outcome }) {
   const [least, setLeast] = useState(0);
-  const pictures = picturesOf(outcome.body);
+  const images = imagesOf(outcome.body);
   const items = outcome.value.data;
   const labels = [...new Set(items.flatMap((item) => item.detections.map(({ label }) => label)))];
   const colourOf = (label) => labelColour(labels.indexOf(label));
   return html`
     <${ScoreSlider} value=${least} onInput=${setLeast} scores=${items.flatMap((item) => item.detections.map(({ score }) => score))} />
     ${items.map(
-      (item) => html`<${Detections} key=${item.index} item=${item} src=${pictures[item.index]} least=${least} colourOf=${colourOf} />`,
+      (item) => html`<${Detections} key=${item.index} item=${item} src=${images[item.index]} least=${least} colourOf=${colourOf} />`,
     )}`;
 }
 
@@ -29,11 +29,11 @@ function Detections({ item, src, least, colourOf }) {
     const under = shown.filter(({ box: [x0, y0, x1, y1] }) => place[0] >= x0 && place[0] <= x1 && place[1] >= y0 && place[1] <= y1);
     return under.sort((one, other) => area(one.box) - area(other.box))[0]?.index ?? -1;
   };
-  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture with ${shown.length} objects"
+  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The image with ${shown.length} objects"
       onPlace=${(place) => setPointed(inside(place))}>
       ${(unit) => html`
         ${onTop(shown, pointed).map(
-          ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${colourOf(label)} picture=${item} unit=${unit}
+          ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${colourOf(label)} image=${item} unit=${unit}
             text="${shortened(label)} ${scored(score)}" faded=${pointed >= 0 && pointed !== index} />`,
         )}
         ${(item.points ?? []).map(
@@ -53,17 +53,17 @@ export function onTop(rows, pointed) {
   return pointed < 0 ? rows : [...rows.filter(({ index }) => index !== pointed), ...rows.filter(({ index }) => index === pointed)];
 }
 
-/** A label that leaves room for others in the picture; the list has all of it. */
+/** A label that leaves room for others in the image; the list has all of it. */
 export function shortened(label) {
   return label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label;
 }
 
 /** A box with its label at its top. `unit` is that of `Stage`. */
-export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, picture, unit, faded }) {
+export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, image, unit, faded }) {
   const height = unit * 3;
   const width = text.length * unit * 1.35 + unit;
   const top = y0 > height ? y0 - height : y0;
-  const left = Math.max(0, Math.min(x0, picture.width - width));
+  const left = Math.max(0, Math.min(x0, image.width - width));
   return html`<g opacity=${faded ? 0.25 : 1}>
     <rect x=${x0} y=${y0} width=${Math.max(0, x1 - x0)} height=${Math.max(0, y1 - y0)} fill="none" stroke=${css(colour)} stroke-width=${unit * 0.5} />
     <rect x=${left} y=${top} width=${width} height=${height} fill=${css(colour)} />
@@ -84,7 +84,7 @@ export function ScoreSlider({ value, onInput, scores }) {
   </label>`;
 }
 
-/** What was found, as a list whose rows show their place in the picture; `empty` is said of an empty one. */
+/** What was found, as a list whose rows show their place in the image; `empty` is said of an empty one. */
 export function ScoredList({ rows, colourOf, pointed, onPoint, detail, empty }) {
   if (!rows.length) return empty ? html`<p class="muted">${empty}</p>` : null;
   return html`<ol class="plain scored-list" tabindex="0" aria-label="What was found">

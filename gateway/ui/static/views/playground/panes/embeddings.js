@@ -1,4 +1,4 @@
-/** How similar texts and pictures are: a matrix of the cosines of their vectors. */
+/** How similar texts and images are: a matrix of the cosines of their vectors. */
 
 import { html, useMemo } from "../../../lib/view.js";
 import { number, score } from "../../../lib/format.js";
@@ -37,7 +37,7 @@ function Cell({ value }) {
 }
 
 function namesOf(body, count) {
-  const inputs = [body.input ?? []].flat().map((input) => (typeof input === "string" ? input : (input.text ?? "picture")));
-  const pictures = [body.image ?? [], body.images ?? []].flat().map((_, index) => `picture ${index + 1}`);
-  return Array.from({ length: count }, (_, index) => [...inputs, ...pictures][index] ?? `input ${index + 1}`);
+  const inputs = [body.input ?? []].flat().map((input) => (typeof input === "string" ? input : (input.text ?? "image")));
+  const images = [body.image ?? [], body.images ?? []].flat().map((_, index) => `image ${index + 1}`);
+  return Array.from({ length: count }, (_, index) => [...inputs, ...images][index] ?? `input ${index + 1}`);
 }

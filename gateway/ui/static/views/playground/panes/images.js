@@ -4,7 +4,7 @@ import { html } from "../../../lib/view.js";
 import { linkTo, navigate } from "../../../lib/router.js";
 import { bytesOf } from "../lib/arrays.js";
 import { save } from "../lib/files.js";
-import { continued, draftOf, keepDraft, pictures } from "../lib/tasks.js";
+import { chosenImages, continued, draftOf, keepDraft } from "../lib/tasks.js";
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
 export function ImagesPane({ outcome }) {
@@ -38,7 +38,7 @@ function goOn(task, dataUrl, { prompt, size, steps, model }) {
   const file = { dataUrl, name: "drawn.png" };
   const draft = draftOf(task);
   const values = { ...draft?.values, image: task === "image-edit" ? [file] : file, mask: undefined, prompt, steps };
-  pictures.set([file]);
+  chosenImages.set([file]);
   keepDraft(task, { models: model ? [model] : [""], asJob: true, ...draft, values: { ...values, size } });
   continued.update((count) => count + 1);
   navigate(linkTo("playground", [task]));

@@ -1,27 +1,27 @@
-/** The text of a picture over it, line by line, and beside it to copy. */
+/** The text of an image over it, line by line, and beside it to copy. */
 
 import { html, useState } from "../../../lib/view.js";
 import { score as scored } from "../../../lib/format.js";
 import { CopyButton } from "../request_code.js";
-import { picturesOf, Stage } from "./stage.js";
+import { imagesOf, Stage } from "./stage.js";
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
 export function OcrPane({ outcome }) {
-  const pictures = picturesOf(outcome.body);
-  return outcome.value.data.map((item) => html`<${ReadPicture} key=${item.index} item=${item} src=${pictures[item.index]} />`);
+  const images = imagesOf(outcome.body);
+  return outcome.value.data.map((item) => html`<${ReadImage} key=${item.index} item=${item} src=${images[item.index]} />`);
 }
 
-function ReadPicture({ item, src }) {
+function ReadImage({ item, src }) {
   const [pointed, setPointed] = useState(-1);
   const [cover, setCover] = useState(true);
   const located = item.lines.filter(({ polygon }) => polygon.length > 2);
   const under = (place) => (place ? item.lines.findIndex(({ polygon }) => contains(polygon, place)) : -1);
   return html`
     ${located.length > 0 &&
-    html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture with its text" onPlace=${(place) => setPointed(under(place))}>
+    html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The image with its text" onPlace=${(place) => setPointed(under(place))}>
         ${item.lines.map((line, index) => html`<${Line} key=${index} line=${line} cover=${cover} pointed=${index === pointed} />`)}
       </${Stage}>
-      <label class="check-field"><input type="checkbox" checked=${cover} onChange=${() => setCover(!cover)} /><span>Text over the picture</span></label>`}
+      <label class="check-field"><input type="checkbox" checked=${cover} onChange=${() => setCover(!cover)} /><span>Text over the image</span></label>`}
     ${item.lines.length > 0 &&
     html`<ol class="plain scored-list" tabindex="0" aria-label="Lines">
       ${item.lines.map(

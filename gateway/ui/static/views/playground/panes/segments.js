@@ -1,24 +1,24 @@
-/** Masks over a picture, each in its colour: the one under the pointer stands out, and a slider hides lower scores. */
+/** Masks over an image, each in its colour: the one under the pointer stands out, and a slider hides lower scores. */
 
 import { html, useEffect, useMemo, useState } from "../../../lib/view.js";
 import { number, score as scored } from "../../../lib/format.js";
 import { labelColour } from "../lib/colours.js";
-import { loadPicture } from "../lib/files.js";
+import { loadImage } from "../lib/files.js";
 import { isInside, pixelsOf, tinted } from "../lib/masks.js";
 import { bitmap, CanvasLayer } from "./canvas_layer.js";
 import { LabelledBox, onTop, ScoredList, ScoreSlider, shortened } from "./detections.js";
-import { picturesOf, Stage } from "./stage.js";
+import { imagesOf, Stage } from "./stage.js";
 
 const ALPHA = 110;
 
 /** @param {{ outcome: import("../lib/send.js").Outcome }} props */
 export function SegmentsPane({ outcome }) {
   const [least, setLeast] = useState(-Infinity);
-  const pictures = picturesOf(outcome.body);
+  const images = imagesOf(outcome.body);
   const items = outcome.value.data;
   return html`
     <${ScoreSlider} value=${least} onInput=${setLeast} scores=${items.flatMap((item) => item.segments.map(({ score }) => score))} />
-    ${items.map((item) => html`<${Segments} key=${item.index} item=${item} src=${pictures[item.index]} least=${least} />`)}`;
+    ${items.map((item) => html`<${Segments} key=${item.index} item=${item} src=${images[item.index]} least=${least} />`)}`;
 }
 
 function Segments({ item, src, least }) {
@@ -31,16 +31,16 @@ function Segments({ item, src, least }) {
   const draw = (context) => {
     for (const { index } of [...smallestFirst].reverse()) {
       context.globalAlpha = pointed >= 0 && pointed !== index ? 0.25 : 1;
-      if (masks[index]) context.drawImage(masks[index].picture, 0, 0, item.width, item.height);
+      if (masks[index]) context.drawImage(masks[index].image, 0, 0, item.width, item.height);
     }
   };
   const layer = html`<${CanvasLayer} width=${item.width} height=${item.height} draw=${draw} drawn=${[masks, least, pointed]} />`;
-  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The picture with ${shown.length} masks" layers=${layer}
+  return html`<${Stage} src=${src} width=${item.width} height=${item.height} label="The image with ${shown.length} masks" layers=${layer}
       onPlace=${(place) => setPointed(under(place)?.index ?? -1)}>
       ${(unit) =>
         boxes &&
         onTop(shown, pointed).map(
-          ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${labelColour(index)} picture=${item} unit=${unit}
+          ({ index, label, score, box }) => html`<${LabelledBox} key=${index} box=${box} colour=${labelColour(index)} image=${item} unit=${unit}
             text="${shortened(label ?? String(index + 1))} ${scored(score)}" faded=${pointed >= 0 && pointed !== index} />`,
         )}
     </${Stage}>
@@ -50,7 +50,7 @@ function Segments({ item, src, least }) {
       detail=${({ area }) => `${number(area)} pixels`} empty=${item.segments.length ? "No mask has a score this high." : null} />`;
 }
 
-/** The masks of an item as pixels and as pictures in their colours; those in PNG files are decoded first. */
+/** The masks of an item as pixels and as images in their colours; those in PNG files are decoded first. */
 function useMasks(item) {
   const plain = useMemo(() => item.segments.map(({ mask }, index) => asMask(pixelsOf(mask) ?? polygonPixels(mask, item), item, index)), [item]);
   const [masks, setMasks] = useState(plain);
@@ -64,12 +64,12 @@ function useMasks(item) {
 }
 
 function asMask(pixels, { width }, index) {
-  return pixels && { pixels, picture: bitmap(tinted(pixels, width, labelColour(index), ALPHA), width) };
+  return pixels && { pixels, image: bitmap(tinted(pixels, width, labelColour(index), ALPHA), width) };
 }
 
 async function pngPixels(base64, { width, height }) {
   const context = contextOf(width, height);
-  context.drawImage(await loadPicture(`data:image/png;base64,${base64}`), 0, 0);
+  context.drawImage(await loadImage(`data:image/png;base64,${base64}`), 0, 0);
   return insideOf(context, width, height, 0);
 }
 

@@ -1,4 +1,4 @@
-/** A picture with something drawn over it. Everything is in pixels of the upright picture, whatever its size on the screen. */
+/** An image with something drawn over it. Everything is in pixels of the upright image, whatever its size on the screen. */
 
 import { html, useEffect, useRef, useState } from "../../../lib/view.js";
 import { placeIn } from "../lib/geometry.js";
@@ -6,7 +6,7 @@ import { Cursor, useCursor } from "./cursor.js";
 
 /**
  * `children` are SVG elements, or a function that makes them: it gets the length of 1% of a usual stage, 6 pixels of the
- * screen, in pixels of the picture. `pointer` are handlers of the pointer that get its place first; where they handle moves,
+ * screen, in pixels of the image. `pointer` are handlers of the pointer that get its place first; where they handle moves,
  * fingers draw and do not scroll. With them or with `onPlace`, the keyboard can do the same. `layers` are canvases under the
  * children. `onPlace` gets the pointer's place, or null when it leaves.
  * @param {{ src: string, width: number, height: number, children?: unknown, layers?: unknown, label: string,
@@ -53,8 +53,8 @@ function capture(name, event, pointer) {
   if (name === "onPointerDown" && pointer.onPointerUp && event.isPrimary) event.currentTarget.setPointerCapture(event.pointerId);
 }
 
-/** The pictures of a request, in the order of the answer's items. @param {Record<string, any>} body @returns {string[]} */
-export function picturesOf(body) {
+/** The images of a request, in the order of the answer's items. @param {Record<string, any>} body @returns {string[]} */
+export function imagesOf(body) {
   return [body.image, body.images].flat().filter(Boolean).map(asUrl);
 }
 

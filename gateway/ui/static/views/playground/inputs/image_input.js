@@ -1,4 +1,4 @@
-/** Pictures by file, drop, paste, camera, or the task's example. */
+/** Images by file, drop, paste, camera, or the task's example. */
 
 import { html, useId, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
@@ -10,7 +10,7 @@ import { usePaste } from "./use_paste.js";
  * @param {{ label: string, value: import("../lib/files.js").ChosenFile[], several?: boolean, example?: object | null,
  *   onInput: (files: import("../lib/files.js").ChosenFile[]) => void, compact?: boolean }} props
  */
-export function PictureInput({ label, value, several, example, onInput, compact }) {
+export function ImageInput({ label, value, several, example, onInput, compact }) {
   const id = useId();
   const [over, setOver] = useState(false);
   const [camera, setCamera] = useState(false);
@@ -35,7 +35,7 @@ export function PictureInput({ label, value, several, example, onInput, compact 
       onDragLeave=${() => setOver(false)} onDrop=${drop}>
       ${value.length > 0 && !compact && html`<${Thumbnails} files=${value} onInput=${onInput} />`}
       <div class="row">
-        <label class="button small file-button">Choose${several ? " pictures" : " a picture"}
+        <label class="button small file-button">Choose${several ? " images" : " an image"}
           <input id=${id} type="file" accept="image/*" multiple=${several} class="visually-hidden"
             onChange=${(event) => (add([...event.currentTarget.files]), (event.currentTarget.value = ""))} />
         </label>
@@ -44,7 +44,7 @@ export function PictureInput({ label, value, several, example, onInput, compact 
       </div>
       <small class="muted">or drop it here, or paste it</small>
     </div>
-    ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPicture=${(blob) => add([blob])} />`}
+    ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPhoto=${(blob) => add([blob])} />`}
   </div>`;
 }
 

@@ -1,4 +1,4 @@
-"""Pictures as people have them, which are the rows of the tables in docs/vision.md: read as they look, or refused."""
+"""Images as people have them, which are the rows of the tables in docs/vision.md: read as they look, or refused."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from contract.image_loading import image_size, open_image
 from contract.media import ImageInput, images_in
 from contract.tasks.chat import ChatRequest
 from contract.tasks.embeddings import EmbeddingsRequest
-from scripts.testbed.picture_forms import PARTS, TEXTS, PicturePart, PictureText
-from scripts.testbed.pictures import FILES, SIZE, PictureFile, as_base64, file
+from scripts.testbed.image_forms import PARTS, TEXTS, ImageText, MessageImage
+from scripts.testbed.images import FILES, SIZE, ImageFile, as_base64, file
 
-READ = [picture for picture in FILES if not picture.refusal]
-REFUSED = [picture for picture in FILES if picture.refusal]
+READ = [image for image in FILES if not image.refusal]
+REFUSED = [image for image in FILES if image.refusal]
 
 
-def kind(row: PictureFile | PictureText) -> str:
+def kind(row: ImageFile | ImageText) -> str:
     return row.kind
 
 
-@pytest.mark.parametrize("picture", READ, ids=kind)
-def test_reads_a_file_as_it_looks_on_a_white_page(picture: PictureFile) -> None:
-    source = ImageInput(picture.content())
+@pytest.mark.parametrize("image", READ, ids=kind)
+def test_reads_a_file_as_it_looks_on_a_white_page(image: ImageFile) -> None:
+    source = ImageInput(image.content())
     source.check()
-    opened, plain = open_image(source), picture.plain()
+    opened, plain = open_image(source), image.plain()
     assert image_size(source) == opened.size == SIZE
     differences = ImageStat.Stat(ImageChops.difference(opened, plain)).mean
-    assert max(differences) <= picture.tolerance
+    assert max(differences) <= image.tolerance
 
 
-@pytest.mark.parametrize("picture", REFUSED, ids=kind)
-def test_refuses_a_file_as_what_it_is(picture: PictureFile) -> None:
-    source = ImageInput(as_base64(picture.content()))
-    with pytest.raises(BadImage, match=picture.refusal):
+@pytest.mark.parametrize("image", REFUSED, ids=kind)
+def test_refuses_a_file_as_what_it_is(image: ImageFile) -> None:
+    source = ImageInput(as_base64(image.content()))
+    with pytest.raises(BadImage, match=image.refusal):
         open_image(source)
 
 
@@ -50,14 +50,14 @@ def scan() -> str:
 
 
 @pytest.mark.parametrize("form", TEXTS, ids=kind)
-def test_every_text_is_the_same_file(form: PictureText) -> None:
+def test_every_text_is_the_same_file(form: ImageText) -> None:
     image = ImageInput(form.text(scan()))
     image.check()
     assert image.read() == base64.b64decode(scan())
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: " ".join(part.part("")))
-def test_every_part_of_a_message_is_an_image(part: PicturePart) -> None:
+def test_every_part_of_a_message_is_an_image(part: MessageImage) -> None:
     sent = part.part(f"data:image/png;base64,{scan()}")
     chat = ChatRequest.model_validate({"messages": [{"role": "user", "content": [sent]}]})
     vectors = EmbeddingsRequest.model_validate({"input": [sent]})

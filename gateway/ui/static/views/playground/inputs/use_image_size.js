@@ -1,18 +1,18 @@
-/** The size of a chosen picture, upright. */
+/** The size of a chosen image, upright. */
 
 import { useLayoutEffect, useState } from "../../../lib/view.js";
-import { loadPicture, whileReading } from "../lib/files.js";
+import { loadImage, whileReading } from "../lib/files.js";
 
 /**
  * @param {string | undefined} source a data URL
  * @returns {{ width: number, height: number } | null}
  */
-export function usePictureSize(source) {
+export function useImageSize(source) {
   const [known, setKnown] = useState({ source: undefined, size: null });
   useLayoutEffect(() => {
     let current = true;
     const measure = async () => {
-      const { naturalWidth: width, naturalHeight: height } = await loadPicture(source);
+      const { naturalWidth: width, naturalHeight: height } = await loadImage(source);
       if (current) setKnown({ source, size: { width, height } });
     };
     if (source) whileReading(measure).catch(() => {});

@@ -1,4 +1,4 @@
-"""Picture files as people have them.
+"""Image files as people have them.
 
 The tests try each of them, and a table in docs/vision.md is made from them.
 """
@@ -21,7 +21,7 @@ SIZE = (64, 48)
 
 
 @dataclass(frozen=True)
-class PictureFile:
+class ImageFile:
     """A file; `refusal` is what the error calls it, and empty if it is read. `plain` is what it looks like."""
 
     kind: str
@@ -164,11 +164,11 @@ def in_display_p3() -> Image.Image:
     return converted(drawing(), srgb(), display_p3())
 
 
-def with_profile(file_format: str, mode: str, profile: bytes, **options: Any) -> PictureFile:
+def with_profile(file_format: str, mode: str, profile: bytes, **options: Any) -> ImageFile:
     """A file in some mode with a colour profile, which says what the drawing's values mean."""
     image = drawing().convert(mode)
     space = {"L": "greys", "CMYK": "CMYK"}[mode]
-    return PictureFile(
+    return ImageFile(
         f"{file_format}, {space} with a colour profile",
         lambda: file(image, file_format, icc_profile=profile, **options),
         lambda: converted(image, profile),
@@ -180,58 +180,58 @@ JPEG: dict[str, Any] = {"quality": 95, "subsampling": 0}
 P3: dict[str, Any] = {"icc_profile": display_p3()}
 
 FILES = (
-    PictureFile("PNG", _png, drawing),
-    PictureFile("PNG, 16 bits a colour", deep_colours, drawing),
-    PictureFile("PNG, 16-bit greys", deep_png, grey),
-    PictureFile("PNG, 16-bit greys, white transparent", lambda: deep_png(65535), grey),
-    PictureFile("PNG, a palette with a transparent colour", palette, drawing),
-    PictureFile("PNG, 1 bit", lambda: file(drawing().convert("1", dither=Image.Dither.NONE), "PNG"), bilevel),
-    PictureFile("PNG with alpha", lambda: file(with_alpha(drawing()), "PNG"), drawing),
-    PictureFile("PNG with alpha, Display P3", lambda: file(with_alpha(in_display_p3()), "PNG", **P3), drawing),
-    PictureFile("PNG, greys with alpha", lambda: file(with_alpha(drawing().convert("L")), "PNG"), grey),
-    PictureFile("PNG, animated: the first frame", lambda: animated("PNG"), drawing),
-    PictureFile("JPEG", lambda: file(drawing(), "JPEG", **JPEG), drawing, tolerance=6),
-    PictureFile("JPEG with EXIF orientation", sideways, drawing, tolerance=6),
-    PictureFile("JPEG, CMYK", lambda: file(drawing().convert("CMYK"), "JPEG", **JPEG), drawing, tolerance=6),
+    ImageFile("PNG", _png, drawing),
+    ImageFile("PNG, 16 bits a colour", deep_colours, drawing),
+    ImageFile("PNG, 16-bit greys", deep_png, grey),
+    ImageFile("PNG, 16-bit greys, white transparent", lambda: deep_png(65535), grey),
+    ImageFile("PNG, a palette with a transparent colour", palette, drawing),
+    ImageFile("PNG, 1 bit", lambda: file(drawing().convert("1", dither=Image.Dither.NONE), "PNG"), bilevel),
+    ImageFile("PNG with alpha", lambda: file(with_alpha(drawing()), "PNG"), drawing),
+    ImageFile("PNG with alpha, Display P3", lambda: file(with_alpha(in_display_p3()), "PNG", **P3), drawing),
+    ImageFile("PNG, greys with alpha", lambda: file(with_alpha(drawing().convert("L")), "PNG"), grey),
+    ImageFile("PNG, animated: the first frame", lambda: animated("PNG"), drawing),
+    ImageFile("JPEG", lambda: file(drawing(), "JPEG", **JPEG), drawing, tolerance=6),
+    ImageFile("JPEG with EXIF orientation", sideways, drawing, tolerance=6),
+    ImageFile("JPEG, CMYK", lambda: file(drawing().convert("CMYK"), "JPEG", **JPEG), drawing, tolerance=6),
     with_profile("JPEG", "CMYK", inks(), **JPEG),
     with_profile("JPEG", "L", dark_greys(), **JPEG),
-    PictureFile("JPEG, Display P3", lambda: file(in_display_p3(), "JPEG", **JPEG, **P3), drawing, tolerance=6),
-    PictureFile("JPEG, progressive", lambda: file(drawing(), "JPEG", progressive=True, **JPEG), drawing, tolerance=6),
-    PictureFile("JPEG without its end marker", lambda: file(drawing(), "JPEG", **JPEG)[:-2], drawing, tolerance=6),
-    PictureFile("HEIC", lambda: heic(drawing()), drawing, tolerance=12),
-    PictureFile("HEIC, Display P3, as phones make them", lambda: heic(in_display_p3(), **P3), drawing, tolerance=12),
-    PictureFile("HEIC in tiles", lambda: heic(drawing(), tile_size=32), drawing, tolerance=12),
-    PictureFile("HEIC with alpha", lambda: heic(with_alpha(drawing())), drawing, tolerance=12),
-    PictureFile("AVIF, Display P3", lambda: file(in_display_p3(), "AVIF", quality=95, **P3), drawing, tolerance=12),
-    PictureFile("AVIF", lambda: file(drawing(), "AVIF", quality=95, subsampling="4:4:4"), drawing, tolerance=6),
-    PictureFile("WebP", lambda: file(drawing(), "WEBP", lossless=True), drawing),
-    PictureFile("WebP, Display P3", lambda: file(in_display_p3(), "WEBP", lossless=True, **P3), drawing),
-    PictureFile("WebP with alpha", lambda: file(with_alpha(drawing()), "WEBP", lossless=True), drawing),
-    PictureFile("WebP, animated: the first frame", lambda: animated("WEBP"), drawing),
-    PictureFile("GIF", lambda: file(drawing(), "GIF"), drawing),
-    PictureFile("BMP", lambda: file(drawing(), "BMP"), drawing),
-    PictureFile("TIFF", lambda: file(drawing(), "TIFF", compression="tiff_lzw"), drawing),
-    PictureFile("TIFF, CMYK", lambda: file(drawing().convert("CMYK"), "TIFF"), drawing),
+    ImageFile("JPEG, Display P3", lambda: file(in_display_p3(), "JPEG", **JPEG, **P3), drawing, tolerance=6),
+    ImageFile("JPEG, progressive", lambda: file(drawing(), "JPEG", progressive=True, **JPEG), drawing, tolerance=6),
+    ImageFile("JPEG without its end marker", lambda: file(drawing(), "JPEG", **JPEG)[:-2], drawing, tolerance=6),
+    ImageFile("HEIC", lambda: heic(drawing()), drawing, tolerance=12),
+    ImageFile("HEIC, Display P3, as phones make them", lambda: heic(in_display_p3(), **P3), drawing, tolerance=12),
+    ImageFile("HEIC in tiles", lambda: heic(drawing(), tile_size=32), drawing, tolerance=12),
+    ImageFile("HEIC with alpha", lambda: heic(with_alpha(drawing())), drawing, tolerance=12),
+    ImageFile("AVIF, Display P3", lambda: file(in_display_p3(), "AVIF", quality=95, **P3), drawing, tolerance=12),
+    ImageFile("AVIF", lambda: file(drawing(), "AVIF", quality=95, subsampling="4:4:4"), drawing, tolerance=6),
+    ImageFile("WebP", lambda: file(drawing(), "WEBP", lossless=True), drawing),
+    ImageFile("WebP, Display P3", lambda: file(in_display_p3(), "WEBP", lossless=True, **P3), drawing),
+    ImageFile("WebP with alpha", lambda: file(with_alpha(drawing()), "WEBP", lossless=True), drawing),
+    ImageFile("WebP, animated: the first frame", lambda: animated("WEBP"), drawing),
+    ImageFile("GIF", lambda: file(drawing(), "GIF"), drawing),
+    ImageFile("BMP", lambda: file(drawing(), "BMP"), drawing),
+    ImageFile("TIFF", lambda: file(drawing(), "TIFF", compression="tiff_lzw"), drawing),
+    ImageFile("TIFF, CMYK", lambda: file(drawing().convert("CMYK"), "TIFF"), drawing),
     with_profile("TIFF", "CMYK", inks()),
-    PictureFile("TIFF, 16-bit greys", lambda: tiff(deep("H", 65535), 16, 1), grey),
-    PictureFile("TIFF, 16-bit greys, white is 0", lambda: tiff(_inverted(), 16, 1, t262=0), grey),
-    PictureFile("TIFF, 32-bit floats from 0 to 1", lambda: tiff(deep("f", 1), 32, 3), grey),
-    PictureFile("TIFF, 32-bit floats from 0 to 255", lambda: tiff(deep("f", 255), 32, 3), grey),
-    PictureFile("TIFF, 32-bit floats from 0 to 65535", lambda: tiff(deep("f", 65535), 32, 3), grey),
-    PictureFile(
+    ImageFile("TIFF, 16-bit greys", lambda: tiff(deep("H", 65535), 16, 1), grey),
+    ImageFile("TIFF, 16-bit greys, white is 0", lambda: tiff(_inverted(), 16, 1, t262=0), grey),
+    ImageFile("TIFF, 32-bit floats from 0 to 1", lambda: tiff(deep("f", 1), 32, 3), grey),
+    ImageFile("TIFF, 32-bit floats from 0 to 255", lambda: tiff(deep("f", 255), 32, 3), grey),
+    ImageFile("TIFF, 32-bit floats from 0 to 65535", lambda: tiff(deep("f", 65535), 32, 3), grey),
+    ImageFile(
         "TIFF, 64-bit floats", lambda: tiff(deep("d", 1), 64, 3), grey, "a TIFF file of 64-bit floating-point numbers"
     ),
-    PictureFile(
+    ImageFile(
         "TIFF, planes of 16 bits", lambda: tiff(_planes(), 16, 1, 3, t284=2), drawing, "a TIFF with a plane of 16 bits"
     ),
-    PictureFile("TIFF, Lab colours", lambda: file(Image.new("LAB", SIZE), "TIFF"), drawing, "Lab colours"),
-    PictureFile(
+    ImageFile("TIFF, Lab colours", lambda: file(Image.new("LAB", SIZE), "TIFF"), drawing, "Lab colours"),
+    ImageFile(
         "SVG", lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', drawing, "an SVG drawing"
     ),
-    PictureFile("PDF", lambda: b"%PDF-1.7\n", drawing, "a PDF document"),
-    PictureFile("EPS, PostScript", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", drawing, "an EPS or PostScript file"),
-    PictureFile("HTML", lambda: b"\xef\xbb\xbf<!DOCTYPE html><html>", drawing, "a web page"),
-    PictureFile("other formats", lambda: file(drawing(), "TGA"), drawing, "damaged or its format is unknown"),
+    ImageFile("PDF", lambda: b"%PDF-1.7\n", drawing, "a PDF document"),
+    ImageFile("EPS, PostScript", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", drawing, "an EPS or PostScript file"),
+    ImageFile("HTML", lambda: b"\xef\xbb\xbf<!DOCTYPE html><html>", drawing, "a web page"),
+    ImageFile("other formats", lambda: file(drawing(), "TGA"), drawing, "damaged or its format is unknown"),
 )
 
 
