@@ -68,12 +68,12 @@ def pytest_collection_finish() -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     """A file's tests run in one process. So do those of a folder in `SHARED`, whose conftest has one server for all."""
-    return _SharedServerScheduling(config, log)
+    return SharedServerScheduling(config, log)
 
 
-class _SharedServerScheduling(LoadFileScheduling):
+class SharedServerScheduling(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        folder = nodeid.rpartition("/")[0]
+        folder = nodeid.partition("::")[0].rpartition("/")[0]  # a parameter may have slashes too
         return folder if folder in SHARED else super()._split_scope(nodeid)
 
 
