@@ -21,7 +21,7 @@ class DialectServer:
     started: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DialectServer]:
     started = tmp_path_factory.mktemp("started")
     agent: dict[str, Any] = {

@@ -95,7 +95,7 @@ MODELS = [*(family.id for family in FAMILIES), "minilm", *(entry["id"] for entry
 """The models of the server, in the order of its configuration."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(models: Models, model_code: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     fake = {**fake_model("minilm"), "default": ["embeddings", "ocr"]}
     entries = [*(family.spec(models) for family in FAMILIES), fake, *_FAKES]

@@ -14,13 +14,13 @@ EVIL_NAME = "<svg/onload=document.title='pwned'>"
 """A name that a model may have, since it has no space."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the gates: a file `answer`, `chat` or `ocr` opens that of a model."""
     return tmp_path_factory.mktemp("gates")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, gates: Path) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("playground")
     entries = [
