@@ -31,6 +31,11 @@ class Server:
             raise self._error
 
     async def request(self, method: str = "POST", path: str = "/v1/chat/completions") -> LoggedRequest | None:
+        """Send a request, and return the last one that the log keeps."""
+        await self.serve(method, path)
+        return next(iter(self.log.listed()), None)
+
+    async def serve(self, method: str, path: str) -> None:
         async def send(message: Message) -> None:
             self.sent.append(message)
 
@@ -39,7 +44,6 @@ class Server:
 
         scope = {"type": "http", "method": method, "path": path, "headers": [], "client": ("192.0.2.7", 9)}
         await self._app(scope, receive, send)
-        return next(iter(self.log.listed()), None)
 
 
 def head(status: int, *headers: tuple[bytes, bytes]) -> Message:
@@ -96,8 +100,10 @@ async def test_reads_of_the_server_itself_are_not_kept() -> None:
 
 async def test_keeps_a_bounded_number_of_short_records() -> None:
     server = Server(head(200), body(b"{}"), model="m" * 5000)
-    for _ in range(KEPT + 5):
-        last = await server.request(path="/" + "x" * 5000)
+    path = "/" + "x" * 5000
+    for _ in range(KEPT + 4):
+        await server.serve("POST", path)
+    last = await server.request(path=path)
     requests = server.log.listed()
     assert (len(requests), requests[-1].number) == (KEPT, 6)
     assert last is not None
