@@ -84,6 +84,8 @@ def test_jobs_survive_ten_kills_of_either_gateway(gateways: list[RunningServer])
 
 def test_either_gateway_serves_jobs_files_and_batches(gateways: list[RunningServer], database: PostgresServer) -> None:
     first, second = gateways
+    first.write_config(models(0.1))  # 40 answers follow each other
+    assert first.post("/v1/system/reload").status_code == 200
     ids = [submit(first, number) for number in (0, 2)]
     eventually("it runs", lambda: second.get(f"/jobs/{ids[0]}").json()["status"] == "running")
     lines = [

@@ -30,6 +30,9 @@ FAMILIES = {
     "Ollama API": ("post", "/api/chat", "message"),
     "Anthropic Messages API": ("post", "/v1/messages", "content"),
     "OpenAI Responses API": ("post", "/v1/responses", "output"),
+    "Cohere API": ("post", "/v2/embed", "embeddings"),
+    "Jina API": ("post", "/rerank", "results"),
+    "Text Embeddings Inference": ("get", "/info", "model_id"),
 }
 """One path of each family, and a field of its answer."""
 
@@ -43,6 +46,7 @@ def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     entries: list[dict[str, Any]] = [
         {**fake_model("vlm-best"), "tasks": ["chat", "ocr"], "default": ["chat", "ocr"]},
         {**fake_model("minilm"), "tasks": ["embeddings"], "default": ["embeddings"]},
+        {**fake_model("ranker"), "tasks": ["rerank"], "default": ["rerank"]},
         {**fake_model("image-gen"), "tasks": ["image-generation"], "default": ["image-generation"]},
     ]
     depth = {"engine": "depth_anything", "source": str(models("depth_metric")), "options": {"threads": 1}}
