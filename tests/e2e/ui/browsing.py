@@ -33,6 +33,13 @@ CHANGE_ADDRESS = """(hash) => new Promise((resolve) => {
 })"""
 """Resolves once the page, which listened before, has left the view that it showed."""
 
+OFF_CENTRE = """[...document.querySelectorAll("dialog[open]")].flatMap((dialog) => {
+    const {left, right, top, bottom} = dialog.getBoundingClientRect();
+    const {clientWidth, clientHeight} = document.documentElement;
+    const off = [left - (clientWidth - right), top - (clientHeight - bottom), dialog.scrollWidth - dialog.clientWidth];
+    return off.filter((pixels) => Math.abs(pixels) > 2);
+})"""
+
 
 @contextmanager
 def running_browser() -> Iterator[Any]:
@@ -121,6 +128,7 @@ class OpenPage:
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         self._check_with_axe(selector, f"{size['width']} px, {scheme}", all_rules=all_rules)
         self._check_width(size["width"])
+        self._check_dialogs()
 
     def _check_with_axe(self, selector: str | None, where: str, *, all_rules: bool) -> None:
         if not self.page.evaluate("typeof window.axe === 'object'"):
@@ -140,6 +148,10 @@ class OpenPage:
     def _check_width(self, width: int) -> None:
         """Nothing makes the page wider than the screen."""
         assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+
+    def _check_dialogs(self) -> None:
+        """Dialogs are in the middle of the screen, and nothing in them is wider than they are."""
+        assert self.page.evaluate(OFF_CENTRE) == []
 
     def close(self) -> None:
         """Close the window and forget what it has stored."""

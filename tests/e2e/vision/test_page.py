@@ -16,6 +16,9 @@ from tests.e2e.ui.playground_page import choose_image, decoded, drag, open_tab, 
 
 WIDTH, HEIGHT = 160, 120
 CENTRE = "(element) => element.scrollIntoView({block: 'center'})"
+MARGIN = """(label) => (label.previousElementSibling.getBBox().width - label.getBBox().width)
+    / label.getBBox().height"""
+"""By how much the background of a label is wider than it is, in heights of its letters."""
 GREEN = 107
 """Of every pixel of the image; red grows to the right, blue downwards."""
 
@@ -53,6 +56,11 @@ def greens(screenshot: bytes) -> int:
     return int((np.abs(shown[:, 1].astype(int) - GREEN) < 3).sum())
 
 
+def ground(screenshot: bytes) -> int:
+    """How light a corner is, of 255."""
+    return int(np.asarray(Image.open(io.BytesIO(screenshot)).convert("L"))[8, 8])
+
+
 def settled(canvas: Any) -> bytes:
     """What a canvas shows once it has been drawn: without a graphics card, that takes a moment."""
     shown: list[bytes] = [canvas.screenshot()]
@@ -69,6 +77,7 @@ def test_boxes_are_hidden_by_score_without_a_request(window: OpenPage) -> None:
     total = rows.count()
     assert total > 0
     expect(answer.locator(".box-label")).to_have_count(total)
+    assert 0 < answer.locator(".box-label").first.evaluate(MARGIN) < 1, "a background is as wide as its label"
     page.set_viewport_size(PHONE)
     assert rows.first.locator(".cut").evaluate("(label) => label.scrollWidth <= label.clientWidth")
     page.set_viewport_size(DESKTOP)
@@ -142,6 +151,8 @@ def test_points_are_drawn_turned_zoomed_and_saved(window: OpenPage, tmp_path: Pa
     before = settled(canvas)
     canvas.press("ArrowLeft")
     eventually("they are turned by keyboard", lambda: canvas.screenshot() != before)
+    page.emulate_media(color_scheme="dark")
+    eventually("they are on a dark ground", lambda: ground(canvas.screenshot()) < 60 < ground(before))
     with page.expect_download() as download:
         answer.get_by_role("button", name="Save as PLY").click()
     download.value.save_as(tmp_path / "points.ply")

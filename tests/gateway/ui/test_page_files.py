@@ -51,6 +51,17 @@ def test_modules_at_start_leave_out_views_and_large_libraries() -> None:
     assert not [name for name in modules if name.startswith("views/") or name in {"vendor/three.js", "vendor/uplot.js"}]
 
 
+def test_styles_of_a_view_change_no_other_view() -> None:
+    """Styles stay when a view was left, so a class belongs to one view or to the page."""
+    users: dict[str, str] = {}
+    for path in sorted(FOLDER.glob("*/**/*.css")):
+        if path.is_relative_to(VENDOR):
+            continue
+        owner = str(path.relative_to(FOLDER)) if "views" in path.parts else "the page"
+        for name in set(re.findall(r"^ *\.([\w-]+)", path.read_text(), re.MULTILINE)):
+            assert users.setdefault(name, owner) == owner, f".{name}"
+
+
 def test_markup_is_inserted_in_one_place_only() -> None:
     """Text from outside is text: markup is inserted in one place only, after DOMPurify."""
     inserting = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|srcdoc|\beval\(|new Function")

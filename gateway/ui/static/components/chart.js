@@ -1,7 +1,7 @@
 /** A small chart of series over time, drawn by uPlot, in the colours of the page. */
 
 import { html, useEffect, useRef } from "../lib/view.js";
-import { theme } from "../lib/theme.js";
+import { dark } from "../lib/theme.js";
 import { useStore } from "../lib/store.js";
 import uPlot from "../vendor/uplot.js";
 
@@ -13,22 +13,18 @@ import uPlot from "../vendor/uplot.js";
 export function Chart({ title, data, series, format = String, height = 130, max }) {
   const element = useRef(null);
   const plot = useRef(null);
-  const colours = useStore(theme);
+  const isDark = useStore(dark);
   useEffect(() => {
     const place = element.current;
     const size = () => ({ width: Math.max(160, place.clientWidth), height });
     plot.current = new uPlot(optionsOf({ series, format, max, colourOf: colourReader(place), size: size() }), data, place);
     const observer = new ResizeObserver(() => plot.current.setSize(size()));
     observer.observe(place);
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    const redraw = () => plot.current.redraw(false);
-    scheme.addEventListener("change", redraw);
     return () => {
       observer.disconnect();
-      scheme.removeEventListener("change", redraw);
       plot.current.destroy();
     };
-  }, [colours, series.map(({ label }) => label).join("\n")]);
+  }, [isDark, series.map(({ label }) => label).join("\n")]);
   useEffect(() => plot.current.setData(data), [data]);
   return html`<figure class="chart">
     <figcaption class="row spread">

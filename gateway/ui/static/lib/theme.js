@@ -7,9 +7,15 @@ const NAME = "enginehouse-theme";
 /** @type {import("./store.js").Store<"system" | "light" | "dark">} */
 export const theme = createStore(stored());
 
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+/** Whether the page is dark now. */
+export const dark = createStore(isDark());
+
 /** Put the choice in force, and follow it. */
 export function applyTheme() {
   const apply = () => {
+    dark.set(isDark());
     if (theme.get() === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme.get();
   };
@@ -17,13 +23,12 @@ export function applyTheme() {
     apply();
     localStorage.setItem(NAME, theme.get());
   });
+  system.addEventListener("change", apply);
   apply();
 }
 
-/** Whether the page is dark now. */
-export function isDark() {
-  if (theme.get() !== "system") return theme.get() === "dark";
-  return matchMedia("(prefers-color-scheme: dark)").matches;
+function isDark() {
+  return theme.get() === "system" ? system.matches : theme.get() === "dark";
 }
 
 function stored() {

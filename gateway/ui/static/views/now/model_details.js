@@ -6,10 +6,20 @@ import { bytes, clock, duration, number } from "../../lib/format.js";
 import { events, status } from "../../lib/live.js";
 import { linkTo } from "../../lib/router.js";
 import { useStore } from "../../lib/store.js";
+import { useWide } from "../../lib/width.js";
 import { Badge } from "../../components/badge.js";
 import { Dialog } from "../../components/dialog.js";
 
 const EVENTS = 30;
+const COLUMNS = [
+  { name: "Worker", value: (worker) => html`${worker.worker} <small class="muted">pid ${worker.pid ?? "–"}</small>` },
+  { name: "State", value: (worker) => html`<${Badge} state=${worker.state} />` },
+  { name: "Where", value: (worker) => worker.devices.join(", ") },
+  { name: "Memory", kind: "number", value: (worker) => bytes(worker.memory_bytes) },
+  { name: "At work", kind: "number", value: (worker) => worker.leases },
+  { name: "Served", kind: "number", value: (worker) => number(worker.served) },
+  { name: "Started in", kind: "number", value: (worker) => `${duration(worker.ready_after)}${worker.from_standby ? " (standby)" : ""}` },
+];
 
 /** @param {{ id: string, onClose: () => void }} props */
 export function ModelDetails({ id, onClose }) {
@@ -53,25 +63,24 @@ function Facts({ model }) {
   </dl>`;
 }
 
+/** A table, or on a phone, where it would be wider than the screen, a list. */
 function Workers({ workers }) {
-  return html`<div class="scroll-x"><table>
+  if (!useWide()) return html`<h3>Workers</h3>${workers.map((worker) => html`<${WorkerFacts} key=${worker.worker} worker=${worker} />`)}`;
+  return html`<table>
     <caption class="visually-hidden">Workers</caption>
-    <thead><tr><th>Worker</th><th>State</th><th>Where</th><th class="number">Memory</th><th class="number">At work</th>
-      <th class="number">Served</th><th class="number">Started in</th></tr></thead>
+    <thead><tr>${COLUMNS.map(({ name, kind }) => html`<th key=${name} class=${kind}>${name}</th>`)}</tr></thead>
     <tbody>
       ${workers.map(
-        (worker) => html`<tr key=${worker.worker}>
-          <td>${worker.worker} <small class="muted">pid ${worker.pid ?? "–"}</small></td>
-          <td><${Badge} state=${worker.state} /></td>
-          <td>${worker.devices.join(", ")}</td>
-          <td class="number">${bytes(worker.memory_bytes)}</td>
-          <td class="number">${worker.leases}</td>
-          <td class="number">${number(worker.served)}</td>
-          <td class="number">${duration(worker.ready_after)}${worker.from_standby ? " (standby)" : ""}</td>
-        </tr>`,
+        (worker) => html`<tr key=${worker.worker}>${COLUMNS.map(({ name, kind, value }) => html`<td key=${name} class=${kind}>${value(worker)}</td>`)}</tr>`,
       )}
     </tbody>
-  </table></div>`;
+  </table>`;
+}
+
+function WorkerFacts({ worker }) {
+  return html`<dl class="facts">
+    ${COLUMNS.map(({ name, value }) => html`<div key=${name}><dt>${name}</dt><dd>${value(worker)}</dd></div>`)}
+  </dl>`;
 }
 
 function Failure({ failure }) {

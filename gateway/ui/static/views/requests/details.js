@@ -41,7 +41,7 @@ export function RequestDetails({ request, onClose }) {
             <span>${duration(request.phases[name] ?? null)}</span></li>`,
         )}
       </ul>
-      <dl class="facts">
+      <dl class="request-facts">
         ${facts.filter(([, value]) => value).map(
           ([name, value]) => html`<div key=${name}><dt class="muted">${name}</dt><dd class="wrap-anywhere">${value}</dd></div>`,
         )}

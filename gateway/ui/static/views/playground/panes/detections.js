@@ -3,6 +3,7 @@
 import { html, useState } from "../../../lib/view.js";
 import { score as scored } from "../../../lib/format.js";
 import { css, labelColour } from "../lib/colours.js";
+import { lettersWide } from "../lib/text_width.js";
 import { imagesOf, Stage } from "./stage.js";
 
 const LONGEST = 24;
@@ -61,7 +62,7 @@ export function shortened(label) {
 /** A box with its label at its top. `unit` is that of `Stage`. */
 export function LabelledBox({ box: [x0, y0, x1, y1], colour, text, image, unit, faded }) {
   const height = unit * 3;
-  const width = text.length * unit * 1.35 + unit;
+  const width = lettersWide(text) * unit * 2.2 + unit;
   const top = y0 > height ? y0 - height : y0;
   const left = Math.max(0, Math.min(x0, image.width - width));
   return html`<g opacity=${faded ? 0.25 : 1}>
@@ -91,7 +92,7 @@ export function ScoredList({ rows, colourOf, pointed, onPoint, detail, empty }) 
     ${rows.map(
       (row) => html`<li key=${row.index} data-pointed=${row.index === pointed} onPointerEnter=${() => onPoint(row.index)}
         onPointerLeave=${() => onPoint(-1)}>
-        <span class="swatch" style=${{ background: css(colourOf(row)) }}></span>
+        <span class="label-swatch" style=${{ background: css(colourOf(row)) }}></span>
         <span class="grow cut">${row.label ?? `object ${row.index + 1}`}</span>
         <span class="mono muted detail">${detail(row)}</span>
         <span class="mono">${scored(row.score, 3)}</span>

@@ -12,7 +12,7 @@ export function CrawledPage({ outcome }) {
   return html`
     <header><h3>${page.title || "Untitled page"}</h3>
       <p class="muted wrap-anywhere"><${SafeLink} url=${page.url} /> · status ${page.status} · ${duration(page.fetch_time_ms / 1000)}</p></header>
-    ${facts.length > 0 && html`<dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${labelOf(name)}</dt><dd>${String(value)}</dd>`)}</dl>`}
+    ${facts.length > 0 && html`<dl class="page-facts">${facts.map(([name, value]) => html`<dt key=${name}>${labelOf(name)}</dt><dd>${String(value)}</dd>`)}</dl>`}
     ${page.screenshot_base64 && html`<img src="data:image/png;base64,${page.screenshot_base64}" alt="Screenshot of the page" class="screenshot" />`}
     <div class="answer-text pre-wrap page-text" tabindex="0" role="group" aria-label="Text of the page">${page.text || "The page has no text."}</div>
     <div class="row end"><${CopyButton} text=${page.text} label="Copy the text" /></div>

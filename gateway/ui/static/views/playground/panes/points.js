@@ -2,7 +2,7 @@
 
 import { html, useEffect, useMemo, useRef, useState } from "../../../lib/view.js";
 import { number } from "../../../lib/format.js";
-import { isDark, theme } from "../../../lib/theme.js";
+import { dark } from "../../../lib/theme.js";
 import { useStore } from "../../../lib/store.js";
 import { bytesOf, floatsOf } from "../lib/arrays.js";
 import { turbo } from "../lib/colours.js";
@@ -49,7 +49,7 @@ function Scene({ cloud }) {
   const stage = useRef(null);
   const [state, setState] = useState("loading");
   const [size, setSize] = useState(1);
-  const chosen = useStore(theme);
+  const isDark = useStore(dark);
   useEffect(() => {
     let closed = false;
     import("../lib/point_scene.js")
@@ -68,7 +68,7 @@ function Scene({ cloud }) {
       stage.current = null;
     };
   }, [cloud]);
-  useEffect(() => stage.current?.show({ size, dark: isDark() }), [size, chosen, state]);
+  useEffect(() => stage.current?.show({ size, dark: isDark }), [size, isDark, state]);
   return html`<div class="cloud" data-state=${state}>
       <canvas ref=${canvas} tabindex="0" role="img" aria-label="Point cloud. Drag to turn, scroll to zoom; arrow keys turn it, + and - zoom."
         onKeyDown=${(event) => stage.current?.onKey(event)}></canvas>
