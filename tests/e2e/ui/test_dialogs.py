@@ -1,4 +1,4 @@
-"""The dialogs of the page: readable, in the middle and no wider than a desktop or a phone, in light and dark."""
+"""Dialogs: readable, in the middle, and no wider than the screen. Short messages: there until they could be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from scripts.testbed.server import RunningServer, fake_model
 from tests.e2e.ui.browsing import PHONE, OpenPage, expect
-from tests.e2e.ui.conftest import shared_window, window_fixture  # noqa: F401 - fixtures
+from tests.e2e.ui.conftest import Opener
+from tests.e2e.ui.playground_page import give
 
 Opening = Callable[[Any], None]
 
@@ -73,3 +74,80 @@ def test_workers_of_a_model_are_seen_whole_on_a_phone(window: OpenPage) -> None:
     for name in ("At work", "Served", "Started in"):
         expect(dialog.get_by_text(name)).to_be_visible()
     expect(dialog.get_by_role("table")).to_have_count(0)
+
+
+def with_clock(opener: Opener, view: str, button: str) -> Any:
+    """The page in a window whose clock stops once there is a button, and goes on when a test says so."""
+    window = opener()
+    window.page.clock.install()
+    page = window.open(view)
+    expect(page.get_by_role("button", name=button)).to_be_visible()
+    page.clock.pause_at(page.evaluate("Date.now() / 1000") + 600)
+    return page
+
+
+def wait_long(page: Any) -> None:
+    """Let a minute pass, and then another: what goes by itself is gone."""
+    for _ in range(2):
+        page.clock.fast_forward("01:00")
+
+
+def message(page: Any, text: str) -> Any:
+    return page.locator(".toast").filter(has_text=text)
+
+
+def test_failures_stay_until_each_is_dismissed(opener: Opener) -> None:
+    page = with_clock(opener, "playground/ocr", "Camera")
+    names = [f"notes-{number}.txt" for number in range(6)]
+    for name in names:
+        give(page.locator(".drop-zone"), "drop", {"name": name, "mimeType": "text/plain", "buffer": b"notes"})
+    wait_long(page)
+    expect(page.locator(".toast")).to_have_text([f"{name} is not an image." for name in names])
+    page.get_by_role("button", name="Dismiss").first.click()
+    expect(message(page, names[0])).to_have_count(0)
+    second = message(page, names[1]).get_by_role("button", name="Dismiss", description=f"{names[1]} is not an image.")
+    second.focus()
+    for rest in range(len(names) - 1, 0, -1):
+        expect(page.locator(".toast")).to_have_count(rest)
+        expect(page.locator(".toast button:focus")).to_have_count(1)
+        page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_have_count(0)
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_success_goes_unless_pointer_or_focus_is_on_it(opener: Opener) -> None:
+    page = with_clock(opener, "now", "Pin m")
+    said, pin = page.locator(".toast"), page.get_by_role("button", name="Pin m")
+    pin.click()
+    expect(said).to_have_text("m stays in memory until you unpin it.")
+    said.hover()  # however long that takes, no time passes
+    wait_long(page)
+    expect(said).to_have_count(1)
+    page.mouse.move(0, 0)
+    wait_long(page)
+    expect(said).to_have_count(0)
+    pin.click()
+    said.get_by_role("button", name="Dismiss").focus()
+    wait_long(page)
+    expect(said).to_have_count(1)
+    pin.focus()
+    wait_long(page)
+    expect(said).to_have_count(0)
+
+
+def test_message_over_a_dialog_can_be_dismissed(opener: Opener) -> None:
+    window = opener()
+    page = window.open("logs/m")
+    DIALOGS["logs/m", "Line"](page)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
+    dialog = page.get_by_role("dialog", name="Line")
+    dialog.get_by_role("button", name="Copy").click()
+    expect(message(page, "Select the text instead.")).to_have_count(1)
+    window.check_part("dialog")
+    dialog.get_by_role("button", name="Dismiss").click()
+    expect(page.locator(".toast")).to_have_count(0)
+    dialog.get_by_role("button", name="Copy").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.get_by_role("button", name="Dismiss").click()  # it stays when the dialog is closed
+    expect(page.locator(".toast")).to_have_count(0)

@@ -7,7 +7,7 @@ import { useStore } from "../lib/store.js";
 import { theme } from "../lib/theme.js";
 import { views } from "../views.js";
 import { ConnectionBanner } from "./connection_banner.js";
-import { Confirmation } from "./dialog.js";
+import { Confirmation, openDialogs } from "./dialog.js";
 import { ErrorBox } from "./error_box.js";
 import { Icon } from "./icons.js";
 import { KeyPrompt } from "./key_prompt.js";
@@ -28,6 +28,7 @@ export function App() {
 
 function Shell() {
   const route = useRoute();
+  const hasDialog = useStore(openDialogs, (list) => list.length > 0);
   const { admin } = useStore(session);
   const allowed = views.filter((view) => admin || !view.admin);
   const current = allowed.find((view) => view.id === route.view) ?? allowed[0];
@@ -51,7 +52,7 @@ function Shell() {
     </header>
     <main id="content" tabindex="-1"><${ConnectionBanner} /><${ViewLoader} key=${current.id} view=${current} route=${route} /></main>
     <${Confirmation} />
-    <${Toasts} />
+    ${!hasDialog && html`<${Toasts} />`}
   </div>`;
 }
 

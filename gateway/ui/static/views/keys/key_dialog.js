@@ -3,10 +3,10 @@
 import { html, useState } from "../../lib/view.js";
 import { key as ownKey, requestJson } from "../../lib/api.js";
 import { signIn } from "../../lib/session.js";
+import { copy } from "../../components/copy.js";
 import { Dialog } from "../../components/dialog.js";
 import { ErrorBox } from "../../components/error_box.js";
 import { CheckField, TextField } from "../../components/fields.js";
-import { attempt, toast } from "../../components/toasts.js";
 
 /**
  * @param {{ edited: Partial<import("./keys.js").ApiKey>, isFirst: boolean, onChange: () => void,
@@ -65,14 +65,13 @@ function KeyForm({ edited, isNew, isFirst, onMade, onChanged, onClose }) {
 }
 
 function MadeKey({ made, isOwn, onClose }) {
-  const copy = () => attempt(async () => (await navigator.clipboard.writeText(made.key), toast("Copied.")));
   return html`<${Dialog} title="The key ${made.name}" onClose=${onClose}>
     <div class="stack">
       <p>Copy it now. It cannot be shown again, because only its hash is stored.</p>
       <output class="made-key mono" aria-label="The new key">${made.key}</output>
       <small class="muted">Clients send it as <code>Authorization: Bearer KEY</code>.${isOwn && " This tab uses it already."}</small>
       <div class="row end">
-        <button class="button" data-focused onClick=${copy}>Copy</button>
+        <button class="button" data-focused onClick=${() => copy(made.key)}>Copy</button>
         <button class="button primary" onClick=${onClose}>Done</button>
       </div>
     </div>

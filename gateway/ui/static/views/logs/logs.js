@@ -5,6 +5,7 @@ import { requestJson } from "../../lib/api.js";
 import { bytes, clock } from "../../lib/format.js";
 import { usePolled } from "../../lib/polling.js";
 import { linkTo, navigate, useRoute } from "../../lib/router.js";
+import { copy } from "../../components/copy.js";
 import { Dialog } from "../../components/dialog.js";
 import { EmptyState } from "../../components/empty_state.js";
 import { ErrorBox } from "../../components/error_box.js";
@@ -103,13 +104,12 @@ function LineRow({ line, onOpen }) {
 }
 
 function LineDialog({ line, onClose }) {
-  const copy = () => navigator.clipboard?.writeText(line.text);
   return html`<${Dialog} title="Line" onClose=${onClose} wide>
     <div class="stack">
       <pre class="pre-wrap log-whole">${withControls(line.text)}</pre>
       <div class="row spread">
         <small class="muted">${line.position === null ? clock(line.time) : `at byte ${line.position.toLocaleString("en")}`}</small>
-        <button class="button small" onClick=${copy}>Copy</button>
+        <button class="button small" onClick=${() => copy(line.text)}>Copy</button>
       </div>
     </div>
   </${Dialog}>`;

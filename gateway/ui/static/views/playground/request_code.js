@@ -2,7 +2,7 @@
 
 import { html, useState } from "../../lib/view.js";
 import { key, ROOT } from "../../lib/api.js";
-import { toast } from "../../components/toasts.js";
+import { copy } from "../../components/copy.js";
 import { curlOf, pythonOf } from "./lib/snippets.js";
 
 const WRITERS = { curl: curlOf, Python: pythonOf };
@@ -43,13 +43,5 @@ function fileFor({ id }, body) {
 
 /** @param {{ text: string, label?: string }} props */
 export function CopyButton({ text, label = "Copy" }) {
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      toast("Copied");
-    } catch {
-      toast("The browser lets pages copy over HTTPS and on localhost only. Select the text instead.", "bad");
-    }
-  };
-  return html`<button type="button" class="button small" onClick=${copy}>${label}</button>`;
+  return html`<button type="button" class="button small" onClick=${() => copy(text)}>${label}</button>`;
 }
