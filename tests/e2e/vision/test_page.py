@@ -12,6 +12,7 @@ from PIL import Image
 from scripts.testbed.server import RunningServer, eventually
 from tests.e2e.ui.browsing import DESKTOP, PHONE, OpenPage, expect
 from tests.e2e.ui.conftest import browser_fixture, shared_window, window_fixture  # noqa: F401 - fixtures
+from tests.e2e.ui.playground.test_haste import SLOW_FILES
 from tests.e2e.ui.playground_page import choose_image, decoded, drag, open_tab, run
 
 WIDTH, HEIGHT = 160, 120
@@ -200,6 +201,22 @@ def test_painted_mask_is_redrawn_then_varied(window: OpenPage, server: RunningSe
     expect(answer.locator(".images img")).to_have_count(2)
     assert removed.value.json()["deleted"]
     assert server.get("/jobs/" + removed.value.url.rpartition("/")[2]).status_code == 404
+
+
+def test_mask_of_a_tab_that_was_left_is_sent_later(window: OpenPage) -> None:
+    page = open_with_image(window, "image-edit", "stable-diffusion")
+    page.get_by_text("all of the image is redrawn").click()
+    stage = page.locator(".task-form .stage")
+    stage.wait_for()
+    page.evaluate(SLOW_FILES)
+    drag(page, stage, (20, 20), (60, 20))
+    start = page.get_by_role("button", name="Run")
+    expect(start).to_be_disabled()
+    window.open("playground/ocr")
+    eventually("the mask is read", lambda: page.evaluate("readOn()"))
+    expect(start).to_be_enabled()
+    window.open("playground/image-edit")
+    expect(start).to_be_enabled()
 
 
 def test_image_is_captioned_and_analyzed(window: OpenPage) -> None:
