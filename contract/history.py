@@ -32,7 +32,7 @@ class ModelRate(LazyModel):
     model: str
     requests: float
     tokens: float
-    pictures: float
+    images: float
 
 
 class ColdStart(LazyModel):
@@ -55,7 +55,7 @@ class History(LazyModel):
     """The response of `GET /v1/system/history`. Every list has a value for each of the points in `times`.
 
     `times` are wall-clock seconds, `seconds` how long ago the point before was. In that time, so many `requests`
-    succeeded and `failed`, so many `tokens` were generated, `prompt_tokens` were read and `pictures` were drawn or
+    succeeded and `failed`, so many `tokens` were generated, `prompt_tokens` were read and `images` were drawn or
     looked at. `waiting` and `running` are requests at that moment.
     """
 
@@ -66,7 +66,7 @@ class History(LazyModel):
     failed: list[int]
     tokens: list[int]
     prompt_tokens: list[int]
-    pictures: list[int]
+    images: list[int]
     waiting: list[int]
     running: list[int]
     devices: list[DeviceHistory]

@@ -49,7 +49,7 @@ class CapturedBody(LazyModel):
     bytes: int
     text: str
     cut: bool
-    pictures: list[CapturedImage] = []
+    images: list[CapturedImage] = []
 
 
 class CapturedRequest(LazyModel):

@@ -87,7 +87,7 @@ def describe(raw: bytes, size: int, content_type: str, limit: int) -> CapturedBo
     except (ServeError, ValueError, RecursionError):  # such as a body that is no JSON
         text = raw[: 4 * limit].decode(errors="replace")
     cut = len(text) > limit or len(raw) < size
-    return CapturedBody(content_type=content_type, bytes=size, text=text[:limit], cut=cut, pictures=images)
+    return CapturedBody(content_type=content_type, bytes=size, text=text[:limit], cut=cut, images=images)
 
 
 def _text(raw: bytes, size: int, kind: str, content_type: str, images: list[CapturedImage]) -> str:

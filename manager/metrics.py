@@ -37,7 +37,7 @@ PROMPT_TOKENS = Counter(
     ["model", "source"],
     registry=REGISTRY,
 )
-IMAGES = Counter("pictures_total", "Images that were drawn or looked at", ["model"], registry=REGISTRY)
+IMAGES = Counter("images_total", "Images that were drawn or looked at", ["model"], registry=REGISTRY)
 DOWNLOADS = Counter(
     "model_downloads_total",
     "Downloads of models that have ended, `done`, `failed` or `cancelled`",
@@ -80,4 +80,4 @@ def count_work(model: str, report: Mapping[str, Any]) -> None:
     images = report.get("images", 0)
     IMAGES.labels(model).inc(images)
     generated = sum(int(number) * steps for number, steps in report["steps"].items())  # each row has a token of a step
-    RECENT.count(model, WorkCounts(tokens=generated, prompt_tokens=report["tokens"].get("read", 0), pictures=images))
+    RECENT.count(model, WorkCounts(tokens=generated, prompt_tokens=report["tokens"].get("read", 0), images=images))

@@ -26,7 +26,7 @@ class WorkCounts:
     failed: int = 0
     tokens: int = 0
     prompt_tokens: int = 0
-    pictures: int = 0
+    images: int = 0
 
     def add(self, other: WorkCounts) -> None:
         """Add the counts of another one."""
@@ -34,7 +34,7 @@ class WorkCounts:
         self.failed += other.failed
         self.tokens += other.tokens
         self.prompt_tokens += other.prompt_tokens
-        self.pictures += other.pictures
+        self.images += other.images
 
 
 class RecentWork:

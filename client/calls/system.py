@@ -107,7 +107,7 @@ class ServerHistory:
     requests: list[int]
     failed: list[int]
     tokens: list[int]
-    pictures: list[int]
+    images: list[int]
     waiting: list[int]
     running: list[int]
     devices: list[dict[str, Any]] = field(default_factory=list)

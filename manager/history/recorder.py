@@ -107,7 +107,7 @@ class Recorder:
                 model=id_,
                 requests=round(counts.requests / seconds, 3),
                 tokens=round(counts.tokens / seconds, 3),
-                pictures=round(counts.pictures / seconds, 3),
+                images=round(counts.images / seconds, 3),
             )
             for id_, counts in sums.items()
             if seconds > 0

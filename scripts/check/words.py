@@ -33,10 +33,8 @@ _PROSE = {
     r"(?i)\bki[n]\b": "and similar",
     r"(?i)\broste[r]\b|\binbo[x]\b": "supervisor; request body",
 }
-_NAMES = {
-    # Fields and a metric of the API that have this name keep it.
-    r"""(?i)(?<![.`])pictur[e](?!s: (list|float|int|The|Images)|s=|s`|s", "waiting"|s_total)""": "image",
-}
+_NAMES = {r"(?i)pictur[e]": "image"}
+"""Words that no name has either. What the changelog says of the past keeps them."""
 _TEXT = {".md", ".py", ".yaml", ".yml", ".sh", ".toml", ".service", ".plist", ".mjs", ".js", ".css", ".html", ""}
 _PAST = {"CHANGELOG.md"}
 _WRITTEN_BY_OTHERS = {"package-lock.json", "requirements.lock", "LICENSE"}

@@ -117,7 +117,7 @@ def test_images_and_requests_are_counted(client: Client) -> None:
     client.draw("a red square", model="m", n=2, size="32x16")
     client.ocr(encoded(drawing()), model="m")
     counted = eventually(
-        "the worker has reported", lambda: re.search(r'pictures_total{model="m"} (\d+)', client.metrics())
+        "the worker has reported", lambda: re.search(r'images_total{model="m"} (\d+)', client.metrics())
     )
     assert int(counted[1]) >= 2
     eventually("a point has the requests", lambda: sum(client.history().requests) >= 2)

@@ -32,23 +32,23 @@ def as_json(document: Any, limit: int = 10_000) -> Any:
 def test_images_are_thumbnails_wherever_they_are() -> None:
     encoded = base64.b64encode(png()).decode()
     body = as_json({"image": encoded, "messages": [{"url": f"data:image/png;base64,{encoded}"}], "prompt": "a cat"})
-    assert [(image.field, image.width, image.height) for image in body.pictures] == [
+    assert [(image.field, image.width, image.height) for image in body.images] == [
         ("image", 640, 480),
         ("messages.0.url", 640, 480),
     ]
     assert encoded not in body.text
     assert "a cat" in body.text
-    small = Image.open(io.BytesIO(base64.b64decode(body.pictures[0].thumbnail.partition(",")[2])))
+    small = Image.open(io.BytesIO(base64.b64decode(body.images[0].thumbnail.partition(",")[2])))
     assert max(small.size) == 160
 
 
 def test_bodies_are_bounded() -> None:
     encoded = base64.b64encode(png(16, 16)).decode()
     body = as_json([encoded] * (MAX_IMAGES + 5) + ["x" * 100_000], limit=500)
-    assert (len(body.pictures), len(body.text), body.cut) == (MAX_IMAGES, 500, True)
+    assert (len(body.images), len(body.text), body.cut) == (MAX_IMAGES, 500, True)
     header = b"IHDR" + struct.pack(">IIBBBBB", 9_000, 8_000, 8, 2, 0, 0, 0)
     bomb = png(16, 16)[:12] + header + struct.pack(">I", zlib.crc32(header)) + png(16, 16)[33:]
-    assert as_json({"image": base64.b64encode(bomb).decode()}).pictures == []
+    assert as_json({"image": base64.b64encode(bomb).decode()}).images == []
     assert "9000 × 8000" in as_json({"image": base64.b64encode(bomb).decode()}).text
 
 
@@ -64,7 +64,7 @@ def test_whatever_was_sent_is_described() -> None:
         b'--b\r\nContent-Disposition: form-data; name="image"; filename="x.png"\r\n\r\n' + png() + b"\r\n--b--\r\n"
     )
     form = describe(boundary, len(boundary), "multipart/form-data; boundary=b", 1000)
-    assert [image.field for image in form.pictures] == ["image"]
+    assert [image.field for image in form.images] == ["image"]
 
 
 def test_a_large_body_is_not_held() -> None:

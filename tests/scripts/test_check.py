@@ -206,9 +206,7 @@ def test_forbidden_words_are_found(repository: Path, text: str) -> None:
     assert problem.startswith("a.md:2: ")
 
 
-@pytest.mark.parametrize(
-    "text", ['standby["born"]', "standby.born", "Enginehouse", "stands in for the hub", "`pictures`", "page.pictures"]
-)
+@pytest.mark.parametrize("text", ['standby["born"]', "standby.born", "Enginehouse", "stands in for the hub"])
 def test_allowed_words_pass(repository: Path, text: str) -> None:
     write(repository, "a.md", text)
     assert list(words.problems()) == []

@@ -43,13 +43,13 @@ def test_work_counts_once_and_rates_are_per_model(make: Make) -> None:
     harness = make({"a": {"needs": 4}})
     work = RecentWork()
     recorder = Recorder(harness.pool, harness.monitor, work)
-    work.count("a", WorkCounts(tokens=30, pictures=2))
+    work.count("a", WorkCounts(tokens=30, images=2))
     work.count_request("a", succeeded=True)
     work.count_request("b", succeeded=False)
     recorder.record()
     recorder.record()
     page = recorder.history()
-    assert (page.tokens, page.pictures, page.requests, page.failed) == ([30, 0], [2, 0], [1, 0], [1, 0])
+    assert (page.tokens, page.images, page.requests, page.failed) == ([30, 0], [2, 0], [1, 0], [1, 0])
     rates = {rate.model: rate for rate in page.models}
     assert rates["a"].tokens > 0
     assert rates["b"].tokens == 0
@@ -61,7 +61,7 @@ def test_reports_of_workers_are_counted() -> None:
     RECENT.take()
     count_work("counted", {"steps": {"1": 3, "4": 2}, "tokens": {"read": 7, "reused": 5}, "images": 6})
     total, models = RECENT.take()
-    assert total == models["counted"] == WorkCounts(tokens=11, prompt_tokens=7, pictures=6)
+    assert total == models["counted"] == WorkCounts(tokens=11, prompt_tokens=7, images=6)
 
 
 def test_starts_are_kept_with_their_errors(make: Make) -> None:

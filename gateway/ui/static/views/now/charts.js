@@ -45,7 +45,7 @@ function chartsOf(history) {
     },
     {
       title: "Tokens and images a second",
-      data: [times, perSecond(history.tokens), perSecond(history.pictures)],
+      data: [times, perSecond(history.tokens), perSecond(history.images)],
       series: [{ label: "tokens", colour: "series-1", fill: true }, { label: "images", colour: "series-3" }],
       format: short,
     },

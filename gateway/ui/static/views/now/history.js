@@ -45,7 +45,7 @@ async function update(signal) {
   history.set(since ? joined(current, news) : news);
 }
 
-const LISTS = ["times", "seconds", "requests", "failed", "tokens", "prompt_tokens", "pictures", "waiting", "running"];
+const LISTS = ["times", "seconds", "requests", "failed", "tokens", "prompt_tokens", "images", "waiting", "running"];
 
 /**
  * The history with newer points after it, without those that are older than an hour.

@@ -35,7 +35,7 @@ function Facts({ row, rate }) {
     atWork && `${atWork} at work`,
     model.waiting && `${model.waiting} waiting`,
     rate?.tokens > 0 && `${number(rate.tokens, 1)} tokens/s`,
-    rate?.pictures > 0 && `${number(rate.pictures, 1)} images/s`,
+    rate?.images > 0 && `${number(rate.images, 1)} images/s`,
     memory > 0 && bytes(memory),
     !memory && model.footprint_bytes && `takes ${model.footprint_learned ? "" : "about "}${bytes(model.footprint_bytes)}`,
     model.fits === false && "can never fit here",

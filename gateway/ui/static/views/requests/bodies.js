@@ -23,7 +23,7 @@ function Body({ title, body }) {
   return html`<details class="captured-body">
     <summary>${title} <small class="muted">${body.content_type} · ${bytes(body.bytes)}${body.cut && " · only the beginning"}</small></summary>
     <div class="row">
-      ${body.pictures.map(
+      ${body.images.map(
         (image) => html`<figure key=${image.field} class="captured-image">
           <img src=${image.thumbnail} alt="The image in ${image.field || "the body"}" />
           <figcaption class="muted">${image.field} ${image.width} × ${image.height}</figcaption>
