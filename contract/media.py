@@ -198,6 +198,16 @@ def field_path(image: object, value: Any) -> str | None:
     return next((f"{step}.{rest}".rstrip(".") for step, rest in paths if rest is not None), None)
 
 
+def image_at(path: str | None, value: Any) -> ImageInput | None:
+    """The image at a path in a request, such as `images.2`; None if there is none."""
+    for step in (path or "").split("."):
+        if isinstance(value, list | tuple):
+            value = value[int(step)] if step.isdecimal() and int(step) < len(value) else None
+        else:
+            value = getattr(value, step, None) if step in getattr(type(value), "model_fields", ()) else None
+    return value if isinstance(value, ImageInput) else None
+
+
 @contextmanager
 def name_bad_image(request: BaseModel) -> Iterator[None]:
     """Give a BadImage raised in the block the path of its image in the request as `param`, unless it has one."""

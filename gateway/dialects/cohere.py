@@ -72,7 +72,7 @@ class EmbedPart(LazyModel):
 
     @model_validator(mode="after")
     def _check_content(self) -> EmbedPart:
-        if getattr(self, self.type) is None:
+        if not getattr(self, self.type):
             raise ValueError(f"a part of type {self.type} needs its `{self.type}`")
         return self
 
@@ -197,7 +197,7 @@ COHERE = ApiDialect(
              "embedding_types": ["float"]},
             {"id": "uuid", "embeddings": {"float": [[0.1, 0.2]]}, "texts": ["A cat sleeps."],
              "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 6, "images": 0}}},
-            {"encoding_format": "embedding_types", "dimensions": "output_dimension"},
+            {"input": "texts", "encoding_format": "embedding_types", "dimensions": "output_dimension"},
         ),
         DialectRoute(
             "/v2/rerank", "Rank documents", RankRequest, RankResponse, _to_rerank, _from_rerank, (RERANK,),

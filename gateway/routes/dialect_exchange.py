@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Scope, Send
 
 from contract.errors import EngineFailed, ServeError
+from contract.media import field_path, image_at
 from contract.validation import invalid_request
 from gateway.access.keys import require_admin
 from gateway.dialects.dialect import (
@@ -124,7 +125,7 @@ class DialectExchange:
             await self.services.tasks.forward(call, response)
             body = response.body()
         except ServeError as error:
-            raise in_clients_names(error, {**self.route.fields, **query.fields}) from None
+            raise self._in_clients_names(error, query) from None
         finally:
             self._note_model(call)
         table = await self.services.directory.table()
@@ -133,6 +134,15 @@ class DialectExchange:
         except ValidationError as error:  # of an external server
             raise EngineFailed(f"The server's answer cannot be read: {invalid_request(error).message}") from None
         return _Reply(TaskAnswer(parsed, table.get(call.model or "")), len(body), response.header(_TIMING))
+
+    def _in_clients_names(self, error: ServeError, query: TaskQuery) -> ServeError:
+        """The error with the client's names: an image has the place at which the client sent it."""
+        path = field_path(image_at(error.param, query.request), self.request)
+        if not path:
+            return in_clients_names(error, {**self.route.fields, **query.fields})
+        error.message = error.message.replace(f"`{error.param}`", f"`{path}`")
+        error.param = path
+        return error
 
     def _call(self, query: TaskQuery, max_wait: float) -> TaskCall:
         if isinstance(self.request, DialectRequest) and self.request.keep_alive is not None:
@@ -186,7 +196,7 @@ class DialectExchange:
             await self.services.tasks.forward(call, stream)
             stream.check()
         except ServeError as error:
-            in_clients_names(error, {**self.route.fields, **query.fields})
+            self._in_clients_names(error, query)
             if not stream.began:
                 raise
             await stream.fail(error)

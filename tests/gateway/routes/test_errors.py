@@ -146,3 +146,58 @@ def test_garbage_closes_only_its_own_connection(gateway: GatewayProcess, garbage
         while client.recv(65536):
             pass
     assert gateway.http.get("/healthz").status_code == 200
+
+
+INSIDE = "http://127.0.0.1:1/a.png"
+
+
+def said(kind: str, part: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": kind, "text": "Look"}, part]}]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        ("/api/chat", {"messages": [*SAY, {"role": "user", "content": "", "images": [INSIDE]}]}, "messages.1.images.0"),
+        ("/api/generate", {"system": "Be kind.", "prompt": "Look", "images": [INSIDE]}, "images.0"),
+        (
+            "/v1/messages",
+            {
+                "max_tokens": 1,
+                "system": "Be kind.",
+                "messages": said("text", {"type": "image", "source": {"type": "url", "url": INSIDE}}),
+            },
+            "messages.0.content.1.source.url",
+        ),
+        (
+            "/v1/responses",
+            {
+                "instructions": "Be kind.",
+                "stream": True,
+                "input": said("input_text", {"type": "input_image", "image_url": INSIDE}),
+            },
+            "input.0.content.1.image_url",
+        ),
+    ],
+)
+def test_other_apis_name_images_where_clients_sent_them(
+    gateway: GatewayProcess, path: str, fields: dict[str, Any], param: str
+) -> None:
+    answer = gateway.http.post(path, json={"model": "ok", **fields})
+    document = answer.json()
+    error = document if isinstance(document["error"], str) else document["error"]
+    assert (answer.status_code, error["param"]) == (400, param), document
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"texts": ["a", ""]}, "texts"),
+        ({"inputs": [{"content": [{"type": "text", "text": "a"}]}, {"content": [{"type": "text", "text": ""}]}]},
+         "inputs.1.content.0"),
+    ],
+)  # fmt: skip
+def test_empty_text_is_named_as_in_coheres_api(gateway: GatewayProcess, fields: dict[str, Any], param: str) -> None:
+    answer = gateway.http.post("/v2/embed", json={"model": "ok", "embedding_types": ["float"], **fields})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+    assert answer.json()["message"].startswith(f"`{param}`")
