@@ -37,7 +37,8 @@ def test_streamed_chunks_join_to_the_whole_answer(engine: Any) -> None:
     pieces = run(engine, request("Hello", max_tokens=40))[0]
     chunks = [piece for piece in pieces if isinstance(piece, ChatChunk)]
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
-    assert [delta.role for delta in deltas] == ["assistant"] + [None] * (len(deltas) - 1)
+    assert deltas[0].role == "assistant"
+    assert all(delta.role is None for delta in deltas[1:])
     assert "".join(delta.content or "" for delta in deltas) == text(whole(pieces))
     assert [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason] == ["length"]
     assert len({chunk.id for chunk in chunks}) == 1
@@ -136,13 +137,6 @@ def test_too_long_prompt_error_says_by_how_much(engine: Any) -> None:
     with pytest.raises(ContextTooLong, match="too long by 10") as caught:
         ask(engine, "x" * (tokens_left + 9))
     assert caught.value.details == {"prompt_tokens": 4105, "context": 4096, "over": 10}
-
-
-def test_far_too_long_prompt_is_refused_untokenized(engine: Any) -> None:
-    with pytest.raises(ContextTooLong, match="many more tokens than the model's context of 4096"):
-        ask(engine, "some words " * 20_000)
-    turns = [{"role": "user", "content": words} for words in ("some words " * 20_000, "Hello")]
-    assert text(ask(engine, "", messages=turns, truncation="auto")) == text(ask(engine, "Hello"))
 
 
 def test_too_long_conversation_loses_its_oldest_messages(engine: Any) -> None:

@@ -19,7 +19,6 @@ from workers.toolkit.finite import not_finite
 from workers.toolkit.image_batches import BatchImage, ImageBatcher
 from workers.toolkit.model_families import open_checkpoint
 from workers.toolkit.pretrained import TorchOptions
-from workers.toolkit.text_beginnings import TextBeginnings
 
 _ARCHITECTURE = "BlipForConditionalGeneration"
 _DEFAULT_MAX_TOKENS = 50
@@ -67,7 +66,6 @@ class Blip(Engine):
                 "Salesforce/blip-image-captioning-base."
             )
         self._processor = checkpoint.processor("AutoProcessor")
-        self._beginnings = TextBeginnings(self._processor.tokenizer)
         self._model = checkpoint.model("AutoModelForImageTextToText", device, options)
         self._context: int = self._model.config.text_config.max_position_embeddings
         self._batcher = ImageBatcher(
@@ -84,13 +82,11 @@ class Blip(Engine):
 
     def _max_new_tokens(self, request: CaptionRequest) -> int:
         """How many tokens the model may add to the prompt. Raises ContextTooLong if the prompt leaves no room."""
-        count = self._beginnings.count(request.prompt or "", self._context)
-        prompt_tokens = count.tokens - 1  # without [SEP]
+        prompt_tokens = len(self._processor.tokenizer(request.prompt or "")["input_ids"]) - 1  # without [SEP]
         if prompt_tokens >= self._context:
-            at_least = "" if count.is_whole else "at least "
             raise ContextTooLong(
-                f"The prompt has {at_least}{prompt_tokens} tokens, but a caption can have only {self._context}, "
-                "including the prompt. Shorten the prompt.",
+                f"The prompt has {prompt_tokens} tokens, but a caption can have only {self._context}, including the "
+                "prompt. Shorten the prompt.",
                 param="prompt",
                 details={"prompt_tokens": prompt_tokens, "context": self._context},
             )

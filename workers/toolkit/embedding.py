@@ -17,7 +17,6 @@ from contract.tasks.embeddings import Embedding, EmbeddingsRequest, EmbeddingsRe
 from workers.engine import Call, Output
 from workers.toolkit.finite import is_finite, not_finite
 from workers.toolkit.image_batches import pixels_in_batch
-from workers.toolkit.text_beginnings import TokenCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +181,13 @@ def _embed_ready(
             item.job.results[item.position] = result
 
 
-def text_too_long(model: str, position: int, count: TokenCount, limit: int) -> ContextTooLong:
+def text_too_long(model: str, position: int, tokens: int, limit: int) -> ContextTooLong:
     """The error for a text of more tokens than the model reads."""
     return ContextTooLong(
-        f"Text {position} has {count.excess(limit)} that {model} reads: shorten or split it, or send `truncate: true` "
-        "to have it cut; the model's options may have it too.",
+        f"Text {position} has {tokens} tokens, {tokens - limit} more than the {limit} that {model} reads: shorten or "
+        "split it, or send `truncate: true` to have it cut; the model's options may have it too.",
         param="input",
-        details={"index": position, **count.details(limit)},
+        details={"index": position, "tokens": tokens, "limit": limit},
     )
 
 

@@ -135,18 +135,6 @@ def test_long_documents_are_cut_as_the_library_cuts_them(family: str, models: Mo
         assert close(scores(answers[2]), by_the_library(models(family), ["z" * exact]))
 
 
-@pytest.mark.parametrize("query", [QUERY, "a long query " * 200, "a longer query " * 3000])
-def test_very_long_texts_are_cut_as_the_library_cuts_them(query: str, bge: Any, models: Models) -> None:
-    from sentence_transformers import CrossEncoder
-
-    document = "some words, " * 2000
-    call, refused = ask([document], query=query), ask([document], query=query, truncate=False)
-    answers = dict(bge.rerank([call, refused]))
-    [expected] = CrossEncoder(str(models("bge_reranker")), device="cpu").predict([(query, document)])
-    assert close(scores(answers[call]), [float(expected)])
-    assert isinstance(answers[refused], ContextTooLong)
-
-
 @pytest.mark.parametrize("option", [True, False])
 def test_request_decides_whether_a_long_document_is_cut(option: bool, models: Models) -> None:
     engine = load(models("bge_reranker"), truncate=option)

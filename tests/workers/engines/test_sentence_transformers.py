@@ -208,19 +208,6 @@ def test_truncate_cuts_a_long_text(models: Models) -> None:
     assert close(vectors(answer), by_the_library(str(models("bge")), ["a " * 70]))
 
 
-def test_a_very_long_text_is_read_as_far_as_it_matters(minilm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    whole = minilm.model.preprocess
-    monkeypatch.setattr(minilm.model, "preprocess", lambda x, **y: read.extend(map(len, x)) or whole(x, **y))
-    text = "The quick brown fox, jumps. " * 40_000
-    cut, refused = ask([text], truncate=True), ask([text])
-    answers = dict(minilm.embed([cut, refused]))
-    assert max(read) < 20_000
-    assert close(vectors(answers[cut]), by_the_library(sources.resolve(MINILM), [text[:20_000]]))
-    assert len(cut.warnings) == 1
-    assert answers[refused].details == {"index": 0, "limit": minilm.max_tokens}
-
-
 def test_cancelled_call_is_not_embedded(bge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     preprocess = bge.model.preprocess

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from contract.errors import ContextTooLong, InvalidField, ServeError, UnsupportedFeature
+from contract.errors import InvalidField, ServeError, UnsupportedFeature
 from contract.tasks.completions import CompletionRequest, CompletionResponse, fold
 from tests.support import chat_engines
 from tests.support.batching import answered_together
@@ -213,12 +213,6 @@ def test_wrong_prompt_is_refused_by_name(engine: Any, prompt: Any, reason: str) 
     with pytest.raises(InvalidField if "token" in reason else ServeError, match=reason) as refusal:
         complete(engine, prompt)
     assert refusal.value.param == "prompt"
-
-
-@pytest.mark.parametrize("field", ["prompt", "suffix"])
-def test_far_too_long_prompt_is_refused_untokenized(field: str, engine: Any) -> None:
-    with pytest.raises(ContextTooLong, match="many more tokens than the model's context"):
-        complete(engine, **{"prompt": "Hi", field: "some words " * 20_000})
 
 
 def test_failing_prompt_does_not_change_others(engine: Any) -> None:

@@ -19,7 +19,7 @@ def test_default_temperature_is_the_models(engine: Any, monkeypatch: pytest.Monk
 
 
 def test_images_beyond_the_context_are_never_prepared(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision._encoder, "_context", 20)
+    monkeypatch.setattr(vision._encoder, "context", 20)
     monkeypatch.setattr(vision._encoder, "_apply", lambda *_, **__: pytest.fail("prepares the images"))
     with pytest.raises(ContextTooLong):
         ask(vision, with_images("?", *[drawn_image()] * 8))

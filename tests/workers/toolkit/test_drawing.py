@@ -16,7 +16,6 @@ from workers.engine import Call
 from workers.toolkit.drawing.answering import Drawing, ImageProgress, answer_calls
 from workers.toolkit.drawing.limits import prompt_warnings, requested_size
 from workers.toolkit.drawing.memory import COPIES, GIB, DrawingMemory
-from workers.toolkit.text_beginnings import TokenCount
 
 STEPS = 4
 
@@ -146,8 +145,8 @@ def test_unknown_memory_bounds_nothing() -> None:
 
 
 def test_long_prompt_is_cut_with_a_warning_or_refused() -> None:
-    assert prompt_warnings("prompt", TokenCount(77), 77, truncate=False) == []
-    assert "25 more than the 77" in prompt_warnings("prompt", TokenCount(102), 77, truncate=True)[0]
+    assert prompt_warnings("prompt", 77, 77, truncate=False) == []
+    assert "25 more than the 77" in prompt_warnings("prompt", 102, 77, truncate=True)[0]
     with pytest.raises(ContextTooLong) as refused:
-        prompt_warnings("prompt", TokenCount(102), 77, truncate=False)
+        prompt_warnings("prompt", 102, 77, truncate=False)
     assert refused.value.details == {"tokens": 102, "limit": 77}

@@ -16,7 +16,6 @@ from workers.engines.cross_encoder import prompts
 from workers.engines.cross_encoder.pairs import Pair, PairBatcher, Score
 from workers.toolkit import own_code, pretrained, snapshots
 from workers.toolkit.pretrained import TorchOptions
-from workers.toolkit.text_beginnings import TextBeginnings, TokenCount
 
 _UNBOUNDED = 10**9
 """What tokenizers without a limit give as their limit is larger."""
@@ -79,7 +78,6 @@ class CrossEncoders(Engine):
         prompts.set_up(self.model, question)
         self.reads_instructions = prompts.reads_instructions(self.model)
         self.max_tokens = self._max_tokens()
-        self._beginnings = TextBeginnings(self.model.tokenizer)
         self.batcher = PairBatcher(spec.id, self.options.batch_size, self.options.truncate, self.max_tokens)
         self._try_out()
 
@@ -116,7 +114,6 @@ class CrossEncoders(Engine):
 
     def _cut(self, text: str, limit: int) -> str:
         """The text up to its first `limit` tokens."""
-        text = self._beginnings.beginning(text, limit)
         tokens = self.model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         offsets = tokens["offset_mapping"]
         return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
@@ -124,13 +121,12 @@ class CrossEncoders(Engine):
     def _score(self, pairs: list[Pair]) -> list[Score]:
         """One forward pass."""
         instruction = pairs[0].instruction or self.options.instruction
-        texts = [self._read_texts(pair) for pair in pairs]
-        logits, token_counts = self._forward(texts, instruction)
+        logits, token_counts = self._forward([(pair.query, pair.document) for pair in pairs], instruction)
         scores = prompts.from_0_to_1(self.model)(logits).tolist()
         results = zip(logits.tolist(), scores, token_counts, strict=True)
         return [
-            Score(score, logit, tokens, self._whole_length(pair, text, tokens, instruction))
-            for pair, text, (logit, score, tokens) in zip(pairs, texts, results, strict=True)
+            Score(score, logit, tokens, self._whole_length(pair, tokens, instruction))
+            for pair, (logit, score, tokens) in zip(pairs, results, strict=True)
         ]
 
     def _forward(self, pairs: list[tuple[str, str]], instruction: str | None) -> tuple[Any, list[int]]:
@@ -144,24 +140,10 @@ class CrossEncoders(Engine):
             logits = self.model(batch_to_device(features, self.model.device))["scores"]
             return logits.float().reshape(len(pairs)).cpu(), token_counts
 
-    def _read_texts(self, pair: Pair) -> tuple[str, str]:
-        """What the model can read of a query and a document.
-
-        The library cuts the longer text first, so that this one must stay longer than the other.
-        """
-        query, document = pair.query, pair.document
-        shorter, longer = sorted((query, document), key=len)
-        if self.max_tokens is None or self._beginnings.is_short(len(longer), self.max_tokens):
-            return query, document
-        of_shorter = len(self.model.tokenizer(shorter, add_special_tokens=False, verbose=False)["input_ids"])
-        beginning = self._beginnings.beginning(longer, max(self.max_tokens, of_shorter))
-        return (query, beginning) if longer is document else (beginning, document)
-
-    def _whole_length(self, pair: Pair, texts: tuple[str, str], tokens: int, instruction: str | None) -> TokenCount:
-        """How many tokens a pair has whose `texts` were read up to `tokens`."""
+    def _whole_length(self, pair: Pair, tokens: int, instruction: str | None) -> int:
+        """How many tokens a pair has that was read up to `tokens`."""
         if self.max_tokens is None or tokens < self.max_tokens:
-            return TokenCount(tokens)
+            return tokens
         uncut = {"text": {"truncation": False}}
-        features = self.model.preprocess([texts], prompt=instruction, processing_kwargs=uncut)
-        is_whole = texts == (pair.query, pair.document)
-        return TokenCount(int(features["attention_mask"].sum()), is_whole)
+        features = self.model.preprocess([(pair.query, pair.document)], prompt=instruction, processing_kwargs=uncut)
+        return int(features["attention_mask"].sum())

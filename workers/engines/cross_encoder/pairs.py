@@ -9,7 +9,6 @@ from contract.errors import ContextTooLong, ServeError
 from contract.tasks.rerank import RerankRequest, RerankResponse, RerankUsage, cohere_meta, ranked
 from workers.engine import Call, Output
 from workers.toolkit.finite import is_finite, not_finite
-from workers.toolkit.text_beginnings import TokenCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class Score:
     score: float
     logit: float
     tokens: int
-    whole: TokenCount
+    whole: int
 
 
 @dataclass(eq=False, slots=True)
@@ -128,22 +127,21 @@ class PairBatcher:
         job, wanted = pair.job, pair.job.call.request.truncate
         if not is_finite(score.logit):
             job.error = job.error or not_finite(self.model, "document", pair.position)
-        elif score.whole.tokens > score.tokens and not (self.truncate if wanted is None else wanted):
+        elif score.whole > score.tokens and not (self.truncate if wanted is None else wanted):
             job.error = job.error or self._too_long(pair.position, score.whole)
         else:
             job.scores[pair.position] = score
 
-    def _too_long(self, position: int, count: TokenCount) -> ContextTooLong:
-        limit = self.limit or 0
+    def _too_long(self, position: int, tokens: int) -> ContextTooLong:
         return ContextTooLong(
-            f"With the query, document {position} has {count.excess(limit)} that {self.model} reads: "
-            "shorten or split it, or send `truncate: true` to have it cut.",
+            f"Document {position} has {tokens} tokens with the query, more than the {self.limit} that {self.model} "
+            "reads: shorten or split it, or send `truncate: true` to have it cut.",
             param="documents",
-            details={"index": position, **count.details(limit)},
+            details={"index": position, "tokens": tokens, "limit": self.limit},
         )
 
     def _response(self, job: _RankingJob) -> RerankResponse:
-        cut = sum(score.whole.tokens > score.tokens for score in job.scores.values())
+        cut = sum(score.whole > score.tokens for score in job.scores.values())
         if cut:
             documents = "1 document was" if cut == 1 else f"{cut} documents were"
             job.call.warnings.append(

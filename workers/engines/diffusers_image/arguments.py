@@ -18,7 +18,6 @@ from workers.toolkit.drawing.limits import (
     requested_size,
 )
 from workers.toolkit.drawing.memory import DrawingMemory
-from workers.toolkit.text_beginnings import TextBeginnings
 
 
 class PipelineAdapter:
@@ -47,7 +46,7 @@ class PipelineAdapter:
         Raises InvalidField, UnsupportedFeature or ContextTooLong.
         """
         warnings = self._prompt_warnings("prompt", request.prompt)
-        arguments: dict[str, Any] = {"prompt": self._beginning(request.prompt)}
+        arguments: dict[str, Any] = {"prompt": request.prompt}
         if request.steps is not None:
             arguments["num_inference_steps"] = request.steps
         if request.guidance is not None:
@@ -57,7 +56,7 @@ class PipelineAdapter:
                 arguments["guidance_scale"] = request.guidance
         if request.negative_prompt:
             warnings += self._prompt_warnings("negative_prompt", request.negative_prompt)
-            arguments |= self._negative_prompt(self._beginning(request.negative_prompt), request.guidance)
+            arguments |= self._negative_prompt(request.negative_prompt, request.guidance)
         return arguments, warnings
 
     def requested_size(self, request: DiffusionRequest) -> Size | None:
@@ -146,18 +145,11 @@ class PipelineAdapter:
 
     def _prompt_warnings(self, field: str, text: str) -> list[str]:
         """A warning if even the encoder with the highest limit cuts the text. Raises ContextTooLong if it may not."""
-        counts = [(TextBeginnings(tokenizer).count(text, limit), limit) for tokenizer, limit in self._encoders]
+        counts = [(len(tokenizer(text)["input_ids"]), limit) for tokenizer, limit in self._encoders]
         if not counts:
             return []
-        count, limit = min(counts, key=lambda count: (count[0].tokens - count[1], count[1]))
-        return prompt_warnings(field, count, limit, truncate=self._truncate)
-
-    def _beginning(self, text: str) -> str:
-        """What the pipeline can read of a prompt. All of it, unless the pipeline gives it to CLIP as it is."""
-        if any(not _is_clip(tokenizer) for tokenizer in _tokenizers(self.pipe)):
-            return text
-        beginnings = (TextBeginnings(tokenizer).beginning(text, limit) for tokenizer, limit in self._encoders)
-        return max(beginnings, key=len, default=text)
+        tokens, limit = min(counts, key=lambda count: (count[0] - count[1], count[1]))
+        return prompt_warnings(field, tokens, limit, truncate=self._truncate)
 
 
 def _multiple(pipe: Any) -> int:
@@ -181,17 +173,10 @@ def _encoders(pipe: Any, max_sequence_length: int | None) -> Any:
 
     Other text encoders put the prompt into templates of their own, so their limit cannot be determined from outside.
     """
-    for tokenizer in _tokenizers(pipe):
-        if _is_clip(tokenizer):
+    for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
+        tokenizer: Any = getattr(pipe, name, None)
+        class_name = type(tokenizer).__name__
+        if class_name.startswith("CLIP"):
             yield tokenizer, tokenizer.model_max_length
-        elif type(tokenizer).__name__.startswith("T5") and max_sequence_length is not None:
+        elif class_name.startswith("T5") and max_sequence_length is not None:
             yield tokenizer, max_sequence_length
-
-
-def _tokenizers(pipe: Any) -> list[Any]:
-    named = (getattr(pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3"))
-    return [tokenizer for tokenizer in named if tokenizer is not None]
-
-
-def _is_clip(tokenizer: Any) -> bool:
-    return type(tokenizer).__name__.startswith("CLIP")

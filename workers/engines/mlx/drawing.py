@@ -24,7 +24,6 @@ from workers.toolkit.drawing.limits import (
     requested_size,
 )
 from workers.toolkit.drawing.memory import DrawingMemory
-from workers.toolkit.text_beginnings import TextBeginnings
 
 _NATIVE = 1024
 """The side of the square that FLUX was trained to draw."""
@@ -68,8 +67,8 @@ class MlxDrawing:
         if request.negative_prompt:
             raise no_negative_prompt()
         encoder = self._flux.tokenizers["t5"]  # it reads more of a prompt than CLIP does
-        count = TextBeginnings(encoder.tokenizer).count(request.prompt, encoder.max_length)
-        warnings = prompt_warnings("prompt", count, encoder.max_length, truncate=self._truncate)
+        tokens = len(encoder.tokenizer(request.prompt)["input_ids"])
+        warnings = prompt_warnings("prompt", tokens, encoder.max_length, truncate=self._truncate)
         arguments = {"prompt": request.prompt, "num_inference_steps": request.steps or self._default_steps}
         if size := requested_size(request, _MULTIPLE, _NATIVE, self._memory):
             arguments["width"], arguments["height"] = size

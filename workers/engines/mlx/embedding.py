@@ -14,7 +14,6 @@ from workers.engine import Call, Output
 from workers.engines.mlx.loading import MlxCheckpoint
 from workers.engines.mlx.options import MlxOptions
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
-from workers.toolkit.text_beginnings import TextBeginnings, TokenCount
 
 
 class MlxEmbedding:
@@ -27,7 +26,6 @@ class MlxEmbedding:
         self._truncate = options.truncate
         self._max_tokens = _max_tokens(checkpoint, tokenizer)
         self._prompt = _default_prompt(checkpoint)
-        self._beginnings = TextBeginnings(tokenizer)
         self.dimensions = len(self._forward([self._tokens("a")])[0])
         self._batcher = EmbeddingBatcher(self._name, self.dimensions, options.batch_size)
 
@@ -41,16 +39,10 @@ class MlxEmbedding:
 
     def _prepare(self, item: EmbeddingInput) -> list[int]:
         """The text's token ids. Raises ContextTooLong."""
-        tokens = self._tokens(self._beginning(item), is_cut=item.is_cut(bool(self._truncate)))
+        tokens = self._tokens(str(item.content), is_cut=item.is_cut(bool(self._truncate)))
         if self._max_tokens and len(tokens) > self._max_tokens:
-            is_whole = len(self._beginning(item)) == len(str(item.content))
-            raise text_too_long(self._name, item.position, TokenCount(len(tokens), is_whole), self._max_tokens)
+            raise text_too_long(self._name, item.position, len(tokens), self._max_tokens)
         return tokens
-
-    def _beginning(self, item: EmbeddingInput) -> str:
-        """What the model can read of a text."""
-        text = self._prompt + str(item.content)
-        return self._beginnings.beginning(text, self._max_tokens, after=len(self._prompt))[len(self._prompt) :]
 
     def _embed(self, inputs: list[EmbeddingInput]) -> list[Embedded]:
         """One forward pass."""
@@ -62,7 +54,7 @@ class MlxEmbedding:
 
     def _is_cut(self, item: EmbeddingInput) -> bool:
         full = len(item.prepared) == self._max_tokens
-        return full and len(self._tokens(self._beginning(item), is_cut=False)) > len(item.prepared)
+        return full and len(self._tokens(str(item.content), is_cut=False)) > len(item.prepared)
 
     def _tokens(self, text: str, *, is_cut: bool = True) -> list[int]:
         cut = {"truncation": True, "max_length": self._max_tokens} if is_cut and self._max_tokens else {}

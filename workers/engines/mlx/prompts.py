@@ -17,7 +17,6 @@ from workers.engines.mlx.prompt_scores import PromptScores, TextScores, VisionSc
 from workers.toolkit.chat.control_tokens import Guard
 from workers.toolkit.chat.conversation import (
     Conversation,
-    characters,
     ending_of,
     image_sizes,
     report_refusals,
@@ -65,8 +64,6 @@ class MlxPrompts(Tokenization):
         and BadRequest if the chat template or the processor refuses the conversation.
         """
         with report_refusals():
-            if self.is_long(characters(request.messages)):
-                self.refuse_far_too_long(self._text(request))
             return self._read(request.messages, self._variables(request))
 
     def of_tokens(self, tokens: list[int], alternatives: int | None = None) -> MlxPrompt:
@@ -83,13 +80,17 @@ class MlxPrompts(Tokenization):
         """The same with a tokenizer of its own, for another thread."""
         twin = copy.copy(self)
         parts = copy.deepcopy((self._tokenizer, self._processor, self._guard))  # together: they have the same tokenizer
-        twin.__dict__.pop("_beginnings", None)
         twin._tokenizer, twin._processor, twin._guard = parts
         return twin
 
     def end_of(self, prompt: MlxPrompt) -> str:
         """The last text of a prompt, with its control tokens."""
         return self._end_of(prompt.tokens)
+
+    @property
+    def context(self) -> int | None:
+        """The maximum number of tokens of prompt and answer together; None if it is unknown."""
+        return self._context
 
     def tokens_left(self, tokens: int, *, param: str = "messages") -> int | None:
         """The tokens that the context leaves for the answer to a prompt of `tokens`; None if it is unknown.
@@ -100,14 +101,6 @@ class MlxPrompts(Tokenization):
 
     def _variables(self, request: ChatRequest) -> dict[str, Any]:
         return {**self._guard.hide_all(self.dialect.variables(request)), **ending_of(request)}
-
-    def _text(self, request: ChatRequest) -> str:
-        """The text of a prompt, without its images."""
-        conversation = self.dialect.turns.write(
-            request.messages,
-            lambda message: "\n".join(part.text for part in message.parts if isinstance(part, TextPart)),
-        )
-        return self._render(self._guard.hide_all(conversation), **self._variables(request))
 
     def _read(self, messages: Sequence[Message], variables: dict[str, Any]) -> MlxPrompt:
         return MlxPrompt(self._tokens(messages, variables))

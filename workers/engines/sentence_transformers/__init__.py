@@ -17,7 +17,6 @@ from workers.engine import Call, Device, Engine, Output, serves
 from workers.toolkit import own_code, pretrained, snapshots
 from workers.toolkit.embedding import Embedded, EmbeddingBatcher, EmbeddingInput, text_too_long
 from workers.toolkit.pretrained import TorchOptions
-from workers.toolkit.text_beginnings import TextBeginnings, TokenCount
 
 _READ_PADDING = {"siglip", "siglip2"}
 
@@ -84,7 +83,6 @@ class SentenceTransformers(Engine):
         self.prompt = self._prompt()
         self.max_tokens: int | None = self.model.max_seq_length
         self.dimensions = self.model.get_embedding_dimension() or len(self._forward(["a"])[0][0])
-        self._beginnings = TextBeginnings(getattr(self.model, "tokenizer", None))
         self.batcher = EmbeddingBatcher(spec.id, self.dimensions, self.options.batch_size)
 
     def facts(self) -> ModelFacts:
@@ -108,7 +106,7 @@ class SentenceTransformers(Engine):
     @serves(EMBEDDINGS, max_batch=64)
     def embed(self, calls: list[Call[EmbeddingsRequest]]) -> Iterator[tuple[Call[EmbeddingsRequest], Output]]:
         """Embed texts and images."""
-        yield from self.batcher.answer(calls, self._check, self._prepare, self._embed)
+        yield from self.batcher.answer(calls, self._check, _opened, self._embed)
 
     def _check(self, request: EmbeddingsRequest) -> None:
         if "input_tokens" in request.required_features():
@@ -117,13 +115,6 @@ class SentenceTransformers(Engine):
             raise UnsupportedFeature(f"{self.name} embeds texts only; use a model such as CLIP for images.")
         if request.texts and "text" not in self.model.modalities:
             raise UnsupportedFeature(f"{self.name} embeds images only; use another model for texts.", param="input")
-
-    def _prepare(self, item: EmbeddingInput) -> Any:
-        """Of a text what the model can read of it, an image as pixels. Raises BadImage."""
-        if not isinstance(item.content, str):
-            return open_image(item.content)
-        prompt = self.prompt or ""
-        return self._beginnings.beginning(prompt + item.content, self.max_tokens, after=len(prompt))[len(prompt) :]
 
     def _embed(self, inputs: list[EmbeddingInput]) -> list[Embedded | ServeError]:
         """One forward pass."""
@@ -153,11 +144,10 @@ class SentenceTransformers(Engine):
 
     def _too_long(self, item: EmbeddingInput) -> ContextTooLong | None:
         """The error for a text that fills the model's window and does not fit; None if it fits exactly."""
-        tokens = len(self.model.tokenizer((self.prompt or "") + item.prepared, verbose=False)["input_ids"])
+        tokens = len(self.model.tokenizer((self.prompt or "") + str(item.content), verbose=False)["input_ids"])
         if self.max_tokens is None or tokens <= self.max_tokens:
             return None
-        count = TokenCount(tokens, is_whole=len(item.prepared) == len(str(item.content)))
-        return text_too_long(self.name, item.position, count, self.max_tokens)
+        return text_too_long(self.name, item.position, tokens, self.max_tokens)
 
 
 def _pad_as_trained(model: Any) -> None:
@@ -172,6 +162,11 @@ def _pad_as_trained(model: Any) -> None:
             kwargs = module.processing_kwargs
             padding = {"padding": "max_length", "max_length": length}
             module.processing_kwargs = {**kwargs, "text": padding | kwargs.get("text", {})}
+
+
+def _opened(item: EmbeddingInput) -> Any:
+    """A text as it is, an image as pixels. Raises BadImage."""
+    return item.content if isinstance(item.content, str) else open_image(item.content)
 
 
 def _token_counts(features: dict[str, Any], count: int) -> list[int]:

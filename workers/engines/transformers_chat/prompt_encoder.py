@@ -17,7 +17,6 @@ from workers.engines.transformers_chat.options import ChatOptions
 from workers.toolkit.chat.control_tokens import Guard
 from workers.toolkit.chat.conversation import (
     Conversation,
-    characters,
     ending_of,
     image_sizes,
     report_refusals,
@@ -41,7 +40,7 @@ class PromptEncoder(Tokenization):
         self._vision = loaded.vision
         template = options.chat_template or loaded.processor.chat_template
         self._template = require_template(template, spec, loaded.model.config.model_type)
-        self._context = context
+        self.context = context
         self._guard: Guard | None = None
         if self._vision and not spec.trust_remote_code:
             self._guard = Guard(self._tokenizer, str(self._template))
@@ -49,8 +48,8 @@ class PromptEncoder(Tokenization):
         self._sanitizes = not self._vision and not spec.trust_remote_code and self._can_sanitize()
         self.dialect = find_dialect(self._template, self._render, options, vision=self._vision)
 
-    def encode(self, request: ChatRequest, *, is_bounded: bool = True) -> Any:
-        """Inputs for `generate`, in one row; `is_bounded`: refuse what has far too many tokens before it is tokenized.
+    def encode(self, request: ChatRequest) -> Any:
+        """Inputs for `generate`, in one row.
 
         Raises BadImage, UnsupportedFeature for what the model cannot take, and BadRequest if the chat template or the
         processor refuses the conversation. Raises ContextTooLong if the images alone do not fit into the context, since
@@ -62,22 +61,18 @@ class PromptEncoder(Tokenization):
         conversation = self.dialect.turns.write(request.messages, self._content)
         if self._guard:
             variables, conversation = self._guard.hide_all(variables), self._guard.hide_all(conversation)
-        variables |= ending_of(request)
         with report_refusals():
-            if is_bounded and self.is_long(characters(request.messages)):
-                self.refuse_far_too_long(self._render(conversation, **variables))
-            return self._apply(conversation, **variables)
+            return self._apply(conversation, **{**variables, **ending_of(request)})
 
     def chat_tokens(self, request: ChatRequest) -> list[int]:
-        """The tokens of a conversation's prompt, however many. Raises what `encode` raises."""
-        tokens: list[int] = self.encode(request, is_bounded=False)["input_ids"][0].tolist()
+        """The tokens of a conversation's prompt. Raises what `encode` raises."""
+        tokens: list[int] = self.encode(request)["input_ids"][0].tolist()
         return tokens
 
     def copied(self) -> PromptEncoder:
         """An encoder with a processor of its own, for another thread."""
         twin = copy.copy(self)
         twin._processor = copy.deepcopy(self._processor)
-        twin.__dict__.pop("_beginnings", None)
         twin._tokenizer = getattr(twin._processor, "tokenizer", twin._processor)
         return twin
 
@@ -101,12 +96,13 @@ class PromptEncoder(Tokenization):
         )
 
     def _render(self, conversation: Conversation, **variables: Any) -> str:
-        """The text of a prompt, with control tokens in user text as they are unless a guard hides them."""
+        """The text of a prompt, for finding out what the chat template can do."""
         text: str = self._processor.apply_chat_template(
             conversation,
             chat_template=self._template if isinstance(self._template, str) else None,
+            add_generation_prompt=True,
             tokenize=False,
-            **{"add_generation_prompt": True, **variables},
+            **variables,
         )
         return text
 

@@ -18,7 +18,6 @@ from contract.tasks.detect import DetectRequest
 from workers.engine import Device
 from workers.engines.transformers_detect.detector import Detector, ScoredBox, missing_prompt
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
-from workers.toolkit.text_beginnings import TextBeginnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class GroundingDino(Detector):
 
     def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
         super().__init__(checkpoint, device, options)
-        self._beginnings = TextBeginnings(self.processor.tokenizer)
         self._context: int = self.model.config.max_text_len
 
     def check(self, request: DetectRequest) -> None:
@@ -71,8 +69,8 @@ class GroundingDino(Detector):
             ends.append(len(text))
             text += ". "
         text = text.rstrip()
-        self._check_length(text)
         tokens = self.processor.tokenizer(text, return_offsets_mapping=True)
+        self._check_length(len(tokens["input_ids"]))
         starts = [0, *(end + 2 for end in ends)]
         positions = [
             [index for index, (left, right) in enumerate(tokens["offset_mapping"]) if start <= left < right <= end]
@@ -83,14 +81,13 @@ class GroundingDino(Detector):
                 raise InvalidField(f"The label {label!r} has no characters that {self.name} can read.", param="prompt")
         return _LabelPrompt(text, positions)
 
-    def _check_length(self, text: str) -> None:
-        count = self._beginnings.count(text, self._context)
-        if count.tokens > self._context:
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self._context:
             raise ContextTooLong(
-                f"`prompt` has {count.excess(self._context)} that {self.name} reads at once. Spread the labels over "
-                "several requests.",
+                f"`prompt` has {tokens} tokens, {tokens - self._context} more than the {self._context} that "
+                f"{self.name} reads at once. Spread the labels over several requests.",
                 param="prompt",
-                details=count.details(self._context),
+                details={"tokens": tokens, "limit": self._context},
             )
 
 

@@ -17,7 +17,6 @@ from contract.tasks.detect import DetectRequest
 from workers.engine import Device
 from workers.engines.transformers_detect.detector import Detector, ScoredBox, missing_prompt
 from workers.toolkit.pretrained import Checkpoint, TorchOptions
-from workers.toolkit.text_beginnings import TextBeginnings
 
 _MAX_OVERSIZE = 4
 """OWLv2: images more than this many times as long as the model's input side are scaled down to that first."""
@@ -31,7 +30,6 @@ class Owl(Detector):
 
     def __init__(self, checkpoint: Checkpoint, device: Device, options: TorchOptions) -> None:
         super().__init__(checkpoint, device, options)
-        self._beginnings = TextBeginnings(self.processor.tokenizer)
         self._context: int = self.model.config.text_config.max_position_embeddings
 
     def check(self, request: DetectRequest) -> None:
@@ -44,13 +42,13 @@ class Owl(Detector):
                 param="text_threshold",
             )
         for label in request.labels:
-            count = self._beginnings.count(label, self._context)
-            if count.tokens > self._context:
+            tokens = len(self.processor.tokenizer(label)["input_ids"])
+            if tokens > self._context:
                 raise ContextTooLong(
-                    f"The label {shorten(label, 80)!r} has {count.excess(self._context)} that {self.name} reads. "
-                    "Shorten it.",
+                    f"The label {shorten(label, 80)!r} has {tokens} tokens, and {self.name} reads at most "
+                    f"{self._context}. Shorten it.",
                     param="prompt",
-                    details=count.details(self._context),
+                    details={"tokens": tokens, "limit": self._context},
                 )
 
     def detect(self, images: Sequence[Image.Image], labels: Sequence[str]) -> list[list[ScoredBox]]:

@@ -16,7 +16,6 @@ from workers.engines.transformers_segment.sam import Sam
 from workers.toolkit.finite import is_finite
 from workers.toolkit.image_batches import BatchImage
 from workers.toolkit.pretrained import Checkpoint
-from workers.toolkit.text_beginnings import TextBeginnings
 
 _DEFAULT_THRESHOLD = 0.5
 """The score threshold if the request sets none, as in the authors' own code (github.com/facebookresearch/sam3)."""
@@ -30,7 +29,6 @@ class Sam3:
         self._tracker_arguments = (checkpoint, device, options)
         self._model = checkpoint.model("Sam3Model", device, options)
         self._processor = checkpoint.processor("Sam3Processor")
-        self._beginnings = TextBeginnings(self._processor.tokenizer)
         self._has_tracker = "tracker_config" in checkpoint.config
 
     @property
@@ -80,14 +78,14 @@ class Sam3:
         Sam.check(prompt, request)
 
     def _check_length(self, text: str) -> None:
+        tokens = len(self._processor.tokenizer(text, verbose=False)["input_ids"])
         limit = self._model.config.text_config.max_position_embeddings
-        count = self._beginnings.count(text, limit)
-        if count.tokens > limit:
+        if tokens > limit:
             raise ContextTooLong(
-                f"The prompt has {count.excess(limit)} that SAM 3 reads. Write a "
+                f"The prompt has {tokens} tokens, {tokens - limit} more than the {limit} that SAM 3 reads. Write a "
                 "short noun phrase, such as `yellow school bus`, and a prompt of its own for each kind of object.",
                 param="prompt",
-                details=count.details(limit),
+                details={"tokens": tokens, "limit": limit},
             )
 
     def segment(self, image: BatchImage[SegmentRequest], prompts: IndexedPrompts) -> Iterator[PredictedMask]:

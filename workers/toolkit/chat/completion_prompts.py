@@ -12,12 +12,9 @@ def prompt_tokens(texts: Tokenization, request: CompletionRequest, prompt: Compl
     """The tokens of a prompt, for a model whose vocabulary has `size` tokens.
 
     Raises InvalidField if the prompt has none, or one that the model does not have. Raises UnsupportedFeature for a
-    `suffix` that the model cannot honour, and ContextTooLong for what has far too many.
+    `suffix` that the model cannot honour.
     """
     special = request.add_special_tokens is not False
-    for text in (prompt, request.suffix):
-        if isinstance(text, str):
-            texts.refuse_far_too_long(text, param="prompt")
     if request.suffix:
         tokens = _around_gap(texts, prompt, request.suffix, special=special)
     else:

@@ -89,11 +89,6 @@ class Guard:
             ) from None
 
 
-def has_hidden(text: str) -> bool:
-    """Whether a text has control tokens that are replaced by numbers."""
-    return _OPEN in text
-
-
 def _is_word(tokenizer: Any, token: str) -> bool:
     """Whether an added token is a word as others are, which the tokenizer also makes of plain text."""
     try:

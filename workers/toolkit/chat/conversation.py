@@ -50,11 +50,6 @@ def texts(message: Message) -> list[str]:
     return text_parts
 
 
-def characters(messages: Sequence[Message]) -> int:
-    """The characters of all texts of a conversation."""
-    return sum(len(part.text) for message in messages for part in message.parts if isinstance(part, TextPart))
-
-
 def image_sizes(messages: Sequence[Message]) -> list[tuple[int, int]]:
     """Width and height of each image in a conversation, from their headers. Raises BadImage if one cannot be read.
 
@@ -85,20 +80,6 @@ def report_refusals() -> Iterator[None]:
         raise BadRequest(f"The model's processor refuses this conversation: {error}") from error
 
 
-def far_too_long(context: int, param: str) -> ContextTooLong:
-    """The error for a prompt of which not all tokens were counted."""
-    return ContextTooLong(
-        f"The prompt has many more tokens than the model's context of {context}, which must hold the prompt and at "
-        f"least one token of the answer. {_shorten(param)}",
-        param=param,
-        details={"context": context},
-    )
-
-
-def _shorten(param: str) -> str:
-    return "Shorten the messages or omit the oldest." if param == "messages" else "Shorten the prompt."
-
-
 def tokens_left(prompt_tokens: int, context: int | None, *, param: str = "messages") -> int | None:
     """The tokens that the context leaves for the answer; None if `context` is unknown. Raises ContextTooLong."""
     if context is None:
@@ -107,7 +88,8 @@ def tokens_left(prompt_tokens: int, context: int | None, *, param: str = "messag
         over = prompt_tokens - context + 1
         raise ContextTooLong(
             f"The prompt has {prompt_tokens} tokens and is too long by {over}: the model's context of {context} tokens "
-            "must hold the prompt and at least one token of the answer. " + _shorten(param),
+            "must hold the prompt and at least one token of the answer. "
+            + ("Shorten the messages or omit the oldest." if param == "messages" else "Shorten the prompt."),
             param=param,
             details={"prompt_tokens": prompt_tokens, "context": context, "over": over},
         )

@@ -5,10 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from workers.toolkit.chat.control_tokens import has_hidden
-from workers.toolkit.chat.conversation import far_too_long
 from workers.toolkit.chat.fill_in_middle import FillInMiddle, find_fill_in_middle
-from workers.toolkit.text_beginnings import TextBeginnings
 
 _END_TOKENS = 16
 """More tokens than the mark has with which a chat template begins a thought."""
@@ -18,27 +15,6 @@ class Tokenization:
     """What the preparation of prompts reads from a tokenizer in every chat engine."""
 
     _tokenizer: Any
-    _context: int | None
-
-    @property
-    def context(self) -> int | None:
-        """The maximum number of tokens of prompt and answer together; None if it is unknown."""
-        return self._context
-
-    def refuse_far_too_long(self, text: str, *, param: str = "messages") -> None:
-        """Raise ContextTooLong for a prompt that cannot fit, without tokenizing all of it.
-
-        A control token in it may be read as plain text, which has at least half as many tokens as are counted here.
-        """
-        if self._context is None:
-            return
-        beginning = self._beginnings.beginning(text, 2 * self._context)
-        if len(beginning) < len(text) and not has_hidden(beginning):
-            raise far_too_long(self._context, param)
-
-    def is_long(self, characters: int) -> bool:
-        """Whether a prompt of so many characters may be refused by `refuse_far_too_long`."""
-        return self._context is not None and not self._beginnings.is_short(characters, 2 * self._context)
 
     def tokens_of(self, text: str, *, special: bool = True) -> list[int]:
         """The tokens of a text; `special`: with those that the tokenizer adds, such as BOS."""
@@ -60,10 +36,6 @@ class Tokenization:
         """The token with which the tokenizer begins texts, if it has one."""
         token: int | None = self._tokenizer.bos_token_id
         return token
-
-    @cached_property
-    def _beginnings(self) -> TextBeginnings:
-        return TextBeginnings(self._tokenizer)
 
     @cached_property
     def fill_in_middle(self) -> FillInMiddle | None:

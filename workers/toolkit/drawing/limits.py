@@ -7,7 +7,6 @@ import math
 from contract.errors import ContextTooLong, InvalidField, UnsupportedFeature
 from contract.tasks.image_generation import DiffusionRequest
 from workers.toolkit.drawing.memory import DrawingMemory
-from workers.toolkit.text_beginnings import TokenCount
 
 LARGEST = 4
 """How many times the pixels of its native square a model draws at most."""
@@ -52,16 +51,16 @@ def requested_size(
     return width, height
 
 
-def prompt_warnings(field: str, count: TokenCount, limit: int, *, truncate: bool) -> list[str]:
-    """A warning if a prompt is longer than the `limit` and therefore cut; nothing if it fits.
+def prompt_warnings(field: str, tokens: int, limit: int, *, truncate: bool) -> list[str]:
+    """A warning if a prompt of `tokens` is longer than the `limit` and therefore cut; nothing if it fits.
 
     Raises ContextTooLong if it may not be cut (`truncate` is false).
     """
-    if count.tokens <= limit:
+    if tokens <= limit:
         return []
-    excess = f"`{field}` has {count.excess(limit)} that this model reads"
+    excess = f"`{field}` has {tokens} tokens, {tokens - limit} more than the {limit} that this model reads"
     if not truncate:
-        raise ContextTooLong(f"{excess}: shorten it.", param=field, details=count.details(limit))
+        raise ContextTooLong(f"{excess}: shorten it.", param=field, details={"tokens": tokens, "limit": limit})
     return [f"{excess}: the end was left out."]
 
 
