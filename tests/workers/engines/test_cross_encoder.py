@@ -135,6 +135,33 @@ def test_long_documents_are_cut_as_the_library_cuts_them(family: str, models: Mo
         assert close(scores(answers[2]), by_the_library(models(family), ["z" * exact]))
 
 
+@pytest.mark.parametrize(("query", "document"), [(700, 600), (600, 600), (600, 700), (600, 40), (257, 258), (258, 257)])
+@pytest.mark.parametrize("limit", [63, 64])
+def test_long_query_is_cut_as_the_library_cuts_it(query: int, document: int, limit: int, models: Models) -> None:
+    from sentence_transformers import CrossEncoder
+
+    texts = "q" * query, "z" * document
+    [answer] = rerank(load(models("bge_reranker"), max_length=limit), ask([texts[1]], query=texts[0]))
+    library = CrossEncoder(str(models("bge_reranker")), device="cpu", max_length=limit)
+    assert close(scores(answer), [float(library.predict([texts])[0])])
+
+
+def test_what_is_far_beyond_the_limit_is_not_cut_by_the_library(bge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+    preprocess = bge.model.preprocess
+
+    def watch(pairs: list[tuple[str, str]], **arguments: Any) -> Any:
+        if "processing_kwargs" not in arguments:  # those that count the tokens of a whole pair cut nothing
+            seen.extend(pairs)
+        return preprocess(pairs, **arguments)
+
+    monkeypatch.setattr(bge.model, "preprocess", watch)
+    rerank(bge, ask(["z" * 100_000], query="q" * 100_001))
+    [(query, document)] = seen
+    assert len(query) == 5 * bge.max_tokens
+    assert len(document) == 4 * bge.max_tokens
+
+
 @pytest.mark.parametrize("option", [True, False])
 def test_request_decides_whether_a_long_document_is_cut(option: bool, models: Models) -> None:
     engine = load(models("bge_reranker"), truncate=option)

@@ -17,6 +17,8 @@ from workers.engines.cross_encoder.pairs import Pair, PairBatcher, Score
 from workers.toolkit import own_code, pretrained, snapshots
 from workers.toolkit.pretrained import TorchOptions
 
+_FAR = 4
+"""How many times what a model reads two long texts may have: no cut so far behind changes what is read."""
 _UNBOUNDED = 10**9
 """What tokenizers without a limit give as their limit is larger."""
 
@@ -121,13 +123,30 @@ class CrossEncoders(Engine):
     def _score(self, pairs: list[Pair]) -> list[Score]:
         """One forward pass."""
         instruction = pairs[0].instruction or self.options.instruction
-        logits, token_counts = self._forward([(pair.query, pair.document) for pair in pairs], instruction)
+        logits, token_counts = self._forward([self._bounded(pair) for pair in pairs], instruction)
         scores = prompts.from_0_to_1(self.model)(logits).tolist()
         results = zip(logits.tolist(), scores, token_counts, strict=True)
         return [
             Score(score, logit, tokens, self._whole_length(pair, tokens, instruction))
             for pair, (logit, score, tokens) in zip(pairs, results, strict=True)
         ]
+
+    def _bounded(self, pair: Pair) -> tuple[str, str]:
+        """A query and a document, without what is far beyond what the model reads, if both are that long.
+
+        The library cuts the longer text first, and keeps what it cuts of both in all combinations, which can take
+        gigabytes. The longer text stays the longer, so that the same tokens are read.
+        """
+        tokenizer, limit = self.model.tokenizer, self.max_tokens
+        is_plain = tokenizer.is_fast and tokenizer.truncation_side == "right"
+        if limit is None or not is_plain or min(len(pair.query), len(pair.document)) <= _FAR * limit:
+            return pair.query, pair.document
+        query, document = (
+            len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+            for text in (pair.query, pair.document)
+        )
+        more = (limit, 0) if query > document else (0, limit)
+        return self._cut(pair.query, _FAR * limit + more[0]), self._cut(pair.document, _FAR * limit + more[1])
 
     def _forward(self, pairs: list[tuple[str, str]], instruction: str | None) -> tuple[Any, list[int]]:
         """Logits as float32 of shape (pairs,), and how many tokens of each pair were read."""
