@@ -87,12 +87,12 @@ def _explained(problems: list[Any]) -> tuple[str | None, str]:
 
 def _alternatives(telling: Any, problems: list[Any]) -> str | None:
     """What a value may be, if it is of none of the kinds that several members of a union ask for."""
-    here = [problem for problem in problems if _path(problem) == _path(telling)]
-    words = dict.fromkeys(filter(None, (kind(problem["type"]) for problem in here)))
-    literals = [problem["ctx"]["expected"] for problem in here if problem["type"] == "literal_error"]
     if not kind(telling["type"]) and telling["type"] != "literal_error":
         return None
-    return f"must be {', or '.join((*literals, *([' or '.join(words)] if words else ())))}"
+    here = [problem for problem in problems if _path(problem) == _path(telling)]
+    literals = [problem["ctx"]["expected"] for problem in here if problem["type"] == "literal_error"]
+    kinds = " or ".join(dict.fromkeys(filter(None, (kind(problem["type"]) for problem in here))))
+    return f"must be {', or '.join(filter(None, [*literals, kinds]))}"
 
 
 def _most_telling(problems: list[Any]) -> Any:

@@ -116,9 +116,13 @@ class CrossEncoders(Engine):
 
     def _cut(self, text: str, limit: int) -> str:
         """The text up to its first `limit` tokens."""
+        return _up_to(limit, text, self._offsets(text))
+
+    def _offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of a text begins and ends."""
         tokens = self.model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        offsets = tokens["offset_mapping"]
-        return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
+        offsets: list[tuple[int, int]] = tokens["offset_mapping"]
+        return offsets
 
     def _score(self, pairs: list[Pair]) -> list[Score]:
         """One forward pass."""
@@ -141,12 +145,10 @@ class CrossEncoders(Engine):
         is_plain = tokenizer.is_fast and tokenizer.truncation_side == "right"
         if limit is None or not is_plain or min(len(pair.query), len(pair.document)) <= _FAR * limit:
             return pair.query, pair.document
-        query, document = (
-            len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-            for text in (pair.query, pair.document)
-        )
-        more = (limit, 0) if query > document else (0, limit)
-        return self._cut(pair.query, _FAR * limit + more[0]), self._cut(pair.document, _FAR * limit + more[1])
+        query, document = self._offsets(pair.query), self._offsets(pair.document)
+        shorter, longer = _FAR * limit, (_FAR + 1) * limit
+        of_query, of_document = (longer, shorter) if len(query) > len(document) else (shorter, longer)
+        return _up_to(of_query, pair.query, query), _up_to(of_document, pair.document, document)
 
     def _forward(self, pairs: list[tuple[str, str]], instruction: str | None) -> tuple[Any, list[int]]:
         """Logits as float32 of shape (pairs,), and how many tokens of each pair were read."""
@@ -166,3 +168,8 @@ class CrossEncoders(Engine):
         uncut = {"text": {"truncation": False}}
         features = self.model.preprocess([(pair.query, pair.document)], prompt=instruction, processing_kwargs=uncut)
         return int(features["attention_mask"].sum())
+
+
+def _up_to(limit: int, text: str, offsets: list[tuple[int, int]]) -> str:
+    """A text up to the end of its first `limit` tokens."""
+    return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
