@@ -51,9 +51,11 @@ def content(kind: int, result: dict[str, Any]) -> str:
     return text
 
 
-@pytest.fixture(scope="module")
-def painter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("painter"), [fake_model("painter", step_seconds=0.1)]) as server:
+@pytest.fixture
+def painter(tmp_path: Path) -> Iterator[RunningServer]:
+    """A model whose load waits for the file `load`, and whose steps after the first for the file `steps`."""
+    gates = {"load_gate": str(tmp_path / "load"), "step_gate": str(tmp_path / "steps")}
+    with RunningServer(tmp_path, [fake_model("painter", **gates)]) as server:
         yield server
 
 
@@ -68,30 +70,43 @@ def delete(server: RunningServer, id_: str) -> dict[str, Any]:
     return job
 
 
+def events(server: RunningServer, id_: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the fields of each event of a job, until the stream ends."""
+    with local_client() as client, client.stream("GET", f"{server.url}/jobs/{id_}/events") as response:
+        lines = response.iter_lines()
+        for line in lines:
+            if line.startswith("event: "):
+                yield line[7:], json.loads(next(lines)[6:])
+
+
 def test_events_show_each_change_until_the_end(painter: RunningServer) -> None:
-    body = {**drawing(0), "steps": 30}
-    id_ = painter.post("/jobs/submit/image-generation", body).json()["job_id"]
-    with local_client() as client, client.stream("GET", f"{painter.url}/jobs/{id_}/events") as response:
-        lines = list(response.iter_lines())
-    states = [line[7:] for line in lines if line.startswith("event: ")]
-    jobs = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-    steps = [job["progress"] for job in jobs if job["progress"]]
-    assert states == [job["status"] for job in jobs]
-    assert states[-1] == "completed"
-    assert any("loading painter" in (step["message"] or "") for step in steps)
-    done = [step["done"] for step in steps]
+    id_ = painter.post("/jobs/submit/image-generation", {**drawing(0), "steps": 30}).json()["job_id"]
+    states, done = [], []
+    for state, job in events(painter, id_):
+        assert state == job["status"]
+        states.append(state)
+        if not (step := job["progress"]):
+            continue
+        done.append(step["done"])
+        if "loading painter" in (step["message"] or ""):
+            (painter.folder / "load").touch()
+        elif step["done"] == 1:
+            assert step["total"] == 30
+            (painter.folder / "steps").touch()
+    assert states == sorted(states, key=["queued", "running", "completed"].index)
+    assert {"running", "completed"} <= set(states)
     assert done == sorted(done)
-    assert any(0 < step["done"] < step["total"] == 30 for step in steps)
+    assert 1 in done
     assert painter.get("/jobs/job_missing/events").status_code == 404
 
 
 def test_cancelling_ends_the_work_at_its_next_step(painter: RunningServer) -> None:
-    body = {**drawing(1), "steps": 150}
-    id_ = painter.post("/jobs/submit/image-generation", body).json()["job_id"]
-    before = eventually("it draws", lambda: progress(painter, id_)["done"])
+    (painter.folder / "load").touch()
+    id_ = painter.post("/jobs/submit/image-generation", {**drawing(1), "steps": 150}).json()["job_id"]
+    eventually("it draws", lambda: progress(painter, id_)["done"] == 1)
     assert delete(painter, id_)["status"] == "cancelled"
     eventually("the worker is free", lambda: painter.workers("painter")[0]["leases"] == 0)
-    assert before < 150
+    assert not (painter.folder / "steps").exists()
     assert painter.get(f"/jobs/{id_}").json()["status"] == "cancelled"
 
 

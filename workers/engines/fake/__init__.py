@@ -85,9 +85,10 @@ class Fake(Engine):
 
     def _streams(self, calls: Calls, streams: dict[int, Iterator[Any]]) -> Answers:
         self._faults.at_start(calls, _prompt)
-        active = list(calls)
+        active, steps = list(calls), 0
         while active:
-            self._faults.step(active)
+            self._faults.step(active, steps)
+            steps += 1
             self.meter.step(len(active))
             for call in self._uncancelled(active):
                 answer = self._faults.failure(_prompt(call.request)) or next(streams[id(call)], None)
@@ -131,7 +132,7 @@ class Fake(Engine):
         self._faults.at_start(calls, _prompt)
         steps = calls[0].request.steps or 4
         for step in range(steps):
-            self._faults.step(calls)
+            self._faults.step(calls, step)
             for call in self._uncancelled(calls):
                 call.progress(step + 1, steps)
         for call in self._uncancelled(calls):

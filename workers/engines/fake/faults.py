@@ -45,6 +45,7 @@ class FakeOptions(Options):
     # While answering
     answer_seconds: float = Field(0, ge=0)  # before the first word
     step_seconds: float = Field(0, ge=0)  # before every word or drawing step
+    step_gate: str | None = None  # every word or drawing step after the first waits for this file
     gate: str | None = None  # the answer waits for this file
     started_dir: str | None = None  # gets a file named by the request's id, and `<id>.cancelled` on disconnect
     hang: bool = False  # never answers, and ignores cancellation
@@ -113,9 +114,11 @@ class Faults:
             return EngineFailed("The fake fails this request, as configured.")
         return None
 
-    def step(self, calls: Iterable[Call[Any]]) -> None:
-        """Take the time of a word or a drawing step."""
+    def step(self, calls: Iterable[Call[Any]], number: int) -> None:
+        """Take the time of a word or a drawing step, and wait for its gate. `number` is 0 for the first."""
         self.wait(calls, self._options.step_seconds)
+        if number and self._options.step_gate:
+            _await_file(self._options.step_gate, lambda: all(call.cancelled for call in calls))
 
     def mid_answer(self) -> None:
         """Raise or crash after the first word, if the options say so."""
