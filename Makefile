@@ -107,9 +107,10 @@ browser:
 # Containers often set this, but without bytecode every process that a test starts compiles our code again, and pytest
 # rewrites every test in each of its processes.
 test: export PYTHONDONTWRITEBYTECODE =
-# A file's tests run in one process, because they share a server.
+# A file's tests run in one process, because they share a server. If such a process dies, as of too little memory, the
+# run goes on without it and fails. With a new process in its place, pytest-xdist would wait for ever.
 test: setup $(TESTED) $(DA3) browser  ## Run all tests, JOBS=3 at a time; LATEST=1 uses the newest libraries allowed, in .venv-latest
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(TESTS)
 
 # For the tests of several gateways, which start a server of their own. Debian starts one too, unless policy forbids it.
 .PHONY: postgres
