@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,10 +43,10 @@ class RequestLog:
 
         return logged
 
-    def listed(self, *, before: int | None = None) -> list[LoggedRequest]:
-        """The requests, the newest first; with `before`, those of a lower number."""
-        requests = reversed(list(self._requests.values()))
-        return [request.as_logged() for request in requests if before is None or request.number < before]
+    def listed(self, *, before: int | None = None) -> Iterator[LoggedRequest]:
+        """Yield the requests, the newest first; with `before`, those of a lower number. To be read without awaiting."""
+        requests = reversed(self._requests.values())
+        return (request.as_logged() for request in requests if before is None or request.number < before)
 
     async def since(self, seq: int) -> AsyncIterator[LoggedRequest | None]:
         """Yield each request that changed after `seq`, and then as they change; None for a sign of life."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Literal
 
 from fastapi import APIRouter
@@ -80,8 +81,8 @@ def router(log: RequestLog) -> APIRouter:
         """
         require_admin(request.scope.get("principal"))
         wanted = _filter(request)
-        found = [entry for entry in log.listed(before=wanted.before) if wanted.admits(entry)]
-        page = LoggedRequests(seq=log.seq, kept=KEPT, requests=found[: wanted.limit])
+        found = (entry for entry in log.listed(before=wanted.before) if wanted.admits(entry))
+        page = LoggedRequests(seq=log.seq, kept=KEPT, requests=list(islice(found, wanted.limit)))
         return Response(page.model_dump_json(), media_type="application/json")
 
     async def events(request: Request) -> Response:

@@ -33,7 +33,7 @@ class Server:
     async def request(self, method: str = "POST", path: str = "/v1/chat/completions") -> LoggedRequest | None:
         """Send a request, and return the last one that the log keeps."""
         await self.serve(method, path)
-        return next(iter(self.log.listed()), None)
+        return next(self.log.listed(), None)
 
     async def serve(self, method: str, path: str) -> None:
         async def send(message: Message) -> None:
@@ -104,7 +104,7 @@ async def test_keeps_a_bounded_number_of_short_records() -> None:
     for _ in range(KEPT + 4):
         await server.serve("POST", path)
     last = await server.request(path=path)
-    requests = server.log.listed()
+    requests = list(server.log.listed())
     assert (len(requests), requests[-1].number) == (KEPT, 6)
     assert last is not None
     assert len(last.path) + len(last.model or "") < 500
