@@ -24,6 +24,8 @@ PATTERNS = {
     r"^(auto|cuda(:\d+)?|mps|cpu|mlx)$": "must be auto, cpu, cuda, cuda:1 (the second GPU), mps or mlx",
     r"^sha256:[0-9a-f]{64}$": 'must be `sha256:` and what `printf %s "$KEY" | sha256sum` prints',
     r"^postgres(ql)?://": "must be the URL of a PostgreSQL database, such as postgresql://user@host/name",
+    "^/": "must be a path that begins with /",
+    r"^[A-Za-z_-]+$": "must be letters, _ and -",
 }
 """What a text must be, by the pattern that it must fit."""
 _KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}

@@ -25,7 +25,7 @@ def _replicas(value: Any) -> Any:
     raise ValueError(f"write how many workers there may be, 1 or more, or per-gpu, not {value!r}")
 
 
-Replicas = Annotated[int | Literal["per-gpu"], BeforeValidator(_replicas)]
+Replicas = Annotated[Annotated[int, Field(ge=1)] | Literal["per-gpu"], BeforeValidator(_replicas)]
 
 
 class Preset(Frozen):

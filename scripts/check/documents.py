@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
 
 from contract.config import ModelSpec, Settings
+from contract.config.models import Preset
 from scripts.check import sources
+from scripts.check.allowed_values import allowed_values
 from scripts.check.tables import TABLES
 
 _GENERATED = re.compile(r"(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)")
+_ROW = re.compile(r"(?m)^\| `(\w+)` \| (\S+) \| ([^|]*?) \|")
 CONFIGURATION = sources.ROOT / "docs" / "configuration.md"
 
 
@@ -22,10 +24,21 @@ def with_tables(text: str) -> str:
     return _GENERATED.sub(lambda part: f"{part[1]}\n{TABLES[part[2]]()}\n\n{part[3]}", text)
 
 
+def with_values(page: str) -> str:
+    """docs/configuration.md with the default and the values of each key, as the code has them."""
+    for name, model in _sections().items():
+        if section := _section(page, name):
+            expected = _expected(model)
+            current = _ROW.sub(lambda row, cells=expected: _renewed(row, cells), section)  # type: ignore[misc]
+            page = page.replace(section, current)
+    return page
+
+
 def write() -> None:
     """Bring all pages up to date."""
     for path in sources.pages():
         path.write_text(with_tables(path.read_text()))
+    CONFIGURATION.write_text(with_values(CONFIGURATION.read_text()))
 
 
 def problems() -> Iterable[str]:
@@ -37,26 +50,40 @@ def problems() -> Iterable[str]:
 
 
 def wrong_keys(page: str) -> Iterable[str]:
-    """Keys of the configuration that its page omits, invents, or gives another default."""
-    sections = {name: field.annotation for name, field in Settings.model_fields.items()} | {"models": ModelSpec}
-    for name, model in sections.items():
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        defaults = _documented_defaults(page, name)
-        for key, field in model.model_fields.items():
-            expected = "required" if field.is_required() else f"`{_json(field.default)}`"
-            if defaults.get(key) != expected:
-                documented = defaults.get(key, "nothing")
-                yield f"docs/configuration.md: the default of {name}.{key} is {expected}, the page says {documented}"
-        for key in defaults.keys() - model.model_fields.keys():
+    """Keys of the configuration that its page omits, invents, or gives another default or other values."""
+    for name, model in _sections().items():
+        documented = {key: (default, values) for key, default, values in _ROW.findall(_section(page, name))}
+        for key, (default, values) in _expected(model).items():
+            shown = documented.get(key, ("nothing", values))
+            if shown[0] != default:
+                yield f"docs/configuration.md: the default of {name}.{key} is {default}, the page says {shown[0]}"
+            if shown[1] != values:
+                yield f"docs/configuration.md: the values of {name}.{key} are out of date; `make format` writes them"
+        for key in documented.keys() - model.model_fields.keys():
             yield f"docs/configuration.md: {name}.{key} does not exist"
 
 
-def _documented_defaults(page: str, section: str) -> dict[str, str]:
-    """The first two columns of the table in a section."""
-    text = re.search(rf"(?ms)^## {section}\b.*?(?=^## |\Z)", page)
-    return dict(re.findall(r"(?m)^\| `(\w+)` \| (\S+) \|", text[0])) if text else {}
+def _sections() -> dict[str, type[BaseModel]]:
+    """The models whose keys have tables, by the headings of these."""
+    sections = {name: field.annotation for name, field in Settings.model_fields.items()} | {"models": ModelSpec}
+    return {**sections, "Presets": Preset}  # type: ignore[dict-item]
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, default=str)
+def _expected(model: type[BaseModel]) -> dict[str, tuple[str, str]]:
+    """The default and the values of each key."""
+    values = allowed_values(model)
+    fields = model.model_fields.items()
+    return {
+        key: ("required" if field.is_required() else f"`{json.dumps(field.default, default=str)}`", values[key])
+        for key, field in fields
+    }
+
+
+def _section(page: str, name: str) -> str:
+    text = re.search(rf"(?ms)^## {name}\b.*?(?=^## |\Z)", page)
+    return text[0] if text else ""
+
+
+def _renewed(row: re.Match[str], expected: Mapping[str, tuple[str, str]]) -> str:
+    default, values = expected.get(row[1], (row[2], row[3]))
+    return f"| `{row[1]}` | {default} | {values} |"

@@ -16,6 +16,7 @@ from contract.sample_image import SAMPLE_IMAGE
 from contract.tasks import all_tasks
 from gateway.dialects import all_dialects
 from scripts.check import field_tables, image_tables, sources
+from scripts.check.allowed_values import allowed_values
 from workers import describe, engine, registry
 
 _ELSEWHERE = {
@@ -147,8 +148,10 @@ def _options_of(name: str, model: type[engine.Options]) -> str:
         model
     ]
     text = " ".join(" ".join((base.__doc__ or "").split()) for base in bases)
-    rows = [(f"`{key}`", _default(field)) for key, field in model.model_fields.items() if key not in common]
-    return "\n\n".join(filter(None, (f"**{name}**", text, _table(("Option", "Default"), rows))))
+    allowed = allowed_values(model)
+    keys = [(key, field) for key, field in model.model_fields.items() if key not in common]
+    rows = [(f"`{key}`", _default(field), allowed[key]) for key, field in keys]
+    return "\n\n".join(filter(None, (f"**{name}**", text, _table(("Option", "Default", "Values"), rows))))
 
 
 def _default(field: FieldInfo) -> str:

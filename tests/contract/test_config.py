@@ -10,6 +10,7 @@ import pytest
 
 from contract.config import ConfigError, Settings, hash_key, load
 from contract.config.errors import PATTERNS
+from workers import registry
 
 MODEL = "models: [{id: m, engine: fake}]"
 
@@ -146,7 +147,9 @@ def test_no_error_shows_a_secret(tmp_path: Path, text: str) -> None:
 
 
 def test_every_pattern_has_words() -> None:
-    patterns = set(re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(Settings.model_json_schema())))
+    models = [Settings, *(registry.find_engine(name).Options for name in registry.engine_names())]
+    schemas = json.dumps([model.model_json_schema() for model in models])
+    patterns = set(re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', schemas))
     assert {json.loads(f'"{pattern}"') for pattern in patterns} == PATTERNS.keys()
 
 

@@ -93,6 +93,18 @@ def test_wrong_defaults_of_keys_are_found() -> None:
     }
 
 
+def test_outdated_values_of_keys_are_found_and_written() -> None:
+    page = documents.CONFIGURATION.read_text()
+    for old, new in (("| 0 to 65535 | port of the API", "|  | port of the API"), ("| 1 to 150 |", "| 1 to 15 |")):
+        assert old in page
+        page = page.replace(old, new)
+    assert set(documents.wrong_keys(page)) == {
+        "docs/configuration.md: the values of gateway.port are out of date; `make format` writes them",
+        "docs/configuration.md: the values of gateway.infer_steps are out of date; `make format` writes them",
+    }
+    assert documents.with_values(page) == documents.CONFIGURATION.read_text()
+
+
 def test_missing_link_targets_and_tests_are_found(repository: Path) -> None:
     write(repository, "tests/test_a.py", "def test_exists() -> None: ...\n")
     write(

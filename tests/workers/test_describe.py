@@ -114,6 +114,10 @@ def test_describing_imports_no_slow_library() -> None:
         ({"engine": "transformers_chat"}, "`source` is missing"),
         ({"engine": "command"}, "`cmd`"),
         ({"engine": "command", "options": {"cmd": "serve"}}, "write ${PORT}"),
+        (
+            {"engine": "command", "options": {"cmd": "serve ${PORT}", "ready": "health"}},
+            "must be a path that begins with /",
+        ),
     ],
 )
 def test_invalid_entry_gets_a_helpful_error(fields: dict[str, Any], sentence: str) -> None:

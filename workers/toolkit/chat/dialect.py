@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from contract.errors import InvalidField, UnsupportedFeature
 from contract.status import ModelFacts
@@ -38,8 +38,10 @@ def _known(names: tuple[str, ...]) -> Any:
     return AfterValidator(check)
 
 
-ToolFormatName = Annotated[str, _known((*TOOL_FORMATS, NONE))]
-ReasoningFormatName = Annotated[str, _known((*REASONING_FORMATS, NONE))]
+_TOOL_NAMES = (*TOOL_FORMATS, NONE)
+_REASONING_NAMES = (*REASONING_FORMATS, NONE)
+ToolFormatName = Annotated[str, _known(_TOOL_NAMES), WithJsonSchema({"enum": _TOOL_NAMES})]
+ReasoningFormatName = Annotated[str, _known(_REASONING_NAMES), WithJsonSchema({"enum": _REASONING_NAMES})]
 
 _SWITCHES = ("enable_thinking", "thinking")
 """Variables with which chat templates switch thinking on and off."""
