@@ -67,7 +67,7 @@ def _read_call(cursor: Cursor) -> WrittenCall:
         key = cursor.until(_KEY_END).strip()
         cursor.expect(_VALUE)
         arguments[key] = read_value(cursor, _VALUE_END, schema, key)
-    cursor.close(_CALL_END)
+    cursor.expect(_CALL_END)  # without it, arguments may be missing
     return WrittenCall(name, arguments)
 
 
