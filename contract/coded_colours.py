@@ -7,7 +7,7 @@ pillow-heif reads those of HEIC. Pillow skips the others: AVIF has them in a box
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,9 @@ _P3, _CURVE_OF_SRGB = 12, 13
 _HDR = {16: "PQ", 18: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", _P3: "Display P3"}
 
-_D50 = (0.9642, 1.0, 0.8249)
-_P3_PRIMARIES = {
-    b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189), b"bXYZ": (0.1571, 0.06657, 0.78407),
-}  # fmt: skip
-"""As seen under D50."""
+D50 = (0.9642, 1.0, 0.8249)
+"""The white of profiles."""
+_P3_PRIMARIES = ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407))
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 """Display P3 shares it."""
 
@@ -90,9 +88,15 @@ def problem_of(info: Mapping[str, Any]) -> str | None:
 @cache
 def display_p3() -> bytes:
     """The profile of a phone's photographs."""
-    curve = b"para" + bytes(4) + struct.pack(">HH", 3, 0) + fixed(*_SRGB_CURVE)
-    colours = {tag: b"XYZ " + bytes(4) + fixed(*xyz) for tag, xyz in _P3_PRIMARIES.items()}
-    return profile(b"mntr", b"RGB ", b"XYZ ", colours | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve))
+    return matrix_profile(_P3_PRIMARIES, _SRGB_CURVE)
+
+
+def matrix_profile(primaries: Sequence[Sequence[float]], curve: Sequence[float]) -> bytes:
+    """The profile of this red, green and blue (XYZ under D50), with an exponent or a curve of five numbers."""
+    coded = b"para" + bytes(4) + struct.pack(">HH", 0 if len(curve) == 1 else 3, 0) + fixed(*curve)
+    colours = zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)
+    tags = {tag: b"XYZ " + bytes(4) + fixed(*xyz) for tag, xyz in colours}
+    return profile(b"mntr", b"RGB ", b"XYZ ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), coded))
 
 
 def profile(device: bytes, space: bytes, connection: bytes, tags: Mapping[bytes, bytes]) -> bytes:
@@ -104,7 +108,7 @@ def profile(device: bytes, space: bytes, connection: bytes, tags: Mapping[bytes,
         data += padded
     size = 128 + len(table) + len(data)
     header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x04400000, device, space, connection)
-    header += bytes(12) + b"acsp" + bytes(28) + fixed(*_D50)
+    header += bytes(12) + b"acsp" + bytes(28) + fixed(*D50)
     return header + bytes(128 - len(header)) + table + data
 
 

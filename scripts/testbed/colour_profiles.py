@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Sequence
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from contract.coded_colours import display_p3, fixed, profile
 
-__all__ = ["converted", "dark_greys", "display_p3", "inks", "srgb"]
+__all__ = ["P3_POINTS", "converted", "dark_greys", "display_p3", "inks", "png_chunks", "srgb"]
+
+P3_POINTS = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+"""The chromaticities of Display P3: white, red, green and blue."""
 
 
 def dark_greys() -> bytes:
@@ -34,6 +39,16 @@ def converted(image: Image.Image, source: bytes, target: bytes | None = None) ->
     new = ImageCms.profileToProfile(image, io.BytesIO(source), to, outputMode="RGB")
     assert new is not None
     return new
+
+
+def png_chunks(gamma: float | None = None, points: Sequence[float] = ()) -> PngImagePlugin.PngInfo:
+    """PNG's own description of colours: its gamma, and the chromaticities of white, red, green and blue."""
+    chunks = PngImagePlugin.PngInfo()
+    if points:
+        chunks.add(b"cHRM", struct.pack(f">{len(points)}I", *(round(point * 100000) for point in points)))
+    if gamma is not None:
+        chunks.add(b"gAMA", struct.pack(">I", round(gamma * 100000)))
+    return chunks
 
 
 def srgb() -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, PngImagePlugin
 
-from scripts.testbed.colour_profiles import converted, dark_greys, display_p3, inks, srgb
+from scripts.testbed.colour_profiles import P3_POINTS, converted, dark_greys, display_p3, inks, png_chunks, srgb
 
 SIZE = (64, 48)
 
@@ -178,6 +178,7 @@ def with_profile(file_format: str, mode: str, profile: bytes, **options: Any) ->
 
 JPEG: dict[str, Any] = {"quality": 95, "subsampling": 0}
 P3: dict[str, Any] = {"icc_profile": display_p3()}
+P3_CHUNKS = png_chunks(1 / 2.2, P3_POINTS)
 
 FILES = (
     ImageFile("PNG", _png, drawing),
@@ -188,6 +189,8 @@ FILES = (
     ImageFile("PNG, 1 bit", lambda: file(drawing().convert("1", dither=Image.Dither.NONE), "PNG"), bilevel),
     ImageFile("PNG with alpha", lambda: file(with_alpha(drawing()), "PNG"), drawing),
     ImageFile("PNG with alpha, Display P3", lambda: file(with_alpha(in_display_p3()), "PNG", **P3), drawing),
+    ImageFile("PNG, linear light (`gAMA`)", lambda: file(_linear(), "PNG", pnginfo=png_chunks(1)), drawing),
+    ImageFile("PNG, Display P3 (`gAMA` and `cHRM`)", lambda: file(in_display_p3(), "PNG", pnginfo=P3_CHUNKS), drawing),
     ImageFile("PNG, greys with alpha", lambda: file(with_alpha(drawing().convert("L")), "PNG"), grey),
     ImageFile("PNG, animated: the first frame", lambda: animated("PNG"), drawing),
     ImageFile("JPEG", lambda: file(drawing(), "JPEG", **JPEG), drawing, tolerance=6),
@@ -233,6 +236,11 @@ FILES = (
     ImageFile("HTML", lambda: b"\xef\xbb\xbf<!DOCTYPE html><html>", drawing, "a web page"),
     ImageFile("other formats", lambda: file(drawing(), "TGA"), drawing, "damaged or its format is unknown"),
 )
+
+
+def _linear() -> Image.Image:
+    """The drawing as a renderer computes it: twice the number is twice the light."""
+    return drawing().point(lambda value: round(255 * ((value / 255 + 0.055) / 1.055) ** 2.4))
 
 
 def _inverted() -> bytes:
