@@ -120,6 +120,7 @@ postgres:
 
 e2e: setup $(TESTED) browser postgres  ## Run the tests that take minutes (a long storm of kills), and as root on Debian those of systemd and Docker
 	@$(BIN)/python -m pytest -q -s -m e2e $(TESTS)
+	@$(if $(TESTS),,$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=search)
 	@$(if $(TESTS),,scripts/e2e/all.sh)
 
 check: $(TESTED)  ## Check style, types, imports, names, sizes, docs and the lock

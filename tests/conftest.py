@@ -24,9 +24,11 @@ from scripts.testbed import models as families
 # Before any test imports them: pytest says what the operands of a failed assertion were, in these modules too.
 pytest.register_assert_rewrite("tests.support")
 
-# On a busy machine, an example takes any time.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# On a busy machine, an example takes any time. `make test` tries the same examples each time, so that what it says of a
+# change depends on the change alone. `make e2e` searches for others, many of them (--hypothesis-profile=search).
+settings.register_profile("search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("search"), max_examples=100, derandomize=True, database=None)
+settings.load_profile("same")
 
 # The models are tiny. Further threads, in each of many processes, would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
