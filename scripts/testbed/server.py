@@ -157,6 +157,11 @@ class RunningServer:
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return self.post("/v1/chat/completions", body)
 
+    def begin_loading(self, model: str) -> None:
+        """Start a worker of a model that takes long to load, so that a request finds it loading."""
+        assert self.post("/models/load", {"model_id": model, "wait": False}).status_code == 202
+        eventually(f"{model} is loading", lambda: self.model(model)["state"] == "starting")
+
     def status(self) -> dict[str, Any]:
         """`GET /v1/system/status`."""
         result: dict[str, Any] = self.get("/v1/system/status").json()

@@ -20,7 +20,7 @@ from tests.support.external_server import external_command, web_command
 
 TALK = "/upstream/talking/v1/realtime"
 PROGRAM = {"engine": "command", "tasks": ["chat"]}
-SECTIONS: dict[str, Any] = {"gateway": {"stream_wait": 0.1, "manager_silence": 1}}
+SECTIONS: dict[str, Any] = {"gateway": {"stream_wait": 0.1, "manager_silence": 3}}
 
 
 def gated(command: str, gate: Path) -> dict[str, Any]:
@@ -57,13 +57,14 @@ async def talking(server: RunningServer) -> AsyncIterator[ClientWebSocketRespons
 
 def test_stream_of_a_loading_server_gets_comments_first(server: RunningServer, folder: Path) -> None:
     body = {"model": "slow", "stream": True, "events": 2, "size": 9}
+    server.begin_loading("slow")
     with server.stream("/v1/answers", body) as response:
         assert (response.status_code, response.headers["content-type"].split(";")[0]) == (200, "text/event-stream")
         assert response.headers["x-accel-buffering"] == "no"
-        pieces = response.iter_text()
-        assert next(pieces) == ": loading slow for the first time\n\n"
+        lines = response.iter_lines()
+        assert [next(lines), next(lines)] == [": loading slow for the first time", ""]
         (folder / "slow").touch()
-        text = "".join(pieces)
+        text = "".join(f"{line}\n" for line in lines)
     comments, data, events = text.partition("data: ")
     assert all(line.startswith(": ") for line in comments.split("\n") if line)
     assert data + events == server.post("/v1/answers", body).text, "as from a server that has loaded"
@@ -73,6 +74,7 @@ def test_stream_of_a_loading_server_gets_comments_first(server: RunningServer, f
 def test_refusal_of_a_loaded_server_is_the_streams_last_event(server: RunningServer, folder: Path) -> None:
     """A browser's EventSource asks with GET, and the head is gone when the server refuses."""
     address = f"{server.url}/upstream/failing/x?status=418"
+    server.begin_loading("failing")
     accept = {"accept": "text/event-stream"}
     with local_client(timeout=PATIENCE) as client, client.stream("GET", address, headers=accept) as response:
         lines = (line for line in response.iter_lines() if line)
@@ -92,7 +94,7 @@ async def test_websocket_of_a_stopped_manager_is_closed_with_a_reason(server: Ru
         finally:
             manager.send_signal(signal.SIGCONT)
         assert (message.type, message.data) == (WSMsgType.CLOSE, 1013)
-        assert "is stopped or hangs (no sign of life for 1 s)" in str(message.extra)
+        assert "is stopped or hangs (no sign of life for 3 s)" in str(message.extra)
     await asyncio.to_thread(eventually, "it passes again", lambda: server.get("/upstream/talking/x").status_code == 200)
     await asyncio.to_thread(eventually, "the lease ends", lambda: leases(server) == [0])
 

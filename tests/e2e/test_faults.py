@@ -14,7 +14,6 @@ from scripts.testbed.server import (
     PATIENCE,
     RunningServer,
     disconnecting_client,
-    events_until,
     eventually,
     fake_model,
     in_background,
@@ -50,8 +49,8 @@ def server(folder: Path) -> Iterator[RunningServer]:
         fake_model("poisoned", crash_on_prompt="poison"),
         fake_model("nowhere", fail_at_load="The weights are nowhere."),
         fake_model("crashing-at-load", crash_at_load=7),
-        fake_model("mute", silent_load=True, start_silence=2),
-        fake_model("chatty", load_seconds=5, talk_while_loading=True, start_silence=2),
+        fake_model("mute", silent_load=True, start_silence=4),
+        fake_model("chatty", load_gate=str(folder / "chatty"), talk_while_loading=True, start_silence=4),
         fake_model("too-large", oom_at_load=True, memory_gb=0.1),
         fake_model("out-of-memory", oom_on_prompt="huge"),
         fake_model("ignoring-sigterm", ignore_term=True, stop_grace=0.5, fork_grandchild="child"),
@@ -59,7 +58,7 @@ def server(folder: Path) -> Iterator[RunningServer]:
     unready = folder / "unready.py"
     unready.write_text(UNREADY)
     options = {"cmd": shlex.join([sys.executable, str(unready), "${PORT}"]), "ready": "/v1/models"}
-    models.append({"id": "unready", "engine": "command", "tasks": ["chat"], "start_silence": 3, "options": options})
+    models.append({"id": "unready", "engine": "command", "tasks": ["chat"], "start_silence": 4, "options": options})
     with RunningServer(folder / "server", models) as running:
         yield running
 
@@ -84,7 +83,12 @@ def test_request_that_kills_workers_is_given_up_after_three(server: RunningServe
     assert error["code"] == "request_killed_workers"
     assert server.chat("poisoned", "fine").json()["choices"][0]["message"]["content"] == "fine"
     assert server.model("poisoned")["failure"]["exit_code"] == -9
-    assert [worker["worker"] for worker in server.workers("poisoned")] == ["poisoned#4"]
+    eventually("only the fourth worker is left", lambda: names_of(server, "poisoned") == ["poisoned#4"])
+
+
+def names_of(server: RunningServer, model: str) -> list[str]:
+    """The names of a model's workers, also of those that are being ended."""
+    return [worker["worker"] for worker in server.workers(model)]
 
 
 def test_failed_load_is_reported_and_backs_off(server: RunningServer) -> None:
@@ -106,18 +110,20 @@ def test_crash_at_load_shows_exit_code_and_log(server: RunningServer) -> None:
     assert "crashing at load, as configured" in error["details"]["log_tail"]
 
 
-def test_start_times_out_on_silence_not_on_duration(server: RunningServer) -> None:
+def test_start_times_out_on_silence_not_on_duration(server: RunningServer, folder: Path) -> None:
     chatty = in_background(server.chat, "chatty")
+    eventually("chatty is loading", lambda: server.model("chatty")["state"] == "starting")
     mute = server.chat("mute")
     assert mute.status_code == 503
-    assert "silent for 2 s" in mute.json()["error"]["message"]
+    assert "silent for 4 s" in mute.json()["error"]["message"]
+    (folder / "chatty").touch()
     assert chatty.result(PATIENCE).status_code == 200
 
 
 def test_log_of_health_probes_is_no_sign_of_life(server: RunningServer) -> None:
     answer = server.chat("unready")
     assert answer.status_code == 503
-    assert "silent for 3 s" in answer.json()["error"]["message"]
+    assert "silent for 4 s" in answer.json()["error"]["message"]
     log_tail = server.model("unready")["failure"]["log_tail"]
     assert log_tail.count("GET /v1/models") > 1
     assert log_tail.count("no model yet") > 1
@@ -138,7 +144,7 @@ def test_out_of_memory_in_a_call_restarts_the_worker(server: RunningServer) -> N
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "out_of_memory"
     assert server.chat("out-of-memory", "fine").status_code == 200
-    assert [worker["worker"] for worker in server.workers("out-of-memory")] == ["out-of-memory#2"]
+    eventually("only its replacement is left", lambda: names_of(server, "out-of-memory") == ["out-of-memory#2"])
 
 
 def test_stop_kills_worker_that_ignores_sigterm(server: RunningServer) -> None:
@@ -201,11 +207,10 @@ def test_hung_worker_is_evicted_after_its_client_left(tmp_path: Path) -> None:
 def test_large_requests_peak_does_not_bar_the_model(tmp_path: Path) -> None:
     """The worker comes to hold more than the limit, but loading it takes less: after its stop, it starts again."""
     limit = {"safety_margin_gb": 0, "max_ram_gb": 0.2}
-    models = [fake_model(leak_mb_per_call=300, idle_timeout=1)]
-    with RunningServer(tmp_path, models, memory=limit) as server, server.event_stream() as events:
+    with RunningServer(tmp_path, [fake_model(leak_mb_per_call=300)], memory=limit) as server:
         assert server.chat("m").status_code == 200
         eventually("its peak is learned", lambda: server.status()["models"][0]["footprint_bytes"] > 300 * 2**20)
-        assert events_until(events, to="stopped")[-1]["reason"] == "idle"
+        assert server.post("/v1/system/evict/m").json()["evicted"] == ["m#1"]
         assert server.chat("m").status_code == 200
         server.stop("manager")
         server.start("manager", {"MANAGER_PORT": "0"})

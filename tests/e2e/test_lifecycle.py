@@ -20,7 +20,9 @@ from scripts.testbed.server import (
     in_background,
     is_running,
 )
+from tests.support.chaos import workers as programs_below
 from tests.support.external_server import external_command
+from tests.support.sockets import sockets_of
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,9 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     models = [
         fake_model("a"),
         fake_model("b"),
-        fake_model("brief", idle_timeout=1, memory_mb=200, fork_grandchild="setsid"),
+        fake_model("brief", memory_mb=200, fork_grandchild="setsid"),
         fake_model("forks", fork_grandchild="setsid"),
-        {"id": "external", "engine": "command", "tasks": ["chat"], "idle_timeout": 1, "options": options},
+        {"id": "external", "engine": "command", "tasks": ["chat"], "options": options},
     ]
     with RunningServer(folder / "server", models) as server:
         yield server
@@ -142,6 +144,7 @@ def test_unload_all_ends_pinned_models_and_waits_for_answers(shared: RunningServ
 
 
 def test_request_may_shorten_its_maximum_wait(shared: RunningServer) -> None:
+    shared.begin_loading("impatient")
     body = {"model": "impatient", "messages": [{"role": "user", "content": "x"}]}
     answer = shared.post("/v1/chat/completions", body, headers={"x-max-wait": "0.5"})
     assert answer.status_code == 504
@@ -176,17 +179,10 @@ def test_children_inherit_no_listening_socket_but_their_own(with_standby: Runnin
     for model in ("escaped", "external"):
         assert with_standby.chat(model).status_code == 200
     eventually("a standby runs", lambda: with_standby.status()["standbys"])
-    manager = psutil.Process(with_standby.processes["manager"].pid)
-    managers_own = sockets_of(manager.pid)
-    children = manager.children(recursive=True)
+    managers_own = sockets_of(with_standby.processes["manager"].pid)
+    children = programs_below(with_standby)
     assert len(children) >= 4
-    assert not any(sockets_of(child.pid) & managers_own for child in children if is_running(child))
-
-
-def sockets_of(pid: int) -> set[str]:
-    """The inodes of a process's sockets."""
-    links = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
-    return {link for link in links if link.startswith("socket:")}
+    assert not any(sockets_of(pid) & managers_own for pid in children)
 
 
 def test_killed_manager_leaves_no_process_behind(with_standby: RunningServer) -> None:
@@ -215,6 +211,7 @@ def test_request_starts_worker_and_idling_ends_all_of_it(quiet: RunningServer) -
         children = psutil.Process(worker["pid"]).children(recursive=True)
         assert worker["memory_bytes"] > 200 * 2**20
         assert len(server.descendants()) == 2
+        assert server.chat("brief", keep_alive=0.5).status_code == 200
         states = [(e["from"], e["to"]) for e in events_until(events, to="stopped") if e["type"] == "state"]
     assert states == [
         ("stopped", "starting"), ("starting", "ready"), ("ready", "stopping"), ("stopping", "stopped"),
@@ -237,7 +234,8 @@ def test_external_server_serves_as_worker(quiet: RunningServer) -> None:
         ) as stream:
             assert stream.headers["x-accel-buffering"] == "no"
             assert [line for line in stream.iter_lines() if line][-1] == "data: [DONE]"
-        completion = server.post("/v1/completions", {"model": "external", "prompt": "x"}).json()
+        last = {"model": "external", "prompt": "x", "keep_alive": 0.5}
+        completion = server.post("/v1/completions", last).json()
         assert completion["path"] == "/v1/completions"
         events_until(events, to="stopped")
         assert server.descendants() == []
@@ -274,7 +272,7 @@ def test_reload_by_signal_restarts_changed_models_only(quiet: RunningServer) -> 
     server.processes["manager"].send_signal(signal.SIGHUP)
     eventually("c answers", lambda: server.chat("c").status_code == 200)
     assert "a#1" in [worker["worker"] for worker in server.workers()]
-    assert "b#1" not in [worker["worker"] for worker in server.workers()]
+    eventually("b ends", lambda: "b#1" not in [worker["worker"] for worker in server.workers()])
 
 
 def test_reload_refuses_wrong_configuration(quiet: RunningServer) -> None:

@@ -67,11 +67,13 @@ def start_external(server: RunningServer) -> tuple[int, int, int]:
     assert server.chat("external").status_code == 200
     (worker,) = server.workers()
     external, hiding = eventually("it has adopted", lambda: two_children(worker["pid"]))
-    assert not psutil.Process(hiding).environ()
     return worker["pid"], external, hiding
 
 
 def two_children(guard: int) -> list[int] | None:
-    """The pids of a guard's children, the server first, once there are two."""
-    children = sorted(psutil.Process(guard).children(), key=lambda child: not child.environ())
-    return [child.pid for child in children] if len(children) == 2 else None
+    """The pids of a guard's children, once there are two: the server, and the process that hides its environment."""
+    try:
+        pids = {not child.environ(): child.pid for child in psutil.Process(guard).children()}
+    except psutil.Error:  # one of them has just ended
+        return None
+    return [pids[False], pids[True]] if len(pids) == 2 else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from scripts.testbed.server import RunningServer, eventually, fake_model, in_background
+from scripts.testbed.server import PATIENCE, RunningServer, eventually, fake_model, in_background
 from tests.support.sockets import more_than_sockets_hold
 
 
@@ -34,5 +34,10 @@ def test_worker_dying_during_upload_loses_no_request(server: RunningServer) -> N
     answer = in_background(server.chat, "m", junk="x" * more_than_sockets_hold())
     eventually("the body is being sent", lambda: server.workers()[0]["leases"] == 1)
     psutil.Process(worker["pid"]).kill()
-    assert answer.result(60).status_code == 200
-    assert [(w["worker"], w["leases"]) for w in server.workers()] == [("m#2", 0)]
+    assert answer.result(PATIENCE).status_code == 200
+    eventually("only m#2 is left, idle", lambda: states(server) == [("m#2", 0)])
+
+
+def states(server: RunningServer) -> list[tuple[str, int]]:
+    """The name and the leases of each worker."""
+    return [(worker["worker"], worker["leases"]) for worker in server.workers()]

@@ -54,8 +54,9 @@ def test_keep_alive_holds_after_the_answer(server: RunningServer) -> None:
 
 def test_metrics_count_inference_and_gpus_alone(server: RunningServer) -> None:
     server.post("/v1/images/generations", DRAW)
+    counted = 'model_inference_duration_seconds_count{model="m"}'
+    eventually("it is counted", lambda: counted in server.get("/metrics").text)
     metrics = server.get("/metrics").text
-    assert 'model_inference_duration_seconds_count{model="m"}' in metrics
     assert 'memory_used_bytes{device="cpu"}' in metrics
     assert 'gpu_memory_used_bytes{device="cpu"}' not in metrics
 
@@ -76,6 +77,7 @@ def test_out_of_memory_at_load_has_its_code(server: RunningServer) -> None:
 
 
 def test_a_short_wait_says_that_the_model_is_loading(server: RunningServer) -> None:
+    server.begin_loading("slow")
     body = {"model": "slow", "messages": [{"role": "user", "content": "x"}]}
     answer = server.post("/v1/chat/completions", body, headers={"x-max-wait": "1"})
     assert answer.status_code == 504

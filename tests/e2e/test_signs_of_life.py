@@ -55,6 +55,7 @@ def content(chunks: list[Any]) -> str:
 
 
 def test_comments_precede_the_answer(server: RunningServer, folder: Path) -> None:
+    server.begin_loading("commented")
     with stream(server, "commented", **{"x-request-id": "mine", "origin": ORIGIN}) as response:
         lines = response.iter_lines()
         assert next(lines) == ": loading commented for the first time"
@@ -71,6 +72,7 @@ def test_comments_precede_the_answer(server: RunningServer, folder: Path) -> Non
 
 
 def test_thoughts_say_what_happens(server: RunningServer, folder: Path) -> None:
+    server.begin_loading("pondered")
     with stream(server, "pondered", **{"x-loading-messages": "reasoning"}) as response:
         lines = response.iter_lines()
         [first] = events(iter([next(lines)]))

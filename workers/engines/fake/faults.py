@@ -35,7 +35,7 @@ class FakeOptions(Options):
     load_seconds: float = Field(0, ge=0)  # without log lines or CPU time
     load_gate: str | None = None  # the load waits for this file
     silent_load: bool = False  # the load never ends, without log lines or CPU time
-    talk_while_loading: bool = False  # a log line every 50 ms
+    talk_while_loading: bool = False  # a log line every 50 ms, also while it waits for the gate
     crash_at_load: int | None = None  # the process ends with this exit code
     fail_at_load: str | None = None  # the load fails with this message
     oom_at_load: bool = False
@@ -153,13 +153,14 @@ class Faults:
 
     def _load_slowly(self) -> None:
         options = self._options
-        deadline = time.monotonic() + options.load_seconds
-        while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, 0.05) if options.talk_while_loading else left)
+        gate = Path(options.load_gate) if options.load_gate else None
+        began = time.monotonic()
+        while (left := began + options.load_seconds - time.monotonic()) > 0 or (gate and not gate.exists()):
             if options.talk_while_loading:
-                log.info("still loading, %.2f s to go", max(left, 0))
-        if options.load_gate:
-            _await_file(options.load_gate, lambda: False)
+                time.sleep(0.05)
+                log.info("still loading, for %.2f s", time.monotonic() - began)
+            else:
+                time.sleep(left if left > 0 else _STEP)
 
     def _fail_on_prompt(self, prompt: str) -> None:
         options = self._options
