@@ -23,6 +23,9 @@ def spread(model: Any, *, matrices: float = 0.25, vectors: float = 0.05, seed: i
     import torch
 
     generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # RT-DETR's are random, and of no fixed seed
+            module.reset_parameters()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.is_floating_point() and "norm" not in name.lower():

@@ -37,7 +37,7 @@ def build_blip_vqa(folder: Path) -> None:
     config = BlipConfig(
         vision_config={"image_size": SIDE, "patch_size": 8, **VISION}, text_config=_text_config(_tokenizer())
     )
-    BlipForQuestionAnswering(config).save_pretrained(folder)
+    spread(BlipForQuestionAnswering(config)).save_pretrained(folder)
 
 
 def _text_config(tokenizer: Any) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _save_rt_detr(folder: Path, model: Any, config: Any, backbone: Any) -> None:
         "decoder_in_channels": [32, 32, 32], "num_denoising": 0,
     }  # fmt: skip
     detector = model(config(backbone_config=backbone, **shape, **_DETR, **_class_names()))
-    _save(folder, detector, RTDetrImageProcessor(size=_SQUARE), matrices=0.4)
+    _save(folder, detector, RTDetrImageProcessor(size=_SQUARE), matrices=0.25)
 
 
 def build_rf_detr(folder: Path) -> None:
