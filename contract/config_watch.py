@@ -48,8 +48,11 @@ class ConfigurationFile:
         """
         while True:
             await asyncio.sleep(interval() or 1.0)
-            if interval() and await asyncio.to_thread(self._stamp) != self._read:
-                return await self._settled(interval())
+            read = self._read
+            if interval() and await asyncio.to_thread(self._stamp) != read:
+                await self._settled(interval())
+                if self._read is read:  # otherwise it was read meanwhile, or changed by ourselves
+                    return
 
     async def _settled(self, interval: float) -> None:
         stamp = None

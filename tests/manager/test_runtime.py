@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,10 @@ async def test_stopping_manager_leaves_no_reload_behind(tmp_path: Path, monkeypa
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"manager": {"standby": 0}, "models": [{"id": "a", "engine": "fake"}]}))
     monkeypatch.setenv("ENGINEHOUSE_CONFIG", str(path))
+    endless = tmp_path / "python"
+    endless.write_text("#!/bin/sh\nexec sleep 3600\n")
+    endless.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(endless))  # describes for longer than any test takes
     runtime = Runtime(ConfiguredModels(Settings(), {}), tmp_path, FakeMeter({"cpu": 1 << 30}, {}), no_folders(tmp_path))
     others = {process.pid for process in psutil.Process().children()}  # of earlier tests
 

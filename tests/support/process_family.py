@@ -55,7 +55,7 @@ class ProcessFamily:
         self._process.communicate()
 
 
-def wait_until_gone(*pids: int, within: float = 10) -> None:
+def wait_until_gone(*pids: int, within: float = 200) -> None:
     """Return once none of the processes runs. Zombies do not count as running."""
     deadline = time.monotonic() + within
     while any(_runs(pid) for pid in pids):

@@ -100,3 +100,15 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def running_workers() -> list[int]:
+    """The pids of our children that are workers and have not ended."""
+    return [child.pid for child in psutil.Process().children() if "workers" in _command(child) and runs(child.pid)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""

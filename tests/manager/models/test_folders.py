@@ -49,11 +49,16 @@ class Folders:
     def names(self) -> list[str]:
         return [file.path.name for file in self.folders.files.values()]
 
+    def are(self, names: tuple[str, ...]) -> bool:
+        """Whether these files are models, and that was said."""
+        said = self.changes[-1] if self.changes else None
+        return said is not None and sorted(said) == sorted(self.names()) == sorted(names)
+
     async def until(self, *names: str) -> None:
         """Watch until exactly these files are models."""
         watching = asyncio.create_task(self.folders.watch(lambda: self.settings, self.events, self.on_change))
         try:
-            await eventually(f"the models are {names}", lambda: sorted(self.names()) == sorted(names))
+            await eventually(f"the models are {names}", lambda: self.are(names))
         finally:
             watching.cancel()
             await asyncio.wait({watching})
@@ -70,7 +75,7 @@ async def test_file_becomes_a_model_named_by_its_hash(watched: Folders) -> None:
 
     assert list(watched.folders.files) == [digest]
     assert watched.changes == [["a.ckpt"]]
-    assert [event.type for event in watched.events._history] == ["hashed"]
+    assert [event.type for event in watched.events._history][-1] == "hashed"
     assert watched.folders.status().model_dump() == {
         "folders": [str(watched.home / "ai-models")],
         "missing": [],

@@ -19,7 +19,7 @@ from manager.process_tree import MARK
 from manager.processes.children import ChildRegistry, reap
 from tests.support.clock import step_clock
 from tests.support.process_family import ProcessFamily, wait_until_gone
-from tests.support.spawning import runs
+from tests.support.spawning import PATIENCE, runs
 
 WAIT = [sys.executable, "-c", "print(1, flush=True); import signal; signal.pause()"]
 
@@ -93,7 +93,7 @@ def test_reap_ends_recorded_descendants_without_mark(
         os.kill(family.root, 9)
         wait_until_gone(family.root)
     assert unmarked.pid in reap(path)
-    assert unmarked.wait(10) == -9
+    assert unmarked.wait(PATIENCE) == -9
 
 
 def test_reap_spares_a_reused_descendants_pid(path: Path, family: ProcessFamily) -> None:
@@ -121,7 +121,7 @@ def test_reap_knows_an_unmarked_process_after_a_clock_step(
     ChildRegistry(path).add(uuid.uuid4().hex, unmarked.pid, "m#1")
     step_clock(monkeypatch)
     assert reap(path) == [unmarked.pid]
-    assert unmarked.wait(10) == -9
+    assert unmarked.wait(PATIENCE) == -9
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"uuid": {}}'])

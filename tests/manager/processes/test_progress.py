@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 
 from manager.process_tree import MARK
 from manager.processes.progress import GROWTH_BYTES, IO_BYTES, Activity, Progress, next_baseline, shows_progress
+from scripts.testbed.server import eventually, is_running
 
 MIB = 1 << 20
 BASELINE = Activity(time=100, log=10, cpu=5.0, io=1000, resident=50 * MIB, device=0)
@@ -77,12 +77,12 @@ def test_memory_that_shrinks_and_grows_is_no_progress() -> None:
 
 @contextmanager
 def start(program: str, log: Path = Path(os.devnull)) -> Iterator[Progress]:
-    """A real start. `program` runs after a line on stdin, so that Python's own start is over when it is watched."""
+    """A real start, whose `program` is about to run. Python's own start is over, and nothing of it is progress."""
     mark = uuid.uuid4().hex
-    code = f"import sys, time, os\nprint('started', flush=True)\nsys.stdin.readline()\n{program}"
+    code = "import sys, time, os\nprint('started', flush=True)\nsys.stdin.readline()\nprint('running', flush=True)\n"
     with log.open("wb") as stderr:
         child = subprocess.Popen(
-            [sys.executable, "-u", "-c", code],
+            [sys.executable, "-u", "-c", code + program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -97,27 +97,19 @@ def start(program: str, log: Path = Path(os.devnull)) -> Iterator[Progress]:
         progress.made_progress()
         child.stdin.write(b"\n")
         child.stdin.flush()
+        child.stdout.readline()
         yield progress
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
 
 
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def test_a_sleeping_start_is_silent() -> None:
     with start("while True: time.sleep(0.05)") as progress:
-        assert within(10, lambda: not progress.made_progress())  # reading its first line was progress
+        eventually("it is silent", lambda: not progress.made_progress())  # reading its first line was progress
         process = psutil.Process(progress.pid)
         wakeups = process.num_ctx_switches().voluntary
-        assert within(10, lambda: process.num_ctx_switches().voluntary > wakeups + 20)
+        eventually("it has woken up often", lambda: process.num_ctx_switches().voluntary > wakeups + 20)
         assert not progress.made_progress()
 
 
@@ -132,23 +124,27 @@ def test_a_sleeping_start_is_silent() -> None:
 )
 def test_a_working_start_keeps_making_progress(program: str) -> None:
     with start(program) as progress:
-        assert all(within(10, progress.made_progress) for _ in range(3))
+        for _ in range(3):
+            eventually("it makes progress", progress.made_progress)
 
 
 def test_logging_is_progress(tmp_path: Path) -> None:
     program = "while True: time.sleep(0.3); os.write(2, b'.')"
     with start(program, tmp_path / "log") as progress:
-        assert all(within(10, progress.made_progress) for _ in range(3))
+        for _ in range(3):
+            eventually("it makes progress", progress.made_progress)
 
 
 def test_growing_device_memory_is_progress() -> None:
-    with start("time.sleep(60)") as progress:
-        assert within(10, lambda: not progress.made_progress())
+    with start("time.sleep(3600)") as progress:
+        eventually("it is silent", lambda: not progress.made_progress())
         assert progress.made_progress(device_bytes=300 * MIB)
         assert not progress.made_progress(device_bytes=300 * MIB)
 
 
 def test_an_ended_start_makes_no_progress() -> None:
     with start("sys.exit()") as progress:
-        assert within(10, lambda: not progress.made_progress())
+        process = psutil.Process(progress.pid)
+        eventually("it has ended", lambda: not is_running(process))
+        eventually("what it did before is known", lambda: not progress.made_progress())
         assert not progress.made_progress()

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import psutil
 import pytest
 
+from manager.processes.progress import CLOCK_GRAIN
 from manager.processes.silence import Silence
+from tests.support.spawning import eventually
 from tests.support.virtual_clock import FakeProcess
 
 
@@ -40,10 +43,17 @@ def pids() -> Iterator[tuple[int, int]]:
         )
 
 
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
 async def test_only_a_worker_that_does_nothing_hangs(pids: tuple[int, int]) -> None:
     busy, stuck = (Silence(Unresponsive(pid=pid), limit=3) for pid in pids)
     answering = Silence(FakeProcess(pid=pids[1]), limit=3)
     while not await stuck.exceeds_limit(0):
+        before = cpu_seconds(pids[0])
+        await eventually("it has computed", lambda before=before: cpu_seconds(pids[0]) > before + 3 * CLOCK_GRAIN)
         assert not await busy.exceeds_limit(0)
         assert not await answering.exceeds_limit(0)
 

@@ -18,7 +18,7 @@ from contract.config import LogSettings
 from manager import process_tree
 from manager.processes.launchers.local import LocalProcess
 from manager.state.process import LoadFailure
-from tests.support.spawning import CPU, Launchers, eventually, fake, runs
+from tests.support.spawning import CPU, PATIENCE, Launchers, eventually, fake, running_workers, runs
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def start_serve_and_stop(launchers: Launchers) -> None:
         assert launchers.recorded()[worker.uuid]["name"] == "org/name#1"
         assert launchers.recorded()[worker.uuid]["pid"] == worker.pid
     finally:  # a worker that runs on would keep the loop from closing
-        await worker.stop(10)
+        await worker.stop(PATIENCE)
     assert await worker.wait() == worker.exit_code == 0, "it was asked to shut down, and did"
     assert not psutil.pid_exists(worker.pid), "not even a zombie is left"
     assert launchers.recorded() == {}
@@ -160,7 +160,7 @@ async def test_a_crash_ends_grandchildren_too(launchers: Launchers, grandchild: 
     pids = [process.pid for process in process_tree.marked(worker.uuid)]
     os.kill(worker.pid, signal.SIGKILL)
     assert await worker.wait() == -9
-    await worker.stop(10)
+    await worker.stop(PATIENCE)
     assert not [pid for pid in pids if runs(pid)]
 
 
@@ -175,12 +175,12 @@ async def test_a_silent_load_can_be_stopped(launchers: Launchers) -> None:
 async def test_stop_may_be_repeated_and_cancelled(launchers: Launchers) -> None:
     worker = await launchers.start()
     await worker.ready()
-    cancelled = asyncio.create_task(worker.stop(10))
+    cancelled = asyncio.create_task(worker.stop(PATIENCE))
     await asyncio.sleep(0)
     cancelled.cancel()
-    await asyncio.gather(worker.stop(10), worker.stop(10))
+    await asyncio.gather(worker.stop(PATIENCE), worker.stop(PATIENCE))
     assert worker.exit_code == 0, "TERM was sent once: a second one would have ended it at once"
-    await worker.stop(10)
+    await worker.stop(PATIENCE)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 8])
@@ -196,8 +196,7 @@ async def test_a_cancelled_start_leaves_nothing(launchers: Launchers, steps: int
         assert not list((launchers.home / "logs").glob("standby-*"))
     else:
         await worker.stop(0)
-    workers = [p for p in psutil.Process().children() if "workers" in " ".join(p.cmdline()) and runs(p.pid)]
-    assert workers == []
+    assert not running_workers()
 
 
 async def test_a_missing_interpreter_is_reported_at_once(launchers: Launchers) -> None:

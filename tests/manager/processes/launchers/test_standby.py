@@ -17,7 +17,7 @@ from manager.processes.launchers import standby
 from manager.processes.launchers.local import LocalProcess
 from manager.processes.launchers.standby import StandbyKey, Standbys
 from manager.state.process import LoadFailure
-from tests.support.spawning import CPU, Launchers, eventually, fake, runs
+from tests.support.spawning import CPU, Launchers, eventually, fake, running_workers, runs
 from tests.support.virtual_clock import VirtualLoop
 
 PLAIN = StandbyKey.of(fake(), ())
@@ -56,23 +56,42 @@ async def test_a_standby_becomes_the_worker(launchers: Launchers) -> None:
     await worker.stop(5)
 
 
-async def test_a_standby_that_still_imports_is_used(launchers: Launchers) -> None:
+@pytest.fixture
+async def importing(tmp_path: Path) -> AsyncIterator[Launchers]:
+    """Launchers whose workers import `gated`."""
+    launchers = Launchers(tmp_path, imports=("gated",))
+    yield launchers
+    await launchers.local.close()
+
+
+def gated(folder: Path, code: str) -> ModelSpec:
+    """An entry whose workers run this code when they import `gated`."""
+    (folder / "gated.py").write_text(code)
+    return ModelSpec(id="m", engine="fake", env={"PYTHONPATH": str(folder)})
+
+
+async def test_a_standby_that_still_imports_is_used(importing: Launchers, tmp_path: Path) -> None:
+    gate, launchers = tmp_path / "gate", importing
+    spec = gated(tmp_path, f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)")
     standbys = launchers.local.standbys
-    standbys.keep({PLAIN: 1})
+    standbys.keep({StandbyKey.of(spec, ("gated",)): 1})
     (early,) = await eventually("one is under way", standbys.status)
     assert not early["born"]
-    worker = await launchers.start()
+    worker = await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
     assert (worker.pid, worker.from_standby) == (early["pid"], True)
+    gate.touch()
     await worker.ready()
     await worker.stop(5)
 
 
-async def test_a_started_standby_is_preferred(launchers: Launchers) -> None:
+async def test_a_started_standby_is_preferred(importing: Launchers, tmp_path: Path) -> None:
+    launchers, only_first = importing, f"try: os.mkdir({str(tmp_path / 'taken')!r})"
+    spec = gated(tmp_path, f"import os, time\n{only_first}\nexcept FileExistsError: time.sleep(1e5)")
     standbys = launchers.local.standbys
-    standbys.keep({PLAIN: 2})
+    standbys.keep({StandbyKey.of(spec, ("gated",)): 2})
     (first,) = await eventually("one has started", lambda: waiting(launchers))
     await eventually("a second one is under way", lambda: len(standbys.status()) == 2)
-    worker = await launchers.start()
+    worker = await launchers.local.start(spec, CPU, "m#1", launchers.reports.append)
     assert worker.pid == first
     await worker.stop(0)
 
@@ -104,7 +123,7 @@ async def test_close_stops_standbys_even_while_one_starts(launchers: Launchers) 
     await eventually("one has started", lambda: waiting(launchers))
     await launchers.local.close()
     assert launchers.recorded() == {}
-    assert not [p for p in psutil.Process().children() if "workers" in " ".join(p.cmdline()) and runs(p.pid)]
+    assert not running_workers()
 
 
 async def test_no_standby_starts_while_a_worker_starts(launchers: Launchers) -> None:
@@ -131,7 +150,9 @@ async def test_a_failing_standby_is_reported_and_delays_no_other(launchers: Laun
     standbys = launchers.local.standbys
     standbys.keep({BROKEN: 1, PLAIN: 1})
     await eventually("the other one has started", lambda: waiting(launchers))
-    (failing,) = [standby for standby in standbys.status() if "failures" in standby]
+    (failing,) = await eventually(
+        "it is between two attempts", lambda: [s for s in standbys.status() if "failures" in s]
+    )
     assert failing["imports"] == ["torch"]
     assert "exit code 1" in failing["reason"]
 
