@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contract.errors import LoadFailed
-from scripts.testbed.server import PATIENCE
+from scripts.testbed.server import PATIENCE, eventually
 from workers.engines.crawl import chromium
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -32,6 +32,12 @@ CHANGE_ADDRESS = """(hash) => new Promise((resolve) => {
     location.hash = hash;
 })"""
 """Resolves once the page, which listened before, has left the view that it showed."""
+
+REMEMBER = """window.said = new Set();
+new MutationObserver(() => {
+    for (const message of document.querySelectorAll(".toast")) said.add(message.textContent.trim());
+}).observe(document, { childList: true, subtree: true });"""
+"""Remembers short messages, which go by themselves before a busy machine may have looked."""
 
 OFF_CENTRE = """[...document.querySelectorAll("dialog[open]")].flatMap((dialog) => {
     const {left, right, top, bottom} = dialog.getBoundingClientRect();
@@ -70,6 +76,7 @@ class OpenPage:
         self.context = browser.new_context(viewport=DESKTOP, **options)
         if key:
             self.context.add_init_script(f"sessionStorage.setItem('enginehouse-key', {key!r})")
+        self.context.add_init_script(REMEMBER)
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.addresses: list[str] = []
@@ -156,6 +163,11 @@ class OpenPage:
     def close(self) -> None:
         """Close the window and forget what it has stored."""
         self.context.close()
+
+
+def expect_said(page: Any, text: str) -> None:
+    """Wait until there was a short message with this text."""
+    eventually(f"the page says: {text}", lambda: text in page.evaluate("[...said].join('\\n')"))
 
 
 @contextmanager

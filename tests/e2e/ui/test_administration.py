@@ -12,7 +12,7 @@ import pytest
 
 from contract.config import hash_key
 from scripts.testbed.server import RunningServer, eventually, fake_model
-from tests.e2e.ui.browsing import expect
+from tests.e2e.ui.browsing import expect, expect_said
 from tests.e2e.ui.conftest import Opener
 from tests.support.sample_images import png
 
@@ -256,7 +256,7 @@ def test_configuration_is_checked_compared_and_saved(server: RunningServer, open
     save.click()
     expect(page.get_by_label("The difference")).to_contain_text("+- id: second")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
+    expect_said(page, "Saved, and in force.")
     models = server.get("/v1/models", headers=HEADERS).json()["data"]
     assert "second" in [model["id"] for model in models]
     check_text_stays_text(page)

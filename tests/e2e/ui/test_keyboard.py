@@ -9,7 +9,7 @@ import pytest
 
 from contract.config import hash_key
 from scripts.testbed.server import RunningServer, fake_model
-from tests.e2e.ui.browsing import expect
+from tests.e2e.ui.browsing import expect, expect_said
 from tests.e2e.ui.conftest import Opener
 from tests.e2e.ui.keyboard import Keyboard
 
@@ -120,7 +120,7 @@ def _keys_and_configuration(keyboard: Keyboard) -> None:
     keyboard.use(page.get_by_role("button", name="Done"))
     keyboard.use(page.get_by_role("button", name="Revoke by-keyboard"))
     keyboard.use(page.get_by_role("button", name="Revoke", exact=True))
-    expect(page.get_by_text("by-keyboard is revoked.")).to_be_visible()
+    expect_said(page, "by-keyboard is revoked.")
     keyboard.go("Configuration")
     editor = page.get_by_label("The configuration file")
     keyboard.reach(editor)
@@ -131,4 +131,4 @@ def _keys_and_configuration(keyboard: Keyboard) -> None:
     keyboard.use(page.get_by_role("button", name="Compare and save"))
     expect(page.get_by_label("The difference")).to_contain_text("+# by keyboard")
     keyboard.use(page.get_by_role("button", name="Save", exact=True))
-    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
+    expect_said(page, "Saved, and in force.")

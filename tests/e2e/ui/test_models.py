@@ -11,7 +11,7 @@ import pytest
 
 from scripts.testbed import hub
 from scripts.testbed.server import RunningServer, fake_model
-from tests.e2e.ui.browsing import expect
+from tests.e2e.ui.browsing import expect, expect_said
 from tests.e2e.ui.conftest import Opener
 from tests.support import hub_repositories
 
@@ -60,6 +60,7 @@ def test_filters_the_catalogue(opener: Opener, server: RunningServer) -> None:
 
 
 def test_pulls_with_a_bar_and_removes_the_files(opener: Opener, server: RunningServer, served: hub.Hub) -> None:
+    served.go.clear()
     served.faults["a/lm/model.safetensors"] = "stalled"
     window = opener()
     page = window.open("models?configured=yes")
@@ -72,7 +73,7 @@ def test_pulls_with_a_bar_and_removes_the_files(opener: Opener, server: RunningS
     page.get_by_role("button", name="Remove lm").click()
     expect(page.get_by_label(re.compile("Its files"))).to_be_checked()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-    expect(page.get_by_text("are free again")).to_be_visible()
+    expect_said(page, "are free again")
     expect(lm).not_to_contain_text("downloaded")
 
 

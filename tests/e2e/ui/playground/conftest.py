@@ -16,7 +16,7 @@ EVIL_NAME = "<svg/onload=document.title='pwned'>"
 
 @pytest.fixture(scope="package")
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the gates: a file `answer`, `chat` or `ocr` opens that of a model."""
+    """The folder of the gates: a file `answer`, `chat`, `ocr` or `steps` opens that of a model."""
     return tmp_path_factory.mktemp("gates")
 
 
@@ -27,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, gates: Path) -> Iterator[Ru
         fake_model("first"),
         fake_model(EVIL_NAME),
         fake_model("slow", step_seconds=0.2),
+        fake_model("stepwise", step_gate=str(gates / "steps")),
         fake_model("gated", gate=str(gates / "answer")),
         fake_model("cold", load_gate=str(gates / "chat")),
         fake_model("cool", load_gate=str(gates / "ocr")),

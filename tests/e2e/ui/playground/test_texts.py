@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.ui.browsing import OpenPage, expect
+from tests.e2e.ui.browsing import OpenPage, expect, expect_said
 from tests.e2e.ui.playground.conftest import EVIL
 from tests.e2e.ui.playground_page import choose_image, open_tab, run
 from tests.support.engine_cases import text_image
@@ -79,7 +79,7 @@ def test_text_is_shown_over_the_image_and_copied(window: OpenPage) -> None:
     expect(answer.locator(".ocr-line text")).to_contain_text("Hello")
     expect(answer.get_by_label("Lines")).to_contain_text("Hello")
     answer.get_by_role("button", name="Copy the text").click()
-    expect(page.get_by_text("Copied")).to_be_visible()
+    expect_said(page, "Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "Hello"
     answer.get_by_label("Text over the image").uncheck()
     expect(answer.locator(".ocr-line text")).to_have_count(0)
