@@ -102,7 +102,7 @@ def test_two_installations_run_side_by_side(terminal: Terminal, tmp_path: Path) 
     try:
         assert terminal("start").returncode == other("start").returncode == 0
         assert terminal("stop").returncode == 0
-        models = httpx2.get(f"{other.url}/v1/models", trust_env=False).json()
+        models = httpx2.get(f"{other.url}/v1/models", trust_env=False, timeout=60).json()
         assert [model["id"] for model in models["data"]] == ["c"]
     finally:
         other("stop")

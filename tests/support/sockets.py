@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,3 +24,12 @@ def sockets_of(pid: int) -> set[str]:
             with suppress(FileNotFoundError):  # it has been closed meanwhile
                 links.add(os.readlink(path))
     return {link for link in links if link.startswith("socket:")}
+
+
+def lasting_port() -> int:
+    """A free port that stays free until the test listens there again: the system gives it to no other program."""
+    while True:
+        port = random.randint(20_000, 32_000)  # below those that systems choose by themselves
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)):
+                return port

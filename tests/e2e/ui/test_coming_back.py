@@ -12,6 +12,7 @@ import pytest
 from scripts.testbed.server import RunningServer, eventually, fake_model
 from tests.e2e.ui.browsing import expect
 from tests.e2e.ui.conftest import Opener
+from tests.support.sockets import lasting_port
 
 VIEWS = ("now", "models?configured=yes", "jobs", "requests", "logs/m", "keys")
 LOST = "Trying again"
@@ -20,7 +21,8 @@ HALF_AN_HOUR = 1_800_000  # milliseconds
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("coming-back"), [fake_model("m", memory_gb=0.1)]) as server:
+    folder, gateway = tmp_path_factory.mktemp("coming-back"), {"port": lasting_port()}
+    with RunningServer(folder, [fake_model("m", memory_gb=0.1)], gateway=gateway) as server:
         server.chat("m").raise_for_status()
         yield server
 
@@ -97,13 +99,12 @@ def test_every_live_view_comes_back_and_shows_the_truth(pages: dict[str, Any], s
 
 def restart(server: RunningServer, pages: dict[str, Any]) -> None:
     """Restart the whole server on the same port, once the views have noticed that it is gone."""
-    port = server.url.rpartition(":")[2]
     server.stop("gateway")
     server.stop("manager")
     expect_lost(pages)
     write_to_log(server, "written restarted")
     server.start("manager")
-    server.start("gateway", {"GATEWAY_PORT": port})
+    server.start("gateway")
     eventually("the server is ready", lambda: server.get("/ready").status_code == 200)
     expect(pages["requests"].get_by_role("status").first).to_contain_text("0 requests")
 

@@ -76,9 +76,10 @@ def test_bodies_of_all_requests_have_a_bound(manager: FakeManagerProcess, tmp_pa
     large, small = ({"messages": [{**message, "content": text}]} for text in (message["content"], "hi"))
     with run_gateway(tmp_path, settings) as gateway, concurrent.futures.ThreadPoolExecutor() as threads:
         gateway.wait_ready()
-        first = threads.submit(gateway.http.post, "/v1/chat/completions", json=large | {"model": "hangs"}, timeout=120)
-        held = "request_bodies_bytes 0.0"
-        eventually(lambda: held not in gateway.http.get("/metrics").text)
+        hanging, headers = large | {"model": "hangs"}, {"x-request-id": "hanging"}
+        first = threads.submit(gateway.http.post, "/v1/chat/completions", json=hanging, headers=headers, timeout=120)
+        eventually(lambda: manager.received("hanging"))
+        assert "request_bodies_bytes 0.0" not in gateway.http.get("/metrics").text
         refused = gateway.http.post("/v1/chat/completions", json=large | {"model": "ok"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "body_memory_full")
         assert refused.headers["retry-after"]

@@ -13,13 +13,13 @@ from tests.support.gateway_processes import (
     run_gateway,
     run_manager,
 )
+from tests.support.sockets import lasting_port
 
 EMBED = "/v1/embeddings"
 
 
 def test_survives_starts_and_stops_of_the_manager(tmp_path: Path) -> None:
-    with run_manager() as manager:
-        port = manager.port
+    port = lasting_port()
     with run_gateway(tmp_path, configuration(port)) as gateway:
         assert gateway.http.get("/ready").status_code == 503
         for answer in (gateway.http.post(EMBED, json={"input": "x"}), gateway.http.get("/v1/models")):

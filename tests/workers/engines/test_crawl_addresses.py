@@ -138,7 +138,7 @@ async def test_opens_only_web_pages(engine: Crawl, site: WebSite, target: str) -
     with pytest.raises(PageNotFetched):
         await crawl(engine, site.redirect("/redirect", target))
     url = site.html("/", f"here<script>location = '{target}'</script>")
-    page = await crawl(engine, url, main_content=False, timeout=10)
+    page = await crawl(engine, url, main_content=False, timeout=60)
     assert page.text == "here"
 
 

@@ -41,8 +41,12 @@ async def test_waits_for_a_selector(engine: Crawl, site: WebSite) -> None:
     with pytest.raises(InvalidField, match="not a CSS selector") as caught:
         await crawl(engine, url, wait_for="p[")
     assert caught.value.param == "wait_for"
-    with pytest.raises(PageNotFetched, match=r"longer than 2 s.*'\.never'"):
-        await crawl(engine, url, wait_for=".never", timeout=2)
+    for timeout in (2, 10, 50):
+        with pytest.raises(PageNotFetched, match=f"longer than {timeout} s") as late:
+            await crawl(engine, url, wait_for=".never", timeout=timeout)
+        if "'.never'" in late.value.message:  # a busy machine may take longer for the page itself
+            break
+    assert "'.never'" in late.value.message
 
 
 async def test_takes_screenshots_of_window_and_page(engine: Crawl, site: WebSite) -> None:
