@@ -20,8 +20,8 @@ WhileWaiting = Callable[[], AbstractAsyncContextManager[None]]  # such as `Reque
 FIRST_ESTIMATE = 10.0
 """Seconds after which a request may be sent again while nothing is known of its model's download."""
 
-HUB_PATIENCE = 5.0
-"""Seconds that a request waits for the hub's first bytes, or its refusal."""
+HUB_PATIENCE = 10.0
+"""Seconds that a request waits for the hub's first bytes, or its refusal. A busy machine takes 3 s to ask the hub."""
 
 
 ObtainFiles = Callable[[str, WhileWaiting, str], Awaitable[None]]

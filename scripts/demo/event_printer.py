@@ -19,7 +19,7 @@ def printing_events(url: str) -> Iterator[None]:
     connected = threading.Event()
     thread = threading.Thread(target=_follow, args=(f"{url}/v1/system/events", connected), daemon=True)
     thread.start()
-    connected.wait(10)
+    connected.wait(60)
     yield
 
 

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder: Path = tmp_path_factory.mktemp("seed")
     models = [
         {**fake_model("m"), "default": ["image-generation", "analyze"]},
-        fake_model("slow", load_gate=str(folder / "gate")),
+        fake_model("slow", load_gate=str(folder / "slow"), memory_gb=0.05),
         fake_model("oom", oom_at_load=True, memory_gb=0.01),
         fake_model("big", memory_mb=600),
         fake_model("holding", memory_mb=600, gate=str(folder / "gate")),
@@ -84,6 +84,7 @@ def test_a_short_wait_says_that_the_model_is_loading(server: RunningServer) -> N
     message = answer.json()["error"]["message"]
     assert "Enginehouse is loading slow" in message
     assert "X-Max-Wait" in message
+    (server.folder / "slow").touch()
 
 
 def test_a_wait_for_memory_names_memory_and_settings(server: RunningServer) -> None:
