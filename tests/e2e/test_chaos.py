@@ -56,7 +56,7 @@ def ride_out(server: RunningServer, kinds: dict[str, chaos.Kind], **storm: Any) 
     assert server.descendants() == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_short_storm(tmp_path: Path) -> None:
     entries = [{**entry, "start_silence": 5, "hang_timeout": 3, "stop_grace": 1} for entry in fake_entries(tmp_path)]
     with RunningServer(tmp_path / "server", entries, resources={"max_wait": 20}) as server:

@@ -23,7 +23,7 @@ def test_node_sdk_runs_tools_and_parses(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "house", [entry]) as server:
         command = ["node", "tools.mjs", f"{server.url}/v1"]
         folder = node_folder_with_packages(FOLDER)
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "agent": ANSWER,
