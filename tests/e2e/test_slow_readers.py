@@ -154,7 +154,7 @@ def test_manager_cuts_off_a_gateway_that_reads_nothing(impatient: RunningServer)
     gateway = impatient.processes["gateway"]
     with ExitStack() as clients:
         eventually("it is stopped with an answer to read", lambda: stopped_with_an_answer(impatient, clients))
-        eventually("it is cut off", lambda: metric(impatient, "manager", "stalled_clients_total") == 1)
+        eventually("it is cut off", lambda: metric(impatient, "manager", "stalled_clients_total") > 0)
         gateway.send_signal(signal.SIGCONT)
 
 
