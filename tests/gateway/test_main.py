@@ -62,7 +62,7 @@ def test_exits_with_a_message_if_the_port_is_taken(tmp_path: Path) -> None:
 def test_stops_cleanly(tmp_path: Path, manager: FakeManagerProcess) -> None:
     with run_gateway(tmp_path, configuration(manager.port)) as gateway:
         gateway.process.terminate()
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(100) == 0
         assert not (gateway.home / "gateway" / "address").exists()
 
 

@@ -180,6 +180,7 @@ def test_shared_files_are_kept_and_the_others_named(house: House) -> None:
 
 
 def test_model_that_is_downloaded_is_in_use(house: House) -> None:
+    house.hub.go.clear()
     house.hub.faults["a/z/model.safetensors"] = "stalled"
     id_ = house.call("POST", "/api/models/download", {"model": "a/z"}).json()["id"]
     eventually("it has begun", lambda: list(house.cache.glob("models--a--z/blobs/*")))
@@ -217,7 +218,7 @@ def test_pin_survives_eviction_reload_and_restart(house: House) -> None:
     answer = house.call("POST", "/models/pin", {"model": "m"}).json()
     assert (answer["message"], answer["model_info"]["pinned"]) == ("Model m pinned successfully", True)
     assert house.call("POST", "/models/load", {"model_id": "m"}).json()["model_info"]["loaded"] is True
-    worker = house.call("GET", "/v1/system/status").json()["workers"][0]
+    [worker] = [one for one in house.call("GET", "/v1/system/status").json()["workers"] if one["model"] == "m"]
     assert worker["expires_in"] is None, "idleness does not end it"
     house.call("POST", "/v1/system/evict/m")
     house.server.config.write_text(house.server.config.read_text().replace("other-name", "another-name"))

@@ -61,6 +61,10 @@ class FakeManagerProcess:
         records = self.control()["requests"]
         return [record for record in records if record.get("headers", {}).get("x-request-id") == request_id]
 
+    def orders(self) -> list[dict[str, Any]]:
+        """The loads, pins and evictions that it was asked for; a job of an earlier test may still send a request."""
+        return [record for record in self.control()["requests"] if "headers" not in record]
+
 
 class GatewayProcess:
     """A running gateway."""

@@ -45,7 +45,7 @@ def test_load_starts_the_model_of_the_type(
     assert (answer.status_code, answer.json()["message"]) == (status, "Model sam3 loaded successfully")
     assert answer.json()["model_info"] == SAM3
     assert "warnings" not in answer.json()
-    assert manager.control()["requests"][-1] == {"path": "/load/segment-anything", "query": query}
+    assert manager.orders()[-1] == {"path": "/load/segment-anything", "query": query}
 
 
 def test_load_warns_of_another_device_and_unknown_fields(gateway: GatewayProcess) -> None:
@@ -90,10 +90,10 @@ def test_one_model_is_loaded_and_pinned_without_reading_all(
 def test_unload_stops_one_model_or_all(gateway: GatewayProcess, manager: FakeManagerProcess) -> None:
     answer = gateway.http.post("/models/unload", json={"model_type": "sam3"})
     assert answer.json() == {"message": "Model sam3 unloaded successfully"}
-    assert manager.control()["requests"][-1]["path"] == "/evict/segment-anything"
+    assert manager.orders()[-1]["path"] == "/evict/segment-anything"
     answer = gateway.http.post("/models/unload-all")
     assert answer.json() == {"message": "All models unloaded successfully"}
-    evicted = {request["path"] for request in manager.control()["requests"][-2:]}
+    evicted = {request["path"] for request in manager.orders()[-2:]}
     assert evicted == {"/evict/segment-anything", "/evict/our-vlm"}, "those that have a worker"
 
 

@@ -34,7 +34,7 @@ def test_eviction_may_be_forced(
 ) -> None:
     headers = {"content-type": "application/json"}
     assert gateway.http.post(f"/v1/system/evict/fine{query}", content=body, headers=headers).status_code == 200
-    assert manager.control()["requests"][-1]["query"] == f"force={forced}"
+    assert manager.orders()[-1]["query"] == f"force={forced}"
 
 
 def test_eviction_refuses_what_it_does_not_know(gateway: GatewayProcess) -> None:
