@@ -40,13 +40,17 @@ class BodyPieces:
     held: int = 0
 
 
+CapturedBodies = tuple[CapturedBody | None, CapturedBody | None]
+"""Those of a request and of its answer; None for one that is empty."""
+
+
 class BodyCapture:
     """The bodies of the last requests, by the number of the request. Used from the event loop only."""
 
     def __init__(self, settings: GatewaySettings | None = None) -> None:
         self.count = settings.capture_requests if settings else 0
         self._limit = int(settings.capture_body_kb * 1024) if settings else 0
-        self._kept: dict[int, tuple[CapturedBody | None, CapturedBody | None]] = {}
+        self._kept: dict[int, CapturedBodies] = {}
         self._held = 0
         self._one_at_a_time = asyncio.Semaphore(1)  # so that images of one request only are in memory
 
@@ -69,7 +73,7 @@ class BodyCapture:
         while len(self._kept) > self.count:
             del self._kept[next(iter(self._kept))]
 
-    def of(self, number: int) -> tuple[CapturedBody | None, CapturedBody | None] | None:
+    def of(self, number: int) -> CapturedBodies | None:
         """The bodies of a request and its answer; None if they are not kept."""
         return self._kept.get(number)
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.asgi.middleware import QUIET, header
 from contract.request_log import LoggedRequest
-from gateway.captured_bodies import BodyCapture, BodyPieces
+from gateway.captured_bodies import BodyCapture, BodyPieces, CapturedBodies
 from gateway.seen_request import SeenRequest
 
 KEPT = 1000
@@ -26,7 +26,7 @@ class RequestLog:
 
     def __init__(self, capture: BodyCapture | None = None) -> None:
         self.capture = capture or BodyCapture()
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeping: dict[int, asyncio.Task[None]] = {}  # whose bodies are being described, by number
         self.seq = 0
         self._count = 0
         self._requests: dict[int, SeenRequest] = {}  # by number, in order of arrival
@@ -113,10 +113,16 @@ class RequestLog:
         """The newest request with an id."""
         return next((request for request in self.listed() if request.id == id_), None)
 
+    async def bodies(self, number: int) -> CapturedBodies | None:
+        """The bodies of a request and its answer, once they are described; None if they are not kept."""
+        if task := self._keeping.get(number):
+            await asyncio.wait({task})
+        return self.capture.of(number)
+
     def _keep(self, number: int, sent: tuple[BodyPieces, str], answer: tuple[BodyPieces, str]) -> None:
         task = asyncio.get_running_loop().create_task(self.capture.keep(number, sent, answer))
-        self._keeping.add(task)  # the event loop itself holds tasks only weakly
-        task.add_done_callback(self._keeping.discard)
+        self._keeping[number] = task
+        task.add_done_callback(lambda _: self._keeping.pop(number, None))
 
     def _put(self, request: SeenRequest) -> None:
         self.seq += 1

@@ -117,7 +117,7 @@ def _add_bodies(routes: APIRouter, log: RequestLog) -> None:
         found = log.found(request.path_params["id"])
         if found is None:
             raise NotFound(f"The request {request.path_params['id'][:100]!r} is not among the last {KEPT}.")
-        bodies = log.capture.of(found.number)
+        bodies = await log.bodies(found.number)
         sent, answer = bodies or (None, None)
         page = CapturedRequest(request=found, captured=bodies is not None, sent=sent, answer=answer)
         return Response(page.model_dump_json(), media_type="application/json")

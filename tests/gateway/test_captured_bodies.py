@@ -94,10 +94,8 @@ async def test_keeps_the_last_bodies_only_if_configured() -> None:
     log = RequestLog(BodyCapture(GatewaySettings(capture_requests=2)))
     for number in range(3):
         await request(log, str(number).encode())
-        for task in list(log._keeping):
-            await task
-    assert [log.capture.of(number) is not None for number in (1, 2, 3)] == [False, True, True]
-    sent, answer = log.capture.of(3) or (None, None)
+    sent, answer = await log.bodies(3) or (None, None)  # also while they are still being described
+    assert [await log.bodies(number) is not None for number in (1, 2, 3)] == [False, True, True]
     assert sent is not None
     assert answer is not None
     assert (sent.text, answer.text) == ("2", "answer 2")
