@@ -75,7 +75,8 @@ def test_images_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
     attached = page.locator(".composer .thumbnails img")
     expect(attached).to_have_count(5)
     assert attached.evaluate_all("(all) => all.map((image) => image.alt)")[-1] == "camera.jpg"
-    page.get_by_role("button", name="Remove too.png").click()
+    page.get_by_role("button", name="Remove too.png").press("Enter")
+    expect(attached).to_have_count(4)
     give(page.locator(".composer"), "drop", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"?"})
     expect(page.get_by_text("notes.txt is not an image.")).to_be_visible()
     with page.expect_request("**/v1/chat/completions") as sent:
@@ -84,6 +85,8 @@ def test_images_come_by_file_drop_paste_and_camera(window: OpenPage) -> None:
     assert [part["type"] for part in content] == ["image_url"] * 4 + ["text"]
     assert content[3]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
     expect(answers(page).locator(".markdown")).to_contain_text("(4 images)")
+    expect(page.locator(".message .thumbnails img")).to_have_count(4)
+    expect(page.locator(".thumbnails button")).to_have_count(0)
     assert "pwned" not in page.title()
 
 

@@ -5,6 +5,7 @@ import { attempt } from "../../../components/toasts.js";
 import { useStore } from "../../../lib/store.js";
 import { chosenFile, filesIn, reading } from "../lib/files.js";
 import { Camera } from "../inputs/camera.js";
+import { Thumbnails } from "../inputs/thumbnails.js";
 import { usePaste } from "../inputs/use_paste.js";
 
 /** @param {{ busy: boolean, onSend: (text: string, images: any[]) => void, onStop: () => void }} props */
@@ -34,7 +35,7 @@ export function Composer({ busy, onSend, onStop }) {
     attempt(async () => add(filesIn(event.dataTransfer)));
   };
   return html`<form ref=${form} class="composer card" onSubmit=${send} onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>
-    ${files.length > 0 && html`<${Attached} files=${files} onInput=${setFiles} />`}
+    <${Thumbnails} files=${files} onInput=${setFiles} />
     <textarea ref=${input} aria-label="Message" rows="2" placeholder="Write a message. Shift+Enter begins a new line." value=${text}
       onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${onKey}></textarea>
     <div class="row spread">
@@ -50,13 +51,4 @@ export function Composer({ busy, onSend, onStop }) {
     </div>
     ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPhoto=${(blob) => add([blob])} />`}
   </form>`;
-}
-
-function Attached({ files, onInput }) {
-  return html`<ul class="plain thumbnails">
-    ${files.map(
-      (file, index) => html`<li key=${index}><img src=${file.dataUrl} alt=${file.name} />
-        <button type="button" class="button small icon-only" aria-label="Remove ${file.name}" onClick=${() => onInput(files.filter((_, other) => other !== index))}>×</button></li>`,
-    )}
-  </ul>`;
 }

@@ -5,6 +5,7 @@ import { ErrorBox } from "../../../components/error_box.js";
 import { duration, number } from "../../../lib/format.js";
 import { CopyButton } from "../request_code.js";
 import { asSentence, useWait } from "../lib/waits.js";
+import { Thumbnails } from "../inputs/thumbnails.js";
 import { Elapsed } from "../elapsed.js";
 import { TimingBar } from "../timing_bar.js";
 import { speedOf } from "./conversation.js";
@@ -21,8 +22,7 @@ export function Message({ turn, open, busy, onEdit, onAgain, onResult }) {
   const save = (text) => (setEditing(false), onEdit(text));
   return html`<li class="message" data-role=${turn.role} aria-busy=${turn.state === "running"}>
     <span class="message-name">${turn.model || NAMES[turn.role]}</span>
-    ${turn.images?.length > 0 &&
-    html`<ul class="plain thumbnails">${turn.images.map((file, index) => html`<li key=${index}><img src=${file.dataUrl} alt=${file.name} /></li>`)}</ul>`}
+    ${turn.images && html`<${Thumbnails} files=${turn.images} />`}
     ${turn.reasoning && html`<${Reasoning} turn=${turn} />`}
     ${editing
       ? html`<${Editor} text=${turn.text} onSave=${save} onCancel=${() => setEditing(false)} />`

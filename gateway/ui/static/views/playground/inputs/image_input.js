@@ -4,6 +4,7 @@ import { html, useId, useRef, useState } from "../../../lib/view.js";
 import { attempt } from "../../../components/toasts.js";
 import { chosenFile, filesIn } from "../lib/files.js";
 import { Camera } from "./camera.js";
+import { Thumbnails } from "./thumbnails.js";
 import { usePaste } from "./use_paste.js";
 
 /**
@@ -33,7 +34,7 @@ export function ImageInput({ label, value, several, example, onInput, compact })
     <label for=${id}>${label}</label>
     <div ref=${zone} class="drop-zone" data-over=${over} onDragOver=${(event) => (event.preventDefault(), setOver(true))}
       onDragLeave=${() => setOver(false)} onDrop=${drop}>
-      ${value.length > 0 && !compact && html`<${Thumbnails} files=${value} onInput=${onInput} />`}
+      ${!compact && html`<${Thumbnails} files=${value} onInput=${onInput} />`}
       <div class="row">
         <label class="button small file-button">Choose${several ? " images" : " an image"}
           <input id=${id} type="file" accept="image/*" multiple=${several} class="visually-hidden"
@@ -46,16 +47,4 @@ export function ImageInput({ label, value, several, example, onInput, compact })
     </div>
     ${camera && html`<${Camera} onClose=${() => setCamera(false)} onPhoto=${(blob) => add([blob])} />`}
   </div>`;
-}
-
-function Thumbnails({ files, onInput }) {
-  return html`<ul class="plain thumbnails">
-    ${files.map(
-      (file, index) => html`<li key=${index}>
-        <img src=${file.dataUrl} alt=${file.name} />
-        <button type="button" class="button small icon-only" aria-label="Remove ${file.name}"
-          onClick=${() => onInput(files.filter((_, other) => other !== index))}>×</button>
-      </li>`,
-    )}
-  </ul>`;
 }
