@@ -56,6 +56,9 @@ def test_submits_a_job_shows_its_result_and_runs_it_again(opener: Opener) -> Non
     row.get_by_role("link", name="chat").click()
     result = page.get_by_role("dialog")
     expect(result).to_contain_text("onerror=alert(1)")
+    for name in ("Created", "Began"):
+        fact = result.locator("dl.facts div").filter(has_text=name)
+        expect(fact.get_by_role("definition")).to_have_text(re.compile(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d$"))
     with page.expect_download() as download:
         result.get_by_role("link", name="Save the result").click()
     assert "hello" in json.loads(Path(download.value.path()).read_text())["choices"][0]["message"]["content"]
@@ -84,6 +87,22 @@ def test_runs_jobs_again_that_other_clients_submitted(opener: Opener, server: Ru
     expect(page.get_by_role("dialog")).to_contain_text("?a=1")
     page.get_by_role("button", name="Submit").click()
     expect(row_of(page, "completed")).to_have_count(before + 2)
+
+
+def test_columns_of_different_jobs_are_below_each_other(opener: Opener, server: RunningServer) -> None:
+    ended, running = submit(server), submit(server, model="gated")
+    page = opener().open("jobs")
+    expect(row_of(page, ended)).to_contain_text("completed")
+    expect(row_of(page, running)).to_contain_text("running since")
+    lefts = page.locator(".job-progress").evaluate_all(
+        "(cells) => cells.map((cell) => cell.getBoundingClientRect().left)"
+    )
+    assert len(lefts) >= 2
+    assert len(set(lefts)) == 1
+    page.get_by_role("button", name=f"Cancel {running}").click()
+    expect(row_of(page, running)).to_contain_text("cancelled")
+    page.get_by_role("button", name=f"Remove {running}").click()
+    expect(row_of(page, running)).to_have_count(0)
 
 
 def test_cancels_a_job_that_runs_and_removes_it(opener: Opener, server: RunningServer, folder: Path) -> None:

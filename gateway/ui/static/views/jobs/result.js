@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../../lib/view.js";
 import { request, requestJson } from "../../lib/api.js";
-import { bytes, duration } from "../../lib/format.js";
+import { bytes, clock, duration } from "../../lib/format.js";
 import { usePolled } from "../../lib/polling.js";
 import { Badge } from "../../components/badge.js";
 import { Dialog } from "../../components/dialog.js";
@@ -32,7 +32,8 @@ function Fields({ job }) {
     Priority: job.priority || null,
     Key: job.owner,
     Attempts: job.attempts || null,
-    Created: job.created_at,
+    Created: timeOf(job.created_at),
+    Began: job.started_at && timeOf(job.started_at),
     Took: job.processing_time !== null && duration(job.processing_time),
     Result: job.result_bytes !== null && `${bytes(job.result_bytes)} of ${job.result_type}`,
     Webhook: job.webhook && `${job.webhook.url}${job.webhook.error ? `: ${job.webhook.error}` : ""}`,
@@ -40,6 +41,11 @@ function Fields({ job }) {
   return html`<dl class="facts">
     ${Object.entries(rows).map(([name, value]) => value && html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
   </dl>`;
+}
+
+/** A time of the API as the list of jobs shows it: in the reader's time zone. */
+function timeOf(text) {
+  return clock(Date.parse(text) / 1000);
 }
 
 function Answer({ job }) {

@@ -15,7 +15,7 @@ export function Details({ model, onClose }) {
       </dl>
       <${Memory} model=${model} />
       ${model.entry && html`<h3>Its entry</h3><pre class="entry" tabindex="0">${entryText(model.entry)}</pre>`}
-      <p class="row">${model.configured && html`<a href=${linkTo("playground", [], { model: model.configured })}>Try it</a>`}</p>
+      ${model.configured && html`<p class="row"><a href=${linkTo("playground", [], { model: model.configured })}>Try it</a></p>`}
     </div>
   </${Dialog}>`;
 }
