@@ -134,7 +134,7 @@ class OpenPage:
         self.page.set_viewport_size(size)
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         self._check_with_axe(selector, f"{size['width']} px, {scheme}", all_rules=all_rules)
-        self._check_width(size["width"])
+        self.check_width(size["width"])
         self._check_dialogs()
 
     def _check_with_axe(self, selector: str | None, where: str, *, all_rules: bool) -> None:
@@ -152,13 +152,14 @@ class OpenPage:
         ]
         assert serious == [], where
 
-    def _check_width(self, width: int) -> None:
-        """Nothing makes the page wider than the screen."""
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+    def check_width(self, width: int) -> None:
+        """Nothing makes the page wider than the screen, once the page has noticed how wide that is."""
+        script = "document.documentElement.scrollWidth"
+        eventually(f"the page is at most {width} px wide", lambda: self.page.evaluate(script) <= width)
 
     def _check_dialogs(self) -> None:
         """Dialogs are in the middle of the screen, and nothing in them is wider than they are."""
-        assert self.page.evaluate(OFF_CENTRE) == []
+        eventually("dialogs are centred and hold what is in them", lambda: not self.page.evaluate(OFF_CENTRE))
 
     def close(self) -> None:
         """Close the window and forget what it has stored."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from contract.config import hash_key
-from scripts.testbed.server import RunningServer, fake_model
+from scripts.testbed.server import RunningServer, eventually, fake_model
 from tests.e2e.ui.browsing import PHONE, expect
 from tests.e2e.ui.conftest import Opener
 
@@ -66,7 +66,7 @@ def test_every_view_opens_on_a_phone(opener: Opener) -> None:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
         expect(page).to_have_title(f"{name} · Enginehouse")
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
+        window.check_width(PHONE["width"])
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text(VIEWS[-2])
     page = window.open(VIEWS[-1].lower())
@@ -79,14 +79,13 @@ def test_colours_follow_the_system_until_chosen(opener: Opener) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(background)
     page.emulate_media(color_scheme="light")
-    light = page.evaluate(background)
-    assert light != dark
+    eventually("it is light", lambda: page.evaluate(background) != dark)
     page.get_by_role("button", name="Colours: system").click()
     page.get_by_role("button", name="Colours: light").click()
-    assert page.evaluate(background) == dark
+    eventually("it is dark", lambda: page.evaluate(background) == dark)
     page.reload()
     page.get_by_role("button", name="Colours: dark").wait_for()
-    assert page.evaluate(background) == dark
+    eventually("it is still dark", lambda: page.evaluate(background) == dark)
 
 
 def test_browsers_get_the_page_at_the_root(opener: Opener) -> None:

@@ -80,7 +80,8 @@ def test_boxes_are_hidden_by_score_without_a_request(window: OpenPage) -> None:
     expect(answer.locator(".box-label")).to_have_count(total)
     assert 0 < answer.locator(".box-label").first.evaluate(MARGIN) < 1, "a background is as wide as its label"
     page.set_viewport_size(PHONE)
-    assert rows.first.locator(".cut").evaluate("(label) => label.scrollWidth <= label.clientWidth")
+    fits = "(label) => label.scrollWidth <= label.clientWidth"
+    eventually("a label fits", lambda: rows.first.locator(".cut").evaluate(fits))
     page.set_viewport_size(DESKTOP)
     window.addresses.clear()
     answer.get_by_label("Score of at least").press("End")

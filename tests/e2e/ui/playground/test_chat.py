@@ -138,7 +138,7 @@ def test_long_lines_of_code_stay_inside(window: OpenPage) -> None:
     answers(page).locator(".markdown").evaluate("(element, markup) => (element.innerHTML = markup)", markup)
     for size in (DESKTOP, PHONE):
         page.set_viewport_size(size)
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        window.check_width(size["width"])
 
 
 def test_text_from_right_to_left_begins_at_the_right(window: OpenPage) -> None:
