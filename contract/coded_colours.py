@@ -18,7 +18,7 @@ from contract.heif_files import boxes
 if TYPE_CHECKING:
     from PIL import Image
 
-_NUMBERS = "nclx_profile"
+NUMBERS = "nclx_profile"
 """Where they are in an image's `info`: pillow-heif's name."""
 _P3, _CURVE_OF_SRGB = 12, 13
 _HDR = {16: "PQ", 18: "HLG"}
@@ -39,7 +39,7 @@ def read_into(image: Image.Image, content: bytes) -> None:
     except (struct.error, ValueError, BadImage):  # a damaged file, of which its decoder says what is wrong
         return
     if numbers:
-        image.info[_NUMBERS] = dict(zip(("color_primaries", "transfer_characteristics"), numbers, strict=True))
+        image.info[NUMBERS] = dict(zip(("color_primaries", "transfer_characteristics"), numbers, strict=True))
 
 
 def _in_png(content: bytes) -> tuple[int, ...] | None:
@@ -68,14 +68,14 @@ def _in_avif(content: bytes) -> tuple[int, ...] | None:
 
 def profile_of(info: Mapping[str, Any]) -> bytes | None:
     """The colour profile (ICC) that the numbers stand for; None for those of sRGB, and those that have none here."""
-    numbers = info.get(_NUMBERS) or {}
+    numbers = info.get(NUMBERS) or {}
     coded = (numbers.get("color_primaries"), numbers.get("transfer_characteristics"))
     return display_p3() if coded == (_P3, _CURVE_OF_SRGB) else None
 
 
 def problem_of(info: Mapping[str, Any]) -> str | None:
     """Why an image is not shown as its numbers say; None if it is."""
-    numbers = info.get(_NUMBERS) or {}
+    numbers = info.get(NUMBERS) or {}
     if curve := _HDR.get(numbers.get("transfer_characteristics", 0)):
         return f"The image is HDR ({curve}), which is not converted: it looks paler than on a screen. Send a JPEG."
     if primaries := _WIDE.get(numbers.get("color_primaries", 0)):

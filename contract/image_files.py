@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from contract import coded_colours, png_files
 from contract.errors import BadImage
 from contract.heif_files import is_heif, open_heif
-from contract.png_colours import profile_in_png
+from contract.png_colours import profile_of_png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -63,7 +63,7 @@ def open_header(content: bytes) -> Image.Image:
     _bound_directories()
     image = open_heif(content) if is_heif(content) else Image.open(io.BytesIO(content), formats=FORMATS)
     coded_colours.read_into(image, content)
-    if image.format == "PNG" and (profile := profile_in_png(content)):
+    if image.format == "PNG" and (profile := profile_of_png(image.info)):
         image.info["icc_profile"] = profile
     return image
 

@@ -6,14 +6,13 @@ browsers, `cHRM` alone does not count.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from contract import png_files
-from contract.coded_colours import D50, matrix_profile
+from contract.coded_colours import D50, NUMBERS, matrix_profile
 
-_BETTER = {b"cICP", b"iCCP", b"sRGB"}
-_LENGTHS = {b"gAMA": 4, b"cHRM": 32}
+_BETTER = {NUMBERS, "icc_profile", "srgb"}
+"""What Pillow and we call `cICP`, `iCCP` and `sRGB`."""
 _SRGB_GAMMA = 1 / 2.2
 _SRGB_POINTS = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 """The chromaticities (x, y) of white, red, green and blue."""
@@ -28,10 +27,14 @@ _BRADFORD: Sequence[Vector] = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.03
 """From XYZ to what the eye's receptors see, which adapts to the white (ICC.1:2022, annex E)."""
 
 
-def profile_in_png(content: bytes) -> bytes | None:
-    """The colour profile (ICC) that the chunks stand for; None if they stand for sRGB or make no sense."""
-    chunks = _chunks(content)
-    gamma, points = _gamma(chunks.get(b"gAMA", ())), _points(chunks.get(b"cHRM", ()))
+def profile_of_png(info: Mapping[str, Any]) -> bytes | None:
+    """The colour profile (ICC) that the chunks stand for; None if they stand for sRGB or make no sense.
+
+    `info` is that of an image whose header has been read: chunks behind the pixels do not count.
+    """
+    if info.keys() & _BETTER:
+        return None
+    gamma, points = _gamma(info.get("gamma", 0)), _points(info.get("chromaticity", ()))
     is_srgb = points is _SRGB_POINTS and gamma is not None and abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE
     if gamma is None or points is None or is_srgb:
         return None
@@ -39,29 +42,16 @@ def profile_in_png(content: bytes) -> bytes | None:
     return matrix_profile(primaries, (1 / gamma,)) if primaries else None
 
 
-def _chunks(content: bytes) -> dict[bytes, tuple[int, ...]]:
-    """The numbers in the first of each chunk in front of the pixels; none if another chunk says more."""
-    numbers: dict[bytes, tuple[int, ...]] = {}
-    for name, start, length in png_files.chunks(content):
-        if name in _BETTER:
-            return {}
-        if name == b"IDAT":
-            break
-        if length == _LENGTHS.get(name) and name not in numbers and start + length <= len(content):
-            numbers[name] = struct.unpack_from(f">{length // 4}I", content, start)
-    return numbers
-
-
-def _gamma(numbers: Sequence[int]) -> float | None:
+def _gamma(gamma: float) -> float | None:
     least, most = _GAMMAS
-    gamma = numbers[0] / 100000 if numbers else 0
     return gamma if least <= gamma <= most else None
 
 
-def _points(numbers: Sequence[int]) -> Sequence[float] | None:
+def _points(points: Sequence[float]) -> Sequence[float] | None:
     """The chromaticities of a file: those of sRGB if it has none; None if they are no colours."""
-    points = [number / 100000 for number in numbers]
-    pairs = zip(points, _SRGB_POINTS, strict=False)
+    if len(points) != len(_SRGB_POINTS):
+        return _SRGB_POINTS
+    pairs = zip(points, _SRGB_POINTS, strict=True)
     if all(abs(point - ours) < _POINT_TOLERANCE for point, ours in pairs):
         return _SRGB_POINTS
     return points if max(points) <= 1 and min(points[1::2]) > 0 else None

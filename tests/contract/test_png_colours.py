@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from contract.image_files import open_header
 from contract.image_loading import open_image
 from contract.media import ImageInput
-from contract.png_colours import profile_in_png
 from scripts.testbed.colour_profiles import P3_POINTS, display_p3, png_chunks, srgb
 from scripts.testbed.images import drawing, file
 
@@ -35,6 +35,15 @@ IN_CHROMIUM: list[tuple[float, Points, Colour, Colour]] = [
     (0.55556, PROPHOTO, (10, 220, 100), (0, 249, 88)),
 ]
 """A gamma, chromaticities, a pixel of the file, and what Chromium 156 draws for it."""
+
+
+def profile_in_png(content: bytes) -> bytes | None:
+    """The profile that a file's image has once its header is read; None also for one that cannot be read."""
+    try:
+        profile: bytes | None = open_header(content).info.get("icc_profile")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return profile
 
 
 def described(image: Image.Image, gamma: float | None, points: Points, **options: Any) -> bytes:
