@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -28,9 +29,7 @@ def with_values(page: str) -> str:
     """docs/configuration.md with the default and the values of each key, as the code has them."""
     for name, model in _sections().items():
         if section := _section(page, name):
-            expected = _expected(model)
-            current = _ROW.sub(lambda row, cells=expected: _renewed(row, cells), section)  # type: ignore[misc]
-            page = page.replace(section, current)
+            page = page.replace(section, _ROW.sub(partial(_renewed, expected=_expected(model)), section))
     return page
 
 
