@@ -171,6 +171,10 @@ class RunningServer:
         """The workers in the status, of one model or of all."""
         return [worker for worker in self.status()["workers"] if model in {None, worker["model"]}]
 
+    def worker_names(self, model: str) -> list[str]:
+        """The names of a model's workers, also of those that are being ended."""
+        return [worker["worker"] for worker in self.workers(model)]
+
     def model(self, id_: str) -> dict[str, Any]:
         """A model in the status."""
         return next(model for model in self.status()["models"] if model["id"] == id_)

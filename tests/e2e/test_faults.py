@@ -83,12 +83,7 @@ def test_request_that_kills_workers_is_given_up_after_three(server: RunningServe
     assert error["code"] == "request_killed_workers"
     assert server.chat("poisoned", "fine").json()["choices"][0]["message"]["content"] == "fine"
     assert server.model("poisoned")["failure"]["exit_code"] == -9
-    eventually("only the fourth worker is left", lambda: names_of(server, "poisoned") == ["poisoned#4"])
-
-
-def names_of(server: RunningServer, model: str) -> list[str]:
-    """The names of a model's workers, also of those that are being ended."""
-    return [worker["worker"] for worker in server.workers(model)]
+    eventually("only the fourth worker is left", lambda: server.worker_names("poisoned") == ["poisoned#4"])
 
 
 def test_failed_load_is_reported_and_backs_off(server: RunningServer) -> None:
@@ -144,7 +139,7 @@ def test_out_of_memory_in_a_call_restarts_the_worker(server: RunningServer) -> N
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "out_of_memory"
     assert server.chat("out-of-memory", "fine").status_code == 200
-    eventually("only its replacement is left", lambda: names_of(server, "out-of-memory") == ["out-of-memory#2"])
+    eventually("only its replacement is left", lambda: server.worker_names("out-of-memory") == ["out-of-memory#2"])
 
 
 def test_stop_kills_worker_that_ignores_sigterm(server: RunningServer) -> None:

@@ -93,7 +93,7 @@ def test_abandoned_work_is_shown_and_ends_with_its_worker(server: RunningServer)
     with disconnecting_client(server, "busy", "huge"):
         eventually("it works", lambda: server.workers("busy")[0]["engine"] == "working")
     assert server.chat("busy", "small").status_code == 200
-    eventually("only its replacement is left", lambda: names_of(server, "busy") == ["busy#2"])
+    eventually("only its replacement is left", lambda: server.worker_names("busy") == ["busy#2"])
     reason = server.model("busy")["failure"]["reason"]
     assert reason == "It worked for 0.1 s on what no client waits for any more."
 
@@ -106,11 +106,6 @@ def test_requests_of_a_stopped_worker_go_to_another(server: RunningServer, model
     for each in (process, *process.children(recursive=True)):
         each.suspend()
     assert server.chat(model).status_code == 200
-    eventually("only its replacement is left", lambda: names_of(server, model) == [f"{model}#2"])
+    eventually("only its replacement is left", lambda: server.worker_names(model) == [f"{model}#2"])
     failure = next(entry for entry in server.status()["models"] if entry["id"] == model)["failure"]
     assert failure["reason"] == "It hung: no sign of life for 3 s."
-
-
-def names_of(server: RunningServer, model: str) -> list[str]:
-    """The names of a model's workers, also of those that are being ended."""
-    return [worker["worker"] for worker in server.workers(model)]
